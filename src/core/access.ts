@@ -1,0 +1,123 @@
+import type { Tenant, TenantDatabase, UserTenant } from './model.js'
+import type { TenantRef } from './slug.js'
+
+/** What a guard demands of a member. */
+export type Requirement =
+  | { readonly kind: 'permission'; readonly name: string }
+  | { readonly kind: 'route'; readonly method: string; readonly path: string }
+  | { readonly kind: 'role'; readonly name: string }
+
+/** What the catalog says of a member: plain data, fit for a shared cache. */
+export interface MemberGrants {
+  /** Names of the member's active roles. */
+  readonly roles: readonly string[]
+  /** Ids of the permissions the member holds: (roles' and direct allows) less direct denies, active ones only. */
+  readonly permissionIds: readonly number[]
+  /** When the first temporary override begins or ends, milliseconds since 1970: read again by then. null: never. */
+  readonly changesAtMs: number | null
+}
+
+/** A member, read in one go: tenant, membership, database, grants, and the epochs they were read at. */
+export interface MemberRecord {
+  readonly tenant: Tenant
+  readonly membership: UserTenant
+  readonly database: TenantDatabase | null
+  readonly grants: MemberGrants
+  readonly tenantEpoch: number
+  readonly rulesEpoch: number
+}
+
+/** The answer to "which tenant, when the request names none?" */
+export type DefaultMember =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'member'; readonly member: MemberRecord }
+  /** Several memberships and none marked as default. */
+  | { readonly kind: 'ambiguous' }
+
+/** The epochs that say whether something remembered is still current. */
+export interface Epochs {
+  /** `users.access_epoch`; undefined when there is no such user. */
+  readonly user: number | undefined
+  /** `tenants.access_epoch`; undefined when there is no such tenant, or none was asked for. */
+  readonly tenant: number | undefined
+  /** `installation.rules_epoch`: permissions, route rules, built-in roles. */
+  readonly rules: number
+}
+
+/** Finds members in the catalog. A tenant in any status is found, so that its members can be told. */
+export interface MemberDirectory {
+  /** The user's membership of that tenant; undefined when there is none, whether or not the tenant exists. */
+  findMember(userId: string, ref: TenantRef): Promise<MemberRecord | undefined>
+  findDefaultMember(userId: string): Promise<DefaultMember>
+  readEpochs(userId: string, tenantId: string | undefined): Promise<Epochs>
+}
+
+/** A member's compiled access: permission ids as bits. */
+export interface MemberAccess {
+  /** Names of the member's active roles. */
+  readonly roles: readonly string[]
+  hasRole(name: string): boolean
+  /** Whether the member holds this permission (its catalog id). A few bit operations. */
+  hasPermissionId(id: number): boolean
+}
+
+/** A requirement bound to the current rule set; binds itself again when the rule set changes. */
+export interface Guard {
+  readonly requirement: Requirement
+  /** Deny wins, default deny: false for anything that no rule or permission names. */
+  allows(access: MemberAccess): boolean
+}
+
+/** The rule set of the installation: permissions and route rules, compiled once per rules epoch. */
+export interface AccessRules {
+  readonly epoch: number
+  /** Compiles what the catalog says of a member. */
+  compile(grants: MemberGrants): MemberAccess
+  /** Binds a requirement; the guard follows later changes of the rule set. */
+  guard(requirement: Requirement): Guard
+  /** Whether any active permission or rule answers to the requirement (a guard without one denies everybody). */
+  knows(requirement: Requirement): boolean
+  /** Reads the rule set again from the catalog. */
+  refresh(): Promise<void>
+  can(access: MemberAccess, permission: string): boolean
+  permissionsOf(access: MemberAccess): string[]
+}
+
+/**
+ * What an installation starts with: permissions, route rules and built-in roles, as plain checked data
+ * (`defineAccess` and `parseAccessDefinition` make it).
+ */
+export interface AccessDefinition<Permission extends string = string, Role extends string = string> {
+  readonly categories: readonly { readonly name: string; readonly description: string }[]
+  readonly permissions: readonly {
+    readonly name: Permission
+    readonly description: string
+    readonly category: string | null
+  }[]
+  readonly routes: readonly { readonly method: string; readonly path: string; readonly permission: Permission }[]
+  readonly roles: readonly {
+    readonly name: Role
+    readonly description: string
+    /** '*': every permission of the definition, also those that later versions of it add. */
+    readonly permissions: '*' | readonly Permission[]
+  }[]
+}
+
+/** The rule set as the catalog has it at one moment: what {@link AccessRules} compiles. */
+export interface RuleSet {
+  readonly epoch: number
+  readonly permissions: readonly { readonly id: number; readonly name: string; readonly isActive: boolean }[]
+  readonly routes: readonly {
+    readonly method: string
+    readonly path: string
+    readonly permissionId: number
+    readonly isActive: boolean
+  }[]
+  /** Names of the active built-in roles. */
+  readonly roles: readonly string[]
+}
+
+/** Reads the rule set, consistent in itself. */
+export interface RuleSetReader {
+  readRuleSet(): Promise<RuleSet>
+}

@@ -1,0 +1,90 @@
+import type { Config } from './config.js'
+import type { Logger } from './logger.js'
+import type { User } from './model.js'
+import type { IssuedToken } from './signing-keys.js'
+import type { SqlPool } from './sql.js'
+
+/** A mail to one person, as plain text and as HTML that says the same. */
+export interface Mail {
+  readonly to: string
+  readonly subject: string
+  readonly text: string
+  /** Everything that comes from users is escaped. */
+  readonly html: string
+}
+
+/** Sends mails. */
+export interface MailSender {
+  /** @throws TENANCY_ACCOUNTS_MAIL_FAILED */
+  send(mail: Mail): Promise<void>
+  close(): Promise<void>
+}
+
+/** Who registers. */
+export interface Registration {
+  readonly email: string
+  readonly password: string
+  readonly name: string
+}
+
+/** What users may change about themselves. Left out: stays as it is. */
+export interface ProfileChange {
+  readonly name?: string | undefined
+  /** An http(s) address; null removes it. */
+  readonly image?: string | null | undefined
+}
+
+/**
+ * Credentials of the catalog's users: who keeps passwords and sends the links. No method tells by its answer, its errors
+ * or its time whether an address has an account, except to those who know its password or hold a link sent to it.
+ *
+ * Every method throws TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
+ */
+export interface AccountProvider {
+  /**
+   * Creates a user, not verified yet, and sends the verification link. For an address that has an account nothing
+   * changes: its owner is told by mail.
+   * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID
+   */
+  register(registration: Registration): Promise<void>
+  /** Uses up the token of a verification link; the id of the user whose address it verified. @throws TENANCY_ACCOUNTS_LINK_INVALID */
+  verifyEmail(token: string): Promise<string>
+  /** Sends the verification link again, to an address that has an account and is not verified. */
+  resendVerification(email: string): Promise<void>
+  /**
+   * The id of the user with this address and password.
+   * @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID: also for users that are disabled or not verified
+   */
+  checkPassword(email: string, password: string): Promise<string>
+  /** Sends a link to set a new password, to an address that has an account. */
+  requestPasswordReset(email: string): Promise<void>
+  /**
+   * Uses up the token of a reset link and sets the password; ends every login of the user. Answers the user's id.
+   * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
+   */
+  resetPassword(token: string, password: string): Promise<string>
+  /** Ends every login of the user. @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID */
+  changePassword(userId: string, current: string, next: string): Promise<void>
+  /** @throws TENANCY_USER_NOT_FOUND */
+  updateProfile(userId: string, change: ProfileChange): Promise<User>
+}
+
+/** What accounts need of an open installation. */
+export interface AccountsHost {
+  readonly config: Config
+  readonly logger: Logger
+  readonly catalog: SqlPool
+  /** A key for one purpose, derived from the master secret: 32 bytes. */
+  deriveKey(purpose: string): Buffer
+  /** @throws TENANCY_USER_NOT_FOUND */
+  issueAccessToken(user: Pick<User, 'id'>): Promise<IssuedToken>
+  /**
+   * The user behind an `Authorization` header, checked as on any request.
+   * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED
+   */
+  authenticate(authorization: string | undefined): Promise<User>
+  /** Makes this process read the user again before the next request is answered. */
+  forgetUser(id: string): void
+  /** Runs when the tenancy closes, before the catalog does. */
+  onClose(close: () => Promise<void>): void
+}

@@ -1,0 +1,233 @@
+import { z } from 'zod'
+
+/** One documented setting: its schema turns the text of the environment into a value. */
+export interface Setting {
+  /** What it does, in one line: docs/config.md repeats it. */
+  readonly description: string
+  readonly schema: z.ZodType
+  /** Whether its value may never be shown. */
+  readonly isSecret?: boolean
+}
+
+const integer = (minimum: number, maximum: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`))
+    .default(fallback)
+
+const flag = (fallback: boolean) =>
+  z
+    .enum(['true', 'false'], 'must be true or false')
+    .transform((text) => text === 'true')
+    .default(fallback)
+
+const text = (maximumLength = 255) => z.string().min(1, 'must not be empty').max(maximumLength, 'is too long')
+
+const urlWith = (protocols: readonly string[]) =>
+  z.string().refine(
+    (value) => {
+      try {
+        return protocols.includes(new URL(value).protocol)
+      } catch {
+        return false
+      }
+    },
+    `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  )
+
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+)
+
+const pathPrefix = z
+  .string()
+  .regex(/^\/[a-z0-9][a-z0-9/_-]*[a-z0-9]$/, 'must be a path such as /auth, without a slash at the end')
+
+const oidcIssuer = z.strictObject({
+  issuer: urlWith(['https:', 'http:']),
+  audience: text(),
+  jwksUri: urlWith(['https:', 'http:']).optional(),
+  algorithm: z.enum(['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']).default('RS256'),
+  typ: text(40).default('at+jwt'),
+  createUsers: z.boolean().default(false),
+  linkByVerifiedEmail: z.boolean().default(false),
+})
+
+const oidcIssuers = z
+  .string()
+  .transform((value, context) => {
+    try {
+      return JSON.parse(value) as unknown
+    } catch {
+      context.addIssue('must be a JSON array')
+      return z.NEVER
+    }
+  })
+  .pipe(z.array(oidcIssuer))
+
+/** Every variable that this package reads, and nothing else. Key: the variable's name. */
+export const settings = {
+  // Databases
+  TENANT_DB_PREFIX: {
+    description: 'Prefix of tenant databases and their roles.',
+    schema: z
+      .string()
+      .regex(/^[a-z][a-z0-9_]{0,22}$/, 'must be 1 to 23 characters of a-z, 0-9 and _, a letter first')
+      .default('tenant_'),
+  },
+  TENANT_SUPERUSER_DB__HOSTNAME: {
+    description: 'Host of the PostgreSQL server that holds catalog and tenant databases.',
+    schema: text().default('localhost'),
+  },
+  TENANT_SUPERUSER_DB__PORT: { description: 'Its port.', schema: integer(1, 65_535, 5432) },
+  TENANT_SUPERUSER_DB__USERNAME: {
+    description: 'Account that may create databases and roles.',
+    schema: text(63).default('postgres'),
+  },
+  TENANT_SUPERUSER_DB__PASSWORD: {
+    description: 'Its password.',
+    schema: z.string().max(1024).default('postgres'),
+    isSecret: true,
+  },
+  TENANT_SUPERUSER_DB__NAME: {
+    description: 'Database to connect to for work on the server as a whole.',
+    schema: text(63).default('postgres'),
+  },
+  TENANT_DATABASE_URL: {
+    description: 'Short form of the five above: `postgres://user:password@host:port/database`. Not together with them.',
+    schema: urlWith(['postgres:', 'postgresql:']).optional(),
+    isSecret: true,
+  },
+  TENANT_CATALOG_DB: {
+    description: 'Name of the catalog database.',
+    schema: z
+      .string()
+      .regex(/^[a-z][a-z0-9_]{0,62}$/, 'must be 1 to 63 characters of a-z, 0-9 and _, a letter first')
+      .default('tenants2fast'),
+  },
+  TENANT_DATA_DIR: {
+    description: 'Folder of the embedded PostgreSQL, used when no server is configured.',
+    schema: text(4096).default('.tenants2fast'),
+  },
+  TENANT_SCHEMA_DIR: {
+    description: 'Folder of numbered SQL files (`0001_name.sql`) that make up every tenant’s schema.',
+    schema: text(4096).optional(),
+  },
+  TENANT_READY_DATABASES: {
+    description: 'Ready databases kept in stock, so that creating a tenant waits for no DDL.',
+    schema: integer(0, 1000, 3),
+  },
+  TENANT_MAX_TENANT_CONNECTIONS: {
+    description: 'Most connections to one tenant’s database.',
+    schema: integer(1, 1000, 5),
+  },
+  TENANT_MAX_CONNECTIONS: {
+    description: 'Most connections to all tenant databases, of one process and server.',
+    schema: integer(1, 10_000, 50),
+  },
+  TENANT_SECRET: {
+    description:
+      'Master secret, 256 bits as 64 hex digits or 43 base64url characters (`openssl rand -hex 32`). Required in production and for servers that are not on this machine.',
+    schema: z
+      .string()
+      .regex(
+        /^([0-9a-fA-F]{64}|[A-Za-z0-9_-]{43})$/,
+        'must be 64 hex digits or 43 base64url characters (openssl rand -hex 32)',
+      )
+      .optional(),
+    isSecret: true,
+  },
+
+  // Requests
+  TENANT_URL_PREFIX: {
+    description: 'First path segment under which a tenant is named in a URL: `/tenants/{tenant}/…`.',
+    schema: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9_-]*$/, 'must be one path segment of a-z, 0-9, _ and -')
+      .default('tenants'),
+  },
+  TENANT_BASE_DOMAIN: {
+    description: 'Domain whose subdomains name tenants: with `example.com`, `acme.example.com` asks for `acme`.',
+    schema: z
+      .string()
+      .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a domain name in lower case')
+      .optional(),
+  },
+  TENANT_MAX_STALENESS_MS: {
+    description:
+      'Longest time, in milliseconds, that a cached user, membership or permission may be out of date; 0: never.',
+    schema: integer(0, 60_000, 2000),
+  },
+  TENANT_REDIS_URL: {
+    description: 'Redis that processes share as a cache.',
+    schema: urlWith(['redis:', 'rediss:']).optional(),
+    isSecret: true,
+  },
+  TENANT_REDIS_TTL: { description: 'Seconds that an entry stays in Redis.', schema: integer(1, 86_400, 300) },
+  TENANT_SEED_PROFILE: {
+    description:
+      'Which of the shipped seeds fills roles and permissions: `dev` (with demo routes) or `prod`. Default: `prod` in production, else `dev`.',
+    schema: z.enum(['dev', 'prod'], 'must be dev or prod').optional(),
+  },
+  TENANT_TRUSTED_PROXIES: {
+    description: 'Addresses or CIDR ranges, separated by commas, whose `X-Forwarded-For` is believed.',
+    schema: list.default([]),
+  },
+
+  // Tokens
+  TENANT_TOKEN_ISSUER: {
+    description: 'Issuer (`iss`) of our own access tokens.',
+    schema: text().default('tenants2fast'),
+  },
+  TENANT_TOKEN_AUDIENCE: {
+    description: 'Audience (`aud`) of our own access tokens.',
+    schema: text().default('tenants2fast'),
+  },
+  TENANT_TOKEN_TTL: { description: 'Seconds that an access token is valid.', schema: integer(1, 900, 900) },
+  TENANT_REFRESH_TTL: {
+    description: 'Seconds after a login until its last refresh token ends.',
+    schema: integer(60, 31_536_000, 2_592_000),
+  },
+  TENANT_OIDC_ISSUERS: {
+    description:
+      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", "jwksUri"?, "algorithm"?, "typ"?, "createUsers"?, "linkByVerifiedEmail"? }`.',
+    schema: oidcIssuers.default([]),
+  },
+
+  // Accounts and mail
+  TENANT_AUTH_PREFIX: { description: 'Path under which accounts are served.', schema: pathPrefix.default('/auth') },
+  TENANT_PUBLIC_URL: {
+    description: 'Address at which users reach this service; links in mails start with it.',
+    schema: urlWith(['https:', 'http:']).default('http://localhost:3000'),
+  },
+  TENANT_MAIL__HOST: {
+    description: 'SMTP server. Without one, development logs the links and production refuses to start accounts.',
+    schema: text().optional(),
+  },
+  TENANT_MAIL__PORT: { description: 'Its port.', schema: integer(1, 65_535, 587) },
+  TENANT_MAIL__SECURE: {
+    description: '`true`: TLS from the first byte (port 465). `false`: STARTTLS.',
+    schema: flag(false),
+  },
+  TENANT_MAIL__REQUIRE_TLS: {
+    description: 'Refuse to send over a connection that is not encrypted.',
+    schema: flag(true),
+  },
+  TENANT_MAIL__USERNAME: { description: 'SMTP account.', schema: text().optional() },
+  TENANT_MAIL__PASSWORD: { description: 'Its password.', schema: text(1024).optional(), isSecret: true },
+  TENANT_MAIL__FROM: {
+    description: 'Sender of mails, such as `Acme <no-reply@acme.example>`.',
+    schema: text(320).optional(),
+  },
+} as const satisfies Record<string, Setting>
+
+/** The name of a setting. */
+export type SettingName = keyof typeof settings
+
+/** What the schemas make of the environment. */
+export type SettingValues = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]['schema']> }

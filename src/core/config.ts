@@ -1,0 +1,210 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
+import { parseEnv } from 'node:util'
+import { type SettingName, type SettingValues, settings } from './config-schema.js'
+import type { ServerAccount } from './database-target.js'
+import { TenancyError } from './errors.js'
+
+/** All settings, validated. Holds secrets: printing it, or turning it to JSON, shows none of them. */
+export interface Config {
+  /** The configured PostgreSQL server; undefined: run the embedded one in `dataDir`. */
+  readonly server: ServerAccount | undefined
+  readonly catalogDatabase: string
+  readonly dataDir: string
+  readonly databasePrefix: string
+  readonly schemaDir: string | undefined
+  readonly readyDatabases: number
+  readonly maxConnections: number
+  readonly maxTenantConnections: number
+  /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
+  readonly secret: Buffer | undefined
+  readonly urlPrefix: string
+  readonly baseDomain: string | undefined
+  readonly maxStalenessMs: number
+  readonly redis: { readonly url: string; readonly ttlSeconds: number } | undefined
+  readonly seedProfile: 'dev' | 'prod'
+  readonly trustedProxies: readonly string[]
+  readonly token: {
+    readonly issuer: string
+    readonly audience: string
+    readonly ttlSeconds: number
+    readonly refreshTtlSeconds: number
+  }
+  readonly oidcIssuers: SettingValues['TENANT_OIDC_ISSUERS']
+  readonly authPrefix: string
+  readonly publicUrl: string
+  readonly mail:
+    | {
+        readonly host: string
+        readonly port: number
+        readonly secure: boolean
+        readonly requireTls: boolean
+        readonly username: string | undefined
+        readonly password: string | undefined
+        readonly from: string
+      }
+    | undefined
+  /** `NODE_ENV` is `production`. */
+  readonly isProduction: boolean
+}
+
+const serverSettings = [
+  'TENANT_SUPERUSER_DB__HOSTNAME',
+  'TENANT_SUPERUSER_DB__PORT',
+  'TENANT_SUPERUSER_DB__USERNAME',
+  'TENANT_SUPERUSER_DB__PASSWORD',
+  'TENANT_SUPERUSER_DB__NAME',
+] as const satisfies readonly SettingName[]
+
+/** The environment of this process over the `.env` file of the current folder; variables that are set win. */
+export function readEnvironment(): Record<string, string | undefined> {
+  return existsSync('.env') ? { ...parseEnv(readFileSync('.env', 'utf8')), ...process.env } : process.env
+}
+
+/**
+ * Reads every `TENANT_*` setting. An empty variable counts as not set.
+ *
+ * @param env the variables; default: the process environment over `.env`
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming every problem at once, none with a value of a secret in it
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = readEnvironment()): Config {
+  const problems: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [name, setting] of Object.entries(settings)) {
+    const result = setting.schema.safeParse(env[name] === '' ? undefined : env[name])
+    if (result.success) values[name] = result.data
+    else {
+      const details = result.error.issues.map((issue) => [...issue.path.map(String), issue.message].join(' '))
+      problems.push(`${name} ${[...new Set(details)].join('; ')}`)
+    }
+  }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('TENANT_') && !(name in settings)) problems.push(`${name} is not a setting: see docs/config.md`)
+  }
+  const own = values as SettingValues
+  const isProduction = env['NODE_ENV'] === 'production'
+  const server = readServer(env, own, problems)
+  if (!own.TENANT_SECRET && (isProduction || (server !== undefined && !isLocal(server.host)))) {
+    if (!problems.some((problem) => problem.startsWith('TENANT_SECRET '))) {
+      problems.push(
+        'TENANT_SECRET is required in production and for servers that are not on this machine (openssl rand -hex 32)',
+      )
+    }
+  }
+  if (own.TENANT_MAX_TENANT_CONNECTIONS > own.TENANT_MAX_CONNECTIONS) {
+    problems.push('TENANT_MAX_TENANT_CONNECTIONS must not be above TENANT_MAX_CONNECTIONS')
+  }
+  if (own.TENANT_MAIL__HOST && !own.TENANT_MAIL__FROM)
+    problems.push('TENANT_MAIL__FROM is required with TENANT_MAIL__HOST')
+  if ((own.TENANT_MAIL__USERNAME === undefined) !== (own.TENANT_MAIL__PASSWORD === undefined)) {
+    problems.push('TENANT_MAIL__USERNAME and TENANT_MAIL__PASSWORD go together')
+  }
+  if (problems.length > 0)
+    throw new TenancyError('TENANCY_CONFIG_INVALID', `Invalid configuration:\n- ${problems.join('\n- ')}`)
+  return hideSecrets({
+    server,
+    catalogDatabase: own.TENANT_CATALOG_DB,
+    dataDir: own.TENANT_DATA_DIR,
+    databasePrefix: own.TENANT_DB_PREFIX,
+    schemaDir: own.TENANT_SCHEMA_DIR,
+    readyDatabases: own.TENANT_READY_DATABASES,
+    maxConnections: own.TENANT_MAX_CONNECTIONS,
+    maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
+    secret:
+      own.TENANT_SECRET === undefined
+        ? undefined
+        : Buffer.from(own.TENANT_SECRET, own.TENANT_SECRET.length === 64 ? 'hex' : 'base64url'),
+    urlPrefix: own.TENANT_URL_PREFIX,
+    baseDomain: own.TENANT_BASE_DOMAIN,
+    maxStalenessMs: own.TENANT_MAX_STALENESS_MS,
+    redis:
+      own.TENANT_REDIS_URL === undefined ? undefined : { url: own.TENANT_REDIS_URL, ttlSeconds: own.TENANT_REDIS_TTL },
+    seedProfile: own.TENANT_SEED_PROFILE ?? (isProduction ? 'prod' : 'dev'),
+    trustedProxies: own.TENANT_TRUSTED_PROXIES,
+    token: {
+      issuer: own.TENANT_TOKEN_ISSUER,
+      audience: own.TENANT_TOKEN_AUDIENCE,
+      ttlSeconds: own.TENANT_TOKEN_TTL,
+      refreshTtlSeconds: own.TENANT_REFRESH_TTL,
+    },
+    oidcIssuers: own.TENANT_OIDC_ISSUERS,
+    authPrefix: own.TENANT_AUTH_PREFIX,
+    publicUrl: own.TENANT_PUBLIC_URL.replace(/\/+$/, ''),
+    mail:
+      own.TENANT_MAIL__HOST && own.TENANT_MAIL__FROM
+        ? {
+            host: own.TENANT_MAIL__HOST,
+            port: own.TENANT_MAIL__PORT,
+            secure: own.TENANT_MAIL__SECURE,
+            requireTls: own.TENANT_MAIL__REQUIRE_TLS,
+            username: own.TENANT_MAIL__USERNAME,
+            password: own.TENANT_MAIL__PASSWORD,
+            from: own.TENANT_MAIL__FROM,
+          }
+        : undefined,
+    isProduction,
+  })
+}
+
+function readServer(
+  env: Readonly<Record<string, string | undefined>>,
+  own: SettingValues,
+  problems: string[],
+): ServerAccount | undefined {
+  const named = serverSettings.filter((name) => env[name] !== undefined && env[name] !== '')
+  if (own.TENANT_DATABASE_URL === undefined) {
+    if (named.length === 0) return undefined
+    return {
+      host: own.TENANT_SUPERUSER_DB__HOSTNAME,
+      port: own.TENANT_SUPERUSER_DB__PORT,
+      user: own.TENANT_SUPERUSER_DB__USERNAME,
+      password: own.TENANT_SUPERUSER_DB__PASSWORD,
+      database: own.TENANT_SUPERUSER_DB__NAME,
+    }
+  }
+  if (named.length > 0)
+    problems.push(`TENANT_DATABASE_URL and ${named.join(', ')} exclude each other: set one or the other`)
+  try {
+    return parseDatabaseUrl(own.TENANT_DATABASE_URL)
+  } catch (error) {
+    problems.push(`TENANT_DATABASE_URL ${error instanceof TenancyError ? error.message : 'cannot be read'}`)
+    return undefined
+  }
+}
+
+function parseDatabaseUrl(text: string): ServerAccount {
+  const url = new URL(text)
+  const unknown = [...url.searchParams.keys()].filter((name) => name !== 'sslmode')
+  if (unknown.length > 0)
+    throw new TenancyError('TENANCY_CONFIG_INVALID', `has parameters that are not supported: ${unknown.join(', ')}`)
+  const sslmode = url.searchParams.get('sslmode') ?? 'disable'
+  if (!['disable', 'require', 'verify-full'].includes(sslmode)) {
+    throw new TenancyError('TENANCY_CONFIG_INVALID', 'has an sslmode other than disable, require or verify-full')
+  }
+  return {
+    host: decodeURIComponent(url.hostname.replace(/^\[|\]$/g, '')) || 'localhost',
+    port: url.port === '' ? 5432 : Number(url.port),
+    user: decodeURIComponent(url.username) || 'postgres',
+    password: decodeURIComponent(url.password),
+    database: decodeURIComponent(url.pathname.slice(1)) || 'postgres',
+    ...(sslmode === 'disable' ? {} : { ssl: { rejectUnauthorized: sslmode === 'verify-full' } }),
+  }
+}
+
+function isLocal(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('/') || (isIPv4(host) && host.startsWith('127.'))
+}
+
+/** Secrets stay readable as properties; JSON and `util.inspect` show a copy without them. */
+function hideSecrets(config: Config): Config {
+  const shown = {
+    ...config,
+    server: config.server && { ...config.server, password: '[hidden]' },
+    secret: config.secret && '[hidden]',
+    redis: config.redis && { ...config.redis, url: '[hidden]' },
+    mail: config.mail && { ...config.mail, password: config.mail.password && '[hidden]' },
+  }
+  Object.defineProperty(config, 'toJSON', { value: () => shown })
+  Object.defineProperty(config, Symbol.for('nodejs.util.inspect.custom'), { value: () => shown })
+  return Object.freeze(config)
+}

@@ -1,0 +1,85 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { MemberAccess } from './access.js'
+import { TenancyError } from './errors.js'
+import type { VerifiedToken } from './identity.js'
+import type { Tenant, User, UserTenant } from './model.js'
+import type { TenantPool } from './tenant-pool.js'
+
+/** Who calls, for which tenant, and what they may do: bound to one request and everything it starts. */
+export interface RequestContext {
+  readonly user: User | undefined
+  readonly tenant: Tenant | undefined
+  readonly membership: UserTenant | undefined
+  readonly access: MemberAccess | undefined
+  readonly token: VerifiedToken | undefined
+  /** The tenant's connection pool; opened on first use. */
+  readonly pool: (() => TenantPool) | undefined
+}
+
+const storage = new AsyncLocalStorage<RequestContext>()
+
+/** Runs `callback` and everything it starts with `context` as the current one (`AsyncLocalStorage.run`). */
+export function runWithContext<Result>(context: RequestContext, callback: () => Result): Result {
+  return storage.run(context, callback)
+}
+
+/** The current context, or undefined outside of one. */
+export function tryGetContext(): RequestContext | undefined {
+  return storage.getStore()
+}
+
+/** The current user, or undefined when nobody is authenticated or no context is bound. */
+export function tryGetCurrentUser(): User | undefined {
+  return storage.getStore()?.user
+}
+
+/**
+ * The user who makes the current request.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_CONTEXT_MISSING (no request)
+ */
+export function getCurrentUser(): User {
+  const context = requireContext('getCurrentUser')
+  if (!context.user) throw new TenancyError('TENANCY_AUTH_REQUIRED')
+  return context.user
+}
+
+/** The current tenant, or undefined when the request has none or no context is bound. */
+export function tryGetCurrentTenant(): Tenant | undefined {
+  return storage.getStore()?.tenant
+}
+
+/**
+ * The tenant that the current request is for.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE, TENANCY_CONTEXT_MISSING
+ */
+export function getCurrentTenant(): Tenant {
+  const context = requireContext('getCurrentTenant')
+  if (!context.tenant) throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
+  return context.tenant
+}
+
+/** The pool of the current tenant's database, or undefined where {@link getTenantPool} would throw. */
+export function tryGetTenantPool(): TenantPool | undefined {
+  return storage.getStore()?.pool?.()
+}
+
+/**
+ * The pool of the current tenant's database. Looks like `pg.Pool`.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE, TENANCY_CONTEXT_MISSING
+ */
+export function getTenantPool(): TenantPool {
+  const context = requireContext('getTenantPool')
+  if (!context.pool) throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
+  return context.pool()
+}
+
+function requireContext(caller: string): RequestContext {
+  const context = storage.getStore()
+  if (!context) {
+    throw new TenancyError(
+      'TENANCY_CONTEXT_MISSING',
+      `${caller}() was called outside of a request: register the tenancy plugin, or use runWithTenant`,
+    )
+  }
+  return context
+}

@@ -1,0 +1,26 @@
+/** A PostgreSQL server and the account used on it. Holds a secret: never log it, never put it in an error. */
+export interface ServerAccount {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  /** Database to connect to for work that needs none in particular. */
+  readonly database: string
+  /** TLS options as `pg` takes them. Default: none. */
+  readonly ssl?: boolean | Readonly<Record<string, unknown>>
+}
+
+/** Everything needed to open a connection to one tenant's database and to prove that it is the right one. */
+export interface TenantDatabaseTarget {
+  readonly databaseId: string
+  /** The epoch that the identity row must show. */
+  readonly epoch: number
+  readonly account: ServerAccount
+}
+
+/**
+ * What a fresh connection must answer to this query before it serves a tenant: one row
+ * `{ database_id, epoch, database_name, role_name }` (the last two from `current_database()` and `current_user`).
+ */
+export const identityQuery =
+  'select database_id::text as database_id, epoch::int as epoch, current_database()::text as database_name, current_user::text as role_name from tenants2fast.identity'

@@ -1,0 +1,320 @@
+/**
+ * Every error this package raises on purpose, in one table: it feeds the error class, the HTTP status, the
+ * `application/problem+json` body (RFC 9457) and `docs/errors.md` (a test holds the two together).
+ *
+ * `title` is what a caller of the HTTP API may read; `fix` is the way out, for whoever runs the service.
+ */
+export const errorTable = {
+  // Configuration and start-up
+  TENANCY_CONFIG_INVALID: {
+    status: 500,
+    title: 'Invalid configuration',
+    fix: 'Correct the settings that the message names; docs/config.md lists them all.',
+  },
+  TENANCY_CONFIG_SECRET_MISMATCH: {
+    status: 500,
+    title: 'TENANT_SECRET does not belong to this catalog',
+    fix: 'Start with the secret the catalog was created with, or name another catalog in TENANT_CATALOG_DB.',
+  },
+  TENANCY_CONFIG_PEER_MISSING: {
+    status: 500,
+    title: 'An optional package is needed and not installed',
+    fix: 'Install the package that the message names.',
+  },
+  TENANCY_CLOSED: {
+    status: 503,
+    title: 'The service is shutting down',
+    fix: 'Send the request again; another instance answers it.',
+  },
+
+  // Embedded PostgreSQL
+  TENANCY_EMBEDDED_UNSUPPORTED: {
+    status: 500,
+    title: 'No embedded PostgreSQL for this platform',
+    fix: 'Set TENANT_DATABASE_URL to a PostgreSQL server.',
+  },
+  TENANCY_EMBEDDED_START_FAILED: {
+    status: 500,
+    title: 'The embedded PostgreSQL did not start',
+    fix: 'Read the log file that the message names, or set TENANT_DATABASE_URL to a server of your own.',
+  },
+  TENANCY_EMBEDDED_IN_USE: {
+    status: 500,
+    title: 'The embedded data folder is in use',
+    fix: 'Stop the process that the message names, or choose another TENANT_DATA_DIR.',
+  },
+
+  // Catalog
+  TENANCY_CATALOG_UNAVAILABLE: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Check that the catalog server is up and reachable; requests recover by themselves.',
+  },
+  TENANCY_CATALOG_MIGRATION_FAILED: {
+    status: 500,
+    title: 'A catalog migration failed',
+    fix: 'The migration was rolled back; read the message, correct the cause and start again.',
+  },
+  TENANCY_CATALOG_NEWER: {
+    status: 500,
+    title: 'The catalog was migrated by a newer version',
+    fix: 'Run the newer version of tenants2fast, or restore the catalog.',
+  },
+
+  // Tenants and memberships
+  TENANCY_TENANT_SLUG_INVALID: {
+    status: 422,
+    title: 'Invalid tenant slug',
+    fix: 'Use 3 to 40 characters: a lower-case letter first, then letters, digits and hyphens, a letter or digit last.',
+  },
+  TENANCY_TENANT_SLUG_RESERVED: { status: 422, title: 'Reserved tenant slug', fix: 'Choose another slug.' },
+  TENANCY_TENANT_SLUG_TAKEN: { status: 409, title: 'Tenant slug already taken', fix: 'Choose another slug.' },
+  TENANCY_TENANT_INPUT_INVALID: {
+    status: 422,
+    title: 'Invalid tenant',
+    fix: 'Correct the fields that the message names.',
+  },
+  TENANCY_TENANT_NOT_FOUND: { status: 404, title: 'No such tenant', fix: 'Check the id or slug.' },
+  TENANCY_TENANT_STATE_CONFLICT: {
+    status: 409,
+    title: 'The tenant is not in a state that allows this',
+    fix: 'Look at the tenant’s status first.',
+  },
+  TENANCY_USER_EXISTS: {
+    status: 409,
+    title: 'There is a user with this e-mail address',
+    fix: 'Use the existing user, or another address.',
+  },
+  TENANCY_USER_NOT_FOUND: { status: 404, title: 'No such user', fix: 'Check the user id.' },
+  TENANCY_MEMBER_NOT_FOUND: { status: 404, title: 'No such member', fix: 'Check the user and the tenant.' },
+  TENANCY_MEMBER_EXISTS: { status: 409, title: 'Already a member', fix: 'Nothing to do: the user is in the tenant.' },
+  TENANCY_MEMBER_LIMIT_REACHED: {
+    status: 409,
+    title: 'The tenant has reached its number of users',
+    fix: 'Raise maxUsers or remove a member.',
+  },
+  TENANCY_MEMBER_LAST_OWNER: {
+    status: 409,
+    title: 'A tenant keeps at least one owner',
+    fix: 'Make somebody else an Owner first.',
+  },
+
+  // Tenant databases
+  TENANCY_DATABASE_BUILD_FAILED: {
+    status: 503,
+    title: 'The tenant database could not be built',
+    fix: 'Read the cause; nothing was assigned, and the next try starts afresh.',
+  },
+  TENANCY_DATABASE_SCHEMA_FAILED: {
+    status: 500,
+    title: 'A tenant schema file failed',
+    fix: 'The file was rolled back; correct it and run again.',
+  },
+  TENANCY_DATABASE_SCHEMA_INVALID: {
+    status: 500,
+    title: 'Invalid tenant schema folder',
+    fix: 'Name the files NNNN_name.sql, numbered once each, and do not edit one that has run.',
+  },
+  TENANCY_DATABASE_IDENTITY_MISMATCH: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'A connection reached a database other than the tenant’s own and was destroyed: check proxies and restores.',
+  },
+  TENANCY_DATABASE_UNAVAILABLE: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Check that the tenant’s server is up and reachable; requests recover by themselves.',
+  },
+
+  // Connections
+  TENANCY_CONNECTION_TIMEOUT: {
+    status: 503,
+    title: 'The service is busy',
+    fix: 'Raise TENANT_MAX_CONNECTIONS, add a process or a server, or look for slow queries.',
+  },
+  TENANCY_CONNECTION_QUEUE_FULL: {
+    status: 503,
+    title: 'The service is busy',
+    fix: 'Raise TENANT_MAX_CONNECTIONS, add a process or a server, or look for slow queries.',
+  },
+  TENANCY_CONNECTION_ABORTED: {
+    status: 503,
+    title: 'The wait for a connection was given up',
+    fix: 'Nothing: the caller went away.',
+  },
+
+  // Who calls
+  TENANCY_AUTH_REQUIRED: {
+    status: 401,
+    title: 'Authentication required',
+    fix: 'Send Authorization: Bearer with an access token.',
+  },
+  TENANCY_AUTH_TOKEN_INVALID: { status: 401, title: 'Invalid access token', fix: 'Get a new access token.' },
+  TENANCY_AUTH_USER_REFUSED: {
+    status: 401,
+    title: 'This account has no access',
+    fix: 'Verify the e-mail address, or ask whoever disabled the account.',
+  },
+  TENANCY_AUTH_ISSUER_UNAVAILABLE: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Check that the issuer’s JWKS address is reachable from here.',
+  },
+
+  // Which tenant
+  TENANCY_TENANT_REQUIRED: {
+    status: 403,
+    title: 'Several tenants: choose one',
+    fix: 'Send the header X-Tenant-Id with the id or slug of one of your tenants, or set a default membership.',
+  },
+  TENANCY_TENANT_FORBIDDEN: {
+    status: 403,
+    title: 'No access to this tenant',
+    fix: 'Ask for a tenant that the user is a member of.',
+  },
+  TENANCY_TENANT_CONFLICT: {
+    status: 403,
+    title: 'The request names different tenants',
+    fix: 'Let header, token, host and path name the same tenant.',
+  },
+  TENANCY_TENANT_NONE: {
+    status: 403,
+    title: 'Not a member of any tenant',
+    fix: 'Create a tenant or ask to be added to one.',
+  },
+  TENANCY_TENANT_SUSPENDED: { status: 403, title: 'This tenant is suspended', fix: 'Reactivate the tenant.' },
+  TENANCY_TENANT_DELETED: {
+    status: 403,
+    title: 'This tenant was deleted',
+    fix: 'Restore the tenant within its retention period.',
+  },
+
+  // What they may do
+  TENANCY_ACCESS_DENIED: {
+    status: 403,
+    title: 'Permission denied',
+    fix: 'Grant the permission to one of the member’s roles, or to the member.',
+  },
+  TENANCY_ACCESS_DEFINITION_INVALID: {
+    status: 500,
+    title: 'Invalid access definition',
+    fix: 'Correct the entries that the message names.',
+  },
+  TENANCY_ACCESS_ROLE_NOT_FOUND: {
+    status: 404,
+    title: 'No such role',
+    fix: 'Check the role’s name; a role belongs to the system or to one tenant.',
+  },
+  TENANCY_ACCESS_ROLE_EXISTS: {
+    status: 409,
+    title: 'Role name already taken',
+    fix: 'Choose another name; a tenant’s own role may not have the name of a built-in one.',
+  },
+  TENANCY_ACCESS_ROLE_PROTECTED: {
+    status: 403,
+    title: 'Built-in roles are not a tenant’s to change',
+    fix: 'Make a role of the tenant’s own, or change the built-in role for the whole installation.',
+  },
+  TENANCY_ACCESS_PERMISSION_NOT_FOUND: {
+    status: 404,
+    title: 'No such permission',
+    fix: 'Check the permission’s name.',
+  },
+
+  // Requests
+  TENANCY_REQUEST_INVALID: { status: 400, title: 'Invalid request', fix: 'Correct the fields that the message names.' },
+  TENANCY_REQUEST_TOO_MANY: { status: 429, title: 'Too many requests', fix: 'Wait for as long as Retry-After says.' },
+  TENANCY_CONTEXT_MISSING: {
+    status: 500,
+    title: 'No request context',
+    fix: 'Call this while a request is served with the tenancy plugin registered, or inside runWithTenant.',
+  },
+
+  // Accounts
+  TENANCY_ACCOUNTS_CREDENTIALS_INVALID: {
+    status: 401,
+    title: 'Wrong e-mail address or password',
+    fix: 'Try again or reset the password.',
+  },
+  TENANCY_ACCOUNTS_GRANT_INVALID: { status: 400, title: 'Invalid grant', fix: 'Log in again.' },
+  TENANCY_ACCOUNTS_PASSWORD_INVALID: { status: 422, title: 'Password not accepted', fix: 'Use 8 to 128 characters.' },
+  TENANCY_ACCOUNTS_EMAIL_INVALID: { status: 422, title: 'Invalid e-mail address', fix: 'Correct the address.' },
+  TENANCY_ACCOUNTS_LINK_INVALID: {
+    status: 400,
+    title: 'This link is invalid or has expired',
+    fix: 'Ask for a new one.',
+  },
+  TENANCY_ACCOUNTS_MAIL_REQUIRED: {
+    status: 500,
+    title: 'Accounts need mail in production',
+    fix: 'Set TENANT_MAIL__HOST and TENANT_MAIL__FROM.',
+  },
+  TENANCY_ACCOUNTS_MAIL_FAILED: {
+    status: 503,
+    title: 'The mail could not be sent',
+    fix: 'Check the TENANT_MAIL__* settings and the mail server.',
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+interface ErrorEntry {
+  readonly status: number
+  readonly title: string
+  readonly fix: string
+}
+
+/** A stable code of {@link errorTable}: `TENANCY_<AREA>_<REASON>`. */
+export type TenancyErrorCode = keyof typeof errorTable
+
+/** What an error may carry beside its code. */
+export interface TenancyErrorOptions {
+  /** The error underneath. It is for logs; it never reaches a response. */
+  readonly cause?: unknown
+  /** Whole seconds after which a retry makes sense; becomes `Retry-After`. Default for 503: 1. */
+  readonly retryAfterSeconds?: number
+  /** Machine-readable facts for the response (never a secret): added to the problem document. */
+  readonly details?: Readonly<Record<string, unknown>>
+}
+
+const brand = Symbol.for('tenants2fast.TenancyError')
+
+/**
+ * The one error class of this package. Tell errors apart by `code`, not by message.
+ *
+ * @example
+ * try {
+ *   await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: user.id })
+ * } catch (error) {
+ *   if (isTenancyError(error, 'TENANCY_TENANT_SLUG_TAKEN')) return reply.code(409).send()
+ *   throw error
+ * }
+ */
+export class TenancyError extends Error {
+  override readonly name = 'TenancyError'
+  readonly code: TenancyErrorCode
+  /** HTTP status this error answers with. Fastify reads `statusCode`. */
+  readonly statusCode: number
+  readonly title: string
+  readonly retryAfterSeconds: number | undefined
+  readonly details: Readonly<Record<string, unknown>> | undefined
+
+  constructor(code: TenancyErrorCode, message?: string, options: TenancyErrorOptions = {}) {
+    const entry = errorTable[code]
+    super(message ?? entry.title, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.statusCode = entry.status
+    this.title = entry.title
+    this.retryAfterSeconds = options.retryAfterSeconds ?? (entry.status === 503 ? 1 : undefined)
+    this.details = options.details
+    Object.defineProperty(this, brand, { value: true })
+  }
+}
+
+/** Whether `error` is a {@link TenancyError}, of `code` if given. Works across two copies of the package. */
+export function isTenancyError(error: unknown, code?: TenancyErrorCode): error is TenancyError {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    (error as Record<symbol, unknown>)[brand] === true &&
+    (code === undefined || (error as TenancyError).code === code)
+  )
+}

@@ -1,0 +1,63 @@
+import type { MemberRecord } from './access.js'
+import type { UserRecord, VerifiedToken } from './identity.js'
+import type { TenantRef } from './slug.js'
+
+/** Something read from the catalog and remembered. Whether it may still be used, the directory cache says. */
+export interface Remembered<Value> {
+  readonly value: Value
+}
+
+/** The answer to "which tenant, when the request names none?", remembered. */
+export type RememberedDefault =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'ambiguous' }
+  | { readonly kind: 'member'; readonly member: Remembered<MemberRecord> }
+
+/**
+ * Users and members, remembered for as long as they are known to be current. `sinceMs` is when the request
+ * arrived (`performance.now()`): what is answered was current at most `maxStalenessMs` before it.
+ *
+ * Every method that reads rejects with TENANCY_CATALOG_UNAVAILABLE when the catalog can't be reached.
+ */
+export interface DirectoryCache {
+  /** Whether `entry` may be used without asking the catalog. */
+  isUsable(entry: Remembered<unknown>, sinceMs: number): boolean
+  /** Asks the catalog, in one query, whether both are still current. */
+  confirm(user: Remembered<UserRecord>, member: Remembered<MemberRecord> | undefined, sinceMs: number): Promise<boolean>
+  /** The user behind a verified token; a foreign issuer's may be created on first sight. */
+  findUser(token: VerifiedToken, sinceMs: number): Promise<Remembered<UserRecord> | undefined>
+  findMember(
+    user: Remembered<UserRecord>,
+    ref: TenantRef,
+    sinceMs: number,
+  ): Promise<Remembered<MemberRecord> | undefined>
+  findDefaultMember(user: Remembered<UserRecord>, sinceMs: number): Promise<RememberedDefault>
+}
+
+/** Where a request may name its tenant, as the framework hands it over. undefined: this place says nothing. */
+export interface TenantSources {
+  /** Header `X-Tenant-Id`. */
+  readonly tenantHeader: string | readonly string[] | undefined
+  /** Header `Host`, or `:authority`. */
+  readonly host: string | undefined
+  /** The path parameter, decoded. */
+  readonly pathTenant: string | undefined
+}
+
+/** Which tenant a request asks for. */
+export interface TenantResolver {
+  /** Whether the host can name a tenant; otherwise the caller need not read it. */
+  readonly readsHost: boolean
+  /**
+   * Finds the membership that the request asks for, or the user's default one.
+   *
+   * @throws TENANCY_TENANT_FORBIDDEN, TENANCY_TENANT_CONFLICT, TENANCY_TENANT_REQUIRED, TENANCY_TENANT_NONE,
+   * TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED
+   */
+  resolve(
+    sources: TenantSources,
+    token: VerifiedToken,
+    user: Remembered<UserRecord>,
+    sinceMs: number,
+  ): Promise<Remembered<MemberRecord>>
+}

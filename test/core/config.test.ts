@@ -1,0 +1,154 @@
+import { inspect } from 'node:util'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { settings } from '../../src/core/config-schema.js'
+import { loadConfig } from '../../src/core/config.js'
+import { isTenancyError } from '../../src/core/errors.js'
+
+function problemsOf(env: Record<string, string>): string {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (isTenancyError(error, 'TENANCY_CONFIG_INVALID')) return error.message
+    throw error
+  }
+  throw new Error('the configuration was accepted')
+}
+
+describe('defaults', () => {
+  test('nothing set means the embedded server and the documented defaults', () => {
+    expect(loadConfig({})).toMatchObject({
+      server: undefined,
+      catalogDatabase: 'tenants2fast',
+      databasePrefix: 'tenant_',
+      maxTenantConnections: 5,
+      maxConnections: 50,
+      urlPrefix: 'tenants',
+      redis: undefined,
+      authPrefix: '/auth',
+      isProduction: false,
+    })
+  })
+
+  test('an empty variable counts as not set', () => {
+    expect(loadConfig({ TENANT_DATABASE_URL: '', TENANT_MAX_CONNECTIONS: '' })).toMatchObject({
+      server: undefined,
+      maxConnections: 50,
+    })
+  })
+
+  test('one TENANT_SUPERUSER_DB__ variable is enough to use that server, the others have their defaults', () => {
+    expect(loadConfig({ TENANT_SUPERUSER_DB__PORT: '6000' }).server).toEqual({
+      host: 'localhost',
+      port: 6000,
+      user: 'postgres',
+      password: 'postgres',
+      database: 'postgres',
+    })
+  })
+
+  test('TENANT_REDIS_TTL goes with TENANT_REDIS_URL', () => {
+    expect(loadConfig({ TENANT_REDIS_URL: 'redis://localhost' }).redis).toEqual({
+      url: 'redis://localhost',
+      ttlSeconds: 300,
+    })
+  })
+})
+
+describe('TENANT_DATABASE_URL', () => {
+  test('is the short form of the five', () => {
+    const url = 'postgres://me%40x:p%3Aw@127.0.0.1:5433/main'
+    expect(loadConfig({ TENANT_DATABASE_URL: url }).server).toEqual({
+      host: '127.0.0.1',
+      port: 5433,
+      user: 'me@x',
+      password: 'p:w',
+      database: 'main',
+    })
+  })
+
+  test('excludes the five', () => {
+    expect(problemsOf({ TENANT_DATABASE_URL: 'postgres://localhost', TENANT_SUPERUSER_DB__NAME: 'x' })).toContain(
+      'TENANT_DATABASE_URL and TENANT_SUPERUSER_DB__NAME exclude each other',
+    )
+  })
+
+  test.each([
+    'nonsense',
+    'http://localhost',
+    'postgres://localhost/db?options=-c',
+    'postgres://localhost?sslmode=prefer',
+  ])('refuses %s', (url) => {
+    expect(problemsOf({ TENANT_DATABASE_URL: url })).toContain('TENANT_DATABASE_URL')
+  })
+})
+
+describe('problems', () => {
+  test('every problem is named in one error', () => {
+    const message = problemsOf({
+      TENANT_MAX_CONNECTIONS: 'many',
+      TENANT_DB_PREFIX: 'Bad Prefix',
+      TENANT_REDIS_URL: 'http://localhost',
+      TENANT_OIDC_ISSUERS: '{',
+      TENANT_MAIL__HOST: 'mail',
+      TENANT_MAIL__USERNAME: 'me',
+    })
+    for (const name of ['MAX_CONNECTIONS', 'DB_PREFIX', 'REDIS_URL', 'OIDC_ISSUERS', 'MAIL__FROM', 'MAIL__PASSWORD']) {
+      expect(message).toContain(`TENANT_${name}`)
+    }
+  })
+
+  test('a misspelled TENANT_ variable is a problem', () => {
+    expect(problemsOf({ TENANT_MAX_CONECTIONS: '5' })).toContain('TENANT_MAX_CONECTIONS is not a setting')
+  })
+
+  test('a tenant may not have more connections than all tenants together', () => {
+    expect(problemsOf({ TENANT_MAX_CONNECTIONS: '3' })).toContain('TENANT_MAX_TENANT_CONNECTIONS')
+  })
+
+  test.each([
+    ['production', { NODE_ENV: 'production' }],
+    ['a remote server', { TENANT_DATABASE_URL: 'postgres://db.example.com/postgres' }],
+    ['a host name that only looks like loopback', { TENANT_DATABASE_URL: 'postgres://127.example.com/postgres' }],
+  ])('TENANT_SECRET is required in %s', (_where, env: Record<string, string>) => {
+    expect(problemsOf(env)).toContain('TENANT_SECRET is required')
+    expect(loadConfig({ ...env, TENANT_SECRET: 'ab'.repeat(32) }).secret).toHaveLength(32)
+  })
+
+  test('whatever the values, no message holds the value of a secret', () => {
+    const secretNames = Object.entries(settings)
+      .filter(([, setting]) => 'isSecret' in setting)
+      .map(([name]) => name)
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...secretNames),
+        fc.stringMatching(/^[a-z0-9 :/@?=&%]{8,40}$/).map((text) => `s3cr3t${text}s3cr3t`),
+        (name, value) => {
+          try {
+            loadConfig({ [name]: value, TENANT_MAX_CONNECTIONS: '0' })
+            expect.unreachable()
+          } catch (error) {
+            expect((error as Error).message).not.toContain('s3cr3t')
+          }
+        },
+      ),
+    )
+  })
+
+  test('a printed configuration hides its secrets', () => {
+    const config = loadConfig({
+      TENANT_DATABASE_URL: 'postgres://u:hunter2@localhost/postgres',
+      TENANT_SECRET: 'ab'.repeat(32),
+      TENANT_REDIS_URL: 'redis://:hunter2@localhost',
+      TENANT_MAIL__HOST: 'h',
+      TENANT_MAIL__FROM: 'f',
+      TENANT_MAIL__USERNAME: 'u',
+      TENANT_MAIL__PASSWORD: 'hunter2',
+    })
+    for (const text of [JSON.stringify(config), inspect(config, { depth: 5 })]) {
+      expect(text).not.toContain('hunter2')
+      expect(text).not.toContain('abab')
+    }
+    expect(config.server?.password).toBe('hunter2')
+  })
+})
