@@ -1,0 +1,122 @@
+import { TenancyError } from '../core/errors.js'
+import type { SqlClient } from '../core/sql.js'
+
+/** A row of `roles`. */
+export interface RoleRow {
+  readonly id: string
+  readonly tenant_id: string | null
+  readonly name: string
+  readonly description: string
+  readonly is_active: boolean
+  readonly is_system: boolean
+}
+
+interface Member {
+  readonly userId: string
+  readonly tenantId: string
+}
+
+/**
+ * Locks a membership, active or not, until the end of the transaction.
+ *
+ * @throws {@link TenancyError} TENANCY_MEMBER_NOT_FOUND
+ */
+export async function findMembership(client: SqlClient, { userId, tenantId }: Member): Promise<void> {
+  const { rows } = await client.query(
+    'select user_id from user_tenants where user_id = $1 and tenant_id = $2 for no key update',
+    [userId, tenantId],
+  )
+  if (rows.length > 0) return
+  throw new TenancyError('TENANCY_MEMBER_NOT_FOUND', `The user ${userId} is not a member of the tenant ${tenantId}`)
+}
+
+/**
+ * Finds a role by its exact name: the tenant's own, or a built-in one.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND
+ */
+export async function findRole(client: SqlClient, tenantId: string | null, name: string): Promise<RoleRow> {
+  const { rows } = await client.query<RoleRow>(
+    `select id, tenant_id, name, description, is_active, is_system from roles
+     where name = $2 and (tenant_id is null or tenant_id = $1)`,
+    [tenantId, name],
+  )
+  const [role] = rows
+  if (role !== undefined) return role
+  const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
+  throw new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} named ${JSON.stringify(name)}`)
+}
+
+/**
+ * Finds a role to be changed: a tenant changes its own roles only.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED
+ */
+export async function findRoleToChange(client: SqlClient, tenantId: string | null, name: string): Promise<RoleRow> {
+  const role = await findRole(client, tenantId, name)
+  if (role.tenant_id === tenantId) return role
+  throw new TenancyError(
+    'TENANCY_ACCESS_ROLE_PROTECTED',
+    `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
+  )
+}
+
+/** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+export async function findPermission(client: SqlClient, name: string): Promise<{ id: number; name: string }> {
+  const { rows } = await client.query<{ id: number; name: string }>(
+    'select id, name from permissions where name = $1',
+    [name],
+  )
+  const [permission] = rows
+  if (permission !== undefined) return permission
+  throw new TenancyError('TENANCY_ACCESS_PERMISSION_NOT_FOUND', `There is no permission ${JSON.stringify(name)}`)
+}
+
+/**
+ * Call before a member is demoted, deactivated or removed, in the same transaction: refuses when no other active,
+ * enabled Owner would remain. Locks the tenant's row, so that two Owners can't take each other away at once.
+ *
+ * @throws {@link TenancyError} TENANCY_MEMBER_LAST_OWNER
+ */
+export async function keepAnOwner(client: SqlClient, tenantId: string, userId: string): Promise<void> {
+  await client.query('select id from tenants where id = $1 for no key update', [tenantId])
+  const { rows } = await client.query<{ is_owner: boolean; has_other: boolean }>(
+    `select coalesce(bool_or(membership.user_id = $2), false) as is_owner,
+            coalesce(bool_or(membership.user_id <> $2 and membership.is_active and users.disabled_at is null), false)
+              as has_other
+     from user_tenant_roles as held
+     join roles on roles.id = held.role_id and roles.tenant_id is null and roles.name = 'Owner'
+     join user_tenants as membership on (membership.user_id, membership.tenant_id) = (held.user_id, held.tenant_id)
+     join users on users.id = membership.user_id
+     where held.tenant_id = $1`,
+    [tenantId, userId],
+  )
+  const [owners] = rows
+  if (owners === undefined || !owners.is_owner || owners.has_other) return
+  throw new TenancyError(
+    'TENANCY_MEMBER_LAST_OWNER',
+    `The user ${userId} is the last Owner of the tenant ${tenantId}: make somebody else an Owner first`,
+  )
+}
+
+/** Writes the audit entry of a change, in the change's own transaction. */
+export async function recordChange(
+  client: SqlClient,
+  { actorId, tenantId }: { readonly actorId?: string | null | undefined; readonly tenantId?: string | null },
+  action: string,
+  subject: string,
+  before: object | null,
+  after: object | null,
+): Promise<void> {
+  await client.query(
+    'insert into audit_log (actor_id, tenant_id, action, subject, before, after) values ($1, $2, $3, $4, $5, $6)',
+    [
+      actorId ?? null,
+      tenantId ?? null,
+      action,
+      subject,
+      before && JSON.stringify(before),
+      after && JSON.stringify(after),
+    ],
+  )
+}

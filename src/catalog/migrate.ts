@@ -1,0 +1,35 @@
+import type { SqlPool } from '../core/sql.js'
+import { applySqlFiles, readSqlFolder } from '../core/sql-files.js'
+
+const folder = new URL('./migrations/', import.meta.url)
+
+const codes = {
+  invalid: 'TENANCY_CATALOG_MIGRATION_FAILED',
+  failed: 'TENANCY_CATALOG_MIGRATION_FAILED',
+  newer: 'TENANCY_CATALOG_NEWER',
+} as const
+
+// Any fixed number of our own: advisory locks are per database, and nobody else takes locks in the catalog.
+const lockKey = 7_205_001
+
+/**
+ * Brings the catalog up to date: runs the numbered files of `catalog/migrations` that its ledger
+ * (`schema_migrations`) lacks, each once and in one transaction. Safe when several processes start at once.
+ *
+ * @param from another folder of files. Default: the ones of this package
+ * @returns the names of the files that were applied now
+ * @throws {@link TenancyError} TENANCY_CATALOG_MIGRATION_FAILED naming the file, TENANCY_CATALOG_NEWER
+ */
+export async function migrateCatalog(pool: SqlPool, from: string | URL = folder): Promise<string[]> {
+  const files = await readSqlFolder(from, codes)
+  const client = await pool.connect()
+  try {
+    const applied = await applySqlFiles(client, files, { schema: 'public', lockKey, codes })
+    client.release()
+    return applied
+  } catch (error) {
+    // The connection may still hold the lock or a broken transaction: it is not used again.
+    client.release(true)
+    throw error
+  }
+}

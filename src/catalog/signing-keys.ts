@@ -1,0 +1,73 @@
+import type { NewSigningKey, PublicJwk, SigningAlgorithm, SigningKeyStore } from '../core/signing-keys.js'
+import type { SqlClient, SqlPool } from '../core/sql.js'
+import { inTransaction } from './transaction.js'
+
+interface SigningKeyRow {
+  readonly kid: string
+  readonly algorithm: SigningAlgorithm
+  readonly public_jwk: PublicJwk
+  readonly sealed_private_key: Buffer
+  readonly signs_from: Date
+  readonly expires_at: Date | null
+}
+
+/** The catalog's table `signing_keys`. The database's clock decides, so processes agree. */
+export function createSigningKeyStore(pool: SqlPool): SigningKeyStore {
+  return {
+    async listKeys() {
+      const { rows } = await pool.query<SigningKeyRow>(
+        `select kid, algorithm, public_jwk, sealed_private_key, signs_from, expires_at
+           from signing_keys
+          where expires_at is null or expires_at > now()
+          order by signs_from, created_at`,
+      )
+      return rows.map((row) => ({
+        kid: row.kid,
+        algorithm: row.algorithm,
+        publicJwk: row.public_jwk,
+        sealedPrivateKey: row.sealed_private_key,
+        signsFrom: row.signs_from,
+        expiresAt: row.expires_at,
+      }))
+    },
+
+    async addFirstKey(key) {
+      await whileLocked(pool, async (client) => {
+        const { rows } = await client.query('select 1 from signing_keys where expires_at is null or expires_at > now()')
+        if (rows.length === 0) await insertKey(client, key, 0)
+      })
+    },
+
+    async addSuccessor(key, { publishSeconds, keepSeconds }) {
+      return whileLocked(pool, async (client) => {
+        const { rows } = await client.query('select 1 from signing_keys where signs_from > now()')
+        if (rows.length > 0 && publishSeconds > 0) return false
+        await client.query(
+          `update signing_keys
+              set expires_at = least(expires_at, now() + make_interval(secs => $1))
+            where expires_at is null or expires_at > now()`,
+          [publishSeconds + keepSeconds],
+        )
+        await client.query(`delete from signing_keys where expires_at <= now()`)
+        await insertKey(client, key, publishSeconds)
+        return true
+      })
+    },
+  }
+}
+
+async function insertKey(client: SqlClient, key: NewSigningKey, publishSeconds: number): Promise<void> {
+  await client.query(
+    `insert into signing_keys (kid, algorithm, public_jwk, sealed_private_key, signs_from)
+     values ($1, $2, $3, $4, now() + make_interval(secs => $5))`,
+    [key.kid, key.algorithm, JSON.stringify(key.publicJwk), Buffer.from(key.sealedPrivateKey), publishSeconds],
+  )
+}
+
+/** Runs `work` in a transaction that no other change of signing keys runs beside. */
+function whileLocked<Result>(pool: SqlPool, work: (client: SqlClient) => Promise<Result>): Promise<Result> {
+  return inTransaction(pool, async (client) => {
+    await client.query('lock table signing_keys in share row exclusive mode')
+    return work(client)
+  })
+}

@@ -1,0 +1,111 @@
+import type { TenantDatabase } from '../core/model.js'
+import type { SqlClient } from '../core/sql.js'
+import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+
+const columns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
+  created_at as "createdAt", updated_at as "updatedAt", retired_at as "retiredAt"`
+
+const fromNow = (parameter: string) => `now() + make_interval(secs => ${parameter}::integer / 1000.0)`
+
+/** The catalog's record of tenant databases. Times are the catalog server's. */
+export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseRecords {
+  const one = async (text: string, values: unknown[]) => (await catalog.query<TenantDatabase>(text, values)).rows[0]
+  const ids = async (text: string, values: unknown[]) =>
+    (await catalog.query<{ id: string }>(text, values)).rows.map((row) => row.id)
+
+  return {
+    async installationId() {
+      const [id] = await ids('select id from installation', [])
+      if (id === undefined) throw new Error('The catalog has no installation row: migrate it first')
+      return id
+    },
+
+    async serverId(name) {
+      const sql =
+        'insert into database_servers (name) values ($1) on conflict (name) do update set name = excluded.name returning id'
+      const [found] = await ids('select id from database_servers where name = $1', [name])
+      if (found !== undefined) return found
+      const [made] = await ids(sql, [name])
+      if (made === undefined) throw new Error('An upsert returned no row')
+      return made
+    },
+
+    find: (id) => one(`select ${columns} from tenant_databases where id = $1`, [id]),
+
+    async beginBuild(build) {
+      const { rows } = await catalog.query<{ begun: boolean }>(
+        'select begin_database_build($1, $2, $3, $4, $5, $6, $7, $8, $9) as begun',
+        [
+          build.id,
+          build.serverId,
+          build.name,
+          build.roleName,
+          build.templateVersion,
+          build.leaseOwner,
+          build.leaseMs,
+          build.reservedFor ?? null,
+          build.stockTarget ?? null,
+        ],
+      )
+      return rows[0]?.begun === true
+    },
+
+    markReady: (id, leaseOwner, reservedMs) =>
+      one(
+        `update tenant_databases set state = 'ready', lease_owner = null,
+           lease_expires_at = case when reserved_for is not null then ${fromNow('$3')} end
+         where id = $1 and state = 'building' and lease_owner = $2 returning ${columns}`,
+        [id, leaseOwner, reservedMs],
+      ),
+
+    claimForDrop: (id, leaseOwner, leaseMs) =>
+      one(
+        `update tenant_databases set lease_owner = $2, lease_expires_at = ${fromNow('$3')}
+         where id = $1 and state in ('building', 'retired')
+           and (lease_owner = $2 or lease_expires_at <= now() or (state = 'retired' and lease_expires_at is null))
+           and not exists (select from tenants where database_id = $1 and status <> 'deleted')
+         returning ${columns}`,
+        [id, leaseOwner, leaseMs],
+      ),
+
+    abandoned: (serverId) =>
+      ids(
+        `select id from tenant_databases
+         where server_id = $1 and state in ('building', 'retired') and lease_expires_at <= now() order by created_at`,
+        [serverId],
+      ),
+
+    async retireOutdated(serverId, templateVersion, olderThanMs) {
+      await catalog.query(
+        `update tenant_databases set state = 'retired', retired_at = now(), reserved_for = null, lease_expires_at = now()
+         where server_id = $1 and state = 'ready' and template_version <> $2
+           and updated_at < now() - make_interval(secs => $3::integer / 1000.0)`,
+        [serverId, templateVersion, olderThanMs],
+      )
+    },
+
+    async renewLease(id, leaseOwner, leaseMs) {
+      await catalog.query(
+        `update tenant_databases set lease_expires_at = ${fromNow('$3')}
+         where id = $1 and lease_owner = $2 and state = 'building'`,
+        [id, leaseOwner, leaseMs],
+      )
+    },
+
+    async endLease(id, leaseOwner) {
+      await catalog.query('update tenant_databases set lease_expires_at = now() where id = $1 and lease_owner = $2', [
+        id,
+        leaseOwner,
+      ])
+    },
+
+    async remove(id, leaseOwner) {
+      await catalog.query(
+        `with dropped as (select id from tenant_databases where id = $1 and lease_owner = $2 for update),
+           detached as (update tenants set database_id = null where database_id in (select id from dropped))
+         delete from tenant_databases where id in (select id from dropped)`,
+        [id, leaseOwner],
+      )
+    },
+  }
+}

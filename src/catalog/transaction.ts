@@ -1,0 +1,26 @@
+import type { SqlClient, SqlPool } from '../core/sql.js'
+
+/**
+ * Runs `work` in one transaction on one connection: committed when it resolves, rolled back when it throws. A
+ * connection whose rollback fails is destroyed.
+ */
+export async function inTransaction<Result>(
+  pool: SqlPool,
+  work: (client: SqlClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect()
+  let broken = false
+  try {
+    await client.query('begin')
+    const result = await work(client)
+    await client.query('commit')
+    return result
+  } catch (error) {
+    await client.query('rollback').catch(() => {
+      broken = true
+    })
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}

@@ -1,0 +1,111 @@
+import { isTenancyError, TenancyError } from '../core/errors.js'
+import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
+import type { SqlPool } from '../core/sql.js'
+import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
+import { isUuid, normalizeEmail, toUserRecord, type UserRow, userColumns } from './user-row.js'
+
+/** A user to create. */
+export interface NewUser {
+  readonly email: string
+  readonly name?: string | undefined
+  /** Whether the address is known to be the user's. Users without are refused. Default: false. */
+  readonly emailVerified?: boolean | undefined
+}
+
+/** The users of the catalog: found by the request path, changed by operators and accounts. */
+export interface CatalogUsers extends UserDirectory {
+  /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  createUser(user: NewUser): Promise<UserRecord>
+  /** Finds by e-mail address, in any case. */
+  findUserByEmail(email: string): Promise<UserRecord | undefined>
+  /** Refuses the user from now on, and ends all tokens for good. @throws TENANCY_USER_NOT_FOUND */
+  disableUser(id: string): Promise<UserRecord>
+  /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
+  enableUser(id: string): Promise<UserRecord>
+  /** Ends all tokens issued until now. @throws TENANCY_USER_NOT_FOUND */
+  revokeUserTokens(id: string): Promise<UserRecord>
+}
+
+/** Options of {@link createUserDirectory}. */
+export interface UserDirectoryOptions {
+  /** What each foreign issuer may do; one that is not named may do nothing. Default: none. */
+  readonly issuers?: readonly IssuerTrust[]
+}
+
+const revoked = 'token_epoch = token_epoch + 1, tokens_valid_after = now()'
+
+/**
+ * The catalog's tables `users` and `user_identities`.
+ *
+ * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
+ */
+export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions = {}): CatalogUsers {
+  const trusts = new Map((options.issuers ?? []).map((trust) => [trust.issuer, trust]))
+
+  async function findOne(condition: string, values: readonly string[]): Promise<UserRecord | undefined> {
+    const { rows } = await answered(pool.query<UserRow>(`select ${userColumns} from users ${condition}`, [...values]))
+    return rows[0] && toUserRecord(rows[0])
+  }
+
+  async function change(id: string, assignments: string): Promise<UserRecord> {
+    const { rows } = isUuid(id)
+      ? await answered(
+          pool.query<UserRow>(`update users set ${assignments} where id = $1 returning ${userColumns}`, [id]),
+        )
+      : { rows: [] }
+    const [row] = rows
+    if (!row) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)
+    return toUserRecord(row)
+  }
+
+  return {
+    // An id comes from a token: text that is no UUID names nobody, and is no error of the database.
+    findUserById: async (id) => (isUuid(id) ? findOne('where users.id = $1', [id]) : undefined),
+
+    findUserByIdentity: (issuer, subject) =>
+      findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),
+
+    findUserByEmail: async (email) => {
+      const address = normalizeEmail(email)
+      return address === undefined ? undefined : findOne('where lower(email) = lower($1)', [address])
+    },
+
+    async createUserFromToken(token) {
+      const trust = trusts.get(token.issuer)
+      if (token.isOwn || !(trust?.createUsers || trust?.linkByVerifiedEmail)) return undefined
+      return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token)))
+    },
+
+    async createUser({ email, name = '', emailVerified = false }) {
+      const address = normalizeEmail(email)
+      if (address === undefined) {
+        throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
+      }
+      const { rows } = await answered(
+        pool.query<UserRow>(
+          `insert into users (email, name, email_verified) values ($1, $2, $3)
+           on conflict (lower(email)) do nothing returning ${userColumns}`,
+          [address, name, emailVerified],
+        ),
+      )
+      const [row] = rows
+      if (!row) throw new TenancyError('TENANCY_USER_EXISTS', `There is a user with the e-mail address ${address}`)
+      return toUserRecord(row)
+    },
+
+    disableUser: (id) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`),
+    enableUser: (id) => change(id, 'disabled_at = null'),
+    revokeUserTokens: (id) => change(id, revoked),
+  }
+}
+
+async function answered<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (isTenancyError(error)) throw error
+    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog did not answer a question about users', {
+      cause: error,
+    })
+  }
+}
