@@ -1,0 +1,40 @@
+import { Client, type ClientConfig, DatabaseError } from 'pg'
+import type { ServerAccount } from '../core/database-target.js'
+
+/** How `pg` takes an account. */
+export function connectionOptions(account: ServerAccount): ClientConfig {
+  const { ssl, ...options } = account
+  return {
+    ...options,
+    application_name: 'tenants2fast',
+    connectionTimeoutMillis: 10_000,
+    ...(ssl === undefined ? {} : { ssl }),
+  }
+}
+
+/** Opens a connection to one database, as `account`. */
+export async function openConnection(account: ServerAccount): Promise<Client> {
+  const client = new Client(connectionOptions(account))
+  // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+/** Runs `work` on a connection of its own to one database, as `account`. */
+export async function withConnection<Result>(
+  account: ServerAccount,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = await openConnection(account)
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** SQLSTATE of an error that PostgreSQL raised, or undefined. */
+export function sqlStateOf(error: unknown): string | undefined {
+  return error instanceof DatabaseError ? error.code : undefined
+}

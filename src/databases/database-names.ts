@@ -1,0 +1,41 @@
+import type { TenantDatabase } from '../core/model.js'
+
+/** Names of everything that one installation makes on a server; all start with its prefix. */
+export interface DatabaseNames {
+  /** Group role that holds the privileges on a tenant's data; the login roles are its members. */
+  readonly members: string
+  /** Where a template is built before it gets its name. */
+  readonly unfinishedTemplate: string
+  /** Start of every template's name. */
+  readonly templatePrefix: string
+  template(version: string): string
+  /** Name of a tenant database and of its login role. */
+  tenantDatabase(id: string): string
+}
+
+/**
+ * The names under a prefix.
+ *
+ * @throws RangeError for a prefix that is not 1 to 31 characters of a-z, 0-9 and _, a letter first
+ */
+export function databaseNames(prefix: string): DatabaseNames {
+  // 31 and the 32 digits of an id are PostgreSQL's limit of 63 bytes.
+  if (!/^[a-z][a-z0-9_]{0,30}$/.test(prefix)) {
+    throw new RangeError(
+      `The prefix ${JSON.stringify(prefix)} is not 1 to 31 characters of a-z, 0-9 and _, a letter first`,
+    )
+  }
+  return {
+    members: `${prefix}members`,
+    unfinishedTemplate: `${prefix}template_building`,
+    templatePrefix: `${prefix}template_`,
+    template: (version) => `${prefix}template_${version}`,
+    tenantDatabase: (id) => `${prefix}${id.replaceAll('-', '')}`,
+  }
+}
+
+/** Whether a database is still called as its id says: a drop goes by these names and by nothing else. */
+export function isNamedAfterId(names: DatabaseNames, database: TenantDatabase): boolean {
+  const name = names.tenantDatabase(database.id)
+  return database.name === name && database.roleName === name
+}

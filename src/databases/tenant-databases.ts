@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto'
+import { Pool } from 'pg'
+import type { ServerAccount, TenantDatabaseTarget } from '../core/database-target.js'
+import { isTenancyError, TenancyError } from '../core/errors.js'
+import type { Logger } from '../core/logger.js'
+import type { Tenant, TenantDatabase } from '../core/model.js'
+import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-databases.js'
+import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
+import { createBuildQueue } from './build-queue.js'
+import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
+import { databaseNames } from './database-names.js'
+import { dropClaimed, type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { deriveRolePassword } from './role-password.js'
+import { createStock } from './stock.js'
+import { ensureTemplate } from './template.js'
+import { applyTenantSchema, readTenantSchema, type TenantSchema } from './tenant-schema.js'
+
+/** What the tenant databases of one server need. */
+export interface TenantDatabasesOptions {
+  readonly records: TenantDatabaseRecords
+  /** The provisioning account: a superuser. It never serves tenant traffic. */
+  readonly server: ServerAccount
+  /** The server's name in the catalog. Default: `default`. */
+  readonly serverName?: string
+  /** Start of every name made on the server: 1 to 31 characters of a-z, 0-9 and _, a letter first. */
+  readonly prefix: string
+  /** Master secret that the roles' passwords are derived from, at least 32 bytes. */
+  readonly secret: Buffer
+  /** Folder of numbered SQL files. Default: none, tenants start empty. */
+  readonly schemaDir?: string | undefined
+  /** Ready databases to keep in stock. Default: 3. */
+  readonly readyTarget?: number
+  /** Default: 2. */
+  readonly maxConcurrentBuilds?: number
+  readonly logger: Logger
+}
+
+/** Builds, opens up, migrates and drops the tenant databases of one server. */
+export interface TenantDatabases extends DatabaseSupply {
+  /** Account and identity for connections to a tenant's database, as its own role. */
+  targetOf(database: TenantDatabase): TenantDatabaseTarget
+  /**
+   * Applies the schema files that a tenant's database lacks, each in one transaction; returns their names.
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT,
+   *   TENANCY_DATABASE_UNAVAILABLE
+   */
+  initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  /** Builds until the stock is full; rejects with the first error. */
+  fillStock(): Promise<void>
+  /**
+   * Drops a retired database with its role and data, for good.
+   * @throws TENANCY_TENANT_STATE_CONFLICT when it is not retired; nothing is dropped then
+   */
+  dropTenantDatabase(id: string): Promise<void>
+  /** Drops what died while it was built and what was built from an older schema. `refill` does it first. */
+  reconcile(): Promise<Reconciliation>
+  /** Waits for builds under way and closes every connection. */
+  close(): Promise<void>
+}
+
+// Processes of the previous release may still hand out their stock during a deployment.
+const outdatedAfterMs = 3_600_000
+const undefinedDatabase = '3D000'
+
+interface Prepared {
+  readonly builder: BuilderOptions
+  readonly schema: TenantSchema
+  readonly template: string
+}
+
+/** Tenant databases on one server. Connects when first used. */
+export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
+  const { records, server, secret, logger, serverName = 'default', readyTarget = 3, maxConcurrentBuilds = 2 } = options
+  const names = databaseNames(options.prefix)
+  const admin = new Pool({
+    ...connectionOptions(server),
+    max: maxConcurrentBuilds * 2 + 1,
+    idleTimeoutMillis: 10_000,
+  })
+  // An idle connection that dies is replaced; without a listener it would end the process.
+  admin.on('error', () => {})
+  const queue = createBuildQueue(maxConcurrentBuilds)
+  let prepared: Promise<Prepared> | undefined
+  let isClosed = false
+
+  const prepare = (): Promise<Prepared> => {
+    prepared ??= prepareOnce().catch((cause: unknown) => {
+      prepared = undefined
+      if (isTenancyError(cause)) throw cause
+      throw new TenancyError(
+        'TENANCY_DATABASE_BUILD_FAILED',
+        `No template for tenant databases on ${server.host}:${server.port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      )
+    })
+    return prepared
+  }
+  const prepareOnce = async (): Promise<Prepared> => {
+    const installationId = await records.installationId()
+    const schema = await readTenantSchema(options.schemaDir, installationId)
+    const [serverId, template] = await Promise.all([
+      records.serverId(serverName),
+      ensureTemplate({ server, names, installationId }, schema),
+    ])
+    return { builder: { records, admin, server, serverId, names, secret, leaseOwner: randomUUID() }, schema, template }
+  }
+
+  const build = async (
+    request: Pick<BuildRequest, 'reservedFor' | 'stockTarget'>,
+  ): Promise<TenantDatabase | undefined> => {
+    for (let attempt = 1; ; attempt += 1) {
+      const { builder, schema, template } = await prepare()
+      try {
+        return await buildTenantDatabase(builder, { ...request, template, templateVersion: schema.version })
+      } catch (error) {
+        // A process with another version of the schema dropped this one's template: make it again, once.
+        if (attempt > 1 || !isTenancyError(error) || sqlStateOf(error.cause) !== undefinedDatabase) throw error
+        prepared = undefined
+      }
+    }
+  }
+
+  const reconcile = async () => {
+    const { builder, schema } = await prepare()
+    return reconcileDatabases(builder, schema.version, outdatedAfterMs, logger)
+  }
+
+  const stock = createStock({
+    reconcile,
+    workers: maxConcurrentBuilds,
+    buildOne: async () => {
+      if (readyTarget === 0) return false
+      return (await queue.run(() => build({ stockTarget: readyTarget }), false)) !== undefined
+    },
+    logger,
+  })
+
+  return {
+    templateVersion: async () => (await prepare()).schema.version,
+
+    async createTenantDatabase({ reservedFor } = {}) {
+      if (isClosed) throw new TenancyError('TENANCY_CLOSED', 'No tenant database is built while the service shuts down')
+      const database = await queue.run(() => build({ reservedFor }), true)
+      if (!database) throw new TenancyError('TENANCY_DATABASE_BUILD_FAILED', 'The catalog refused the build')
+      return database
+    },
+
+    refill: () => stock.refill(),
+    fillStock: () => stock.fill(),
+
+    targetOf: (database) => ({
+      databaseId: database.id,
+      epoch: database.epoch,
+      account: {
+        ...server,
+        user: database.roleName,
+        password: deriveRolePassword(secret, database.id),
+        database: database.name,
+      },
+    }),
+
+    async initializeTenantSchema({ slug, databaseId }) {
+      const database = databaseId === null ? undefined : await records.find(databaseId)
+      if (database?.state !== 'assigned') {
+        throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database`)
+      }
+      const { schema } = await prepare()
+      try {
+        return await withConnection({ ...server, database: database.name }, (client) =>
+          applyTenantSchema(client, schema),
+        )
+      } catch (error) {
+        if (isTenancyError(error)) throw error
+        throw new TenancyError(
+          'TENANCY_DATABASE_UNAVAILABLE',
+          `The database of tenant "${slug}" cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
+          { cause: error },
+        )
+      }
+    },
+
+    async dropTenantDatabase(id) {
+      const { builder } = await prepare()
+      if (!(await dropClaimed(builder, id))) {
+        throw new TenancyError(
+          'TENANCY_TENANT_STATE_CONFLICT',
+          `The tenant database ${id} is not retired, or is being dropped`,
+        )
+      }
+    },
+
+    reconcile,
+
+    async close() {
+      isClosed = true
+      await stock.close()
+      await queue.drained()
+      // A preparation under way has a connection of its own.
+      await prepared?.catch(() => {})
+      if (!admin.ended) await admin.end()
+    },
+  }
+}

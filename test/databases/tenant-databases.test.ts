@@ -1,0 +1,239 @@
+import { Client } from 'pg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { identityQuery, type ServerAccount } from '../../src/core/database-target.js'
+import { createInstallation, type Installation } from './fixture.js'
+
+let installation: Installation
+beforeEach(async () => {
+  installation = await createInstallation()
+})
+afterEach(() => installation.drop())
+
+async function queryAs(
+  account: ServerAccount,
+  text: string,
+  values: unknown[] = [],
+): Promise<Record<string, unknown>[]> {
+  const client = new Client(account)
+  await client.connect()
+  try {
+    return (await client.query(text, values)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+const outcomeOf = (attempt: Promise<unknown>) =>
+  attempt.then(
+    () => 'connected',
+    (error: unknown) => (error as { code?: string }).code,
+  )
+
+const stateOf = async (id: string) =>
+  (await installation.catalog.pool.query('select state from tenant_databases where id = $1', [id])).rows[0]?.state as
+    | string
+    | undefined
+
+test('a tenant database opens for its own role and shows its identity', async () => {
+  const { databases } = installation.open()
+  const database = await databases.createTenantDatabase()
+  expect(database).toMatchObject({ state: 'ready', epoch: 1, name: database.roleName })
+  expect(database.name).toBe(`${installation.prefix}${database.id.replaceAll('-', '')}`)
+  const target = databases.targetOf(database)
+  expect(target).toMatchObject({ databaseId: database.id, epoch: 1 })
+  expect(await queryAs(target.account, identityQuery)).toEqual([
+    { database_id: database.id, epoch: 1, database_name: database.name, role_name: database.roleName },
+  ])
+})
+
+test('no tenant role can connect to another tenant, the catalog or the template', async () => {
+  const { databases } = installation.open()
+  const built = []
+  for (let count = 0; count < 3; count += 1) built.push(await databases.createTenantDatabase())
+  const template = `${installation.prefix}template_${await databases.templateVersion()}`
+  const everywhere = [...built.map((database) => database.name), installation.catalog.databaseName, template]
+  await installation.catalog.pool.query(`revoke all on database "${installation.catalog.databaseName}" from public`)
+  const outcomes = []
+  const expected = []
+  for (const database of built) {
+    const { account } = databases.targetOf(database)
+    for (const name of everywhere) {
+      outcomes.push([name, await outcomeOf(queryAs({ ...account, database: name }, 'select 1'))])
+      // 42501: no privilege CONNECT; 55000: not accepting connections at all.
+      expected.push([name, name === database.name ? 'connected' : name === template ? '55000' : '42501'])
+    }
+  }
+  expect(outcomes).toEqual(expected)
+})
+
+test('a tenant role has no power of its own and belongs to nobody but the group', async () => {
+  const { databases } = installation.open()
+  const { roleName } = await databases.createTenantDatabase()
+  const { rows } = await installation.catalog.pool.query(
+    `select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin,
+       (select rolpassword like 'SCRAM-SHA-256$%' from pg_authid where pg_authid.oid = pg_roles.oid) as scram,
+       array(select roleid::regrole::text from pg_auth_members where member = pg_roles.oid) as groups
+     from pg_roles where rolname = $1`,
+    [roleName],
+  )
+  expect(rows).toEqual([
+    {
+      rolsuper: false,
+      rolcreatedb: false,
+      rolcreaterole: false,
+      rolreplication: false,
+      rolbypassrls: false,
+      rolcanlogin: true,
+      scram: true,
+      groups: [`${installation.prefix}members`],
+    },
+  ])
+})
+
+test('a tenant role uses the data of its schema and cannot change schema, identity or ledger', async () => {
+  await installation.writeSchema(
+    '0001_orders.sql',
+    `
+    create table orders (id bigint generated always as identity primary key, note text, nr bigserial);
+    create schema app; create table app.things (id int);
+    create function twice(n int) returns int language sql as 'select n * 2';
+    insert into orders (note) values ('seeded');`,
+  )
+  const { databases } = installation.open()
+  const { account } = databases.targetOf(await databases.createTenantDatabase())
+  expect(await queryAs(account, 'select note from orders')).toEqual([{ note: 'seeded' }])
+  expect(await queryAs(account, "insert into orders (note) values ('own') returning note, twice(4)")).toEqual([
+    { note: 'own', twice: 8 },
+  ])
+  await queryAs(
+    account,
+    'update orders set note = null; delete from orders; insert into app.things values (1); create temporary table t (id int)',
+  )
+  for (const forbidden of [
+    'create table mine (id int)',
+    'drop table orders',
+    'alter table orders add column x int',
+    'truncate orders',
+    'create schema mine',
+    'update tenants2fast.identity set epoch = 2',
+    'delete from tenants2fast.identity',
+    'select * from tenants2fast.schema_migrations',
+    'delete from tenants2fast.schema_migrations',
+    'create table tenants2fast.x (id int)',
+    `set role ${account.user.replace(/[0-9a-f]{32}$/, 'members')}; create table mine (id int)`,
+    'create database mine',
+    'create role mine',
+    "copy orders to program 'true'",
+    'select * from pg_authid',
+  ])
+    await expect(queryAs(account, forbidden)).rejects.toMatchObject({ code: '42501' })
+})
+
+test('a wrong master secret gives a password that does not log in', async () => {
+  const { databases } = installation.open()
+  const database = await databases.createTenantDatabase()
+  const { databases: others } = installation.open({ secret: Buffer.alloc(32, 7) })
+  const { account } = others.targetOf(database)
+  expect(account.password).not.toBe(databases.targetOf(database).account.password)
+  const { rows } = await installation.catalog.pool.query(
+    "select auth_method as method from pg_hba_file_rules where type = 'host' limit 1",
+  )
+  // A machine's own server may trust local connections; there no password is looked at.
+  expect(await outcomeOf(queryAs(account, 'select 1'))).toBe(rows[0].method === 'trust' ? 'connected' : '28P01')
+})
+
+test('what the server logs of a build holds no password', async () => {
+  const { databases } = installation.open()
+  const database = await databases.createTenantDatabase()
+  const { password } = databases.targetOf(database).account
+  const { rows } = await installation.catalog.pool.query('select rolpassword from pg_authid where rolname = $1', [
+    database.roleName,
+  ])
+  expect(rows[0].rolpassword).not.toContain(password)
+})
+
+test('the row is committed before the database is made', async () => {
+  const { databases } = installation.open()
+  await databases.templateVersion()
+  // A role that blocks CREATE ROLE: the name is not known beforehand, so the group is made to disappear instead.
+  await installation.catalog.pool.query(`drop owned by "${installation.prefix}members"`)
+  await installation.catalog.pool.query(
+    `alter role "${installation.prefix}members" rename to "${installation.prefix}hidden"`,
+  )
+  await installation.catalog.pool.query(`
+    create table seen (id uuid);
+    create function note_delete() returns trigger language plpgsql as $$ begin insert into seen values (old.id); return old; end $$;
+    create trigger note_delete before delete on tenant_databases for each row execute function note_delete()`)
+  await expect(databases.createTenantDatabase()).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_BUILD_FAILED',
+    statusCode: 503,
+    message: expect.stringContaining('members'),
+  })
+  // The failed build removed the row that it had committed, and nothing else is left.
+  expect((await installation.catalog.pool.query('select id from seen')).rows).toHaveLength(1)
+  expect((await installation.catalog.pool.query('select id from tenant_databases')).rows).toEqual([])
+  const left = await installation.onServer()
+  expect(left.roles).toEqual([`${installation.prefix}hidden`])
+  expect(left.databases).toHaveLength(1)
+})
+
+test('the stock is filled to its target by two processes together and no further', async () => {
+  const one = installation.open({ readyTarget: 4 })
+  const two = installation.open({ readyTarget: 4 })
+  await Promise.all([one.databases.fillStock(), two.databases.fillStock()])
+  const { rows } = await installation.catalog.pool.query(
+    'select state, count(*)::int from tenant_databases group by state',
+  )
+  expect(rows).toEqual([{ state: 'ready', count: 4 }])
+  expect((await installation.onServer()).databases).toHaveLength(5)
+})
+
+test('a retired database is dropped with its role and row, any other is refused', async () => {
+  const { databases, tenants } = installation.open()
+  const owner = await installation.createUser()
+  const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
+  const id = tenant.databaseId as string
+  await expect(databases.dropTenantDatabase(id)).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
+  await tenants.deleteTenant('acme')
+  await databases.dropTenantDatabase(id)
+  expect(await stateOf(id)).toBeUndefined()
+  expect(await tenants.getTenant('acme')).toMatchObject({ status: 'deleted', databaseId: null })
+  const { databases: names, roles } = await installation.onServer()
+  expect([names.length, roles.length]).toEqual([1, 1])
+})
+
+test('a retired database is dropped while its tenant is still connected', async () => {
+  const { databases, tenants } = installation.open()
+  const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
+  const { rows } = await installation.catalog.pool.query(
+    'select id, server_id as "serverId", name, role_name as "roleName", epoch from tenant_databases where id = $1',
+    [tenant.databaseId],
+  )
+  const client = new Client(databases.targetOf(rows[0]).account)
+  client.on('error', () => {})
+  await client.connect()
+  await tenants.deleteTenant('acme')
+  await databases.dropTenantDatabase(tenant.databaseId as string)
+  await expect(client.query('select 1')).rejects.toThrow(/terminat|not queryable|Connection/i)
+})
+
+test('nothing is built after close, and close waits for the build under way', async () => {
+  const { databases } = installation.open()
+  await databases.templateVersion()
+  const underWay = databases.createTenantDatabase()
+  const closed = databases.close()
+  await expect(underWay).resolves.toMatchObject({ state: 'ready' })
+  await closed
+  await expect(databases.createTenantDatabase()).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
+})
+
+test('a prefix that leaves no room for an id, or could be mistaken, is refused', () => {
+  for (const prefix of ['', 'A_', '1_', 'a-b', 'a"b', 'x'.repeat(32)]) {
+    expect(() => installation.open({ prefix })).toThrow(RangeError)
+  }
+})
+
+test('a server that does not answer is a build that failed', async () => {
+  const { databases } = installation.open({ server: { ...installation.server, port: 1 } })
+  await expect(databases.createTenantDatabase()).rejects.toMatchObject({ code: 'TENANCY_DATABASE_BUILD_FAILED' })
+})
