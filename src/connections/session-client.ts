@@ -1,0 +1,302 @@
+import { connect as connectSocket } from 'node:net'
+import pg from 'pg'
+import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
+import { TenancyError } from '../core/errors.js'
+import { leavesSessionClean, resetSession } from './session-state.js'
+import { StatementNames } from './statement-names.js'
+
+/** What `pg` (pinned exactly) knows about its client and its types do not say; test/connections holds it to that. */
+interface ClientInternals {
+  readonly readyForQuery: boolean
+  readonly _queryQueue: readonly unknown[]
+  readonly _queryable: boolean
+  _getActiveQuery(): unknown
+  readonly processID: number | null
+  readonly secretKey: number | null
+  readonly connection: {
+    readonly stream: { destroy(): void }
+    /** By name. */
+    readonly parsedStatements: Record<string, string>
+    close(message: { readonly type: 'S'; readonly name: string }): void
+  }
+}
+
+interface PreparedCounts {
+  readonly by_sql: number
+  readonly by_protocol: number
+}
+
+type Done = (error: Error | undefined | null, result: pg.QueryResult) => void
+
+/** A query that may be prepared: text and values, and nothing said about how to run it. */
+interface Preparable {
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+/** A `pg.Client` that knows whether its session is as it was when it was opened. */
+export class SessionClient extends pg.Client {
+  /** Something ran that may have changed the session. */
+  touched = false
+  /** Gives the client back to its pool; set while it is checked out by `connect()`. */
+  declare release: (error?: Error | boolean) => void
+  /** Told when the connection breaks, whoever has it. */
+  onLost: (error: Error) => void = () => {}
+  readonly #encrypted: boolean
+  readonly #onError = (error: Error): void => this.onLost(error)
+
+  readonly #statements: StatementNames | undefined
+
+  constructor(config: pg.ClientConfig, prepareStatements: boolean) {
+    super(config)
+    if (prepareStatements) this.#statements = new StatementNames((name) => this.#closeStatement(name))
+    this.#encrypted = Boolean(config.ssl)
+    this.on('error', this.#onError)
+  }
+
+  // One implementation behind all overloads of pg: `never` fits each of their results.
+  override query(query: unknown, values?: unknown, callback?: unknown): never {
+    const text = textOf(query)
+    const clean = leavesSessionClean(text)
+    if (!clean) this.touched = true
+    if (clean && this.#statements !== undefined && this.ready) {
+      const given = typeof values === 'function' ? values : callback
+      const preparable = preparableFrom(query, values)
+      const name = preparable && this.#statements.nameFor(text)
+      if (preparable !== undefined && name !== undefined) {
+        return this.#queryPrepared(preparable, name, given as Done | undefined) as never
+      }
+    }
+    return this.#send(query, values, callback as Done) as never
+  }
+
+  /** Runs a query of our own, that leaves nothing behind. */
+  async read(text: string): Promise<Record<string, unknown>[]> {
+    const result = await super.query<Record<string, unknown>>(text)
+    return result.rows
+  }
+
+  /** Nothing runs and nothing is queued. */
+  get ready(): boolean {
+    const internals = this.#internals
+    return internals.readyForQuery && internals._queryQueue.length === 0
+  }
+
+  /** A query has not been answered yet, not even by an error. */
+  get running(): boolean {
+    return this.#internals._getActiveQuery() != null || this.#internals._queryQueue.length > 0
+  }
+
+  /** Queries can still be sent. */
+  get usable(): boolean {
+    return this.#internals._queryable
+  }
+
+  /** Drops the listeners that the last user left behind. */
+  forgetListeners(): void {
+    for (const event of ['notification', 'notice', 'drain']) this.removeAllListeners(event)
+    for (const listener of this.listeners('error')) {
+      if (listener !== this.#onError) this.removeListener('error', listener as () => void)
+    }
+  }
+
+  /** Resolves when the last query is through; false: the connection ended first. */
+  settled(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const finish = (through: boolean): void => {
+        this.removeListener('drain', onDrain)
+        this.removeListener('end', onEnd)
+        resolve(through)
+      }
+      const onDrain = (): void => finish(true)
+      const onEnd = (): void => finish(false)
+      this.on('drain', onDrain)
+      this.on('end', onEnd)
+    })
+  }
+
+  /** Undoes whatever the last user did to the session. False: it cannot be undone, close the connection. */
+  reset(): Promise<boolean> {
+    const text = this.getTransactionStatus() === 'I' ? resetSession : `rollback; ${resetSession}`
+    return new Promise((resolve) => {
+      const done = (error: Error | undefined, results: unknown): void => {
+        const last = Array.isArray(results) ? (results.at(-1) as pg.QueryResult<PreparedCounts>) : undefined
+        const prepared = last?.rows[0]
+        const known = Object.keys(this.#internals.connection.parsedStatements).length
+        this.touched = false
+        resolve(
+          error == null &&
+            prepared?.by_sql === 0 &&
+            prepared.by_protocol === known &&
+            this.getTransactionStatus() === 'I',
+        )
+      }
+      super.query(text, done as Done)
+    })
+  }
+
+  /**
+   * Asks the server to stop what runs (PostgreSQL manual, 54.2.9). Resolves when the request has been dealt with: what
+   * is sent after that and answered is not hit by it any more.
+   */
+  cancel(): Promise<void> {
+    const { processID, secretKey } = this.#internals
+    // Unencrypted, so not where the connection itself had to be encrypted: that one is only destroyed.
+    if (processID === null || secretKey === null || this.#encrypted) return Promise.resolve()
+    const request = Buffer.alloc(16)
+    request.writeInt32BE(16, 0)
+    request.writeInt32BE(80877102, 4)
+    request.writeInt32BE(processID, 8)
+    request.writeInt32BE(secretKey, 12)
+    const unix = this.host.startsWith('/')
+    const socket = unix ? connectSocket(`${this.host}/.s.PGSQL.${this.port}`) : connectSocket(this.port, this.host)
+    socket.on('error', () => {})
+    socket.unref()
+    socket.write(request)
+    socket.resume()
+    return new Promise((resolve) => socket.once('close', () => resolve()))
+  }
+
+  /** Breaks the connection without a goodbye. */
+  destroy(): void {
+    this.#internals.connection.stream.destroy()
+  }
+
+  #send(query: unknown, values?: unknown, callback?: Done): unknown {
+    return super.query(query as string, values as unknown[], callback as Done) as unknown
+  }
+
+  #queryPrepared(query: Preparable, name: string, callback: Done | undefined): Promise<pg.QueryResult> | undefined {
+    if (callback !== undefined) {
+      const outside = this.getTransactionStatus() === 'I'
+      const retry: Done = (error, result) => {
+        if (error == null || !isStale(error)) return callback(error, result)
+        this.#statements?.forget(query.text)
+        // Nothing of it has happened; inside a transaction, all that follows is refused anyway.
+        if (outside) this.#send(query, undefined, callback)
+        else callback(error, result)
+      }
+      this.#send({ ...query, name }, undefined, retry)
+      return undefined
+    }
+    const answer = new Promise<pg.QueryResult>((resolve, reject) => {
+      void this.#queryPrepared(query, name, (error, result) => (error == null ? resolve(result) : reject(error)))
+    })
+    return answer.catch((error: Error) => {
+      // As pg does: a stack that leads to whoever sent the query.
+      Error.captureStackTrace(error)
+      throw error
+    })
+  }
+
+  /** Goes out with the query that follows. */
+  #closeStatement(name: string): void {
+    const { connection } = this.#internals
+    if (connection.parsedStatements[name] === undefined) return
+    delete connection.parsedStatements[name]
+    connection.close({ type: 'S', name })
+  }
+
+  get #internals(): ClientInternals {
+    return this as unknown as ClientInternals
+  }
+}
+
+/**
+ * Opens a connection and lets it prove, by the identity row, that it is in the right database, at the right epoch and
+ * as the right role.
+ *
+ * @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH
+ */
+export async function openSession(
+  target: TenantDatabaseTarget,
+  config: pg.ClientConfig,
+  { timeoutMs, prepareStatements }: { readonly timeoutMs: number; readonly prepareStatements: boolean },
+): Promise<SessionClient> {
+  const { host, port, user, password, database, ssl } = target.account
+  const account = { host, port, user, password, database, ssl: ssl ?? false }
+  const client = new SessionClient({ keepAlive: true, ...config, ...account }, prepareStatements)
+  const deadline = setTimeout(() => client.destroy(), timeoutMs)
+  try {
+    await client.connect()
+    await proveIdentity(client, target)
+    return client
+  } catch (error) {
+    await closeSession(client)
+    throw error
+  } finally {
+    clearTimeout(deadline)
+  }
+}
+
+/** Says goodbye, and breaks the connection if the server does not answer in time. Resolves when it is closed. */
+export async function closeSession(client: SessionClient): Promise<void> {
+  const impatience = setTimeout(() => client.destroy(), closeTimeoutMs)
+  impatience.unref()
+  await client.end().catch(() => {})
+  clearTimeout(impatience)
+}
+
+const closeTimeoutMs = 2000
+const undefinedTable = '42P01'
+const undefinedSchema = '3F000'
+const insufficientPrivilege = '42501'
+
+async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget): Promise<void> {
+  const expected = {
+    database_id: target.databaseId,
+    epoch: target.epoch,
+    database_name: target.account.database,
+    role_name: target.account.user,
+  }
+  const rows = await readIdentity(client)
+  const [row] = rows
+  const wrong = Object.entries(expected).filter(([column, value]) => row?.[column] !== value)
+  if (rows.length === 1 && wrong.length === 0) return
+  throw new TenancyError(
+    'TENANCY_DATABASE_IDENTITY_MISMATCH',
+    rows.length === 1
+      ? `The connection for tenant database ${target.databaseId} reached another one (${wrong.map(([column]) => column).join(', ')} differ); it was destroyed`
+      : `The connection for tenant database ${target.databaseId} found ${rows.length} identity rows instead of 1; it was destroyed`,
+  )
+}
+
+async function readIdentity(client: SessionClient): Promise<readonly Record<string, unknown>[]> {
+  try {
+    return await client.read(identityQuery)
+  } catch (error) {
+    const code = error instanceof pg.DatabaseError ? error.code : undefined
+    if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
+    throw error
+  }
+}
+
+function preparableFrom(query: unknown, values: unknown): Preparable | undefined {
+  if (typeof query === 'string') {
+    return Array.isArray(values) && values.length > 0 ? { text: query, values } : undefined
+  }
+  if (typeof query !== 'object' || query === null) return undefined
+  const config = query as Partial<Preparable> & Readonly<Record<string, unknown>>
+  // A name, a portal, a page size, a mode of its own: somebody knows what he wants.
+  if (!Object.keys(config).every((key) => plainKeys.has(key)) || typeof config.text !== 'string') return undefined
+  const given = Array.isArray(values) ? values : config.values
+  return Array.isArray(given) && given.length > 0 ? { ...config, text: config.text, values: given } : undefined
+}
+
+const plainKeys = new Set(['text', 'values', 'rowMode', 'types', 'signal'])
+
+/** The server does not know the statement (any more), or its result has another shape since. */
+function isStale(error: Error): boolean {
+  if (!('code' in error)) return false
+  return (
+    error.code === '26000' || (error.code === '0A000' && error.message === 'cached plan must not change result type')
+  )
+}
+
+function textOf(query: unknown): string {
+  if (typeof query === 'string') return query
+  if (typeof query !== 'object' || query === null) return ''
+  if ('text' in query && typeof query.text === 'string') return query.text
+  // pg-query-stream keeps its text in its cursor.
+  return 'cursor' in query ? textOf(query.cursor) : ''
+}

@@ -1,0 +1,119 @@
+/**
+ * Brings a session back to what it was when it was opened, without dropping the prepared statements that `pg` made
+ * (`DISCARD ALL` would, and `pg` would not know). Its last statement counts the prepared statements, those of SQL PREPARE
+ * and those of the protocol: if there is one that `pg` does not know of, or one missing, the session is to be closed.
+ * ROLLBACK goes first when a transaction is open.
+ */
+export const resetSession =
+  'set session authorization default; reset all; close all; unlisten *; select pg_advisory_unlock_all(); ' +
+  'discard temp; discard sequences; select count(*) filter (where from_sql)::int as by_sql, ' +
+  'count(*) filter (where not from_sql)::int as by_protocol from pg_prepared_statements'
+
+/**
+ * Whether a statement is known to leave nothing behind in its session once its transaction is over.
+ *
+ * It is decided by what is allowed, not by what is forbidden: one statement, of a kind in the list below, that calls
+ * only functions of PostgreSQL that keep no session state. All else, functions of the application included, answers
+ * false, which costs one reset after the statement and nothing else. What it can't see are functions that run behind
+ * a table: triggers, rules, views, policies and column defaults that set session state.
+ */
+export function leavesSessionClean(text: string): boolean {
+  const known = verdicts.get(text)
+  if (known !== undefined) return known
+  const verdict = text.length <= maxTextLength && inspect(text)
+  if (verdicts.size >= maxVerdicts) verdicts.clear()
+  if (text.length <= maxRememberedLength) verdicts.set(text, verdict)
+  return verdict
+}
+
+const verdicts = new Map<string, boolean>()
+const maxVerdicts = 2000
+const maxRememberedLength = 4096
+const maxTextLength = 100_000
+
+// Order matters: comments and literals first, so that nothing inside them is taken for a word.
+const token =
+  /\s+|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[^])*\*\/|(?:[eE]'(?:[^'\\]|''|\\[^])*'|[nNbBxX]?'(?:[^'\\]|'')*')|"(?:[^"]|"")+"|\$\d+|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|\d[\w.]*|::|[.(;]|[^\s\w"'$\\]/y
+
+function inspect(text: string): boolean {
+  const words: string[] = []
+  token.lastIndex = 0
+  while (token.lastIndex < text.length) {
+    const match = token.exec(text)
+    // Dollar quotes, nested comments, backslashes in plain literals, U&"…": not worth reading.
+    if (match === null) return false
+    const word = match[0]
+    if (/^(?:\s|--|\/\*)/.test(word)) continue
+    words.push(word.startsWith('"') ? word : word.toLowerCase())
+  }
+  while (words.at(-1) === ';') words.pop()
+  return (
+    !words.includes(';') &&
+    isKnownStatement(words) &&
+    words.every((word, index) => word !== '(' || maySay(words, index))
+  )
+}
+
+function isKnownStatement(words: readonly string[]): boolean {
+  const [verb = '', next = ''] = words
+  if (transactionVerbs.has(verb)) return next !== 'prepared'
+  if (verb === 'set') return next === 'local'
+  if (!dataVerbs.has(verb)) return false
+  // SELECT … INTO makes a table, perhaps a temporary one.
+  return words.every((word, index) => word !== 'into' || /^(?:insert|merge)$/.test(words[index - 1] ?? ''))
+}
+
+/** Whether the parenthesis at `index` opens a list, an expression or the arguments of a known function. */
+function maySay(words: readonly string[], index: number): boolean {
+  let at = index - 1
+  const name = words[at] ?? ''
+  if (!/^["a-z_\u0080-\uffff]/.test(name)) return true
+  const qualified = words[at - 1] === '.'
+  while (words[at - 1] === '.') at -= 2
+  const before = words[at - 1] ?? ''
+  // Column lists: insert into t (…), … as alias (…), with t (…) as.
+  if (/^(?:into|as|with|recursive)$/.test(before)) return true
+  if (qualified) return words[at] === 'pg_catalog' && at === index - 3 && functions.has(name)
+  return keywords.has(name) || functions.has(name)
+}
+
+const dataVerbs = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values', 'table', '('])
+const transactionVerbs = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release'])
+
+/** Words before a parenthesis that call nothing (types with a length among them). */
+const keywords = new Set(
+  (
+    'all and any array as between bit by case cast char character check coalesce conflict cube decimal distinct else ' +
+    'except exists extract filter float from greatest group having ilike in intersect interval is join key lateral least ' +
+    'like limit materialized not nullif numeric offset on only operator or over overlay partition position recursive ' +
+    'returning rollup row select set sets similar some substring then time timestamp timestamptz trim union using ' +
+    'values varbit varchar varying when where window within'
+  ).split(' '),
+)
+
+/** Functions of PostgreSQL that leave no session state behind. */
+const functions = new Set(
+  (
+    'abs age any_value array_agg array_append array_cat array_length array_position array_prepend array_remove ' +
+    'array_replace array_to_json array_to_string avg bit_and bit_or bool_and bool_or btrim cardinality ceil ceiling ' +
+    'char_length character_length chr clock_timestamp concat concat_ws convert_from convert_to count cume_dist ' +
+    'current_database current_schema current_setting date_bin date_part date_trunc decode dense_rank div encode every ' +
+    'exp first_value floor format gen_random_uuid generate_series generate_subscripts host initcap isfinite json_agg ' +
+    'json_array_elements json_array_elements_text json_array_length json_build_array json_build_object json_each ' +
+    'json_each_text json_object json_object_agg json_object_keys json_populate_recordset json_strip_nulls ' +
+    'json_to_recordset json_typeof jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length ' +
+    'jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_insert jsonb_object jsonb_object_agg ' +
+    'jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_populate_recordset jsonb_pretty jsonb_set ' +
+    'jsonb_strip_nulls jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lag last_value lead ' +
+    'left length ln log lower lpad ltrim make_date make_interval make_time make_timestamp make_timestamptz max md5 min ' +
+    'mod mode now nth_value ntile numnode octet_length percent_rank percentile_cont percentile_disc pg_advisory_xact_lock ' +
+    'pg_advisory_xact_lock_shared pg_backend_pid pg_column_size pg_sleep pg_try_advisory_xact_lock ' +
+    'pg_try_advisory_xact_lock_shared pg_typeof phraseto_tsquery plainto_tsquery power quote_ident quote_literal ' +
+    'quote_nullable random range_agg rank regexp_count regexp_match regexp_matches regexp_replace regexp_split_to_array ' +
+    'regexp_split_to_table regr_count repeat replace reverse right round row_number row_to_json rpad rtrim setweight ' +
+    'sha224 sha256 sha384 sha512 sign split_part sqrt starts_with statement_timestamp stddev string_agg string_to_array ' +
+    'string_to_table strip strpos substr sum timeofday to_char to_date to_hex to_json to_jsonb to_number to_timestamp ' +
+    'to_tsquery to_tsvector transaction_timestamp translate trunc ts_headline ts_rank ts_rank_cd unnest upper variance ' +
+    'version websearch_to_tsquery width_bucket'
+  ).split(' '),
+)

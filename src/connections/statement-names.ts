@@ -1,0 +1,38 @@
+/** Names of one connection's prepared statements: a text that comes a second time gets one, the oldest make room. */
+export class StatementNames {
+  /** Name by text; undefined: seen once. Oldest first. */
+  readonly #names = new Map<string, string | undefined>()
+  readonly #close: (name: string) => void
+  #last = 0
+
+  /** `close` is told the name of each statement that is given up, before its room is used again. */
+  constructor(close: (name: string) => void) {
+    this.#close = close
+  }
+
+  /** The name under which `text` is to be prepared; undefined: not worth it yet. */
+  nameFor(text: string): string | undefined {
+    const known = this.#names.get(text)
+    if (known !== undefined) return known
+    const name = this.#names.has(text) ? `t2f_${(this.#last += 1)}` : undefined
+    // Seen again, it counts as new: what is only seen once makes room first.
+    this.#names.delete(text)
+    if (this.#names.size >= maxTexts) this.#forgetOldest()
+    this.#names.set(text, name)
+    return name
+  }
+
+  /** Gives the statement up; the next time it is new. */
+  forget(text: string): void {
+    const name = this.#names.get(text)
+    this.#names.delete(text)
+    if (name !== undefined) this.#close(name)
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#names.keys().next().value
+    if (oldest !== undefined) this.forget(oldest)
+  }
+}
+
+const maxTexts = 200

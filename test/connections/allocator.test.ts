@@ -1,0 +1,268 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Allocator, type AllocatorLimits, type Slot, type Waiter } from '../../src/connections/allocator.js'
+
+type TestSlot = Slot<number, string>
+
+/** An allocator whose connections open and close when the test says so. */
+class World {
+  readonly opening: TestSlot[] = []
+  readonly closing: TestSlot[] = []
+  readonly busy: TestSlot[] = []
+  readonly granted: number[] = []
+  readonly failed: number[] = []
+  readonly waiting = new Map<number, { readonly key: string; readonly waiter: Waiter<number, string> }>()
+  readonly limits: AllocatorLimits
+  readonly allocator: Allocator<number, string>
+  nowMs = 0
+  #last = 0
+
+  constructor(limits: Partial<AllocatorLimits> = {}) {
+    this.limits = {
+      maxConnections: 4,
+      maxConnectionsPerTenant: 2,
+      maxConcurrentConnects: 2,
+      maxWaitersPerTenant: 50,
+      affinityMs: 30,
+      ...limits,
+    }
+    this.allocator = new Allocator<number, string>(this.limits, {
+      open: (slot) => this.opening.push(slot),
+      close: (slot) => this.closing.push(slot),
+    })
+  }
+
+  acquire(key: string): number {
+    const id = (this.#last += 1)
+    const slot = this.allocator.takeIdle(key, this.nowMs)
+    if (slot !== undefined) {
+      this.busy.push(slot)
+      this.granted.push(id)
+      return id
+    }
+    const waiter: Waiter<number, string> = {
+      sinceMs: this.nowMs,
+      grant: (granted) => {
+        this.waiting.delete(id)
+        this.busy.push(granted)
+        this.granted.push(id)
+      },
+      reject: () => {
+        this.waiting.delete(id)
+        this.failed.push(id)
+      },
+    }
+    this.waiting.set(id, { key, waiter })
+    if (!this.allocator.enqueue(key, key, waiter, this.nowMs)) waiter.reject(new Error('full'))
+    return id
+  }
+
+  finishOpen(at = 0): void {
+    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (slot !== undefined) this.allocator.opened(slot, 1, this.nowMs)
+  }
+
+  failOpen(at = 0): void {
+    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (slot !== undefined) this.allocator.openFailed(slot, this.nowMs)?.reject(new Error('down'))
+  }
+
+  finishClose(at = 0): void {
+    const [slot] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
+    if (slot !== undefined) this.allocator.closed(slot, this.nowMs)
+  }
+
+  release(at = 0): void {
+    const [slot] = this.busy.splice(at % Math.max(1, this.busy.length), 1)
+    if (slot !== undefined) this.allocator.release(slot, this.nowMs)
+  }
+
+  releaseOf(key: string): void {
+    this.release(this.busy.findIndex((slot) => slot.tenant.key === key))
+  }
+
+  /** Lets everything that is under way finish. */
+  settle(): void {
+    while (this.opening.length + this.closing.length + this.busy.length > 0) {
+      this.nowMs += 1
+      this.finishClose()
+      this.finishOpen()
+      this.release()
+    }
+  }
+
+  check(): void {
+    const slots = [...this.opening, ...this.closing, ...this.busy]
+    const tenants = [...this.allocator.tenants.values()]
+    const idle = tenants.reduce((sum, tenant) => sum + tenant.idle.length, 0)
+    expect(this.allocator.idle).toBe(idle)
+    expect(this.allocator.total).toBe(slots.length + idle)
+    expect(this.allocator.total).toBeLessThanOrEqual(this.limits.maxConnections)
+    expect(this.allocator.opening).toBeLessThanOrEqual(this.limits.maxConcurrentConnects)
+    expect(this.allocator.waiting).toBe(this.waiting.size)
+    for (const tenant of tenants) {
+      expect(tenant.total).toBeLessThanOrEqual(this.limits.maxConnectionsPerTenant)
+      expect(tenant.total + tenant.waiters.size).toBeGreaterThan(0)
+      if (tenant.idle.length > 0) expect(tenant.waiters.size).toBe(0)
+    }
+  }
+}
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ type: fc.constant('acquire' as const), tenant: fc.nat(5) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constantFrom(
+        'open',
+        'close',
+        'release',
+        'release',
+        'fail',
+        'abort',
+        'die',
+        'evict',
+        'wait',
+        'reap',
+        'overdue',
+      ),
+      tenant: fc.nat(5),
+    }),
+  },
+)
+
+test('whatever happens, the budget holds, tenants are served in order and no waiter is lost', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
+      const world = new World()
+      const tenantOf = new Map<number, string>()
+      for (const { type, tenant } of steps) {
+        if (type === 'acquire') tenantOf.set(world.acquire(`t${tenant}`), `t${tenant}`)
+        else if (type === 'open') world.finishOpen(tenant)
+        else if (type === 'fail') world.failOpen(tenant)
+        else if (type === 'close') world.finishClose(tenant)
+        else if (type === 'release') world.release(tenant)
+        else if (type === 'evict') world.allocator.evict(`t${tenant}`)
+        else if (type === 'wait') world.nowMs += 7 * tenant
+        else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
+        else if (type === 'overdue')
+          for (const waiter of world.allocator.leaveOverdue(world.nowMs - 60)) waiter.reject(new Error('late'))
+        else if (type === 'die') {
+          const [slot] = world.busy.splice(0, 1)
+          if (slot !== undefined) world.allocator.closed(slot, world.nowMs)
+        } else {
+          const [pending] = world.waiting.values()
+          if (pending !== undefined && world.allocator.leave(pending.key, pending.waiter))
+            pending.waiter.reject(new Error('gone'))
+        }
+        world.check()
+      }
+      world.settle()
+      expect(world.waiting.size).toBe(0)
+      expect(world.granted.length + world.failed.length).toBe(tenantOf.size)
+      for (const key of new Set(tenantOf.values())) {
+        const served = world.granted.filter((id) => tenantOf.get(id) === key)
+        expect(served).toEqual(served.toSorted((a, b) => a - b))
+      }
+      world.allocator.reap(Infinity, world.nowMs)
+      world.settle()
+      expect([world.allocator.total, world.allocator.tenants.size]).toEqual([0, 0])
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('the most recently used idle connection is taken first', () => {
+  const world = new World()
+  world.acquire('a')
+  world.acquire('a')
+  world.finishOpen()
+  world.finishOpen()
+  const [first, second] = [...world.busy]
+  world.releaseOf('a')
+  world.nowMs = 5
+  world.releaseOf('a')
+  expect(world.allocator.takeIdle('a', 6)).toBe(second)
+  expect(world.allocator.takeIdle('a', 6)).toBe(first)
+})
+
+test('at most maxConcurrentConnects connections are opened at a time', () => {
+  const world = new World({ maxConcurrentConnects: 2 })
+  for (const key of ['a', 'b', 'c', 'd']) world.acquire(key)
+  expect(world.opening).toHaveLength(2)
+  world.finishOpen()
+  expect(world.opening).toHaveLength(2)
+})
+
+test('a connection that was opened for a waiter who left serves the next one of its tenant', () => {
+  const world = new World()
+  const first = world.acquire('a')
+  const pending = world.waiting.get(first)
+  if (pending !== undefined) world.allocator.leave('a', pending.waiter)
+  const second = world.acquire('a')
+  world.finishOpen()
+  expect(world.granted).toEqual([second])
+})
+
+test('a tenant keeps its connection while the others have waited less than the affinity time', () => {
+  const world = new World({ maxConnections: 1 })
+  world.acquire('a')
+  world.finishOpen()
+  const next = world.acquire('a')
+  world.acquire('b')
+  world.nowMs = 29
+  world.releaseOf('a')
+  expect(world.granted.at(-1)).toBe(next)
+  expect(world.closing).toHaveLength(0)
+})
+
+test('after the affinity time the connection goes to the tenant whose turn it is', () => {
+  const world = new World({ maxConnections: 1 })
+  world.acquire('a')
+  world.finishOpen()
+  world.acquire('a')
+  const other = world.acquire('b')
+  world.nowMs = 31
+  world.releaseOf('a')
+  expect(world.closing).toHaveLength(1)
+  world.finishClose()
+  world.finishOpen()
+  expect(world.granted.at(-1)).toBe(other)
+})
+
+test('a slot taken for a waiter who leaves before the old connection is closed serves somebody else', () => {
+  const world = new World({ maxConnections: 1 })
+  world.acquire('a')
+  world.finishOpen()
+  world.releaseOf('a')
+  const gone = world.acquire('b')
+  const pending = world.waiting.get(gone)
+  if (pending !== undefined && world.allocator.leave('b', pending.waiter)) pending.waiter.reject(new Error('gone'))
+  const other = world.acquire('c')
+  world.settle()
+  expect(world.granted).toContain(other)
+})
+
+test('a tenant with many callers does not keep the others from their share of the time', () => {
+  const world = new World({ maxConnections: 2, maxConnectionsPerTenant: 2, maxWaitersPerTenant: 1000 })
+  const usedMs = new Map<string, number>()
+  const keep = (key: string, callers: number): void => {
+    const present = [...world.waiting.values()].filter((pending) => pending.key === key).length
+    for (let index = present; index < callers; index += 1) world.acquire(key)
+  }
+  for (let tick = 0; tick < 20_000; tick += 1) {
+    keep('noisy', 200)
+    keep('a', 20)
+    keep('b', 20)
+    world.nowMs += 1
+    for (const slot of world.busy) usedMs.set(slot.tenant.key, (usedMs.get(slot.tenant.key) ?? 0) + 1)
+    while (world.closing.length > 0) world.finishClose()
+    if (tick % 3 === 0) while (world.opening.length > 0) world.finishOpen()
+    if (tick % 2 === 0) for (let left = world.busy.length; left > 0; left -= 1) world.release()
+  }
+  const total = [...usedMs.values()].reduce((sum, ms) => sum + ms, 0)
+  for (const key of ['noisy', 'a', 'b']) {
+    expect((usedMs.get(key) ?? 0) / total).toBeGreaterThan(0.28)
+    expect((usedMs.get(key) ?? 0) / total).toBeLessThan(0.38)
+  }
+})

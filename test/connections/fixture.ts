@@ -1,0 +1,51 @@
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import {
+  type ConnectionScheduler,
+  type ConnectionSchedulerOptions,
+  createConnectionScheduler,
+} from '../../src/connections/scheduler.js'
+import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/** Tenant databases of a test file, and a scheduler per test that must leave no backend behind. */
+export function useScheduler(count: number) {
+  const databases: TestTenantDatabase[] = []
+  let scheduler: ConnectionScheduler | undefined
+
+  beforeAll(async () => {
+    while (databases.length < count) databases.push(await createTenantDatabase())
+  })
+
+  afterEach(async () => {
+    await scheduler?.close()
+    scheduler = undefined
+    expect(await countBackends(databases.map(({ key }) => key))).toBe(0)
+  })
+
+  afterAll(async () => {
+    for (const database of databases) await database.drop()
+  })
+
+  const current = (): ConnectionScheduler => {
+    if (scheduler === undefined) throw new Error('No scheduler was started')
+    return scheduler
+  }
+  return {
+    databases,
+    current,
+    stats: () => current().stats(),
+    start(options: ConnectionSchedulerOptions = {}): TenantPool[] {
+      const started = createConnectionScheduler({ logger: quiet, ...options })
+      scheduler = started
+      return databases.map((database) => started.pool(database.key, database.resolveTarget))
+    },
+  }
+}
+
+/** Backend that answers a query of this pool. */
+export async function pidOf(pool: TenantPool): Promise<number> {
+  const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
+  return rows[0]?.pid ?? 0
+}

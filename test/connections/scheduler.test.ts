@@ -1,0 +1,278 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import {
+  type ConnectionScheduler,
+  type ConnectionSchedulerOptions,
+  createConnectionScheduler,
+} from '../../src/connections/scheduler.js'
+import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { withAdmin } from '../support/server.js'
+import { countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'
+
+let databases: TestTenantDatabase[] = []
+let scheduler: ConnectionScheduler | undefined
+
+beforeAll(async () => {
+  for (let index = 0; index < 4; index += 1) databases.push(await createTenantDatabase())
+})
+
+afterEach(async () => {
+  await scheduler?.close()
+  scheduler = undefined
+  expect(await countBackends(databases.map(({ key }) => key))).toBe(0)
+})
+
+afterAll(async () => {
+  for (const database of databases) await database.drop()
+  databases = []
+})
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+function start(options: ConnectionSchedulerOptions = {}): TenantPool[] {
+  const created = createConnectionScheduler({ logger: quiet, ...options })
+  scheduler = created
+  return databases.map((database) => created.pool(database.key, database.resolveTarget))
+}
+
+function stats() {
+  if (scheduler === undefined) throw new Error('no scheduler')
+  return scheduler.stats()
+}
+
+async function pidOf(pool: TenantPool): Promise<number> {
+  const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
+  return rows[0]?.pid ?? 0
+}
+
+test('each tenant queries its own database as its own role', async () => {
+  const pools = start()
+  const answers = await Promise.all(
+    pools.map((pool) => pool.query('select current_database() as db, current_user as usr')),
+  )
+  expect(answers.map(({ rows }) => rows[0])).toEqual(databases.map(({ key }) => ({ db: key, usr: key })))
+})
+
+test('a pool opens nothing before it is used, and reuses its connection', async () => {
+  const [pool] = start() as [TenantPool]
+  expect(stats().open).toBe(0)
+  const pid = await pidOf(pool)
+  expect(await pidOf(pool)).toBe(pid)
+  expect(stats()).toMatchObject({ open: 1, idle: 1, inUse: 0, opened: 1 })
+  expect([pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([1, 1, 0])
+})
+
+test('the budget is never exceeded, on the server either', async () => {
+  const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2 })
+  const names = databases.map(({ key }) => key)
+  let peak = 0
+  let done = false
+  const watching = (async () => {
+    while (!done) {
+      peak = Math.max(peak, await countBackends(names))
+      expect(stats().open).toBeLessThanOrEqual(3)
+    }
+  })()
+  await Promise.all(
+    Array.from({ length: 200 }, (_, index) => pools[index % 4]!.query('select pg_sleep(0.001), $1::int', [index])),
+  )
+  done = true
+  await watching
+  expect(peak).toBeGreaterThan(0)
+  expect(peak).toBeLessThanOrEqual(3)
+})
+
+test('one tenant never has more than its cap', async () => {
+  const [pool] = start({ maxConnections: 10, maxConnectionsPerTenant: 2 }) as [TenantPool]
+  const pids = await Promise.all(Array.from({ length: 20 }, () => pidOf(pool)))
+  expect(new Set(pids).size).toBeLessThanOrEqual(2)
+  expect(stats().opened).toBeLessThanOrEqual(2)
+})
+
+test('the least recently used idle connection of all makes room for another tenant', async () => {
+  const [a, b, c] = start({ maxConnections: 2 }) as [TenantPool, TenantPool, TenantPool]
+  await pidOf(a)
+  const pidOfB = await pidOf(b)
+  await pidOf(c)
+  expect([a.totalCount, b.totalCount, c.totalCount]).toEqual([0, 1, 1])
+  expect(await pidOf(b)).toBe(pidOfB)
+  expect(stats()).toMatchObject({ evicted: 1, open: 2 })
+})
+
+test('a caller who waits too long gets a timeout with a time to retry after, and the queue forgets it', async () => {
+  const [a, b] = start({ maxConnections: 1, acquireTimeoutMs: 50 }) as [TenantPool, TenantPool]
+  const client = await a.connect()
+  await expect(b.query('select 1')).rejects.toMatchObject({
+    code: 'TENANCY_CONNECTION_TIMEOUT',
+    statusCode: 503,
+    retryAfterSeconds: 1,
+  })
+  await expect(a.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_TIMEOUT' })
+  expect(stats()).toMatchObject({ waiting: 0, rejected: 2 })
+  client.release()
+  await b.query('select 1')
+})
+
+test('a full queue turns callers away at once', async () => {
+  const [a] = start({ maxConnections: 1, maxWaitersPerTenant: 1 }) as [TenantPool]
+  const client = await a.connect()
+  const waiting = a.query('select 1')
+  await expect(a.query('select 2')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_QUEUE_FULL', statusCode: 503 })
+  client.release()
+  await waiting
+})
+
+test('a waiter whose signal is aborted leaves the queue at once', async () => {
+  const controller = new AbortController()
+  const [a] = start({ maxConnections: 1, currentSignal: () => controller.signal }) as [TenantPool]
+  const client = await a.connect()
+  const waiting = a.query('select 1')
+  expect(a.waitingCount).toBe(1)
+  controller.abort()
+  expect(a.waitingCount).toBe(0)
+  await expect(waiting).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_ABORTED' })
+  await expect(a.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_ABORTED' })
+  client.release()
+})
+
+test('an open that fails gives its slot back and says nothing of host, user or password', async () => {
+  const [good] = start({ maxConnections: 1 }) as [TenantPool]
+  const target = databases[0]?.target
+  if (target === undefined || scheduler === undefined) throw new Error('not set up')
+  const wrongs = [{ port: 1 }, { password: 'wrong-secret', user: 'no_such_role_t2f' }]
+  for (const wrong of wrongs) {
+    const account = { ...target.account, ...wrong }
+    const pool = scheduler.pool('elsewhere', () => Promise.resolve({ ...target, account }))
+    const failures = await Promise.allSettled(Array.from({ length: 5 }, () => pool.query('select 1')))
+    for (const failure of failures) {
+      const { reason } = failure as PromiseRejectedResult
+      expect(reason).toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE', statusCode: 503 })
+      expect(reason.cause).toBeInstanceOf(Error)
+      for (const secret of [account.host, account.user, account.password]) expect(reason.message).not.toContain(secret)
+    }
+  }
+  const unknown = scheduler.pool('unknown', () => Promise.reject(new Error('catalog down')))
+  await expect(unknown.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE' })
+  expect(stats()).toMatchObject({ open: 0, connecting: 0 })
+  await good.query('select 1')
+})
+
+test('a connection that reaches the wrong database is refused, counted and announced', async () => {
+  start()
+  const [own, other] = databases
+  if (own === undefined || other === undefined || scheduler === undefined) throw new Error('not set up')
+  const { subscribe, unsubscribe } = await import('node:diagnostics_channel')
+  const events: unknown[] = []
+  const onEvent = (event: unknown) => events.push(event)
+  subscribe('tenants2fast:connection:identity-mismatch', onEvent)
+  const misled = [
+    { ...own.target, account: other.target.account },
+    { ...own.target, epoch: 2 },
+  ]
+  for (const target of misled) {
+    const pool = scheduler.pool(own.key, () => Promise.resolve(target))
+    await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_DATABASE_IDENTITY_MISMATCH' })
+  }
+  unsubscribe('tenants2fast:connection:identity-mismatch', onEvent)
+  expect(stats()).toMatchObject({ identityMismatches: 2, open: 0 })
+  expect(events).toHaveLength(2)
+})
+
+test('a database without an identity row, or with two, is refused', async () => {
+  const database = await createTenantDatabase()
+  start()
+  const pool = scheduler?.pool(database.key, database.resolveTarget)
+  await withAdmin(
+    (admin) => admin.query('insert into tenants2fast.identity select * from tenants2fast.identity'),
+    database.key,
+  )
+  await expect(pool?.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_DATABASE_IDENTITY_MISMATCH' })
+  await withAdmin((admin) => admin.query('drop schema tenants2fast cascade'), database.key)
+  await expect(pool?.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_DATABASE_IDENTITY_MISMATCH' })
+  await scheduler?.close()
+  await database.drop()
+})
+
+test('a backend killed while idle is replaced, and nobody sees an error', async () => {
+  const [pool] = start() as [TenantPool]
+  const pid = await pidOf(pool)
+  const lost = new Promise((resolve) => pool.on('error', resolve))
+  await withAdmin((admin) => admin.query('select pg_terminate_backend($1)', [pid]))
+  await lost
+  expect(await pidOf(pool)).not.toBe(pid)
+  expect(stats()).toMatchObject({ opened: 2, closed: 1, open: 1 })
+})
+
+test('a backend killed in use fails the query it runs, and the next one works', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const pid = await pidOf(pool)
+  const failed = expect(pool.query('select pg_sleep(20)')).rejects.toThrow()
+  await withAdmin((admin) => admin.query('select pg_terminate_backend($1)', [pid]))
+  await failed
+  await pool.query('select 1')
+
+  const client = await pool.connect()
+  const { rows } = await client.query('select pg_backend_pid() as pid')
+  const lost = expect(client.query('select pg_sleep(20)')).rejects.toThrow()
+  await withAdmin((admin) => admin.query('select pg_terminate_backend($1)', [rows[0].pid]))
+  await lost
+  client.release()
+  await pool.query('select 1')
+  expect(stats().open).toBe(1)
+})
+
+test('eviction closes what is idle at once and what is in use when it is released', async () => {
+  const [pool] = start() as [TenantPool]
+  const client = await pool.connect()
+  await pidOf(pool)
+  expect(pool.totalCount).toBe(2)
+  scheduler?.evict(databases[0]?.key ?? '')
+  expect(pool.idleCount).toBe(0)
+  await client.query('select 1')
+  client.release()
+  await pidOf(pool)
+  expect(stats()).toMatchObject({ opened: 3, closed: 2 })
+})
+
+test('idle connections are closed after idleTimeoutMs, old ones after connectionLifetimeMs', async () => {
+  const [idle] = start({ idleTimeoutMs: 40 }) as [TenantPool]
+  const gone = new Promise((resolve) => idle.once('remove', resolve))
+  await pidOf(idle)
+  await gone
+  expect(idle.totalCount).toBe(0)
+  await scheduler?.close()
+  const [old] = start({ connectionLifetimeMs: 0 }) as [TenantPool]
+  expect(await pidOf(old)).not.toBe(await pidOf(old))
+})
+
+test('close turns waiters and newcomers away and waits for who is still busy', async () => {
+  const [pool, other] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
+  const client = await pool.connect()
+  const waiting = expect(other.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
+  const closing = scheduler?.close()
+  await waiting
+  await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
+  await client.query('select 1')
+  client.release()
+  await closing
+  expect(stats()).toMatchObject({ open: 0, waiting: 0 })
+})
+
+test('close breaks what is still in use after its time', async () => {
+  const [pool] = start() as [TenantPool]
+  const stuck = expect(pool.query('select pg_sleep(20)')).rejects.toThrow()
+  await expect.poll(() => stats().inUse).toBe(1)
+  await scheduler?.close({ timeoutMs: 10 })
+  await stuck
+})
+
+test('callers of one tenant are served in the order in which they came', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const order: number[] = []
+  await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => {
+      await pool.query('select 1')
+      order.push(index)
+    }),
+  )
+  expect(order).toEqual(Array.from({ length: 20 }, (_, index) => index))
+})
