@@ -1,0 +1,96 @@
+import { createRemoteJWKSet, customFetch, errors, jwksCache, type JWK, type JWKSCacheInput } from 'jose'
+import { TenancyError } from '../core/errors.js'
+import type { IssuerOptions } from '../core/identity.js'
+import type { Logger } from '../core/logger.js'
+import type { VerificationKeys } from '../core/signing-keys.js'
+import { createJsonFetch } from './json-fetch.js'
+import { createDiscovery } from './key-address.js'
+
+/** How the keys of foreign issuers are fetched. */
+export interface KeyFetchTimes {
+  /** Longest wait for an answer. Default: 5000. */
+  readonly timeoutMs?: number | undefined
+  /** Least time between two fetches for key ids that are not known. Default: 30000. */
+  readonly cooldownMs?: number | undefined
+  /** Keys are fetched again when older than this. Default: 600000. */
+  readonly maxAgeMs?: number | undefined
+  /** Least time from a failure to the next try. Default: 1000. */
+  readonly retryAfterMs?: number | undefined
+}
+
+/** The keys of a foreign issuer, fetched on first use and again when they are old or a key id is not known. */
+export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, logger: Logger): VerificationKeys {
+  const { issuer, jwksUri } = options
+  const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000 } = times
+  const discover = createDiscovery({ issuer, timeoutMs, retryAfterMs, logger })
+  const fetchKeySet = createJsonFetch({ retryAfterMs, check: requireKeySet, logger })
+  const fetched: { uat?: number; jwks?: { keys: JWK[] } } = {}
+  let opening: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined
+  let remote: ReturnType<typeof createRemoteJWKSet> | undefined
+  let known: readonly string[] = []
+  let knownSince: number | undefined
+  let generation = 0
+
+  async function open(): Promise<ReturnType<typeof createRemoteJWKSet>> {
+    remote = createRemoteJWKSet(new URL(jwksUri ?? (await discover())), {
+      timeoutDuration: timeoutMs,
+      cooldownDuration: cooldownMs,
+      cacheMaxAge: maxAgeMs,
+      [customFetch]: fetchKeySet,
+      [jwksCache]: fetched as JWKSCacheInput,
+    })
+    return remote
+  }
+
+  function noteWithdrawn(): void {
+    if (fetched.uat === knownSince) return
+    knownSince = fetched.uat
+    const now = (fetched.jwks?.keys ?? []).map((key) => JSON.stringify(key))
+    if (known.some((key) => !now.includes(key))) generation += 1
+    known = now
+  }
+
+  return {
+    get generation() {
+      return generation
+    },
+    isCurrent(asOf) {
+      // What is remembered goes on while the issuer is down; a withdrawn key is noticed when it is up.
+      if (remote && !remote.fresh && !remote.reloading) remote.reload().then(noteWithdrawn, () => {})
+      return asOf === generation
+    },
+    async findKey(algorithm, kid) {
+      try {
+        opening ??= open()
+        const find = await opening
+        return await find(kid === undefined ? { alg: algorithm } : { alg: algorithm, kid })
+      } catch (error) {
+        if (isUnknownKey(error)) return undefined
+        // The issuer may have moved its keys: discover again.
+        if (!remote?.fresh) opening = undefined
+        throw new TenancyError(
+          'TENANCY_AUTH_ISSUER_UNAVAILABLE',
+          `The keys of issuer ${issuer} could not be fetched: check that its JWKS address answers`,
+          { cause: error },
+        )
+      } finally {
+        noteWithdrawn()
+      }
+    },
+  }
+}
+
+function requireKeySet(document: unknown): void {
+  const keys = (document as { keys?: unknown } | null)?.keys
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'object' && key !== null)) {
+    throw new Error('The JWKS document holds no list of keys')
+  }
+}
+
+function isUnknownKey(error: unknown): boolean {
+  return (
+    error instanceof errors.JWKSNoMatchingKey ||
+    error instanceof errors.JWKSMultipleMatchingKeys ||
+    error instanceof errors.JOSENotSupported
+  )
+}
