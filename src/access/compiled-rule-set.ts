@@ -1,0 +1,115 @@
+import type { Requirement, RuleSet } from '../core/access.js'
+import { isMethod, parameter, splitPath, splitTemplate } from './route-template.js'
+import type { TemplateSegment } from './route-template.js'
+
+const none: readonly number[] = Object.freeze([])
+
+/** The rule that decides over a route, and the permissions any one of which opens it. */
+export interface MatchedRule {
+  /** As written, for example `GET /reports/{id}`. */
+  readonly rule: string
+  readonly permissionIds: readonly number[]
+}
+
+interface RouteNode {
+  readonly literals: Map<string, RouteNode>
+  parameter: RouteNode | undefined
+  /** By method or `*`. An inactive rule stays, with no permission: switching a rule off never opens a wider one. */
+  readonly rules: Map<string, { rule: string; permissionIds: number[] }>
+}
+
+/** One rule set, compiled: names to ids, routes to a tree of segments. Immutable once built. */
+export class CompiledRuleSet {
+  readonly epoch: number
+  readonly #idByName = new Map<string, number>()
+  readonly #nameById = new Map<number, string>()
+  readonly #roles: ReadonlySet<string>
+  readonly #root = emptyNode()
+
+  constructor(ruleSet: RuleSet) {
+    this.epoch = ruleSet.epoch
+    this.#roles = new Set(ruleSet.roles)
+    for (const { id, name, isActive } of ruleSet.permissions) {
+      if (!isActive) continue
+      this.#idByName.set(name, id)
+      this.#nameById.set(id, name)
+    }
+    for (const route of ruleSet.routes) this.#addRoute(route)
+  }
+
+  /** Active permissions, by id. */
+  get permissionNames(): ReadonlyMap<number, string> {
+    return this.#nameById
+  }
+
+  isBuiltInRole(name: string): boolean {
+    return this.#roles.has(name)
+  }
+
+  /** Ids of the permissions any one of which satisfies the requirement; empty: nobody does. */
+  permissionIdsOf(requirement: Exclude<Requirement, { kind: 'role' }>): readonly number[] {
+    if (requirement.kind === 'route')
+      return this.matchTemplate(requirement.method, requirement.path)?.permissionIds ?? none
+    const id = this.#idByName.get(requirement.name)
+    return id === undefined ? none : [id]
+  }
+
+  /** The most specific rule for a route's own template. */
+  matchTemplate(method: string, template: string): MatchedRule | undefined {
+    return this.#match(method, splitTemplate(template))
+  }
+
+  /** The most specific rule for a concrete path. */
+  matchPath(method: string, path: string): MatchedRule | undefined {
+    return this.#match(method, splitPath(path))
+  }
+
+  #match(method: string, segments: readonly TemplateSegment[] | undefined): MatchedRule | undefined {
+    return segments === undefined || !isMethod(method) ? undefined : find(this.#root, method, segments, 0)
+  }
+
+  #addRoute({ method, path, permissionId, isActive }: RuleSet['routes'][number]): void {
+    const segments = splitTemplate(path)
+    if (segments === undefined) return
+    let node = this.#root
+    for (const segment of segments) node = child(node, segment)
+    let entry = node.rules.get(method)
+    if (entry === undefined) {
+      entry = { rule: `${method} ${path}`, permissionIds: [] }
+      node.rules.set(method, entry)
+    }
+    if (isActive && this.#nameById.has(permissionId)) entry.permissionIds.push(permissionId)
+  }
+}
+
+/** Literal before parameter at every position, so the first rule found is the most specific one. */
+function find(
+  node: RouteNode,
+  method: string,
+  segments: readonly TemplateSegment[],
+  index: number,
+): MatchedRule | undefined {
+  const segment = segments[index]
+  if (segment === undefined) {
+    // HEAD is GET without the body (RFC 9110, 9.3.2): a GET rule answers for it unless HEAD has its own.
+    return node.rules.get(method) ?? (method === 'HEAD' ? node.rules.get('GET') : undefined) ?? node.rules.get('*')
+  }
+  const literal = segment === parameter ? undefined : node.literals.get(segment)
+  const found = literal === undefined ? undefined : find(literal, method, segments, index + 1)
+  if (found !== undefined || node.parameter === undefined) return found
+  return find(node.parameter, method, segments, index + 1)
+}
+
+function child(node: RouteNode, segment: TemplateSegment): RouteNode {
+  if (segment === parameter) return (node.parameter ??= emptyNode())
+  let next = node.literals.get(segment)
+  if (next === undefined) {
+    next = emptyNode()
+    node.literals.set(segment, next)
+  }
+  return next
+}
+
+function emptyNode(): RouteNode {
+  return { literals: new Map(), parameter: undefined, rules: new Map() }
+}

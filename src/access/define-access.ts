@@ -1,0 +1,182 @@
+import { z } from 'zod'
+import type { AccessDefinition } from '../core/access.js'
+import { TenancyError } from '../core/errors.js'
+import { problemOfTemplate } from './route-template.js'
+
+type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS' | '*'
+
+/** A permission's name: what it is about, and what may be done with it. */
+export type PermissionName = `${string}:${string}`
+/** A route rule's key: method (or `*`), a space, the route's template. */
+export type RouteKey = `${Method} /${string}`
+
+/** What {@link defineAccess} takes. */
+export interface AccessDefinitionInput<
+  Category extends string,
+  Permission extends PermissionName,
+  Role extends string,
+> {
+  /** Category names and what they are about. */
+  readonly categories?: Readonly<Record<Category, string>>
+  /** Permissions by name, each with its description. */
+  readonly permissions: Readonly<
+    Record<Permission, string | { readonly description?: string; readonly category?: NoInfer<Category> }>
+  >
+  /** Which permission opens which route; of several, any one does. */
+  readonly routes?: Readonly<Record<RouteKey, NoInfer<Permission> | readonly NoInfer<Permission>[]>>
+  /** Built-in roles and what they hold. '*': everything. `Owner` is always there, and holds everything unless named. */
+  readonly roles?: Readonly<Record<Role, RoleInput<NoInfer<Permission>>>>
+}
+
+/** A built-in role: the permissions it holds, alone or with a description. */
+export type RoleInput<Permission extends string> =
+  | '*'
+  | readonly Permission[]
+  | { readonly description?: string; readonly permissions: '*' | readonly Permission[] }
+
+/** The permission names of a definition as a union of literals. */
+export type PermissionOf<Definition> = Definition extends AccessDefinition<infer Permission> ? Permission : never
+
+/**
+ * Defines what an application's members may do: permissions, route rules, built-in roles. A permission name that is
+ * misspelled in a rule or a role does not compile.
+ *
+ * @example
+ * const access = defineAccess({
+ *   permissions: { 'reports:read': 'Read reports', 'reports:create': 'Write reports' },
+ *   routes: { 'GET /reports': 'reports:read', 'POST /reports': 'reports:create' },
+ *   roles: { Member: ['reports:read'] },
+ * })
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID, naming every problem
+ */
+export function defineAccess<
+  const Permission extends PermissionName,
+  const Category extends string = never,
+  const Role extends string = never,
+>(input: AccessDefinitionInput<Category, Permission, Role>): AccessDefinition<Permission, Role | 'Owner'> {
+  return parseAccessDefinition(input) as AccessDefinition<Permission, Role | 'Owner'>
+}
+
+const permissionPattern = /^[a-z][a-z0-9_-]{0,62}:[a-z][a-z0-9_-]{0,62}$/
+const routePattern = /^([A-Z]{1,20}|\*) (\/.*)$/
+const rolePattern = /^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]{0,98}[\p{L}\p{N}])?$/u
+
+const permissionName = z.string().regex(permissionPattern, 'is not a permission name: resource:action in lower case')
+const categoryName = z.string().regex(rolePattern, 'is not a category name: 1 to 100 letters, digits, spaces, . _ -')
+const roleName = z.string().regex(rolePattern, 'is not a role name: 1 to 100 letters, digits, spaces, . _ -')
+const routeKey = z.string().superRefine((key, context) => {
+  const path = routePattern.exec(key)?.[2]
+  const problem =
+    path === undefined ? 'is not a route: a method in upper case or *, a space, a path' : problemOfTemplate(path)
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+})
+const description = z.string().max(1000)
+const held = z.union([z.literal('*'), z.array(z.string())])
+
+const definitionSchema = z.strictObject({
+  categories: z.record(categoryName, description).default({}),
+  permissions: z.record(
+    permissionName,
+    z.union([description, z.strictObject({ description: description.default(''), category: z.string().optional() })], {
+      error: 'is neither a description nor { description, category }',
+    }),
+  ),
+  routes: z
+    .record(routeKey, z.union([z.string(), z.array(z.string()).min(1)], { error: 'names no permission' }))
+    .default({}),
+  roles: z
+    .record(
+      roleName,
+      z.union([held, z.strictObject({ description: description.default(''), permissions: held })], {
+        error: "is neither '*', a list of permissions, nor { description, permissions }",
+      }),
+    )
+    .default({}),
+})
+
+/**
+ * Checks an access definition that comes from outside the program, for example from a JSON file. Same shape as
+ * {@link defineAccess} takes.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID, naming every problem
+ */
+export function parseAccessDefinition(json: unknown): AccessDefinition {
+  const parsed = definitionSchema.safeParse(json)
+  const problems = parsed.success ? [] : parsed.error.issues.flatMap(describeIssue)
+  problems.push(...brokenReferences(json))
+  if (problems.length > 0 || !parsed.success) throw invalid(problems)
+  const { categories, permissions, routes, roles } = parsed.data
+  const withOwner = 'Owner' in roles ? roles : { Owner: '*' as const, ...roles }
+  return {
+    categories: Object.entries(categories).map(([name, text]) => ({ name, description: text })),
+    permissions: Object.entries(permissions).map(([name, value]) =>
+      typeof value === 'string'
+        ? { name, description: value, category: null }
+        : { name, description: value.description, category: value.category ?? null },
+    ),
+    routes: Object.entries(routes).flatMap(([key, value]) => {
+      const space = key.indexOf(' ')
+      const names = typeof value === 'string' ? [value] : [...new Set(value)]
+      return names.map((permission) => ({ method: key.slice(0, space), path: key.slice(space + 1), permission }))
+    }),
+    roles: Object.entries(withOwner).map(([name, value]) => {
+      const role = value === '*' || Array.isArray(value) ? { description: '', permissions: value } : value
+      return {
+        name,
+        description: role.description,
+        permissions: role.permissions === '*' ? '*' : [...new Set(role.permissions)],
+      }
+    }),
+  }
+}
+
+/** Names that point nowhere, and role names that differ in case only; looks at whatever has the right shape. */
+function brokenReferences(json: unknown): string[] {
+  const { categories, permissions, routes, roles } = entriesOf(json)
+  const known = new Set(Object.keys(entriesOf(permissions)))
+  const problems: string[] = []
+  const check = (where: string, names: unknown) => {
+    for (const name of Array.isArray(names) ? names : [names]) {
+      if (typeof name === 'string' && !known.has(name)) problems.push(`${where}: no permission "${shorten(name)}"`)
+    }
+  }
+  for (const [name, value] of Object.entries(entriesOf(permissions))) {
+    const { category } = entriesOf(value)
+    if (typeof category === 'string' && !Object.hasOwn(entriesOf(categories), category)) {
+      problems.push(`permissions.${shorten(name)}: no category "${shorten(category)}"`)
+    }
+  }
+  for (const [key, value] of Object.entries(entriesOf(routes))) check(`routes.${shorten(key)}`, value)
+  const seen = new Set<string>()
+  for (const [name, value] of Object.entries(entriesOf(roles))) {
+    const permissionsOfRole =
+      typeof value === 'string' || Array.isArray(value) ? value : entriesOf(value)['permissions']
+    if (permissionsOfRole !== '*') check(`roles.${shorten(name)}`, permissionsOfRole ?? [])
+    if (seen.has(name.toLowerCase())) problems.push(`roles.${shorten(name)}: another role differs in case only`)
+    if (name !== 'Owner' && name.toLowerCase() === 'owner') problems.push(`roles.${shorten(name)}: write it "Owner"`)
+    seen.add(name.toLowerCase())
+  }
+  return problems
+}
+
+function entriesOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string[] {
+  const where = issue.path.map((part) => shorten(String(part))).join('.') || 'definition'
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => `${where}: ${message}`)
+  return [`${where}: ${issue.message}`]
+}
+
+function shorten(text: string): string {
+  return JSON.stringify(text.slice(0, 80)).slice(1, -1)
+}
+
+function invalid(problems: readonly string[]): TenancyError {
+  return new TenancyError(
+    'TENANCY_ACCESS_DEFINITION_INVALID',
+    `Invalid access definition (${problems.length} problem${problems.length === 1 ? '' : 's'}):\n  ${problems.join('\n  ')}`,
+    { details: { problems } },
+  )
+}

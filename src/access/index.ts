@@ -1,0 +1,5 @@
+export { createAccessRules } from './access-rules.js'
+export { defineAccess, parseAccessDefinition } from './define-access.js'
+export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './define-access.js'
+export { devAccess } from './seeds/dev.js'
+export { prodAccess } from './seeds/prod.js'

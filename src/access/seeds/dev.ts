@@ -1,0 +1,32 @@
+import { defineAccess } from '../define-access.js'
+import { tenantCategories, tenantPermissions, tenantRoles, tenantRoutes } from './prod.js'
+
+/** Profile `dev`: {@link prodAccess} and a small application to try it with. Members write notes and see no reports. */
+export const devAccess = defineAccess({
+  categories: { ...tenantCategories, Demo: 'The quick start’s application' },
+  permissions: {
+    ...tenantPermissions,
+    'reports:read': { description: 'Read reports', category: 'Demo' },
+    'reports:create': { description: 'Write reports', category: 'Demo' },
+    'notes:read': { description: 'Read notes', category: 'Demo' },
+    'notes:create': { description: 'Write notes', category: 'Demo' },
+  },
+  routes: {
+    ...tenantRoutes,
+    'GET /reports': 'reports:read',
+    'POST /reports': 'reports:create',
+    'GET /notes': 'notes:read',
+    'POST /notes': 'notes:create',
+  },
+  roles: {
+    Owner: { description: 'Holds every permission', permissions: '*' },
+    Admin: {
+      description: 'Runs the tenant',
+      permissions: [...tenantRoles.Admin, 'reports:read', 'reports:create', 'notes:read', 'notes:create'],
+    },
+    Member: {
+      description: 'Belongs to the tenant',
+      permissions: [...tenantRoles.Member, 'notes:read', 'notes:create'],
+    },
+  },
+})

@@ -1,0 +1,63 @@
+import { defineAccess } from '../define-access.js'
+
+/** The permissions that running a tenant takes. The reference's names stand behind ours. */
+export const tenantPermissions = {
+  'tenant:read': { description: 'See the tenant (view_tenant_info)', category: 'Tenant' },
+  'tenant:update': { description: 'Change the tenant (edit_tenant_info)', category: 'Tenant' },
+  'members:read': { description: 'List members (list_users)', category: 'Members' },
+  'members:create': { description: 'Add members (add_users)', category: 'Members' },
+  'members:update': { description: 'Change memberships', category: 'Members' },
+  'members:delete': { description: 'Remove members', category: 'Members' },
+  'roles:read': { description: 'List roles and what they hold', category: 'Roles' },
+  'roles:manage': { description: 'Make roles, grant and assign them (manage_roles)', category: 'Roles' },
+} as const
+
+/** What {@link tenantPermissions} are grouped by. */
+export const tenantCategories = {
+  Tenant: 'The tenant itself',
+  Members: 'Who belongs to the tenant',
+  Roles: 'What members may do',
+} as const
+
+/** The management routes of one tenant. */
+export const tenantRoutes = {
+  'GET /tenants/{tenant}': 'tenant:read',
+  'PATCH /tenants/{tenant}': 'tenant:update',
+  'GET /tenants/{tenant}/members': 'members:read',
+  'POST /tenants/{tenant}/members': 'members:create',
+  'PATCH /tenants/{tenant}/members/{user}': 'members:update',
+  'DELETE /tenants/{tenant}/members/{user}': 'members:delete',
+  'PUT /tenants/{tenant}/members/{user}/roles/{role}': 'roles:manage',
+  'DELETE /tenants/{tenant}/members/{user}/roles/{role}': 'roles:manage',
+  'GET /tenants/{tenant}/roles': 'roles:read',
+  'POST /tenants/{tenant}/roles': 'roles:manage',
+  'PATCH /tenants/{tenant}/roles/{role}': 'roles:manage',
+  'DELETE /tenants/{tenant}/roles/{role}': 'roles:manage',
+} as const
+
+/** What Admin and Member hold of {@link tenantPermissions}. */
+export const tenantRoles = {
+  Admin: [
+    'tenant:read',
+    'tenant:update',
+    'members:read',
+    'members:create',
+    'members:update',
+    'members:delete',
+    'roles:read',
+    'roles:manage',
+  ],
+  Member: ['tenant:read', 'members:read'],
+} as const
+
+/** Profile `prod`: the management of a tenant, and nothing of an application. */
+export const prodAccess = defineAccess({
+  categories: tenantCategories,
+  permissions: tenantPermissions,
+  routes: tenantRoutes,
+  roles: {
+    Owner: { description: 'Holds every permission', permissions: '*' },
+    Admin: { description: 'Runs the tenant', permissions: tenantRoles.Admin },
+    Member: { description: 'Belongs to the tenant', permissions: tenantRoles.Member },
+  },
+})

@@ -1,0 +1,397 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createAccessRules } from '../../src/access/access-rules.js'
+import type { CompiledAccessRules } from '../../src/access/access-rules.js'
+import type { MemberAccess, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
+import { mayMember, mayMemberSend } from './reference-evaluator.js'
+
+const permissions = ['reports:read', 'reports:create', 'reports:export', 'admin:all'].map((name, index) => ({
+  id: index + 1,
+  name,
+  isActive: true,
+}))
+const idOf = (name: string) => permissions.findIndex((permission) => permission.name === name) + 1
+const route = (method: string, path: string, permission: string, isActive = true) => ({
+  method,
+  path,
+  permissionId: idOf(permission),
+  isActive,
+})
+const ruleSetOf = (routes: RuleSet['routes'], change: Partial<RuleSet> = {}): RuleSet => ({
+  epoch: 1,
+  permissions,
+  routes,
+  roles: ['Owner', 'Member'],
+  ...change,
+})
+const grantsOf = (...names: string[]): MemberGrants => ({
+  roles: ['Member'],
+  permissionIds: names.map(idOf),
+  changesAtMs: null,
+})
+
+async function rulesOf(ruleSet: RuleSet): Promise<CompiledAccessRules> {
+  const rules = createAccessRules({ readRuleSet: async () => ruleSet })
+  await rules.refresh()
+  return rules
+}
+
+async function opens(routes: RuleSet['routes'], requirement: Requirement, ...names: string[]): Promise<boolean> {
+  const rules = await rulesOf(ruleSetOf(routes))
+  return rules.guard(requirement).allows(rules.compile(grantsOf(...names)))
+}
+
+const get = (path: string): Requirement => ({ kind: 'route', method: 'GET', path })
+
+describe('route guards', () => {
+  test('a rule opens its route to whoever holds its permission, and to nobody else', async () => {
+    const routes = [route('GET', '/reports', 'reports:read')]
+    expect(await opens(routes, get('/reports'), 'reports:read')).toBe(true)
+    expect(await opens(routes, get('/reports'), 'reports:create')).toBe(false)
+    expect(await opens(routes, { kind: 'route', method: 'POST', path: '/reports' }, 'reports:read')).toBe(false)
+  })
+
+  test('a route that no rule names is closed to everybody, and is not known', async () => {
+    const rules = await rulesOf(ruleSetOf([route('GET', '/reports', 'reports:read')]))
+    const everything = rules.compile(grantsOf(...permissions.map(({ name }) => name)))
+    for (const path of ['/', '/report', '/reports/x', '/Reports', '/reports/']) {
+      expect(rules.guard(get(path)).allows(everything)).toBe(false)
+      expect(rules.knows(get(path))).toBe(false)
+    }
+    expect(rules.knows(get('/reports'))).toBe(true)
+  })
+
+  test('a parameter stands for a parameter of any name, and a literal never does', async () => {
+    expect(await opens([route('GET', '/reports/{id}', 'reports:read')], get('/reports/{report}'), 'reports:read')).toBe(
+      true,
+    )
+    expect(await opens([route('GET', '/reports/export', 'reports:read')], get('/reports/{id}'), 'reports:read')).toBe(
+      false,
+    )
+  })
+
+  test('a literal rule beats a pattern, at the first position where they differ', async () => {
+    const routes = [
+      route('GET', '/{section}/export', 'admin:all'),
+      route('GET', '/reports/{id}', 'reports:read'),
+      route('GET', '/reports/export', 'reports:export'),
+    ]
+    expect(await opens(routes, get('/reports/export'), 'reports:read', 'admin:all')).toBe(false)
+    expect(await opens(routes, get('/reports/export'), 'reports:export')).toBe(true)
+    expect(await opens(routes.slice(0, 2), get('/reports/export'), 'reports:read')).toBe(true)
+    expect(await opens(routes.slice(0, 2), get('/reports/export'), 'admin:all')).toBe(false)
+  })
+
+  test('the path decides before the method, and the exact method before the star', async () => {
+    const routes = [
+      route('*', '/reports/export', 'reports:export'),
+      route('GET', '/reports/{id}', 'reports:read'),
+      route('*', '/reports/{id}', 'admin:all'),
+    ]
+    expect(await opens(routes, get('/reports/export'), 'reports:read')).toBe(false)
+    expect(await opens(routes, get('/reports/{id}'), 'admin:all')).toBe(false)
+    expect(await opens(routes, { kind: 'route', method: 'PUT', path: '/reports/{id}' }, 'admin:all')).toBe(true)
+  })
+
+  test('HEAD takes the rule of GET unless it has one of its own', async () => {
+    const head: Requirement = { kind: 'route', method: 'HEAD', path: '/reports' }
+    const routes = [route('GET', '/reports', 'reports:read'), route('*', '/reports', 'admin:all')]
+    expect(await opens(routes, head, 'reports:read')).toBe(true)
+    expect(await opens(routes, head, 'admin:all')).toBe(false)
+    expect(await opens([...routes, route('HEAD', '/reports', 'reports:export')], head, 'reports:read')).toBe(false)
+  })
+
+  test('of several rules with the same shape any permission is enough', async () => {
+    const routes = [route('GET', '/reports/{id}', 'reports:read'), route('GET', '/reports/{report}', 'admin:all')]
+    expect(await opens(routes, get('/reports/{x}'), 'reports:read')).toBe(true)
+    expect(await opens(routes, get('/reports/{x}'), 'admin:all')).toBe(true)
+    expect(await opens(routes, get('/reports/{x}'), 'reports:export')).toBe(false)
+  })
+
+  test('switching off a literal rule or its permission closes the route, and never opens the wider rule', async () => {
+    const wide = route('GET', '/reports/{id}', 'reports:read')
+    expect(
+      await opens(
+        [wide, route('GET', '/reports/export', 'reports:export', false)],
+        get('/reports/export'),
+        'reports:read',
+      ),
+    ).toBe(false)
+    const rules = await rulesOf(
+      ruleSetOf([wide, route('GET', '/reports/export', 'reports:export')], {
+        permissions: permissions.map((permission) => ({
+          ...permission,
+          isActive: permission.name !== 'reports:export',
+        })),
+      }),
+    )
+    expect(rules.guard(get('/reports/export')).allows(rules.compile(grantsOf('reports:read', 'reports:export')))).toBe(
+      false,
+    )
+    expect(rules.knows(get('/reports/export'))).toBe(false)
+  })
+
+  test('a method that is not written as HTTP writes it opens nothing', async () => {
+    const routes = [route('*', '/reports', 'reports:read'), route('GET', '/reports', 'reports:read')]
+    for (const method of ['get', 'Get', '*', '', 'GET ', 'GET\n', 'G\0T', '__proto__', 'constructor']) {
+      expect(await opens(routes, { kind: 'route', method, path: '/reports' }, 'reports:read')).toBe(false)
+    }
+  })
+})
+
+describe('hostile paths', () => {
+  const hostile = [
+    '',
+    'reports/1',
+    '//reports/1',
+    '/reports//1',
+    '/reports/1/',
+    '/reports/',
+    '/reports/.',
+    '/reports/..',
+    '/reports/../1',
+    '/./reports/1',
+    '/x/../reports/1',
+    '/reports/%31',
+    '/reports/1%2f2',
+    '/reports/1%2F..',
+    '/reports/%2e%2e',
+    '/reports%2f1',
+    '/reports/1\0',
+    '/reports/\0',
+    '/reports/1?x',
+    '/reports/1#x',
+    '/reports/1;\n',
+    '/reports\\1',
+    '/reports/a\\b',
+    '/REPORTS/1',
+    '/Reports/1',
+    '/reports/1/2',
+    '/reports',
+    '/reports/é',
+    '/reports/e\u0301',
+    '/reports/\u202e1',
+    '/reports/１',
+    '/ｒeports/1',
+    '/reports/ ',
+    '/reports/a b',
+    '/reports/\t',
+    '/reports/*',
+    '/*',
+    '/reports/{id',
+    '/reports/id}',
+    '/reports/{}',
+    '/reports/{a}{b}',
+    '/reports/{a}-{b}',
+    '/reports/{id}.json',
+    '/reports/{id?}',
+    '/reports/:id?',
+    '/reports/:id(\\d+)',
+    '/reports/{../x}',
+    'http://host/reports/1',
+    '/reports/\ud800',
+    `/reports/${'a'.repeat(2100)}`,
+    `/reports${'/a'.repeat(2000)}`,
+  ]
+
+  test.each(hostile)('%j matches no rule, as a path and as a template', async (path) => {
+    const rules = await rulesOf(
+      ruleSetOf([route('*', '/reports/{id}', 'reports:read'), route('GET', '/reports/1', 'reports:read')]),
+    )
+    const access = rules.compile(grantsOf('reports:read'))
+    expect(rules.can(access, 'GET', path)).toBe(false)
+    expect(rules.matchPath('GET', path)).toEqual([])
+    expect(rules.guard(get(path)).allows(access)).toBe(false)
+  })
+
+  test('a concrete path may not pass itself off as a template', async () => {
+    const rules = await rulesOf(ruleSetOf([route('GET', '/reports/{id}', 'reports:read')]))
+    expect(rules.can(rules.compile(grantsOf('reports:read')), 'GET', '/reports/{id}')).toBe(false)
+  })
+
+  test('a rule whose own path is no template counts for nothing', async () => {
+    for (const path of ['/reports/*', '/reports//{id}', '/reports/%7Bid%7D', '/reports/..']) {
+      expect(await opens([route('GET', path, 'reports:read')], get('/reports/{id}'), 'reports:read')).toBe(false)
+    }
+  })
+})
+
+describe('the rule set', () => {
+  test('denies everybody before it is first read', () => {
+    const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([]) })
+    const access = rules.compile(grantsOf('reports:read'))
+    expect(rules.epoch).toBe(0)
+    expect(rules.guard({ kind: 'permission', name: 'reports:read' }).allows(access)).toBe(false)
+    expect(rules.permissionsOf(access)).toEqual([])
+  })
+
+  test('a guard follows every change of the rule set', async () => {
+    let ruleSet = ruleSetOf([route('GET', '/reports', 'reports:read')])
+    const rules = createAccessRules({ readRuleSet: async () => ruleSet })
+    const guard = rules.guard(get('/reports'))
+    const access = rules.compile(grantsOf('reports:read'))
+    expect(guard.allows(access)).toBe(false)
+    await rules.refresh()
+    expect(guard.allows(access)).toBe(true)
+    ruleSet = ruleSetOf([route('GET', '/reports', 'admin:all')], { epoch: 2 })
+    expect(guard.allows(access)).toBe(true)
+    await rules.refresh()
+    expect(rules.epoch).toBe(2)
+    expect(guard.allows(access)).toBe(false)
+  })
+
+  test('a refresh asked for during a read reads once more, so it sees what the first read missed', async () => {
+    const answers: ((ruleSet: RuleSet) => void)[] = []
+    const rules = createAccessRules({ readRuleSet: () => new Promise((resolve) => answers.push(resolve)) })
+    const answer = async (count: number, epoch: number) => {
+      while (answers.length < count) await new Promise(setImmediate)
+      answers[count - 1]?.(ruleSetOf([], { epoch }))
+    }
+    const first = rules.refresh()
+    await new Promise(setImmediate)
+    const second = rules.refresh()
+    const third = rules.refresh()
+    await answer(1, 1)
+    await first
+    expect(rules.epoch).toBe(1)
+    await answer(2, 2)
+    await Promise.all([second, third])
+    expect(rules.epoch).toBe(2)
+    expect(answers).toHaveLength(2)
+  })
+
+  test('a failed read is reported, keeps the last rules, and does not stop the next one', async () => {
+    const ruleSet = ruleSetOf([route('GET', '/reports', 'reports:read')])
+    let isDown = false
+    const rules = createAccessRules({
+      readRuleSet: async () => {
+        if (isDown) throw new Error('down')
+        return ruleSet
+      },
+    })
+    await rules.refresh()
+    isDown = true
+    await expect(rules.refresh()).rejects.toThrow('down')
+    expect(rules.epoch).toBe(1)
+    isDown = false
+    await rules.refresh()
+  })
+
+  test('roles go by their exact name', async () => {
+    const rules = await rulesOf(ruleSetOf([]))
+    const access = rules.compile({ roles: ['Member', 'Clerk'], permissionIds: [], changesAtMs: null })
+    expect(rules.guard({ kind: 'role', name: 'Clerk' }).allows(access)).toBe(true)
+    expect(rules.guard({ kind: 'role', name: 'member' }).allows(access)).toBe(false)
+    expect(rules.knows({ kind: 'role', name: 'Owner' })).toBe(true)
+    expect(rules.knows({ kind: 'role', name: 'Boss' })).toBe(false)
+  })
+
+  test('permissionsOf and explain say what a member holds and which rule decides', async () => {
+    const rules = await rulesOf(
+      ruleSetOf([route('GET', '/reports/{id}', 'reports:read'), route('GET', '/reports/{id}', 'admin:all')]),
+    )
+    const access = rules.compile(grantsOf('reports:read', 'reports:create'))
+    expect(rules.permissionsOf(access)).toEqual(['reports:create', 'reports:read'])
+    expect(rules.explain(access, get('/reports/{x}'))).toEqual({
+      allowed: true,
+      rule: 'GET /reports/{id}',
+      needs: ['reports:read', 'admin:all'],
+      holds: ['reports:read'],
+    })
+    expect(rules.explain(access, { kind: 'permission', name: 'no:such' })).toEqual({
+      allowed: false,
+      rule: undefined,
+      needs: [],
+      holds: [],
+    })
+    expect(rules.explain(access, { kind: 'role', name: 'Owner' })).toMatchObject({ allowed: false, needs: ['Owner'] })
+  })
+
+  test('ids that no catalog gives out are not held', async () => {
+    const rules = await rulesOf(ruleSetOf([]))
+    const ids = [0, -1, 1.5, Number.NaN, Infinity, 2 ** 20, 2 ** 31, 2 ** 33 + 1]
+    const access = rules.compile({ roles: [], permissionIds: [...ids, 33], changesAtMs: null })
+    expect(ids.filter((id) => access.hasPermissionId(id))).toEqual([])
+    expect([1, 32, 33, 34, 65].filter((id) => access.hasPermissionId(id))).toEqual([33])
+  })
+})
+
+describe('the compiled evaluator and the naive reference', () => {
+  const segment = fc.constantFrom('a', 'b', 'A', '{x}', '{y}')
+  const path = fc.array(segment, { maxLength: 3 }).map((segments) => `/${segments.join('/')}`)
+  const id = fc.integer({ min: 1, max: 40 })
+  const names = Array.from({ length: 40 }, (_, index) => `p${index + 1}:do`)
+  const policy = fc.record<RuleSet>({
+    epoch: fc.constant(1),
+    permissions: fc
+      .uniqueArray(fc.record({ id, isActive: fc.boolean() }), {
+        selector: (permission) => permission.id,
+        maxLength: 20,
+      })
+      .map((list) => list.map((permission) => ({ ...permission, name: names[permission.id - 1] as string }))),
+    routes: fc.array(
+      fc.record({
+        method: fc.constantFrom('GET', 'POST', 'HEAD', '*'),
+        path,
+        permissionId: id,
+        isActive: fc.boolean(),
+      }),
+      { maxLength: 12 },
+    ),
+    roles: fc.constant(['Owner']),
+  })
+  const grants = fc.record<MemberGrants>({
+    roles: fc.subarray(['Owner', 'Member', 'Clerk']),
+    permissionIds: fc.uniqueArray(id, { maxLength: 25 }),
+    changesAtMs: fc.constant(null),
+  })
+  const method = fc.constantFrom('GET', 'POST', 'HEAD', 'PUT', 'get', '*', '')
+  const hostilePath = fc.oneof(
+    path,
+    fc
+      .array(fc.constantFrom('a', 'b', '', '.', '..', '%61', 'a%2fb', '\0', 'é'), { maxLength: 4 })
+      .map((list) => `/${list.join('/')}`),
+    fc.string({ maxLength: 12 }),
+  )
+  const requirement = fc.oneof(
+    fc.record({ kind: fc.constant('route' as const), method, path: hostilePath }),
+    fc.record({
+      kind: fc.constant('permission' as const),
+      name: fc.constantFrom(...names.slice(0, 20), 'no:such', 'toString'),
+    }),
+    fc.record({ kind: fc.constant('role' as const), name: fc.constantFrom('Owner', 'Member', 'owner', 'Clerk', '') }),
+  )
+
+  test('agree on every question, over random policies', async () => {
+    let allowed = 0
+    const questions = fc.array(requirement, { minLength: 5, maxLength: 10 })
+    await fc.assert(
+      fc.asyncProperty(policy, grants, questions, async (ruleSet, held, asked) => {
+        const rules = await rulesOf(ruleSet)
+        const access = rules.compile(held)
+        const compiled = asked.map((question) => [
+          rules.guard(question).allows(access),
+          rules.explain(access, question).allowed,
+          canAsk(rules, access, question),
+          question,
+        ])
+        const naive = asked.map((question) => {
+          const expected = mayMember(ruleSet, held, question)
+          const direct =
+            question.kind === 'route' ? mayMemberSend(ruleSet, held, question.method, question.path) : expected
+          return [expected, expected, direct, question]
+        })
+        expect(compiled).toEqual(naive)
+        allowed += naive.filter(([expected]) => expected === true).length
+      }),
+      { numRuns: 5000 },
+    )
+    // A comparison of nothing but refusals would prove little.
+    expect(allowed).toBeGreaterThan(1000)
+  })
+})
+
+function canAsk(rules: CompiledAccessRules, access: MemberAccess, question: Requirement): boolean {
+  if (question.kind === 'route') return rules.can(access, question.method, question.path)
+  return question.kind === 'permission' ? rules.can(access, question.name) : access.hasRole(question.name)
+}
