@@ -1,0 +1,237 @@
+import type { MemberDirectory, MemberRecord } from '../core/access.js'
+import { isTenancyError, TenancyError } from '../core/errors.js'
+import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.js'
+import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
+import type { TenantRef } from '../core/slug.js'
+import type { Coherence } from './coherence.js'
+import { createEntryStore, type Entry } from './entries.js'
+import { createFlights, type FlightState } from './flights.js'
+import type { MemberTier } from './redis.js'
+
+/** What {@link createDirectoryCache} needs. */
+export interface DirectoryCacheOptions {
+  readonly users: UserDirectory
+  readonly members: MemberDirectory
+  readonly coherence: Pick<Coherence, 'maxStalenessMs' | 'confirmedAtMs' | 'subscribe'>
+  /** The tier that processes share. Default: none. */
+  readonly redis?: MemberTier | undefined
+  /** Most users, and most members, remembered. Default: 10 000. */
+  readonly maxEntries?: number
+}
+
+/** A {@link DirectoryCache} that can be told of changes and closed. */
+export interface LocalDirectoryCache extends DirectoryCache {
+  /** Makes this process check its entries of a user or tenant (no id: all) again, before the catalog's news arrives. */
+  invalidate(id?: string): void
+  /** Stops following the catalog; nothing that is remembered is usable afterwards. */
+  close(): void
+}
+
+const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/**
+ * Remembers users and members. An entry is usable without a query while nothing was announced for its user and
+ * tenant and the coherence is confirmed (or the entry itself was) within `maxStalenessMs`. Otherwise one query of
+ * the epochs, shared by the requests that wait for it, tells whether it is still current; only then it is read again.
+ * What is not there is not remembered.
+ */
+export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
+  const { users, members, coherence, redis, maxEntries = 10_000 } = options
+  const { maxStalenessMs } = coherence
+  const userStore = createEntryStore<UserRecord>(maxEntries)
+  const memberStore = createEntryStore<MemberRecord>(maxEntries)
+  const flights = createFlights()
+  const unsubscribe = coherence.subscribe({
+    user: invalidate,
+    tenant: invalidate,
+    rules: () => invalidateMembers(),
+    all: () => invalidate(),
+  })
+
+  function invalidate(id?: string): void {
+    userStore.markStale(id)
+    memberStore.markStale(id)
+    flights.overtake(id)
+  }
+
+  function invalidateMembers(): void {
+    memberStore.markStale()
+    flights.overtake()
+  }
+
+  function isUsable(entry: Entry<object>, sinceMs: number): boolean {
+    const confirmedAtMs = Math.max(entry.confirmedAtMs, coherence.confirmedAtMs)
+    return !entry.isStale && confirmedAtMs >= sinceMs - maxStalenessMs && sinceMs < entry.endsAtMs
+  }
+
+  /** Reads the epochs, sharing the query, and says how far back the answer reaches. */
+  function readEpochs(userId: string, tenantId: string | undefined, sinceMs: number) {
+    return flights.share(`epochs ${userId} ${tenantId ?? ''}`, sinceMs - maxStalenessMs, async (state) => {
+      const epochs = await fromCatalog(() => members.readEpochs(userId, tenantId))
+      const ids = tenantId === undefined ? [userId] : [userId, tenantId]
+      return { epochs, startedAtMs: state.startedAtMs, isOvertaken: state.isOvertaken(ids) }
+    })
+  }
+
+  async function confirm(
+    user: Entry<UserRecord>,
+    member: Entry<MemberRecord> | undefined,
+    sinceMs: number,
+  ): Promise<boolean> {
+    if (user.isGone || member?.isGone || (member !== undefined && sinceMs >= member.endsAtMs)) return false
+    const { epochs, startedAtMs, isOvertaken } = await readEpochs(user.userId, member?.tenantId, sinceMs)
+    if (isOvertaken || epochs.user !== user.userEpoch || user.isGone || member?.isGone) return false
+    if (
+      member !== undefined &&
+      (epochs.user !== member.userEpoch ||
+        epochs.tenant !== member.value.tenantEpoch ||
+        epochs.rules !== member.value.rulesEpoch)
+    ) {
+      return false
+    }
+    for (const entry of member === undefined ? [user] : [user, member]) {
+      entry.confirmedAtMs = Math.max(entry.confirmedAtMs, startedAtMs)
+      entry.isStale = false
+    }
+    return true
+  }
+
+  /** Makes an entry of what a read gave, and keeps it unless a change overtook the read. */
+  function enterUser(key: string, record: UserRecord, state: FlightState): Entry<UserRecord> {
+    const entry: Entry<UserRecord> = {
+      value: record,
+      userId: record.user.id,
+      tenantId: undefined,
+      userEpoch: record.accessEpoch,
+      endsAtMs: Number.POSITIVE_INFINITY,
+      confirmedAtMs: state.startedAtMs,
+      isStale: false,
+      isGone: false,
+    }
+    return keep(userStore, key, entry, state)
+  }
+
+  function enterMember(key: string, record: MemberRecord, userEpoch: number, state: FlightState): Entry<MemberRecord> {
+    const { changesAtMs } = record.grants
+    const entry: Entry<MemberRecord> = {
+      value: record,
+      userId: record.membership.userId,
+      tenantId: record.tenant.id,
+      userEpoch,
+      endsAtMs: changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now(),
+      confirmedAtMs: state.startedAtMs,
+      isStale: false,
+      isGone: false,
+    }
+    return keep(memberStore, key, entry, state)
+  }
+
+  async function findUser(token: VerifiedToken, sinceMs: number): Promise<Entry<UserRecord> | undefined> {
+    // Injective: a JSON array starts with a bracket, an id does not.
+    const key = token.isOwn ? token.subject : JSON.stringify([token.issuer, token.subject])
+    const known = userStore.get(key)
+    if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(known, undefined, sinceMs)))) return known
+    return flights.share(`user ${key}`, sinceMs - maxStalenessMs, async (state) => {
+      const record = await fromCatalog(() => readUser(token))
+      if (record !== undefined) return enterUser(key, record, state)
+      userStore.delete(key)
+      return undefined
+    })
+  }
+
+  async function readUser(token: VerifiedToken): Promise<UserRecord | undefined> {
+    if (token.isOwn) return uuidPattern.test(token.subject) ? users.findUserById(token.subject) : undefined
+    return (await users.findUserByIdentity(token.issuer, token.subject)) ?? users.createUserFromToken(token)
+  }
+
+  async function findMember(
+    user: Entry<UserRecord>,
+    ref: TenantRef,
+    sinceMs: number,
+  ): Promise<Entry<MemberRecord> | undefined> {
+    const key = `${user.userId} ${ref.kind} ${ref.value}`
+    const known = memberStore.get(key)
+    if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
+    return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
+      const shared = await findShared(user, ref, known)
+      if (shared !== undefined) return enterMember(key, shared.record, shared.userEpoch, state)
+      const { userEpoch } = user
+      const record = await fromCatalog(() => members.findMember(user.userId, ref))
+      if (record === undefined) {
+        memberStore.delete(key)
+        return undefined
+      }
+      const entry = enterMember(key, record, userEpoch, state)
+      if (!entry.isGone) redis?.write(record, userEpoch)
+      return entry
+    })
+  }
+
+  /** Looks in the shared tier, at the epochs that are current now. */
+  async function findShared(user: Entry<UserRecord>, ref: TenantRef, known: Entry<MemberRecord> | undefined) {
+    const tenantId = ref.kind === 'id' ? ref.value : known?.tenantId
+    if (redis === undefined || tenantId === undefined || !redis.isOpen) return undefined
+    const epochs = await fromCatalog(() => members.readEpochs(user.userId, tenantId))
+    if (epochs.user === undefined || epochs.tenant === undefined) return undefined
+    const at = { userId: user.userId, tenantId, user: epochs.user, tenant: epochs.tenant, rules: epochs.rules }
+    const record = await redis.read(at)
+    if (record === undefined || (ref.kind === 'slug' && record.tenant.slug !== ref.value)) return undefined
+    return { record, userEpoch: epochs.user }
+  }
+
+  async function findDefaultMember(user: Entry<UserRecord>, sinceMs: number): Promise<RememberedDefault> {
+    const key = `${user.userId} default`
+    const known = memberStore.get(key)
+    if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) {
+      return { kind: 'member', member: known }
+    }
+    return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state): Promise<RememberedDefault> => {
+      const { userEpoch } = user
+      const answer = await fromCatalog(() => members.findDefaultMember(user.userId))
+      if (answer.kind === 'member') {
+        return { kind: 'member', member: enterMember(key, answer.member, userEpoch, state) }
+      }
+      memberStore.delete(key)
+      return answer
+    })
+  }
+
+  return {
+    isUsable: (entry, sinceMs) => isUsable(entry as Entry<object>, sinceMs),
+    confirm: (user, member, sinceMs) =>
+      confirm(user as Entry<UserRecord>, member as Entry<MemberRecord> | undefined, sinceMs),
+    findUser,
+    findMember: (user, ref, sinceMs) => findMember(user as Entry<UserRecord>, ref, sinceMs),
+    findDefaultMember: (user, sinceMs) => findDefaultMember(user as Entry<UserRecord>, sinceMs),
+    invalidate,
+    close() {
+      unsubscribe()
+      invalidate()
+    },
+  }
+}
+
+/** Keeps an entry, unless a change overtook the read it comes from: then it serves this once. */
+function keep<Value extends object>(
+  store: { set(key: string, entry: Entry<Value>): void },
+  key: string,
+  entry: Entry<Value>,
+  state: FlightState,
+): Entry<Value> {
+  const ids = entry.tenantId === undefined ? [entry.userId] : [entry.userId, entry.tenantId]
+  if (state.isOvertaken(ids)) {
+    entry.isStale = true
+    entry.isGone = true
+  } else store.set(key, entry)
+  return entry
+}
+
+/** Runs a read of the catalog: when it fails, the answer is "try again", never "nobody" or "no tenant". */
+async function fromCatalog<Value>(read: () => Promise<Value>): Promise<Value> {
+  try {
+    return await read()
+  } catch (error) {
+    if (isTenancyError(error)) throw error
+    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not be read', { cause: error })
+  }
+}

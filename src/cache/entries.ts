@@ -1,0 +1,63 @@
+import { LRUCache } from 'lru-cache'
+import type { Remembered } from '../core/request-path.js'
+
+/** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
+export interface Entry<Value extends object> extends Remembered<Value> {
+  readonly userId: string
+  readonly tenantId: string | undefined
+  /** `users.access_epoch` that the record is at least as new as. */
+  readonly userEpoch: number
+  /** From here on the record says something else by itself (temporary permissions). */
+  readonly endsAtMs: number
+  /** When the read, or the last query that confirmed it, began. */
+  confirmedAtMs: number
+  /** Something changed since: a query has to confirm it first. */
+  isStale: boolean
+  /** No longer in the store, so no news reaches it: never usable again. */
+  isGone: boolean
+}
+
+/** A bounded store of entries, found by key, and by user or tenant to mark them stale. */
+export interface EntryStore<Value extends object> {
+  get(key: string): Entry<Value> | undefined
+  set(key: string, entry: Entry<Value>): void
+  delete(key: string): void
+  /** Marks the entries of a user or tenant as stale; without an id: all. */
+  markStale(id?: string): void
+}
+
+/** Makes a store of at most `maxEntries`; the least recently used go first. */
+export function createEntryStore<Value extends object>(maxEntries: number): EntryStore<Value> {
+  const entriesById = new Map<string, Set<Entry<Value>>>()
+
+  function forget(entry: Entry<Value>): void {
+    entry.isStale = true
+    entry.isGone = true
+    for (const id of idsOf(entry)) {
+      const entries = entriesById.get(id)
+      entries?.delete(entry)
+      if (entries?.size === 0) entriesById.delete(id)
+    }
+  }
+
+  const store = new LRUCache<string, Entry<Value>>({ max: maxEntries, dispose: forget })
+  return {
+    get: (key) => store.get(key),
+    set(key, entry) {
+      for (const id of idsOf(entry)) {
+        const entries = entriesById.get(id)
+        if (entries === undefined) entriesById.set(id, new Set([entry]))
+        else entries.add(entry)
+      }
+      store.set(key, entry)
+    },
+    delete: (key) => void store.delete(key),
+    markStale(id) {
+      for (const entry of id === undefined ? store.values() : (entriesById.get(id) ?? [])) entry.isStale = true
+    },
+  }
+}
+
+function idsOf(entry: Entry<object>): string[] {
+  return entry.tenantId === undefined ? [entry.userId] : [entry.userId, entry.tenantId]
+}

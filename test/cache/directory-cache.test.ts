@@ -1,0 +1,238 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, expect, test } from 'vitest'
+import { isTenancyError } from '../../src/core/errors.js'
+import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
+
+let path: RequestPath
+
+afterEach(() => path.close())
+
+async function setUp(options: RequestPathOptions = {}) {
+  path = await createRequestPath(options)
+  const user = await path.addUser()
+  const tenant = await path.addTenant('acme')
+  await path.addMember(user, tenant)
+  if (options.maxStalenessMs !== 0) await path.heard()
+  const facts = asking(path.tokenFor(user), { tenantHeader: 'acme' })
+  return { user, tenant, facts, ask: () => outcome(() => path.pipeline.handle(facts)) }
+}
+
+async function outcome(work: () => unknown): Promise<string> {
+  try {
+    await work()
+    return 'ok'
+  } catch (error) {
+    if (isTenancyError(error)) return error.code
+    throw error
+  }
+}
+
+async function queriesOf(work: () => Promise<unknown>): Promise<number> {
+  const before = path.queries()
+  await work()
+  return path.queries() - before
+}
+
+test('requests that arrive together share one read of the user and one of the member', async () => {
+  const { ask } = await setUp()
+  expect(await queriesOf(() => Promise.all(Array.from({ length: 50 }, ask)))).toBe(2)
+})
+
+test('in doubt, one query of the epochs confirms both; a change is read again', async () => {
+  const { ask, user } = await setUp()
+  await ask()
+  path.cache.invalidate(user)
+  expect(await queriesOf(() => Promise.all(Array.from({ length: 50 }, ask)))).toBe(1)
+  expect(await queriesOf(ask)).toBe(0)
+  await path.catalog.pool.query("update users set name = 'New' where id = $1", [user])
+  await path.heard()
+  expect(await queriesOf(ask)).toBeGreaterThan(1)
+  expect(await queriesOf(ask)).toBe(0)
+})
+
+test('news of one user or tenant puts nobody else in doubt', async () => {
+  const { ask } = await setUp()
+  const [other, elsewhere] = [await path.addUser(), await path.addTenant('globex')]
+  await ask()
+  await path.catalog.pool.query('update users set token_epoch = 9 where id = $1', [other])
+  await path.catalog.pool.query("update tenants set status = 'suspended' where id = $1", [elsewhere])
+  await path.heard()
+  expect(await queriesOf(ask)).toBe(0)
+})
+
+test('a read that a change overtakes is not kept', async () => {
+  const { ask, user } = await setUp()
+  let isFirst = true
+  path.before = async (text) => {
+    if (!text.includes('user_tenants') || !isFirst) return
+    isFirst = false
+    await path.catalog.pool.query('update user_tenants set is_default = true where user_id = $1', [user])
+    await path.heard()
+  }
+  expect(await ask()).toBe('ok')
+  expect(await queriesOf(ask)).toBeGreaterThan(0)
+})
+
+test('who asks after the news of a revocation is not answered by a read that began before it', async () => {
+  const { ask, user } = await setUp()
+  let letGo = () => {}
+  let isFirst = true
+  path.before = (text) => {
+    if (!text.includes('membership') || !isFirst) return
+    isFirst = false
+    return new Promise((resolve) => {
+      letGo = resolve
+    })
+  }
+  const early = ask()
+  await sleep(20)
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
+  await path.heard()
+  const late = ask()
+  letGo()
+  expect([await early, await late]).toEqual(['TENANCY_TENANT_FORBIDDEN', 'TENANCY_TENANT_FORBIDDEN'])
+})
+
+test('the end of a temporary permission is kept to without any news', async () => {
+  const { facts, user, tenant } = await setUp()
+  await path.catalog.pool.query(
+    `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
+     select $1, $2, id, 'allow', now() + interval '400 milliseconds' from permissions where name = 'reports:read'`,
+    [user, tenant],
+  )
+  await path.heard()
+  const guard = path.rules.guard({ kind: 'permission', name: 'reports:read' })
+  const allowed = async () => guard.allows((await path.pipeline.handle(facts)).access!)
+  expect(await allowed()).toBe(true)
+  await sleep(500)
+  expect(await allowed()).toBe(false)
+})
+
+test('without the LISTEN connection entries are good for maxStalenessMs, then one query confirms them', async () => {
+  const { ask } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
+  await ask()
+  await killListener()
+  await sleep(400)
+  expect(await queriesOf(ask)).toBe(1)
+  expect(await queriesOf(ask)).toBe(0)
+})
+
+test('with the LISTEN connection lost a revocation is seen after maxStalenessMs at the latest', async () => {
+  const { ask, user } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
+  await ask()
+  await killListener()
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
+  await sleep(310)
+  expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
+})
+
+test('with catalog and LISTEN connection lost nothing is answered from memory beyond maxStalenessMs', async () => {
+  const { ask } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
+  await ask()
+  await killListener()
+  path.before = () => Promise.reject(new Error('down'))
+  await sleep(310)
+  expect(await ask()).toBe('TENANCY_CATALOG_UNAVAILABLE')
+  path.before = () => {}
+  expect(await ask()).toBe('ok')
+})
+
+test('a revocation that the LISTEN connection missed while it was away is seen once it is back', async () => {
+  const { ask, user } = await setUp({ maxStalenessMs: 30_000 })
+  await ask()
+  let isBack = false
+  path.coherence.subscribe({
+    all: () => {
+      isBack = true
+    },
+  })
+  await killListener()
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
+  while (!isBack) await sleep(5)
+  expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
+})
+
+test('strict: a revocation counts for the very next request', async () => {
+  const { ask, user } = await setUp({ maxStalenessMs: 0 })
+  for (let round = 0; round < 5; round += 1) {
+    expect(await ask()).toBe('ok')
+    await path.catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [user])
+    expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
+    await path.catalog.pool.query('update user_tenants set is_active = true where user_id = $1', [user])
+  }
+})
+
+test('strict: a request costs one query; those that arrive together share it', async () => {
+  const { ask } = await setUp({ maxStalenessMs: 0 })
+  await ask()
+  expect(await queriesOf(ask)).toBe(1)
+  expect(await queriesOf(() => Promise.all(Array.from({ length: 50 }, ask)))).toBeLessThanOrEqual(2)
+})
+
+test('strict: a request does not join a query that began before it arrived', async () => {
+  const { ask, user } = await setUp({ maxStalenessMs: 0 })
+  await ask()
+  let letGo = () => {}
+  const epochs = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const real = path.catalog.pool.query.bind(path.catalog.pool)
+  // The first query gets its answer from the catalog, and hands it over late.
+  let isFirst = true
+  path.catalog.pool.query = (async (...args: Parameters<typeof real>) => {
+    const isHeld = isFirst
+    isFirst = false
+    const result = await (real(...args) as unknown as Promise<unknown>)
+    if (isHeld) await epochs
+    return result
+  }) as unknown as typeof real
+  const early = ask()
+  await sleep(50)
+  await real('update user_tenants set is_active = false where user_id = $1', [user])
+  const late = ask()
+  await sleep(20)
+  letGo()
+  expect([await early, await late]).toEqual(['ok', 'TENANCY_TENANT_FORBIDDEN'])
+  path.catalog.pool.query = real
+})
+
+test('strict: a changed rule set counts for the very next request', async () => {
+  const { facts } = await setUp({ maxStalenessMs: 0 })
+  const guard = path.rules.guard({ kind: 'permission', name: 'notes:read' })
+  const allowed = async () => guard.allows((await path.pipeline.handle(facts)).access!)
+  expect(await allowed()).toBe(true)
+  await path.catalog.pool.query("update permissions set is_active = false where name = 'notes:read'")
+  expect(await allowed()).toBe(false)
+})
+
+test('more members than there is room for are all answered right', async () => {
+  const { tenant } = await setUp({ maxEntries: 5 })
+  const tokens = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const id = await path.addUser()
+      await path.addMember(id, tenant)
+      return { id, token: path.tokenFor(id) }
+    }),
+  )
+  await path.heard()
+  for (let round = 0; round < 2; round += 1) {
+    for (const { id, token } of tokens) expect((await path.pipeline.handle(asking(token))).user?.id).toBe(id)
+  }
+  // Evicted entries hear no news: what a token remembers of them must not be used.
+  await path.catalog.pool.query('update users set disabled_at = now() where id = $1', [tokens[0]!.id])
+  await path.heard()
+  expect(await outcome(() => path.pipeline.handle(asking(tokens[0]!.token)))).toBe('TENANCY_AUTH_USER_REFUSED')
+})
+
+/** Connects that many times, then fails. */
+function failingAfter(connections: number) {
+  let left = connections
+  return (url: string) => ((left -= 1) >= 0 ? listenTo(url) : Promise.reject(new Error('down')))
+}
+
+async function killListener(): Promise<void> {
+  await path.catalog.pool.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 't2f_listen' and datname = $1",
+    [path.catalog.databaseName],
+  )
+}

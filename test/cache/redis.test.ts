@@ -1,0 +1,294 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { createServer, connect as tcpConnect, type AddressInfo, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
+import type { MemberRecord } from '../../src/core/access.js'
+import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
+import { describeWithRedis } from '../support/redis.js'
+import { testPrefix } from '../support/server.js'
+
+const at = new Date('2026-01-02T03:04:05.678Z')
+function memberRecord(userId: string, tenantId: string): MemberRecord {
+  return {
+    tenant: {
+      id: tenantId,
+      slug: 'acme',
+      name: 'Acme',
+      status: 'active',
+      contactEmail: null,
+      maxUsers: null,
+      databaseId: null,
+      createdBy: null,
+      createdAt: at,
+      updatedAt: at,
+      suspendedAt: null,
+      deletedAt: null,
+    },
+    membership: { userId, tenantId, isActive: true, isDefault: false, createdAt: at, updatedAt: at },
+    database: null,
+    grants: { roles: ['Member'], permissionIds: [1, 5], changesAtMs: null },
+    tenantEpoch: 4,
+    rulesEpoch: 7,
+  }
+}
+
+describeWithRedis('the Redis tier', (redisUrl) => {
+  let tier: MemberTier | undefined
+  let keyPrefix = ''
+  afterEach(async () => {
+    await tier?.close()
+    tier = undefined
+    await withRedis(redisUrl, async (client) => {
+      for await (const keys of client.scanIterator({ MATCH: `${keyPrefix}:*` }))
+        if (keys.length > 0) await client.del(keys)
+    })
+  })
+
+  async function open(url = redisUrl, installationId = 'one') {
+    keyPrefix ||= `${testPrefix()}${randomUUID()}`
+    const opened = await createRedisTier({ url, ttlSeconds: 60, installationId, logger: silentLogger, keyPrefix })
+    await vi.waitUntil(() => opened.isOpen, { timeout: 10_000, interval: 5 })
+    tier ??= opened
+    return opened
+  }
+  const keys = () =>
+    withRedis(redisUrl, async (client) => {
+      const found: string[] = []
+      for await (const batch of client.scanIterator({ MATCH: `${keyPrefix}:*` })) found.push(...batch)
+      return found
+    })
+
+  test('gives back what was written, at the very epochs only, for a limited time, without a secret', async () => {
+    const opened = await open()
+    const [userId, tenantId] = [randomUUID(), randomUUID()]
+    const record = memberRecord(userId, tenantId)
+    opened.write(record, 3)
+    const address = { userId, tenantId, user: 3, tenant: 4, rules: 7 }
+    await vi.waitFor(async () => expect(await opened.read(address)).toEqual(record))
+    for (const other of [
+      { userId: randomUUID() },
+      { tenantId: randomUUID() },
+      { user: 4 },
+      { tenant: 5 },
+      { rules: 8 },
+    ]) {
+      expect(await opened.read({ ...address, ...other })).toBeUndefined()
+    }
+    const [key] = await keys()
+    const [ttl, value] = await withRedis(redisUrl, async (client) => [await client.ttl(key!), await client.get(key!)])
+    expect(ttl).toBeGreaterThan(0)
+    expect(value).not.toMatch(/secret|password|token/i)
+  })
+
+  test('installations that share a Redis do not see each other', async () => {
+    const [one, two] = [await open(redisUrl, 'one'), await open(redisUrl, 'two')]
+    const record = memberRecord(randomUUID(), randomUUID())
+    one.write(record, 3)
+    const address = { ...record.membership, user: 3, tenant: 4, rules: 7 }
+    await vi.waitFor(async () => expect(await one.read(address)).toBeDefined())
+    expect(await two.read(address)).toBeUndefined()
+    await two.close()
+  })
+
+  test('a value that is garbage, or belongs elsewhere, counts as not there', async () => {
+    const opened = await open()
+    const record = memberRecord(randomUUID(), randomUUID())
+    const address = { userId: record.membership.userId, tenantId: record.tenant.id, user: 3, tenant: 4, rules: 7 }
+    opened.write(record, 3)
+    await vi.waitFor(async () => expect(await opened.read(address)).toBeDefined())
+    const [key] = await keys()
+    const value = await withRedis(redisUrl, (client) => client.get(key!))
+    const good = JSON.parse(value!) as { address: object; record: MemberRecord }
+    const bad: unknown[] = [
+      {},
+      null,
+      { ...good, address: { ...good.address, tenantId: randomUUID() } },
+      { ...good, address: { ...good.address, user: 2 } },
+      { ...good, record: { ...good.record, tenant: { ...good.record.tenant, id: randomUUID() } } },
+      { ...good, record: { ...good.record, membership: { ...good.record.membership, userId: randomUUID() } } },
+      { ...good, record: { ...good.record, tenantEpoch: 3 } },
+      { ...good, record: { ...good.record, grants: { ...good.record.grants, permissionIds: ['1'] } } },
+      { ...good, record: { ...good.record, grants: { ...good.record.grants, changesAtMs: Date.now() - 1 } } },
+      { ...good, record: { ...good.record, tenant: { ...good.record.tenant, createdAt: 'yesterday' } } },
+    ]
+    await withRedis(redisUrl, async (client) => {
+      for (const text of ['', '{', '\0\u0001', 'null', '[]', ...bad.map((item) => JSON.stringify(item))]) {
+        await client.set(key!, text)
+        expect([text, await opened.read(address)]).toEqual([text, undefined])
+      }
+      await client.del(key!)
+      await client.hSet(key!, 'not', 'a string')
+      expect(await opened.read(address)).toBeUndefined()
+    })
+  })
+
+  test('an address where nobody listens is no error at the start', async () => {
+    const nowhere = await createRedisTier({
+      url: 'redis://127.0.0.1:1',
+      ttlSeconds: 60,
+      installationId: 'one',
+      logger: silentLogger,
+    })
+    await sleep(50)
+    expect(nowhere.isOpen).toBe(false)
+    expect(await nowhere.read({ userId: 'u', tenantId: 't', user: 1, tenant: 1, rules: 1 })).toBeUndefined()
+    nowhere.write(memberRecord('u', 't'), 1)
+    await nowhere.close()
+  })
+
+  describe('under the directory cache', () => {
+    let path: RequestPath
+    let between: Between | undefined
+    afterEach(async () => {
+      await path.close()
+      await between?.close()
+      between = undefined
+    })
+
+    async function setUp(url: string) {
+      keyPrefix ||= `${testPrefix()}${randomUUID()}`
+      path = await createRequestPath({
+        redis: async (installationId) => {
+          const opened = await createRedisTier({ url, ttlSeconds: 60, installationId, logger: silentLogger, keyPrefix })
+          await vi.waitUntil(() => opened.isOpen, { timeout: 10_000, interval: 5 })
+          return opened
+        },
+        maxEntries: 1,
+      })
+      const tenant = await path.addTenant('acme')
+      const [one, two] = [await path.addUser(), await path.addUser()]
+      await path.addMember(one, tenant)
+      await path.addMember(two, tenant)
+      await path.heard()
+      const statements: string[] = []
+      path.before = (text) => void statements.push(text)
+      const ask = (user: string) => path.pipeline.handle(asking(path.tokenFor(user), { tenantHeader: tenant }))
+      return { tenant, one, two, ask, statements }
+    }
+    const memberReads = (statements: string[]) => statements.filter((text) => text.includes('as membership')).length
+
+    test('a member that another process has read costs only the epochs; a change is read from the catalog', async () => {
+      const { one, two, ask, statements } = await setUp(redisUrl)
+      await ask(one)
+      await vi.waitFor(async () => expect(await keys()).toHaveLength(1))
+      await ask(two)
+      statements.length = 0
+      expect((await ask(one)).tenant?.slug).toBe('acme')
+      expect(memberReads(statements)).toBe(0)
+      await path.catalog.pool.query('delete from user_tenants where user_id = $1', [one])
+      await path.heard()
+      await expect(ask(one)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
+    })
+
+    test('Redis that is slow, then gone, then back: every request is answered, from the catalog', async () => {
+      between = await putBetween(redisUrl)
+      const { one, two, ask } = await setUp(between.url)
+      for (const state of ['open', 'slow', 'open', 'gone', 'open'] as const) {
+        between.set(state)
+        for (let round = 0; round < 8; round += 1) {
+          expect((await ask(round % 2 === 0 ? one : two)).tenant?.slug).toBe('acme')
+        }
+      }
+    })
+  })
+
+  test('after a few answers that do not come Redis is left alone for a while', async () => {
+    const between = await putBetween(redisUrl)
+    const opened = await open(between.url)
+    between.set('slow')
+    const address = { userId: randomUUID(), tenantId: randomUUID(), user: 1, tenant: 1, rules: 1 }
+    for (let round = 0; round < 5; round += 1) expect(await opened.read(address)).toBeUndefined()
+    expect(opened.isOpen).toBe(false)
+    between.set('open')
+    await vi.waitUntil(() => opened.isOpen, { timeout: 20_000, interval: 20 })
+    await between.close()
+  })
+
+  test('a Redis that is killed is no error either', async (context) => {
+    const port = 20_000 + Math.floor(Math.random() * 20_000)
+    const server = await startRedis(port)
+    if (server === undefined) return context.skip('no redis-server program on this machine')
+    const opened = await open(`redis://127.0.0.1:${port}`)
+    const record = memberRecord(randomUUID(), randomUUID())
+    const address = { ...record.membership, user: 3, tenant: 4, rules: 7 }
+    opened.write(record, 3)
+    await vi.waitFor(async () => expect(await opened.read(address)).toEqual(record))
+    server.kill('SIGKILL')
+    await new Promise((resolve) => server.once('exit', resolve))
+    for (let round = 0; round < 10; round += 1) expect(await opened.read(address)).toBeUndefined()
+    opened.write(record, 3)
+  })
+})
+
+const clientOf = (url: string) => createClient({ url })
+
+async function withRedis<Result>(url: string, work: (client: ReturnType<typeof clientOf>) => Promise<Result>) {
+  const client = clientOf(url)
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    client.destroy()
+  }
+}
+
+async function startRedis(port: number): Promise<ChildProcess | undefined> {
+  const server = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    { stdio: 'ignore' },
+  )
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(undefined))
+    server.once('spawn', () => resolve(server))
+  })
+}
+
+/** A proxy before Redis that can fall silent or drop everybody. */
+interface Between {
+  readonly url: string
+  set(state: 'open' | 'slow' | 'gone'): void
+  close(): Promise<void>
+}
+
+async function putBetween(redisUrl: string): Promise<Between> {
+  const target = new URL(redisUrl)
+  const sockets = new Set<Socket>()
+  let state: 'open' | 'slow' | 'gone' = 'open'
+  const server: Server = createServer((socket) => {
+    if (state === 'gone') return void socket.destroy()
+    const upstream = tcpConnect(Number(target.port || 6379), target.hostname)
+    for (const end of [socket, upstream]) {
+      sockets.add(end)
+      end
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(end)
+          socket.destroy()
+          upstream.destroy()
+        })
+    }
+    socket.on('data', (data) => void upstream.write(data))
+    upstream.on(
+      'data',
+      (data) => void (state === 'slow' ? setTimeout(() => socket.write(data), 200) : socket.write(data)),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = new URL(redisUrl)
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    url: url.href,
+    set(next) {
+      state = next
+      if (next === 'gone') for (const socket of sockets) socket.destroy()
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
