@@ -1,0 +1,12 @@
+import { parseTenantRef } from '../core/slug.js'
+import type { AskedTenant } from './asked-tenant.js'
+
+/**
+ * The tenant that the header `X-Tenant-Id` names, by id or slug. A repeated header
+ * (joined with commas by Node, or a list) names no tenant, even if it says the same twice.
+ */
+export function askedByHeader(header: string | readonly string[] | undefined): AskedTenant {
+  if (header === undefined) return undefined
+  if (typeof header !== 'string') return 'malformed'
+  return parseTenantRef(header) ?? 'malformed'
+}

@@ -1,0 +1,79 @@
+import type { MemberRecord } from '../core/access.js'
+import { TenancyError } from '../core/errors.js'
+import type { UserRecord } from '../core/identity.js'
+import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
+import type { TenantRef } from '../core/slug.js'
+import { askedByClaim } from './claim.js'
+import { askedByHeader } from './header.js'
+import { createHostReader } from './host.js'
+import { askedByPath } from './path.js'
+
+/** What {@link createTenantResolver} needs. */
+export interface TenantResolverOptions {
+  readonly members: Pick<DirectoryCache, 'findMember' | 'findDefaultMember'>
+  /** `TENANT_BASE_DOMAIN`, in lower case. undefined: the host names no tenant. */
+  readonly baseDomain: string | undefined
+}
+
+/**
+ * Finds the tenant that a request asks for: header, token claim, host and path, those that speak agreeing.
+ *
+ * Membership is looked at before agreement: whoever names a tenant they are not in learns just that, whatever
+ * else the request says, and cannot find out that the tenant exists.
+ */
+export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
+  const { members, baseDomain } = options
+  const askedByHost = createHostReader(baseDomain)
+
+  async function findAsked(refs: readonly TenantRef[], user: Remembered<UserRecord>, sinceMs: number) {
+    const found = await Promise.all(refs.map((ref) => members.findMember(user, ref, sinceMs)))
+    let chosen: Remembered<MemberRecord> | undefined
+    let isConflict = false
+    for (const member of found) {
+      if (!member?.value.membership.isActive) throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
+      if (chosen !== undefined && chosen.value.tenant.id !== member.value.tenant.id) isConflict = true
+      chosen ??= member
+    }
+    if (isConflict) {
+      throw new TenancyError('TENANCY_TENANT_CONFLICT', 'Header, token, host and path must name the same tenant')
+    }
+    return chosen
+  }
+
+  async function findDefault(user: Remembered<UserRecord>, sinceMs: number) {
+    const answer = await members.findDefaultMember(user, sinceMs)
+    if (answer.kind === 'ambiguous') {
+      throw new TenancyError(
+        'TENANCY_TENANT_REQUIRED',
+        'You are a member of several tenants: send the header X-Tenant-Id with the id or slug of one, ' +
+          'or make one your default',
+      )
+    }
+    if (answer.kind === 'none' || !answer.member.value.membership.isActive) {
+      throw new TenancyError('TENANCY_TENANT_NONE')
+    }
+    return answer.member
+  }
+
+  return {
+    readsHost: baseDomain !== undefined,
+    async resolve(sources, token, user, sinceMs) {
+      const refs: TenantRef[] = []
+      for (const asked of [
+        askedByHeader(sources.tenantHeader),
+        askedByClaim(token),
+        askedByHost(sources.host),
+        askedByPath(sources.pathTenant),
+      ]) {
+        if (asked === undefined) continue
+        if (asked === 'malformed') throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
+        if (!refs.some((ref) => ref.kind === asked.kind && ref.value === asked.value)) refs.push(asked)
+      }
+      const member = (await findAsked(refs, user, sinceMs)) ?? (await findDefault(user, sinceMs))
+      const { status } = member.value.tenant
+      if (status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
+      if (status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')
+      return member
+    },
+  }
+}

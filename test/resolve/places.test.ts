@@ -1,0 +1,108 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { VerifiedToken } from '../../src/core/identity.js'
+import { reservedSlugs } from '../../src/core/slug.js'
+import { askedByClaim } from '../../src/resolve/claim.js'
+import { askedByHeader } from '../../src/resolve/header.js'
+import { createHostReader } from '../../src/resolve/host.js'
+import { askedByPath } from '../../src/resolve/path.js'
+
+const id = '0190c8a4-1c2d-7e3f-8a9b-0c1d2e3f4a5b'
+const slug = fc.stringMatching(/^[a-z][a-z0-9-]{1,38}[a-z0-9]$/).filter((text) => !reservedSlugs.has(text))
+
+describe('header, claim and path', () => {
+  const places = {
+    header: (text: string | undefined) => askedByHeader(text),
+    claim: (text: string | undefined) => askedByClaim({ tenant: text } as VerifiedToken),
+    path: (text: string | undefined) => askedByPath(text),
+  }
+  test.each(Object.entries(places))('%s: an id, a slug, nothing', (_, read) => {
+    expect(read(id)).toEqual({ kind: 'id', value: id })
+    expect(read('acme')).toEqual({ kind: 'slug', value: 'acme' })
+    expect(read(undefined)).toBeUndefined()
+  })
+
+  test.each([
+    '',
+    ' ',
+    'acme, acme',
+    'acme,globex',
+    'Acme',
+    'acme ',
+    'a',
+    'www',
+    'acme\0',
+    '../acme',
+    '%61cme',
+    `${id}0`,
+  ])('the header %j names no tenant', (text) => expect(askedByHeader(text)).toBe('malformed'))
+
+  test('a header that comes as a list names no tenant', () => {
+    expect(askedByHeader(['acme', 'acme'])).toBe('malformed')
+  })
+
+  test('whatever the text, it is a reference to exactly that text or nothing', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: 'binary' }), slug, fc.uuid()), (text) => {
+        const asked = askedByHeader(text)
+        expect(asked === 'malformed' || (asked !== undefined && asked.value === text)).toBe(true)
+      }),
+    )
+  })
+})
+
+describe('host', () => {
+  const read = createHostReader('example.com')
+
+  test.each([
+    'acme.example.com',
+    'ACME.Example.COM',
+    'acme.example.com:8443',
+    'acme.example.com.',
+    'acme.example.com.:80',
+  ])('%s names acme', (host) => expect(read(host)).toEqual({ kind: 'slug', value: 'acme' }))
+
+  test.each([
+    undefined,
+    '',
+    'example.com',
+    '.example.com',
+    'a.acme.example.com',
+    'acme.example.org',
+    'acmeexample.com',
+    'acme.example.com.evil.org',
+    'www.example.com',
+    '127.0.0.1:3000',
+    '[::1]:3000',
+    'localhost',
+  ])('%s names nothing', (host) => expect(read(host)).toBeUndefined())
+
+  test.each(['ab.example.com', '-acme.example.com', 'ac_me.example.com', `${id}.example.com`])(
+    '%s names no tenant that can exist',
+    (host) => expect(read(host)).toBe('malformed'),
+  )
+
+  test('every slug below the base domain is read, in any case, with any port', () => {
+    fc.assert(
+      fc.property(slug, fc.boolean(), fc.option(fc.nat(65_535)), fc.boolean(), (label, upper, port, dot) => {
+        const name = `${label}.example.com${dot ? '.' : ''}`
+        const host = `${upper ? name.toUpperCase() : name}${port === null ? '' : `:${port}`}`
+        expect(read(host)).toEqual({ kind: 'slug', value: label })
+      }),
+    )
+  })
+
+  test('no text makes it name a tenant that is not its first label', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.constantFrom('', '.example.com', 'example.com'), (text, end) => {
+        const asked = read(text + end)
+        if (typeof asked === 'object')
+          expect((text + end).toLowerCase().startsWith(`${asked.value}.example.com`)).toBe(true)
+      }),
+    )
+  })
+
+  test('without a base domain no host names a tenant', () => {
+    expect(createHostReader(undefined)('acme.example.com')).toBeUndefined()
+  })
+})
