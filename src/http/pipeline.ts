@@ -1,0 +1,153 @@
+import type { AccessRules, MemberRecord } from '../core/access.js'
+import type { RequestContext } from '../core/context.js'
+import { TenancyError } from '../core/errors.js'
+import { isTokenCurrent, type TokenVerifier, type UserRecord, type VerifiedToken } from '../core/identity.js'
+import type { DirectoryCache, Remembered, TenantResolver, TenantSources } from '../core/request-path.js'
+import type { TenantPool } from '../core/tenant-pool.js'
+import { readBearerToken } from './bearer.js'
+
+/** What a route demands before its handler runs: a user in a tenant, only a user, or nothing (public). */
+export type RouteNeeds = 'tenant' | 'user' | 'none'
+
+/** The part of a request that decides over its context. */
+export interface RequestFacts extends TenantSources {
+  readonly authorization: string | undefined
+  readonly needs: RouteNeeds
+}
+
+/** Turns a request into its context. */
+export interface RequestPipeline {
+  /** Whether `host` of the facts is looked at. */
+  readonly readsHost: boolean
+  /**
+   * The context of a request. Answers at once, without a query, while token, user and member are remembered and
+   * known to be current; the same request then gets the same (frozen) object.
+   *
+   * @throws TenancyError, at once or as a rejection: TENANCY_AUTH_*, TENANCY_TENANT_*, TENANCY_CATALOG_UNAVAILABLE
+   */
+  handle(facts: RequestFacts): RequestContext | Promise<RequestContext>
+}
+
+/** What {@link createRequestPipeline} is put together from. */
+export interface RequestPipelineOptions {
+  readonly verifier: TokenVerifier
+  readonly cache: DirectoryCache
+  readonly resolver: TenantResolver
+  readonly rules: Pick<AccessRules, 'epoch' | 'compile' | 'refresh'>
+  /** Gives the function that opens (or finds) the pool of a member's tenant. */
+  readonly pools: (member: MemberRecord) => () => TenantPool
+}
+
+/** A context that was given for one token and one way of asking, and what it rests on. */
+interface Memo {
+  readonly needs: RouteNeeds
+  readonly tenantHeader: string | readonly string[] | undefined
+  readonly host: string | undefined
+  readonly pathTenant: string | undefined
+  readonly user: Remembered<UserRecord>
+  readonly member: Remembered<MemberRecord> | undefined
+  readonly context: RequestContext
+}
+
+/** Ways of asking that are remembered for one token: a member of more tenants than that is served from the cache. */
+const maxMemosPerToken = 8
+
+/** The context of public routes. */
+export const anonymousContext: RequestContext = Object.freeze({
+  user: undefined,
+  tenant: undefined,
+  membership: undefined,
+  access: undefined,
+  token: undefined,
+  pool: undefined,
+})
+
+/** Puts the request path together; frameworks call it through their adapters. */
+export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
+  const { verifier, cache, resolver, rules, pools } = options
+  const memosByToken = new WeakMap<VerifiedToken, Memo[]>()
+
+  function admit(facts: RequestFacts, token: VerifiedToken): RequestContext | Promise<RequestContext> {
+    const nowMs = performance.now()
+    const memo = recall(memosByToken.get(token), facts)
+    if (
+      memo !== undefined &&
+      cache.isUsable(memo.user, nowMs) &&
+      (memo.member === undefined || cache.isUsable(memo.member, nowMs))
+    ) {
+      return memo.context
+    }
+    return readmit(facts, token, memo, nowMs)
+  }
+
+  async function readmit(facts: RequestFacts, token: VerifiedToken, memo: Memo | undefined, sinceMs: number) {
+    if (memo !== undefined && (await cache.confirm(memo.user, memo.member, sinceMs))) return memo.context
+    const user = await cache.findUser(token, sinceMs)
+    if (user === undefined) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
+    if (user.value.user.disabledAt !== null || !user.value.user.emailVerified) {
+      throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
+    }
+    if (!isTokenCurrent(token, user.value)) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
+    const member = facts.needs === 'user' ? undefined : await resolver.resolve(facts, token, user, sinceMs)
+    const context = await contextOf(token, user, member)
+    remember(facts, token, { user, member, context })
+    return context
+  }
+
+  async function contextOf(
+    token: VerifiedToken,
+    user: Remembered<UserRecord>,
+    member: Remembered<MemberRecord> | undefined,
+  ): Promise<RequestContext> {
+    if (member === undefined) return Object.freeze({ ...anonymousContext, user: user.value.user, token })
+    // The member was read under newer rules than those in memory: its grants mean something only under the newer.
+    if (rules.epoch < member.value.rulesEpoch) await refreshRules()
+    return Object.freeze({
+      user: user.value.user,
+      tenant: member.value.tenant,
+      membership: member.value.membership,
+      access: rules.compile(member.value.grants),
+      token,
+      pool: pools(member.value),
+    })
+  }
+
+  let refreshing: Promise<void> | undefined
+  async function refreshRules(): Promise<void> {
+    refreshing ??= rules.refresh().finally(() => {
+      refreshing = undefined
+    })
+    await refreshing
+  }
+
+  function remember(facts: RequestFacts, token: VerifiedToken, found: Pick<Memo, 'user' | 'member' | 'context'>): void {
+    const { needs, tenantHeader, host, pathTenant } = facts
+    const memos = memosByToken.get(token)?.filter((memo) => !isFor(memo, facts)) ?? []
+    if (memos.length >= maxMemosPerToken) memos.pop()
+    memosByToken.set(token, [{ needs, tenantHeader, host, pathTenant, ...found }, ...memos])
+  }
+
+  return {
+    readsHost: resolver.readsHost,
+    handle(facts) {
+      if (facts.needs === 'none') return anonymousContext
+      const token = verifier.verify(readBearerToken(facts.authorization))
+      return token instanceof Promise ? token.then((verified) => admit(facts, verified)) : admit(facts, token)
+    },
+  }
+}
+
+function recall(memos: readonly Memo[] | undefined, facts: RequestFacts): Memo | undefined {
+  if (memos === undefined) return undefined
+  for (const memo of memos) if (isFor(memo, facts)) return memo
+  return undefined
+}
+
+function isFor(memo: Memo, facts: RequestFacts): boolean {
+  return (
+    memo.needs === facts.needs &&
+    memo.tenantHeader === facts.tenantHeader &&
+    memo.pathTenant === facts.pathTenant &&
+    memo.host === facts.host
+  )
+}

@@ -1,0 +1,29 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { tenancyPlugin, type TenancyPluginOptions } from '../../src/adapters/fastify/index.js'
+import type { HttpTenancy } from '../../src/http/http-tenancy.js'
+import type { RequestPath } from '../http/fixture.js'
+
+export function tenancyOver(path: RequestPath): HttpTenancy {
+  return {
+    pipeline: path.pipeline,
+    rules: path.rules,
+    urlPrefix: 'tenants',
+    authPrefix: '/auth',
+    jwks: () => ({ keys: [] }),
+  }
+}
+
+export async function createApp(
+  path: RequestPath,
+  options: Partial<TenancyPluginOptions> = {},
+  fastify: FastifyServerOptions = {},
+): Promise<FastifyInstance> {
+  const app = Fastify(fastify) as unknown as FastifyInstance
+  await app.register(tenancyPlugin, { tenancy: tenancyOver(path), ...options })
+  return app
+}
+
+export const bearer = (token: string, tenant?: string) => ({
+  authorization: `Bearer ${token}`,
+  ...(tenant === undefined ? {} : { 'x-tenant-id': tenant }),
+})

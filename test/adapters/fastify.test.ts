@@ -1,0 +1,340 @@
+import { PassThrough } from 'node:stream'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { requirePermission, requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { getCurrentTenant, getCurrentUser, getTenantPool, tryGetCurrentUser } from '../../src/core/context.js'
+import { TenancyError } from '../../src/core/errors.js'
+import { createRequestPath, type RequestPath } from '../http/fixture.js'
+import { bearer, createApp, tenancyOver } from './fastify-app.js'
+
+let path: RequestPath
+let app: FastifyInstance
+let owner: string
+let member: string
+
+beforeAll(async () => {
+  path = await createRequestPath()
+  const acme = await path.addTenant('acme')
+  const [ownerId, memberId] = [await path.addUser('owner@example.com'), await path.addUser('member@example.com')]
+  await path.addMember(ownerId, acme, 'Owner')
+  await path.addMember(memberId, acme, 'Member')
+  await path.catalog.pool.query(
+    `insert into route_rules (method, path, permission_id) select 'GET', '/api/reports/{id}', id from permissions where name = 'reports:read'`,
+  )
+  await path.rules.refresh()
+  await path.heard()
+  owner = path.tokenFor(ownerId)
+  member = path.tokenFor(memberId)
+})
+afterAll(() => path.close())
+afterEach(() => app.close())
+
+async function get(url: string, token: string | undefined, method: 'GET' | 'HEAD' | 'POST' = 'GET') {
+  const response = await app.inject({ method, url, headers: token === undefined ? {} : bearer(token) })
+  return response
+}
+const statusOf = async (...args: Parameters<typeof get>) => (await get(...args)).statusCode
+const codeOf = async (...args: Parameters<typeof get>) => (await get(...args)).json<{ code: string }>().code
+
+describe('binding', () => {
+  test('a handler sees user, tenant and pool, on the request and by the getters', async () => {
+    app = await createApp(path)
+    app.get('/me', async (request) => ({
+      user: [request.user.email, getCurrentUser().email],
+      tenant: [request.tenant.slug, getCurrentTenant().slug],
+      pool: getTenantPool(),
+    }))
+    expect((await get('/me', owner)).json()).toEqual({
+      user: ['owner@example.com', 'owner@example.com'],
+      tenant: ['acme', 'acme'],
+      pool: { tenant: 'acme' },
+    })
+  })
+
+  test('a route refuses everybody but a user in a tenant unless it says otherwise', async () => {
+    app = await createApp(path)
+    app.get('/default', async () => 'ok')
+    app.get(
+      '/user',
+      { config: { tenancy: 'user' } },
+      async (request) => `${request.user.email} ${String(tryGetCurrentUser()?.id)}`,
+    )
+    app.get('/public', { config: { tenancy: 'none' } }, async () => 'ok')
+    const nobody = path.tokenFor(await path.addUser())
+    for (const url of ['/default', '/user']) {
+      const response = await get(url, undefined)
+      expect([response.statusCode, response.headers['www-authenticate'], response.headers['content-type']]).toEqual([
+        401,
+        'Bearer',
+        'application/problem+json; charset=utf-8',
+      ])
+      expect((await get(url, 'rubbish')).headers['www-authenticate']).toBe('Bearer error="invalid_token"')
+    }
+    expect([await codeOf('/default', nobody), await statusOf('/user', nobody)]).toEqual(['TENANCY_TENANT_NONE', 200])
+    expect([await statusOf('/public', undefined), await statusOf('/public', 'rubbish')]).toEqual([200, 200])
+  })
+
+  test('a setting that is none of the three fails at registration', async () => {
+    app = await createApp(path)
+    expect(() => app.get('/x', { config: { tenancy: 'nobody' as 'none' } }, async () => 'ok')).toThrow(
+      /config\.tenancy/,
+    )
+  })
+
+  test('what matches no route stays 404, for anybody', async () => {
+    app = await createApp(path)
+    for (const token of [undefined, 'rubbish', owner]) expect(await statusOf('/nothing/here', token)).toBe(404)
+  })
+
+  test('user and tenant throw coded errors where there are none', async () => {
+    app = await createApp(path)
+    app.get('/u', { config: { tenancy: 'none' } }, async (request) => request.user)
+    app.get('/t', { config: { tenancy: 'user' } }, async (request) => request.tenant)
+    app.get('/g', { config: { tenancy: 'none' } }, async () => getCurrentTenant())
+    expect([await codeOf('/u', owner), await codeOf('/t', owner), await codeOf('/g', owner)]).toEqual([
+      'TENANCY_AUTH_REQUIRED',
+      'TENANCY_TENANT_NONE',
+      'TENANCY_AUTH_REQUIRED',
+    ])
+  })
+
+  test('the path names the tenant below the prefix, also behind a prefix of the application', async () => {
+    app = await createApp(path)
+    await app.register(
+      async (scope) => {
+        scope.get('/tenants/:tenant/me', async () => getCurrentTenant().slug)
+        scope.get('/tenants/:tenantName/other', async () => getCurrentTenant().slug)
+        scope.get('/elsewhere/:tenant', async () => getCurrentTenant().slug)
+      },
+      { prefix: '/api' },
+    )
+    expect((await get('/api/tenants/acme/me', owner)).body).toBe('acme')
+    expect(await codeOf('/api/tenants/globex/me', owner)).toBe('TENANCY_TENANT_FORBIDDEN')
+    expect(await codeOf('/api/tenants/%2e%2e%2facme/me', owner)).toBe('TENANCY_TENANT_FORBIDDEN')
+    expect((await get('/api/tenants/globex/other', owner)).body).toBe('acme')
+    expect((await get('/api/elsewhere/globex', owner)).body).toBe('acme')
+  })
+
+  test('hooks of the application that are added after the plugin have the context', async () => {
+    app = await createApp(path)
+    const seen: string[] = []
+    app.addHook('onRequest', async () => void seen.push(getCurrentTenant().slug))
+    app.addHook('onSend', async (request) => void seen.push(request.tenant.slug))
+    app.get('/x', async () => 'ok')
+    await get('/x', owner)
+    expect(seen).toEqual(['acme', 'acme'])
+  })
+})
+
+describe('guards', () => {
+  test('by path and method, by permission, by role: the owner passes, the member is refused', async () => {
+    app = await createApp(path)
+    const pass = async () => 'ok'
+    app.get('/a', { preHandler: requirePermission('/reports', 'GET') }, pass)
+    app.get('/b', { preHandler: [(_request, _reply, done) => done(), requirePermission('reports:read')] }, pass)
+    app.get('/c', { preHandler: requireRole('Owner') }, pass)
+    app.get('/d', { onRequest: requireRole('Owner') }, pass)
+    app.post('/e', { preValidation: requireRole('Owner') }, pass)
+    for (const url of ['/a', '/b', '/c', '/d']) {
+      expect([url, await statusOf(url, owner), await statusOf(url, member), await statusOf(url, undefined)]).toEqual([
+        url,
+        200,
+        403,
+        401,
+      ])
+      expect(await codeOf(url, member)).toBe('TENANCY_ACCESS_DENIED')
+      expect([await statusOf(url, owner, 'HEAD'), await statusOf(url, member, 'HEAD')]).toEqual([200, 403])
+    }
+    expect([await statusOf('/e', owner, 'POST'), await statusOf('/e', member, 'POST')]).toEqual([200, 403])
+  })
+
+  test('the route’s own template decides, with its prefix and for HEAD too, however the request is spelled', async () => {
+    app = await createApp(path)
+    await app.register(
+      async (scope) => {
+        scope.get('/reports/:id', { preHandler: requirePermission() }, async () => 'ok')
+        scope.get('/unruled', { preHandler: requirePermission() }, async () => 'ok')
+      },
+      { prefix: '/api' },
+    )
+    for (const url of [
+      '/api/reports/1',
+      '/api/reports/..%2F..%2Fnotes',
+      '/api/reports/a%2Fb',
+      '/api/reports/REPORTS',
+    ]) {
+      expect([url, await statusOf(url, owner), await statusOf(url, member)]).toEqual([url, 200, 403])
+    }
+    expect([await statusOf('/api/reports/1', owner, 'HEAD'), await statusOf('/api/reports/1', member, 'HEAD')]).toEqual(
+      [200, 403],
+    )
+    expect(await statusOf('/api/unruled', owner)).toBe(403)
+    for (const url of ['/API/reports/1', '/api//reports/1', '/api/reports/1/', '/api/x/../reports/1']) {
+      expect([url, await statusOf(url, member)]).not.toEqual([url, 200])
+    }
+  })
+
+  test.each(['/files/*', '/:a-:b', '/:id(^\\d+$)', '/:id?'])('%s has no template: registering fails', async (url) => {
+    app = await createApp(path)
+    expect(() => app.get(url, { preHandler: requirePermission() }, async () => 'ok')).toThrow(
+      expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }),
+    )
+  })
+
+  test('a guard that nothing answers to warns at registration and refuses everybody', async () => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'warn', stream: log } })
+    app.get('/x', { preHandler: requirePermission('nothing:here') }, async () => 'ok')
+    expect(String(log.read())).toContain('permission nothing:here')
+    expect(await statusOf('/x', owner)).toBe(403)
+  })
+
+  test('without the plugin a guard refuses everybody', async () => {
+    app = Fastify()
+    app.get('/x', { preHandler: requireRole('Owner') }, async () => 'ok')
+    const response = await get('/x', owner)
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([500, 'TENANCY_CONTEXT_MISSING'])
+  })
+
+  test('routes that are written before the plugin has loaded are guarded and bound all the same', async () => {
+    app = Fastify()
+    void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+    app.get('/x', { preHandler: requireRole('Owner') }, async () => getCurrentTenant().slug)
+    app.get('/reports', { preHandler: requirePermission() }, async () => 'ok')
+    app.get('/files/*', { preHandler: requirePermission() }, async () => 'ok')
+    for (const url of ['/x', '/reports']) {
+      expect([await statusOf(url, owner), await statusOf(url, member), await statusOf(url, undefined)]).toEqual([
+        200, 403, 401,
+      ])
+    }
+    expect(await statusOf('/files/a', owner)).toBe(500)
+  })
+
+  test('a guard added to a whole scope guards each of its routes', async () => {
+    app = await createApp(path)
+    await app.register(async (scope) => {
+      scope.addHook('preHandler', requirePermission())
+      scope.get('/reports', async () => 'ok')
+      scope.get('/notes', async () => 'ok')
+    })
+    expect([await statusOf('/reports', member), await statusOf('/notes', member)]).toEqual([403, 200])
+    expect([await statusOf('/reports', owner), await statusOf('/notes', owner)]).toEqual([200, 200])
+  })
+
+  test('on a route without a tenant a guard refuses', async () => {
+    app = await createApp(path)
+    app.get('/none', { config: { tenancy: 'none' }, preHandler: requireRole('Owner') }, async () => 'ok')
+    app.get('/user', { config: { tenancy: 'user' }, preHandler: requireRole('Owner') }, async () => 'ok')
+    expect([await codeOf('/none', owner), await codeOf('/user', owner)]).toEqual([
+      'TENANCY_AUTH_REQUIRED',
+      'TENANCY_TENANT_NONE',
+    ])
+  })
+
+  test('arguments that say nothing clear are refused', () => {
+    for (const call of [
+      () => requirePermission('/reports', undefined as unknown as string),
+      () => requirePermission('reports'),
+      () => requirePermission('reports:read', 'GET'),
+      () => requirePermission(''),
+    ]) {
+      expect(call).toThrow(expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }))
+    }
+  })
+})
+
+describe('errors', () => {
+  test('ours from a handler is a problem document; others are Fastify’s as ever', async () => {
+    app = await createApp(path)
+    app.get('/ours', async () =>
+      Promise.reject(new TenancyError('TENANCY_CONNECTION_TIMEOUT', 'tenant acme on 10.0.0.7')),
+    )
+    app.get('/theirs', async () => Promise.reject(Object.assign(new Error('no tea'), { statusCode: 418 })))
+    const ours = await get('/ours', owner)
+    expect([ours.statusCode, ours.headers['retry-after'], ours.headers['content-type']]).toEqual([
+      503,
+      '1',
+      'application/problem+json; charset=utf-8',
+    ])
+    expect(ours.body).not.toContain('10.0.0.7')
+    expect((await get('/theirs', owner)).json()).toEqual({ statusCode: 418, error: "I'm a Teapot", message: 'no tea' })
+  })
+
+  test.each(['before', 'after'])(
+    'an error handler that the application sets %s the plugin gets what handlers throw',
+    async (when) => {
+      app = Fastify()
+      const set = () =>
+        app.setErrorHandler((error, _request, reply) => reply.code(499).send({ mine: (error as Error).message }))
+      if (when === 'before') set()
+      await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+      if (when === 'after') set()
+      app.get('/ours', async () => Promise.reject(new TenancyError('TENANCY_CONNECTION_TIMEOUT', 'busy')))
+      app.get('/route', { errorHandler: (_error, _request, reply) => void reply.code(498).send() }, async () =>
+        Promise.reject(new Error('x')),
+      )
+      expect([(await get('/ours', owner)).json(), await statusOf('/route', owner)]).toEqual([{ mine: 'busy' }, 498])
+      expect(await codeOf('/ours', undefined)).toBe('TENANCY_AUTH_REQUIRED')
+    },
+  )
+
+  test('a catalog that cannot be reached is 503 with Retry-After', async () => {
+    app = await createApp(path)
+    app.get('/x', async () => 'ok')
+    path.cache.invalidate()
+    path.before = () => Promise.reject(new Error('connect ECONNREFUSED'))
+    const response = await get('/x', owner)
+    path.before = () => {}
+    expect([response.statusCode, response.headers['retry-after']]).toEqual([503, '1'])
+    expect(await statusOf('/x', owner)).toBe(200)
+  })
+})
+
+describe('accounts and keys', () => {
+  test('accounts get the request as it came, without credentials, and their response goes out as it is', async () => {
+    app = await createApp(path, {
+      async accounts(request, { remoteAddress }) {
+        const body = await request.text()
+        const headers = new Headers({ 'content-type': 'text/x-echo' })
+        headers.append('set-cookie', 'a=1')
+        headers.append('set-cookie', 'b=2')
+        const said = [
+          request.method,
+          new URL(request.url).pathname,
+          request.headers.get('content-type'),
+          remoteAddress,
+          body,
+        ]
+        return new Response(said.join('|'), { status: 201, headers })
+      },
+    })
+    for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/plain']) {
+      const response = await app.inject({
+        method: 'POST',
+        url: '/auth/token?x=1',
+        headers: { 'content-type': type },
+        payload: '{not json',
+      })
+      expect([response.statusCode, response.body, response.headers['set-cookie']]).toEqual([
+        201,
+        `POST|/auth/token|${type}|127.0.0.1|{not json`,
+        ['a=1', 'b=2'],
+      ])
+    }
+    expect((await app.inject({ url: '/auth/me' })).body).toBe('GET|/auth/me||127.0.0.1|')
+  })
+
+  test('the application’s own body parsers stay, and its own routes stay guarded', async () => {
+    app = await createApp(path, { accounts: async () => new Response(null, { status: 204 }) })
+    app.post('/json', async (request) => request.body)
+    const response = await app.inject({ method: 'POST', url: '/json', headers: bearer(owner), payload: { a: 1 } })
+    expect(response.json()).toEqual({ a: 1 })
+    expect((await app.inject({ method: 'POST', url: '/json', payload: { a: 1 } })).statusCode).toBe(401)
+    expect((await app.inject({ method: 'DELETE', url: '/auth/x' })).statusCode).toBe(204)
+  })
+
+  test('the public keys are served to anybody', async () => {
+    app = await createApp(path)
+    expect((await app.inject({ url: '/.well-known/jwks.json' })).json()).toEqual({ keys: [] })
+  })
+})
