@@ -1,0 +1,113 @@
+import type { AccessAdministration } from '../catalog/access.js'
+import type { Memberships } from '../catalog/memberships.js'
+import type { Tenants } from '../catalog/tenants.js'
+import type { CatalogUsers, NewUser } from '../catalog/users.js'
+import { isTenancyError, TenancyError } from '../core/errors.js'
+import type { UserRecord } from '../core/identity.js'
+import type { Tenant, User } from '../core/model.js'
+
+/** Users, as an application manages them. */
+export interface UserManagement {
+  /** @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  createUser(user: NewUser): Promise<User>
+  /** E-mail addresses compare in any case. */
+  findUserByEmail(email: string): Promise<User | undefined>
+  /** Refuses the user from now on and ends every token. @throws TENANCY_USER_NOT_FOUND */
+  disableUser(id: string): Promise<User>
+  /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
+  enableUser(id: string): Promise<User>
+  /** Ends every token issued until now. @throws TENANCY_USER_NOT_FOUND */
+  revokeUserTokens(id: string): Promise<User>
+}
+
+/** Everything that changes the catalog, from an application's point of view. */
+export interface Management extends Tenants, Memberships, UserManagement {
+  /** Roles, grants and overrides. */
+  readonly access: AccessAdministration
+  /** By id or slug; undefined where `getTenant` would throw. */
+  findTenant(tenant: string): Promise<Tenant | undefined>
+}
+
+/** The services of the catalog, each followed by what this process has to forget. */
+export function createManagement({
+  tenants,
+  memberships,
+  access,
+  users,
+  forget,
+  disconnect,
+}: {
+  readonly tenants: Tenants
+  readonly memberships: Memberships
+  readonly access: AccessAdministration
+  readonly users: CatalogUsers
+  /** Makes this process ask the catalog again about a user or tenant; without an id: about all. */
+  readonly forget: (id?: string) => void
+  readonly disconnect: (tenant: Tenant) => void
+}): Management & { readUser(id: string): Promise<UserRecord> } {
+  async function ofTenant(change: Promise<Tenant>): Promise<Tenant> {
+    const tenant = await change
+    forget(tenant.id)
+    if (tenant.status !== 'active') disconnect(tenant)
+    return tenant
+  }
+
+  async function ofUser<Result>(id: string, change: Promise<Result>): Promise<Result> {
+    const result = await change
+    forget(id.toLowerCase())
+    return result
+  }
+
+  async function ofEverybody<Result>(change: Promise<Result>): Promise<Result> {
+    const result = await change
+    forget()
+    return result
+  }
+
+  const userOf = async (id: string, change: Promise<UserRecord>) => (await ofUser(id, change)).user
+
+  return {
+    createTenant: (input) => ofUser(input.owner, tenants.createTenant(input)),
+    getTenant: (tenant) => tenants.getTenant(tenant),
+    listTenants: (options) => tenants.listTenants(options),
+    suspendTenant: (tenant, options) => ofTenant(tenants.suspendTenant(tenant, options)),
+    reactivateTenant: (tenant, options) => ofTenant(tenants.reactivateTenant(tenant, options)),
+    deleteTenant: (tenant, options) => ofTenant(tenants.deleteTenant(tenant, options)),
+    async findTenant(tenant) {
+      try {
+        return await tenants.getTenant(tenant)
+      } catch (error) {
+        if (isTenancyError(error, 'TENANCY_TENANT_NOT_FOUND')) return undefined
+        throw error
+      }
+    },
+
+    addMember: (tenant, user, options) => ofUser(user, memberships.addMember(tenant, user, options)),
+    removeMember: (tenant, user, options) => ofUser(user, memberships.removeMember(tenant, user, options)),
+    setDefaultTenant: (tenant, user, options) => ofUser(user, memberships.setDefaultTenant(tenant, user, options)),
+    listMemberships: (user) => memberships.listMemberships(user),
+
+    createUser: async (user) => (await users.createUser(user)).user,
+    findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
+    disableUser: (id) => userOf(id, users.disableUser(id)),
+    enableUser: (id) => userOf(id, users.enableUser(id)),
+    revokeUserTokens: (id) => userOf(id, users.revokeUserTokens(id)),
+    async readUser(id) {
+      const record = await users.findUserById(id)
+      if (!record) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)
+      return record
+    },
+
+    access: {
+      assignRole: (input) => ofUser(input.userId, access.assignRole(input)),
+      unassignRole: (input) => ofUser(input.userId, access.unassignRole(input)),
+      setOverride: (input) => ofUser(input.userId, access.setOverride(input)),
+      clearOverride: (input) => ofUser(input.userId, access.clearOverride(input)),
+      createRole: (input) => access.createRole(input),
+      grantPermission: (input) => ofEverybody(access.grantPermission(input)),
+      revokePermission: (input) => ofEverybody(access.revokePermission(input)),
+      setRoleActive: (input) => ofEverybody(access.setRoleActive(input)),
+      setPermissionActive: (input) => ofEverybody(access.setPermissionActive(input)),
+    },
+  }
+}

@@ -1,0 +1,68 @@
+import { hkdfSync } from 'node:crypto'
+import pg from 'pg'
+import type { Config } from '../core/config.js'
+import type { ServerAccount } from '../core/database-target.js'
+import { TenancyError } from '../core/errors.js'
+import type { Logger } from '../core/logger.js'
+
+/** The PostgreSQL server of an installation, opened. */
+export interface OpenServer {
+  readonly account: ServerAccount
+  /** 32 bytes. */
+  readonly secret: Buffer
+  /** For people: which server it is, without an account. */
+  readonly description: string
+  close(): Promise<void>
+}
+
+/**
+ * Opens the configured server, or starts the embedded one when none is configured.
+ *
+ * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE, TENANCY_EMBEDDED_*
+ */
+export async function openServer(config: Config, logger: Logger): Promise<OpenServer> {
+  if (config.server) {
+    const { host, port } = config.server
+    const secret = config.secret ?? (await developmentSecret(config.server, logger))
+    return { account: config.server, secret, description: `PostgreSQL on ${host}:${port}`, close: async () => {} }
+  }
+  const { startEmbeddedServer } = await import('../databases/embedded/index.js')
+  const embedded = await startEmbeddedServer({ dataDir: config.dataDir, logger })
+  try {
+    const secret = config.secret ?? (await developmentSecret(embedded.account, undefined))
+    const description = `embedded PostgreSQL in ${config.dataDir}`
+    return { account: embedded.account, secret, description, close: () => embedded.stop() }
+  } catch (error) {
+    await embedded.stop()
+    throw error
+  }
+}
+
+/**
+ * The master secret of development, where none is configured: whoever knows the superuser's password has everything
+ * anyway, so it is derived from that, and from the server's identifier so that no two servers share it. The same
+ * server gives the same secret at every start. `loadConfig` refuses to come here in production and for servers of
+ * other machines.
+ */
+async function developmentSecret(account: ServerAccount, logger: Logger | undefined): Promise<Buffer> {
+  const client = new pg.Client({ ...account, ssl: account.ssl as pg.ClientConfig['ssl'] & {} })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const { rows } = await client.query<{ identifier: string }>(
+      'select system_identifier::text as identifier from pg_control_system()',
+    )
+    logger?.warn({}, 'No TENANT_SECRET: a development secret is derived from the superuser password')
+    const identifier = rows[0]?.identifier ?? ''
+    return Buffer.from(hkdfSync('sha256', account.password, identifier, 'tenants2fast development secret', 32))
+  } catch (cause) {
+    throw new TenancyError(
+      'TENANCY_CATALOG_UNAVAILABLE',
+      `The PostgreSQL server on ${account.host}:${account.port} cannot be reached as the configured account: ` +
+        (cause instanceof Error ? cause.message : String(cause)),
+      { cause },
+    )
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

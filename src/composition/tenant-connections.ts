@@ -1,0 +1,64 @@
+import type { ConnectionScheduler } from '../connections/scheduler.js'
+import { runWithContext } from '../core/context.js'
+import { TenancyError } from '../core/errors.js'
+import type { Tenant } from '../core/model.js'
+import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import type { TenantPool } from '../core/tenant-pool.js'
+import type { TenantDatabases } from '../databases/tenant-databases.js'
+
+/** From a tenant to connections to its database. */
+export interface TenantConnections {
+  /** @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database */
+  pool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
+  /** Closes the tenant's connections in this process; those in use, when they are given back. */
+  disconnect(tenant: Pick<Tenant, 'databaseId'>): void
+  /** Runs work that no request asked for, with the tenant and its pool as the current ones and no user. */
+  runWithTenant<Result>(tenant: Tenant, callback: () => Result): Result
+}
+
+/** Puts scheduler and tenant databases together. */
+export function createTenantConnections({
+  scheduler,
+  records,
+  databases,
+}: {
+  readonly scheduler: ConnectionScheduler
+  readonly records: Pick<TenantDatabaseRecords, 'find'>
+  readonly databases: Pick<TenantDatabases, 'targetOf'>
+}): TenantConnections {
+  /** Asked before each new connection, so a database that was restored or retired meanwhile is noticed. */
+  async function resolveTarget(slug: string, databaseId: string) {
+    const database = await records.find(databaseId)
+    if (database?.state !== 'assigned') throw withoutDatabase(slug)
+    return databases.targetOf(database)
+  }
+
+  function pool({ slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool {
+    if (databaseId === null) throw withoutDatabase(slug)
+    return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId))
+  }
+
+  return {
+    pool,
+    disconnect: ({ databaseId }) => {
+      if (databaseId !== null) scheduler.evict(databaseId)
+    },
+    runWithTenant(tenant, callback) {
+      if (tenant.status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
+      if (tenant.status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')
+      const context = {
+        user: undefined,
+        tenant,
+        membership: undefined,
+        access: undefined,
+        token: undefined,
+        pool: () => pool(tenant),
+      }
+      return runWithContext(Object.freeze(context), callback)
+    },
+  }
+}
+
+function withoutDatabase(slug: string): TenancyError {
+  return new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database in use`)
+}

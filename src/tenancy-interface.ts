@@ -1,0 +1,60 @@
+import type { Management } from './composition/management.js'
+import type { SchedulerStats } from './connections/scheduler.js'
+import type { AccountsHost } from './core/accounts.js'
+import type { Config } from './core/config.js'
+import type { Tenant, TenantDatabase, User } from './core/model.js'
+import type { IssuedToken } from './core/signing-keys.js'
+import type { TenantPool } from './core/tenant-pool.js'
+import type { Reconciliation } from './databases/reconcile.js'
+import type { HttpTenancy } from './http/http-tenancy.js'
+
+/** An open installation: what `createTenancy()` gives. */
+export interface Tenancy extends Management, HttpTenancy {
+  readonly config: Config
+  /** Which PostgreSQL serves it, for people; no account in it. */
+  readonly serverDescription: string
+  /**
+   * Signs an access token of our own for a user (RFC 9068), valid for `TENANT_TOKEN_TTL` seconds. Whether the user is
+   * disabled is checked when the token is used.
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_CATALOG_UNAVAILABLE
+   */
+  issueAccessToken(
+    user: Pick<User, 'id'>,
+    options?: {
+      /** Id or slug that the token is bound to. Default: none. */
+      readonly tenant?: string
+    },
+  ): Promise<IssuedToken>
+  /** Makes a new signing key, published before it signs. `withdraw`: for a leaked key, ends all tokens at once. */
+  rotateSigningKeys(options?: { readonly withdraw?: boolean }): Promise<void>
+  /**
+   * Builds one tenant database into the stock of ready ones.
+   * @throws TENANCY_DATABASE_BUILD_FAILED
+   */
+  createTenantDatabase(): Promise<TenantDatabase>
+  /** Builds until `TENANT_READY_DATABASES` are in stock; it is done in the background anyway. */
+  fillStock(): Promise<void>
+  /**
+   * Applies the schema files that a tenant's database lacks; returns their names.
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT
+   */
+  initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  /** Drops what died while it was built, and ready databases of an older schema. */
+  reconcile(): Promise<Reconciliation>
+  /**
+   * The pool of a tenant's database: looks like `pg.Pool`, reaches no other database.
+   * @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database
+   */
+  getTenantPool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
+  /**
+   * Runs work that no request asked for (a job, a script) with the tenant, an id or slug, as the current one.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED
+   */
+  runWithTenant<Result>(tenant: string, callback: () => Result | Promise<Result>): Promise<Result>
+  /** For providers of accounts (`tenants2fast/accounts`), which run on this installation. */
+  accountsHost(): AccountsHost
+  /** The connections of this process to tenant databases. */
+  stats(): SchedulerStats
+  /** Ends all connections and, if this process started it, the embedded server. */
+  close(): Promise<void>
+}

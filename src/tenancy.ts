@@ -1,0 +1,179 @@
+import { createAccessRules, devAccess, prodAccess } from './access/index.js'
+import { createCoherence } from './cache/coherence.js'
+import { createDirectoryCache } from './cache/directory-cache.js'
+import { createRedisTier } from './cache/redis.js'
+import { seedAccess } from './catalog/access-seed.js'
+import { createAccessAdministration } from './catalog/access.js'
+import { createCatalogPool } from './catalog/catalog-pool.js'
+import { createMemberDirectory } from './catalog/member-directory.js'
+import { createMemberships } from './catalog/memberships.js'
+import { migrateCatalog } from './catalog/migrate.js'
+import { createRuleSetReader } from './catalog/rule-set-reader.js'
+import { createSigningKeyStore } from './catalog/signing-keys.js'
+import { createTenantDatabaseRecords } from './catalog/tenant-databases.js'
+import { createTenants } from './catalog/tenants.js'
+import { createUserDirectory } from './catalog/users.js'
+import { createAccountsHost } from './composition/accounts-host.js'
+import { createClosing } from './composition/closing.js'
+import { createManagement } from './composition/management.js'
+import { openServer } from './composition/open-server.js'
+import { createTenantConnections } from './composition/tenant-connections.js'
+import { createConnectionScheduler } from './connections/scheduler.js'
+import type { AccessDefinition } from './core/access.js'
+import { type Config, loadConfig } from './core/config.js'
+import { type Logger, stderrLogger } from './core/logger.js'
+import { bindSecret } from './databases/bind-secret.js'
+import { ensureCatalogDatabase } from './databases/catalog-database.js'
+import { createTenantDatabases } from './databases/tenant-databases.js'
+import { createRequestPipeline } from './http/pipeline.js'
+import { createSigningKeys } from './identity/signing-keys.js'
+import { createTokenVerifier } from './identity/token-verifier.js'
+import { createTenantResolver } from './resolve/tenant-resolver.js'
+import type { Tenancy } from './tenancy-interface.js'
+
+/** Options of {@link createTenancy}. All have defaults. */
+export interface CreateTenancyOptions {
+  /** Default: {@link loadConfig}: `TENANT_*` from the environment over `.env`. */
+  readonly config?: Config
+  /** The application's permissions, route rules and roles. Default: the shipped seed of `TENANT_SEED_PROFILE`. */
+  readonly access?: AccessDefinition
+  /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
+  readonly schemaDir?: string
+  /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
+  readonly logger?: Logger
+}
+
+/**
+ * Opens an installation: its server (the embedded one if none is configured), its catalog, migrated and seeded, and the
+ * stock of ready databases. Close it with `tenancy.close()`.
+ *
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID, TENANCY_CONFIG_SECRET_MISMATCH, TENANCY_CONFIG_PEER_MISSING,
+ *   TENANCY_CATALOG_*, TENANCY_EMBEDDED_*, TENANCY_DATABASE_SCHEMA_*; whatever was opened is closed again
+ * @example
+ * const tenancy = await createTenancy()
+ * await app.register(tenancyPlugin, { tenancy })
+ */
+export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
+  const { config = loadConfig(), logger = stderrLogger } = options
+  const closing = createClosing()
+  try {
+    return await open(options, config, logger, closing)
+  } catch (error) {
+    // The first error is the one to report; what fails to close after it adds nothing.
+    await closing.close().catch(() => {})
+    throw error
+  }
+}
+
+async function open(
+  options: CreateTenancyOptions,
+  config: Config,
+  logger: Logger,
+  closing: ReturnType<typeof createClosing>,
+): Promise<Tenancy> {
+  const server = await openServer(config, logger)
+  closing.add(() => server.close())
+  const { secret } = server
+
+  const catalog = createCatalogPool(await ensureCatalogDatabase(server.account, config.catalogDatabase))
+  closing.add(() => catalog.end())
+  await migrateCatalog(catalog)
+  await bindSecret(catalog, secret)
+  await seedAccess(catalog, options.access ?? (config.seedProfile === 'dev' ? devAccess : prodAccess))
+
+  const records = createTenantDatabaseRecords(catalog)
+  const databases = createTenantDatabases({
+    records,
+    server: server.account,
+    prefix: config.databasePrefix,
+    secret,
+    schemaDir: options.schemaDir ?? config.schemaDir,
+    readyTarget: config.readyDatabases,
+    logger,
+  })
+  closing.add(() => databases.close())
+  // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
+  await databases.templateVersion()
+  databases.refill()
+
+  const scheduler = createConnectionScheduler({
+    maxConnections: config.maxConnections,
+    maxConnectionsPerTenant: config.maxTenantConnections,
+    logger,
+  })
+  closing.add(() => scheduler.close())
+  const connections = createTenantConnections({ scheduler, records, databases })
+
+  const { audience, issuer, ttlSeconds } = config.token
+  const keys = createSigningKeys({ store: createSigningKeyStore(catalog), secret, issuer, audience, logger })
+  const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
+  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers })
+  const rules = createAccessRules(createRuleSetReader(catalog))
+  await rules.refresh()
+
+  const coherence = createCoherence({
+    connect: () => catalog.connectAlone(),
+    maxStalenessMs: config.maxStalenessMs,
+    logger,
+  })
+  closing.add(() => coherence.close())
+  const installationId = await records.installationId()
+  const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, logger }))
+  if (redis) closing.add(() => redis.close())
+  const cache = createDirectoryCache({ users, members: createMemberDirectory(catalog), coherence, redis })
+  closing.add(() => cache.close())
+
+  const pipeline = createRequestPipeline({
+    verifier,
+    cache,
+    rules,
+    resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain }),
+    pools: (member) => () => connections.pool(member.tenant),
+  })
+  const management = createManagement({
+    tenants: createTenants({ catalog, databases }),
+    memberships: createMemberships({ catalog }),
+    access: createAccessAdministration(catalog),
+    users,
+    // What this process changes, it does not wait to hear of.
+    forget: (id) => cache.invalidate(id),
+    disconnect: (tenant) => connections.disconnect(tenant),
+  })
+  const issueAccessToken: Tenancy['issueAccessToken'] = async (user, { tenant } = {}) => {
+    const { tokenEpoch } = await management.readUser(user.id)
+    return keys.issueAccessToken({ userId: user.id, epoch: tokenEpoch, tenant, ttlSeconds })
+  }
+  return {
+    ...management,
+    config,
+    serverDescription: server.description,
+    pipeline,
+    rules,
+    urlPrefix: config.urlPrefix,
+    authPrefix: config.authPrefix,
+    jwks: () => keys.jwks(),
+    issueAccessToken,
+    rotateSigningKeys: (rotation) => keys.rotate(rotation),
+    createTenantDatabase: () => databases.createTenantDatabase(),
+    fillStock: () => databases.fillStock(),
+    initializeTenantSchema: (tenant) => databases.initializeTenantSchema(tenant),
+    reconcile: () => databases.reconcile(),
+    getTenantPool: (tenant) => connections.pool(tenant),
+    async runWithTenant(tenant, callback) {
+      return await connections.runWithTenant(await management.getTenant(tenant), callback)
+    },
+    accountsHost: () =>
+      createAccountsHost({
+        config,
+        logger,
+        catalog,
+        secret,
+        pipeline,
+        issueAccessToken,
+        forgetUser: (id) => cache.invalidate(id),
+        onClose: (close) => closing.add(close),
+      }),
+    stats: () => scheduler.stats(),
+    close: () => closing.close(),
+  }
+}
