@@ -1,0 +1,6 @@
+/** Every benchmark by name; loaded when asked for. */
+export const benchmarks = {
+  http: async () => (await import('./http/http.js')).run(),
+  query: async () => (await import('./query/query.js')).run(),
+  provision: async () => (await import('./provision.js')).run(),
+}
