@@ -1,0 +1,43 @@
+// @ts-check
+// `npm start`: the quick start with two demo tenants. Ctrl-C stops everything; the data stays.
+import { fileURLToPath } from 'node:url'
+import { createTenancy } from 'tenants2fast'
+import { createApp } from './app.js'
+import { createDemoData } from './demo-data.js'
+
+const port = Number(process.env['PORT'] ?? 3000)
+
+// Stopping must work from the first moment on: a signal during start-up stops what has been started so far.
+const stopping = new Promise((resolve) => {
+  process.once('SIGINT', resolve)
+  process.once('SIGTERM', resolve)
+})
+
+const tenancy = await createTenancy({ schemaDir: fileURLToPath(new URL('schema', import.meta.url)) })
+/** @type {Awaited<ReturnType<typeof createApp>> | undefined} */
+let app
+try {
+  const { dana, max } = await createDemoData(tenancy)
+  app = await createApp(tenancy)
+  const address = await app.listen({ port, host: '127.0.0.1' })
+  const danaToken = await tenancy.issueAccessToken(dana)
+  const maxToken = await tenancy.issueAccessToken(max)
+  /** @param {string} title @param {string} command @param {string} expected */
+  const show = (title, command, expected) => console.log(`\n# ${title}\n${command}\n# → ${expected}`)
+  /** @param {{ token: string }} token @param {string} tenant @param {string} path */
+  const curl = ({ token }, tenant, path) =>
+    `curl -s -w '\\n%{http_code}\\n' ${address}${path} -H 'X-Tenant-Id: ${tenant}' -H 'Authorization: Bearer ${token}'`
+  console.log(`tenants2fast quick start, listening on ${address} (${tenancy.serverDescription})`)
+  console.log(`The tokens below are valid for ${danaToken.expiresIn / 60} minutes; start again for new ones.`)
+  show('Dana asks which tenant she is in', curl(danaToken, 'acme', '/me/tenant'), '200 Acme Corporation')
+  show('Dana, an Owner, may read the reports', curl(danaToken, 'acme', '/reports'), '200')
+  show('Max, a Member, may not', curl(maxToken, 'acme', '/reports'), '403 TENANCY_ACCESS_DENIED')
+  show('Max reads the notes of Acme', curl(maxToken, 'acme', '/notes'), '200, Acme’s notes')
+  show('Dana reads the notes of Globex: another database', curl(danaToken, 'globex', '/notes'), '200, Globex’s notes')
+  show('Max forges the tenant header', curl(maxToken, 'globex', '/notes'), '403 TENANCY_TENANT_FORBIDDEN')
+  console.log('\nCtrl-C stops it; the data is kept.')
+  await stopping
+} finally {
+  await app?.close()
+  await tenancy.close()
+}
