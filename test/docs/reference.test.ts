@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { configTable, errorsTable, replaceTable } from '../../scripts/reference-tables.js'
+import { settings } from '../../src/core/config-schema.js'
+import { errorTable } from '../../src/core/errors.js'
+
+test.each([
+  ['docs/config.md', configTable(settings)],
+  ['docs/errors.md', errorsTable(errorTable)],
+])('%s says what the code says (node scripts/reference-docs.js writes it)', (file, table) => {
+  const page = readFileSync(file, 'utf8')
+  expect(page).toBe(replaceTable(page, table))
+})
+
+test('a page without its markers is an error, not a pass', () => {
+  expect(() => replaceTable('no markers', 'table')).toThrow('markers')
+})
