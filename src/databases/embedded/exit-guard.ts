@@ -11,7 +11,8 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export function onProcessExit(act: LastAct): () => void {
   if (lastActs.size === 0) {
     process.once('exit', runLastActs)
-    for (const signal of signals) process.on(signal, onSignal)
+    // First in line: a `once` listener of the application is gone from the list as soon as its turn has come.
+    for (const signal of signals) process.prependListener(signal, onSignal)
   }
   lastActs.add(act)
   return () => {
