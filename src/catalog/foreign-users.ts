@@ -1,8 +1,9 @@
+import { normalizeEmail } from '../core/email.js'
 import { TenancyError } from '../core/errors.js'
 import type { IssuerTrust, UserRecord, VerifiedToken } from '../core/identity.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { inTransaction } from './transaction.js'
-import { normalizeEmail, toUserRecord, type UserRow, userColumns } from './user-row.js'
+import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /**
  * The verified e-mail address that a foreign token claims.

@@ -38,18 +38,3 @@ export function toUserRecord(row: UserRow): UserRecord {
     accessEpoch: row.access_epoch,
   }
 }
-
-/** Whether `text` is a UUID in the form PostgreSQL prints. */
-export function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
-}
-
-/**
- * An e-mail address in lower case; undefined when it is none. Letters beyond ASCII are left alone: lower-casing
- * some of them (the Kelvin sign) gives an ASCII letter, and so somebody else's address.
- */
-export function normalizeEmail(text: string): string | undefined {
-  const address = text.trim()
-  if (address.length > 320 || !/^[^\s@\p{Cc}\p{Cs}]{1,64}@[^\s@\p{Cc}\p{Cs}]{1,255}$/u.test(address)) return undefined
-  return address.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
-}

@@ -1,8 +1,10 @@
+import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
 import type { SqlPool } from '../core/sql.js'
+import { isUuid } from '../core/uuid.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
-import { isUuid, normalizeEmail, toUserRecord, type UserRow, userColumns } from './user-row.js'
+import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /** A user to create. */
 export interface NewUser {

@@ -43,29 +43,30 @@ export interface ProfileChange {
 export interface AccountProvider {
   /**
    * Creates a user, not verified yet, and sends the verification link. For an address that has an account nothing
-   * changes: its owner is told by mail.
+   * changes: its owner is told by mail, unless they are disabled.
    * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID
    */
   register(registration: Registration): Promise<void>
   /** Uses up the token of a verification link; the id of the user whose address it verified. @throws TENANCY_ACCOUNTS_LINK_INVALID */
   verifyEmail(token: string): Promise<string>
-  /** Sends the verification link again, to an address that has an account and is not verified. */
+  /** Sends the verification link again, to an address that has an account, not verified and not disabled. */
   resendVerification(email: string): Promise<void>
   /**
    * The id of the user with this address and password.
    * @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID: also for users that are disabled or not verified
    */
   checkPassword(email: string, password: string): Promise<string>
-  /** Sends a link to set a new password, to an address that has an account. */
+  /** Sends a link to set a new password, to an address that has an account, not disabled. */
   requestPasswordReset(email: string): Promise<void>
   /**
-   * Uses up the token of a reset link and sets the password; ends every login of the user. Answers the user's id.
+   * Uses up the token of a reset link and sets the password; ends every login of the user, and every other reset link.
+   * The address counts as verified then: the link was sent to it. Answers the user's id.
    * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
    */
   resetPassword(token: string, password: string): Promise<string>
   /** Ends every login of the user. @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID */
   changePassword(userId: string, current: string, next: string): Promise<void>
-  /** @throws TENANCY_USER_NOT_FOUND */
+  /** @throws TENANCY_USER_NOT_FOUND, TENANCY_REQUEST_INVALID (the image) */
   updateProfile(userId: string, change: ProfileChange): Promise<User>
 }
 

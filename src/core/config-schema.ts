@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseAddressRange } from './address-range.js'
 
 /** One documented setting: its schema turns the text of the environment into a value. */
 export interface Setting {
@@ -43,6 +44,14 @@ const list = z.string().transform((value) =>
     .map((item) => item.trim())
     .filter((item) => item !== ''),
 )
+
+const addressRanges = list.superRefine((ranges, context) => {
+  for (const range of ranges) {
+    if (parseAddressRange(range) === undefined) {
+      context.addIssue(`has ${JSON.stringify(range)}, which is no IP address or CIDR range, or one of all addresses`)
+    }
+  }
+})
 
 const pathPrefix = z
   .string()
@@ -176,7 +185,7 @@ export const settings = {
   },
   TENANT_TRUSTED_PROXIES: {
     description: 'Addresses or CIDR ranges, separated by commas, whose `X-Forwarded-For` is believed.',
-    schema: list.default([]),
+    schema: addressRanges.default([]),
   },
 
   // Tokens

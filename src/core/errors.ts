@@ -223,6 +223,18 @@ export const errorTable = {
 
   // Requests
   TENANCY_REQUEST_INVALID: { status: 400, title: 'Invalid request', fix: 'Correct the fields that the message names.' },
+  TENANCY_REQUEST_PATH_UNKNOWN: { status: 404, title: 'Nothing is served here', fix: 'Check the path.' },
+  TENANCY_REQUEST_METHOD_UNSUPPORTED: {
+    status: 405,
+    title: 'This method is not supported here',
+    fix: 'Use one of the methods that the header Allow names.',
+  },
+  TENANCY_REQUEST_TOO_LARGE: { status: 413, title: 'Request body too large', fix: 'Send less.' },
+  TENANCY_REQUEST_TYPE_UNSUPPORTED: {
+    status: 415,
+    title: 'This type of body is not supported here',
+    fix: 'Send the Content-Type that the message names, in UTF-8 and without a Content-Encoding.',
+  },
   TENANCY_REQUEST_TOO_MANY: { status: 429, title: 'Too many requests', fix: 'Wait for as long as Retry-After says.' },
   TENANCY_CONTEXT_MISSING: {
     status: 500,

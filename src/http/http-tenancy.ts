@@ -16,5 +16,11 @@ export interface HttpTenancy {
 /** Accounts as adapters mount them: a request with its raw body in, a response out. */
 export type AccountsHandler = (
   request: Request,
-  connection: { readonly remoteAddress: string | undefined },
+  connection: {
+    /** The other end of the socket, whatever headers say about proxies. */
+    readonly remoteAddress: string | undefined
+  },
 ) => Promise<Response>
+
+/** The longest body that accounts take; adapters need to read no more. */
+export const maxAccountsBodyBytes = 16 * 1024

@@ -22,6 +22,8 @@ const challenges: Partial<Record<TenancyErrorCode, string>> = {
   TENANCY_AUTH_REQUIRED: 'Bearer',
   TENANCY_AUTH_TOKEN_INVALID: 'Bearer error="invalid_token"',
   TENANCY_AUTH_USER_REFUSED: 'Bearer error="invalid_token"',
+  // Every 401 carries a challenge (RFC 9110, 15.5.2), also the one that answers a wrong password.
+  TENANCY_ACCOUNTS_CREDENTIALS_INVALID: 'Bearer',
 }
 
 /**

@@ -293,19 +293,21 @@ describe('errors', () => {
 describe('accounts and keys', () => {
   test('accounts get the request as it came, without credentials, and their response goes out as it is', async () => {
     app = await createApp(path, {
-      async accounts(request, { remoteAddress }) {
-        const body = await request.text()
-        const headers = new Headers({ 'content-type': 'text/x-echo' })
-        headers.append('set-cookie', 'a=1')
-        headers.append('set-cookie', 'b=2')
-        const said = [
-          request.method,
-          new URL(request.url).pathname,
-          request.headers.get('content-type'),
-          remoteAddress,
-          body,
-        ]
-        return new Response(said.join('|'), { status: 201, headers })
+      accounts: {
+        async handle(request, { remoteAddress }) {
+          const body = await request.text()
+          const headers = new Headers({ 'content-type': 'text/x-echo' })
+          headers.append('set-cookie', 'a=1')
+          headers.append('set-cookie', 'b=2')
+          const said = [
+            request.method,
+            new URL(request.url).pathname,
+            request.headers.get('content-type'),
+            remoteAddress,
+            body,
+          ]
+          return new Response(said.join('|'), { status: 201, headers })
+        },
       },
     })
     for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/plain']) {
@@ -325,7 +327,7 @@ describe('accounts and keys', () => {
   })
 
   test('the application’s own body parsers stay, and its own routes stay guarded', async () => {
-    app = await createApp(path, { accounts: async () => new Response(null, { status: 204 }) })
+    app = await createApp(path, { accounts: { handle: async () => new Response(null, { status: 204 }) } })
     app.post('/json', async (request) => request.body)
     const response = await app.inject({ method: 'POST', url: '/json', headers: bearer(owner), payload: { a: 1 } })
     expect(response.json()).toEqual({ a: 1 })

@@ -83,6 +83,46 @@ describe('TENANT_DATABASE_URL', () => {
   })
 })
 
+describe('TENANT_TRUSTED_PROXIES', () => {
+  test('is a list of addresses and CIDR ranges of both families', () => {
+    const text = '127.0.0.1, 10.0.0.0/8,2001:db8::/32 , ::1,::ffff:192.0.2.0/120,'
+    expect(loadConfig({ TENANT_TRUSTED_PROXIES: text }).trustedProxies).toEqual([
+      '127.0.0.1',
+      '10.0.0.0/8',
+      '2001:db8::/32',
+      '::1',
+      '::ffff:192.0.2.0/120',
+    ])
+  })
+
+  test.each([
+    'localhost',
+    'loopback',
+    'true',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    '10.0.0.1/',
+    '10.0.0.1/-1',
+    '10.0.0.0/8/8',
+    '010.0.0.1',
+    '2001:db8::/129',
+    '[::1]',
+    'fe80::1%eth0',
+    '127.0.0.1:80',
+  ])('refuses %s by name', (entry) => {
+    expect(problemsOf({ TENANT_TRUSTED_PROXIES: `127.0.0.1, ${entry}` })).toContain(
+      `TENANT_TRUSTED_PROXIES has ${JSON.stringify(entry)}`,
+    )
+  })
+
+  test.each(['0.0.0.0/0', '::/0', '::ffff:0:0/96', '::ffff:0.0.0.0/90'])(
+    'refuses %s: whoever trusts everybody believes forged headers',
+    (entry) => {
+      expect(problemsOf({ TENANT_TRUSTED_PROXIES: entry })).toContain('TENANT_TRUSTED_PROXIES')
+    },
+  )
+})
+
 describe('problems', () => {
   test('every problem is named in one error', () => {
     const message = problemsOf({

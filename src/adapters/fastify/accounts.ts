@@ -1,18 +1,26 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { AccountsHandler } from '../../http/http-tenancy.js'
+import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { TenancyError } from '../../core/errors.js'
+import { type AccountsHandler, maxAccountsBodyBytes } from '../../http/http-tenancy.js'
+import { sendProblem } from './request-state.js'
 
-/** Serves accounts at `<prefix>/*`: public routes that get the body as it came. */
+/**
+ * Serves accounts at `<prefix>/*`: public routes that get the body as it came. OPTIONS stays the application's: CORS is
+ * its to decide.
+ */
 export function mountAccounts(app: FastifyInstance, prefix: string, handle: AccountsHandler): void {
   void app.register(async (scope) => {
     // Only in this scope: the body is the account provider's to read, whatever its type.
     scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+    scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxAccountsBodyBytes }, (_request, body, done) =>
+      done(null, body),
+    )
     scope.route({
-      method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       url: `${prefix}/*`,
       config: { tenancy: 'none' },
       async handler(request, reply) {
-        const response = await handle(toWebRequest(request), { remoteAddress: request.ip })
+        // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
+        const response = await handle(toWebRequest(request), { remoteAddress: request.socket.remoteAddress })
         reply.code(response.status)
         for (const [name, value] of response.headers) {
           if (name !== 'set-cookie') reply.header(name, value)
@@ -20,17 +28,35 @@ export function mountAccounts(app: FastifyInstance, prefix: string, handle: Acco
         for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
         return reply.send(response.body === null ? undefined : Buffer.from(await response.arrayBuffer()))
       },
+      errorHandler(error, request, reply) {
+        sendProblem(bodyProblem(error), request, reply, (other) => {
+          throw other
+        })
+      },
     })
   })
+}
+
+/** What Fastify says of a body that it did not take, in our words. */
+function bodyProblem(error: FastifyError): unknown {
+  if (!error.code?.startsWith('FST_ERR_CTP_')) return error
+  if (error.statusCode === 413)
+    return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxAccountsBodyBytes} bytes`)
+  return new TenancyError(error.statusCode === 415 ? 'TENANCY_REQUEST_TYPE_UNSUPPORTED' : 'TENANCY_REQUEST_INVALID')
 }
 
 function toWebRequest(request: FastifyRequest): Request {
   const headers = new Headers()
   for (const [name, value] of Object.entries(request.headers)) {
+    // The pseudo-headers of HTTP/2 (RFC 9113, 8.3) are no headers.
+    if (name.startsWith(':')) continue
     for (const item of [value ?? []].flat()) headers.append(name, item)
   }
+  // The path as it came, whatever the header Host holds.
+  const url = new URL(`${request.protocol}://localhost${request.url}`)
+  url.host = request.host
   const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && Buffer.isBuffer(request.body)
-  return new Request(new URL(request.url, `${request.protocol}://${request.host || 'localhost'}`), {
+  return new Request(url, {
     method: request.method,
     headers,
     body: hasBody ? new Uint8Array(request.body as Buffer) : null,

@@ -11,8 +11,8 @@ import { contextKey, sendProblem, tenancyKey } from './request-state.js'
 export interface TenancyPluginOptions {
   /** From `createTenancy()`. */
   readonly tenancy: HttpTenancy
-  /** Serves accounts under `TENANT_AUTH_PREFIX`. Default: none. */
-  readonly accounts?: AccountsHandler | undefined
+  /** From `createAccounts()`: serves accounts under `TENANT_AUTH_PREFIX`. Default: none. */
+  readonly accounts?: { readonly handle: AccountsHandler } | undefined
   /** The route parameter that names a tenant, in `/tenants/:tenant/…`. Default: `tenant`. */
   readonly tenantParameter?: string
 }
@@ -88,7 +88,7 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
   })
 
   app.get('/.well-known/jwks.json', { config: { tenancy: 'none' } }, async () => tenancy.jwks())
-  if (accounts !== undefined) mountAccounts(app, tenancy.authPrefix, accounts)
+  if (accounts !== undefined) mountAccounts(app, tenancy.authPrefix, accounts.handle)
 
   function namesTenant(url: string): boolean {
     const start = url.indexOf(pathMark)

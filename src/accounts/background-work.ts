@@ -1,0 +1,33 @@
+import { setImmediate as afterAnswer } from 'node:timers/promises'
+import { isTenancyError } from '../core/errors.js'
+import type { Logger } from '../core/logger.js'
+
+/** Work that no answer waits for. */
+export interface BackgroundWork {
+  /** Starts `work`, once what is running now has come to its next wait. A failure is logged with `fields`; what the error says is not, it may repeat what was to be sent. */
+  start(work: () => Promise<void>, fields: Readonly<Record<string, string>>): void
+  /** Resolves when everything started until then has ended. */
+  settle(): Promise<void>
+}
+
+/** Makes a {@link BackgroundWork}. `failure`: what the log says when a piece of it fails. */
+export function createBackgroundWork(logger: Logger, failure: string): BackgroundWork {
+  const running = new Set<Promise<void>>()
+  return {
+    start(work, fields) {
+      const run = afterAnswer()
+        .then(work)
+        .catch((error: unknown) => logger.error({ ...fields, error: nameOf(error) }, failure))
+        .finally(() => running.delete(run))
+      running.add(run)
+    },
+    async settle() {
+      while (running.size > 0) await Promise.all(running)
+    },
+  }
+}
+
+function nameOf(error: unknown): string {
+  if (isTenancyError(error)) return error.code
+  return error instanceof Error ? error.name : typeof error
+}

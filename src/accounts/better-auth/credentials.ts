@@ -1,0 +1,115 @@
+import { normalizeEmail } from '../../core/email.js'
+import type { User } from '../../core/model.js'
+import { isUuid } from '../../core/uuid.js'
+import { answered } from './catalog-answer.js'
+import type { Engine } from './engine.js'
+import { createLinkToken } from './links.js'
+
+/** Users and their passwords, as far as accounts read and write them. Every method throws TENANCY_CATALOG_UNAVAILABLE. */
+export interface Credentials {
+  /** The user whose address this is (in lower case), not one whose address only looks like it. */
+  findUserByEmail(address: string): Promise<User | undefined>
+  findUserById(id: string): Promise<User | undefined>
+  /** The stored hash. Without a user it asks just the same, so that it takes the same time. */
+  findPassword(user: Pick<User, 'id'> | undefined): Promise<string | undefined>
+  /** Undefined: somebody has the address already. */
+  createUser(email: string, name: string, password: string): Promise<User | undefined>
+  /** The work of {@link Credentials.createUser} and no trace of it: two statements that write, and a commit. */
+  pretendToCreateUser(user: Pick<User, 'id'>): Promise<void>
+  /** False: the password is not `current` any more. */
+  replacePassword(userId: string, current: string, next: string): Promise<boolean>
+  /** Undefined: there is no such user. */
+  updateUser(id: string, change: Partial<Pick<User, 'name' | 'image' | 'emailVerified'>>): Promise<User | undefined>
+}
+
+const model = { user: 'user', account: 'account', verification: 'verification' } as const
+const noUser = '00000000-0000-0000-0000-000000000000'
+
+/** {@link Credentials} in the library's models. The library is given hashes here, never passwords. */
+export function createCredentials({
+  adapter,
+  internalAdapter,
+}: Pick<Engine, 'adapter' | 'internalAdapter'>): Credentials {
+  return {
+    async findUserByEmail(address) {
+      const user = await answered(
+        adapter.findOne<User>({
+          model: model.user,
+          where: [{ field: 'email', value: address, mode: 'insensitive' }],
+        }),
+      )
+      return user && normalizeEmail(user.email) === address ? user : undefined
+    },
+
+    async findUserById(id) {
+      if (!isUuid(id)) return undefined
+      const user = await answered(adapter.findOne<User>({ model: model.user, where: [{ field: 'id', value: id }] }))
+      return user ?? undefined
+    },
+
+    async findPassword(user) {
+      const account = await answered(internalAdapter.findCredentialAccount(user?.id ?? noUser))
+      return account?.password ?? undefined
+    },
+
+    async createUser(email, name, password) {
+      const created = adapter.transaction(async (transaction) => {
+        const user = await transaction.create<Pick<User, 'email' | 'name' | 'emailVerified'>, User>({
+          model: model.user,
+          data: { email, name, emailVerified: false },
+        })
+        await transaction.create({
+          model: model.account,
+          data: { userId: user.id, providerId: 'credential', accountId: user.id, password },
+        })
+        return user
+      })
+      return answered(
+        created.catch((error: unknown) => {
+          if (isAddressTaken(error)) return undefined
+          throw error
+        }),
+      )
+    },
+
+    async pretendToCreateUser({ id: userId }) {
+      const written = adapter.transaction(async (transaction) => {
+        const { id } = await transaction.create<Record<string, unknown>, { readonly id: string }>({
+          model: model.verification,
+          data: { userId, identifier: createLinkToken(), value: userId, expiresAt: new Date() },
+        })
+        await transaction.delete({ model: model.verification, where: [{ field: 'id', value: id }] })
+      })
+      await answered(written)
+    },
+
+    async replacePassword(userId, current, next) {
+      const changed = await answered(
+        adapter.updateMany({
+          model: model.account,
+          where: [
+            { field: 'userId', value: userId },
+            { field: 'providerId', value: 'credential' },
+            { field: 'password', value: current },
+          ],
+          update: { password: next },
+        }),
+      )
+      return changed > 0
+    },
+
+    async updateUser(id, change) {
+      if (!isUuid(id)) return undefined
+      const user = await answered(
+        adapter.update<User>({ model: model.user, where: [{ field: 'id', value: id }], update: change }),
+      )
+      return user ?? undefined
+    },
+  }
+}
+
+/** SQLSTATE unique_violation on the index that makes addresses unique in any case. */
+function isAddressTaken(error: unknown): boolean {
+  const { code, constraint } = error as { readonly code?: unknown; readonly constraint?: unknown }
+  return code === '23505' && constraint === 'users_email_key'
+}

@@ -1,0 +1,143 @@
+import type { AuthContext, BetterAuthOptions } from 'better-auth'
+import { createHash } from 'node:crypto'
+import type { AccountsHost } from '../../core/accounts.js'
+import { TenancyError } from '../../core/errors.js'
+import type { Logger } from '../../core/logger.js'
+import type { PasswordHasher } from './argon2.js'
+import { catalogConnections } from './catalog-connections.js'
+import { passwordLength } from './password-rules.js'
+
+/** What is used of better-auth. */
+export interface Engine extends Pick<AuthContext, 'adapter' | 'internalAdapter'> {
+  /**
+   * Uses up the token of a reset link and sets the password, in one transaction. False: the token is not, or no longer,
+   * good. The password's length is not this function's business.
+   */
+  resetPassword(token: string, password: string): Promise<boolean>
+}
+
+/** What {@link openEngine} needs. */
+export interface EngineOptions {
+  readonly host: Pick<AccountsHost, 'config' | 'logger' | 'catalog' | 'deriveKey'>
+  readonly passwords: PasswordHasher
+}
+
+/**
+ * better-auth on the catalog, without an HTTP surface: its handler is not mounted anywhere, so its cookies, its origin
+ * rules and its limiter never meet a request. It asks the catalog nothing before it is used.
+ *
+ * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
+ */
+export async function openEngine({ host, passwords }: EngineOptions): Promise<Engine> {
+  const { betterAuth, APIError } = await import('better-auth').catch((cause: unknown) => {
+    throw new TenancyError(
+      'TENANCY_CONFIG_PEER_MISSING',
+      'Accounts need the package better-auth: npm install better-auth@1.7.25',
+      { cause },
+    )
+  })
+  const auth = betterAuth(optionsFor(host, passwords))
+  const { adapter, internalAdapter } = await auth.$context
+  return {
+    adapter,
+    internalAdapter,
+    async resetPassword(token, newPassword) {
+      try {
+        await auth.api.resetPassword({ body: { token, newPassword } })
+        return true
+      } catch (error) {
+        if (error instanceof APIError) return false
+        throw error
+      }
+    },
+  }
+}
+
+function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): BetterAuthOptions {
+  const secret = host.deriveKey('better-auth').toString('base64url')
+  return {
+    ...models,
+    database: catalogConnections(host.catalog),
+    baseURL: host.config.publicUrl,
+    basePath: host.config.authPrefix,
+    secret,
+    // Left out, BETTER_AUTH_SECRETS of the environment would win over `secret`.
+    secrets: [{ version: 1, value: secret }],
+    emailAndPassword: {
+      enabled: true,
+      requireEmailVerification: true,
+      autoSignIn: false,
+      revokeSessionsOnPasswordReset: true,
+      minPasswordLength: passwordLength.minimum,
+      // The library counts UTF-16 units, of which a character has up to two. The limit is checked before it is asked.
+      maxPasswordLength: 2 * passwordLength.maximum,
+      password: {
+        hash: (password) => passwords.hash(password),
+        verify: ({ hash, password }) => passwords.verify(hash, password),
+      },
+    },
+    databaseHooks: {
+      // A login is a family of refresh tokens of ours. A session would be a second kind, with its token readable in the
+      // table: none is ever started.
+      session: { create: { before: async () => false } },
+    },
+    advanced: {
+      // The catalog's own migrations make the tables, and tests hold them against the models.
+      database: { generateId: 'uuid', validateSchema: false },
+    },
+    // Ours counts per account and per address. The library's does not see calls that come without a request, as all do.
+    rateLimit: { enabled: false },
+    // BETTER_AUTH_TELEMETRY of the environment wins over `enabled`; with `debug` nothing is sent even then.
+    telemetry: { enabled: false, debug: true },
+    logger: { level: 'error', log: forwardTo(host.logger) },
+  }
+}
+
+const times = { createdAt: 'created_at', updatedAt: 'updated_at' } as const
+
+/** The library's models in the catalog: 0001_catalog.sql and 0004_accounts.sql. */
+const models = {
+  user: {
+    modelName: 'users',
+    fields: { ...times, emailVerified: 'email_verified' },
+    additionalFields: {
+      disabledAt: { type: 'date', required: false, input: false, fieldName: 'disabled_at' },
+    },
+  },
+  account: {
+    modelName: 'user_credentials',
+    fields: {
+      ...times,
+      userId: 'user_id',
+      providerId: 'provider_id',
+      accountId: 'account_id',
+      accessToken: 'access_token',
+      refreshToken: 'refresh_token',
+      idToken: 'id_token',
+      accessTokenExpiresAt: 'access_token_expires_at',
+      refreshTokenExpiresAt: 'refresh_token_expires_at',
+    },
+  },
+  session: {
+    modelName: 'user_sessions',
+    fields: {
+      ...times,
+      userId: 'user_id',
+      expiresAt: 'expires_at',
+      ipAddress: 'ip_address',
+      userAgent: 'user_agent',
+    },
+  },
+  verification: {
+    modelName: 'user_verifications',
+    fields: { ...times, expiresAt: 'expires_at' },
+    additionalFields: { userId: { type: 'string', required: true, fieldName: 'user_id' } },
+    // What 'hashed' does, too; said here because the catalog refuses anything else.
+    storeIdentifier: { hash: async (identifier) => createHash('sha256').update(identifier).digest('base64url') },
+  },
+} as const satisfies BetterAuthOptions
+
+/** Further arguments of the library's messages hold what users sent: they are left out. */
+function forwardTo(logger: Logger): (level: string, message: string) => void {
+  return (_level, message) => logger.error({}, `better-auth: ${message}`)
+}

@@ -1,0 +1,49 @@
+import { TenancyError } from '../../core/errors.js'
+import type { AccountsHandler } from '../../http/http-tenancy.js'
+import type { ClientAddress } from '../limits/client-address.js'
+import { answerNothing, answerProblem } from './answers.js'
+import { loginRoutes } from './login-routes.js'
+import { passwordRoutes } from './password-routes.js'
+import { profileRoutes } from './profile-routes.js'
+import { registrationRoutes } from './registration-routes.js'
+import type { RouteHandler, RouteParts } from './route-table.js'
+
+/** What {@link createAccountRoutes} is put together from. */
+export interface AccountRoutesParts extends RouteParts {
+  readonly clientAddress: ClientAddress
+}
+
+/**
+ * Accounts over HTTP, below `TENANT_AUTH_PREFIX`. Whoever calls says who they are with a bearer token or a password, never
+ * with a cookie: none is read, none is set, and where a request comes from (`Origin`, `Sec-Fetch-*`) does not matter.
+ * Never rejects.
+ */
+export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesParts): AccountsHandler {
+  const { config, logger } = parts.host
+  const prefix = config.authPrefix
+  const tables = [loginRoutes(parts), registrationRoutes(parts), passwordRoutes(parts), profileRoutes(parts)]
+  const routes = new Map<string, ReadonlyMap<string, RouteHandler>>()
+  for (const table of tables) {
+    for (const [path, methods] of Object.entries(table)) routes.set(prefix + path, new Map(Object.entries(methods)))
+  }
+
+  async function answer(request: Request, remoteAddress: string | undefined): Promise<Response> {
+    const methods = routes.get(new URL(request.url).pathname)
+    if (!methods) throw new TenancyError('TENANCY_REQUEST_PATH_UNKNOWN')
+    const handle = methods.get(request.method === 'HEAD' ? 'GET' : request.method)
+    if (handle) {
+      return handle({
+        request,
+        address: clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') }),
+      })
+    }
+    const allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+    if (request.method === 'OPTIONS') return answerNothing({ allow })
+    return answerProblem(new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`), logger, { allow })
+  }
+
+  return async (request, { remoteAddress }) => {
+    const response = await answer(request, remoteAddress).catch((error: unknown) => answerProblem(error, logger))
+    return request.method === 'HEAD' ? new Response(null, response) : response
+  }
+}

@@ -1,0 +1,94 @@
+import { isTenancyError, type TenancyError } from '../../core/errors.js'
+import type { Logger } from '../../core/logger.js'
+import { toProblem } from '../../http/problem.js'
+
+/** On every answer: it is about one person and for one caller. */
+export const privateHeaders = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+} as const
+
+/** A JSON document. */
+export function answerJson(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(JSON.stringify(value), {
+    status,
+    headers: { ...privateHeaders, 'content-type': 'application/json; charset=utf-8', ...headers },
+  })
+}
+
+/** 204. */
+export function answerNothing(headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(null, { status: 204, headers: { ...privateHeaders, ...headers } })
+}
+
+/**
+ * A problem document (RFC 9457). An error that is not ours is a 500 that says nothing; it goes to the log, as do the
+ * message and cause of a 5xx error of ours.
+ */
+export function answerProblem(
+  error: unknown,
+  logger: Logger,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const problem = toProblem(error)
+  logServerError(error, problem?.status ?? 500, logger)
+  if (problem)
+    return new Response(problem.body, {
+      status: problem.status,
+      headers: { ...privateHeaders, ...problem.headers, ...headers },
+    })
+  return new Response(JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500 }), {
+    status: 500,
+    headers: { ...privateHeaders, 'content-type': 'application/problem+json; charset=utf-8' },
+  })
+}
+
+/** An error of the token endpoint (RFC 6749, 5.2): a code, and text without quotes that repeats nothing of the request. */
+export function answerTokenError(error: unknown, logger: Logger): Response {
+  const known = isTenancyError(error) ? error : undefined
+  const status = known?.statusCode ?? 500
+  logServerError(error, status, logger)
+  const [code, description] = tokenErrorOf(known)
+  return answerJson(
+    // Wrong credentials are no failed authentication of a client (RFC 6749, 5.2).
+    status === 401 || status === 415 ? 400 : status,
+    { error: code, error_description: description },
+    {
+      pragma: 'no-cache',
+      ...(known?.retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(known.retryAfterSeconds)) }),
+    },
+  )
+}
+
+function tokenErrorOf(error: TenancyError | undefined): readonly [code: string, description: string] {
+  switch (error?.code) {
+    case 'TENANCY_ACCOUNTS_CREDENTIALS_INVALID':
+      return ['invalid_grant', error.title]
+    case 'TENANCY_ACCOUNTS_GRANT_INVALID':
+      return ['invalid_grant', 'The refresh token is not valid: log in again']
+    case 'TENANCY_REQUEST_INVALID':
+    case 'TENANCY_REQUEST_TOO_LARGE':
+    case 'TENANCY_REQUEST_TYPE_UNSUPPORTED':
+      return ['invalid_request', printable(error.message)]
+    default:
+      // RFC 6749, 4.1.2.1 has the words for what 5.2 forgot.
+      return error === undefined || error.statusCode === 500
+        ? ['server_error', 'Something went wrong here']
+        : ['temporarily_unavailable', error.title]
+  }
+}
+
+/** RFC 6749, 5.2: ASCII without quotes and backslashes. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
+}
+
+/** Writes a 5xx to the log with what the answer does not say. */
+export function logServerError(error: unknown, status: number, logger: Logger): void {
+  if (status < 500) return
+  const cause = error instanceof Error && error.cause instanceof Error ? { cause: error.cause.message } : {}
+  logger.error(
+    { error: error instanceof Error ? error.stack : String(error), ...cause },
+    'A request for accounts failed',
+  )
+}

@@ -1,0 +1,76 @@
+import { TenancyError } from '../../core/errors.js'
+import { maxAccountsBodyBytes } from '../../http/http-tenancy.js'
+
+/** The two ways a request may say something. */
+export type BodyType = 'application/json' | 'application/x-www-form-urlencoded'
+
+/** What a request says, parsed and not checked yet. */
+export interface RequestBody {
+  readonly type: BodyType
+  /** JSON: any value. Form: an object of texts, without the empty ones (RFC 6749, 3.1). */
+  readonly fields: unknown
+}
+
+/**
+ * Reads the body of a request; undefined when it has none and says so by having no type either.
+ *
+ * @throws {@link TenancyError} TENANCY_REQUEST_TYPE_UNSUPPORTED, TENANCY_REQUEST_TOO_LARGE, TENANCY_REQUEST_INVALID
+ */
+export async function readBody(request: Request, accepted: readonly BodyType[]): Promise<RequestBody | undefined> {
+  const type = request.headers.get('content-type')
+  if (type === null && request.body === null) return undefined
+  const known = accepted.find((candidate) => candidate === essenceOf(type ?? ''))
+  if (known === undefined || (request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    throw new TenancyError('TENANCY_REQUEST_TYPE_UNSUPPORTED', `Send ${accepted.join(' or ')} in UTF-8, as it is`)
+  }
+  const text = decodeText(await readBytes(request))
+  return { type: known, fields: known === 'application/json' ? parseJson(text) : parseForm(text) }
+}
+
+/** The media type in lower case (RFC 9110, 8.3.1), if it has no parameter but a charset of UTF-8. */
+function essenceOf(type: string): string | undefined {
+  return /^([\w.+-]+\/[\w.+-]+)\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)?$/i.exec(type.trim())?.[1]?.toLowerCase()
+}
+
+async function readBytes(request: Request): Promise<Buffer> {
+  if (Number(request.headers.get('content-length')) > maxAccountsBodyBytes) throw tooLarge()
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > maxAccountsBodyBytes) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function tooLarge(): TenancyError {
+  return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxAccountsBodyBytes} bytes`)
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decodeText(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not UTF-8')
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not JSON')
+  }
+}
+
+function parseForm(text: string): Record<string, string> {
+  const fields = new Map<string, string>()
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (fields.has(name)) throw new TenancyError('TENANCY_REQUEST_INVALID', 'A field is given twice')
+    fields.set(name, value)
+  }
+  return Object.fromEntries([...fields].filter(([, value]) => value !== ''))
+}

@@ -1,0 +1,29 @@
+import type { User } from '../../core/model.js'
+import { answerJson } from './answers.js'
+import { readBody } from './body.js'
+import type { RouteParts, RouteTable } from './route-table.js'
+import { parseFields, schemas } from './schemas.js'
+
+/** `/me`: what users see and change of themselves. */
+export function profileRoutes({ host, provider }: RouteParts): RouteTable {
+  const authenticate = (request: Request) => host.authenticate(request.headers.get('authorization') ?? undefined)
+
+  return {
+    '/me': {
+      async GET({ request }) {
+        return answerJson(200, profileOf(await authenticate(request)))
+      },
+      async PATCH({ request }) {
+        const { id } = await authenticate(request)
+        const body = await readBody(request, ['application/json'])
+        const user = await provider.updateProfile(id, parseFields(schemas.profileChange, body?.fields))
+        host.forgetUser(id)
+        return answerJson(200, profileOf(user))
+      },
+    },
+  }
+}
+
+function profileOf({ id, email, name, image, emailVerified, createdAt, updatedAt }: User): object {
+  return { id, email, name, image, emailVerified, createdAt, updatedAt }
+}

@@ -1,0 +1,79 @@
+import { z } from 'zod'
+import { TenancyError } from '../../core/errors.js'
+
+/** Free text of a person; what cannot be stored (NUL) or shown is refused. */
+const text = (longest: number) =>
+  z
+    .string()
+    .max(longest, `must have at most ${longest} characters`)
+    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must have no control characters')
+
+const email = text(320).min(1, 'must not be empty')
+// Whether a password is good enough is the provider's to say.
+const password = z.string().max(1024, 'must have at most 1024 characters')
+const opaque = text(1024).min(1, 'must not be empty')
+const webAddress = text(2048).refine(
+  (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+  'must be an http(s) address',
+)
+
+/** What each route takes. A field that is not named here is an error, so that a misspelled one does not go unnoticed. */
+export const schemas = {
+  registration: z.strictObject({ email, password, name: text(200).default('') }),
+  credentials: z.strictObject({ email, password }),
+  address: z.strictObject({ email }),
+  link: z.strictObject({ token: opaque }),
+  passwordReset: z.strictObject({ token: opaque, password }),
+  // An empty field of a form is not there: the page asks again.
+  passwordForm: z.strictObject({ token: opaque, password: password.default('') }),
+  passwordChange: z.strictObject({ current: password, next: password }),
+  logout: z.strictObject({ refresh_token: opaque.optional(), everywhere: z.boolean().optional() }),
+  profileChange: z.strictObject({ name: text(200).optional(), image: webAddress.nullable().optional() }),
+  // RFC 6749, 3.2: parameters that mean nothing here are ignored.
+  tokenRequest: z.object({
+    grant_type: z.string().optional(),
+    username: z.string().optional(),
+    password: z.string().optional(),
+  }),
+  passwordGrant: z.object({ username: email, password }),
+  refreshGrant: z.object({ refresh_token: opaque }),
+} as const
+
+/**
+ * Checks fields against a schema.
+ *
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every bad field, and repeating no value: in the message, and
+ *   as `errors` in the form of RFC 9457, 3
+ */
+export function parseFields<Schema extends z.ZodType>(schema: Schema, fields: unknown): z.output<Schema> {
+  const result = schema.safeParse(fields)
+  if (result.success) return result.data
+  const problems = result.error.issues.flatMap(problemsOf)
+  throw new TenancyError(
+    'TENANCY_REQUEST_INVALID',
+    problems.map(({ field, detail }) => (field === '' ? `The body ${detail}` : `${field} ${detail}`)).join('; '),
+    { details: { errors: problems.map(({ field, detail }) => ({ pointer: pointerTo(field), detail })) } },
+  )
+}
+
+interface FieldProblem {
+  /** Empty: the body as a whole. */
+  readonly field: string
+  readonly detail: string
+}
+
+const kinds: Readonly<Record<string, string>> = { string: 'text', boolean: 'true or false', object: 'an object' }
+
+function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((field) => ({ field, detail: 'is not a field of this request' }))
+  }
+  const field = issue.path.map(String).join('.')
+  if (issue.code !== 'invalid_type') return [{ field, detail: issue.message }]
+  return [{ field, detail: `must be given as ${kinds[issue.expected] ?? issue.expected}` }]
+}
+
+/** RFC 6901, as the fragment of a URI. */
+function pointerTo(field: string): string {
+  return field === '' ? '#' : `#/${encodeURIComponent(field.replaceAll('~', '~0').replaceAll('/', '~1'))}`
+}

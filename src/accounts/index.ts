@@ -1,0 +1,66 @@
+import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts.js'
+import type { AccountsHandler } from '../http/http-tenancy.js'
+import { createBetterAuthProvider } from './better-auth/provider.js'
+import { createAccountRoutes } from './http/account-routes.js'
+import { createAttemptLimits } from './limits/attempt-limits.js'
+import { createClientAddress } from './limits/client-address.js'
+import { createLogins } from './logins.js'
+import { openMailSender } from './mail/open-mail-sender.js'
+import { createRefreshTokens } from './refresh-tokens.js'
+
+export type { AccountProvider, AccountsHost, Mail, MailSender, ProfileChange, Registration } from '../core/accounts.js'
+export type { AccountsHandler } from '../http/http-tenancy.js'
+
+/** Options of {@link createAccounts}. */
+export interface CreateAccountsOptions {
+  /** From `createTenancy()`. */
+  readonly tenancy: { accountsHost(): AccountsHost }
+  /** Who keeps passwords. Default: better-auth with argon2, in the catalog. */
+  readonly provider?: AccountProvider
+  /** How the default provider sends mails; stays open when the tenancy closes. Default: as `TENANT_MAIL__*` says. */
+  readonly mail?: MailSender
+}
+
+/** Accounts of an installation: what {@link createAccounts} gives. */
+export interface Accounts {
+  /** Serves them over HTTP, below `TENANT_AUTH_PREFIX`; adapters mount it. */
+  readonly handle: AccountsHandler
+  readonly provider: AccountProvider
+}
+
+/**
+ * Accounts for the users of an installation: register, verify an address, log in and out, refresh, reset and change a
+ * password, profile. They close with the tenancy.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCOUNTS_MAIL_REQUIRED, TENANCY_CONFIG_PEER_MISSING (better-auth, @node-rs/argon2,
+ *   nodemailer), TENANCY_CONFIG_INVALID (`TENANT_TRUSTED_PROXIES`)
+ * @example
+ * const accounts = await createAccounts({ tenancy })
+ * await app.register(tenancyPlugin, { tenancy, accounts })
+ */
+export async function createAccounts(options: CreateAccountsOptions): Promise<Accounts> {
+  const host = options.tenancy.accountsHost()
+  const { catalog, config, logger } = host
+  const clientAddress = createClientAddress(config.trustedProxies)
+  const provider =
+    options.provider ?? (await createBetterAuthProvider({ host, mail: options.mail ?? (await openMail(host)) }))
+  const refreshTokens = createRefreshTokens({
+    catalog,
+    ttlSeconds: config.token.refreshTtlSeconds,
+    onReuse(userId) {
+      host.forgetUser(userId)
+      logger.warn({ userId }, 'An old refresh token was used: its login and the access tokens of the user were ended')
+    },
+  })
+  const logins = createLogins({ host, provider, refreshTokens })
+  return {
+    provider,
+    handle: createAccountRoutes({ host, provider, logins, limits: createAttemptLimits(host), clientAddress }),
+  }
+}
+
+async function openMail(host: AccountsHost): Promise<MailSender> {
+  const mail = await openMailSender(host.config, host.logger)
+  host.onClose(() => mail.close())
+  return mail
+}

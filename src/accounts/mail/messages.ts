@@ -1,0 +1,115 @@
+import type { Mail } from '../../core/accounts.js'
+import { TenancyError } from '../../core/errors.js'
+import { escapeHtml } from '../escape-html.js'
+import { mailAddress } from './mail-address.js'
+
+/** Who gets a mail, and where its link leads. */
+export interface MailFacts {
+  /** One plain e-mail address. */
+  readonly to: string
+  /** How its owner calls themselves: free text from a form that anybody may have filled in. */
+  readonly name: string
+  /** An http(s) address. */
+  readonly link: string
+}
+
+/**
+ * Asks the owner of an address to confirm it. `link` leads to the page that does so.
+ * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
+ */
+export function verificationMail(facts: MailFacts): Mail {
+  return compose(facts, {
+    subject: 'Confirm your e-mail address',
+    before: (site) => `Please confirm that this is your e-mail address, so that you can log in at ${site}:`,
+    action: 'Confirm the address',
+    after: 'If you did not register there, ignore this mail: without the confirmation nobody can use the address.',
+  })
+}
+
+/**
+ * Sends a link to set a new password. `link` leads to the page that does so.
+ * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
+ */
+export function passwordResetMail(facts: MailFacts): Mail {
+  return compose(facts, {
+    subject: 'Set a new password',
+    before: (site) => `Somebody, hopefully you, asked for a new password at ${site}. Set it here:`,
+    action: 'Set a new password',
+    after: 'If it was not you, ignore this mail: your password stays as it is.',
+  })
+}
+
+/**
+ * Tells the owner of an account that their address was used to register again. `link` leads to where they can go on:
+ * log in or set a new password.
+ * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
+ */
+export function addressTakenMail(facts: MailFacts): Mail {
+  return compose(facts, {
+    subject: 'You already have an account',
+    before: (site) =>
+      `Somebody, hopefully you, tried to register at ${site} with this e-mail address. It already has an account, which stays as it is. If you have forgotten its password, go on here:`,
+    action: 'Go to your account',
+    after: 'If it was not you, ignore this mail: nothing has changed.',
+  })
+}
+
+interface Letter {
+  readonly subject: string
+  /** What it is about, given the host that the link leads to. */
+  readonly before: (site: string) => string
+  /** What the link does. */
+  readonly action: string
+  readonly after: string
+}
+
+function compose({ to, name, link }: MailFacts, letter: Letter): Mail {
+  const site = hostOf(link)
+  const greeting = greet(name)
+  const before = letter.before(site)
+  const paragraphs = [
+    escapeHtml(greeting),
+    escapeHtml(before),
+    `<a href="${escapeHtml(link)}">${escapeHtml(letter.action)}</a><br>\n${escapeHtml(link)}`,
+    escapeHtml(letter.after),
+  ]
+  return {
+    to: mailAddress(to),
+    subject: letter.subject,
+    text: `${greeting}\n\n${before}\n\n${letter.action}:\n${link}\n\n${letter.after}\n`,
+    html: `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>${escapeHtml(letter.subject)}</title></head>
+<body>
+${paragraphs.map((paragraph) => `<p>${paragraph}</p>`).join('\n')}
+</body>
+</html>
+`,
+  }
+}
+
+const longestName = 100
+// A mail goes out in our name to an address that nobody has proven: whoever registers somebody else's address chooses
+// only a name. One that a mail program could turn into a link, or that pretends to be a text, is left out.
+const linkLike = /\/\/|@|[\p{L}\p{N}-][.\u3002\uFF0E\uFF61]\p{L}{2}/u
+
+function greet(name: string): string {
+  const shown = name
+    .replaceAll(/\p{Bidi_Control}/gu, '')
+    .replaceAll(/[\s\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim()
+  return shown === '' || shown.length > longestName || linkLike.test(shown) ? 'Hello,' : `Hello ${shown},`
+}
+
+function hostOf(link: string): string {
+  const url = URL.canParse(link) ? new URL(link) : undefined
+  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
+  // The link itself is a secret: it is not repeated.
+  if (!url || !isWeb || /[\s\p{Cc}\p{Cs}]/u.test(link)) {
+    throw new TenancyError(
+      'TENANCY_CONFIG_INVALID',
+      'A link in a mail must be an http(s) address: check TENANT_PUBLIC_URL',
+    )
+  }
+  return url.host
+}

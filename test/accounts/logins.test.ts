@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+import { UnsecuredJWT } from 'jose'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createLogins, type Logins } from '../../src/accounts/logins.js'
+import { createRefreshTokens } from '../../src/accounts/refresh-tokens.js'
+import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
+
+// What happens at the same moment as a login or a refresh, made to happen at the worst one.
+
+const wrongCredentials = expect.objectContaining({ code: 'TENANCY_ACCOUNTS_CREDENTIALS_INVALID' })
+const invalidGrant = expect.objectContaining({ code: 'TENANCY_ACCOUNTS_GRANT_INVALID' })
+
+let catalog: TestDatabase
+let logins: Logins
+let user: string
+let email: string
+/** What runs while the password is checked, and before and after the user's epoch is read for an access token. */
+let meanwhile: { checking?: () => Promise<unknown>; issuing?: () => Promise<unknown>; issued?: () => Promise<unknown> }
+let forgotten: string[]
+/** Whom the provider lets in. */
+let owner: string
+
+beforeAll(async () => {
+  catalog = await createTestCatalog()
+})
+afterAll(() => catalog.drop())
+beforeEach(async () => {
+  user = await addUser()
+  owner = user
+  email = `${user}@example.com`
+  meanwhile = {}
+  forgotten = []
+  const refreshTokens = createRefreshTokens({ catalog: catalog.pool, ttlSeconds: 3600 })
+  logins = createLogins({
+    refreshTokens,
+    provider: {
+      async checkPassword() {
+        await meanwhile.checking?.()
+        return owner
+      },
+    },
+    host: {
+      catalog: catalog.pool,
+      forgetUser: (id) => void forgotten.push(id),
+      async issueAccessToken({ id }) {
+        await meanwhile.issuing?.()
+        const token = new UnsecuredJWT({ epoch: await epochOf(id) }).encode()
+        await meanwhile.issued?.()
+        return { token, expiresIn: 900 }
+      },
+    },
+  })
+})
+
+async function addUser(): Promise<string> {
+  const id = randomUUID()
+  await catalog.pool.query('insert into users (id, email, email_verified) values ($1, $2, true)', [
+    id,
+    `${id}@example.com`,
+  ])
+  return id
+}
+
+async function epochOf(id: string): Promise<number> {
+  const { rows } = await catalog.pool.query<{ token_epoch: number }>('select token_epoch from users where id = $1', [
+    id,
+  ])
+  return rows[0]!.token_epoch
+}
+
+const change = (assignment: string) => () => catalog.pool.query(`update users set ${assignment} where id = $1`, [user])
+const revoked = change('tokens_valid_after = clock_timestamp()')
+const otherDeviceLeft = change('token_epoch = token_epoch + 1')
+const disabled = change('disabled_at = now()')
+
+const once = (work: () => Promise<unknown>) => {
+  let isDone = false
+  return async () => {
+    if (isDone) return
+    isDone = true
+    await work()
+  }
+}
+
+test('a login and a refresh make this process read the user again, for the token may be newer than what it remembers', async () => {
+  const { refresh_token } = await logins.begin(email, 'x')
+  expect(forgotten).toEqual([user])
+  await logins.refresh(refresh_token)
+  expect(forgotten).toEqual([user, user])
+})
+
+test('the end of a login makes this process read the user again, after it was written', async () => {
+  const { refresh_token } = await logins.begin(email, 'x')
+  forgotten = []
+  const epoch = await epochOf(user)
+  await logins.end(user, refresh_token)
+  await logins.end(user, undefined)
+  expect([forgotten, await epochOf(user)]).toEqual([[user, user], epoch + 2])
+})
+
+test('nobody is let in but the owner of the address that was typed', async () => {
+  owner = await addUser()
+  await expect(logins.begin(email, 'x')).rejects.toEqual(wrongCredentials)
+  await expect(logins.begin('unknown@example.com', 'x')).rejects.toEqual(wrongCredentials)
+  await expect(logins.begin('no address', 'x')).rejects.toEqual(wrongCredentials)
+  const { rows } = await catalog.pool.query('select from refresh_families where user_id in ($1, $2)', [user, owner])
+  expect(rows).toHaveLength(0)
+  owner = user
+  expect((await logins.begin(` ${email.toUpperCase()}`, 'x')).token_type).toBe('bearer')
+})
+
+test.each([
+  ['checking', revoked],
+  ['checking', disabled],
+  ['issuing', revoked],
+  ['issuing', disabled],
+] as const)('a login that is revoked or disabled meanwhile (%s) gives nothing', async (moment, work) => {
+  meanwhile[moment] = work
+  await expect(logins.begin(email, 'x')).rejects.toEqual(wrongCredentials)
+})
+
+test.each([
+  ['issuing', revoked],
+  ['issuing', disabled],
+] as const)('a refresh that is revoked or disabled meanwhile (%s) gives nothing', async (moment, work) => {
+  const { refresh_token } = await logins.begin(email, 'x')
+  meanwhile[moment] = work
+  await expect(logins.refresh(refresh_token)).rejects.toEqual(invalidGrant)
+})
+
+test('what is revoked after the epoch was read carries the old epoch, so it counts for nothing', async () => {
+  meanwhile.issued = revoked
+  const { access_token, refresh_token } = await logins.begin(email, 'x')
+  const claims = UnsecuredJWT.decode<{ epoch: number }>(access_token).payload
+  expect(claims.epoch).toBeLessThan(await epochOf(user))
+  await expect(logins.refresh(refresh_token)).rejects.toEqual(invalidGrant)
+})
+
+test('a logout of another device meanwhile ends neither a login nor a refresh', async () => {
+  meanwhile.issuing = once(otherDeviceLeft)
+  const first = await logins.begin(email, 'x')
+  // The epoch goes up once more between the access token and the look at the login.
+  meanwhile.issuing = once(otherDeviceLeft)
+  meanwhile.issued = once(otherDeviceLeft)
+  const second = await logins.refresh(first.refresh_token)
+  const claims = UnsecuredJWT.decode<{ epoch: number }>(second.access_token).payload
+  expect(claims.epoch).toBe(await epochOf(user))
+})
+
+test('a catalog that does not answer is "try again"', async () => {
+  const unavailable = expect.objectContaining({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+  const gone = { query: () => Promise.reject(new Error('ECONNREFUSED')), connect: () => Promise.reject(new Error('x')) }
+  const broken = createLogins({
+    refreshTokens: createRefreshTokens({ catalog: gone, ttlSeconds: 60 }),
+    provider: { checkPassword: async () => user },
+    host: { catalog: gone, forgetUser() {}, issueAccessToken: () => Promise.reject(new Error('not asked')) },
+  })
+  await expect(broken.begin(email, 'x')).rejects.toEqual(unavailable)
+  await expect(broken.refresh('A'.repeat(64))).rejects.toEqual(unavailable)
+  await expect(broken.end(user, undefined)).rejects.toEqual(unavailable)
+})

@@ -1,0 +1,460 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { AccountProvider, Mail } from '../../src/core/accounts.js'
+import type { TenancyErrorCode } from '../../src/core/errors.js'
+import type { UserRecord } from '../../src/core/identity.js'
+
+/** A provider on a catalog of its own, and what the contract needs to look at it from outside. */
+export interface ProviderUnderTest {
+  readonly provider: AccountProvider
+  /** Every mail to the address, oldest first; those that are still on their way when this is asked have arrived by then. */
+  mailsTo(address: string): Promise<readonly Mail[]>
+  /** The catalog's record of the user who has exactly this address. */
+  readUser(address: string): Promise<UserRecord | undefined>
+  /** How many users there are whose address is this one in any case. */
+  countUsers(address: string): Promise<number>
+  /** Creates a user without a password, not verified. */
+  createUser(address: string): Promise<UserRecord>
+  disableUser(id: string): Promise<void>
+  enableUser(id: string): Promise<void>
+  /** From now on the catalog does not answer. */
+  cutCatalog(): Promise<void>
+  close(): Promise<void>
+}
+
+const password = 'correct horse battery'
+const otherPassword = 'staple of another kind'
+
+const badAddress = { code: 'TENANCY_ACCOUNTS_EMAIL_INVALID' } as const
+const badPassword = { code: 'TENANCY_ACCOUNTS_PASSWORD_INVALID' } as const
+const wrongCredentials = { code: 'TENANCY_ACCOUNTS_CREDENTIALS_INVALID' } as const
+const badLink = { code: 'TENANCY_ACCOUNTS_LINK_INVALID' } as const
+const badRequest = { code: 'TENANCY_REQUEST_INVALID' } as const
+const noUser = { code: 'TENANCY_USER_NOT_FOUND' } as const
+const outage = { code: 'TENANCY_CATALOG_UNAVAILABLE' } as const
+
+/** The token in the link of a mail. */
+export function tokenIn(mail: Mail | undefined): string {
+  const token = /[?&]token=([^\s&"<]+)/.exec(mail?.text ?? '')?.[1]
+  if (token === undefined) throw new Error(`No link with a token in the mail ${JSON.stringify(mail)}`)
+  return token
+}
+
+/** The contract of {@link AccountProvider}, as tests: run it on a provider of your own. */
+export function describeAccountProvider(name: string, makeProvider: () => Promise<ProviderUnderTest>): void {
+  describe(`${name} as account provider`, () => {
+    let subject: ProviderUnderTest
+    let provider: AccountProvider
+    beforeAll(async () => {
+      subject = await makeProvider()
+      provider = subject.provider
+    })
+    afterAll(() => subject.close())
+
+    const freshAddress = () => `ada.${randomUUID()}@example.com`
+    const lastMail = async (address: string) => (await subject.mailsTo(address)).at(-1)
+
+    async function register(address = freshAddress()): Promise<string> {
+      await provider.register({ email: address, password, name: 'Ada' })
+      return address
+    }
+
+    async function registerVerified(): Promise<{ readonly address: string; readonly id: string }> {
+      const address = await register()
+      return { address, id: await provider.verifyEmail(tokenIn(await lastMail(address))) }
+    }
+
+    async function forgetPassword(address: string): Promise<string> {
+      await provider.requestPasswordReset(address)
+      return tokenIn(await lastMail(address))
+    }
+
+    const epochOf = async (address: string) => (await subject.readUser(address))?.tokenEpoch ?? Number.NaN
+
+    describe('register', () => {
+      it('creates a user who is not verified, and sends one mail with a link', async () => {
+        const address = await register()
+        expect((await subject.readUser(address))?.user).toMatchObject({
+          email: address,
+          name: 'Ada',
+          emailVerified: false,
+          disabledAt: null,
+        })
+        const mails = await subject.mailsTo(address)
+        expect(mails).toHaveLength(1)
+        expect(tokenIn(mails[0])).not.toBe('')
+      })
+
+      it('keeps the address in lower case', async () => {
+        const address = freshAddress()
+        await register(` ${address.toUpperCase()} `)
+        expect((await subject.readUser(address))?.user.email).toBe(address)
+      })
+
+      it('of an address that has an account answers the same, changes nothing and tells the owner', async () => {
+        const { address } = await registerVerified()
+        const before = await subject.readUser(address)
+        const again = { email: address.toUpperCase(), password: otherPassword, name: 'Eve' }
+        await expect(provider.register(again)).resolves.toBeUndefined()
+        expect(await subject.mailsTo(address)).toHaveLength(2)
+        expect(await subject.readUser(address)).toEqual(before)
+        await expect(provider.checkPassword(address, otherPassword)).rejects.toMatchObject(wrongCredentials)
+        expect(await provider.checkPassword(address, password)).toBe(before?.user.id)
+      })
+
+      it('20 times at once for one address makes one user, and none of the 20 is told which', async () => {
+        const address = freshAddress()
+        const results = await Promise.allSettled(
+          Array.from({ length: 20 }, (_, index) =>
+            provider.register({
+              email: index % 2 ? address : address.toUpperCase(),
+              password: `${password} ${index}`,
+              name: '',
+            }),
+          ),
+        )
+        expect(results).toEqual(results.map(() => ({ status: 'fulfilled', value: undefined })))
+        expect(await subject.countUsers(address)).toBe(1)
+        expect(await subject.mailsTo(address)).toHaveLength(20)
+      })
+
+      it.each(['', ' ', 'ada', 'ada@', '@example.com', 'a b@example.com', 'a\0@example.com', 'a@b\r\nBcc: c@d.e'])(
+        'refuses the address %j',
+        async (email) => {
+          await expect(provider.register({ email, password, name: '' })).rejects.toMatchObject(badAddress)
+        },
+      )
+
+      it.each([
+        ['none', ''],
+        ['7 characters', '1234567'],
+        ['7 characters that are two UTF-16 units each', '\u{1F511}'.repeat(7)],
+        ['129 characters', 'x'.repeat(129)],
+        ['blanks only', ' \t\n'.repeat(4)],
+      ])('refuses a password of %s', async (_name, weak) => {
+        const address = freshAddress()
+        await expect(provider.register({ email: address, password: weak, name: '' })).rejects.toMatchObject(badPassword)
+        expect(await subject.countUsers(address)).toBe(0)
+      })
+
+      it.each([
+        ['8 characters', '12345678'],
+        ['128 characters that are two UTF-16 units each', '\u{1F511}'.repeat(128)],
+        ['a NUL', 'correct\0horse'],
+      ])('takes a password of %s', async (_name, strong) => {
+        const address = freshAddress()
+        await provider.register({ email: address, password: strong, name: '' })
+        const id = await provider.verifyEmail(tokenIn(await lastMail(address)))
+        expect(await provider.checkPassword(address, strong)).toBe(id)
+      })
+
+      it('takes a hostile name as plain text', async () => {
+        const address = freshAddress()
+        const hostile = `'; drop table users; --\0\ud800${'x'.repeat(500)}`
+        await provider.register({ email: address, password, name: hostile })
+        expect((await subject.readUser(address))?.user.name).toMatch(/^'; drop table users; --x{1,200}$/)
+      })
+    })
+
+    describe('a verification link', () => {
+      it('verifies the address it was sent to, once', async () => {
+        const address = await register()
+        const token = tokenIn(await lastMail(address))
+        const record = await subject.readUser(address)
+        expect(await provider.verifyEmail(token)).toBe(record?.user.id)
+        expect((await subject.readUser(address))?.user.emailVerified).toBe(true)
+        await expect(provider.verifyEmail(token)).rejects.toMatchObject(badLink)
+      })
+
+      it('used 10 times at once works once', async () => {
+        const token = tokenIn(await lastMail(await register()))
+        const attempts = Array.from({ length: 10 }, () => provider.verifyEmail(token))
+        expect(await race(attempts)).toEqual(oneOf(10, badLink))
+      })
+
+      it('is sent again on demand, in any case of the address', async () => {
+        const address = await register()
+        await provider.resendVerification(address.toUpperCase())
+        const [first, second, ...others] = await subject.mailsTo(address)
+        expect(others).toEqual([])
+        expect(tokenIn(second)).not.toBe(tokenIn(first))
+        await provider.verifyEmail(tokenIn(second))
+        expect((await subject.readUser(address))?.user.emailVerified).toBe(true)
+      })
+
+      it('is not sent to who is verified, disabled or unknown', async () => {
+        const { address: verified } = await registerVerified()
+        const disabled = await register()
+        await subject.disableUser((await subject.readUser(disabled))?.user.id ?? '')
+        const unknown = freshAddress()
+        for (const address of [verified, disabled, unknown, 'no address']) {
+          const before = await subject.mailsTo(address)
+          await expect(provider.resendVerification(address)).resolves.toBeUndefined()
+          expect(await subject.mailsTo(address)).toEqual(before)
+        }
+        expect(await subject.mailsTo(unknown)).toEqual([])
+      })
+
+      it('does not set a password, and a reset link does not verify as one', async () => {
+        const address = await register()
+        const verification = tokenIn(await lastMail(address))
+        await expect(provider.resetPassword(verification, otherPassword)).rejects.toMatchObject(badLink)
+        await expect(provider.verifyEmail(await forgetPassword(address))).rejects.toMatchObject(badLink)
+      })
+    })
+
+    it.each(['', 'x', '\0', "' or true --", 'x'.repeat(10_000), randomUUID(), 'A'.repeat(43)])(
+      'the text %j is no link',
+      async (token) => {
+        await expect(provider.verifyEmail(token)).rejects.toMatchObject(badLink)
+        await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
+      },
+    )
+
+    describe('checkPassword', () => {
+      it('gives the id of the user, in any case of the address', async () => {
+        const { address, id } = await registerVerified()
+        expect(await provider.checkPassword(address, password)).toBe(id)
+        expect(await provider.checkPassword(` ${address.toUpperCase()} `, password)).toBe(id)
+      })
+
+      it('takes a password whichever way its characters are composed', async () => {
+        const address = freshAddress()
+        await provider.register({ email: address, password: 'r\u00e9sum\u00e9 caf\u00e9', name: '' })
+        const id = await provider.verifyEmail(tokenIn(await lastMail(address)))
+        expect(await provider.checkPassword(address, 're\u0301sume\u0301 cafe\u0301')).toBe(id)
+      })
+
+      it('refuses wrong, unknown, unverified, disabled and without password in the same words', async () => {
+        const { address: known } = await registerVerified()
+        const unverified = await register()
+        const { address: disabled, id } = await registerVerified()
+        await subject.disableUser(id)
+        const passwordless = freshAddress()
+        await subject.createUser(passwordless)
+        const attempts: readonly (readonly [string, string])[] = [
+          [known, otherPassword],
+          [known, password.toUpperCase()],
+          [known, ` ${password}`],
+          [known, ''],
+          [known, 'x'.repeat(100_000)],
+          [freshAddress(), password],
+          ['no address', password],
+          ['', ''],
+          [unverified, password],
+          [disabled, password],
+          [passwordless, password],
+        ]
+        const answers = new Set<string>()
+        for (const attempt of attempts) {
+          const error: unknown = await provider.checkPassword(...attempt).catch((reason: unknown) => reason)
+          expect(error).toMatchObject(wrongCredentials)
+          answers.add(String(error))
+        }
+        expect(answers.size).toBe(1)
+      })
+
+      it('lets a user in who was disabled and is enabled again', async () => {
+        const { address, id } = await registerVerified()
+        await subject.disableUser(id)
+        await subject.enableUser(id)
+        expect(await provider.checkPassword(address, password)).toBe(id)
+      })
+
+      it('does not take an address whose letters only look alike', async () => {
+        const kelvin = `mi\u212ae.${randomUUID()}@example.com`
+        const mike = kelvin.replace('\u212a', 'k')
+        await provider.register({ email: mike, password, name: '' })
+        await provider.verifyEmail(tokenIn(await lastMail(mike)))
+        await expect(provider.checkPassword(kelvin, password)).rejects.toMatchObject(wrongCredentials)
+        const before = await subject.mailsTo(mike)
+        await provider.requestPasswordReset(kelvin)
+        expect(await subject.mailsTo(mike)).toEqual(before)
+      })
+    })
+
+    describe('a reset link', () => {
+      it('sets a new password, once, and ends every login', async () => {
+        const { address, id } = await registerVerified()
+        const token = await forgetPassword(address.toUpperCase().toLowerCase())
+        const epoch = await epochOf(address)
+        expect(await provider.resetPassword(token, otherPassword)).toBe(id)
+        expect(await epochOf(address)).toBeGreaterThan(epoch)
+        expect((await subject.readUser(address))?.tokensValidAfter).toBeGreaterThan(0)
+        expect(await provider.checkPassword(address, otherPassword)).toBe(id)
+        await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
+        await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
+        expect(await provider.checkPassword(address, otherPassword)).toBe(id)
+      })
+
+      it('used 10 times at once works once', async () => {
+        const { address, id } = await registerVerified()
+        const token = await forgetPassword(address)
+        const passwords = Array.from({ length: 10 }, (_, index) => `${otherPassword} ${index}`)
+        const outcome = await race(passwords.map((next) => provider.resetPassword(token, next)))
+        expect(outcome).toEqual(oneOf(10, badLink))
+        for (const [index, next] of passwords.entries()) {
+          if (outcome.winners.includes(index)) expect(await provider.checkPassword(address, next)).toBe(id)
+          else await expect(provider.checkPassword(address, next)).rejects.toMatchObject(wrongCredentials)
+        }
+      })
+
+      it('stays good when the password is refused', async () => {
+        const { address, id } = await registerVerified()
+        const token = await forgetPassword(address)
+        await expect(provider.resetPassword(token, 'short')).rejects.toMatchObject(badPassword)
+        expect(await provider.resetPassword(token, otherPassword)).toBe(id)
+      })
+
+      it('is void once another one was used', async () => {
+        const { address, id } = await registerVerified()
+        const first = await forgetPassword(address)
+        const second = await forgetPassword(address)
+        expect(await provider.resetPassword(second, otherPassword)).toBe(id)
+        await expect(provider.resetPassword(first, password)).rejects.toMatchObject(badLink)
+      })
+
+      it('verifies the address, too, and gives a user a first password', async () => {
+        const address = freshAddress()
+        const { user, tokenEpoch } = await subject.createUser(address)
+        expect(await provider.resetPassword(await forgetPassword(address), password)).toBe(user.id)
+        expect(await provider.checkPassword(address, password)).toBe(user.id)
+        expect(await epochOf(address)).toBeGreaterThan(tokenEpoch)
+      })
+
+      it('comes to the owner of an address that somebody else registered first, and shuts that one out', async () => {
+        const address = await register()
+        await provider.register({ email: address, password: otherPassword, name: 'The owner' })
+        await provider.resetPassword(tokenIn(await lastMail(address)), otherPassword)
+        await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
+        expect(await provider.checkPassword(address, otherPassword)).toBe((await subject.readUser(address))?.user.id)
+      })
+
+      it('is not sent to who is unknown or disabled', async () => {
+        const { address: disabled, id } = await registerVerified()
+        await subject.disableUser(id)
+        for (const address of [disabled, freshAddress(), 'no address']) {
+          const before = await subject.mailsTo(address)
+          await expect(provider.requestPasswordReset(address)).resolves.toBeUndefined()
+          expect(await subject.mailsTo(address)).toEqual(before)
+        }
+      })
+
+      it('is void when the user is disabled meanwhile, also after that', async () => {
+        const { address, id } = await registerVerified()
+        const token = await forgetPassword(address)
+        await subject.disableUser(id)
+        await expect(provider.resetPassword(token, otherPassword)).rejects.toMatchObject(badLink)
+        await subject.enableUser(id)
+        await expect(provider.resetPassword(token, otherPassword)).rejects.toMatchObject(badLink)
+        expect(await provider.checkPassword(address, password)).toBe(id)
+      })
+    })
+
+    describe('changePassword', () => {
+      it('takes the current password, ends every login and voids reset links', async () => {
+        const { address, id } = await registerVerified()
+        const token = await forgetPassword(address)
+        const epoch = await epochOf(address)
+        await provider.changePassword(id, password, otherPassword)
+        expect(await epochOf(address)).toBeGreaterThan(epoch)
+        expect(await provider.checkPassword(address, otherPassword)).toBe(id)
+        await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
+        await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
+      })
+
+      it('refuses a wrong current password, a weak new one and unknown users, and then ends no login', async () => {
+        const { address, id } = await registerVerified()
+        const before = await subject.readUser(address)
+        await expect(provider.changePassword(id, otherPassword, otherPassword)).rejects.toMatchObject(wrongCredentials)
+        await expect(provider.changePassword(randomUUID(), password, otherPassword)).rejects.toMatchObject(
+          wrongCredentials,
+        )
+        await expect(provider.changePassword("' or true --", password, otherPassword)).rejects.toMatchObject(
+          wrongCredentials,
+        )
+        await expect(provider.changePassword(id, password, 'short')).rejects.toMatchObject(badPassword)
+        expect(await subject.readUser(address)).toEqual(before)
+        expect(await provider.checkPassword(address, password)).toBe(id)
+      })
+
+      it('at once from one password to several others works once', async () => {
+        const { id } = await registerVerified()
+        const changes = Array.from({ length: 6 }, (_, index) =>
+          provider.changePassword(id, password, `${otherPassword} ${index}`),
+        )
+        expect(await race(changes)).toEqual(oneOf(6, wrongCredentials))
+      })
+    })
+
+    describe('updateProfile', () => {
+      it('changes what is given, leaves the rest and ends no login', async () => {
+        const { address, id } = await registerVerified()
+        const epoch = await epochOf(address)
+        const image = 'https://example.com/ada.png'
+        expect(await provider.updateProfile(id, { name: 'Ada L.' })).toMatchObject({ id, name: 'Ada L.', image: null })
+        expect(await provider.updateProfile(id, { image })).toMatchObject({ name: 'Ada L.', image })
+        const same = await provider.updateProfile(id, {})
+        expect(same).toEqual((await subject.readUser(address))?.user)
+        expect(same).toMatchObject({ name: 'Ada L.', image, email: address, emailVerified: true })
+        expect(await provider.updateProfile(id, { image: null })).toMatchObject({ name: 'Ada L.', image: null })
+        expect(await epochOf(address)).toBe(epoch)
+      })
+
+      it.each(['', 'ada.png', 'javascript:alert(1)', 'data:text/html,x', `https://example.com/${'x'.repeat(3000)}`])(
+        'refuses the image %j',
+        async (image) => {
+          const { id } = await registerVerified()
+          await expect(provider.updateProfile(id, { image })).rejects.toMatchObject(badRequest)
+        },
+      )
+
+      it.each([randomUUID(), '', "' or true --", '\0'])('knows no user %j', async (id) => {
+        await expect(provider.updateProfile(id, { name: 'Ada' })).rejects.toMatchObject(noUser)
+        await expect(provider.updateProfile(id, {})).rejects.toMatchObject(noUser)
+      })
+    })
+  })
+
+  it(`${name}: a catalog that does not answer is an outage, never a wrong password or a bad link`, async () => {
+    const cut = await makeProvider()
+    try {
+      const { provider } = cut
+      const email = 'ada@example.com'
+      await provider.register({ email, password, name: '' })
+      const [mail] = await cut.mailsTo(email)
+      const id = await provider.verifyEmail(tokenIn(mail))
+      await provider.requestPasswordReset(email)
+      const token = tokenIn((await cut.mailsTo(email)).at(-1))
+      await cut.cutCatalog()
+      await expect(provider.register({ email: 'new@example.com', password, name: '' })).rejects.toMatchObject(outage)
+      await expect(provider.register({ email, password, name: '' })).rejects.toMatchObject(outage)
+      await expect(provider.verifyEmail(token)).rejects.toMatchObject(outage)
+      await expect(provider.resendVerification(email)).rejects.toMatchObject(outage)
+      await expect(provider.checkPassword(email, password)).rejects.toMatchObject(outage)
+      await expect(provider.requestPasswordReset(email)).rejects.toMatchObject(outage)
+      await expect(provider.resetPassword(token, otherPassword)).rejects.toMatchObject(outage)
+      await expect(provider.changePassword(id, password, otherPassword)).rejects.toMatchObject(outage)
+      await expect(provider.updateProfile(id, { name: 'Ada' })).rejects.toMatchObject(outage)
+    } finally {
+      await cut.close()
+    }
+  })
+}
+
+/** How attempts at the same thing ended: the places of those that succeeded, and what the others threw. */
+async function race(attempts: readonly Promise<unknown>[]) {
+  const results = await Promise.allSettled(attempts)
+  return {
+    winners: [...results.entries()].filter(([, { status }]) => status === 'fulfilled').map(([place]) => place),
+    errors: results.filter((result) => result.status === 'rejected').map(({ reason }): unknown => reason),
+  }
+}
+
+const anyPlace: unknown = expect.any(Number)
+
+/** One succeeded, and all others were refused like this. */
+function oneOf(count: number, refusal: { readonly code: TenancyErrorCode }) {
+  const errors: unknown[] = Array.from({ length: count - 1 }, () => expect.objectContaining(refusal))
+  return { winners: [anyPlace], errors }
+}

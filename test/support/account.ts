@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { quoteIdentifier, quoteLiteral } from '../../src/core/sql.js'
+import { uniqueName, urlOf, withAdmin } from './server.js'
+
+/** An account that one test uses: whatever is connected as it, the test has opened. */
+export interface TestAccount {
+  readonly name: string
+  readonly password: string
+  /** Address of the server's maintenance database, as this account. */
+  readonly url: string
+  /** Connections of this account that the server knows of at this moment. */
+  connections(): Promise<number>
+  /** Resolves when the server knows of none. */
+  disconnected(): Promise<void>
+  /** Drops the role; what it owns must be gone. */
+  drop(): Promise<void>
+}
+
+/** Makes an account with these attributes, a superuser unless said otherwise. Call `drop()` when done. */
+export async function createTestAccount(attributes = 'superuser'): Promise<TestAccount> {
+  const name = uniqueName()
+  const password = `pw-${randomBytes(12).toString('hex')}`
+  await withAdmin((admin) =>
+    admin.query(`create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)}`),
+  )
+  const url = new URL(urlOf('postgres'))
+  url.username = name
+  url.password = password
+  const connections = () =>
+    withAdmin(async (admin) => {
+      const { rowCount } = await admin.query('select from pg_stat_activity where usename = $1', [name])
+      return rowCount ?? 0
+    })
+  return {
+    name,
+    password,
+    url: url.href,
+    connections,
+    async disconnected() {
+      // A backend ends a moment after its socket.
+      while ((await connections()) > 0) await sleep(10)
+    },
+    async drop() {
+      await withAdmin((admin) => admin.query(`drop role ${quoteIdentifier(name)}`))
+    },
+  }
+}

@@ -1,0 +1,93 @@
+import { createServer, connect, type Server, type Socket } from 'node:net'
+
+/**
+ * What the proxy does with connections, those it has and those that come:
+ * `pass` forwards; `refuse` resets what is open and listens no more; `reset` accepts and resets at once; `silence` keeps
+ * and accepts connections and forwards nothing (a server, or a route to it, that is gone without a word).
+ */
+export type ProxyMode = 'pass' | 'refuse' | 'reset' | 'silence'
+
+/** A TCP proxy on 127.0.0.1 that can lose what is behind it. */
+export interface TcpProxy {
+  readonly port: number
+  /** Connections that clients hold open at this moment. */
+  readonly openConnections: number
+  set(mode: ProxyMode): Promise<void>
+  close(): Promise<void>
+}
+
+/** Puts a proxy before `target`. Call `close()` when done. */
+export async function startTcpProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+  const pairs = new Map<Socket, Socket | undefined>()
+  let mode: ProxyMode = 'pass'
+  let server: Server | undefined
+  let port = 0
+
+  function forward(client: Socket): void {
+    const behind = connect(target)
+    pairs.set(client, behind)
+    client.pipe(behind)
+    behind.pipe(client)
+    behind.on('error', () => client.resetAndDestroy())
+    client.on('close', () => behind.destroy())
+  }
+
+  function accept(client: Socket): void {
+    pairs.set(client, undefined)
+    client.on('error', () => {})
+    client.on('close', () => pairs.delete(client))
+    if (mode === 'pass') forward(client)
+    else if (mode === 'silence') client.pause()
+    else client.resetAndDestroy()
+  }
+
+  async function listen(): Promise<void> {
+    server = createServer({ pauseOnConnect: true }, accept)
+    await new Promise<void>((resolve, reject) => {
+      server?.once('error', reject).listen({ port, host: '127.0.0.1' }, resolve)
+    })
+    const address = server.address()
+    if (address !== null && typeof address === 'object') port = address.port
+  }
+
+  async function stopListening(): Promise<void> {
+    const stopped = server
+    server = undefined
+    if (stopped === undefined) return
+    const closed = new Promise<void>((resolve) => stopped.close(() => resolve()))
+    for (const client of pairs.keys()) client.resetAndDestroy()
+    await closed
+  }
+
+  await listen()
+  return {
+    get port() {
+      return port
+    },
+    get openConnections() {
+      return pairs.size
+    },
+    async set(next) {
+      const previous = mode
+      mode = next
+      if (next === 'refuse') return stopListening()
+      if (previous === 'refuse') await listen()
+      for (const [client, behind] of pairs) {
+        if (next === 'reset') client.resetAndDestroy()
+        else if (next === 'silence') {
+          client.unpipe()
+          client.pause()
+          behind?.unpipe()
+          behind?.pause()
+        } else if (previous === 'silence') {
+          if (behind === undefined) forward(client)
+          else {
+            client.pipe(behind)
+            behind.pipe(client)
+          }
+        }
+      }
+    },
+    close: () => stopListening(),
+  }
+}
