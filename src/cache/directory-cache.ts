@@ -41,6 +41,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const userStore = createEntryStore<UserRecord>(maxEntries)
   const memberStore = createEntryStore<MemberRecord>(maxEntries)
   const flights = createFlights()
+  let isClosed = false
   const unsubscribe = coherence.subscribe({
     user: invalidate,
     tenant: invalidate,
@@ -60,6 +61,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
+    if (isClosed) return false
     const confirmedAtMs = Math.max(entry.confirmedAtMs, coherence.confirmedAtMs)
     return !entry.isStale && confirmedAtMs >= sinceMs - maxStalenessMs && sinceMs < entry.endsAtMs
   }
@@ -130,7 +132,11 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     // Injective: a JSON array starts with a bracket, an id does not.
     const key = token.isOwn ? token.subject : JSON.stringify([token.issuer, token.subject])
     const known = userStore.get(key)
-    if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(known, undefined, sinceMs)))) return known
+    if (known !== undefined) {
+      // A token that was issued after the entry was read: the news of that revocation is still on its way.
+      if (token.isOwn && (token.epoch ?? 0) > known.value.tokenEpoch) known.isStale = true
+      if (isUsable(known, sinceMs) || (await confirm(known, undefined, sinceMs))) return known
+    }
     return flights.share(`user ${key}`, sinceMs - maxStalenessMs, async (state) => {
       const record = await fromCatalog(() => readUser(token))
       if (record !== undefined) return enterUser(key, record, state)
@@ -205,6 +211,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     findDefaultMember: (user, sinceMs) => findDefaultMember(user as Entry<UserRecord>, sinceMs),
     invalidate,
     close() {
+      // What a query confirms from here on serves the request that asked, and none after it.
+      isClosed = true
       unsubscribe()
       invalidate()
     },

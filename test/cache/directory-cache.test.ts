@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
+import type { ListenClient } from '../../src/cache/coherence.js'
 import { isTenancyError } from '../../src/core/errors.js'
 import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
 
@@ -58,6 +59,28 @@ test('news of one user or tenant puts nobody else in doubt', async () => {
   await path.catalog.pool.query("update tenants set status = 'suspended' where id = $1", [elsewhere])
   await path.heard()
   expect(await queriesOf(ask)).toBe(0)
+})
+
+test('a token that is newer than what is remembered of its user is not refused for that', async () => {
+  let isDeaf = false
+  const listen = async (url: string): Promise<ListenClient> => {
+    const client = await listenTo(url)
+    return {
+      query: (text, values) => client.query(text, values),
+      on: (event: string, listener: (argument: never) => void) =>
+        client.on(event as 'notification', (message: { payload?: string | undefined } | undefined) => {
+          if (!isDeaf || !message?.payload?.startsWith('u:')) listener(message as never)
+        }),
+      end: () => client.end(),
+    }
+  }
+  const { ask, user } = await setUp({ listen })
+  await ask()
+  isDeaf = true
+  await path.catalog.pool.query('update users set token_epoch = 2 where id = $1', [user])
+  const fresh = asking(path.tokenFor(user, { epoch: 2 }), { tenantHeader: 'acme' })
+  expect(await outcome(() => path.pipeline.handle(fresh))).toBe('ok')
+  expect(await ask()).toBe('TENANCY_AUTH_TOKEN_INVALID')
 })
 
 test('a read that a change overtakes is not kept', async () => {
