@@ -8,6 +8,8 @@ export interface ListenClient {
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'end', listener: () => void): unknown
   end(): Promise<void>
+  /** Lets the process exit although the connection is open. */
+  unref?(): void
 }
 
 /** Who wants to know that something in the catalog changed. */
@@ -124,6 +126,7 @@ export function createCoherence(options: CoherenceOptions): Coherence {
       const ended = client.end().catch(() => {})
       // A dead connection may never answer; only an orderly end is worth a short wait.
       if (stop.signal.aborted) await Promise.race([ended, pause(1000)])
+      client.unref?.()
     }
   }
 

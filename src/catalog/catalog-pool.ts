@@ -1,7 +1,8 @@
 import pg from 'pg'
 import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import type { SqlClient, SqlPool } from '../core/sql.js'
+import { followPool } from '../core/follow-pool.js'
+import type { SqlPool } from '../core/sql.js'
 
 /** Connections to the catalog database. */
 export interface CatalogPool extends SqlPool {
@@ -30,23 +31,33 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   }
   const native = new pg.Pool({ ...options, max: maxConnections, query_timeout: queryTimeoutMs })
   // An idle connection that dies is replaced; without a listener it would end the process.
-  native.on('error', () => {})
+  native.on('error', ignore)
+  const end = followPool(native)
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainOutage),
     async connect() {
       const client = await native.connect().catch(explainOutage)
-      const guarded: SqlClient = { query: (text, values) => client.query(text, values).catch(explainOutage) }
-      return { ...guarded, release: (error) => client.release(error) }
+      // A connection that dies while it is in use says so in an event as well; unheard, it would end the process.
+      client.on('error', ignore)
+      return {
+        query: (text, values) => client.query(text, values).catch(explainOutage),
+        release(error) {
+          client.off('error', ignore)
+          client.release(error)
+        },
+      }
     },
     async connectAlone() {
       const client = new pg.Client(options)
       await client.connect()
       return client
     },
-    end: () => native.end(),
+    end,
   }
 }
+
+function ignore(): void {}
 
 /** Connection exceptions, shutdowns, and "too many clients" (PostgreSQL manual, appendix A). */
 const outageStates = /^(08...|57P0[1-4]|53300)$/

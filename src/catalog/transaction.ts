@@ -1,3 +1,4 @@
+import { isTenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 
 /**
@@ -16,9 +17,13 @@ export async function inTransaction<Result>(
     await client.query('commit')
     return result
   } catch (error) {
-    await client.query('rollback').catch(() => {
-      broken = true
-    })
+    // No rollback gets through where the statement before it did not; the server rolls back with the connection.
+    broken = isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE')
+    if (!broken) {
+      await client.query('rollback').catch(() => {
+        broken = true
+      })
+    }
     throw error
   } finally {
     client.release(broken)

@@ -1,9 +1,9 @@
 import { hkdfSync } from 'node:crypto'
-import pg from 'pg'
 import type { Config } from '../core/config.js'
 import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import type { Logger } from '../core/logger.js'
+import { withConnection } from '../databases/admin-connection.js'
 
 /** The PostgreSQL server of an installation, opened. */
 export interface OpenServer {
@@ -45,12 +45,9 @@ export async function openServer(config: Config, logger: Logger): Promise<OpenSe
  * other machines.
  */
 async function developmentSecret(account: ServerAccount, logger: Logger | undefined): Promise<Buffer> {
-  const client = new pg.Client({ ...account, ssl: account.ssl as pg.ClientConfig['ssl'] & {} })
-  client.on('error', () => {})
   try {
-    await client.connect()
-    const { rows } = await client.query<{ identifier: string }>(
-      'select system_identifier::text as identifier from pg_control_system()',
+    const { rows } = await withConnection(account, (client) =>
+      client.query<{ identifier: string }>('select system_identifier::text as identifier from pg_control_system()'),
     )
     logger?.warn({}, 'No TENANT_SECRET: a development secret is derived from the superuser password')
     const identifier = rows[0]?.identifier ?? ''
@@ -62,7 +59,5 @@ async function developmentSecret(account: ServerAccount, logger: Logger | undefi
         (cause instanceof Error ? cause.message : String(cause)),
       { cause },
     )
-  } finally {
-    await client.end().catch(() => {})
   }
 }

@@ -12,9 +12,9 @@ export function connectionOptions(account: ServerAccount): ClientConfig {
   }
 }
 
-/** Opens a connection to one database, as `account`. */
-export async function openConnection(account: ServerAccount): Promise<Client> {
-  const client = new Client(connectionOptions(account))
+/** Opens a connection to one database, as `account`. `queryTimeoutMs`: longest wait for an answer. Default: none. */
+export async function openConnection(account: ServerAccount, queryTimeoutMs?: number): Promise<Client> {
+  const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs })
   // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
   client.on('error', () => {})
   await client.connect()

@@ -109,7 +109,7 @@ async function allSettled(work: readonly Promise<unknown>[]): Promise<void> {
 
 /** This first connection also warms the database up: it writes the cache file that later ones start from. */
 async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
-  const client = await openConnection(account)
+  const client = await openConnection(account, leaseMs)
   try {
     await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
   } finally {

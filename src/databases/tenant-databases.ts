@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import type { ServerAccount, TenantDatabaseTarget } from '../core/database-target.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
+import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-databases.js'
@@ -54,13 +56,16 @@ export interface TenantDatabases extends DatabaseSupply {
   dropTenantDatabase(id: string): Promise<void>
   /** Drops what died while it was built and what was built from an older schema. `refill` does it first. */
   reconcile(): Promise<Reconciliation>
-  /** Waits for builds under way and closes every connection. */
+  /** Waits for builds under way, 10 s at most, and closes every connection. */
   close(): Promise<void>
 }
 
 // Processes of the previous release may still hand out their stock during a deployment.
 const outdatedAfterMs = 3_600_000
 const undefinedDatabase = '3D000'
+// A large template takes its time; what takes longer than this waits for a server that is gone.
+const queryTimeoutMs = 600_000
+const closeTimeoutMs = 10_000
 
 interface Prepared {
   readonly builder: BuilderOptions
@@ -76,12 +81,15 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     ...connectionOptions(server),
     max: maxConcurrentBuilds * 2 + 1,
     idleTimeoutMillis: 10_000,
+    query_timeout: queryTimeoutMs,
   })
   // An idle connection that dies is replaced; without a listener it would end the process.
   admin.on('error', () => {})
+  const endAdmin = followPool(admin)
   const queue = createBuildQueue(maxConcurrentBuilds)
   let prepared: Promise<Prepared> | undefined
   let isClosed = false
+  let closing: Promise<void> | undefined
 
   const prepare = (): Promise<Prepared> => {
     prepared ??= prepareOnce().catch((cause: unknown) => {
@@ -134,6 +142,21 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     },
     logger,
   })
+
+  const finishWork = async () => {
+    await stock.close()
+    await queue.drained()
+    // A preparation under way has a connection of its own.
+    await prepared?.catch(() => {})
+    return true
+  }
+  const finishAndEnd = async () => {
+    const isFinished = await Promise.race([finishWork(), sleep(closeTimeoutMs, false, { ref: false })])
+    if (!isFinished) {
+      logger.warn({}, 'The server does not answer: what was being built is left to the next reconciliation')
+    }
+    await endAdmin({ wait: isFinished })
+  }
 
   return {
     templateVersion: async () => (await prepare()).schema.version,
@@ -193,11 +216,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     async close() {
       isClosed = true
-      await stock.close()
-      await queue.drained()
-      // A preparation under way has a connection of its own.
-      await prepared?.catch(() => {})
-      if (!admin.ended) await admin.end()
+      closing ??= finishAndEnd()
+      await closing
     },
   }
 }

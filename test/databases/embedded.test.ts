@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
@@ -18,6 +19,8 @@ import { EmbeddedProcesses } from '../support/embedded-process.js'
 
 const isRoot = process.getuid?.() === 0
 const nobody = { uid: 65_534, gid: 65_534 }
+/** An id that /etc/passwd does not know, as containers are run. */
+const nameless = { uid: 23_456, gid: 23_456 }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 let dataDir: string
@@ -379,6 +382,24 @@ describe('several processes', () => {
       expect(await query(account, 'select 1 as one')).toEqual([{ one: 1 }])
       await processes.stop(child)
       expect(processIdentity(pid)).toBeUndefined()
+    })
+
+    // Docker's default profile, for one, forbids it.
+    const mayUnshare = spawnSync('/usr/bin/env', ['unshare', '-U', 'true'], nameless).status === 0
+    test.skipIf(!mayUnshare)('a user without a name works [skipped where user namespaces are forbidden]', async () => {
+      await chown(dataDir, nameless.uid, nameless.gid)
+      const first = processes.start(dataDir, nameless)
+      const { pid, account } = await first.answer
+      expect((await stat(`/proc/${pid}`)).uid).toBe(nameless.uid)
+      await query(account, 'create table kept as select 42 as answer')
+      expect((await stat(join(dataDir, 'postgres/PG_VERSION'))).uid).toBe(nameless.uid)
+      await processes.stop(first.child)
+      expect(processIdentity(pid)).toBeUndefined()
+      const second = processes.start(dataDir, nameless)
+      const again = await second.answer
+      expect(await query(again.account, 'select answer from kept')).toEqual([{ answer: 42 }])
+      await processes.stop(second.child)
+      expect(processIdentity(again.pid)).toBeUndefined()
     })
 
     test('a data folder it may not write gives a coded error that names the folder', async () => {

@@ -57,7 +57,8 @@ async function createFrom(template: string): Promise<TestDatabase> {
   }
 }
 
-async function dropDatabase(admin: pg.Client, databaseName: string): Promise<void> {
+/** Drops a database; throws, after dropping it, when somebody is still connected. */
+export async function dropDatabase(admin: pg.Client, databaseName: string): Promise<void> {
   const name = quoteIdentifier(databaseName)
   try {
     // PostgreSQL itself waits up to 5 s for backends that are on their way out.

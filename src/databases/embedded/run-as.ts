@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { TenancyError } from '../../core/errors.js'
 
 /** How the server's programs are run: PostgreSQL refuses to run as root. */
@@ -21,15 +22,18 @@ interface SpawnCommand {
 }
 
 /**
- * Chooses who runs the server. An ordinary user: itself. Root: the first of user `postgres`, user `nobody`, and an
- * unprivileged user namespace (`unshare`, util-linux) that can reach `dataDir`. When none can, the first that works
- * at all, and the caller keeps the data elsewhere.
+ * Chooses who runs the server. An ordinary user: itself; one without a name (containers run as any number), which
+ * `initdb` refuses: itself in a user namespace, where it has one, if the machine allows that. Root: the first of user
+ * `postgres`, user `nobody`, and an unprivileged user namespace (`unshare`, util-linux) that can reach `dataDir`. When
+ * none can, the first that works at all, and the caller keeps the data elsewhere.
  *
  * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when root can become none of them
  */
 export function chooseRunAs(dataDir: string): RunAs {
-  if (process.getuid?.() !== 0) return asSelf
-  const working = [...usersNamed(['postgres', 'nobody']), inNamespace].filter((candidate) => candidate.canReach('/'))
+  if (process.getuid?.() !== 0) return asOrdinaryUser()
+  const working = [...usersNamed(['postgres', 'nobody']), inNamespace({ uid: 0, gid: 0 })].filter((candidate) =>
+    candidate.canReach('/'),
+  )
   const chosen = working.find((candidate) => candidate.canReach(dataDir)) ?? working[0]
   if (chosen === undefined) {
     throw new TenancyError(
@@ -48,12 +52,30 @@ const asSelf: RunAs = {
   canReach: () => true,
 }
 
-/** Inside, the process is user 1000 without privileges; outside, its files belong to root. */
-const inNamespace: RunAs = {
-  description: 'an unprivileged user namespace',
-  owner: { uid: 0, gid: 0 },
-  command: (file, args) => ({ file: 'unshare', args: ['-U', '--map-user=1000', file, ...args], identity: {} }),
-  canReach: (path) => probe(inNamespace, path),
+/** Inside, the process is a user without privileges that has a name; outside, its files belong to `owner`. */
+function inNamespace(owner: RunAs['owner']): RunAs {
+  const inside = usersNamed(['nobody'])[0]?.owner?.uid ?? 1000
+  const namespace: RunAs = {
+    description: 'an unprivileged user namespace',
+    owner,
+    command: (file, args) => ({ file: 'unshare', args: ['-U', `--map-user=${inside}`, file, ...args], identity: {} }),
+    canReach: (path) => probe(namespace, path),
+  }
+  return namespace
+}
+
+function asOrdinaryUser(): RunAs {
+  if (process.platform !== 'linux' || isNamed()) return asSelf
+  const namespace = inNamespace(undefined)
+  return namespace.canReach('/') ? namespace : asSelf
+}
+
+function isNamed(): boolean {
+  try {
+    return userInfo().username !== ''
+  } catch {
+    return false
+  }
 }
 
 function usersNamed(names: readonly string[]): RunAs[] {

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type CatalogPool, createCatalogPool } from '../../src/catalog/catalog-pool.js'
+import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
+import { testServer } from '../support/server.js'
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+
+const outage = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
+
+let catalog: TestDatabase
+let proxy: TcpProxy
+let pool: CatalogPool
+beforeAll(async () => {
+  catalog = await createTestCatalog()
+  const { host, port, user, password } = await testServer()
+  proxy = await startTcpProxy({ host, port })
+  pool = createCatalogPool({ host: '127.0.0.1', port: proxy.port, user, password, database: catalog.databaseName })
+})
+afterAll(async () => {
+  await pool.end()
+  await proxy.close()
+  await catalog.drop()
+})
+
+it('a connection that breaks while it is in use is an outage for its user and nothing to the process', async () => {
+  const client = await pool.connect()
+  await client.query('begin')
+  await proxy.set('refuse')
+  await expect(client.query('select 1')).rejects.toMatchObject(outage)
+  await expect(client.query('rollback')).rejects.toMatchObject(outage)
+  client.release(true)
+  await expect(pool.connect()).rejects.toMatchObject(outage)
+  await expect(pool.query('select 1')).rejects.toMatchObject(outage)
+  await proxy.set('pass')
+  expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+})
+
+it('a connection that is used again and again gathers no listeners', async () => {
+  const listeners = async () => {
+    const client = await pool.native.connect()
+    client.release()
+    return client.listenerCount('error')
+  }
+  const before = await listeners()
+  for (let use = 0; use < 20; use += 1) {
+    const client = await pool.connect()
+    await client.query('select 1')
+    client.release()
+  }
+  expect(await listeners()).toBe(before)
+})
+
+it('what PostgreSQL says of a statement passes as it is', async () => {
+  await expect(pool.query('select 1/0')).rejects.toMatchObject({ code: '22012' })
+  const client = await pool.connect()
+  await expect(client.query('select nothing')).rejects.toMatchObject({ code: '42703' })
+  client.release()
+})
