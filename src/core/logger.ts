@@ -15,5 +15,19 @@ export const stderrLogger: Logger = {
 }
 
 function write(level: string, fields: object, message: string): void {
-  process.stderr.write(`${JSON.stringify({ level, time: new Date().toISOString(), ...fields, message })}\n`)
+  const line = { level, time: new Date().toISOString(), ...fields, message }
+  process.stderr.write(`${JSON.stringify(line, (_key, value: unknown) => describeError(value, 5))}\n`)
+}
+
+/** Errors have nothing that JSON shows by itself; what drivers hang on to them (rows, sockets) is not shown. */
+function describeError(value: unknown, maxCauses: number): unknown {
+  if (!(value instanceof Error)) return value
+  const { name, message, stack, cause } = value
+  return {
+    name,
+    ...('code' in value && typeof value.code === 'string' ? { code: value.code } : undefined),
+    message,
+    stack,
+    ...(cause === undefined || maxCauses === 0 ? undefined : { cause: describeError(cause, maxCauses - 1) }),
+  }
 }
