@@ -1,0 +1,224 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTestAccount, type TestAccount } from '../support/account.js'
+import { createInstallation, type Installation } from '../support/installation.js'
+import { type NodeProcess, repository, startNode } from '../support/node-process.js'
+import { testServer } from '../support/server.js'
+import { type ProxyMode, startTcpProxy } from '../support/tcp-proxy.js'
+
+const program = join(repository, 'examples/quick-start/main.js')
+const hasCurl = (() => {
+  try {
+    execFileSync('curl', ['--version'])
+    return true
+  } catch {
+    return false
+  }
+})()
+
+let account: TestAccount
+let installation: Installation
+/** Empty, so that no `.env` of a developer is read. */
+let folder: string
+let processes: NodeProcess[]
+
+beforeEach(async () => {
+  processes = []
+  account = await createTestAccount()
+  installation = createInstallation()
+  folder = await mkdtemp(join(tmpdir(), 't2f-quick-start-'))
+})
+afterEach(async () => {
+  for (const child of processes) child.kill('SIGKILL')
+  await Promise.all(processes.map((child) => child.ended))
+  await account.disconnected()
+  await installation.drop()
+  await account.drop()
+  await rm(folder, { recursive: true })
+})
+
+function start(env: Record<string, string> = {}): NodeProcess {
+  const child = startNode([program], {
+    cwd: folder,
+    env: {
+      PORT: '0',
+      TENANT_DATABASE_URL: account.url,
+      TENANT_CATALOG_DB: installation.catalogName,
+      TENANT_DB_PREFIX: installation.prefix,
+      ...env,
+    },
+  })
+  processes.push(child)
+  return child
+}
+
+async function startAndServe(env: Record<string, string> = {}): Promise<NodeProcess & { lines: CurlLine[] }> {
+  const child = start(env)
+  await child.printed('Ctrl-C stops it')
+  return Object.assign(Object.create(child), { lines: curlLines(child.stdout) })
+}
+
+/** A command that the quick start printed, with what it says the answer is. */
+interface CurlLine {
+  readonly title: string
+  readonly command: string
+  readonly expected: string
+  readonly url: string
+  readonly headers: Record<string, string>
+}
+
+function curlLines(output: string): CurlLine[] {
+  return [...output.matchAll(/^# (.*)\n(curl .*)\n# → (.*)$/gm)].map(([, title = '', command = '', expected = '']) => {
+    const url = /\shttp:\S+/.exec(command)?.[0].trim() ?? ''
+    const headers = [...command.matchAll(/-H '([^:']+): ([^']*)'/g)].map(([, name = '', value = '']) => [name, value])
+    return { title, command, expected, url, headers: Object.fromEntries(headers) as Record<string, string> }
+  })
+}
+
+const answers = [
+  { status: 200, body: '{"name":"Acme Corporation","slug":"acme"}' },
+  { status: 200, body: '{"user":"dana@example.com"}' },
+  { status: 403, body: '"code":"TENANCY_ACCESS_DENIED"' },
+  { status: 200, body: 'The first note of Acme Corporation' },
+  { status: 200, body: 'The first note of Globex' },
+  { status: 403, body: '"code":"TENANCY_TENANT_FORBIDDEN"' },
+]
+
+describe('npm start on a server', () => {
+  test('prints lines that do what they say; Ctrl-C stops all of it; the next start finds the data', async () => {
+    const first = await startAndServe()
+    expect(first.stdout).toMatch(/listening on http:\/\/127\.0\.0\.1:\d+ \(PostgreSQL on /)
+    expect(first.lines).toHaveLength(answers.length)
+    for (const [index, { url, headers, expected, command }] of first.lines.entries()) {
+      const { status, body } = answers[index]!
+      expect(expected).toContain(String(status))
+      const response = await fetch(url, { headers })
+      expect([response.status, await response.text()]).toEqual([status, expect.stringContaining(body)])
+      if (hasCurl) {
+        const printed = execFileSync('sh', ['-c', command], { encoding: 'utf8' })
+        expect(printed).toContain(body)
+        expect(printed.trimEnd().split('\n').at(-1)).toBe(String(status))
+      }
+    }
+    const acmeNotes = first.lines[3]!
+    const posted = await fetch(acmeNotes.url, {
+      method: 'POST',
+      headers: { ...acmeNotes.headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ body: 'kept' }),
+    })
+    expect(posted.status).toBe(201)
+    first.kill('SIGINT')
+    expect(await first.ended).toBe(0)
+    await account.disconnected()
+
+    const second = await startAndServe()
+    const notes = async ({ url, headers }: CurlLine) =>
+      ((await (await fetch(url, { headers })).json()) as { body: string }[]).map((note) => note.body)
+    expect(await notes(second.lines[3]!)).toEqual(['The first note of Acme Corporation', 'kept'])
+    expect(await notes(second.lines[4]!)).toEqual(['The first note of Globex'])
+    second.kill('SIGTERM')
+    expect(await second.ended).toBe(0)
+    expect(second.stderr).not.toContain('unhandled')
+  })
+
+  test('a forged header answers over HTTP as a tenant that does not exist, to the byte', async () => {
+    const child = await startAndServe()
+    const { url, headers } = child.lines[5]!
+    const seen = async (tenant: string) => {
+      const response = await fetch(url, { headers: { ...headers, 'X-Tenant-Id': tenant } })
+      const all = [...response.headers].filter(([name]) => name !== 'date')
+      return { status: response.status, headers: all, body: await response.text() }
+    }
+    const missing = await seen('no-such-tenant')
+    expect(missing.status).toBe(403)
+    expect(await seen('globex')).toEqual(missing)
+    child.kill('SIGINT')
+    expect(await child.ended).toBe(0)
+  })
+
+  test('Ctrl-C while it starts stops it, too, and the next start works', async () => {
+    for (const moment of ['connected', 'catalog', 'tenant'] as const) {
+      const child = start()
+      while (!(await reached(moment))) await sleep(5)
+      child.kill('SIGINT')
+      expect([moment, await child.ended]).toEqual([moment, 0])
+      await account.disconnected()
+    }
+    const child = await startAndServe()
+    const { url, headers } = child.lines[4]!
+    expect((await fetch(url, { headers })).status).toBe(200)
+    child.kill('SIGINT')
+    expect(await child.ended).toBe(0)
+  })
+
+  async function reached(moment: 'connected' | 'catalog' | 'tenant'): Promise<boolean> {
+    if (moment === 'connected') return (await account.connections()) > 0
+    const { databases } = await installation.onServer()
+    if (moment === 'catalog') return databases.includes(installation.catalogName) && (await account.connections()) > 0
+    return databases.length > 2 && (await account.connections()) > 0
+  }
+
+  test('a port in use is an error that names it, with exit code 1, and nothing is left running', async () => {
+    const other = createServer()
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    try {
+      const { port } = other.address() as { port: number }
+      const child = start({ PORT: String(port) })
+      expect(await child.ended).toBe(1)
+      expect(child.stderr).toMatch(new RegExp(`\\b${port}\\b.*in use|in use.*\\b${port}\\b`))
+      expect(child.stdout).not.toContain('listening on')
+    } finally {
+      other.close()
+    }
+  })
+
+  test.each([
+    ['no number', { PORT: 'http' }, /PORT/],
+    ['a setting that does not exist', { TENANT_DB_PREFX: 'x_' }, /TENANT_DB_PREFX is not a setting/],
+    ['a server that is not there', { TENANT_DATABASE_URL: 'postgres://u:very-secret@127.0.0.1:1/x' }, /127\.0\.0\.1:1/],
+  ])('%s: an error that says so, with exit code 1', async (_name, env, text) => {
+    const child = start(env)
+    expect(await child.ended).toBe(1)
+    expect(child.stderr).toMatch(text)
+    expect(child.stderr).not.toContain('very-secret')
+  })
+
+  test.each<ProxyMode>(['reset', 'silence'])(
+    'an outage of the server (%s) ends no process: 503, then served again, then Ctrl-C',
+    { timeout: 120_000 },
+    async (mode) => {
+      const proxy = await startTcpProxy(await testServer())
+      try {
+        const url = new URL(account.url)
+        url.port = String(proxy.port)
+        const child = await startAndServe({ TENANT_DATABASE_URL: url.href, TENANT_MAX_STALENESS_MS: '500' })
+        const ask = async (index: number) => {
+          const line = child.lines[index]!
+          const response = await fetch(line.url, { headers: line.headers })
+          return { status: response.status, retryAfter: response.headers.get('retry-after') }
+        }
+        expect((await ask(0)).status).toBe(200)
+        await proxy.set(mode)
+        await sleep(600)
+        for (const answer of await Promise.all([0, 1, 2, 5].map(ask))) {
+          expect(answer).toEqual({ status: 503, retryAfter: '1' })
+        }
+        await proxy.set('pass')
+        while ((await ask(3)).status !== 200) await sleep(50)
+        await proxy.set(mode)
+        child.kill('SIGINT')
+        expect(await child.ended).toBe(0)
+        expect(child.stderr).not.toMatch(/unhandled|uncaught/i)
+      } finally {
+        await proxy.close()
+      }
+    },
+  )
+})
