@@ -6,6 +6,10 @@ import { createApp } from './app.js'
 import { createDemoData } from './demo-data.js'
 
 const port = Number(process.env['PORT'] ?? 3000)
+if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+  console.error(`PORT is a number from 0 to 65535, not ${JSON.stringify(process.env['PORT'])}`)
+  process.exit(1)
+}
 
 // Stopping must work from the first moment on: a signal during start-up stops what has been started so far.
 const stopping = new Promise((resolve) => {
