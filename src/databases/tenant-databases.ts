@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Pool } from 'pg'
-import type { ServerAccount, TenantDatabaseTarget } from '../core/database-target.js'
+import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
@@ -10,6 +10,7 @@ import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames } from './database-names.js'
 import { dropClaimed, type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
 import { ensureTemplate } from './template.js'
@@ -32,6 +33,10 @@ export interface TenantDatabasesOptions {
   readonly readyTarget?: number
   /** Default: 2. */
   readonly maxConcurrentBuilds?: number
+  /** Most connections that the server lets a tenant's role have, see `roleConnectionLimit`. Default: no limit. */
+  readonly roleConnectionLimit?: number
+  /** Where tenants' connections go: a pooler. Default: to the server. */
+  readonly tenantAddress?: ServerAddress | undefined
   readonly logger: Logger
 }
 
@@ -61,6 +66,10 @@ export interface TenantDatabases extends DatabaseSupply {
 // Processes of the previous release may still hand out their stock during a deployment.
 const outdatedAfterMs = 3_600_000
 const undefinedDatabase = '3D000'
+const defaultConcurrentBuilds = 2
+
+/** Connections that builds may have at a time: the pool of the provisioning account, and one inside each new database. */
+export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1
 
 interface Prepared {
   readonly builder: BuilderOptions
@@ -70,7 +79,10 @@ interface Prepared {
 
 /** Tenant databases on one server. Connects when first used. */
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
-  const { records, server, secret, logger, serverName = 'default', readyTarget = 3, maxConcurrentBuilds = 2 } = options
+  const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
+  const { maxConcurrentBuilds = defaultConcurrentBuilds } = options
+  const { host, port, ssl } = options.tenantAddress ?? server
+  const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
   const names = databaseNames(options.prefix)
   const admin = new Pool({
     ...connectionOptions(server),
@@ -102,7 +114,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       records.serverId(serverName),
       ensureTemplate({ server, names, installationId }, schema),
     ])
-    return { builder: { records, admin, server, serverId, names, secret, leaseOwner: randomUUID() }, schema, template }
+    if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
+    const leaseOwner = randomUUID()
+    const builder = { records, admin, server, serverId, names, secret, leaseOwner, roleConnectionLimit }
+    return { builder, schema, template }
   }
 
   const build = async (
@@ -152,7 +167,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       databaseId: database.id,
       epoch: database.epoch,
       account: {
-        ...server,
+        ...tenantAddress,
         user: database.roleName,
         password: deriveRolePassword(secret, database.id),
         database: database.name,
