@@ -172,9 +172,9 @@ export class LeaseOffice {
   }
 
   async #connect(pool: SchedulerPool): Promise<SessionClient> {
-    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements } = this.#options
+    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    return openSession(target, clientConfig, { timeoutMs, prepareStatements })
+    return openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
   }
 
   #alarm(lease: Lease, error: TenancyError): void {

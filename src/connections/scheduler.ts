@@ -28,6 +28,11 @@ export interface ConnectionSchedulerOptions {
    * connection). Switch it off behind a pooler in transaction mode. Default true.
    */
   readonly prepareStatements?: boolean
+  /**
+   * A pooler in transaction mode is in between: statements that need a session of their own are refused outside of a
+   * transaction, and named ones lose their names. Default false.
+   */
+  readonly transactionPooling?: boolean
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
@@ -83,6 +88,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxConcurrentConnects: 4,
     affinityMs: 30,
     prepareStatements: true,
+    transactionPooling: false,
     logger: stderrLogger,
     clientConfig: {},
     currentSignal: () => undefined,
