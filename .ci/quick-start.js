@@ -75,6 +75,10 @@ try {
       const notes = execFileSync('sh', ['-c', commands[3]], { encoding: 'utf8' })
       check(notes.includes('"kept"'), 'the second start did not find the note of the first')
     }
+    const [address] = /http:\/\/127\.0\.0\.1:\d+/.exec(output) ?? []
+    const metrics = await (await fetch(`${address}/metrics`)).text()
+    check(/^tenants2fast_connections_opened_total [1-9]/m.test(metrics), `${round}: /metrics answered ${metrics}`)
+    check(!metrics.includes('acme'), `${round}: /metrics names a tenant`)
     const code = await stop()
     check(code === 0, `${round}: exit code ${code}`)
     check(postgresProcesses().length === 0, `${round}: processes left: ${postgresProcesses().join('\n')}`)

@@ -18,6 +18,7 @@ import { createClosing } from './composition/closing.js'
 import { createManagement } from './composition/management.js'
 import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
+import { readStats } from './composition/stats.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition } from './core/access.js'
@@ -189,7 +190,7 @@ async function open(
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),
-    stats: () => scheduler.stats(),
+    stats: () => readStats(scheduler),
     close: () => closing.close(),
   }
 }
