@@ -23,17 +23,20 @@ export async function reconcileRoleLimits(admin: SqlClient, members: string, lim
   const { rows } = await admin.query<{ count: number }>(`select count(*)::int as count from (${differing}) roles`)
   const count = rows[0]?.count ?? 0
   if (count === 0) return 0
-  // Processes that start together wait for each other. A role that is dropped meanwhile needs no limit.
+  // One short transaction a role, so that whoever drops one does not wait for all of them. Processes that start together
+  // take turns. A role that is dropped meanwhile needs no limit; a limit that a crash loses is set by the next start.
   await admin.query(
     `do $do$
      declare role name;
      begin
-       perform pg_advisory_xact_lock(7205005, hashtext(${quoteLiteral(members)}));
        for role in ${differing} loop
+         perform pg_advisory_xact_lock(7205005, hashtext(${quoteLiteral(members)})),
+           set_config('synchronous_commit', 'off', true);
          begin
            execute format('alter role %I connection limit ${limit}', role);
          exception when undefined_object or internal_error then null;
          end;
+         commit;
        end loop;
      end $do$`,
   )

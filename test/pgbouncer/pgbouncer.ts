@@ -28,17 +28,20 @@ export interface PgBouncer {
  * Starts PgBouncer with `*` for databases and `auth_query` for the roles' secrets, and `settings` over that.
  *
  * @param databases further lines of its section `[databases]`
+ * @param secrets secrets of roles, by name, for its file of users
  */
 export async function startPgBouncer(
   settings: Readonly<Record<string, string>> = {},
   databases = '',
+  secrets: Readonly<Record<string, string>> = {},
 ): Promise<PgBouncer> {
   const server = await testServer()
   const folder = mkdtempSync(join(tmpdir(), 't2f-pgbouncer-'))
   const port = Number(settings['listen_port'] ?? (await freePort()))
   const users = join(folder, 'users.txt')
   const config = join(folder, 'pgbouncer.ini')
-  writeFileSync(users, `"${server.user}" "${server.password}"\n`)
+  const known = Object.entries({ [server.user]: server.password, ...secrets })
+  writeFileSync(users, known.map(([user, secret]) => `"${user}" "${secret}"\n`).join(''))
   const all = {
     listen_addr: '127.0.0.1',
     listen_port: String(port),

@@ -48,7 +48,17 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
     await expect(check()).resolves.toBe('transaction')
   })
 
-  test('so it is when connections are given out in turn', async () => {
+  test('a file with the roles’ SCRAM secrets will do instead of a query for them', async () => {
+    const { user } = target.account
+    const { rows } = await withAdmin((admin) =>
+      admin.query('select rolpassword as secret from pg_authid where rolname = $1', [user]),
+    )
+    expect(rows[0].secret).toMatch(/^SCRAM-SHA-256\$1:/)
+    pgbouncer = await startPgBouncer({ auth_user: '', auth_query: 'select' }, '', { [user]: rows[0].secret })
+    await expect(checkAt(pgbouncer.port)).resolves.toBe('transaction')
+  })
+
+  test('transaction mode that gives connections out in turn is fit, too', async () => {
     await expect(check({ server_round_robin: '1' })).resolves.toBe('transaction')
   })
 

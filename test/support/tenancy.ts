@@ -31,7 +31,7 @@ export async function createTestTenancies(): Promise<TestTenancies> {
   await writeFile(join(schemaDir, '0001_items.sql'), 'create table items (id int primary key, name text not null);')
   const shared = {
     TENANT_DATABASE_URL: url,
-    TENANT_CATALOG_DB: uniqueName(),
+    TENANT_CATALOG_DB: `${prefix}catalog`,
     TENANT_DB_PREFIX: prefix,
     TENANT_SCHEMA_DIR: schemaDir,
     TENANT_SECRET: randomBytes(32).toString('hex'),
@@ -61,10 +61,9 @@ export async function createTestTenancies(): Promise<TestTenancies> {
       for (const tenancy of opened) await tenancy.close()
       await rm(schemaDir, { recursive: true })
       await withAdmin(async (admin) => {
-        const databases = await admin.query(
-          'select datname as name from pg_database where starts_with(datname, $1) or datname = $2',
-          [prefix, shared.TENANT_CATALOG_DB],
-        )
+        const databases = await admin.query('select datname as name from pg_database where starts_with(datname, $1)', [
+          prefix,
+        ])
         for (const { name } of databases.rows) {
           await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
           await admin.query(`drop database ${quoteIdentifier(name)} with (force)`)
