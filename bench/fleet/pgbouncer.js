@@ -10,18 +10,22 @@ import { scramVerifier } from '../../dist/databases/role-password.js'
 
 const user = 'bench_pgbouncer'
 
+export function hasPgBouncer() {
+  try {
+    execFileSync('pgbouncer', ['--version'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * Set up for speed: no password between application and pooler, the cheap SCRAM verifier between pooler and server, and
- * no reset between transactions. Undefined where it is not installed.
+ * no reset between transactions.
  *
  * @param {import('./fleet.js').Fleet} fleet @param {number} connections
  */
 export async function startPgBouncer({ admin, server }, connections) {
-  try {
-    execFileSync('pgbouncer', ['--version'], { stdio: 'ignore' })
-  } catch {
-    return undefined
-  }
   const password = 'for-the-benchmark-only'
   await admin.query(`drop role if exists ${user}`)
   await admin.query(`create role ${user} superuser login password '${scramVerifier(password)}'`)
