@@ -137,6 +137,10 @@ async function tryQuickStart({ title, folder, ...options }) {
     } else {
       check(run(commands[3]).includes('"kept"'), 'the second start did not find the note of the first')
     }
+    const [address] = /http:\/\/127\.0\.0\.1:\d+/.exec(output) ?? []
+    const metrics = await (await fetch(`${address}/metrics`)).text()
+    check(/^tenants2fast_connections_opened_total [1-9]/m.test(metrics), `${round}: /metrics answered ${metrics}`)
+    check(!metrics.includes('acme'), `${round}: /metrics names a tenant`)
     const code = await stop()
     check(code === 0, `${title}, ${round}: exit code ${code}`)
     const left = postgresProcesses(folder)

@@ -2,5 +2,8 @@
 export const benchmarks = {
   http: async () => (await import('./http/http.js')).run(),
   query: async () => (await import('./query/query.js')).run(),
+  churn: async () => (await import('./churn/churn.js')).run(),
+  noisy: async () => (await import('./noisy/noisy.js')).run(),
+  scale: async () => (await import('./scale/scale.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
 }

@@ -20,3 +20,10 @@ export function figure(name, unit, against, values, baselines, goal) {
     goal,
   }
 }
+
+/** A figure that is held to a number that was not measured, or measured once. */
+export function limit(name, value, unit, most, against, goal) {
+  const round = (number, digits) => Number(number.toFixed(digits))
+  const ratio = most === 0 ? value : round(value / most, 3)
+  return { name, value: round(value, 2), unit, baseline: round(most, 2), against, ratio, runs: 1, goal }
+}

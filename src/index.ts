@@ -34,6 +34,15 @@ export {
 export type { NewTenant } from './catalog/tenant-input.js'
 export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
 export type { NewUser } from './catalog/users.js'
+export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
+export type { TenancyStats, TenantStats } from './composition/stats.js'
+export type {
+  ConnectionErrorEvent,
+  ConnectionEvent,
+  ConnectionEvictEvent,
+  ConnectionOpenEvent,
+  ConnectionRejectEvent,
+} from './connections/connection-events.js'
 export type { SchedulerStats } from './connections/scheduler.js'
 export type { AccessDefinition } from './core/access.js'
 export { type Config, loadConfig } from './core/config.js'

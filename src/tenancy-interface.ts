@@ -1,5 +1,5 @@
 import type { Management } from './composition/management.js'
-import type { SchedulerStats } from './connections/scheduler.js'
+import type { TenancyStats } from './composition/stats.js'
 import type { AccountsHost } from './core/accounts.js'
 import type { Config } from './core/config.js'
 import type { Tenant, TenantDatabase, User } from './core/model.js'
@@ -53,8 +53,8 @@ export interface Tenancy extends Management, HttpTenancy {
   runWithTenant<Result>(tenant: string, callback: () => Result | Promise<Result>): Promise<Result>
   /** For providers of accounts (`tenants2fast/accounts`), which run on this installation. */
   accountsHost(): AccountsHost
-  /** The connections of this process to tenant databases. */
-  stats(): SchedulerStats
+  /** The connections of this process to tenant databases, and the 20 tenants that use or wait for most of them. */
+  stats(): TenancyStats
   /** Ends all connections and, if this process started it, the embedded server. */
   close(): Promise<void>
 }

@@ -4,7 +4,7 @@ import { createDirectoryCache } from './cache/directory-cache.js'
 import { createRedisTier } from './cache/redis.js'
 import { seedAccess } from './catalog/access-seed.js'
 import { createAccessAdministration } from './catalog/access.js'
-import { createCatalogPool } from './catalog/catalog-pool.js'
+import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
 import { createMemberDirectory } from './catalog/member-directory.js'
 import { createMemberships } from './catalog/memberships.js'
 import { migrateCatalog } from './catalog/migrate.js'
@@ -16,7 +16,9 @@ import { createUserDirectory } from './catalog/users.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
 import { createManagement } from './composition/management.js'
+import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
+import { readStats } from './composition/stats.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition } from './core/access.js'
@@ -24,7 +26,9 @@ import { type Config, loadConfig } from './core/config.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import { bindSecret } from './databases/bind-secret.js'
 import { ensureCatalogDatabase } from './databases/catalog-database.js'
-import { createTenantDatabases } from './databases/tenant-databases.js'
+import { checkConnectionBudget } from './databases/connection-budget.js'
+import { roleConnectionLimit } from './databases/role-limits.js'
+import { createTenantDatabases, maxBuilderConnections } from './databases/tenant-databases.js'
 import { createRequestPipeline } from './http/pipeline.js'
 import { createSigningKeys } from './identity/signing-keys.js'
 import { createTokenVerifier } from './identity/token-verifier.js'
@@ -48,7 +52,8 @@ export interface CreateTenancyOptions {
  * stock of ready databases. Close it with `tenancy.close()`.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID, TENANCY_CONFIG_SECRET_MISMATCH, TENANCY_CONFIG_PEER_MISSING,
- *   TENANCY_CATALOG_*, TENANCY_EMBEDDED_*, TENANCY_DATABASE_SCHEMA_*; whatever was opened is closed again
+ *   TENANCY_CATALOG_*, TENANCY_EMBEDDED_*, TENANCY_DATABASE_SCHEMA_*, TENANCY_CONNECTION_BUDGET_TOO_LARGE,
+ *   TENANCY_POOLER_UNFIT; whatever was opened is closed again
  * @example
  * const tenancy = await createTenancy()
  * await app.register(tenancyPlugin, { tenancy })
@@ -77,6 +82,13 @@ async function open(
 
   const catalog = createCatalogPool(await ensureCatalogDatabase(server.account, config.catalogDatabase))
   closing.add(() => catalog.end())
+  await checkConnectionBudget(catalog, {
+    tenants: config.pooler === undefined ? config.maxConnections : 0,
+    catalog: maxCatalogConnections,
+    listen: 1,
+    builder: maxBuilderConnections,
+    processes: config.processes,
+  })
   await migrateCatalog(catalog)
   await bindSecret(catalog, secret)
   await seedAccess(catalog, options.access ?? (config.seedProfile === 'dev' ? devAccess : prodAccess))
@@ -89,6 +101,8 @@ async function open(
     secret,
     schemaDir: options.schemaDir ?? config.schemaDir,
     readyTarget: config.readyDatabases,
+    roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
+    tenantAddress: config.pooler,
     logger,
   })
   closing.add(() => databases.close())
@@ -96,9 +110,12 @@ async function open(
   await databases.templateVersion()
   databases.refill()
 
+  const poolMode = config.pooler && (await openPooler({ server: catalog, records, databases }))
   const scheduler = createConnectionScheduler({
     maxConnections: config.maxConnections,
     maxConnectionsPerTenant: config.maxTenantConnections,
+    prepareStatements: poolMode === undefined,
+    transactionPooling: poolMode === 'transaction',
     logger,
   })
   closing.add(() => scheduler.close())
@@ -173,7 +190,7 @@ async function open(
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),
-    stats: () => scheduler.stats(),
+    stats: () => readStats(scheduler),
     close: () => closing.close(),
   }
 }

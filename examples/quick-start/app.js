@@ -1,6 +1,6 @@
 // @ts-check
 import Fastify from 'fastify'
-import { getCurrentTenant, getTenantPool } from 'tenants2fast'
+import { getCurrentTenant, getTenantPool, renderMetrics } from 'tenants2fast'
 import { requirePermission, tenancyPlugin } from 'tenants2fast/fastify'
 
 /**
@@ -41,5 +41,14 @@ export async function createApp(tenancy, accounts) {
     return reply.code(201).send(rows[0])
   })
   app.get('/health', { config: { tenancy: 'none' } }, async () => ({ status: 'ok' }))
+
+  // For a Prometheus on this machine; to anybody else the route does not exist. A proxy on this machine counts as this
+  // machine, so it must not forward the path; the numbers name no tenant in any case.
+  app.get('/metrics', { config: { tenancy: 'none' } }, async (request, reply) => {
+    if (!loopback.has(request.socket.remoteAddress ?? '')) return reply.callNotFound()
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(renderMetrics(tenancy))
+  })
   return app
 }
+
+const loopback = new Set(['127.0.0.1', '::1', '::ffff:127.0.0.1'])

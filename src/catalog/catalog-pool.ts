@@ -13,7 +13,8 @@ export interface CatalogPool extends SqlPool {
   end(): Promise<void>
 }
 
-const maxConnections = 10
+/** Most connections of a {@link CatalogPool}, the one of `connectAlone` not counted. */
+export const maxCatalogConnections = 10
 // A query of the catalog takes milliseconds: one that takes longer than this waits for a server that is gone.
 const queryTimeoutMs = 10_000
 
@@ -29,7 +30,7 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     connectionTimeoutMillis: 5000,
     keepAlive: true,
   }
-  const native = new pg.Pool({ ...options, max: maxConnections, query_timeout: queryTimeoutMs })
+  const native = new pg.Pool({ ...options, max: maxCatalogConnections, query_timeout: queryTimeoutMs })
   // An idle connection that dies is replaced; without a listener it would end the process.
   native.on('error', ignore)
   const end = followPool(native)

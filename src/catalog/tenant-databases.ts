@@ -32,6 +32,13 @@ export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseR
 
     find: (id) => one(`select ${columns} from tenant_databases where id = $1`, [id]),
 
+    findAny: () =>
+      one(
+        `select ${columns} from tenant_databases where state in ('ready', 'assigned')
+         order by state = 'ready' desc, created_at desc limit 1`,
+        [],
+      ),
+
     async beginBuild(build) {
       const { rows } = await catalog.query<{ begun: boolean }>(
         'select begin_database_build($1, $2, $3, $4, $5, $6, $7, $8, $9) as begun',

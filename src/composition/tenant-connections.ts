@@ -35,7 +35,7 @@ export function createTenantConnections({
 
   function pool({ slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool {
     if (databaseId === null) throw withoutDatabase(slug)
-    return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId))
+    return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId), slug)
   }
 
   return {

@@ -62,6 +62,8 @@ export interface TenantQueue<Connection, Owner> {
   creditMs: number
   /** The period of contention that `creditMs` belongs to. */
   period: number
+  /** How long connections were lent, in total; for statistics. */
+  usedMs: number
 }
 
 /** Connection-milliseconds a tenant gets each time its turn comes: about what pays for the reconnect that it costs. */
@@ -226,7 +228,7 @@ export class Allocator<Connection, Owner = undefined> {
   #tenant(key: string): TenantQueue<Connection, Owner> {
     let tenant = this.tenants.get(key)
     if (tenant === undefined) {
-      const counts = { total: 0, opening: 0, generation: 0, creditMs: 0, period: -1 }
+      const counts = { total: 0, opening: 0, generation: 0, creditMs: 0, period: -1, usedMs: 0 }
       tenant = { key, owner: undefined, idle: [], waiters: new WaiterQueue(), ...counts }
       this.tenants.set(key, tenant)
     }

@@ -9,7 +9,8 @@ export function connectFailure(cause: unknown): TenancyError {
   if (sqlState(cause) === tooManyConnections) {
     return new TenancyError(
       'TENANCY_CONNECTION_TIMEOUT',
-      'The PostgreSQL server has no connection left (53300): lower TENANT_MAX_CONNECTIONS or raise its max_connections',
+      'The PostgreSQL server has no connection left, at all or for this tenant’s role (53300): lower TENANT_MAX_CONNECTIONS, ' +
+        'raise its max_connections, or count all processes in TENANT_PROCESSES',
       { cause },
     )
   }

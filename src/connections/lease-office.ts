@@ -1,8 +1,8 @@
-import { channel } from 'node:diagnostics_channel'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
 import { connectFailure } from './connection-errors.js'
-import type { ConnectionSchedulerOptions, SchedulerStats } from './scheduler.js'
+import { connectionEvents } from './connection-events.js'
+import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
 import { closeSession, openSession, type SessionClient } from './session-client.js'
 
@@ -11,8 +11,6 @@ export type Lease = Slot<SessionClient, SchedulerPool>
 
 /** Told once: the lease, or why there is none. */
 export type LeaseCallback = (error: Error | undefined, lease?: Lease) => void
-
-const identityMismatch = channel('tenants2fast:connection:identity-mismatch')
 
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
 const settleTimeoutMs = 1000
@@ -24,7 +22,7 @@ export class LeaseOffice {
   readonly #allocator: Allocator<SessionClient, SchedulerPool>
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
-  readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0 }
+  readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0, connectFailures: 0 }
   readonly #reaper: NodeJS.Timeout
   #onClosed: (() => void)[] = []
   #closing: Promise<void> | undefined
@@ -56,6 +54,27 @@ export class LeaseOffice {
     }
   }
 
+  /** Those who use or wait for most first; as many tenants are looked at as have a connection or a waiter. */
+  busiestTenants(limit: number): TenantUse[] {
+    const nowMs = performance.now()
+    const lent = new Map<string, { inUse: number; usedMs: number }>()
+    for (const { state, sinceMs, tenant } of this.#open) {
+      if (state !== 'busy') continue
+      const { inUse, usedMs } = lent.get(tenant.key) ?? { inUse: 0, usedMs: 0 }
+      lent.set(tenant.key, { inUse: inUse + 1, usedMs: usedMs + nowMs - sinceMs })
+    }
+    const uses = [...this.#allocator.tenants.values()].map(({ key, owner, total, waiters, usedMs }) => ({
+      key,
+      label: owner?.label ?? key,
+      connections: total,
+      inUse: lent.get(key)?.inUse ?? 0,
+      waiting: waiters.size,
+      waitingMs: Math.round(nowMs - (waiters.first?.sinceMs ?? nowMs)),
+      usedMs: Math.round(usedMs + (lent.get(key)?.usedMs ?? 0)),
+    }))
+    return uses.toSorted((a, b) => demand(b) - demand(a) || b.usedMs - a.usedMs).slice(0, limit)
+  }
+
   /** Connections and waiters of one tenant. */
   counts(key: string): { readonly total: number; readonly idle: number; readonly waiting: number } {
     const tenant = this.#allocator.tenants.get(key)
@@ -73,9 +92,9 @@ export class LeaseOffice {
     const signal = givenSignal ?? this.#options.currentSignal()
     if (this.#closing !== undefined) return queueMicrotask(() => done(closedError()))
     if (signal?.aborted === true) return queueMicrotask(() => done(abortedError(signal)))
-    const waiter = new LeaseWaiter(performance.now(), done)
+    const waiter = new LeaseWaiter(pool, performance.now(), done)
     if (!this.#allocator.enqueue(pool.key, pool, waiter, waiter.sinceMs)) {
-      return queueMicrotask(() => done(this.#queueFullError(pool.key)))
+      return queueMicrotask(() => waiter.reject(this.#queueFullError(pool.key)))
     }
     this.#deadline ??= this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs)
     if (signal !== undefined) this.#leaveOnAbort(pool.key, waiter, signal)
@@ -85,6 +104,7 @@ export class LeaseOffice {
   giveBack(lease: Lease, broken: boolean): void {
     const client = lease.connection
     if (client === undefined || lease.state !== 'busy') return
+    lease.tenant.usedMs += performance.now() - lease.sinceMs
     if (!client.usable || (broken && !client.running)) {
       this.#allocator.discard(lease)
     } else if (broken || client.touched || !client.ready || client.getTransactionStatus() !== 'I') {
@@ -157,6 +177,7 @@ export class LeaseOffice {
       if (pool === undefined) throw new TypeError('A tenant with waiters has a pool')
       const client = await this.#connect(pool)
       this.#counters.opened += 1
+      connectionEvents.open(pool, performance.now() - lease.sinceMs)
       this.#open.add(lease)
       lease.expiresAtMs = performance.now() + this.#options.connectionLifetimeMs * (0.9 + Math.random() * 0.2)
       client.onLost = (error) => this.#lost(lease, client, pool, error)
@@ -165,25 +186,28 @@ export class LeaseOffice {
       this.#allocator.opened(lease, client, performance.now())
     } catch (cause) {
       const error = connectFailure(cause)
+      this.#counters.connectFailures += 1
       if (isTenancyError(error, 'TENANCY_DATABASE_IDENTITY_MISMATCH')) this.#alarm(lease, error)
+      else connectionEvents.connectFailed(lease.tenant, error)
       this.#allocator.openFailed(lease, performance.now())?.reject(error)
       this.#tellClosed()
     }
   }
 
   async #connect(pool: SchedulerPool): Promise<SessionClient> {
-    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements } = this.#options
+    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    return openSession(target, clientConfig, { timeoutMs, prepareStatements })
+    return openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
   }
 
   #alarm(lease: Lease, error: TenancyError): void {
     this.#counters.identityMismatches += 1
     this.#options.logger.error({ tenant: lease.tenant.key, code: error.code }, error.message)
-    identityMismatch.publish({ tenant: lease.tenant.key, error })
+    connectionEvents.identityMismatch(lease.tenant, error)
   }
 
   async #closeConnection(lease: Lease): Promise<void> {
+    if (lease.successor !== undefined) connectionEvents.evict(lease.tenant, lease.successor.tenant)
     if (lease.connection !== undefined) await closeSession(lease.connection)
   }
 
@@ -197,6 +221,7 @@ export class LeaseOffice {
 
   #ended(lease: Lease, client: SessionClient, pool: SchedulerPool): void {
     this.#counters.closed += 1
+    connectionEvents.close(pool)
     this.#open.delete(lease)
     this.#allocator.closed(lease, performance.now())
     pool.emit('remove', client)
@@ -254,9 +279,11 @@ export class LeaseOffice {
 class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
   readonly sinceMs: number
   onSettled: (() => void) | undefined
+  readonly #pool: SchedulerPool
   readonly #done: LeaseCallback
 
-  constructor(sinceMs: number, done: LeaseCallback) {
+  constructor(pool: SchedulerPool, sinceMs: number, done: LeaseCallback) {
+    this.#pool = pool
     this.sinceMs = sinceMs
     this.#done = done
   }
@@ -268,8 +295,13 @@ class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
 
   reject(error: Error): void {
     this.onSettled?.()
+    connectionEvents.reject(this.#pool, error, performance.now() - this.sinceMs)
     this.#done(error)
   }
+}
+
+function demand({ inUse, waiting }: TenantUse): number {
+  return inUse + waiting
 }
 
 function closedError(): TenancyError {

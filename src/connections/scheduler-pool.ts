@@ -26,13 +26,21 @@ interface ConnectOptions {
  */
 export class SchedulerPool extends EventEmitter {
   readonly key: string
+  /** For people. */
+  readonly label: string
   readonly resolveTarget: () => Promise<TenantDatabaseTarget>
   readonly #office: LeaseOffice
   #ending: Promise<void> | undefined
 
-  constructor(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>, office: LeaseOffice) {
+  constructor(
+    key: string,
+    resolveTarget: () => Promise<TenantDatabaseTarget>,
+    office: LeaseOffice,
+    label: string = key,
+  ) {
     super()
     this.key = key
+    this.label = label
     this.resolveTarget = resolveTarget
     this.#office = office
   }

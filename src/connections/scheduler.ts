@@ -28,6 +28,11 @@ export interface ConnectionSchedulerOptions {
    * connection). Switch it off behind a pooler in transaction mode. Default true.
    */
   readonly prepareStatements?: boolean
+  /**
+   * A pooler in transaction mode is in between: statements that need a session of their own are refused outside of a
+   * transaction, and named ones lose their names. Default false.
+   */
+  readonly transactionPooling?: boolean
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
@@ -35,7 +40,7 @@ export interface ConnectionSchedulerOptions {
   readonly currentSignal?: () => AbortSignal | undefined
 }
 
-/** Connections of one process to one server, at this moment; the last five count since the start. */
+/** Connections of one process to one server, at this moment; the last six count since the start. */
 export interface SchedulerStats {
   readonly maxConnections: number
   /** Connections the server may hold for us: those being opened and closed included. */
@@ -46,18 +51,40 @@ export interface SchedulerStats {
   readonly waiting: number
   readonly opened: number
   readonly closed: number
-  /** Connections closed to make room for another tenant. */
+  /** Rebinds: connections closed to make room for another tenant. */
   readonly evicted: number
   /** Callers turned away by a full queue or a deadline. */
   readonly rejected: number
   readonly identityMismatches: number
+  /** Connections that could not be opened. */
+  readonly connectFailures: number
+}
+
+/** What one tenant uses of a {@link ConnectionScheduler} at this moment. */
+export interface TenantUse {
+  readonly key: string
+  /** What its pool was called, for people. */
+  readonly label: string
+  /** Those being opened and closed included. */
+  readonly connections: number
+  readonly inUse: number
+  readonly waiting: number
+  /** For how long the oldest waiter has waited. */
+  readonly waitingMs: number
+  /** Connection time since the tenant last had no connection and no waiter. */
+  readonly usedMs: number
 }
 
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
-  /** A pool of the tenant `key`; it takes no connection before it is used. `resolveTarget` is asked for each new one. */
-  pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>): TenantPool
+  /**
+   * A pool of the tenant `key`; it takes no connection before it is used. `resolveTarget` is asked for each new one.
+   * `label` (default: the key) is for people and shows in {@link TenantUse}.
+   */
+  pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>, label?: string): TenantPool
   stats(): SchedulerStats
+  /** The tenants that use or wait for most, at most `limit` of them. */
+  busiestTenants(limit: number): TenantUse[]
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
   evict(key: string): void
   /** Turns away who waits, closes what is idle, and what is in use when it is released or after `timeoutMs` (10,000). */
@@ -83,14 +110,16 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxConcurrentConnects: 4,
     affinityMs: 30,
     prepareStatements: true,
+    transactionPooling: false,
     logger: stderrLogger,
     clientConfig: {},
     currentSignal: () => undefined,
     ...options,
   })
   return {
-    pool: (key, resolveTarget) => new SchedulerPool(key, resolveTarget, office) as unknown as TenantPool,
+    pool: (key, resolveTarget, label) => new SchedulerPool(key, resolveTarget, office, label) as unknown as TenantPool,
     stats: () => office.stats(),
+    busiestTenants: (limit) => office.busiestTenants(limit),
     evict: (key) => office.evict(key),
     close: ({ timeoutMs = 10_000 } = {}) => office.close(timeoutMs),
   }

@@ -4,6 +4,7 @@ import { identityQuery, type TenantDatabaseTarget } from '../core/database-targe
 import { TenancyError } from '../core/errors.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
+import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
 
 /** What `pg` (pinned exactly) knows about its client and its types do not say; test/connections holds it to that. */
 interface ClientInternals {
@@ -42,6 +43,8 @@ export class SessionClient extends pg.Client {
   declare release: (error?: Error | boolean) => void
   /** Told when the connection breaks, whoever has it. */
   onLost: (error: Error) => void = () => {}
+  /** A pooler in transaction mode is in between: the session ends with each transaction. */
+  transactionPooling = false
   readonly #encrypted: boolean
   readonly #onError = (error: Error): void => this.onLost(error)
 
@@ -58,6 +61,12 @@ export class SessionClient extends pg.Client {
   override query(query: unknown, values?: unknown, callback?: unknown): never {
     const text = textOf(query)
     const clean = leavesSessionClean(text)
+    if (this.transactionPooling) {
+      const need = clean || !this.ready || this.getTransactionStatus() !== 'I' ? undefined : sessionNeedOf(text)
+      const given = typeof values === 'function' ? values : callback
+      if (need !== undefined) return refuseQuery(query, given, sessionRequired(need)) as never
+      query = withoutName(query)
+    }
     if (!clean) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
       const given = typeof values === 'function' ? values : callback
@@ -202,6 +211,14 @@ export class SessionClient extends pg.Client {
   }
 }
 
+/** How {@link openSession} opens a connection. */
+export interface SessionOptions {
+  readonly timeoutMs: number
+  readonly prepareStatements: boolean
+  /** Default: false. */
+  readonly transactionPooling?: boolean
+}
+
 /**
  * Opens a connection and lets it prove, by the identity row, that it is in the right database, at the right epoch and
  * as the right role.
@@ -211,11 +228,12 @@ export class SessionClient extends pg.Client {
 export async function openSession(
   target: TenantDatabaseTarget,
   config: pg.ClientConfig,
-  { timeoutMs, prepareStatements }: { readonly timeoutMs: number; readonly prepareStatements: boolean },
+  { timeoutMs, prepareStatements, transactionPooling = false }: SessionOptions,
 ): Promise<SessionClient> {
   const { host, port, user, password, database, ssl } = target.account
   const account = { host, port, user, password, database, ssl: ssl ?? false }
   const client = new SessionClient({ keepAlive: true, ...config, ...account }, prepareStatements)
+  client.transactionPooling = transactionPooling
   const deadline = setTimeout(() => client.destroy(), timeoutMs)
   try {
     await client.connect()

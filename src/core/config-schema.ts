@@ -139,6 +139,16 @@ export const settings = {
     description: 'Most connections to all tenant databases, of one process and server.',
     schema: integer(1, 10_000, 50),
   },
+  TENANT_PROCESSES: {
+    description:
+      'Processes of this installation that run at a time, those that overlap during a deployment included: together they have to fit the server’s `max_connections`.',
+    schema: integer(1, 1000, 1),
+  },
+  TENANT_POOLER_URL: {
+    description:
+      'PgBouncer in front of the server, for tenant traffic alone: `postgres://host:port`. What a pooler can’t do goes to the server directly: see docs/scaling.md.',
+    schema: urlWith(['postgres:', 'postgresql:']).optional(),
+  },
   TENANT_SECRET: {
     description:
       'Master secret, 256 bits as 64 hex digits or 43 base64url characters (`openssl rand -hex 32`). Required in production and for servers that are not on this machine.',

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { parseEnv } from 'node:util'
 import { type SettingName, type SettingValues, settings } from './config-schema.js'
-import type { ServerAccount } from './database-target.js'
+import type { ServerAccount, ServerAddress } from './database-target.js'
 import { TenancyError } from './errors.js'
 
 /** All settings, validated. Holds secrets: printing it, or turning it to JSON, shows none of them. */
@@ -16,6 +16,10 @@ export interface Config {
   readonly readyDatabases: number
   readonly maxConnections: number
   readonly maxTenantConnections: number
+  /** How many processes like this one share the server. */
+  readonly processes: number
+  /** Where tenant traffic goes instead of to the server itself. */
+  readonly pooler: ServerAddress | undefined
   /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
@@ -84,6 +88,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
   const own = values as SettingValues
   const isProduction = env['NODE_ENV'] === 'production'
   const server = readServer(env, own, problems)
+  const pooler = readPooler(own, server, problems)
   if (!own.TENANT_SECRET && (isProduction || (server !== undefined && !isLocal(server.host)))) {
     if (!problems.some((problem) => problem.startsWith('TENANT_SECRET '))) {
       problems.push(
@@ -110,6 +115,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     readyDatabases: own.TENANT_READY_DATABASES,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
+    processes: own.TENANT_PROCESSES,
+    pooler,
     secret:
       own.TENANT_SECRET === undefined
         ? undefined
@@ -172,7 +179,29 @@ function readServer(
   }
 }
 
-function parseDatabaseUrl(text: string): ServerAccount {
+function readPooler(
+  own: SettingValues,
+  server: ServerAccount | undefined,
+  problems: string[],
+): ServerAddress | undefined {
+  if (own.TENANT_POOLER_URL === undefined) return undefined
+  const url = new URL(own.TENANT_POOLER_URL)
+  if (url.username !== '' || url.password !== '' || !/^\/?$/.test(url.pathname)) {
+    problems.push('TENANT_POOLER_URL names host and port only: tenants log in with their own roles and databases')
+  }
+  if (server === undefined) {
+    problems.push('TENANT_POOLER_URL needs the server behind it: set TENANT_DATABASE_URL')
+  }
+  try {
+    const { host, port, ssl } = parseDatabaseUrl(own.TENANT_POOLER_URL, 6432)
+    return { host, port, ...(ssl === undefined ? {} : { ssl }) }
+  } catch (error) {
+    problems.push(`TENANT_POOLER_URL ${error instanceof TenancyError ? error.message : 'cannot be read'}`)
+    return undefined
+  }
+}
+
+function parseDatabaseUrl(text: string, defaultPort = 5432): ServerAccount {
   const url = new URL(text)
   const unknown = [...url.searchParams.keys()].filter((name) => name !== 'sslmode')
   if (unknown.length > 0)
@@ -183,7 +212,7 @@ function parseDatabaseUrl(text: string): ServerAccount {
   }
   return {
     host: decodeURIComponent(url.hostname.replace(/^\[|\]$/g, '')) || 'localhost',
-    port: url.port === '' ? 5432 : Number(url.port),
+    port: url.port === '' ? defaultPort : Number(url.port),
     user: decodeURIComponent(url.username) || 'postgres',
     password: decodeURIComponent(url.password),
     database: decodeURIComponent(url.pathname.slice(1)) || 'postgres',

@@ -1,13 +1,17 @@
-/** A PostgreSQL server and the account used on it. Holds a secret: never log it, never put it in an error. */
-export interface ServerAccount {
+/** Where something that speaks PostgreSQL's protocol listens. */
+export interface ServerAddress {
   readonly host: string
   readonly port: number
+  /** TLS options as `pg` takes them. Default: none. */
+  readonly ssl?: boolean | Readonly<Record<string, unknown>>
+}
+
+/** A PostgreSQL server and the account used on it. Holds a secret: never log it, never put it in an error. */
+export interface ServerAccount extends ServerAddress {
   readonly user: string
   readonly password: string
   /** Database to connect to for work that needs none in particular. */
   readonly database: string
-  /** TLS options as `pg` takes them. Default: none. */
-  readonly ssl?: boolean | Readonly<Record<string, unknown>>
 }
 
 /** Everything needed to open a connection to one tenant's database and to prove that it is the right one. */

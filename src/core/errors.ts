@@ -143,6 +143,22 @@ export const errorTable = {
     fix: 'Nothing: the caller went away.',
   },
 
+  TENANCY_CONNECTION_BUDGET_TOO_LARGE: {
+    status: 500,
+    title: 'The connections do not fit the server',
+    fix: 'Lower TENANT_MAX_CONNECTIONS or TENANT_PROCESSES, or raise the server’s max_connections: the message has the numbers.',
+  },
+  TENANCY_CONNECTION_SESSION_REQUIRED: {
+    status: 500,
+    title: 'This statement needs a session of its own',
+    fix: 'Behind a pooler a session lasts for one transaction: send the statement inside of one (SET LOCAL, advisory locks, ON COMMIT DROP).',
+  },
+  TENANCY_POOLER_UNFIT: {
+    status: 500,
+    title: 'The pooler is not fit for tenant traffic',
+    fix: 'Configure it as docs/scaling.md says, or unset TENANT_POOLER_URL.',
+  },
+
   // Who calls
   TENANCY_AUTH_REQUIRED: {
     status: 401,

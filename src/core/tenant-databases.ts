@@ -36,6 +36,8 @@ export interface TenantDatabaseRecords {
   /** The id of the server of that name; the row is made on first sight. */
   serverId(name: string): Promise<string>
   find(id: string): Promise<TenantDatabase | undefined>
+  /** A database that can be connected to, one in stock if there is one. */
+  findAny(): Promise<TenantDatabase | undefined>
   /** Commits a row in state `building`; false when the stock needs none. */
   beginBuild(build: DatabaseBuild): Promise<boolean>
   /** From `building` to `ready`; undefined when the lease was lost. A reserved one stays reserved for `reservedMs`. */

@@ -19,6 +19,7 @@ export interface BuilderOptions {
   readonly secret: Buffer
   /** Names this process in leases. */
   readonly leaseOwner: string
+  readonly roleConnectionLimit?: number | undefined
 }
 
 /** One database to be built. */
@@ -79,7 +80,7 @@ export async function buildTenantDatabase(
 }
 
 async function createRoleAndDatabase(options: BuilderOptions, id: string, template: string): Promise<void> {
-  const { admin, server, names, secret } = options
+  const { admin, server, names, secret, roleConnectionLimit = -1 } = options
   const databaseName = names.tenantDatabase(id)
   // The role has the database's name.
   const name = quoteIdentifier(databaseName)
@@ -87,7 +88,7 @@ async function createRoleAndDatabase(options: BuilderOptions, id: string, templa
   await allSettled([
     admin.query(
       `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
-         password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)}`,
+         connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)}`,
     ),
     // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
     admin.query(

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
-import type { ServerAccount, TenantDatabaseTarget } from '../core/database-target.js'
+import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
@@ -12,6 +12,7 @@ import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames } from './database-names.js'
 import { dropClaimed, type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
 import { ensureTemplate } from './template.js'
@@ -34,6 +35,10 @@ export interface TenantDatabasesOptions {
   readonly readyTarget?: number
   /** Default: 2. */
   readonly maxConcurrentBuilds?: number
+  /** Most connections that the server lets a tenant's role have, see `roleConnectionLimit`. Default: no limit. */
+  readonly roleConnectionLimit?: number
+  /** Where tenants' connections go: a pooler. Default: to the server. */
+  readonly tenantAddress?: ServerAddress | undefined
   readonly logger: Logger
 }
 
@@ -66,6 +71,10 @@ const undefinedDatabase = '3D000'
 // A large template takes its time; what takes longer than this waits for a server that is gone.
 const queryTimeoutMs = 600_000
 const closeTimeoutMs = 10_000
+const defaultConcurrentBuilds = 2
+
+/** Connections that builds may have at a time: the pool of the provisioning account, and one inside each new database. */
+export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1
 
 interface Prepared {
   readonly builder: BuilderOptions
@@ -75,7 +84,10 @@ interface Prepared {
 
 /** Tenant databases on one server. Connects when first used. */
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
-  const { records, server, secret, logger, serverName = 'default', readyTarget = 3, maxConcurrentBuilds = 2 } = options
+  const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
+  const { maxConcurrentBuilds = defaultConcurrentBuilds } = options
+  const { host, port, ssl } = options.tenantAddress ?? server
+  const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
   const names = databaseNames(options.prefix)
   const admin = new Pool({
     ...connectionOptions(server),
@@ -110,7 +122,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       records.serverId(serverName),
       ensureTemplate({ server, names, installationId }, schema),
     ])
-    return { builder: { records, admin, server, serverId, names, secret, leaseOwner: randomUUID() }, schema, template }
+    if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
+    const leaseOwner = randomUUID()
+    const builder = { records, admin, server, serverId, names, secret, leaseOwner, roleConnectionLimit }
+    return { builder, schema, template }
   }
 
   const build = async (
@@ -175,7 +190,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       databaseId: database.id,
       epoch: database.epoch,
       account: {
-        ...server,
+        ...tenantAddress,
         user: database.roleName,
         password: deriveRolePassword(secret, database.id),
         database: database.name,

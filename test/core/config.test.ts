@@ -123,6 +123,32 @@ describe('TENANT_TRUSTED_PROXIES', () => {
   )
 })
 
+describe('TENANT_POOLER_URL', () => {
+  const server = { TENANT_DATABASE_URL: 'postgres://app:pw@127.0.0.1:5432/postgres' }
+
+  test('is the address of tenant traffic; the server stays where it is', () => {
+    const config = loadConfig({ ...server, TENANT_POOLER_URL: 'postgres://127.0.0.2:6433' })
+    expect(config.pooler).toEqual({ host: '127.0.0.2', port: 6433 })
+    expect(config.server).toMatchObject({ host: '127.0.0.1', port: 5432, user: 'app' })
+  })
+
+  test('has PgBouncer’s port unless it names one, and TLS if it asks for it', () => {
+    const config = loadConfig({ ...server, TENANT_POOLER_URL: 'postgres://pooler.internal/?sslmode=verify-full' })
+    expect(config.pooler).toEqual({ host: 'pooler.internal', port: 6432, ssl: { rejectUnauthorized: true } })
+  })
+
+  test.each(['postgres://app@127.0.0.1:6432', 'postgres://:pw@127.0.0.1:6432', 'postgres://127.0.0.1:6432/acme'])(
+    'names no account and no database: %s is a problem',
+    (url) => {
+      expect(() => loadConfig({ ...server, TENANT_POOLER_URL: url })).toThrow('TENANT_POOLER_URL names host and port')
+    },
+  )
+
+  test('needs a server behind it', () => {
+    expect(() => loadConfig({ TENANT_POOLER_URL: 'postgres://127.0.0.1:6432' })).toThrow('set TENANT_DATABASE_URL')
+  })
+})
+
 describe('problems', () => {
   test('every problem is named in one error', () => {
     const message = problemsOf({

@@ -154,6 +154,11 @@ describe('one process', () => {
     },
   )
 
+  test.skipIf(process.platform !== 'linux')('after a crash the files are synchronized all at once', async () => {
+    const { account } = await start()
+    expect(await query(account, 'show recovery_init_sync_method')).toEqual([{ recovery_init_sync_method: 'syncfs' }])
+  })
+
   test('a data folder that is removed under the running server does not stop stop', async () => {
     const server = await start()
     await rm(dataDir, { recursive: true, force: true })

@@ -1,0 +1,98 @@
+// Load on many tenants: who is asked for is drawn from a Zipf distribution.
+
+/** @param {number} count @param {number} exponent @returns {() => number} draws an index; 0 is the hottest */
+export function zipf(count, exponent) {
+  const cumulative = new Float64Array(count)
+  let sum = 0
+  for (let index = 0; index < count; index += 1) cumulative[index] = sum += 1 / (index + 1) ** exponent
+  return () => {
+    const drawn = Math.random() * sum
+    let low = 0
+    let high = count - 1
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (cumulative[middle] < drawn) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/** A point read four times of five, a point write else. @param {(tenant: number, text: string, values: unknown[]) => Promise<unknown>} query */
+export function readOrWrite(query, tenant) {
+  const id = 1 + Math.floor(Math.random() * 1000)
+  return Math.random() < 0.8
+    ? query(tenant, 'select id, name, hits from items where id = $1', [id])
+    : query(tenant, 'update items set hits = hits + 1 where id = $1', [id])
+}
+
+/** So many requests at a time, each followed by the next at once. */
+export async function closedLoop({ query, draw, seconds, concurrency }) {
+  const latencies = []
+  const errors = []
+  const started = performance.now()
+  const end = started + seconds * 1000
+  const worker = async () => {
+    for (let now = performance.now(); now < end;) {
+      try {
+        await readOrWrite(query, draw())
+        latencies.push(performance.now() - now)
+      } catch (error) {
+        errors.push(`${error.code ?? ''} ${error.message}`)
+      }
+      now = performance.now()
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
+  const rate = latencies.length / ((performance.now() - started) / 1000)
+  return { rate, errors: errors.length, firstError: errors[0], ...percentiles(latencies) }
+}
+
+/**
+ * Requests that arrive at a rate of their own, whether or not the ones before are answered; `classes` by name. Latency
+ * counts from the arrival.
+ */
+export async function openLoop({ query, seconds, classes }) {
+  const results = Object.fromEntries(
+    Object.keys(classes).map((name) => [name, { latencies: [], errors: 0, firstError: undefined }]),
+  )
+  const pending = new Set()
+  const send = (name, tenant, arrivedAt) => {
+    const result = results[name]
+    const request = readOrWrite(query, tenant).then(
+      () => result.latencies.push(performance.now() - arrivedAt),
+      (error) => {
+        result.errors += 1
+        result.firstError ??= `${error.code ?? ''} ${error.message}`
+      },
+    )
+    pending.add(request)
+    void request.finally(() => pending.delete(request))
+  }
+  const end = performance.now() + seconds * 1000
+  await Promise.all(
+    Object.entries(classes).map(async ([name, { rate, draw }]) => {
+      let arrival = performance.now()
+      while (arrival < end) {
+        for (; arrival <= performance.now() && arrival < end; arrival += (-Math.log(1 - Math.random()) / rate) * 1000) {
+          send(name, draw(), arrival)
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+    }),
+  )
+  await Promise.all(pending)
+  return Object.fromEntries(
+    Object.entries(results).map(([name, { latencies, ...rest }]) => [
+      name,
+      { rate: latencies.length / seconds, ...rest, ...percentiles(latencies) },
+    ]),
+  )
+}
+
+/** @param {number[]} values */
+export function percentiles(values) {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+  return { p50: at(0.5), p99: at(0.99) }
+}

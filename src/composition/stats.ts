@@ -1,0 +1,23 @@
+import type { ConnectionScheduler, SchedulerStats, TenantUse } from '../connections/scheduler.js'
+
+/** What one tenant uses of this process's connections. */
+export interface TenantStats extends Omit<TenantUse, 'key' | 'label'> {
+  readonly slug: string
+  readonly databaseId: string
+}
+
+/** The connections of one process to tenant databases. */
+export interface TenancyStats extends SchedulerStats {
+  /** Those who use or wait for most first, at most 20. */
+  readonly tenants: readonly TenantStats[]
+}
+
+const shownTenants = 20
+
+/** Reads the numbers of a moment; costs a look at each tenant that has a connection or a waiter. */
+export function readStats(scheduler: Pick<ConnectionScheduler, 'stats' | 'busiestTenants'>): TenancyStats {
+  const tenants = scheduler
+    .busiestTenants(shownTenants)
+    .map(({ key, label, ...use }) => ({ slug: label, databaseId: key, ...use }))
+  return { ...scheduler.stats(), tenants }
+}

@@ -1,0 +1,44 @@
+import { quoteLiteral, type SqlClient } from '../core/sql.js'
+
+/**
+ * `CONNECTION LIMIT` of a tenant's login role: the server's own fence behind the budgets of the processes. Two more than
+ * they may open, for connections that were broken off and that the server has not let go of yet. Superusers are not
+ * bound by it, so the administrator always gets in.
+ */
+export function roleConnectionLimit(maxConnectionsPerTenant: number, processes: number): number {
+  return maxConnectionsPerTenant * processes + 2
+}
+
+/**
+ * Gives the login roles of an installation their limit. One query finds those that differ, which is none unless a
+ * setting changed; one statement changes them all.
+ *
+ * @param members the group role that they all belong to
+ * @returns how many differed
+ */
+export async function reconcileRoleLimits(admin: SqlClient, members: string, limit: number): Promise<number> {
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('A connection limit is a positive number')
+  const differing = `select r.rolname from pg_auth_members m join pg_roles r on r.oid = m.member
+    where m.roleid = to_regrole(quote_ident(${quoteLiteral(members)})) and r.rolcanlogin and r.rolconnlimit <> ${limit}`
+  const { rows } = await admin.query<{ count: number }>(`select count(*)::int as count from (${differing}) roles`)
+  const count = rows[0]?.count ?? 0
+  if (count === 0) return 0
+  // One short transaction a role, so that whoever drops one does not wait for all of them. Processes that start together
+  // take turns. A role that is dropped meanwhile needs no limit; a limit that a crash loses is set by the next start.
+  await admin.query(
+    `do $do$
+     declare role name;
+     begin
+       for role in ${differing} loop
+         perform pg_advisory_xact_lock(7205005, hashtext(${quoteLiteral(members)})),
+           set_config('synchronous_commit', 'off', true);
+         begin
+           execute format('alter role %I connection limit ${limit}', role);
+         exception when undefined_object or internal_error then null;
+         end;
+         commit;
+       end loop;
+     end $do$`,
+  )
+  return count
+}
