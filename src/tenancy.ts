@@ -95,6 +95,7 @@ async function open(
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   await databases.templateVersion()
   databases.refill()
+  databases.keepReconciled()
 
   const scheduler = createConnectionScheduler({
     maxConnections: config.maxConnections,
@@ -131,7 +132,7 @@ async function open(
     pools: (member) => () => connections.pool(member.tenant),
   })
   const management = createManagement({
-    tenants: createTenants({ catalog, databases }),
+    tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
     memberships: createMemberships({ catalog }),
     access: createAccessAdministration(catalog),
     users,

@@ -31,6 +31,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   const native = new pg.Pool({ ...options, max: maxConnections, query_timeout: queryTimeoutMs })
   // An idle connection that dies is replaced; without a listener it would end the process.
   native.on('error', () => {})
+  // The same for one in use, between two queries of a transaction.
+  native.on('connect', (client) => client.on('error', () => {}))
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainOutage),

@@ -14,6 +14,7 @@ export interface Config {
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
   readonly readyDatabases: number
+  readonly retentionDays: number
   readonly maxConnections: number
   readonly maxTenantConnections: number
   /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
@@ -108,6 +109,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     databasePrefix: own.TENANT_DB_PREFIX,
     schemaDir: own.TENANT_SCHEMA_DIR,
     readyDatabases: own.TENANT_READY_DATABASES,
+    retentionDays: own.TENANT_RETENTION_DAYS,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
     secret:
