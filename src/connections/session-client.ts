@@ -2,6 +2,7 @@ import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
+import { markOutage } from '../core/outage.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 
@@ -43,7 +44,11 @@ export class SessionClient extends pg.Client {
   /** Told when the connection breaks, whoever has it. */
   onLost: (error: Error) => void = () => {}
   readonly #encrypted: boolean
-  readonly #onError = (error: Error): void => this.onLost(error)
+  readonly #onError = (error: Error): void => {
+    // The queries under way fail with this very error.
+    markOutage(error)
+    this.onLost(error)
+  }
 
   readonly #statements: StatementNames | undefined
 

@@ -1,0 +1,149 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
+import { processIdentity } from '../../src/databases/embedded/process-identity.js'
+import { CompiledProgram } from '../support/compiled-program.js'
+import { type PgProxy, startPgProxy } from '../support/pg-proxy.js'
+import type { RestartReport } from './restart-process.js'
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+let program: CompiledProgram
+let dataDir: string
+let schemaDir: string
+let server: EmbeddedServer
+let proxy: PgProxy
+let child: ChildProcess
+let application: RestartReport
+let errors = ''
+
+const startServer = () => startEmbeddedServer({ dataDir, logger: silent, settings: { fsync: 'off' } })
+
+beforeAll(async () => {
+  program = new CompiledProgram('test/faults/restart-process.ts')
+  dataDir = await mkdtemp(join(tmpdir(), 't2f-restart-'))
+  schemaDir = await mkdtemp(join(tmpdir(), 't2f-schema-'))
+  await writeFile(join(schemaDir, '0001_marks.sql'), 'create table marks (tenant_id uuid not null)')
+  server = await startServer()
+  // The supervisor finds a new port at every start; the application knows the proxy's.
+  proxy = await startPgProxy({ upstream: server.account })
+  const { user, password } = server.account
+  child = fork(program.path, [], {
+    execArgv: [],
+    silent: true,
+    env: {
+      PATH: process.env['PATH'],
+      TENANT_DATABASE_URL: `postgres://${user}:${password}@127.0.0.1:${proxy.port}/postgres`,
+      TENANT_SECRET: randomBytes(32).toString('hex'),
+      TENANT_SCHEMA_DIR: schemaDir,
+      TENANT_READY_DATABASES: '1',
+    },
+  })
+  child.stderr?.on('data', (text) => (errors += text))
+  const started = once(child, 'message')
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`The application ended: ${errors}`)))
+  ended.catch(() => {})
+  ;[application] = (await Promise.race([started, ended])) as [RestartReport]
+}, 120_000)
+
+afterAll(async () => {
+  if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+  await proxy.close()
+  await server.stop()
+  program.remove()
+  await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
+  await rm(schemaDir, { recursive: true })
+})
+
+interface Answer {
+  readonly atMs: number
+  readonly path: string
+  readonly status: number
+  readonly retryAfter: string | null
+  readonly body: string
+}
+
+async function ask(path: string, tenant: string, method = 'GET'): Promise<Answer> {
+  const headers = { authorization: `Bearer ${application.token}`, 'x-tenant-id': tenant }
+  const response = await fetch(`${application.address}${path}`, {
+    method,
+    headers,
+    signal: AbortSignal.timeout(20_000),
+  })
+  const body = await response.text()
+  return { atMs: Date.now(), path, status: response.status, retryAfter: response.headers.get('retry-after'), body }
+}
+
+/** Sends requests without a pause until it is told to stop. */
+function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
+  const answers: Answer[] = []
+  const stopping = new AbortController()
+  const paths = ['/query', '/query', '/slow', '/transaction']
+  const lines = Array.from({ length: 12 }, async (_, line) => {
+    const tenant = application.tenants[line % 3] as string
+    for (let turn = line; !stopping.signal.aborted; turn += 1) {
+      const answer = await ask(paths[turn % paths.length] as string, tenant)
+      answers.push(answer)
+      if (answer.status !== 200) await sleep(20)
+    }
+  })
+  return {
+    answers,
+    async stop() {
+      stopping.abort()
+      await Promise.all(lines)
+    },
+  }
+}
+
+test.each([
+  ['stopped fast', 'SIGINT'],
+  ['stopped at once', 'SIGQUIT'],
+  ['killed', 'SIGKILL'],
+] as const)(
+  'a PostgreSQL that is %s under load and starts again: 503 with Retry-After, then answers within 2 s, by the same process',
+  async (_, signal) => {
+    const { answers, stop } = load()
+    await sleep(500)
+    const before = answers.length
+    expect(before).toBeGreaterThan(0)
+    const { pid } = server
+    process.kill(pid, signal)
+    while (processIdentity(pid) !== undefined) await sleep(5)
+    await server.stop()
+    await sleep(700)
+    server = await startServer()
+    proxy.upstream = server.account
+    const backMs = Date.now()
+    await sleep(3000)
+    await stop()
+
+    const failed = answers.filter(({ status }) => status !== 200)
+    expect(failed.length).toBeGreaterThan(0)
+    const unclean = failed.filter(({ status, retryAfter }) => status !== 503 || !/^[1-9]\d*$/.test(retryAfter ?? ''))
+    expect(unclean.slice(0, 5)).toEqual([])
+    const lastFailureMs = Math.max(...failed.map(({ atMs }) => atMs)) - backMs
+    console.log(
+      `${signal}: ${answers.length} answers, ${failed.length} of them 503, the last one ${lastFailureMs} ms after its return`,
+    )
+    expect(lastFailureMs).toBeLessThan(2000)
+    expect(answers.filter(({ atMs, status }) => status === 200 && atMs > backMs).length).toBeGreaterThan(12)
+    // The application made no fuss, and can still do everything.
+    expect(errors).toBe('')
+    expect([child.exitCode, child.signalCode]).toEqual([null, null])
+    expect(await ask(`/tenants/after-${signal.toLowerCase()}`, 'first', 'POST')).toMatchObject({ status: 200 })
+  },
+  120_000,
+)
+
+test('the application that went through all this ends by itself', async () => {
+  const ended = once(child, 'exit')
+  child.send('stop')
+  expect(await ended).toEqual([0, null])
+})
