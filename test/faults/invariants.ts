@@ -1,15 +1,22 @@
+import type pg from 'pg'
 import { identityQuery } from '../../src/core/database-target.js'
-import { withAdmin } from '../support/server.js'
-import type { Installation } from '../databases/fixture.js'
+
+/** Where to look: an installation and its server. */
+export interface Place {
+  readonly catalog: pg.Pool
+  readonly prefix: string
+  /** Runs work on a connection of a superuser, to the maintenance database unless another one is named. */
+  readonly withAdmin: <Result>(work: (client: pg.Client) => Promise<Result>, database?: string) => Promise<Result>
+}
 
 /**
  * What must hold of an installation when nothing is under way, and does not: one line each. `alive` are ids of tenants that
  * somebody was told of and nobody has begun to purge.
  */
-export async function findViolations(installation: Installation, alive: Iterable<string>): Promise<string[]> {
-  const { pool } = installation.catalog
+export async function findViolations(place: Place, alive: Iterable<string>): Promise<string[]> {
+  const { catalog: pool, withAdmin } = place
   const found: string[] = []
-  const server = await readServer(installation.prefix)
+  const server = await readServer(place)
   const { rows } = await pool.query<{
     id: string
     name: string
@@ -49,7 +56,7 @@ export async function findViolations(installation: Installation, alive: Iterable
   for (const id of alive) {
     const database = byTenant.get(id)
     if (database === undefined) found.push(`tenant ${id}, of which somebody was told, is lost`)
-    else if (!(await holdsMark(database.name, id))) found.push(`tenant ${id} lost its data`)
+    else if (!(await holdsMark(place, database.name, id))) found.push(`tenant ${id} lost its data`)
   }
   for (const { id, name } of rows) {
     const { rows: identities } = await withAdmin((admin) => admin.query(identityQuery), name)
@@ -58,12 +65,12 @@ export async function findViolations(installation: Installation, alive: Iterable
   return found
 }
 
-async function holdsMark(database: string, tenantId: string): Promise<boolean> {
+async function holdsMark({ withAdmin }: Place, database: string, tenantId: string): Promise<boolean> {
   const { rows } = await withAdmin((admin) => admin.query('select tenant_id from marks'), database)
   return rows.length === 1 && rows[0].tenant_id === tenantId
 }
 
-async function readServer(prefix: string) {
+async function readServer({ prefix, withAdmin }: Place) {
   return withAdmin(async (admin) => {
     const built = `^${prefix}[0-9a-f]{32}$`
     const databases = await admin.query<{ name: string; isHalf: boolean }>(

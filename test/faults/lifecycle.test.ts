@@ -78,6 +78,8 @@ function take(reports: readonly LifecycleReport[]): void {
   expect(reports.filter((report) => report.kind === 'unexpected')).toEqual([])
 }
 
+const place = () => ({ catalog: installation.catalog.pool, prefix: installation.prefix, withAdmin })
+
 /** Reconciles until nothing is wrong any more; what is still wrong after 30 s fails the test. */
 async function converge(): Promise<number> {
   const { databases } = installation.open()
@@ -85,7 +87,7 @@ async function converge(): Promise<number> {
   let violations: string[]
   do {
     await databases.reconcile()
-    violations = await findViolations(installation, alive)
+    violations = await findViolations(place(), alive)
     if (violations.length > 0) await sleep(200)
   } while (violations.length > 0 && Date.now() - startedMs < 30_000)
   expect(violations).toEqual([])
@@ -167,10 +169,10 @@ test(
 /** Waits, and does nothing, until nothing is wrong any more. */
 async function watchConverge(timeoutMs: number): Promise<number> {
   const startedMs = Date.now()
-  let violations = await findViolations(installation, alive)
+  let violations = await findViolations(place(), alive)
   while (violations.length > 0 && Date.now() - startedMs < timeoutMs) {
     await sleep(250)
-    violations = await findViolations(installation, alive)
+    violations = await findViolations(place(), alive)
   }
   expect(violations).toEqual([])
   return Date.now() - startedMs

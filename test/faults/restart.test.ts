@@ -5,11 +5,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { processIdentity } from '../../src/databases/embedded/process-identity.js'
 import { CompiledProgram } from '../support/compiled-program.js'
 import { type PgProxy, startPgProxy } from '../support/pg-proxy.js'
+import { findViolations, type Place } from './invariants.js'
 import type { RestartReport } from './restart-process.js'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
@@ -80,7 +82,11 @@ async function ask(path: string, tenant: string, method = 'GET'): Promise<Answer
   return { atMs: Date.now(), path, status: response.status, retryAfter: response.headers.get('retry-after'), body }
 }
 
-/** Sends requests without a pause until it is told to stop. */
+let founded = 0
+/** Ids of the tenants that were created, as far as anybody was told. */
+const created = new Set<string>()
+
+/** Sends requests without a pause, and creates tenants, until it is told to stop. */
 function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
   const answers: Answer[] = []
   const stopping = new AbortController()
@@ -93,12 +99,46 @@ function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
       if (answer.status !== 200) await sleep(20)
     }
   })
+  const founding = async () => {
+    while (!stopping.signal.aborted) {
+      founded += 1
+      const answer = await ask(`/tenants/founded-${founded}`, 'first', 'POST')
+      answers.push(answer)
+      if (answer.status === 200) created.add(JSON.parse(answer.body).id)
+      await sleep(20)
+    }
+  }
+  lines.push(founding(), founding())
   return {
     answers,
     async stop() {
       stopping.abort()
       await Promise.all(lines)
     },
+  }
+}
+
+/** What is wrong on the server; and tenants that were created are still there. */
+async function violations(): Promise<string[]> {
+  const { host, port, user, password } = server.account
+  const client = (database: string) => new pg.Client({ host, port, user, password, database })
+  const catalog = new pg.Pool({ host, port, user, password, database: 'tenants2fast', max: 1 })
+  const withAdmin: Place['withAdmin'] = async (work, database = 'postgres') => {
+    const admin = client(database)
+    await admin.connect()
+    try {
+      return await work(admin)
+    } finally {
+      await admin.end()
+    }
+  }
+  try {
+    const found = await findViolations({ catalog, prefix: 'tenant_', withAdmin }, [])
+    const { rows } = await catalog.query<{ id: string }>('select id from tenants')
+    const there = new Set(rows.map(({ id }) => id))
+    return [...found, ...[...created].filter((id) => !there.has(id)).map((id) => `tenant ${id} is lost`)]
+  } finally {
+    await catalog.end()
   }
 }
 
@@ -136,6 +176,7 @@ test.each([
     expect(answers.filter(({ atMs, status }) => status === 200 && atMs > backMs).length).toBeGreaterThan(12)
     // The application made no fuss, and can still do everything.
     expect(errors).toBe('')
+    await vi.waitFor(async () => expect(await violations()).toEqual([]), { timeout: 30_000, interval: 200 })
     expect([child.exitCode, child.signalCode]).toEqual([null, null])
     expect(await ask(`/tenants/after-${signal.toLowerCase()}`, 'first', 'POST')).toMatchObject({ status: 200 })
   },
