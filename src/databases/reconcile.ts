@@ -56,7 +56,11 @@ export async function reconcileDatabases(builder: BuilderOptions, options: Recon
       if (outcome.tenantId !== null) purged.push(outcome.tenantId)
     } catch (error) {
       failed.push(id)
-      logger.warn({ databaseId: id, err: error }, 'A tenant database could not be dropped')
+      // It is tried again every few seconds; said less often.
+      logger[options.isThorough ? 'warn' : 'debug'](
+        { databaseId: id, err: error },
+        'A tenant database could not be dropped',
+      )
     }
   }
   return { dropped, purged, templates: await removeTemplates(builder), failed, missing, unknown }

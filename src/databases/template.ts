@@ -3,6 +3,7 @@ import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
 import type { DatabaseNames } from './database-names.js'
 import { templateComment } from './ownership.js'
+import { lockTemplates, showingLife, tryLockTemplates } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
 
 /** Whose templates, on which server. */
@@ -23,7 +24,7 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
   const { server, names } = options
   const template = names.template(schema.version)
   await withConnection(server, async (admin) => {
-    await admin.query('select pg_advisory_lock(7205004, hashtext($1))', [names.templatePrefix])
+    await lockTemplates(admin, names.templatePrefix)
     if (await isUsable(admin, template)) return
     await ensureMembersRole(admin, names.members)
     await buildTemplate(admin, options, schema, template)
@@ -66,10 +67,12 @@ async function buildTemplate(
   await admin.query(`create database ${unfinished} template template0`)
   try {
     await admin.query(`revoke all on database ${unfinished} from public`)
-    await withConnection({ ...server, database: names.unfinishedTemplate }, async (client) => {
+    const fill = async (client: SqlClient) => {
       await layGround(client, names.members)
       await applyTenantSchema(client, schema)
-    })
+    }
+    const account = { ...server, database: names.unfinishedTemplate }
+    await showingLife(admin, () => withConnection(account, fill))
     // One message is one transaction: the name appears together with what makes the template safe to use.
     await admin.query(
       `comment on database ${unfinished} is ${quoteLiteral(templateComment(installationId))};
@@ -77,7 +80,8 @@ async function buildTemplate(
        alter database ${unfinished} rename to ${quoteIdentifier(template)}`,
     )
   } catch (error) {
-    await admin.query(`drop database if exists ${unfinished} with (force)`)
+    // What cannot be dropped now is the reconciler's.
+    await admin.query(`drop database if exists ${unfinished} with (force)`).catch(() => {})
     throw error
   }
 }
@@ -106,12 +110,8 @@ async function dropOlderTemplates(
  */
 export async function removeUnfinishedTemplates({ server, names, installationId }: TemplateOptions): Promise<string[]> {
   return withConnection(server, async (admin) => {
-    const { rows } = await admin.query<{ isLocked: boolean }>(
-      'select pg_try_advisory_lock(7205004, hashtext($1)) as "isLocked"',
-      [names.templatePrefix],
-    )
     // Somebody is building one.
-    if (rows[0]?.isLocked !== true) return []
+    if (!(await tryLockTemplates(admin, names.templatePrefix))) return []
     const dropped = await findUnfinishedTemplates(admin, { names, installationId })
     for (const name of dropped) await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
     return dropped

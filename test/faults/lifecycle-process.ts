@@ -27,6 +27,10 @@ export type LifecycleReport =
   | { readonly kind: 'unexpected'; readonly step: string; readonly message: string }
   | { readonly kind: 'done' }
 
+// Whoever started this process is gone: nobody else would end it.
+const orphaned = () => process.exit(1)
+process.once('disconnect', orphaned)
+
 const orders = JSON.parse(process.argv[2] ?? '') as LifecycleOrders
 const random = randomFrom(orders.seed)
 const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
@@ -99,6 +103,7 @@ const script: readonly Step[] = [
 if (orders.mode === 'script') {
   for (const step of script) await run(step, pick(orders.slugs))
   await report({ kind: 'done' })
+  process.removeListener('disconnect', orphaned)
   process.disconnect()
   await open.close()
 } else if (orders.mode === 'random') {

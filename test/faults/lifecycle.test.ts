@@ -158,6 +158,7 @@ test(
       if (victim === 'backend') expect([scripted.child.exitCode, run]).toEqual([0, run])
       take([...scripted.reports, ...rival.reports])
       slowestMs = Math.max(slowestMs, await converge())
+      if (run % 25 === 24) console.log(`${run + 1} of ${runs} runs, ${cut} cut, slowest convergence ${slowestMs} ms`)
     }
     console.log(`${runs} runs over ${statements} statements, ${cut} cut; the slowest convergence took ${slowestMs} ms`)
     expect(slowestMs).toBeLessThan(30_000)

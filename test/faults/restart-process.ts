@@ -56,9 +56,13 @@ const address = await app.listen({ port: 0, host: '127.0.0.1' })
 const { token } = await tenancy.issueAccessToken(owner)
 process.send?.({ address, token, tenants } satisfies RestartReport)
 process.once('message', () => void stop())
+// Whoever started this process is gone: nobody else would end it.
+const orphaned = () => process.exit(1)
+process.once('disconnect', orphaned)
 
 async function stop(): Promise<void> {
   await app.close()
   await tenancy.close()
+  process.removeListener('disconnect', orphaned)
   process.disconnect()
 }
