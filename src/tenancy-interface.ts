@@ -39,7 +39,10 @@ export interface Tenancy extends Management, HttpTenancy {
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
-  /** Drops what died while it was built, and ready databases of an older schema. */
+  /**
+   * Finishes what died, drops what is due, and compares the server with the catalog. Done at the start and every few
+   * seconds anyway, by one process at a time.
+   */
   reconcile(): Promise<Reconciliation>
   /**
    * The pool of a tenant's database: looks like `pg.Pool`, reaches no other database.

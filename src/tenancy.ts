@@ -109,6 +109,7 @@ async function open(
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   await databases.templateVersion()
   databases.refill()
+  databases.keepReconciled()
 
   const poolMode = config.pooler && (await openPooler({ server: catalog, records, databases }))
   const scheduler = createConnectionScheduler({
@@ -148,7 +149,7 @@ async function open(
     pools: (member) => () => connections.pool(member.tenant),
   })
   const management = createManagement({
-    tenants: createTenants({ catalog, databases }),
+    tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
     memberships: createMemberships({ catalog }),
     access: createAccessAdministration(catalog),
     users,

@@ -80,7 +80,7 @@ const valueSchema = z.object({
         serverId: text,
         name: text,
         roleName: text,
-        state: z.enum(['building', 'ready', 'assigned', 'retired']),
+        state: z.enum(['building', 'ready', 'assigned', 'retired', 'dropping']),
         epoch,
         createdAt: date,
         updatedAt: date,

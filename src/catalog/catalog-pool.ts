@@ -60,8 +60,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
 
 function ignore(): void {}
 
-/** Connection exceptions, shutdowns, and "too many clients" (PostgreSQL manual, appendix A). */
-const outageStates = /^(08...|57P0[1-4]|53300)$/
+/** Connection exceptions, shutdowns, idle for too long, and "too many clients" (PostgreSQL manual, appendix A). */
+const outageStates = /^(08...|57P0[1-5]|25P03|53300)$/
 
 function explainOutage(error: unknown): never {
   const isOutage = error instanceof pg.DatabaseError ? outageStates.test(error.code ?? '') : true

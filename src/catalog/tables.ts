@@ -61,6 +61,8 @@ export const databaseServers = pgTable('database_servers', {
   id: uuid('id').primaryKey().defaultRandom(),
   name: text('name').notNull().unique(),
   createdAt: createdAt(),
+  leader: text('leader'),
+  leaderUntil: moment('leader_until'),
 })
 
 /** Databases that hold, held or will hold one tenant's data each. */
@@ -71,7 +73,7 @@ export const tenantDatabases = pgTable('tenant_databases', {
     .references(() => databaseServers.id),
   name: text('name').notNull(),
   roleName: text('role_name').notNull(),
-  state: text('state', { enum: ['building', 'ready', 'assigned', 'retired'] })
+  state: text('state', { enum: ['building', 'ready', 'assigned', 'retired', 'dropping'] })
     .notNull()
     .default('building'),
   epoch: integer('epoch').notNull().default(1),
@@ -82,6 +84,7 @@ export const tenantDatabases = pgTable('tenant_databases', {
   createdAt: createdAt(),
   updatedAt: updatedAt(),
   retiredAt: moment('retired_at'),
+  dropAfter: moment('drop_after'),
 })
 
 /** Customer organisations. */

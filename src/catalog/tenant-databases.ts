@@ -1,11 +1,18 @@
 import type { TenantDatabase } from '../core/model.js'
 import type { SqlClient } from '../core/sql.js'
-import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import type {
+  RecordedDatabase,
+  RemovedDatabase,
+  TenantDatabaseRecords,
+  UnfinishedDatabase,
+} from '../core/tenant-databases.js'
 
 const columns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
   created_at as "createdAt", updated_at as "updatedAt", retired_at as "retiredAt"`
 
 const fromNow = (parameter: string) => `now() + make_interval(secs => ${parameter}::integer / 1000.0)`
+
+const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
 
 /** The catalog's record of tenant databases. Times are the catalog server's. */
 export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseRecords {
@@ -48,7 +55,7 @@ export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseR
           build.name,
           build.roleName,
           build.templateVersion,
-          build.leaseOwner,
+          build.lease,
           build.leaseMs,
           build.reservedFor ?? null,
           build.stockTarget ?? null,
@@ -57,62 +64,78 @@ export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseR
       return rows[0]?.begun === true
     },
 
-    markReady: (id, leaseOwner, reservedMs) =>
+    markReady: (id, lease, reservedMs) =>
       one(
         `update tenant_databases set state = 'ready', lease_owner = null,
            lease_expires_at = case when reserved_for is not null then ${fromNow('$3')} end
          where id = $1 and state = 'building' and lease_owner = $2 returning ${columns}`,
-        [id, leaseOwner, reservedMs],
+        [id, lease, reservedMs],
       ),
 
-    claimForDrop: (id, leaseOwner, leaseMs) =>
+    async unfinished(serverId) {
+      const { rows } = await catalog.query<UnfinishedDatabase>(
+        `select id, coalesce(lease_expires_at <= now(), false) as "isOverdue" from tenant_databases
+         where server_id = $1 and (state in ('building', 'dropping') or (state = 'retired' and drop_after <= now()))
+         order by created_at`,
+        [serverId],
+      )
+      return rows
+    },
+
+    beginDrop: (id, lease, leaseMs) =>
       one(
-        `update tenant_databases set lease_owner = $2, lease_expires_at = ${fromNow('$3')}
-         where id = $1 and state in ('building', 'retired')
-           and (lease_owner = $2 or lease_expires_at <= now() or (state = 'retired' and lease_expires_at is null))
+        `update tenant_databases set state = 'dropping', lease_owner = $2, lease_expires_at = ${fromNow('$3')}
+         where id = $1 and (state in ('building', 'dropping') or (state = 'retired' and drop_after <= now()))
            and not exists (select from tenants where database_id = $1 and status <> 'deleted')
          returning ${columns}`,
-        [id, leaseOwner, leaseMs],
+        [id, lease, leaseMs],
       ),
 
-    abandoned: (serverId) =>
-      ids(
-        `select id from tenant_databases
-         where server_id = $1 and state in ('building', 'retired') and lease_expires_at <= now() order by created_at`,
-        [serverId],
-      ),
+    async finishDrop(id, lease) {
+      const { rows } = await catalog.query<RemovedDatabase>(
+        'select tenant_id as "tenantId" from finish_database_drop($1, $2)',
+        [id, lease],
+      )
+      return rows[0]
+    },
+
+    async renewLease(id, lease, leaseMs) {
+      await catalog.query(
+        `update tenant_databases set lease_expires_at = ${fromNow('$3')}
+         where id = $1 and lease_owner = $2 and state in ('building', 'dropping')`,
+        [id, lease, leaseMs],
+      )
+    },
 
     async retireOutdated(serverId, templateVersion, olderThanMs) {
       await catalog.query(
-        `update tenant_databases set state = 'retired', retired_at = now(), reserved_for = null, lease_expires_at = now()
+        `update tenant_databases set ${retireNow}
          where server_id = $1 and state = 'ready' and template_version <> $2
            and updated_at < now() - make_interval(secs => $3::integer / 1000.0)`,
         [serverId, templateVersion, olderThanMs],
       )
     },
 
-    async renewLease(id, leaseOwner, leaseMs) {
-      await catalog.query(
-        `update tenant_databases set lease_expires_at = ${fromNow('$3')}
-         where id = $1 and lease_owner = $2 and state = 'building'`,
-        [id, leaseOwner, leaseMs],
-      )
+    async retireUnusable(id) {
+      await catalog.query(`update tenant_databases set ${retireNow} where id = $1 and state = 'ready'`, [id])
     },
 
-    async endLease(id, leaseOwner) {
-      await catalog.query('update tenant_databases set lease_expires_at = now() where id = $1 and lease_owner = $2', [
-        id,
-        leaseOwner,
-      ])
+    async list(serverId) {
+      const { rows } = await catalog.query<RecordedDatabase>(
+        `select id, name, case when state = 'retired' and drop_after <= now() then 'dropping' else state end as state
+         from tenant_databases where server_id = $1`,
+        [serverId],
+      )
+      return rows
     },
 
-    async remove(id, leaseOwner) {
-      await catalog.query(
-        `with dropped as (select id from tenant_databases where id = $1 and lease_owner = $2 for update),
-           detached as (update tenants set database_id = null where database_id in (select id from dropped))
-         delete from tenant_databases where id in (select id from dropped)`,
-        [id, leaseOwner],
+    async lead(serverId, leader, leaseMs) {
+      const { rowCount } = await catalog.query(
+        `update database_servers set leader = $2, leader_until = ${fromNow('$3')}
+         where id = $1 and (leader is null or leader = $2 or leader_until <= now())`,
+        [serverId, leader, leaseMs],
       )
+      return rowCount === 1
     },
   }
 }

@@ -6,7 +6,7 @@ import { parseSlug } from '../core/slug.js'
 export interface NewTenant {
   /** What people call it: 1 to 200 characters. */
   readonly name: string
-  /** 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, not a reserved one; unique, for good. */
+  /** 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, not a reserved one; unique. */
   readonly slug: string
   /** Id of the user who becomes its Owner. */
   readonly owner: string

@@ -7,6 +7,7 @@ import type { SqlPool } from '../core/sql.js'
 import type { DatabaseSupply } from '../core/tenant-databases.js'
 import { recordChange } from './access-lookup.js'
 import { createSlugQueue } from './slug-queue.js'
+import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
 import { type NewTenant, type ParsedTenant, parseNewTenant } from './tenant-input.js'
 import { findTenant, tenantColumns } from './tenant-row.js'
 import { inTransaction } from './transaction.js'
@@ -28,7 +29,7 @@ export interface ListTenantsOptions {
 }
 
 /** The life of tenants. `tenant` is an id or a slug. Every change is one transaction with its audit entry. */
-export interface Tenants {
+export interface Tenants extends TenantDeletion {
   /**
    * Creates a tenant on a ready database; its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
@@ -43,11 +44,6 @@ export interface Tenants {
   suspendTenant(tenant: string, options?: ActorOption): Promise<Tenant>
   /** From suspended to active. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
   reactivateTenant(tenant: string, options?: ActorOption): Promise<Tenant>
-  /**
-   * Marks the tenant deleted and retires its database; the data stays until the database is dropped, the slug is
-   * not given out again. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
-   */
-  deleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
 }
 
 const listOptions = z.strictObject({
@@ -63,9 +59,12 @@ const maxRounds = 3
 export function createTenants({
   catalog,
   databases,
+  retentionDays = 30,
 }: {
   readonly catalog: SqlPool
   readonly databases: DatabaseSupply
+  /** Days that a deleted tenant can be brought back. Default: 30. */
+  readonly retentionDays?: number
 }): Tenants {
   const slugs = createSlugQueue()
 
@@ -104,7 +103,7 @@ export function createTenants({
   }
 
   const change = (
-    from: readonly TenantStatus[],
+    from: TenantStatus,
     to: TenantStatus,
     action: string,
     assignments: string,
@@ -112,22 +111,16 @@ export function createTenants({
     return (idOrSlug, { actor } = {}) =>
       inTransaction(catalog, async (client) => {
         const before = await findTenant(client, idOrSlug, { lock: true })
-        if (!from.includes(before.status)) {
+        if (before.status !== from) {
           throw new TenancyError(
             'TENANCY_TENANT_STATE_CONFLICT',
-            `The tenant "${before.slug}" is ${before.status}: only from ${from.join(' or ')} can it become ${to}`,
+            `The tenant "${before.slug}" is ${before.status}: only from ${from} can it become ${to}`,
           )
         }
         const { rows } = await client.query<Tenant>(
           `update tenants set status = $2, ${assignments} where id = $1 returning ${tenantColumns}`,
           [before.id, to],
         )
-        if (to === 'deleted' && before.databaseId !== null) {
-          await client.query(
-            "update tenant_databases set state = 'retired', retired_at = now() where id = $1 and state = 'assigned'",
-            [before.databaseId],
-          )
-        }
         const scope = { actorId: actor, tenantId: before.id }
         await recordChange(client, scope, action, `tenant:${before.id}`, { status: before.status }, { status: to })
         return rows[0] as Tenant
@@ -156,9 +149,9 @@ export function createTenants({
       return rows
     },
 
-    suspendTenant: change(['active'], 'suspended', 'tenant.suspend', 'suspended_at = now()'),
-    reactivateTenant: change(['suspended'], 'active', 'tenant.reactivate', 'suspended_at = null'),
-    deleteTenant: change(['active', 'suspended'], 'deleted', 'tenant.delete', 'deleted_at = now()'),
+    suspendTenant: change('active', 'suspended', 'tenant.suspend', 'suspended_at = now()'),
+    reactivateTenant: change('suspended', 'active', 'tenant.reactivate', 'suspended_at = null'),
+    ...createTenantDeletion({ catalog, databases, retentionDays }),
   }
 }
 

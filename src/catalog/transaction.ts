@@ -12,7 +12,8 @@ export async function inTransaction<Result>(
   const client = await pool.connect()
   let broken = false
   try {
-    await client.query('begin')
+    // Ours take milliseconds: the locks of a process that stopped in the middle of one are not waited for any longer.
+    await client.query("begin; set local idle_in_transaction_session_timeout = '10s'")
     const result = await work(client)
     await client.query('commit')
     return result

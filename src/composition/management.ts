@@ -73,6 +73,12 @@ export function createManagement({
     suspendTenant: (tenant, options) => ofTenant(tenants.suspendTenant(tenant, options)),
     reactivateTenant: (tenant, options) => ofTenant(tenants.reactivateTenant(tenant, options)),
     deleteTenant: (tenant, options) => ofTenant(tenants.deleteTenant(tenant, options)),
+    undeleteTenant: (tenant, options) => ofTenant(tenants.undeleteTenant(tenant, options)),
+    async purgeTenant(tenant, options) {
+      const { id } = await tenants.getTenant(tenant)
+      await tenants.purgeTenant(id, options)
+      forget(id)
+    },
     async findTenant(tenant) {
       try {
         return await tenants.getTenant(tenant)

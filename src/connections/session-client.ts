@@ -2,6 +2,7 @@ import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
+import { markOutage } from '../core/outage.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
@@ -46,7 +47,11 @@ export class SessionClient extends pg.Client {
   /** A pooler in transaction mode is in between: the session ends with each transaction. */
   transactionPooling = false
   readonly #encrypted: boolean
-  readonly #onError = (error: Error): void => this.onLost(error)
+  readonly #onError = (error: Error): void => {
+    // The queries under way fail with this very error.
+    markOutage(error)
+    this.onLost(error)
+  }
 
   readonly #statements: StatementNames | undefined
 

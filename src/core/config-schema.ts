@@ -131,6 +131,10 @@ export const settings = {
     description: 'Ready databases kept in stock, so that creating a tenant waits for no DDL.',
     schema: integer(0, 1000, 3),
   },
+  TENANT_RETENTION_DAYS: {
+    description: 'Days that a deleted tenant can be brought back; then its database is dropped and its slug is free.',
+    schema: integer(0, 3650, 30),
+  },
   TENANT_MAX_TENANT_CONNECTIONS: {
     description: 'Most connections to one tenant’s database.',
     schema: integer(1, 1000, 5),

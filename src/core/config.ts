@@ -14,6 +14,7 @@ export interface Config {
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
   readonly readyDatabases: number
+  readonly retentionDays: number
   readonly maxConnections: number
   readonly maxTenantConnections: number
   /** How many processes like this one share the server. */
@@ -113,6 +114,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     databasePrefix: own.TENANT_DB_PREFIX,
     schemaDir: own.TENANT_SCHEMA_DIR,
     readyDatabases: own.TENANT_READY_DATABASES,
+    retentionDays: own.TENANT_RETENTION_DAYS,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
     processes: own.TENANT_PROCESSES,

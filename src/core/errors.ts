@@ -202,7 +202,7 @@ export const errorTable = {
   TENANCY_TENANT_DELETED: {
     status: 403,
     title: 'This tenant was deleted',
-    fix: 'Restore the tenant within its retention period.',
+    fix: 'Bring the tenant back within its retention (undeleteTenant).',
   },
 
   // What they may do

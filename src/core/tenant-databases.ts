@@ -1,6 +1,6 @@
-import type { TenantDatabase } from './model.js'
+import type { TenantDatabase, TenantDatabaseState } from './model.js'
 
-/** Where new tenants get their databases from. */
+/** Where new tenants get their databases from, and where those of tenants that are gone end. */
 export interface DatabaseSupply {
   /** Hash of the schema that a database must have been built from to be assigned now. */
   templateVersion(): Promise<string>
@@ -12,6 +12,13 @@ export interface DatabaseSupply {
   createTenantDatabase(options?: { readonly reservedFor?: string }): Promise<TenantDatabase>
   /** Says that a ready database was taken: the stock is filled again in the background. */
   refill(): void
+  /**
+   * Drops a database that is due, with its role, its data, and the deleted tenant that it belonged to. Resolves when
+   * that is verified, also if somebody else does it meanwhile.
+   * @throws TENANCY_TENANT_STATE_CONFLICT when it is not due; nothing is dropped then
+   * @throws TENANCY_DATABASE_UNAVAILABLE when it could not be done now: the reconciler goes on with it
+   */
+  dropTenantDatabase(id: string): Promise<void>
 }
 
 /** What a builder announces before it touches the server. */
@@ -21,17 +28,41 @@ export interface DatabaseBuild {
   readonly name: string
   readonly roleName: string
   readonly templateVersion: string
-  /** Who builds; the row is nobody else's until the lease ends. */
-  readonly leaseOwner: string
+  /** Names this build, and no other piece of work. */
+  readonly lease: string
   readonly leaseMs: number
   readonly reservedFor: string | undefined
   /** Build only while the stock holds fewer than this; undefined: in any case. */
   readonly stockTarget: number | undefined
 }
 
-/** The catalog's record of tenant databases, as their builder needs it. Implemented on the catalog. */
+/** A database that nobody may use: one under construction, half dropped, or past its retention. */
+export interface UnfinishedDatabase {
+  readonly id: string
+  /** The lease of whoever works on it has run out; never true where nobody has begun. */
+  readonly isOverdue: boolean
+}
+
+/** What the catalog says of one database, to be compared with the server. */
+export interface RecordedDatabase {
+  readonly id: string
+  readonly name: string
+  /** `dropping` also for a retired one that is due. */
+  readonly state: TenantDatabaseState
+}
+
+/** A database whose row is gone, and who went with it. */
+export interface RemovedDatabase {
+  /** The deleted tenant that it belonged to; null: none. */
+  readonly tenantId: string | null
+}
+
+/**
+ * The catalog's record of tenant databases, as their builder needs it. Implemented on the catalog. Whoever changes a row
+ * here holds the database's lock on its server (`database-lock.ts`), except for `markReady`, which the lease guards.
+ */
 export interface TenantDatabaseRecords {
-  /** Id of this installation: tells its templates from those of another one on the same server. */
+  /** Id of this installation: tells its databases from those of another one on the same server. */
   installationId(): Promise<string>
   /** The id of the server of that name; the row is made on first sight. */
   serverId(name: string): Promise<string>
@@ -40,18 +71,25 @@ export interface TenantDatabaseRecords {
   findAny(): Promise<TenantDatabase | undefined>
   /** Commits a row in state `building`; false when the stock needs none. */
   beginBuild(build: DatabaseBuild): Promise<boolean>
-  /** From `building` to `ready`; undefined when the lease was lost. A reserved one stays reserved for `reservedMs`. */
-  markReady(id: string, leaseOwner: string, reservedMs: number): Promise<TenantDatabase | undefined>
-  /** Takes the lease of a database that is to be dropped: a retired one, or one whose lease is over or `leaseOwner`'s. */
-  claimForDrop(id: string, leaseOwner: string, leaseMs: number): Promise<TenantDatabase | undefined>
-  /** Ids of the server's databases that nobody goes on to build or to drop: the lease is over. */
-  abandoned(serverId: string): Promise<string[]>
-  /** Retires ready databases of other versions that nobody took for that long; they are {@link abandoned} then. */
+  /** From `building` to `ready`; undefined when the build was lost. A reserved one stays reserved for `reservedMs`. */
+  markReady(id: string, lease: string, reservedMs: number): Promise<TenantDatabase | undefined>
+  /** The server's databases in state `building` or `dropping`, and retired ones that are due, the oldest first. */
+  unfinished(serverId: string): Promise<UnfinishedDatabase[]>
+  /** To `dropping`, for good, from whatever `unfinished` lists; undefined: it is none of those (any more). */
+  beginDrop(id: string, lease: string, leaseMs: number): Promise<TenantDatabase | undefined>
+  /**
+   * Removes the row and the deleted tenant that it belonged to, after the drop was verified; undefined when the lease
+   * was lost.
+   */
+  finishDrop(id: string, lease: string): Promise<RemovedDatabase | undefined>
+  /** Lengthens the lease of a build or drop under way. */
+  renewLease(id: string, lease: string, leaseMs: number): Promise<void>
+  /** Retires ready databases of other versions that nobody took for that long; they are due at once. */
   retireOutdated(serverId: string, templateVersion: string, olderThanMs: number): Promise<void>
-  /** Lengthens the lease of a build under way. */
-  renewLease(id: string, leaseOwner: string, leaseMs: number): Promise<void>
-  /** Ends a lease now, so that the next reconciliation finds the row. */
-  endLease(id: string, leaseOwner: string): Promise<void>
-  /** Removes the row, after the drop was verified. */
-  remove(id: string, leaseOwner: string): Promise<void>
+  /** Retires a ready database that cannot be used; it is due at once. */
+  retireUnusable(id: string): Promise<void>
+  /** Every database of the server. */
+  list(serverId: string): Promise<RecordedDatabase[]>
+  /** Whether this process reconciles the server for the next `leaseMs`: one does at a time, and keeps it by asking again. */
+  lead(serverId: string, leader: string, leaseMs: number): Promise<boolean>
 }

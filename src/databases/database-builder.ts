@@ -1,24 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
-import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
 import { openConnection } from './admin-connection.js'
-import type { DatabaseNames } from './database-names.js'
+import { keepLease, leaseMs } from './database-lease.js'
+import { lockDatabase } from './database-lock.js'
+import { type DropOptions, dropTenantDatabase } from './drop-database.js'
+import { databaseComment } from './ownership.js'
 import { deriveRolePassword, scramVerifier } from './role-password.js'
 
 /** What a build needs. */
-export interface BuilderOptions {
-  readonly records: TenantDatabaseRecords
-  /** Connections of the provisioning account to the server. */
-  readonly admin: SqlClient
+export interface BuilderOptions extends DropOptions {
   readonly server: ServerAccount
   readonly serverId: string
-  readonly names: DatabaseNames
+  readonly installationId: string
   readonly secret: Buffer
-  /** Names this process in leases. */
-  readonly leaseOwner: string
   readonly roleConnectionLimit?: number | undefined
 }
 
@@ -29,9 +27,6 @@ export interface BuildRequest {
   readonly reservedFor?: string | undefined
   readonly stockTarget?: number | undefined
 }
-
-/** How long a build or a drop is believed to be under way without a word from its process. */
-export const leaseMs = 60_000
 
 const reservedMs = 60_000
 
@@ -45,67 +40,83 @@ export async function buildTenantDatabase(
   options: BuilderOptions,
   request: BuildRequest,
 ): Promise<TenantDatabase | undefined> {
-  const { records, names, serverId, leaseOwner } = options
   const id = uuidv7()
-  const name = names.tenantDatabase(id)
-  // A renewal that fails is not an error: the lease may run out, and then the build is not marked ready.
-  const renewal = setInterval(() => void records.renewLease(id, leaseOwner, leaseMs).catch(() => {}), leaseMs / 3)
+  const name = options.names.tenantDatabase(id)
+  try {
+    return await buildUnderLock(options, request, id, name)
+  } catch (cause) {
+    // What cannot be dropped now has a row, and the reconciler finds it.
+    await dropTenantDatabase(options, id).catch(() => {})
+    throw new TenancyError(
+      'TENANCY_DATABASE_BUILD_FAILED',
+      `The tenant database ${name} could not be built: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
+  }
+}
+
+async function buildUnderLock(
+  options: BuilderOptions,
+  { template, templateVersion, reservedFor, stockTarget }: BuildRequest,
+  id: string,
+  name: string,
+): Promise<TenantDatabase | undefined> {
+  const { admin, records, serverId } = options
+  // Before the row is there to be seen: a row whose lock is free is a build that died.
+  const session = await lockDatabase(admin, id)
+  if (!session) throw new Error('somebody else works on a database of this id')
+  const lease = randomUUID()
+  const stopRenewing = keepLease(records, id, lease)
   try {
     const begun = await records.beginBuild({
       id,
       serverId,
       name,
       roleName: name,
-      templateVersion: request.templateVersion,
-      leaseOwner,
+      templateVersion,
+      lease,
       leaseMs,
-      reservedFor: request.reservedFor,
-      stockTarget: request.stockTarget,
+      reservedFor,
+      stockTarget,
     })
     if (!begun) return undefined
-    await createRoleAndDatabase(options, id, request.template)
-    const ready = await records.markReady(id, leaseOwner, reservedMs)
+    await createRoleAndDatabase(options, session, id, template)
+    const ready = await records.markReady(id, lease, reservedMs)
     if (!ready) throw new Error('the build took longer than its lease')
     return ready
-  } catch (cause) {
-    await giveUp(options, id)
-    throw new TenancyError(
-      'TENANCY_DATABASE_BUILD_FAILED',
-      `The tenant database ${name} could not be built: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
   } finally {
-    clearInterval(renewal)
+    stopRenewing()
+    await session.release()
   }
 }
 
-async function createRoleAndDatabase(options: BuilderOptions, id: string, template: string): Promise<void> {
-  const { admin, server, names, secret, roleConnectionLimit = -1 } = options
+async function createRoleAndDatabase(
+  { server, names, secret, installationId, roleConnectionLimit = -1 }: BuilderOptions,
+  session: SqlClient,
+  id: string,
+  template: string,
+): Promise<void> {
   const databaseName = names.tenantDatabase(id)
   // The role has the database's name.
   const name = quoteIdentifier(databaseName)
+  const comment = quoteLiteral(databaseComment(installationId))
   const verifier = scramVerifier(deriveRolePassword(secret, id))
-  await allSettled([
-    admin.query(
-      `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
-         connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)}`,
-    ),
-    // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
-    admin.query(
-      `${createDatabaseSql(databaseName)} template ${quoteIdentifier(template)} strategy wal_log allow_connections false`,
-    ),
-  ])
-  await admin.query(
-    `revoke all on database ${name} from public;
+  await session.query(
+    `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+       connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)};
+     comment on role ${name} is ${comment}`,
+  )
+  // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
+  await session.query(
+    `create database ${name} template ${quoteIdentifier(template)} strategy wal_log allow_connections false`,
+  )
+  await session.query(
+    `comment on database ${name} is ${comment};
+     revoke all on database ${name} from public;
      grant connect, temporary on database ${name} to ${name};
      alter database ${name} allow_connections true`,
   )
   await writeIdentity({ ...server, database: databaseName }, id)
-}
-
-/** Waits for all, also when one fails early: what is still running must not outlive the build. */
-async function allSettled(work: readonly Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason
 }
 
 /** This first connection also warms the database up: it writes the cache file that later ones start from. */
@@ -117,40 +128,4 @@ async function writeIdentity(account: ServerAccount, id: string): Promise<void> 
     // Nobody waits for the server's side of the end: the row is committed.
     void client.end().catch(() => {})
   }
-}
-
-/** Drops what a failed build may have made; what cannot be done now is left to the reconciler. */
-async function giveUp({ records, admin, names, leaseOwner }: BuilderOptions, id: string): Promise<void> {
-  try {
-    const claimed = await records.claimForDrop(id, leaseOwner, leaseMs)
-    // Not ours to drop when it became ready after all; when the row is gone, somebody took this build for dead.
-    if (!claimed && (await records.find(id))) return
-    await dropRoleAndDatabase(admin, names.tenantDatabase(id))
-    await records.remove(id, leaseOwner)
-  } catch {
-    // Catalog or server cannot be reached: the lease ends now or by itself, and the reconciler finds the row.
-    await records.endLease(id, leaseOwner).catch(() => {})
-  }
-}
-
-/** Drops database and login role of that name, and looks that both are gone. */
-export async function dropRoleAndDatabase(admin: SqlClient, name: string): Promise<void> {
-  const identifier = quoteIdentifier(name)
-  const creating = await admin.query(
-    `select from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and starts_with(query, $1)`,
-    [createDatabaseSql(name)],
-  )
-  // Its client is gone, and dropping now would drop nothing.
-  if (creating.rowCount !== 0) throw new Error(`${name} is still being created`)
-  await admin.query(`drop database if exists ${identifier} with (force)`)
-  await admin.query(`drop role if exists ${identifier}`)
-  const { rowCount } = await admin.query(
-    'select from pg_database where datname = $1 union all select from pg_roles where rolname = $1',
-    [name],
-  )
-  if (rowCount !== 0) throw new Error(`${name} is still there after it was dropped`)
-}
-
-function createDatabaseSql(name: string): string {
-  return `create database ${quoteIdentifier(name)}`
 }

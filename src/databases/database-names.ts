@@ -2,6 +2,8 @@ import type { TenantDatabase } from '../core/model.js'
 
 /** Names of everything that one installation makes on a server; all start with its prefix. */
 export interface DatabaseNames {
+  /** Start of every name. */
+  readonly prefix: string
   /** Group role that holds the privileges on a tenant's data; the login roles are its members. */
   readonly members: string
   /** Where a template is built before it gets its name. */
@@ -26,6 +28,7 @@ export function databaseNames(prefix: string): DatabaseNames {
     )
   }
   return {
+    prefix,
     members: `${prefix}members`,
     unfinishedTemplate: `${prefix}template_building`,
     templatePrefix: `${prefix}template_`,

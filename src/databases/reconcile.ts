@@ -1,51 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../core/logger.js'
-import { type BuilderOptions, dropRoleAndDatabase, leaseMs } from './database-builder.js'
-import { isNamedAfterId } from './database-names.js'
+import type { RecordedDatabase } from '../core/tenant-databases.js'
+import type { BuilderOptions } from './database-builder.js'
+import { breakLock } from './database-lock.js'
+import { type DropOutcome, dropTenantDatabase } from './drop-database.js'
+import { inspectServer } from './inspection.js'
+import { findUnfinishedTemplates, removeUnfinishedTemplates } from './template.js'
 
-/** What a reconciliation did: ids of tenant databases. */
+/** What a reconciliation did, and what it found and leaves to people. */
 export interface Reconciliation {
+  /** Ids of tenant databases that were dropped: dead builds, outdated stock, what was past its retention. */
   readonly dropped: readonly string[]
-  /** Still there, with a row; the next reconciliation tries again. */
+  /** Ids of deleted tenants that went with their databases. */
+  readonly purged: readonly string[]
+  /** Names of unfinished templates that were removed. */
+  readonly templates: readonly string[]
+  /** Ids of tenant databases that could not be dropped; the next reconciliation tries again. */
   readonly failed: readonly string[]
+  /** Ids of tenant databases that belong to a tenant and are not on the server: restore them from a backup. */
+  readonly missing: readonly string[]
+  /**
+   * Names on the server that are this installation's and that its catalog does not know, as after a restore of an older
+   * catalog. They may hold data: nothing but their row can say, so they are never dropped.
+   */
+  readonly unknown: readonly string[]
 }
 
-/** Drops builds whose process died, and ready databases of another schema version that nobody took for long. */
-export async function reconcileDatabases(
-  builder: BuilderOptions,
-  templateVersion: string,
-  outdatedAfterMs: number,
-  logger: Logger,
-): Promise<Reconciliation> {
-  const { records, serverId } = builder
-  await records.retireOutdated(serverId, templateVersion, outdatedAfterMs)
-  const dropped: string[] = []
-  const failed: string[] = []
-  for (const id of await records.abandoned(serverId)) {
-    try {
-      if (await dropClaimed(builder, id)) dropped.push(id)
-    } catch (error) {
-      failed.push(id)
-      logger.warn({ databaseId: id, err: error }, 'A tenant database could not be dropped')
-    }
-  }
-  return { dropped, failed }
+/** How to reconcile. */
+export interface ReconcileOptions {
+  readonly templateVersion: string
+  readonly outdatedAfterMs: number
+  readonly logger: Logger
+  /** Also compares everything on the server with the catalog. */
+  readonly isThorough: boolean
 }
 
 /**
- * Drops a retired database, or one whose build is dead. The row goes last, when database and role are gone.
- *
- * @returns false when it is neither, or somebody else is at it
+ * Finishes what died: drops dead builds, half-dropped databases, those past their retention, ready ones of another schema
+ * version that nobody took for long, and unfinished templates. Safe in several processes at once.
  */
-export async function dropClaimed({ records, admin, names, leaseOwner }: BuilderOptions, id: string): Promise<boolean> {
-  const database = await records.claimForDrop(id, leaseOwner, leaseMs)
-  if (!database) return false
-  try {
-    if (!isNamedAfterId(names, database)) throw new Error(`${database.name} is not a name of this installation`)
-    await dropRoleAndDatabase(admin, database.name)
-    await records.remove(id, leaseOwner)
-    return true
-  } catch (error) {
-    await records.endLease(id, leaseOwner).catch(() => {})
-    throw error
+export async function reconcileDatabases(builder: BuilderOptions, options: ReconcileOptions): Promise<Reconciliation> {
+  const { records, serverId } = builder
+  const { logger } = options
+  await records.retireOutdated(serverId, options.templateVersion, options.outdatedAfterMs)
+  const { missing, unknown } = options.isThorough ? await inspect(builder, logger) : { missing: [], unknown: [] }
+  const dropped: string[] = []
+  const purged: string[] = []
+  const failed: string[] = []
+  for (const { id, isOverdue } of await records.unfinished(serverId)) {
+    try {
+      const outcome = await finish(builder, id, isOverdue)
+      if (outcome.kind !== 'dropped') continue
+      dropped.push(id)
+      logger.info({ databaseId: id, tenantId: outcome.tenantId }, 'A tenant database was dropped')
+      if (outcome.tenantId !== null) purged.push(outcome.tenantId)
+    } catch (error) {
+      failed.push(id)
+      // It is tried again every few seconds; said less often.
+      logger[options.isThorough ? 'warn' : 'debug'](
+        { databaseId: id, err: error },
+        'A tenant database could not be dropped',
+      )
+    }
   }
+  return { dropped, purged, templates: await removeTemplates(builder), failed, missing, unknown }
+}
+
+async function finish(builder: BuilderOptions, id: string, isOverdue: boolean): Promise<DropOutcome> {
+  const outcome = await dropTenantDatabase(builder, id)
+  if (outcome.kind !== 'busy' || !isOverdue) return outcome
+  // Somebody may have begun just now, and renews the lease.
+  await sleep(graceMs)
+  const { records, serverId, admin } = builder
+  const now = (await records.unfinished(serverId)).find((database) => database.id === id)
+  if (now?.isOverdue !== true) return outcome
+  // Its process is stuck, or its machine is gone and the server has not noticed. Without that connection it can do
+  // nothing more to this database, should it come back.
+  await breakLock(admin, id)
+  return dropTenantDatabase(builder, id)
+}
+
+const graceMs = 500
+
+async function removeTemplates(builder: BuilderOptions): Promise<string[]> {
+  const unfinished = await findUnfinishedTemplates(builder.admin, builder)
+  return unfinished.length === 0 ? [] : removeUnfinishedTemplates(builder)
+}
+
+async function inspect(builder: BuilderOptions, logger: Logger): Promise<{ missing: string[]; unknown: string[] }> {
+  const found = await inspectServer(builder)
+  const lost: RecordedDatabase[] = []
+  for (const database of found.missing) {
+    // Nothing is lost with a ready one, and no tenant must get it.
+    if (database.state === 'ready') await builder.records.retireUnusable(database.id)
+    else lost.push(database)
+  }
+  const missing = lost.map(({ id }) => id)
+  if (missing.length > 0) {
+    logger.error({ databaseIds: missing }, 'Databases of tenants are not on the server: restore them from a backup')
+  }
+  if (found.unknown.length > 0) {
+    logger.warn({ names: found.unknown }, 'Databases or roles of this installation are not in its catalog; they stay')
+  }
+  return { missing, unknown: [...found.unknown] }
 }

@@ -2,6 +2,8 @@ import type { ServerAccount } from '../core/database-target.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
 import type { DatabaseNames } from './database-names.js'
+import { templateComment } from './ownership.js'
+import { lockTemplates, showingLife, tryLockTemplates } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
 
 /** Whose templates, on which server. */
@@ -22,8 +24,8 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
   const { server, names } = options
   const template = names.template(schema.version)
   await withConnection(server, async (admin) => {
-    await admin.query('select pg_advisory_lock(7205004, hashtext($1))', [names.templatePrefix])
-    if (await exists(admin, template)) return
+    await lockTemplates(admin, names.templatePrefix)
+    if (await isUsable(admin, template)) return
     await ensureMembersRole(admin, names.members)
     await buildTemplate(admin, options, schema, template)
     await dropOlderTemplates(admin, options, template)
@@ -31,8 +33,12 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
   return template
 }
 
-async function exists(admin: SqlClient, name: string): Promise<boolean> {
-  const { rowCount } = await admin.query('select from pg_database where datname = $1', [name])
+/** False also for one whose drop has begun, by a process of another version that died in the middle. */
+async function isUsable(admin: SqlClient, name: string): Promise<boolean> {
+  const { rowCount } = await admin.query(
+    'select from pg_database where datname = $1 and datistemplate and datconnlimit <> -2',
+    [name],
+  )
   return rowCount !== 0
 }
 
@@ -57,21 +63,25 @@ async function buildTemplate(
   const unfinished = quoteIdentifier(names.unfinishedTemplate)
   // Left behind by a process that died here; the lock says that nobody works on it now.
   await admin.query(`drop database if exists ${unfinished} with (force)`)
+  await admin.query(`drop database if exists ${quoteIdentifier(template)} with (force)`)
   await admin.query(`create database ${unfinished} template template0`)
   try {
     await admin.query(`revoke all on database ${unfinished} from public`)
-    await withConnection({ ...server, database: names.unfinishedTemplate }, async (client) => {
+    const fill = async (client: SqlClient) => {
       await layGround(client, names.members)
       await applyTenantSchema(client, schema)
-    })
+    }
+    const account = { ...server, database: names.unfinishedTemplate }
+    await showingLife(admin, () => withConnection(account, fill))
     // One message is one transaction: the name appears together with what makes the template safe to use.
     await admin.query(
-      `comment on database ${unfinished} is ${quoteLiteral(commentOf(installationId))};
+      `comment on database ${unfinished} is ${quoteLiteral(templateComment(installationId))};
        alter database ${unfinished} is_template true allow_connections false;
        alter database ${unfinished} rename to ${quoteIdentifier(template)}`,
     )
   } catch (error) {
-    await admin.query(`drop database if exists ${unfinished} with (force)`)
+    // What cannot be dropped now is the reconciler's.
+    await admin.query(`drop database if exists ${unfinished} with (force)`).catch(() => {})
     throw error
   }
 }
@@ -84,17 +94,43 @@ async function dropOlderTemplates(
   const { rows } = await admin.query<{ name: string }>(
     `select datname as name from pg_database
       where datistemplate and starts_with(datname, $1) and datname <> $2 and shobj_description(oid, 'pg_database') = $3`,
-    [names.templatePrefix, current, commentOf(installationId)],
+    [names.templatePrefix, current, templateComment(installationId)],
   )
-  for (const { name } of rows) await dropTemplate(admin, name)
+  for (const { name } of rows) {
+    await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
+    // One that a process of another version clones from just now stays, no template any more, to the reconciler.
+    await admin.query(`drop database ${quoteIdentifier(name)}`).catch(() => {})
+  }
 }
 
-async function dropTemplate(admin: SqlClient, name: string): Promise<void> {
-  await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
-  await admin.query(`drop database ${quoteIdentifier(name)}`)
+/**
+ * Removes what a process left behind that died while it built or dropped a template.
+ *
+ * @returns names of the databases that were dropped
+ */
+export async function removeUnfinishedTemplates({ server, names, installationId }: TemplateOptions): Promise<string[]> {
+  return withConnection(server, async (admin) => {
+    // Somebody is building one.
+    if (!(await tryLockTemplates(admin, names.templatePrefix))) return []
+    const dropped = await findUnfinishedTemplates(admin, { names, installationId })
+    for (const name of dropped) await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
+    return dropped
+  })
 }
 
-// Two installations may share a server and a prefix; the comment says whose template it is.
-function commentOf(installationId: string): string {
-  return `tenants2fast template of installation ${installationId}`
+/**
+ * Names of databases that look as a template does before it has its name, or after its drop has begun. One that is
+ * being built now looks the same.
+ */
+export async function findUnfinishedTemplates(
+  admin: SqlClient,
+  { names, installationId }: Pick<TemplateOptions, 'names' | 'installationId'>,
+): Promise<string[]> {
+  const { rows } = await admin.query<{ name: string }>(
+    `select datname as name from pg_database
+      where datname = $1 or (starts_with(datname, $2) and (not datistemplate or datconnlimit = -2)
+        and shobj_description(oid, 'pg_database') = $3)`,
+    [names.unfinishedTemplate, names.templatePrefix, templateComment(installationId)],
+  )
+  return rows.map(({ name }) => name)
 }

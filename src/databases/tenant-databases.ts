@@ -11,7 +11,9 @@ import { connectionOptions, sqlStateOf, withConnection } from './admin-connectio
 import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames } from './database-names.js'
-import { dropClaimed, type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { dropTenantDatabase } from './drop-database.js'
+import { type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { createReconciler } from './reconciler.js'
 import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
@@ -39,6 +41,8 @@ export interface TenantDatabasesOptions {
   readonly roleConnectionLimit?: number
   /** Where tenants' connections go: a pooler. Default: to the server. */
   readonly tenantAddress?: ServerAddress | undefined
+  /** Between two reconciliations in the background. Default: 5000. */
+  readonly reconcileIntervalMs?: number
   readonly logger: Logger
 }
 
@@ -54,20 +58,21 @@ export interface TenantDatabases extends DatabaseSupply {
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
-  /**
-   * Drops a retired database with its role and data, for good.
-   * @throws TENANCY_TENANT_STATE_CONFLICT when it is not retired; nothing is dropped then
-   */
-  dropTenantDatabase(id: string): Promise<void>
-  /** Drops what died while it was built and what was built from an older schema. `refill` does it first. */
+  /** Finishes what died, drops what is due, and compares the server with the catalog. */
   reconcile(): Promise<Reconciliation>
-  /** Waits for builds under way, 10 s at most, and closes every connection. */
+  /** Reconciles now and at intervals, until `close`. */
+  keepReconciled(): void
+  /** Waits for work under way, 10 s at most, and closes every connection. */
   close(): Promise<void>
 }
 
 // Processes of the previous release may still hand out their stock during a deployment.
 const outdatedAfterMs = 3_600_000
-const undefinedDatabase = '3D000'
+// Longer than the longest pause between two passes, or leaders would take turns.
+const leadMs = 10_000
+const dropTimeoutMs = 30_000
+// The template is gone, or its drop has begun.
+const templateGone = new Set(['3D000', '55000'])
 // A large template takes its time; what takes longer than this waits for a server that is gone.
 const queryTimeoutMs = 600_000
 const closeTimeoutMs = 10_000
@@ -85,7 +90,7 @@ interface Prepared {
 /** Tenant databases on one server. Connects when first used. */
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
   const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
-  const { maxConcurrentBuilds = defaultConcurrentBuilds } = options
+  const { maxConcurrentBuilds = defaultConcurrentBuilds, reconcileIntervalMs = 5000 } = options
   const { host, port, ssl } = options.tenantAddress ?? server
   const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
   const names = databaseNames(options.prefix)
@@ -98,6 +103,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   // An idle connection that dies is replaced; without a listener it would end the process.
   admin.on('error', () => {})
   const endAdmin = followPool(admin)
+  // The same for one in use, between two queries.
+  admin.on('connect', (client) => client.on('error', () => {}))
   const queue = createBuildQueue(maxConcurrentBuilds)
   let prepared: Promise<Prepared> | undefined
   let isClosed = false
@@ -123,8 +130,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       ensureTemplate({ server, names, installationId }, schema),
     ])
     if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
-    const leaseOwner = randomUUID()
-    const builder = { records, admin, server, serverId, names, secret, leaseOwner, roleConnectionLimit }
+    const builder = { records, admin, server, serverId, installationId, names, secret, roleConnectionLimit }
     return { builder, schema, template }
   }
 
@@ -137,19 +143,28 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
         return await buildTenantDatabase(builder, { ...request, template, templateVersion: schema.version })
       } catch (error) {
         // A process with another version of the schema dropped this one's template: make it again, once.
-        if (attempt > 1 || !isTenancyError(error) || sqlStateOf(error.cause) !== undefinedDatabase) throw error
+        if (attempt > 1 || !isTenancyError(error) || !templateGone.has(sqlStateOf(error.cause) ?? '')) throw error
         prepared = undefined
       }
     }
   }
 
-  const reconcile = async () => {
+  const reconcile = async (isThorough: boolean) => {
     const { builder, schema } = await prepare()
-    return reconcileDatabases(builder, schema.version, outdatedAfterMs, logger)
+    return reconcileDatabases(builder, { templateVersion: schema.version, outdatedAfterMs, logger, isThorough })
   }
 
-  const stock = createStock({
+  const leader = randomUUID()
+  const reconciler = createReconciler({
     reconcile,
+    lead: async () =>
+      records.lead((await prepare()).builder.serverId, leader, Math.max(leadMs, reconcileIntervalMs * 2)),
+    intervalMs: reconcileIntervalMs,
+    logger,
+  })
+
+  const stock = createStock({
+    reconcile: () => reconcile(false),
     workers: maxConcurrentBuilds,
     buildOne: async () => {
       if (readyTarget === 0) return false
@@ -159,6 +174,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   })
 
   const finishWork = async () => {
+    await reconciler.close()
     await stock.close()
     await queue.drained()
     // A preparation under way has a connection of its own.
@@ -219,15 +235,24 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     async dropTenantDatabase(id) {
       const { builder } = await prepare()
-      if (!(await dropClaimed(builder, id))) {
-        throw new TenancyError(
-          'TENANCY_TENANT_STATE_CONFLICT',
-          `The tenant database ${id} is not retired, or is being dropped`,
-        )
+      const deadline = Date.now() + dropTimeoutMs
+      for (;;) {
+        const outcome = await dropTenantDatabase(builder, id).catch((cause: unknown) => {
+          throw stillThere(id, cause)
+        })
+        if (outcome.kind === 'dropped') return
+        const database = await records.find(id)
+        if (!database) return
+        if (outcome.kind === 'kept') {
+          throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant database ${id} is in use or not due yet`)
+        }
+        if (Date.now() > deadline) throw stillThere(id, undefined)
+        await sleep(50)
       }
     },
 
-    reconcile,
+    reconcile: () => reconcile(true),
+    keepReconciled: () => reconciler.start(),
 
     async close() {
       isClosed = true
@@ -235,4 +260,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await closing
     },
   }
+}
+
+function stillThere(id: string, cause: unknown): TenancyError {
+  return new TenancyError(
+    'TENANCY_DATABASE_UNAVAILABLE',
+    `The tenant database ${id} could not be dropped now; it is dropped as soon as that is possible`,
+    { cause },
+  )
 }

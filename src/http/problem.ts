@@ -1,4 +1,5 @@
 import { isTenancyError, type TenancyErrorCode } from '../core/errors.js'
+import { asOutage } from '../core/outage.js'
 
 /** An error as an HTTP response: `application/problem+json` (RFC 9457). */
 export interface Problem {
@@ -27,10 +28,12 @@ const challenges: Partial<Record<TenancyErrorCode, string>> = {
 }
 
 /**
- * Turns a `TenancyError` into a response. Returns undefined for any other error: those are the application's.
+ * Turns a `TenancyError`, or a database that went away in the middle of a query, into a response. Returns undefined for
+ * any other error: those are the application's.
  * The message of a server error (5xx) stays in the log; neither it nor a cause reaches the response.
  */
-export function toProblem(error: unknown): Problem | undefined {
+export function toProblem(given: unknown): Problem | undefined {
+  const error = asOutage(given) ?? given
   if (!isTenancyError(error)) return undefined
   const { code, title, statusCode: status, message } = error
   const isOpen = status < 500 && !terseCodes.has(code)

@@ -28,7 +28,10 @@ export interface Installation {
   writeSchema(name: string, sql: string): Promise<void>
   removeSchema(name: string): Promise<void>
   /** Another process of the installation, as it were; closed by `drop`. */
-  open(options?: Partial<TenantDatabasesOptions>): { databases: TenantDatabases; tenants: Tenants }
+  open(options?: Partial<TenantDatabasesOptions> & { readonly retentionDays?: number }): {
+    databases: TenantDatabases
+    tenants: Tenants
+  }
   createUser(name?: string): Promise<string>
   /** Databases and roles on the server that carry the prefix. */
   onServer(): Promise<{ databases: string[]; roles: string[] }>
@@ -62,7 +65,7 @@ export async function createInstallation(): Promise<Installation> {
     onServer,
     writeSchema: (name, sql) => writeFile(join(schemaDir, name), sql),
     removeSchema: (name) => rm(join(schemaDir, name)),
-    open(options = {}) {
+    open({ retentionDays = 30, ...options } = {}) {
       const databases = createTenantDatabases({
         records,
         server,
@@ -74,7 +77,7 @@ export async function createInstallation(): Promise<Installation> {
         ...options,
       })
       opened.push(databases)
-      return { databases, tenants: createTenants({ catalog: catalog.pool, databases }) }
+      return { databases, tenants: createTenants({ catalog: catalog.pool, databases, retentionDays }) }
     },
     async createUser(name = randomBytes(4).toString('hex')) {
       const { rows } = await catalog.pool.query(

@@ -188,8 +188,8 @@ test('the stock is filled to its target by two processes together and no further
   expect((await installation.onServer()).databases).toHaveLength(5)
 })
 
-test('a retired database is dropped with its role and row, any other is refused', async () => {
-  const { databases, tenants } = installation.open()
+test('a retired database that is due is dropped with its role, its row and its tenant; any other is refused', async () => {
+  const { databases, tenants } = installation.open({ retentionDays: 0 })
   const owner = await installation.createUser()
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
   const id = tenant.databaseId as string
@@ -197,13 +197,23 @@ test('a retired database is dropped with its role and row, any other is refused'
   await tenants.deleteTenant('acme')
   await databases.dropTenantDatabase(id)
   expect(await stateOf(id)).toBeUndefined()
-  expect(await tenants.getTenant('acme')).toMatchObject({ status: 'deleted', databaseId: null })
+  await expect(tenants.getTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   const { databases: names, roles } = await installation.onServer()
   expect([names.length, roles.length]).toEqual([1, 1])
 })
 
+test('a drop that another process is at is waited for', async () => {
+  const { databases, tenants } = installation.open({ retentionDays: 0 })
+  const { databases: other } = installation.open()
+  const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
+  await tenants.deleteTenant('acme')
+  const id = tenant.databaseId as string
+  await Promise.all([databases.dropTenantDatabase(id), other.dropTenantDatabase(id), databases.dropTenantDatabase(id)])
+  expect((await installation.onServer()).databases).toHaveLength(1)
+})
+
 test('a retired database is dropped while its tenant is still connected', async () => {
-  const { databases, tenants } = installation.open()
+  const { databases, tenants } = installation.open({ retentionDays: 0 })
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
   const { rows } = await installation.catalog.pool.query(
     'select id, server_id as "serverId", name, role_name as "roleName", epoch from tenant_databases where id = $1',

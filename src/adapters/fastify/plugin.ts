@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type RequestContext, runWithContext, tryGetContext } from '../../core/context.js'
-import { isTenancyError, TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors.js'
 import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
 import { anonymousContext, type RouteNeeds } from '../../http/pipeline.js'
 import { mountAccounts } from './accounts.js'
@@ -115,12 +115,14 @@ function userOf(context: RequestContext) {
 }
 
 /**
- * Answers what handlers throw of ours, if the application has no error handler of its own; everything else goes up
- * to the next error handler.
+ * Answers what handlers throw of ours, and databases that went away, if the application has no error handler of its own;
+ * everything else goes up to the next error handler.
  */
 function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  if (!isTenancyError(error) || request.server.errorHandler.name !== 'defaultErrorHandler') throw error
-  sendProblem(error, request, reply, () => {})
+  if (request.server.errorHandler.name !== 'defaultErrorHandler') throw error
+  sendProblem(error, request, reply, (other) => {
+    throw other
+  })
 }
 
 /** See {@link registerTenancy}. */

@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto'
+import { quoteIdentifier, type SqlClient, type SqlPool } from '../core/sql.js'
+import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import { keepLease, leaseMs } from './database-lease.js'
+import { lockDatabase } from './database-lock.js'
+import { type DatabaseNames, isNamedAfterId } from './database-names.js'
+
+/** What a drop needs. */
+export interface DropOptions {
+  readonly records: TenantDatabaseRecords
+  /** Connections of the provisioning account to the server. */
+  readonly admin: SqlPool
+  readonly names: DatabaseNames
+}
+
+/**
+ * What came of a drop. `busy`: somebody else works on the database. `kept`: it is in use, within its retention, or gone
+ * already.
+ */
+export type DropOutcome =
+  | { readonly kind: 'dropped'; readonly tenantId: string | null }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'kept' }
+
+/**
+ * Drops a database that nobody may use: a dead build, one that was half dropped, or one past its retention. The row
+ * says so first and goes last, when database and role are gone, so that whoever dies in between is continued.
+ */
+export async function dropTenantDatabase({ records, admin, names }: DropOptions, id: string): Promise<DropOutcome> {
+  const session = await lockDatabase(admin, id)
+  // Who builds holds the lock: that it could be had proves that the build is dead, however long its lease still runs.
+  if (!session) return { kind: 'busy' }
+  const lease = randomUUID()
+  const stopRenewing = keepLease(records, id, lease)
+  try {
+    const database = await records.beginDrop(id, lease, leaseMs)
+    if (!database) return { kind: 'kept' }
+    if (!isNamedAfterId(names, database)) throw new Error(`${database.name} is not a name of this installation`)
+    await dropRoleAndDatabase(session, database.name)
+    const removed = await records.finishDrop(id, lease)
+    // Somebody else was faster, and removes the row.
+    return removed ? { kind: 'dropped', tenantId: removed.tenantId } : { kind: 'busy' }
+  } finally {
+    stopRenewing()
+    await session.release()
+  }
+}
+
+/** Drops database and login role of that name, and looks that both are gone. */
+async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<void> {
+  const identifier = quoteIdentifier(name)
+  // Finishes a half-dropped one too (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
+  await session.query(`drop database if exists ${identifier} with (force)`)
+  await session.query(`drop role if exists ${identifier}`)
+  const { rowCount } = await session.query(
+    'select from pg_database where datname = $1 union all select from pg_roles where rolname = $1',
+    [name],
+  )
+  if (rowCount !== 0) throw new Error(`${name} is still there after it was dropped`)
+}

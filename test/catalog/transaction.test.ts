@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type CatalogPool, createCatalogPool } from '../../src/catalog/catalog-pool.js'
+import { inTransaction } from '../../src/catalog/transaction.js'
+import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
+import { testServer } from '../support/server.js'
+
+let database: TestDatabase
+let catalog: CatalogPool
+beforeEach(async () => {
+  database = await createTestDatabase()
+  const { host, port, user, password } = await testServer()
+  catalog = createCatalogPool({ host, port, user, password, database: database.databaseName })
+})
+afterEach(async () => {
+  await catalog.end()
+  await database.drop()
+})
+
+const end = () =>
+  database.pool.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'tenants2fast catalog'",
+  )
+
+test('a connection that dies between two queries of a transaction is the next query’s error, not the end of the process', async () => {
+  const transaction = inTransaction(catalog, async (client) => {
+    await client.query('select 1')
+    await end()
+    await sleep(100)
+    await client.query('select 2')
+  })
+  await expect(transaction).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE', statusCode: 503 })
+  expect((await catalog.query('select 3 as alive')).rows).toEqual([{ alive: 3 }])
+})
+
+test('a transaction of a process that stopped in the middle of it is given up by the server', async () => {
+  await inTransaction(catalog, async (client) => {
+    const { rows } = await client.query('show idle_in_transaction_session_timeout')
+    expect(rows).toEqual([{ idle_in_transaction_session_timeout: '10s' }])
+  })
+  const { rows } = await catalog.query('show idle_in_transaction_session_timeout')
+  expect(rows).toEqual([{ idle_in_transaction_session_timeout: '0' }])
+})

@@ -1,0 +1,94 @@
+import type pg from 'pg'
+import { identityQuery } from '../../src/core/database-target.js'
+
+/** Where to look: an installation and its server. */
+export interface Place {
+  readonly catalog: pg.Pool
+  readonly prefix: string
+  /** Runs work on a connection of a superuser, to the maintenance database unless another one is named. */
+  readonly withAdmin: <Result>(work: (client: pg.Client) => Promise<Result>, database?: string) => Promise<Result>
+}
+
+/**
+ * What must hold of an installation when nothing is under way, and does not: one line each. `alive` are ids of tenants that
+ * somebody was told of and nobody has begun to purge.
+ */
+export async function findViolations(place: Place, alive: Iterable<string>): Promise<string[]> {
+  const { catalog: pool, withAdmin } = place
+  const found: string[] = []
+  const server = await readServer(place)
+  const { rows } = await pool.query<{
+    id: string
+    name: string
+    state: string
+    tenant: string | null
+    status: string | null
+  }>(
+    `select tenant_databases.id, tenant_databases.name, state, tenants.id as tenant, status
+       from tenant_databases left join tenants on database_id = tenant_databases.id`,
+  )
+  const recorded = new Set(rows.map(({ name }) => name))
+  for (const { name } of server.databases) if (!recorded.has(name)) found.push(`${name} is a database without a row`)
+  const names = new Set(server.databases.map(({ name }) => name))
+  for (const role of server.roles) if (!names.has(role)) found.push(`${role} is a role without a database`)
+  for (const { name, isHalf } of server.databases) if (isHalf) found.push(`${name} is half dropped`)
+  for (const name of server.templates) found.push(`${name} is an unfinished template`)
+
+  for (const { name, state, tenant, status } of rows) {
+    const expected = tenant === null ? 'ready' : status === 'deleted' ? 'retired' : 'assigned'
+    if (state !== expected) found.push(`${name} is ${state}, not ${expected}`)
+    if (!names.has(name)) found.push(`${name} (${state}) is not on the server`)
+    if (!server.roles.includes(name)) found.push(`${name} (${state}) has no role`)
+  }
+  const homeless = await pool.query<{ id: string }>('select id from tenants where database_id is null')
+  for (const { id } of homeless.rows) found.push(`tenant ${id} has no database`)
+
+  // The audit log is written in the transactions of what it tells: a tenant that was created and not dropped is there.
+  const lost = await pool.query<{ id: string }>(
+    `select tenant_id as id from audit_log as created where action = 'tenant.create'
+       and not exists (select from audit_log where action = 'tenant.dropped' and tenant_id = created.tenant_id)
+       and not exists (select from tenants where id = created.tenant_id)`,
+  )
+  for (const { id } of lost.rows) found.push(`tenant ${id} is lost`)
+  if (found.length > 0) return found
+
+  const byTenant = new Map(rows.map((row) => [row.tenant, row]))
+  for (const id of alive) {
+    const database = byTenant.get(id)
+    if (database === undefined) found.push(`tenant ${id}, of which somebody was told, is lost`)
+    else if (!(await holdsMark(place, database.name, id))) found.push(`tenant ${id} lost its data`)
+  }
+  for (const { id, name } of rows) {
+    const { rows: identities } = await withAdmin((admin) => admin.query(identityQuery), name)
+    if (identities.length !== 1 || identities[0]?.database_id !== id) found.push(`${name} does not say who it is`)
+  }
+  return found
+}
+
+async function holdsMark({ withAdmin }: Place, database: string, tenantId: string): Promise<boolean> {
+  const { rows } = await withAdmin((admin) => admin.query('select tenant_id from marks'), database)
+  return rows.length === 1 && rows[0].tenant_id === tenantId
+}
+
+async function readServer({ prefix, withAdmin }: Place) {
+  return withAdmin(async (admin) => {
+    const built = `^${prefix}[0-9a-f]{32}$`
+    const databases = await admin.query<{ name: string; isHalf: boolean }>(
+      'select datname as name, datconnlimit = -2 as "isHalf" from pg_database where datname ~ $1',
+      [built],
+    )
+    const roles = await admin.query<{ name: string }>('select rolname as name from pg_roles where rolname ~ $1', [
+      built,
+    ])
+    const templates = await admin.query<{ name: string }>(
+      `select datname as name from pg_database
+        where starts_with(datname, $1) and (not datistemplate or datallowconn or datconnlimit = -2)`,
+      [`${prefix}template_`],
+    )
+    return {
+      databases: databases.rows,
+      roles: roles.rows.map(({ name }) => name),
+      templates: templates.rows.map(({ name }) => name),
+    }
+  })
+}

@@ -1,0 +1,122 @@
+import { loadConfig } from '../../src/core/config.js'
+import { isTenancyError } from '../../src/core/errors.js'
+import { createTenancy } from '../../src/tenancy.js'
+import { randomFrom } from './random.js'
+
+// A process of an installation that goes through the lives of tenants until it is killed. It tells its parent what it
+// did and what it is about to do; what it has said is in the pipe before it goes on.
+
+/** What the parent tells the process, as JSON in the first argument. */
+export interface LifecycleOrders {
+  readonly owner: string
+  /** The slugs that its tenants have. */
+  readonly slugs: readonly string[]
+  /** `script`: every step once, then the end. `random`: steps by chance, for ever. `idle`: none at all. */
+  readonly mode: 'script' | 'random' | 'idle'
+  readonly seed: number
+}
+
+/** What the process tells its parent. */
+export type LifecycleReport =
+  | { readonly kind: 'open' }
+  /** The tenant was created, and its id written into its database. */
+  | { readonly kind: 'marked'; readonly id: string }
+  /** The tenant may be gone for good from now on. */
+  | { readonly kind: 'ending'; readonly id: string }
+  /** A step failed with something that is not one of our errors. */
+  | { readonly kind: 'unexpected'; readonly step: string; readonly message: string }
+  | { readonly kind: 'done' }
+
+// Whoever started this process is gone: nobody else would end it.
+const orphaned = () => process.exit(1)
+process.once('disconnect', orphaned)
+
+const orders = JSON.parse(process.argv[2] ?? '') as LifecycleOrders
+const random = randomFrom(orders.seed)
+const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
+
+function report(message: LifecycleReport): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send?.(message, (error: Error | null) => (error === null ? resolve() : reject(error)))
+  })
+}
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+// A start that fails, because a backend it needed was ended, is tried again as a supervisor would.
+let tenancy = await createTenancy({ logger: silent }).catch(() => undefined)
+while (tenancy === undefined) tenancy = await createTenancy({ logger: silent }).catch(() => undefined)
+const { retentionDays } = loadConfig()
+const open = tenancy
+await report({ kind: 'open' })
+
+const steps = {
+  async create(slug: string) {
+    const tenant = await open.createTenant({ name: slug, slug, owner: orders.owner })
+    await open.getTenantPool(tenant).query('insert into marks (tenant_id) values ($1)', [tenant.id])
+    await report({ kind: 'marked', id: tenant.id })
+  },
+  async delete(slug: string) {
+    const { id } = await open.getTenant(slug)
+    if (retentionDays === 0) await report({ kind: 'ending', id })
+    await open.deleteTenant(id)
+  },
+  async undelete(slug: string) {
+    await open.undeleteTenant(slug)
+  },
+  async purge(slug: string) {
+    const { id } = await open.getTenant(slug)
+    await report({ kind: 'ending', id })
+    await open.purgeTenant(id)
+  },
+  async build() {
+    await open.createTenantDatabase()
+  },
+  async reconcile() {
+    await open.reconcile()
+  },
+}
+type Step = keyof typeof steps
+
+/** What the server or the driver says of a connection that was cut, and we pass on as it is. */
+const cut = /terminat|Connection|ECONNRESET|EPIPE|not queryable/i
+
+async function run(step: Step, slug: string): Promise<void> {
+  try {
+    await steps[step](slug)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    if (!isTenancyError(error) && !cut.test(message)) await report({ kind: 'unexpected', step, message })
+  }
+}
+
+const script: readonly Step[] = [
+  'create',
+  'delete',
+  'undelete',
+  'delete',
+  'purge',
+  'create',
+  'build',
+  'delete',
+  'reconcile',
+]
+if (orders.mode === 'script') {
+  for (const step of script) await run(step, pick(orders.slugs))
+  await report({ kind: 'done' })
+  process.removeListener('disconnect', orphaned)
+  process.disconnect()
+  await open.close()
+} else if (orders.mode === 'random') {
+  const often: readonly Step[] = [
+    'create',
+    'create',
+    'create',
+    'delete',
+    'delete',
+    'undelete',
+    'purge',
+    'build',
+    'reconcile',
+  ]
+  for (;;) await run(pick(often), pick(orders.slugs))
+}
