@@ -125,8 +125,7 @@ test('a purge that cannot drop now is decided all the same: no way back, and the
 })
 
 test('of an undelete and a drop at the same moment one happens, and the loser changes nothing', async () => {
-  const outcomes = new Set<string>()
-  for (let round = 0; round < 8; round += 1) {
+  for (let round = 0; round < 6; round += 1) {
     const tenant = await create()
     await tenants.deleteTenant('acme')
     await sql("update tenant_databases set drop_after = now() + interval '20 milliseconds'")
@@ -138,7 +137,6 @@ test('of an undelete and a drop at the same moment one happens, and the loser ch
       databases.reconcile(),
       new Promise((resolve) => setTimeout(resolve, round * 5)).then(() => databases.reconcile()),
     ])
-    outcomes.add(String(undeleted))
     const rows = await sql(
       'select tenants.status, state from tenants left join tenant_databases on database_id = tenant_databases.id',
     )
@@ -150,8 +148,7 @@ test('of an undelete and a drop at the same moment one happens, and the loser ch
     await databases.reconcile()
     expect(await sql('select from tenants where id = $1', [tenant.id])).toEqual([])
   }
-  expect(outcomes.size).toBeGreaterThan(0)
-})
+}, 60_000)
 
 test('the retention is the one of the day of the deletion, whatever is configured later', async () => {
   const { tenants: brief } = installation.open({ retentionDays: 0 })
