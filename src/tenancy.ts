@@ -99,6 +99,7 @@ async function open(
   const scheduler = createConnectionScheduler({
     maxConnections: config.maxConnections,
     maxConnectionsPerTenant: config.maxTenantConnections,
+    prepareStatements: config.prepareStatements,
     logger,
   })
   closing.add(() => scheduler.close())

@@ -23,6 +23,13 @@ export interface ConnectionSchedulerOptions {
   readonly maxConcurrentConnects?: number
   /** A tenant with waiters keeps its connections until another tenant's waiter has waited this long. Default 30. */
   readonly affinityMs?: number
+  /** Connection-milliseconds that a tenant gets each time its turn comes. Default 30. */
+  readonly quantumMs?: number
+  /**
+   * A request that holds a connection and waits for another one that only such requests hold is told so after one or two
+   * of these. Default 250.
+   */
+  readonly deadlockCheckMs?: number
   /**
    * Prepares a parameterised statement when a connection sees its text for the second time (at most 200 texts a
    * connection). Switch it off behind a pooler in transaction mode. Default true.
@@ -31,8 +38,6 @@ export interface ConnectionSchedulerOptions {
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
-  /** Signal of the work at hand: a caller that waits leaves the queue when it is aborted. */
-  readonly currentSignal?: () => AbortSignal | undefined
 }
 
 /** Connections of one process to one server, at this moment; the last five count since the start. */
@@ -48,14 +53,17 @@ export interface SchedulerStats {
   readonly closed: number
   /** Connections closed to make room for another tenant. */
   readonly evicted: number
-  /** Callers turned away by a full queue or a deadline. */
+  /** Callers turned away by a full queue, a deadline, or because they waited for each other. */
   readonly rejected: number
   readonly identityMismatches: number
 }
 
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
-  /** A pool of the tenant `key`; it takes no connection before it is used. `resolveTarget` is asked for each new one. */
+  /**
+   * The pool of the tenant `key`, the same one every time until it is ended; it takes no connection before it is used.
+   * `resolveTarget`, the last one given, is asked for each new connection.
+   */
   pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>): TenantPool
   stats(): SchedulerStats
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
@@ -82,16 +90,29 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     connectionLifetimeMs: 1_800_000,
     maxConcurrentConnects: 4,
     affinityMs: 30,
+    quantumMs: 30,
+    deadlockCheckMs: 250,
     prepareStatements: true,
     logger: stderrLogger,
     clientConfig: {},
-    currentSignal: () => undefined,
     ...options,
   })
+  const pools = new Map<string, SchedulerPool>()
   return {
-    pool: (key, resolveTarget) => new SchedulerPool(key, resolveTarget, office) as unknown as TenantPool,
+    pool(key, resolveTarget) {
+      let pool = pools.get(key)
+      if (pool === undefined || pool.ending) {
+        pool = new SchedulerPool(key, resolveTarget, office)
+        pools.set(key, pool)
+      }
+      pool.resolveTarget = resolveTarget
+      return pool as unknown as TenantPool
+    },
     stats: () => office.stats(),
-    evict: (key) => office.evict(key),
+    evict: (key) => {
+      office.evict(key)
+      pools.delete(key)
+    },
     close: ({ timeoutMs = 10_000 } = {}) => office.close(timeoutMs),
   }
 }

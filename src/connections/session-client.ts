@@ -2,6 +2,7 @@ import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
+import { bindSubmittable, inCallerContext } from './caller-context.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 
@@ -36,6 +37,8 @@ interface Preparable {
 
 /** A `pg.Client` that knows whether its session is as it was when it was opened. */
 export class SessionClient extends pg.Client {
+  /** Queries sent so far. */
+  uses = 0
   /** Something ran that may have changed the session. */
   touched = false
   /** Gives the client back to its pool; set while it is checked out by `connect()`. */
@@ -56,18 +59,29 @@ export class SessionClient extends pg.Client {
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
   override query(query: unknown, values?: unknown, callback?: unknown): never {
+    if (isSubmittable(query)) bindSubmittable(query)
+    if (typeof values === 'function') return this.run(query, undefined, inCallerContext(values as Done)) as never
+    return this.run(
+      query,
+      values,
+      typeof callback === 'function' ? inCallerContext(callback as Done) : callback,
+    ) as never
+  }
+
+  /** As `query`; a callback is called in whatever context the answer comes in. */
+  run(query: unknown, values: unknown, callback: unknown): unknown {
+    this.uses += 1
     const text = textOf(query)
     const clean = leavesSessionClean(text)
     if (!clean) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
-      const given = typeof values === 'function' ? values : callback
       const preparable = preparableFrom(query, values)
       const name = preparable && this.#statements.nameFor(text)
       if (preparable !== undefined && name !== undefined) {
-        return this.#queryPrepared(preparable, name, given as Done | undefined) as never
+        return this.#queryPrepared(preparable, name, callback as Done | undefined)
       }
     }
-    return this.#send(query, values, callback as Done) as never
+    return this.#send(query, values, callback as Done)
   }
 
   /** Runs a query of our own, that leaves nothing behind. */
@@ -151,6 +165,7 @@ export class SessionClient extends pg.Client {
     const unix = this.host.startsWith('/')
     const socket = unix ? connectSocket(`${this.host}/.s.PGSQL.${this.port}`) : connectSocket(this.port, this.host)
     socket.on('error', () => {})
+    socket.setTimeout(cancelTimeoutMs, () => socket.destroy())
     socket.unref()
     socket.write(request)
     socket.resume()
@@ -238,6 +253,7 @@ export async function closeSession(client: SessionClient): Promise<void> {
 }
 
 const closeTimeoutMs = 2000
+const cancelTimeoutMs = 1000
 const undefinedTable = '42P01'
 const undefinedSchema = '3F000'
 const insufficientPrivilege = '42501'
@@ -269,6 +285,17 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
     if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
     throw error
   }
+}
+
+/** A cursor, a stream, or a query of the application's own that knows how to run itself. */
+export interface Submittable extends pg.Submittable {
+  handleError(error: unknown): void
+  /** Set by streams. */
+  readonly destroyed?: boolean
+}
+
+export function isSubmittable(query: unknown): query is Submittable {
+  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
 }
 
 function preparableFrom(query: unknown, values: unknown): Preparable | undefined {

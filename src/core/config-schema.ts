@@ -130,6 +130,11 @@ export const settings = {
     description: 'Most connections to all tenant databases, of one process and server.',
     schema: integer(1, 10_000, 50),
   },
+  TENANT_PREPARE_STATEMENTS: {
+    description:
+      'Prepare parameterised statements that repeat. `false` behind a pooler in transaction mode, or for queries whose best plan depends on their values.',
+    schema: flag(true),
+  },
   TENANT_SECRET: {
     description:
       'Master secret, 256 bits as 64 hex digits or 43 base64url characters (`openssl rand -hex 32`). Required in production and for servers that are not on this machine.',

@@ -16,6 +16,7 @@ export interface Config {
   readonly readyDatabases: number
   readonly maxConnections: number
   readonly maxTenantConnections: number
+  readonly prepareStatements: boolean
   /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
@@ -110,6 +111,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     readyDatabases: own.TENANT_READY_DATABASES,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
+    prepareStatements: own.TENANT_PREPARE_STATEMENTS,
     secret:
       own.TENANT_SECRET === undefined
         ? undefined

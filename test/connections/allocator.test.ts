@@ -24,6 +24,7 @@ class World {
       maxConcurrentConnects: 2,
       maxWaitersPerTenant: 50,
       affinityMs: 30,
+      quantumMs: 30,
       ...limits,
     }
     this.allocator = new Allocator<number, string>(this.limits, {
@@ -32,7 +33,7 @@ class World {
     })
   }
 
-  acquire(key: string): number {
+  acquire(key: string, holder?: object): number {
     const id = (this.#last += 1)
     const slot = this.allocator.takeIdle(key, this.nowMs)
     if (slot !== undefined) {
@@ -42,6 +43,7 @@ class World {
     }
     const waiter: Waiter<number, string> = {
       sinceMs: this.nowMs,
+      holder,
       grant: (granted) => {
         this.waiting.delete(id)
         this.busy.push(granted)
