@@ -2,5 +2,6 @@
 export const benchmarks = {
   http: async () => (await import('./http/http.js')).run(),
   query: async () => (await import('./query/query.js')).run(),
+  simulation: async () => (await import('./simulation/simulation.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
 }

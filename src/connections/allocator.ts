@@ -1,3 +1,4 @@
+import { IdleSlots } from './idle-slots.js'
 import { type Account, Turns } from './turns.js'
 import { WaiterLine } from './waiter-line.js'
 
@@ -29,6 +30,8 @@ export interface Slot<Connection, Owner> {
   /** `reserved`: waits until the connection that it replaces is closed. */
   state: 'reserved' | 'opening' | 'idle' | 'busy' | 'closing' | 'closed'
   connection: Connection | undefined
+  /** The connection has been idle and was wanted again. */
+  isProven: boolean
   /** Since when the slot has been in its state. */
   sinceMs: number
   /** When the connection has served long enough; set by the owner. Default: never. */
@@ -72,7 +75,7 @@ export interface TenantQueue<Connection, Owner> extends Account {
  * Decides who gets which connection; does no I/O and has no clock of its own, so it can be tested and simulated.
  *
  * Who asks gets the tenant's most recently used idle connection; else a new one while the budget lasts; else one in
- * place of the least recently used idle connection of all; else waits, those who hold a connection already before the
+ * place of the idle connection of all that is missed least ({@link IdleSlots}); else waits, those who hold a connection already before the
  * others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
  * then turns are shared by deficit round robin, charged in connection-milliseconds, the time to open included. A
  * connection that was just opened serves its tenant once, whoever waits: it has been paid for.
@@ -86,8 +89,7 @@ export class Allocator<Connection, Owner = undefined> {
   readonly slots = new Set<Slot<Connection, Owner>>()
   readonly limits: AllocatorLimits
   readonly #effects: AllocatorEffects<Connection, Owner>
-  /** All idle slots, least recently used first. */
-  readonly #idle = new Set<Slot<Connection, Owner>>()
+  readonly #idle = new IdleSlots<Slot<Connection, Owner>>()
   /** Tenants with waiters. */
   readonly #turns: Turns<TenantQueue<Connection, Owner>>
   readonly #needs = (tenant: TenantQueue<Connection, Owner>): boolean => this.#needsConnection(tenant)
@@ -113,6 +115,7 @@ export class Allocator<Connection, Owner = undefined> {
     const slot = this.tenants.get(key)?.idle.pop()
     if (slot === undefined) return undefined
     this.#idle.delete(slot)
+    slot.isProven = true
     this.#lend(slot, nowMs)
     return slot
   }
@@ -318,7 +321,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   #openWherePossible(nowMs: number): void {
     while (!this.#draining && this.waiting > 0 && this.opening < this.limits.maxConcurrentConnects) {
-      const victim = this.total < this.limits.maxConnections ? undefined : first(this.#idle)
+      const victim = this.total < this.limits.maxConnections ? undefined : this.#idle.victim(nowMs)
       if (victim === undefined && this.total >= this.limits.maxConnections) return
       const tenant = this.#turns.next(this.#needs)
       if (tenant === undefined) return
@@ -350,6 +353,7 @@ export class Allocator<Connection, Owner = undefined> {
       generation: tenant.generation,
       successor: undefined,
       chargedMs: 0,
+      isProven: false,
       holder: undefined,
     }
   }
@@ -395,8 +399,4 @@ export class Allocator<Connection, Owner = undefined> {
     const index = slot.tenant.idle.lastIndexOf(slot)
     if (index >= 0) slot.tenant.idle.splice(index, 1)
   }
-}
-
-function first<Item>(items: Set<Item>): Item | undefined {
-  return items.values().next().value
 }

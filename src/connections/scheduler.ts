@@ -19,11 +19,11 @@ export interface ConnectionSchedulerOptions {
   readonly idleTimeoutMs?: number
   /** A connection is closed after this long, give or take a tenth. Default 1,800,000 (half an hour). */
   readonly connectionLifetimeMs?: number
-  /** Most connections being opened at a time. Default 4. */
+  /** Most connections being opened at a time. Default 6. */
   readonly maxConcurrentConnects?: number
   /** A tenant with waiters keeps its connections until another tenant's waiter has waited this long. Default 30. */
   readonly affinityMs?: number
-  /** Connection-milliseconds that a tenant gets each time its turn comes. Default 30. */
+  /** Connection-milliseconds that a tenant gets each time its turn comes. Default 10. */
   readonly quantumMs?: number
   /**
    * A request that holds a connection and waits for another one that only such requests hold is told so after one or two
@@ -88,9 +88,9 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxWaitersPerTenant: 1000,
     idleTimeoutMs: 60_000,
     connectionLifetimeMs: 1_800_000,
-    maxConcurrentConnects: 4,
+    maxConcurrentConnects: 6,
     affinityMs: 30,
-    quantumMs: 30,
+    quantumMs: 10,
     deadlockCheckMs: 250,
     prepareStatements: true,
     logger: stderrLogger,
