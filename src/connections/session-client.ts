@@ -11,6 +11,7 @@ interface ClientInternals {
   readonly readyForQuery: boolean
   readonly _queryQueue: readonly unknown[]
   readonly _queryable: boolean
+  readonly _ending: boolean
   _getActiveQuery(): unknown
   readonly processID: number | null
   readonly secretKey: number | null
@@ -103,7 +104,7 @@ export class SessionClient extends pg.Client {
 
   /** Queries can still be sent. */
   get usable(): boolean {
-    return this.#internals._queryable
+    return this.#internals._queryable && !this.#internals._ending
   }
 
   /** Drops the listeners that the last user left behind. */
