@@ -19,9 +19,11 @@ export function findStuck<Connection, Owner>(
 ): Stuck<Connection, Owner> | undefined {
   const waits = new Map<object, Stuck<Connection, Owner>[]>()
   for (const tenant of allocator.tenants.values()) {
-    for (const waiter of tenant.waiters.nested) {
+    for (const waiter of tenant.waiters.items) {
       if (waiter.holder === undefined) continue
-      waits.set(waiter.holder, [...(waits.get(waiter.holder) ?? []), { tenant, waiter }])
+      const others = waits.get(waiter.holder)
+      if (others === undefined) waits.set(waiter.holder, [{ tenant, waiter }])
+      else others.push({ tenant, waiter })
     }
   }
   if (waits.size === 0) return undefined

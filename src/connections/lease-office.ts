@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
-import { tryGetWork, type Work } from '../core/context.js'
+import { tryGetWork } from '../core/context.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
 import { outsideOfRequests } from './caller-context.js'
@@ -40,8 +40,8 @@ export class LeaseOffice {
   #closing: Promise<void> | undefined
   #deadline: NodeJS.Timeout | undefined
   #deadlockCheck: NodeJS.Timeout | undefined
-  /** How often each connection had been used at the last check. */
-  #uses = new Map<Lease, number>()
+  /** What each connection had read at the last check. */
+  #bytesRead = new Map<Lease, number>()
 
   constructor(options: Required<ConnectionSchedulerOptions>) {
     this.#options = options
@@ -101,13 +101,6 @@ export class LeaseOffice {
     waiter.leaveOnAbort(signals, () => this.#leave(pool.key, waiter))
     this.#deadline ??= outsideOfRequests(() => this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs))
     if (work !== undefined) this.#watchForDeadlocks()
-  }
-
-  /** Notes that the current work keeps the lease for as long as it likes. */
-  hold(lease: Lease): Work | undefined {
-    const work = tryGetWork()
-    lease.holder = work
-    return work
   }
 
   /** Takes a connection back; `broken` closes it, else it is handed on once its session is as it was. */
@@ -184,11 +177,11 @@ export class LeaseOffice {
   }
 
   #breakDeadlock(): void {
-    const before = this.#uses
-    this.#uses = new Map([...this.#open].map((lease) => [lease, lease.connection?.uses ?? 0]))
+    const before = this.#bytesRead
+    this.#bytesRead = new Map([...this.#open].map((lease) => [lease, lease.connection?.bytesRead ?? 0]))
     const stuck = findStuck(
       this.#allocator,
-      (lease) => lease.connection?.running === false && before.get(lease) === lease.connection.uses,
+      (lease) => lease.connection?.resting === true && before.get(lease) === lease.connection.bytesRead,
     )
     if (stuck !== undefined && this.#leave(stuck.tenant.key, stuck.waiter)) {
       this.#counters.rejected += 1
@@ -196,7 +189,7 @@ export class LeaseOffice {
     }
     this.#deadlockCheck = undefined
     if (this.#allocator.waiting > 0) this.#watchForDeadlocks()
-    else this.#uses.clear()
+    else this.#bytesRead.clear()
   }
 
   /** Resolves when a connection is closed or a try to open one, or a wait, has ended. */

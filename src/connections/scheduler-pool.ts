@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import pg from 'pg'
+import { tryGetWork, type Work } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { bindSubmittable, inCallerContext } from './caller-context.js'
@@ -89,17 +90,19 @@ export class SchedulerPool extends Pool {
   connect(options?: ConnectOptions | ConnectCallback): Promise<pg.PoolClient> | undefined {
     if (typeof options === 'function') {
       const callback = inCallerContext(options)
+      const work = tryGetWork()
       this.#lease(undefined, (error, lease) => {
         if (lease === undefined) return process.nextTick(callback, error, undefined, () => {})
-        const client = this.#checkOut(lease)
+        const client = this.#checkOut(lease, work)
         process.nextTick(callback, undefined, client, client.release)
       })
       return undefined
     }
+    const work = tryGetWork()
     return new Promise((resolve, reject) => {
       this.#lease(options?.signal, (error, lease) => {
         if (lease === undefined) reject(error)
-        else resolve(this.#checkOut(lease))
+        else resolve(this.#checkOut(lease, work))
       })
     })
   }
@@ -174,10 +177,11 @@ export class SchedulerPool extends Pool {
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
     bindSubmittable(query)
+    const work = tryGetWork()
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection
       if (lease === undefined || client === undefined) return query.handleError(error)
-      this.#office.hold(lease)
+      lease.holder = work
       this.announce('acquire', client)
       const giveBack = (broken: boolean): void => {
         this.announce('release', undefined, client)
@@ -206,10 +210,11 @@ export class SchedulerPool extends Pool {
     else done(undefined, lease)
   }
 
-  #checkOut(lease: Lease): SessionClient {
+  /** `work` keeps the client for as long as it likes. */
+  #checkOut(lease: Lease, work: Work | undefined): SessionClient {
     const client = lease.connection
     if (client === undefined) throw new TypeError('A granted lease has a connection')
-    this.#office.hold(lease)
+    lease.holder = work
     let released = false
     client.release = (error) => {
       if (released) throw new Error('Release called on client which has already been released to the pool.')

@@ -27,7 +27,7 @@ export interface ConnectionSchedulerOptions {
   readonly quantumMs?: number
   /**
    * A request that holds a connection and waits for another one that only such requests hold is told so after one or two
-   * of these. Default 250.
+   * of these, in which no connection it waits for is used. Default 500.
    */
   readonly deadlockCheckMs?: number
   /**
@@ -91,7 +91,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxConcurrentConnects: 6,
     affinityMs: 30,
     quantumMs: 10,
-    deadlockCheckMs: 250,
+    deadlockCheckMs: 500,
     prepareStatements: true,
     logger: stderrLogger,
     clientConfig: {},

@@ -16,7 +16,7 @@ interface ClientInternals {
   readonly processID: number | null
   readonly secretKey: number | null
   readonly connection: {
-    readonly stream: { destroy(): void }
+    readonly stream: { readonly bytesRead: number; destroy(): void }
     /** By name. */
     readonly parsedStatements: Record<string, string>
     close(message: { readonly type: 'S'; readonly name: string }): void
@@ -38,8 +38,6 @@ interface Preparable {
 
 /** A `pg.Client` that knows whether its session is as it was when it was opened. */
 export class SessionClient extends pg.Client {
-  /** Queries sent so far. */
-  uses = 0
   /** Something ran that may have changed the session. */
   touched = false
   /** Gives the client back to its pool; set while it is checked out by `connect()`. */
@@ -71,7 +69,6 @@ export class SessionClient extends pg.Client {
 
   /** As `query`; a callback is called in whatever context the answer comes in. */
   run(query: unknown, values: unknown, callback: unknown): unknown {
-    this.uses += 1
     const text = textOf(query)
     const clean = leavesSessionClean(text)
     if (!clean) this.touched = true
@@ -100,6 +97,20 @@ export class SessionClient extends pg.Client {
   /** A query has not been answered yet, not even by an error. */
   get running(): boolean {
     return this.#internals._getActiveQuery() != null || this.#internals._queryQueue.length > 0
+  }
+
+  /** The server has nothing to do for this client: no query, or a cursor that nobody reads from at the moment. */
+  get resting(): boolean {
+    const query = this.#internals._getActiveQuery()
+    if (query == null) return !this.running
+    // pg-query-stream has its cursor inside.
+    const cursor = typeof query === 'object' && 'cursor' in query ? query.cursor : query
+    return typeof cursor === 'object' && cursor !== null && 'state' in cursor && cursor.state === 'idle'
+  }
+
+  /** Bytes that the server has sent. */
+  get bytesRead(): number {
+    return this.#internals.connection.stream.bytesRead
   }
 
   /** Queries can still be sent. */

@@ -44,8 +44,8 @@ export class WaiterLine<Item extends { readonly sinceMs: number }> {
     return [...this.#nested.takeAll(), ...this.#others.takeAll()]
   }
 
-  /** Those who hold a connection and wait for another one, youngest last. */
-  get nested(): readonly Item[] {
-    return this.#nested.items
+  /** A copy, next first. */
+  get items(): Item[] {
+    return [...this.#nested.items, ...this.#others.items]
   }
 }
