@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { type RequestContext, Work } from '../../core/context.js'
 
@@ -21,6 +22,8 @@ export class RequestWork extends Work {
 /** The request's own 'close' won't do: it also comes when a body has been read (Node, http.IncomingMessage). */
 function signalOf(response: ServerResponse): AbortSignal {
   const controller = new AbortController()
+  // Each query of the request that waits listens.
+  setMaxListeners(0, controller.signal)
   const onClose = (): void => {
     if (!response.writableEnded) controller.abort(new Error('The client closed its connection'))
   }
