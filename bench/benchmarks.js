@@ -2,6 +2,7 @@
 export const benchmarks = {
   http: async () => (await import('./http/http.js')).run(),
   query: async () => (await import('./query/query.js')).run(),
+  connect: async () => (await import('./connect.js')).run(),
   simulation: async () => (await import('./simulation/simulation.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
 }

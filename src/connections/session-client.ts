@@ -3,6 +3,7 @@ import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { bindSubmittable, inCallerContext } from './caller-context.js'
+import { type KnownStatement, PreparedQuery } from './prepared-query.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 
@@ -48,6 +49,8 @@ export class SessionClient extends pg.Client {
   readonly #onError = (error: Error): void => this.onLost(error)
 
   readonly #statements: StatementNames | undefined
+  /** By name of the statement. */
+  readonly #known = new Map<string, KnownStatement>()
 
   constructor(config: pg.ClientConfig, prepareStatements: boolean) {
     super(config)
@@ -197,13 +200,20 @@ export class SessionClient extends pg.Client {
     if (callback !== undefined) {
       const outside = this.getTransactionStatus() === 'I'
       const retry: Done = (error, result) => {
-        if (error == null || !isStale(error)) return callback(error, result)
+        if (error == null) return callback(error, result)
+        if (!isStale(error)) {
+          // pg closes the statement of values that it can't write, and believes that it is still there.
+          if (!(error instanceof pg.DatabaseError)) this.#statements?.forget(query.text)
+          return callback(error, result)
+        }
         this.#statements?.forget(query.text)
         // Nothing of it has happened; inside a transaction, all that follows is refused anyway.
         if (outside) this.#send(query, undefined, callback)
         else callback(error, result)
       }
-      this.#send({ ...query, name }, undefined, retry)
+      let known = this.#known.get(name)
+      if (known === undefined) this.#known.set(name, (known = {}))
+      this.#send(new PreparedQuery({ ...query, name }, retry, known))
       return undefined
     }
     const answer = new Promise<pg.QueryResult>((resolve, reject) => {
@@ -219,6 +229,7 @@ export class SessionClient extends pg.Client {
   /** Goes out with the query that follows. */
   #closeStatement(name: string): void {
     const { connection } = this.#internals
+    this.#known.delete(name)
     if (connection.parsedStatements[name] === undefined) return
     delete connection.parsedStatements[name]
     connection.close({ type: 'S', name })

@@ -59,7 +59,7 @@ export class Turns<Member extends Account> {
     if (this.members.size === 0) return
     this.#enterPeriod(member)
     member.creditMs = Math.max(member.creditMs - ms, -maxDebtMs)
-    if (member.creditMs <= 0 && this.members.delete(member)) this.members.add(member)
+    if (member.creditMs <= 0 && this.members.size > 1 && this.members.delete(member)) this.members.add(member)
   }
 
   /** Whose turn it is among those that `isServed` names. */

@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { StatementNames } from '../../src/connections/statement-names.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
@@ -102,4 +103,42 @@ test('names are never used twice on a connection, and a given-up name is closed 
   }
   expect(closed.length).toBe(new Set(closed).size)
   expect(given.size - closed.length).toBeLessThanOrEqual(200)
+})
+
+test.each([
+  [
+    'rows of many types',
+    "select $1::int as n, now()::date as day, true as yes, null as nothing, array[1, 2] as list, '{}'::jsonb as json",
+    [7],
+  ],
+  ['no rows', 'select id, name from items where id = $1', [-1]],
+  ['the same name twice', 'select id, name as id from items where id = $1', [3]],
+  ['a change that returns nothing', 'update items set name = name where id = $1', [3]],
+  ['a change that returns rows', 'update items set name = name where id = $1 returning id, name', [3]],
+])('prepared and not prepared give the same answer: %s', async (_kind, text, values) => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const shown = ({ rows, fields, rowCount, command }: pg.QueryResult) => ({ rows, fields, rowCount, command })
+  const types = { getTypeParser: () => (value: unknown) => `<${String(value)}>` }
+  for (const extra of [{}, { rowMode: 'array' as const }, { types }]) {
+    const config = { text, values, ...extra }
+    const first = shown(await pool.query(config))
+    for (let round = 0; round < 3; round += 1) expect(shown(await pool.query(config))).toEqual(first)
+  }
+  expect(await prepared(pool)).toEqual([text])
+})
+
+test('a value that can’t be sent spoils nothing for those who come after', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const bad = {
+    toPostgres: () => {
+      throw new Error('cannot be written')
+    },
+  }
+  for (let round = 0; round < 3; round += 1) {
+    for (let good = 0; good <= round; good += 1)
+      expect((await pool.query(byId, [1])).rows).toEqual([{ name: 'item 1' }])
+    await expect(pool.query(byId, [bad])).rejects.toThrow(/cannot be written/)
+  }
+  expect((await pool.query(byId, [2])).rows).toEqual([{ name: 'item 2' }])
+  expect(stats().opened).toBe(1)
 })
