@@ -78,7 +78,7 @@ test('no code of pg-pool opens a connection behind the scheduler', () => {
 
 describe('waiting', () => {
   test('a server that does not answer gives a timeout, to callbacks and promises, and takes no slot for good', async () => {
-    const [pool] = start({ acquireTimeoutMs: 30 }) as [TenantPool]
+    start({ acquireTimeoutMs: 30 })
     await withServer(
       () => {},
       async (port) => {
@@ -92,8 +92,6 @@ describe('waiting', () => {
         await expect.poll(() => mute.totalCount).toBe(0)
       },
     )
-    elsewhere()
-    expect((await pool.query(name, ['x'])).rows).toEqual([{ name: 'x' }])
   })
 
   test('one waiter’s timeout does not touch those behind him', async () => {
