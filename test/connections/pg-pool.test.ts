@@ -95,13 +95,13 @@ describe('waiting', () => {
   })
 
   test('one waiter’s timeout does not touch those behind him', async () => {
-    const [pool] = start({ maxConnections: 1, acquireTimeoutMs: 300 }) as [TenantPool]
+    const [pool] = start({ maxConnections: 1, acquireTimeoutMs: 1000 }) as [TenantPool]
     const holder = await pool.connect()
     const first = pool.connect().catch((error: unknown) => {
       holder.release()
       return error
     })
-    await sleep(150)
+    await sleep(500)
     const second = await pool.connect()
     expect(await first).toMatchObject({ code: 'TENANCY_CONNECTION_TIMEOUT' })
     second.release()

@@ -64,7 +64,7 @@ test('a pool opens nothing before it is used, and reuses its connection', async 
 })
 
 test('the budget is never exceeded, on the server either', async () => {
-  const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2 })
+  const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2, acquireTimeoutMs: 30_000 })
   const names = databases.map(({ key }) => key)
   let peak = 0
   let done = false
@@ -101,7 +101,7 @@ test('the least recently used idle connection of all makes room for another tena
 })
 
 test('a caller who waits too long gets a timeout with a time to retry after, and the queue forgets it', async () => {
-  const [a, b] = start({ maxConnections: 1, acquireTimeoutMs: 50 }) as [TenantPool, TenantPool]
+  const [a, b] = start({ maxConnections: 1, acquireTimeoutMs: 1000 }) as [TenantPool, TenantPool]
   const client = await a.connect()
   await expect(b.query('select 1')).rejects.toMatchObject({
     code: 'TENANCY_CONNECTION_TIMEOUT',
