@@ -7,6 +7,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // On a busy machine a second, the default, is not much.
+    expect: { poll: { timeout: 20_000 } },
     // Two workers: the suite shares one PostgreSQL server and its connection slots.
     pool: 'forks',
     maxWorkers: 2,

@@ -5,5 +5,7 @@ export const benchmarks = {
   churn: async () => (await import('./churn/churn.js')).run(),
   noisy: async () => (await import('./noisy/noisy.js')).run(),
   scale: async () => (await import('./scale/scale.js')).run(),
+  connect: async () => (await import('./connect.js')).run(),
+  simulation: async () => (await import('./simulation/simulation.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
 }

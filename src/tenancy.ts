@@ -115,7 +115,7 @@ async function open(
   const scheduler = createConnectionScheduler({
     maxConnections: config.maxConnections,
     maxConnectionsPerTenant: config.maxTenantConnections,
-    prepareStatements: poolMode === undefined,
+    prepareStatements: config.prepareStatements && poolMode === undefined,
     transactionPooling: poolMode === 'transaction',
     logger,
   })

@@ -1,10 +1,12 @@
 // A SELECT by primary key behind the guard, through the tenant pool, against the same SELECT of a bare Fastify route on
-// one plain pg.Pool: the same number of connections, the same database.
+// one plain pg.Pool: the same number of connections, the same database. And both pools without HTTP.
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { createTenancy, loadConfig } from 'tenants2fast'
 import { withServer } from '../database.js'
 import { figure } from '../figures.js'
 import { race } from '../load.js'
+import { compareDirectly } from './direct.js'
 
 export function run() {
   return withServer(async (url) => {
@@ -18,9 +20,15 @@ export function run() {
       await tenancy
         .getTenantPool(tenant)
         .query('insert into items select n, $1 || n from generate_series(1, 10000) n', ['item '])
+      const direct = await compareDirectly(
+        tenancy.getTenantPool(tenant),
+        await databaseUrl(tenancy, tenant, url),
+        tenancy.config.maxTenantConnections,
+      )
       const server = fileURLToPath(new URL('server.js', import.meta.url))
       const rates = await race(server, ['plain-pool', 'tenants2fast'], { env })
       return [
+        direct,
         figure(
           'query by primary key',
           'requests/s',
@@ -34,4 +42,12 @@ export function run() {
       await tenancy.close()
     }
   })
+}
+
+async function databaseUrl(tenancy, tenant, serverUrl) {
+  const client = new pg.Client({ connectionString: new URL(`/${tenancy.config.catalogDatabase}`, serverUrl).href })
+  await client.connect()
+  const { rows } = await client.query('select name from tenant_databases where id = $1', [tenant.databaseId])
+  await client.end()
+  return new URL(`/${rows[0].name}`, serverUrl).href
 }

@@ -1,4 +1,6 @@
-import { WaiterQueue } from './waiter-queue.js'
+import { IdleSlots } from './idle-slots.js'
+import { type Account, Turns } from './turns.js'
+import { WaiterLine } from './waiter-line.js'
 
 /** Limits of an {@link Allocator}. */
 export interface AllocatorLimits {
@@ -10,6 +12,8 @@ export interface AllocatorLimits {
   readonly maxWaitersPerTenant: number
   /** A tenant with waiters keeps its connections until a waiter of another tenant has waited this long. */
   readonly affinityMs: number
+  /** Connection-milliseconds that a tenant gets each time its turn comes. */
+  readonly quantumMs: number
 }
 
 /** What an {@link Allocator} asks of whoever owns the connections. */
@@ -26,6 +30,8 @@ export interface Slot<Connection, Owner> {
   /** `reserved`: waits until the connection that it replaces is closed. */
   state: 'reserved' | 'opening' | 'idle' | 'busy' | 'closing' | 'closed'
   connection: Connection | undefined
+  /** The connection has been idle and was wanted again. */
+  isProven: boolean
   /** Since when the slot has been in its state. */
   sinceMs: number
   /** When the connection has served long enough; set by the owner. Default: never. */
@@ -36,70 +42,70 @@ export interface Slot<Connection, Owner> {
   successor: Slot<Connection, Owner> | undefined
   /** What the tenant was charged in advance when the connection was handed out. */
   chargedMs: number
+  /** Whose work has checked the connection out, to use it as long as it likes; set by the owner. */
+  holder: object | undefined
 }
 
 /** Somebody who waits for a connection. */
 export interface Waiter<Connection, Owner> {
   readonly sinceMs: number
+  /** The work that waits, if that is known. */
+  readonly holder: object | undefined
   grant(slot: Slot<Connection, Owner>): void
   /** Called by whoever took the waiter out of its queue, never by the allocator. */
   reject(error: Error): void
 }
 
 /** One tenant's connections and waiters. Exists only while there are any. */
-export interface TenantQueue<Connection, Owner> {
+export interface TenantQueue<Connection, Owner> extends Account {
   readonly key: string
   owner: Owner | undefined
   /** Most recently used last. */
   readonly idle: Slot<Connection, Owner>[]
-  /** In order of arrival. */
-  readonly waiters: WaiterQueue<Waiter<Connection, Owner>>
+  readonly waiters: WaiterLine<Waiter<Connection, Owner>>
   /** Slots in any state. */
   total: number
   opening: number
   generation: number
-  /** Connection-milliseconds that the tenant may still use in this turn; negative: has used more than its share. */
-  creditMs: number
-  /** The period of contention that `creditMs` belongs to. */
-  period: number
   /** How long connections were lent, in total; for statistics. */
   usedMs: number
+  /** Connections are closed as soon as nobody waits for them. */
+  isRetiring: boolean
 }
-
-/** Connection-milliseconds a tenant gets each time its turn comes: about what pays for the reconnect that it costs. */
-const quantumMs = 30
-/** Nobody pays for longer than this: one long query must not lock a tenant out. */
-const maxDebtMs = 1000
 
 /**
  * Decides who gets which connection; does no I/O and has no clock of its own, so it can be tested and simulated.
  *
  * Who asks gets the tenant's most recently used idle connection; else a new one while the budget lasts; else one in
- * place of the least recently used idle connection of all; else waits. A connection that comes back serves its tenant's
- * own waiters until another tenant's has waited `affinityMs`; then turns are shared by deficit round robin, charged in
- * connection-milliseconds after use, the time to open included.
+ * place of the idle connection of all that is missed least ({@link IdleSlots}); else waits, those who hold a connection already before the
+ * others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
+ * then turns are shared by deficit round robin, charged in connection-milliseconds, the time to open included. A
+ * connection that was just opened serves its tenant once, whoever waits: it has been paid for.
  */
 export class Allocator<Connection, Owner = undefined> {
   readonly tenants = new Map<string, TenantQueue<Connection, Owner>>()
-  /** Slots of the budget that are taken. */
-  total = 0
   opening = 0
   waiting = 0
   evicted = 0
-  readonly #limits: AllocatorLimits
+  /** Every place that is taken in the budget. */
+  readonly slots = new Set<Slot<Connection, Owner>>()
+  readonly limits: AllocatorLimits
   readonly #effects: AllocatorEffects<Connection, Owner>
-  /** All idle slots, least recently used first. */
-  readonly #idle = new Set<Slot<Connection, Owner>>()
+  readonly #idle = new IdleSlots<Slot<Connection, Owner>>()
   /** Tenants with waiters. */
-  readonly #queues = new Set<TenantQueue<Connection, Owner>>()
-  #period = 0
-  #periodStartedAtMs = 0
-  #averageUseMs = 1
+  readonly #turns: Turns<TenantQueue<Connection, Owner>>
+  readonly #needs = (tenant: TenantQueue<Connection, Owner>): boolean => this.#needsConnection(tenant)
   #draining = false
 
   constructor(limits: AllocatorLimits, effects: AllocatorEffects<Connection, Owner>) {
-    this.#limits = limits
+    this.limits = limits
     this.#effects = effects
+    this.#turns = new Turns(limits.quantumMs)
+  }
+
+  /** Places of the budget that are taken. */
+  get total(): number {
+    return this.slots.size
   }
 
   get idle(): number {
@@ -111,6 +117,7 @@ export class Allocator<Connection, Owner = undefined> {
     const slot = this.tenants.get(key)?.idle.pop()
     if (slot === undefined) return undefined
     this.#idle.delete(slot)
+    slot.isProven = true
     this.#lend(slot, nowMs)
     return slot
   }
@@ -119,13 +126,13 @@ export class Allocator<Connection, Owner = undefined> {
   enqueue(key: string, owner: Owner, waiter: Waiter<Connection, Owner>, nowMs: number): boolean {
     const tenant = this.#tenant(key)
     tenant.owner = owner
-    if (tenant.waiters.size >= this.#limits.maxWaitersPerTenant) {
+    if (tenant.waiters.size >= this.limits.maxWaitersPerTenant) {
       this.#forgetIfEmpty(tenant)
       return false
     }
-    tenant.waiters.push(waiter)
+    tenant.waiters.push(waiter, waiter.holder !== undefined && this.#holds(waiter.holder))
     this.waiting += 1
-    if (tenant.waiters.size === 1) this.#join(tenant, nowMs)
+    if (tenant.waiters.size === 1) this.#turns.join(tenant, nowMs)
     if (this.#needsConnection(tenant)) this.#openWherePossible(nowMs)
     return true
   }
@@ -140,22 +147,19 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Takes out everybody who has waited since `sinceMs` or longer, to be told so. */
   leaveOverdue(sinceMs: number): Waiter<Connection, Owner>[] {
-    const overdue: Waiter<Connection, Owner>[] = []
-    for (const tenant of [...this.#queues]) {
-      for (;;) {
-        const oldest = tenant.waiters.first
-        if (oldest === undefined || oldest.sinceMs > sinceMs) break
-        overdue.push(oldest)
-        this.#shift(tenant)
-      }
+    const all: Waiter<Connection, Owner>[] = []
+    for (const tenant of [...this.#turns.members]) {
+      const overdue = tenant.waiters.takeOverdue(sinceMs)
+      if (overdue.length > 0) this.#left(tenant, overdue.length)
+      all.push(...overdue)
     }
-    return overdue
+    return all
   }
 
   /** Since when the oldest waiter of all has waited. */
   oldestWaiterSinceMs(): number | undefined {
     let oldestMs = Infinity
-    for (const tenant of this.#queues) oldestMs = Math.min(oldestMs, tenant.waiters.first?.sinceMs ?? Infinity)
+    for (const tenant of this.#turns.members) oldestMs = Math.min(oldestMs, tenant.waiters.oldestSinceMs)
     return oldestMs === Infinity ? undefined : oldestMs
   }
 
@@ -164,7 +168,8 @@ export class Allocator<Connection, Owner = undefined> {
     this.#openingEnded(slot, nowMs)
     slot.state = 'busy'
     slot.sinceMs = nowMs
-    this.#place(slot, nowMs)
+    if (slot.tenant.waiters.size > 0 && this.#isFit(slot)) this.#grant(slot, nowMs)
+    else this.#place(slot, nowMs)
     this.#openWherePossible(nowMs)
   }
 
@@ -180,7 +185,8 @@ export class Allocator<Connection, Owner = undefined> {
   /** Takes back a connection that is fit for another use. */
   release(slot: Slot<Connection, Owner>, nowMs: number): void {
     if (slot.state !== 'busy') return
-    if (this.#queues.size > 0) this.#charge(slot, nowMs)
+    slot.holder = undefined
+    this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
     if (slot.expiresAtMs <= nowMs) this.discard(slot)
     else this.#place(slot, nowMs)
   }
@@ -208,11 +214,20 @@ export class Allocator<Connection, Owner = undefined> {
     for (const slot of [...tenant.idle]) this.discard(slot)
   }
 
+  /** Closes the tenant's connections as soon as those who wait have been served; false: it has none. */
+  retire(key: string): boolean {
+    const tenant = this.tenants.get(key)
+    if (tenant === undefined) return false
+    tenant.isRetiring = true
+    for (const slot of [...tenant.idle]) this.discard(slot)
+    return true
+  }
+
   /** Closes everything, now or when it comes back; returns the waiters, to be told so. */
   drain(): Waiter<Connection, Owner>[] {
     this.#draining = true
-    const waiters = [...this.#queues].flatMap((tenant) => tenant.waiters.takeAll())
-    this.#queues.clear()
+    const waiters = [...this.#turns.members].flatMap((tenant) => tenant.waiters.takeAll())
+    this.#turns.members.clear()
     this.waiting = 0
     for (const slot of [...this.#idle]) this.discard(slot)
     return waiters
@@ -229,21 +244,15 @@ export class Allocator<Connection, Owner = undefined> {
     let tenant = this.tenants.get(key)
     if (tenant === undefined) {
       const counts = { total: 0, opening: 0, generation: 0, creditMs: 0, period: -1, usedMs: 0 }
-      tenant = { key, owner: undefined, idle: [], waiters: new WaiterQueue(), ...counts }
+      tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), isRetiring: false, ...counts }
       this.tenants.set(key, tenant)
     }
     return tenant
   }
 
-  /** Debts and credits last as long as somebody waits: whoever used idle capacity owes nobody. */
-  #join(tenant: TenantQueue<Connection, Owner>, nowMs: number): void {
-    if (this.#queues.size === 0) {
-      this.#period += 1
-      this.#periodStartedAtMs = nowMs
-    }
-    if (tenant.period !== this.#period) tenant.creditMs = 0
-    tenant.period = this.#period
-    this.#queues.add(tenant)
+  #holds(holder: object): boolean {
+    for (const slot of this.slots) if (slot.holder === holder && slot.state === 'busy') return true
+    return false
   }
 
   #shift(tenant: TenantQueue<Connection, Owner>): Waiter<Connection, Owner> | undefined {
@@ -252,11 +261,10 @@ export class Allocator<Connection, Owner = undefined> {
     return waiter
   }
 
-  #left(tenant: TenantQueue<Connection, Owner>): void {
-    this.waiting -= 1
+  #left(tenant: TenantQueue<Connection, Owner>, count = 1): void {
+    this.waiting -= count
     if (tenant.waiters.size > 0) return
-    this.#queues.delete(tenant)
-    tenant.creditMs = Math.min(tenant.creditMs, 0)
+    this.#turns.leave(tenant)
     this.#forgetIfEmpty(tenant)
   }
 
@@ -267,32 +275,17 @@ export class Allocator<Connection, Owner = undefined> {
   #lend(slot: Slot<Connection, Owner>, nowMs: number): void {
     slot.state = 'busy'
     slot.sinceMs = nowMs
-    slot.chargedMs = 0
-    if (this.#queues.size > 0) {
-      // In advance, or a tenant whose turn it is takes every connection before the first one comes back.
-      slot.chargedMs = this.#averageUseMs
-      this.#pay(slot.tenant, slot.chargedMs)
-    }
+    slot.chargedMs = this.#turns.advance(slot.tenant)
   }
 
-  #charge(slot: Slot<Connection, Owner>, nowMs: number): void {
-    const usedMs = nowMs - Math.max(slot.sinceMs, this.#periodStartedAtMs)
-    this.#averageUseMs += (usedMs - this.#averageUseMs) / 16
-    this.#pay(slot.tenant, usedMs - slot.chargedMs)
-  }
-
-  #pay(tenant: TenantQueue<Connection, Owner>, ms: number): void {
-    if (tenant.period !== this.#period) {
-      tenant.period = this.#period
-      tenant.creditMs = 0
-    }
-    tenant.creditMs = Math.max(tenant.creditMs - ms, -maxDebtMs)
+  #isFit(slot: Slot<Connection, Owner>): boolean {
+    return !this.#draining && slot.generation === slot.tenant.generation
   }
 
   /** Finds the next use of a connection that is open and in nobody's hands. */
   #place(slot: Slot<Connection, Owner>, nowMs: number): void {
     const { tenant } = slot
-    if (this.#draining || slot.generation !== tenant.generation) {
+    if (!this.#isFit(slot) || (tenant.isRetiring && tenant.waiters.size === 0)) {
       this.discard(slot)
     } else if (tenant.waiters.size === 0) {
       slot.state = 'idle'
@@ -301,7 +294,9 @@ export class Allocator<Connection, Owner = undefined> {
       this.#idle.add(slot)
       this.#openWherePossible(nowMs)
     } else {
-      const next = this.#hasToYield(tenant, nowMs) ? this.#nextTurn(tenant) : tenant
+      const next = this.#hasToYield(tenant, nowMs)
+        ? this.#turns.next((member) => member === tenant || this.#needsConnection(member))
+        : tenant
       if (next === undefined || next === tenant) this.#grant(slot, nowMs)
       else this.#replace(slot, next, nowMs)
     }
@@ -314,42 +309,23 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Whether the tenant's turn is over and another one, that a connection would help, has waited too long. */
   #hasToYield(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
-    if (tenant.creditMs > 0 || this.opening >= this.#limits.maxConcurrentConnects) return false
-    for (const other of this.#queues) {
+    if (tenant.creditMs > 0 || this.opening >= this.limits.maxConcurrentConnects) return false
+    for (const other of this.#turns.members) {
       if (other === tenant || !this.#needsConnection(other)) continue
-      const oldest = other.waiters.first
-      if (oldest !== undefined && nowMs - oldest.sinceMs >= this.#limits.affinityMs) return true
+      if (nowMs - other.waiters.oldestSinceMs >= this.limits.affinityMs) return true
     }
     return false
   }
 
   #needsConnection(tenant: TenantQueue<Connection, Owner>): boolean {
-    return tenant.waiters.size > tenant.opening && tenant.total < this.#limits.maxConnectionsPerTenant
-  }
-
-  /** Deficit round robin over the tenants that a connection would help, and `holder`, which has one in hand. */
-  #nextTurn(holder?: TenantQueue<Connection, Owner>): TenantQueue<Connection, Owner> | undefined {
-    let rounds = Infinity
-    for (const tenant of this.#queues) {
-      if (tenant !== holder && !this.#needsConnection(tenant)) continue
-      if (tenant.creditMs > 0) return tenant
-      rounds = Math.min(rounds, Math.floor(-tenant.creditMs / quantumMs) + 1)
-    }
-    if (rounds === Infinity) return undefined
-    let next: TenantQueue<Connection, Owner> | undefined
-    for (const tenant of this.#queues) {
-      if (tenant !== holder && !this.#needsConnection(tenant)) continue
-      tenant.creditMs += rounds * quantumMs
-      if (next === undefined && tenant.creditMs > 0) next = tenant
-    }
-    return next
+    return tenant.waiters.size > tenant.opening && tenant.total < this.limits.maxConnectionsPerTenant
   }
 
   #openWherePossible(nowMs: number): void {
-    while (!this.#draining && this.#queues.size > 0 && this.opening < this.#limits.maxConcurrentConnects) {
-      const victim = this.total < this.#limits.maxConnections ? undefined : first(this.#idle)
-      if (victim === undefined && this.total >= this.#limits.maxConnections) return
-      const tenant = this.#nextTurn()
+    while (!this.#draining && this.waiting > 0 && this.opening < this.limits.maxConcurrentConnects) {
+      const victim = this.total < this.limits.maxConnections ? undefined : this.#idle.victim(nowMs)
+      if (victim === undefined && this.total >= this.limits.maxConnections) return
+      const tenant = this.#turns.next(this.#needs)
       if (tenant === undefined) return
       if (victim === undefined) {
         const slot = this.#reserve(tenant, nowMs)
@@ -379,11 +355,13 @@ export class Allocator<Connection, Owner = undefined> {
       generation: tenant.generation,
       successor: undefined,
       chargedMs: 0,
+      isProven: false,
+      holder: undefined,
     }
   }
 
   #open(slot: Slot<Connection, Owner>, nowMs: number): void {
-    this.total += 1
+    this.slots.add(slot)
     slot.state = 'opening'
     slot.sinceMs = nowMs
     this.#effects.open(slot)
@@ -392,14 +370,15 @@ export class Allocator<Connection, Owner = undefined> {
   #openingEnded(slot: Slot<Connection, Owner>, nowMs: number): void {
     this.opening -= 1
     slot.tenant.opening -= 1
-    if (this.#queues.size > 0) this.#pay(slot.tenant, nowMs - slot.sinceMs)
+    this.#turns.pay(slot.tenant, nowMs - slot.sinceMs)
   }
 
   #vacate(slot: Slot<Connection, Owner>, nowMs: number): void {
     const { tenant, successor } = slot
     slot.state = 'closed'
     slot.successor = undefined
-    this.total -= 1
+    slot.holder = undefined
+    this.slots.delete(slot)
     tenant.total -= 1
     this.#forgetIfEmpty(tenant)
     if (successor !== undefined) {
@@ -422,8 +401,4 @@ export class Allocator<Connection, Owner = undefined> {
     const index = slot.tenant.idle.lastIndexOf(slot)
     if (index >= 0) slot.tenant.idle.splice(index, 1)
   }
-}
-
-function first<Item>(items: Set<Item>): Item | undefined {
-  return items.values().next().value
 }

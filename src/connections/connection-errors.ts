@@ -1,4 +1,5 @@
 import { TenancyError } from '../core/errors.js'
+import type { AllocatorLimits } from './allocator.js'
 
 /**
  * What the caller is told when a connection could not be opened. Messages of the driver and of the server name hosts
@@ -32,4 +33,39 @@ function reason(cause: unknown): string {
 function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' && /^[A-Z0-9_]{2,40}$/.test(code) ? code : undefined
+}
+
+export function closedError(): TenancyError {
+  return new TenancyError('TENANCY_CLOSED', 'The connection scheduler is closed')
+}
+
+export function abortedError(signals: readonly AbortSignal[]): TenancyError {
+  const cause: unknown = signals.find((signal) => signal.aborted)?.reason
+  return new TenancyError('TENANCY_CONNECTION_ABORTED', 'The caller gave up while it waited for a connection', {
+    cause,
+  })
+}
+
+export function timeoutError(waitedMs: number, limits: AllocatorLimits): TenancyError {
+  return new TenancyError(
+    'TENANCY_CONNECTION_TIMEOUT',
+    `No connection within ${waitedMs} ms (at most ${limits.maxConnectionsPerTenant} for one tenant, ` +
+      `${limits.maxConnections} for all): try again later, or release connections earlier`,
+  )
+}
+
+export function queueFullError(key: string, maxWaiters: number): TenancyError {
+  return new TenancyError(
+    'TENANCY_CONNECTION_QUEUE_FULL',
+    `${maxWaiters} callers of tenant ${key} already wait for a connection: try again later`,
+  )
+}
+
+export function nestedError(limits: AllocatorLimits): TenancyError {
+  return new TenancyError(
+    'TENANCY_CONNECTION_NESTED',
+    'The request waits for a connection while it holds another one, and so does everybody who could give one back ' +
+      `(at most ${limits.maxConnectionsPerTenant} for one tenant, ${limits.maxConnections} for all): use the client or ` +
+      'transaction at hand instead of asking the pool again inside of it',
+  )
 }

@@ -1,42 +1,61 @@
+import { tryGetWork } from '../core/context.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
-import { connectFailure } from './connection-errors.js'
+import { outsideOfRequests } from './caller-context.js'
+import {
+  abortedError,
+  closedError,
+  connectFailure,
+  nestedError,
+  queueFullError,
+  timeoutError,
+} from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
+import { findStuck } from './deadlock.js'
+import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
 import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
+import { ServerOutages } from './server-outage.js'
 import { closeSession, openSession, type SessionClient } from './session-client.js'
+import { restoreSession } from './session-restore.js'
 
 /** A connection in the hands of a pool. */
 export type Lease = Slot<SessionClient, SchedulerPool>
 
-/** Told once: the lease, or why there is none. */
-export type LeaseCallback = (error: Error | undefined, lease?: Lease) => void
-
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
 const settleTimeoutMs = 1000
-const cancelIntervalMs = 50
 
 /** Carries out what the {@link Allocator} decides: opens, proves, lends, restores and closes connections. */
 export class LeaseOffice {
   readonly #options: Required<ConnectionSchedulerOptions>
   readonly #allocator: Allocator<SessionClient, SchedulerPool>
+  readonly #outages = new ServerOutages()
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
   readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0, connectFailures: 0 }
   readonly #reaper: NodeJS.Timeout
-  #onClosed: (() => void)[] = []
+  #onChange: (() => void)[] = []
   #closing: Promise<void> | undefined
   #deadline: NodeJS.Timeout | undefined
+  #deadlockCheck: NodeJS.Timeout | undefined
+  /** What each connection had read at the last check. */
+  #bytesRead = new Map<Lease, number>()
 
   constructor(options: Required<ConnectionSchedulerOptions>) {
     this.#options = options
     this.#allocator = new Allocator(options, {
-      open: (lease) => void this.#openConnection(lease),
+      open: (lease) => void outsideOfRequests(() => this.#openConnection(lease)),
       close: (lease) => void this.#closeConnection(lease),
     })
     const { idleTimeoutMs } = options
     const reap = (): void => this.#allocator.reap(performance.now() - idleTimeoutMs, performance.now())
     this.#reaper = setInterval(reap, Math.max(10, Math.min(idleTimeoutMs / 4, 10_000))).unref()
+  }
+
+  /** What a pool shows as its options. */
+  get poolOptions(): { readonly max: number; readonly idleTimeoutMillis: number; readonly maxLifetimeSeconds: number } {
+    const { maxConnectionsPerTenant: max, idleTimeoutMs: idleTimeoutMillis, connectionLifetimeMs } = this.#options
+    return { max, idleTimeoutMillis, maxLifetimeSeconds: connectionLifetimeMs / 1000 }
   }
 
   stats(): SchedulerStats {
@@ -69,7 +88,7 @@ export class LeaseOffice {
       connections: total,
       inUse: lent.get(key)?.inUse ?? 0,
       waiting: waiters.size,
-      waitingMs: Math.round(nowMs - (waiters.first?.sinceMs ?? nowMs)),
+      waitingMs: Math.round(nowMs - Math.min(waiters.oldestSinceMs, nowMs)),
       usedMs: Math.round(usedMs + (lent.get(key)?.usedMs ?? 0)),
     }))
     return uses.toSorted((a, b) => demand(b) - demand(a) || b.usedMs - a.usedMs).slice(0, limit)
@@ -89,15 +108,18 @@ export class LeaseOffice {
 
   /** Calls `done` with a connection as soon as it is the caller's turn, never during this call. */
   wait(pool: SchedulerPool, givenSignal: AbortSignal | undefined, done: LeaseCallback): void {
-    const signal = givenSignal ?? this.#options.currentSignal()
+    const work = tryGetWork()
+    const signals = [givenSignal, work?.signal].filter((signal) => signal !== undefined)
     if (this.#closing !== undefined) return queueMicrotask(() => done(closedError()))
-    if (signal?.aborted === true) return queueMicrotask(() => done(abortedError(signal)))
-    const waiter = new LeaseWaiter(pool, performance.now(), done)
+    if (signals.some((signal) => signal.aborted)) return queueMicrotask(() => done(abortedError(signals)))
+    const waiter = new LeaseWaiter(pool, performance.now(), work, done)
     if (!this.#allocator.enqueue(pool.key, pool, waiter, waiter.sinceMs)) {
-      return queueMicrotask(() => waiter.reject(this.#queueFullError(pool.key)))
+      this.#counters.rejected += 1
+      return queueMicrotask(() => waiter.reject(queueFullError(pool.key, this.#options.maxWaitersPerTenant)))
     }
-    this.#deadline ??= this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs)
-    if (signal !== undefined) this.#leaveOnAbort(pool.key, waiter, signal)
+    waiter.leaveOnAbort(signals, () => this.#leave(pool.key, waiter))
+    this.#deadline ??= outsideOfRequests(() => this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs))
+    if (work !== undefined) this.#watchForDeadlocks()
   }
 
   /** Takes a connection back; `broken` closes it, else it is handed on once its session is as it was. */
@@ -119,10 +141,9 @@ export class LeaseOffice {
     this.#allocator.evict(key)
   }
 
-  /** Evicts; resolves when the tenant has no connection left. */
+  /** Serves who waits, closes the tenant's connections as they come back; resolves when it has none left. */
   async retire(key: string): Promise<void> {
-    this.evict(key)
-    while ((this.#allocator.tenants.get(key)?.total ?? 0) > 0) await this.#nextClosed()
+    while (this.#allocator.retire(key)) await this.#nextChange()
   }
 
   /** Turns away who waits and closes all connections, those still in use after `timeoutMs` by force. */
@@ -134,6 +155,7 @@ export class LeaseOffice {
   async #drain(timeoutMs: number): Promise<void> {
     clearInterval(this.#reaper)
     clearTimeout(this.#deadline)
+    clearTimeout(this.#deadlockCheck)
     const waiters = this.#allocator.drain()
     for (const waiter of waiters) waiter.reject(closedError())
     const force = setTimeout(() => {
@@ -142,33 +164,57 @@ export class LeaseOffice {
         connection?.destroy()
       }
     }, timeoutMs)
-    while (this.#allocator.total > 0) await this.#nextClosed()
+    while (this.#allocator.total > 0) await this.#nextChange()
     clearTimeout(force)
   }
 
   /** One timer for all: it waits for the waiter that is the oldest now. */
   #awaitDeadline(oldestSinceMs: number, nowMs: number): NodeJS.Timeout {
+    const { acquireTimeoutMs } = this.#options
     const onDeadline = (): void => {
       const atMs = performance.now()
-      const overdue = this.#allocator.leaveOverdue(atMs - this.#options.acquireTimeoutMs)
+      const overdue = this.#allocator.leaveOverdue(atMs - acquireTimeoutMs)
       const oldestMs = this.#allocator.oldestWaiterSinceMs()
       this.#deadline = oldestMs === undefined ? undefined : this.#awaitDeadline(oldestMs, atMs)
-      for (const waiter of overdue) waiter.reject(this.#timeoutError())
+      this.#counters.rejected += overdue.length
+      for (const waiter of overdue) waiter.reject(timeoutError(acquireTimeoutMs, this.#allocator.limits))
+      this.#tellChange()
     }
     // A timer may fire a fraction of a millisecond early.
-    return setTimeout(onDeadline, Math.ceil(oldestSinceMs + this.#options.acquireTimeoutMs - nowMs) + 1).unref()
+    return setTimeout(onDeadline, Math.ceil(oldestSinceMs + acquireTimeoutMs - nowMs) + 1).unref()
   }
 
-  #leaveOnAbort(key: string, waiter: LeaseWaiter, signal: AbortSignal): void {
-    const onAbort = (): void => {
-      if (this.#allocator.leave(key, waiter)) waiter.reject(abortedError(signal))
+  #leave(key: string, waiter: Waiter<SessionClient, SchedulerPool>): boolean {
+    const left = this.#allocator.leave(key, waiter)
+    if (left) this.#tellChange()
+    return left
+  }
+
+  #watchForDeadlocks(): void {
+    this.#deadlockCheck ??= outsideOfRequests(() =>
+      setTimeout(() => this.#breakDeadlock(), this.#options.deadlockCheckMs).unref(),
+    )
+  }
+
+  #breakDeadlock(): void {
+    const before = this.#bytesRead
+    this.#bytesRead = new Map([...this.#open].map((lease) => [lease, lease.connection?.bytesRead ?? 0]))
+    const stuck = findStuck(
+      this.#allocator,
+      (lease) => lease.connection?.resting === true && before.get(lease) === lease.connection.bytesRead,
+    )
+    if (stuck !== undefined && this.#leave(stuck.tenant.key, stuck.waiter)) {
+      this.#counters.rejected += 1
+      stuck.waiter.reject(nestedError(this.#allocator.limits))
     }
-    signal.addEventListener('abort', onAbort, { once: true })
-    waiter.onSettled = () => signal.removeEventListener('abort', onAbort)
+    this.#deadlockCheck = undefined
+    if (this.#allocator.waiting > 0) this.#watchForDeadlocks()
+    else this.#bytesRead.clear()
   }
 
-  #nextClosed(): Promise<void> {
-    return new Promise((resolve) => this.#onClosed.push(resolve))
+  /** Resolves when a connection is closed or a try to open one, or a wait, has ended. */
+  #nextChange(): Promise<void> {
+    return new Promise((resolve) => this.#onChange.push(resolve))
   }
 
   async #openConnection(lease: Lease): Promise<void> {
@@ -176,13 +222,14 @@ export class LeaseOffice {
     try {
       if (pool === undefined) throw new TypeError('A tenant with waiters has a pool')
       const client = await this.#connect(pool)
+      if (!client.usable) throw new Error('The connection broke before it was used')
       this.#counters.opened += 1
       connectionEvents.open(pool, performance.now() - lease.sinceMs)
       this.#open.add(lease)
       lease.expiresAtMs = performance.now() + this.#options.connectionLifetimeMs * (0.9 + Math.random() * 0.2)
       client.onLost = (error) => this.#lost(lease, client, pool, error)
       client.once('end', () => this.#ended(lease, client, pool))
-      pool.emit('connect', client)
+      pool.announce('connect', client)
       this.#allocator.opened(lease, client, performance.now())
     } catch (cause) {
       const error = connectFailure(cause)
@@ -190,14 +237,23 @@ export class LeaseOffice {
       if (isTenancyError(error, 'TENANCY_DATABASE_IDENTITY_MISMATCH')) this.#alarm(lease, error)
       else connectionEvents.connectFailed(lease.tenant, error)
       this.#allocator.openFailed(lease, performance.now())?.reject(error)
-      this.#tellClosed()
+      this.#tellChange()
     }
   }
 
   async #connect(pool: SchedulerPool): Promise<SessionClient> {
     const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    return openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
+    const server = `${target.account.host}:${target.account.port}`
+    this.#outages.admit(server, performance.now())
+    try {
+      const client = await openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
+      this.#outages.answered(server)
+      return client
+    } catch (error) {
+      this.#outages.failed(server, error, performance.now())
+      throw error
+    }
   }
 
   #alarm(lease: Lease, error: TenancyError): void {
@@ -213,7 +269,7 @@ export class LeaseOffice {
 
   #lost(lease: Lease, client: SessionClient, pool: SchedulerPool, error: Error): void {
     if (lease.state === 'idle') {
-      if (pool.listenerCount('error') > 0) pool.emit('error', error, client)
+      if (pool.listenerCount('error') > 0) pool.announce('error', error, client)
       else this.#options.logger.warn({ tenant: pool.key }, 'An idle tenant connection was lost')
     }
     this.#allocator.discard(lease)
@@ -224,93 +280,28 @@ export class LeaseOffice {
     connectionEvents.close(pool)
     this.#open.delete(lease)
     this.#allocator.closed(lease, performance.now())
-    pool.emit('remove', client)
-    this.#tellClosed()
+    pool.announce('remove', client)
+    this.#tellChange()
   }
 
-  #tellClosed(): void {
-    const listeners = this.#onClosed
-    this.#onClosed = []
+  #tellChange(): void {
+    const listeners = this.#onChange
+    this.#onChange = []
     for (const listener of listeners) listener()
   }
 
   /** Lets the session settle and undoes what was done to it, before anybody else gets it. */
   async #restore(lease: Lease, client: SessionClient, broken: boolean): Promise<void> {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
-    const abandoned = client.running
-    const settled = abandoned ? await this.#stop(client) : client.ready || (await client.settled())
-    const dirty = abandoned || client.touched || client.getTransactionStatus() !== 'I'
-    const clean = settled && !broken && client.usable && (!dirty || (await client.reset()))
+    const isFit = await restoreSession(client, client.running)
     clearTimeout(patience)
-    if (clean) this.#allocator.release(lease, performance.now())
+    if (isFit && !broken) this.#allocator.release(lease, performance.now())
     else this.#allocator.discard(lease)
-  }
-
-  /** Cancels until nothing runs: a request that is quicker than the query that it is to stop finds nothing to stop. */
-  async #stop(client: SessionClient): Promise<boolean> {
-    const requests = [client.cancel()]
-    const again = setInterval(() => requests.push(client.cancel()), cancelIntervalMs)
-    const settled = await client.settled()
-    clearInterval(again)
-    await Promise.all(requests)
-    return settled
-  }
-
-  #timeoutError(): TenancyError {
-    this.#counters.rejected += 1
-    const { acquireTimeoutMs, maxConnections, maxConnectionsPerTenant } = this.#options
-    return new TenancyError(
-      'TENANCY_CONNECTION_TIMEOUT',
-      `No connection within ${acquireTimeoutMs} ms (at most ${maxConnectionsPerTenant} for one tenant, ` +
-        `${maxConnections} for all): try again later, or release connections earlier`,
-    )
-  }
-
-  #queueFullError(key: string): TenancyError {
-    this.#counters.rejected += 1
-    return new TenancyError(
-      'TENANCY_CONNECTION_QUEUE_FULL',
-      `${this.#options.maxWaitersPerTenant} callers of tenant ${key} already wait for a connection: try again later`,
-    )
-  }
-}
-
-/** A caller in the queue. */
-class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
-  readonly sinceMs: number
-  onSettled: (() => void) | undefined
-  readonly #pool: SchedulerPool
-  readonly #done: LeaseCallback
-
-  constructor(pool: SchedulerPool, sinceMs: number, done: LeaseCallback) {
-    this.#pool = pool
-    this.sinceMs = sinceMs
-    this.#done = done
-  }
-
-  grant(lease: Lease): void {
-    this.onSettled?.()
-    this.#done(undefined, lease)
-  }
-
-  reject(error: Error): void {
-    this.onSettled?.()
-    connectionEvents.reject(this.#pool, error, performance.now() - this.sinceMs)
-    this.#done(error)
   }
 }
 
 function demand({ inUse, waiting }: TenantUse): number {
   return inUse + waiting
-}
-
-function closedError(): TenancyError {
-  return new TenancyError('TENANCY_CLOSED', 'The connection scheduler is closed')
-}
-
-function abortedError(signal: AbortSignal | undefined): TenancyError {
-  const message = 'The caller gave up while it waited for a connection'
-  return new TenancyError('TENANCY_CONNECTION_ABORTED', message, { cause: signal?.reason })
 }
 
 async function beforeDeadline<Value>(work: Promise<Value>, timeoutMs: number): Promise<Value> {

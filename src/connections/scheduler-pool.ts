@@ -1,9 +1,12 @@
-import { EventEmitter } from 'node:events'
-import type pg from 'pg'
+import type { EventEmitter } from 'node:events'
+import pg from 'pg'
+import { tryGetWork, type Work } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import type { Lease, LeaseCallback, LeaseOffice } from './lease-office.js'
-import type { SessionClient } from './session-client.js'
+import { bindSubmittable, inCallerContext } from './caller-context.js'
+import type { Lease, LeaseOffice } from './lease-office.js'
+import type { LeaseCallback } from './lease-waiter.js'
+import { isSubmittable, type SessionClient, type Submittable } from './session-client.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -18,19 +21,29 @@ interface ConnectOptions {
   readonly signal?: AbortSignal
 }
 
+/** No code of `pg-pool` opens a connection here: it would know neither the tenant nor the budget. */
+function refuseClient(): never {
+  throw new TenancyError('TENANCY_CLOSED', 'Connections of a tenant come from the connection scheduler only')
+}
+
+/** `pg.Pool` without its types: each of its methods is overridden, its getters and overloads fit no subclass. */
+const Pool = pg.Pool as unknown as new (config: object) => EventEmitter
+
 /**
- * A tenant's pool: the interface of `pg.Pool` on connections of the scheduler. Holds nothing but its key.
+ * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. Holds nothing but its key and its
+ * listeners.
  *
  * Differences to `pg.Pool`: a failed `query` keeps its connection; `query(submittable)` returns the submittable, as the
- * types of `pg` have always said; `end` closes the tenant's connections, of whichever pool object.
+ * types of `pg` have always said; callbacks and listeners of cursors run in the asynchronous context of the caller.
  */
-export class SchedulerPool extends EventEmitter {
+export class SchedulerPool extends Pool {
   readonly key: string
   /** For people. */
-  readonly label: string
-  readonly resolveTarget: () => Promise<TenantDatabaseTarget>
+  label: string
+  resolveTarget: () => Promise<TenantDatabaseTarget>
   readonly #office: LeaseOffice
   #ending: Promise<void> | undefined
+  #hasEnded = false
 
   constructor(
     key: string,
@@ -38,12 +51,18 @@ export class SchedulerPool extends EventEmitter {
     office: LeaseOffice,
     label: string = key,
   ) {
-    super()
+    super({ ...office.poolOptions, Client: refuseClient })
+    // pg.Pool sets these two as properties of its own.
+    Object.defineProperty(this, 'ending', { get: () => this.#ending !== undefined })
+    Object.defineProperty(this, 'ended', { get: () => this.#hasEnded })
     this.key = key
     this.label = label
     this.resolveTarget = resolveTarget
     this.#office = office
   }
+
+  declare readonly ending: boolean
+  declare readonly ended: boolean
 
   get totalCount(): number {
     return this.#office.counts(this.key).total
@@ -57,39 +76,71 @@ export class SchedulerPool extends EventEmitter {
     return this.#office.counts(this.key).waiting
   }
 
+  /** Connections past their lifetime are closed when they come back: none is counted. */
+  get expiredCount(): number {
+    return 0
+  }
+
   query(query: unknown, values?: unknown, callback?: unknown): unknown {
     const givenValues = typeof values === 'function' ? undefined : values
     const given = typeof values === 'function' ? values : callback
     if (isSubmittable(query)) return this.#submit(query, givenValues, given as QueryCallback | undefined)
+    if (typeof query === 'function') {
+      const message = 'Passing a function as the first parameter to pool.query is not supported'
+      process.nextTick(query, new TypeError(message))
+      return undefined
+    }
     if (typeof given !== 'function') return this.#promised(query, givenValues)
-    this.#run(query, givenValues, given as QueryCallback)
+    this.#run(query, givenValues, inCallerContext(given as QueryCallback))
     return undefined
   }
 
   connect(options?: ConnectOptions | ConnectCallback): Promise<pg.PoolClient> | undefined {
     if (typeof options === 'function') {
+      const callback = inCallerContext(options)
+      const work = tryGetWork()
       this.#lease(undefined, (error, lease) => {
-        if (lease === undefined) return options(error, undefined, () => {})
-        const client = this.#checkOut(lease)
-        return options(undefined, client, client.release)
+        if (lease === undefined) return process.nextTick(callback, error, undefined, () => {})
+        const client = this.#checkOut(lease, work)
+        process.nextTick(callback, undefined, client, client.release)
       })
       return undefined
     }
+    const work = tryGetWork()
     return new Promise((resolve, reject) => {
       this.#lease(options?.signal, (error, lease) => {
         if (lease === undefined) reject(error)
-        else resolve(this.#checkOut(lease))
+        else resolve(this.#checkOut(lease, work))
       })
     })
   }
 
-  end(callback?: () => void): Promise<void> | undefined {
+  /** Serves who waits already, closes the tenant's connections as they come back, and refuses whoever comes after. */
+  end(callback?: (error?: Error) => void): Promise<void> | undefined {
     const again = this.#ending !== undefined
-    this.#ending ??= this.#office.retire(this.key)
+    this.#ending ??= this.#office.retire(this.key).finally(() => {
+      this.#hasEnded = true
+    })
     const ended = again ? Promise.reject(new Error('Called end on pool more than once')) : this.#ending
     if (callback === undefined) return ended
-    ended.then(callback, callback)
+    const told = inCallerContext(callback)
+    ended.then(
+      () => process.nextTick(told),
+      (error: Error) => process.nextTick(told, error),
+    )
     return undefined
+  }
+
+  /** Emits; a listener that throws does so in a turn of its own and leaves the connection and its slot alone. */
+  announce(event: 'connect' | 'acquire' | 'release' | 'remove' | 'error', ...values: unknown[]): void {
+    if (this.listenerCount(event) === 0) return
+    try {
+      this.emit(event, ...values)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+    }
   }
 
   async #promised(query: unknown, values: unknown): Promise<pg.QueryResult> {
@@ -108,38 +159,50 @@ export class SchedulerPool extends EventEmitter {
     this.#lease(signalOf(query), (leaseError, lease) => {
       const client = lease?.connection
       if (lease === undefined || client === undefined) return callback(leaseError)
+      this.announce('acquire', client)
       let answered = false
       // pg calls back twice when the values of a query can't be serialized.
       const answer: QueryCallback = (error, result) => {
         if (answered) return
         answered = true
         const finish = (): void => {
+          this.announce('release', undefined, client)
           this.#office.giveBack(lease, false)
           if (error) callback(error)
           else callback(undefined, result)
         }
         // An error comes before the connection is ready again: a caller who retries at once shall find it idle.
         if (client.ready || client.running || !client.usable) finish()
-        else void client.settled().then(finish)
+        else void client.settled().then(() => process.nextTick(finish))
       }
       try {
-        send(client, query, values, answer)
+        client.run(query, values, answer)
       } catch (error) {
-        answer(error instanceof Error ? error : new TypeError(String(error)))
+        process.nextTick(answer, error instanceof Error ? error : new TypeError(String(error)))
       }
     })
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
+    bindSubmittable(query)
+    const work = tryGetWork()
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection
-      if (lease === undefined || client === undefined) {
-        query.handleError(error)
-        return
+      if (lease === undefined || client === undefined) return query.handleError(error)
+      lease.holder = work
+      this.announce('acquire', client)
+      const giveBack = (broken: boolean): void => {
+        this.announce('release', undefined, client)
+        this.#office.giveBack(lease, broken)
       }
-      if (query.destroyed === true) return this.#office.giveBack(lease, false)
-      send(client, query, values, callback)
-      void client.settled().then(() => this.#office.giveBack(lease, false))
+      if (query.destroyed === true) return giveBack(false)
+      try {
+        client.run(query, values, callback)
+      } catch (failure) {
+        giveBack(true)
+        return query.handleError(failure)
+      }
+      void client.settled().then(() => giveBack(false))
     })
     return query
   }
@@ -155,37 +218,25 @@ export class SchedulerPool extends EventEmitter {
     else done(undefined, lease)
   }
 
-  #checkOut(lease: Lease): SessionClient {
+  /** `work` keeps the client for as long as it likes. */
+  #checkOut(lease: Lease, work: Work | undefined): SessionClient {
     const client = lease.connection
     if (client === undefined) throw new TypeError('A granted lease has a connection')
+    lease.holder = work
     let released = false
     client.release = (error) => {
       if (released) throw new Error('Release called on client which has already been released to the pool.')
       released = true
       client.forgetListeners()
-      this.emit('release', error, client)
+      this.announce('release', error, client)
       this.#office.giveBack(lease, Boolean(error))
     }
-    this.emit('acquire', client)
+    this.announce('acquire', client)
     return client
   }
-}
-
-interface Submittable extends pg.Submittable {
-  handleError(error: unknown): void
-  /** Set by streams. */
-  readonly destroyed?: boolean
-}
-
-function isSubmittable(query: unknown): query is Submittable {
-  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
 }
 
 function signalOf(query: unknown): AbortSignal | undefined {
   const signal = typeof query === 'object' && query !== null && 'signal' in query ? query.signal : undefined
   return signal instanceof AbortSignal ? signal : undefined
-}
-
-function send(client: SessionClient, query: unknown, values: unknown, callback: QueryCallback | undefined): void {
-  client.query(query, values, callback)
 }

@@ -19,10 +19,17 @@ export interface ConnectionSchedulerOptions {
   readonly idleTimeoutMs?: number
   /** A connection is closed after this long, give or take a tenth. Default 1,800,000 (half an hour). */
   readonly connectionLifetimeMs?: number
-  /** Most connections being opened at a time. Default 4. */
+  /** Most connections being opened at a time. Default 6. */
   readonly maxConcurrentConnects?: number
   /** A tenant with waiters keeps its connections until another tenant's waiter has waited this long. Default 30. */
   readonly affinityMs?: number
+  /** Connection-milliseconds that a tenant gets each time its turn comes. Default 10. */
+  readonly quantumMs?: number
+  /**
+   * A request that holds a connection and waits for another one that only such requests hold is told so after one or two
+   * of these, in which no connection it waits for is used. Default 500.
+   */
+  readonly deadlockCheckMs?: number
   /**
    * Prepares a parameterised statement when a connection sees its text for the second time (at most 200 texts a
    * connection). Switch it off behind a pooler in transaction mode. Default true.
@@ -36,8 +43,6 @@ export interface ConnectionSchedulerOptions {
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
-  /** Signal of the work at hand: a caller that waits leaves the queue when it is aborted. */
-  readonly currentSignal?: () => AbortSignal | undefined
 }
 
 /** Connections of one process to one server, at this moment; the last six count since the start. */
@@ -53,7 +58,7 @@ export interface SchedulerStats {
   readonly closed: number
   /** Rebinds: connections closed to make room for another tenant. */
   readonly evicted: number
-  /** Callers turned away by a full queue or a deadline. */
+  /** Callers turned away by a full queue, a deadline, or because they waited for each other. */
   readonly rejected: number
   readonly identityMismatches: number
   /** Connections that could not be opened. */
@@ -78,8 +83,9 @@ export interface TenantUse {
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
   /**
-   * A pool of the tenant `key`; it takes no connection before it is used. `resolveTarget` is asked for each new one.
-   * `label` (default: the key) is for people and shows in {@link TenantUse}.
+   * The pool of the tenant `key`, the same one every time until it is ended; it takes no connection before it is used.
+   * `resolveTarget`, the last one given, is asked for each new connection. `label` (default: the key) is for people and
+   * shows in {@link TenantUse}.
    */
   pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>, label?: string): TenantPool
   stats(): SchedulerStats
@@ -107,20 +113,34 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxWaitersPerTenant: 1000,
     idleTimeoutMs: 60_000,
     connectionLifetimeMs: 1_800_000,
-    maxConcurrentConnects: 4,
+    maxConcurrentConnects: 6,
     affinityMs: 30,
+    quantumMs: 10,
+    deadlockCheckMs: 500,
     prepareStatements: true,
     transactionPooling: false,
     logger: stderrLogger,
     clientConfig: {},
-    currentSignal: () => undefined,
     ...options,
   })
+  const pools = new Map<string, SchedulerPool>()
   return {
-    pool: (key, resolveTarget, label) => new SchedulerPool(key, resolveTarget, office, label) as unknown as TenantPool,
+    pool(key, resolveTarget, label = key) {
+      let pool = pools.get(key)
+      if (pool === undefined || pool.ending) {
+        pool = new SchedulerPool(key, resolveTarget, office, label)
+        pools.set(key, pool)
+      }
+      pool.resolveTarget = resolveTarget
+      pool.label = label
+      return pool as unknown as TenantPool
+    },
     stats: () => office.stats(),
     busiestTenants: (limit) => office.busiestTenants(limit),
-    evict: (key) => office.evict(key),
+    evict: (key) => {
+      office.evict(key)
+      pools.delete(key)
+    },
     close: ({ timeoutMs = 10_000 } = {}) => office.close(timeoutMs),
   }
 }

@@ -3,6 +3,8 @@ import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { markOutage } from '../core/outage.js'
+import { bindSubmittable, inCallerContext } from './caller-context.js'
+import { type KnownStatement, PreparedQuery } from './prepared-query.js'
 import { leavesSessionClean, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
@@ -12,11 +14,12 @@ interface ClientInternals {
   readonly readyForQuery: boolean
   readonly _queryQueue: readonly unknown[]
   readonly _queryable: boolean
+  readonly _ending: boolean
   _getActiveQuery(): unknown
   readonly processID: number | null
   readonly secretKey: number | null
   readonly connection: {
-    readonly stream: { destroy(): void }
+    readonly stream: { readonly bytesRead: number; destroy(): void }
     /** By name. */
     readonly parsedStatements: Record<string, string>
     close(message: { readonly type: 'S'; readonly name: string }): void
@@ -54,6 +57,8 @@ export class SessionClient extends pg.Client {
   }
 
   readonly #statements: StatementNames | undefined
+  /** By name of the statement. */
+  readonly #known = new Map<string, KnownStatement>()
 
   constructor(config: pg.ClientConfig, prepareStatements: boolean) {
     super(config)
@@ -64,24 +69,33 @@ export class SessionClient extends pg.Client {
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
   override query(query: unknown, values?: unknown, callback?: unknown): never {
+    if (isSubmittable(query)) bindSubmittable(query)
+    if (typeof values === 'function') return this.run(query, undefined, inCallerContext(values as Done)) as never
+    return this.run(
+      query,
+      values,
+      typeof callback === 'function' ? inCallerContext(callback as Done) : callback,
+    ) as never
+  }
+
+  /** As `query`; a callback is called in whatever context the answer comes in. */
+  run(query: unknown, values: unknown, callback: unknown): unknown {
     const text = textOf(query)
     const clean = leavesSessionClean(text)
     if (this.transactionPooling) {
       const need = clean || !this.ready || this.getTransactionStatus() !== 'I' ? undefined : sessionNeedOf(text)
-      const given = typeof values === 'function' ? values : callback
-      if (need !== undefined) return refuseQuery(query, given, sessionRequired(need)) as never
+      if (need !== undefined) return refuseQuery(query, callback, sessionRequired(need))
       query = withoutName(query)
     }
     if (!clean) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
-      const given = typeof values === 'function' ? values : callback
       const preparable = preparableFrom(query, values)
       const name = preparable && this.#statements.nameFor(text)
       if (preparable !== undefined && name !== undefined) {
-        return this.#queryPrepared(preparable, name, given as Done | undefined) as never
+        return this.#queryPrepared(preparable, name, callback as Done | undefined)
       }
     }
-    return this.#send(query, values, callback as Done) as never
+    return this.#send(query, values, callback as Done)
   }
 
   /** Runs a query of our own, that leaves nothing behind. */
@@ -101,9 +115,23 @@ export class SessionClient extends pg.Client {
     return this.#internals._getActiveQuery() != null || this.#internals._queryQueue.length > 0
   }
 
+  /** The server has nothing to do for this client: no query, or a cursor that nobody reads from at the moment. */
+  get resting(): boolean {
+    const query = this.#internals._getActiveQuery()
+    if (query == null) return !this.running
+    // pg-query-stream has its cursor inside.
+    const cursor = typeof query === 'object' && 'cursor' in query ? query.cursor : query
+    return typeof cursor === 'object' && cursor !== null && 'state' in cursor && cursor.state === 'idle'
+  }
+
+  /** Bytes that the server has sent. */
+  get bytesRead(): number {
+    return this.#internals.connection.stream.bytesRead
+  }
+
   /** Queries can still be sent. */
   get usable(): boolean {
-    return this.#internals._queryable
+    return this.#internals._queryable && !this.#internals._ending
   }
 
   /** Drops the listeners that the last user left behind. */
@@ -165,6 +193,7 @@ export class SessionClient extends pg.Client {
     const unix = this.host.startsWith('/')
     const socket = unix ? connectSocket(`${this.host}/.s.PGSQL.${this.port}`) : connectSocket(this.port, this.host)
     socket.on('error', () => {})
+    socket.setTimeout(cancelTimeoutMs, () => socket.destroy())
     socket.unref()
     socket.write(request)
     socket.resume()
@@ -184,13 +213,20 @@ export class SessionClient extends pg.Client {
     if (callback !== undefined) {
       const outside = this.getTransactionStatus() === 'I'
       const retry: Done = (error, result) => {
-        if (error == null || !isStale(error)) return callback(error, result)
+        if (error == null) return callback(error, result)
+        if (!isStale(error)) {
+          // pg closes the statement of values that it can't write, and believes that it is still there.
+          if (!(error instanceof pg.DatabaseError)) this.#statements?.forget(query.text)
+          return callback(error, result)
+        }
         this.#statements?.forget(query.text)
         // Nothing of it has happened; inside a transaction, all that follows is refused anyway.
         if (outside) this.#send(query, undefined, callback)
         else callback(error, result)
       }
-      this.#send({ ...query, name }, undefined, retry)
+      let known = this.#known.get(name)
+      if (known === undefined) this.#known.set(name, (known = {}))
+      this.#send(new PreparedQuery({ ...query, name }, retry, known))
       return undefined
     }
     const answer = new Promise<pg.QueryResult>((resolve, reject) => {
@@ -206,6 +242,7 @@ export class SessionClient extends pg.Client {
   /** Goes out with the query that follows. */
   #closeStatement(name: string): void {
     const { connection } = this.#internals
+    this.#known.delete(name)
     if (connection.parsedStatements[name] === undefined) return
     delete connection.parsedStatements[name]
     connection.close({ type: 'S', name })
@@ -261,6 +298,7 @@ export async function closeSession(client: SessionClient): Promise<void> {
 }
 
 const closeTimeoutMs = 2000
+const cancelTimeoutMs = 1000
 const undefinedTable = '42P01'
 const undefinedSchema = '3F000'
 const insufficientPrivilege = '42501'
@@ -292,6 +330,17 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
     if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
     throw error
   }
+}
+
+/** A cursor, a stream, or a query of the application's own that knows how to run itself. */
+export interface Submittable extends pg.Submittable {
+  handleError(error: unknown): void
+  /** Set by streams. */
+  readonly destroyed?: boolean
+}
+
+export function isSubmittable(query: unknown): query is Submittable {
+  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
 }
 
 function preparableFrom(query: unknown, values: unknown): Preparable | undefined {

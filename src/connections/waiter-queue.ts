@@ -38,9 +38,14 @@ export class WaiterQueue<Item> {
     return true
   }
 
+  /** A copy, first in first. */
+  get items(): Item[] {
+    return this.#items.slice(this.#head) as Item[]
+  }
+
   /** Empties the queue. */
   takeAll(): Item[] {
-    const items = this.#items.slice(this.#head) as Item[]
+    const { items } = this
     this.#items = []
     this.#head = 0
     return items

@@ -153,6 +153,11 @@ export const settings = {
       'PgBouncer in front of the server, for tenant traffic alone: `postgres://host:port`. What a pooler can’t do goes to the server directly: see docs/scaling.md.',
     schema: urlWith(['postgres:', 'postgresql:']).optional(),
   },
+  TENANT_PREPARE_STATEMENTS: {
+    description:
+      'Prepare parameterised statements that repeat. `false` for queries whose best plan depends on their values; behind a pooler nothing is prepared in any case.',
+    schema: flag(true),
+  },
   TENANT_SECRET: {
     description:
       'Master secret, 256 bits as 64 hex digits or 43 base64url characters (`openssl rand -hex 32`). Required in production and for servers that are not on this machine.',

@@ -21,6 +21,7 @@ export interface Config {
   readonly processes: number
   /** Where tenant traffic goes instead of to the server itself. */
   readonly pooler: ServerAddress | undefined
+  readonly prepareStatements: boolean
   /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
@@ -119,6 +120,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
     processes: own.TENANT_PROCESSES,
     pooler,
+    prepareStatements: own.TENANT_PREPARE_STATEMENTS,
     secret:
       own.TENANT_SECRET === undefined
         ? undefined

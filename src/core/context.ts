@@ -16,21 +16,45 @@ export interface RequestContext {
   readonly pool: (() => TenantPool) | undefined
 }
 
-const storage = new AsyncLocalStorage<RequestContext>()
+/** One request or job. Its context may be shared with other requests of the same caller; this object is its own. */
+export class Work {
+  readonly context: RequestContext
 
-/** Runs `callback` and everything it starts with `context` as the current one (`AsyncLocalStorage.run`). */
+  constructor(context: RequestContext) {
+    this.context = context
+  }
+
+  /** Aborted when nobody waits for the result any more. Undefined: that can't happen, or can't be known. */
+  get signal(): AbortSignal | undefined {
+    return undefined
+  }
+}
+
+const storage = new AsyncLocalStorage<Work>()
+
+/** Runs `callback` and everything it starts as part of `work` (`AsyncLocalStorage.run`). */
+export function runWork<Result>(work: Work, callback: () => Result): Result {
+  return storage.run(work, callback)
+}
+
+/** Runs `callback` and everything it starts as one piece of work with `context` as the current one. */
 export function runWithContext<Result>(context: RequestContext, callback: () => Result): Result {
-  return storage.run(context, callback)
+  return storage.run(new Work(context), callback)
+}
+
+/** The current work, or undefined outside of any. */
+export function tryGetWork(): Work | undefined {
+  return storage.getStore()
 }
 
 /** The current context, or undefined outside of one. */
 export function tryGetContext(): RequestContext | undefined {
-  return storage.getStore()
+  return storage.getStore()?.context
 }
 
 /** The current user, or undefined when nobody is authenticated or no context is bound. */
 export function tryGetCurrentUser(): User | undefined {
-  return storage.getStore()?.user
+  return storage.getStore()?.context.user
 }
 
 /**
@@ -45,7 +69,7 @@ export function getCurrentUser(): User {
 
 /** The current tenant, or undefined when the request has none or no context is bound. */
 export function tryGetCurrentTenant(): Tenant | undefined {
-  return storage.getStore()?.tenant
+  return storage.getStore()?.context.tenant
 }
 
 /**
@@ -60,7 +84,7 @@ export function getCurrentTenant(): Tenant {
 
 /** The pool of the current tenant's database, or undefined where {@link getTenantPool} would throw. */
 export function tryGetTenantPool(): TenantPool | undefined {
-  return storage.getStore()?.pool?.()
+  return storage.getStore()?.context.pool?.()
 }
 
 /**
@@ -74,7 +98,7 @@ export function getTenantPool(): TenantPool {
 }
 
 function requireContext(caller: string): RequestContext {
-  const context = storage.getStore()
+  const context = tryGetContext()
   if (!context) {
     throw new TenancyError(
       'TENANCY_CONTEXT_MISSING',

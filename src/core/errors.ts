@@ -137,6 +137,11 @@ export const errorTable = {
     title: 'The service is busy',
     fix: 'Raise TENANT_MAX_CONNECTIONS, add a process or a server, or look for slow queries.',
   },
+  TENANCY_CONNECTION_NESTED: {
+    status: 503,
+    title: 'The service is busy',
+    fix: 'Use the client or transaction at hand instead of asking the pool again inside of it, or raise TENANT_MAX_TENANT_CONNECTIONS.',
+  },
   TENANCY_CONNECTION_ABORTED: {
     status: 503,
     title: 'The wait for a connection was given up',

@@ -1,115 +1,12 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Allocator, type AllocatorLimits, type Slot, type Waiter } from '../../src/connections/allocator.js'
-
-type TestSlot = Slot<number, string>
-
-/** An allocator whose connections open and close when the test says so. */
-class World {
-  readonly opening: TestSlot[] = []
-  readonly closing: TestSlot[] = []
-  readonly busy: TestSlot[] = []
-  readonly granted: number[] = []
-  readonly failed: number[] = []
-  readonly waiting = new Map<number, { readonly key: string; readonly waiter: Waiter<number, string> }>()
-  readonly limits: AllocatorLimits
-  readonly allocator: Allocator<number, string>
-  nowMs = 0
-  #last = 0
-
-  constructor(limits: Partial<AllocatorLimits> = {}) {
-    this.limits = {
-      maxConnections: 4,
-      maxConnectionsPerTenant: 2,
-      maxConcurrentConnects: 2,
-      maxWaitersPerTenant: 50,
-      affinityMs: 30,
-      ...limits,
-    }
-    this.allocator = new Allocator<number, string>(this.limits, {
-      open: (slot) => this.opening.push(slot),
-      close: (slot) => this.closing.push(slot),
-    })
-  }
-
-  acquire(key: string): number {
-    const id = (this.#last += 1)
-    const slot = this.allocator.takeIdle(key, this.nowMs)
-    if (slot !== undefined) {
-      this.busy.push(slot)
-      this.granted.push(id)
-      return id
-    }
-    const waiter: Waiter<number, string> = {
-      sinceMs: this.nowMs,
-      grant: (granted) => {
-        this.waiting.delete(id)
-        this.busy.push(granted)
-        this.granted.push(id)
-      },
-      reject: () => {
-        this.waiting.delete(id)
-        this.failed.push(id)
-      },
-    }
-    this.waiting.set(id, { key, waiter })
-    if (!this.allocator.enqueue(key, key, waiter, this.nowMs)) waiter.reject(new Error('full'))
-    return id
-  }
-
-  finishOpen(at = 0): void {
-    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
-    if (slot !== undefined) this.allocator.opened(slot, 1, this.nowMs)
-  }
-
-  failOpen(at = 0): void {
-    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
-    if (slot !== undefined) this.allocator.openFailed(slot, this.nowMs)?.reject(new Error('down'))
-  }
-
-  finishClose(at = 0): void {
-    const [slot] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
-    if (slot !== undefined) this.allocator.closed(slot, this.nowMs)
-  }
-
-  release(at = 0): void {
-    const [slot] = this.busy.splice(at % Math.max(1, this.busy.length), 1)
-    if (slot !== undefined) this.allocator.release(slot, this.nowMs)
-  }
-
-  releaseOf(key: string): void {
-    this.release(this.busy.findIndex((slot) => slot.tenant.key === key))
-  }
-
-  /** Lets everything that is under way finish. */
-  settle(): void {
-    while (this.opening.length + this.closing.length + this.busy.length > 0) {
-      this.nowMs += 1
-      this.finishClose()
-      this.finishOpen()
-      this.release()
-    }
-  }
-
-  check(): void {
-    const slots = [...this.opening, ...this.closing, ...this.busy]
-    const tenants = [...this.allocator.tenants.values()]
-    const idle = tenants.reduce((sum, tenant) => sum + tenant.idle.length, 0)
-    expect(this.allocator.idle).toBe(idle)
-    expect(this.allocator.total).toBe(slots.length + idle)
-    expect(this.allocator.total).toBeLessThanOrEqual(this.limits.maxConnections)
-    expect(this.allocator.opening).toBeLessThanOrEqual(this.limits.maxConcurrentConnects)
-    expect(this.allocator.waiting).toBe(this.waiting.size)
-    for (const tenant of tenants) {
-      expect(tenant.total).toBeLessThanOrEqual(this.limits.maxConnectionsPerTenant)
-      expect(tenant.total + tenant.waiters.size).toBeGreaterThan(0)
-      if (tenant.idle.length > 0) expect(tenant.waiters.size).toBe(0)
-    }
-  }
-}
+import { World } from './world.js'
 
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ type: fc.constant('acquire' as const), tenant: fc.nat(5) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constant('acquire' as const), tenant: fc.nat(5), work: fc.option(fc.nat(3)) }),
+  },
   {
     weight: 8,
     arbitrary: fc.record({
@@ -122,6 +19,7 @@ const step = fc.oneof(
         'abort',
         'die',
         'evict',
+        'retire',
         'wait',
         'reap',
         'overdue',
@@ -136,12 +34,17 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
     fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
       const world = new World()
       const tenantOf = new Map<number, string>()
-      for (const { type, tenant } of steps) {
-        if (type === 'acquire') tenantOf.set(world.acquire(`t${tenant}`), `t${tenant}`)
-        else if (type === 'open') world.finishOpen(tenant)
+      const works = Array.from({ length: 4 }, (_, index) => ({ index }))
+      for (const action of steps) {
+        const { type, tenant } = action
+        if (type === 'acquire') {
+          const holder = action.work === null ? undefined : works[action.work]
+          tenantOf.set(world.acquire(`t${tenant}`, holder), `t${tenant}`)
+        } else if (type === 'open') world.finishOpen(tenant)
         else if (type === 'fail') world.failOpen(tenant)
         else if (type === 'close') world.finishClose(tenant)
         else if (type === 'release') world.release(tenant)
+        else if (type === 'retire') world.allocator.retire(`t${tenant}`)
         else if (type === 'evict') world.allocator.evict(`t${tenant}`)
         else if (type === 'wait') world.nowMs += 7 * tenant
         else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
@@ -161,8 +64,10 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
       expect(world.waiting.size).toBe(0)
       expect(world.granted.length + world.failed.length).toBe(tenantOf.size)
       for (const key of new Set(tenantOf.values())) {
-        const served = world.granted.filter((id) => tenantOf.get(id) === key)
-        expect(served).toEqual(served.toSorted((a, b) => a - b))
+        for (const isNested of [true, false]) {
+          const served = world.granted.filter((id) => tenantOf.get(id) === key && world.nested.has(id) === isNested)
+          expect(served).toEqual(served.toSorted((a, b) => a - b))
+        }
       }
       world.allocator.reap(Infinity, world.nowMs)
       world.settle()
@@ -202,6 +107,41 @@ test('a connection that was opened for a waiter who left serves the next one of 
   const second = world.acquire('a')
   world.finishOpen()
   expect(world.granted).toEqual([second])
+})
+
+test('a connection that was wanted again outlives those that were used once', () => {
+  const world = new World({ maxConnections: 3 })
+  const use = (key: string): void => {
+    world.nowMs += 1
+    world.acquire(key)
+    world.finishClose()
+    world.finishOpen()
+    world.releaseOf(key)
+  }
+  const holds = () => [...world.allocator.tenants].filter(([, tenant]) => tenant.total > 0).map(([key]) => key)
+  for (const key of ['often', 'a', 'often', 'b', 'c', 'd', 'e']) use(key)
+  expect(holds().toSorted()).toEqual(['d', 'e', 'often'])
+  world.nowMs += 2000
+  for (const key of ['f', 'g', 'h']) use(key)
+  expect(holds()).not.toContain('often')
+})
+
+test('a connection that took longer to open than anybody’s turn lasts still serves whom it was opened for', () => {
+  const world = new World({ maxConnections: 1 })
+  const first = world.acquire('a')
+  world.acquire('b')
+  world.nowMs = 10_000
+  world.finishOpen()
+  expect(world.granted).toEqual([first])
+})
+
+test('a tenant whose pool is ended serves who waits and then lets its connections go', () => {
+  const world = new World({ maxConnectionsPerTenant: 1 })
+  const ids = [world.acquire('a'), world.acquire('a')]
+  expect(world.allocator.retire('a')).toBe(true)
+  world.settle()
+  expect(world.granted).toEqual(ids)
+  expect(world.allocator.retire('a')).toBe(false)
 })
 
 test('a tenant keeps its connection while the others have waited less than the affinity time', () => {

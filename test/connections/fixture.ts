@@ -4,7 +4,9 @@ import {
   type ConnectionSchedulerOptions,
   createConnectionScheduler,
 } from '../../src/connections/scheduler.js'
+import { Work } from '../../src/core/context.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { anonymousContext } from '../../src/http/pipeline.js'
 import { countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -48,4 +50,13 @@ export function useScheduler(count: number) {
 export async function pidOf(pool: TenantPool): Promise<number> {
   const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
   return rows[0]?.pid ?? 0
+}
+
+/** Work that is given up when `signal` is aborted. */
+export function abortable(signal: AbortSignal): Work {
+  return new (class extends Work {
+    override get signal(): AbortSignal {
+      return signal
+    }
+  })(anonymousContext)
 }

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOption
 import type { AccessRules, Guard, Requirement } from '../../core/access.js'
 import { TenancyError } from '../../core/errors.js'
 import { describeRequirement, enforce, readRequirement, type RouteRequirement } from '../../http/requirement.js'
-import { contextKey, sendProblem, tenancyKey } from './request-state.js'
+import { sendProblem, tenancyKey, workKey } from './request-state.js'
 
 /** A Fastify hook that lets a request pass or refuses it. */
 export type GuardHook = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
@@ -103,10 +103,10 @@ function bind(requirement: RouteRequirement, rules: Rules, route: Route, warn?: 
 
 function check(guard: Guard | undefined, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) {
   try {
-    const context = request[contextKey]
-    if (context === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')
+    const work = request[workKey]
+    if (work === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')
     if (guard === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-    enforce(guard, context)
+    enforce(guard, work.context)
   } catch (error) {
     return sendProblem(error, request, reply, done)
   }

@@ -1,11 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type RequestContext, runWithContext, tryGetContext } from '../../core/context.js'
+import { type RequestContext, runWork, tryGetWork } from '../../core/context.js'
 import { TenancyError } from '../../core/errors.js'
 import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
 import { anonymousContext, type RouteNeeds } from '../../http/pipeline.js'
 import { mountAccounts } from './accounts.js'
 import { bindGuards } from './guards.js'
-import { contextKey, sendProblem, tenancyKey } from './request-state.js'
+import { sendProblem, tenancyKey, workKey } from './request-state.js'
+import { RequestWork } from './request-work.js'
 
 /** What {@link tenancyPlugin} takes. */
 export interface TenancyPluginOptions {
@@ -28,7 +29,7 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
   const { pipeline, rules, urlPrefix } = tenancy
   const pathMark = `/${urlPrefix}/:${tenantParameter}`
 
-  app.decorateRequest(contextKey, null)
+  app.decorateRequest(workKey, null)
   app.decorateRequest(tenancyKey, { getter: () => tenancy })
   app.decorateRequest('user', {
     getter() {
@@ -59,8 +60,9 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
   app.addHook('onRequest', (request, reply, done) => {
     const { url, config } = request.routeOptions
     const bind = (context: RequestContext) => {
-      request[contextKey] = context
-      runWithContext(context, done)
+      const work = new RequestWork(context, reply.raw)
+      request[workKey] = work
+      runWork(work, done)
     }
     // No route: the 404 handler answers, and is told nothing about the caller.
     if (url === undefined) return bind(anonymousContext)
@@ -82,9 +84,9 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   // What comes after reading a body runs in the socket's asynchronous context, not in the request's.
   app.addHook('preValidation', (request, _reply, done) => {
-    const context = request[contextKey]
-    if (context === null || tryGetContext() === context) done()
-    else runWithContext(context, done)
+    const work = request[workKey]
+    if (work === null || tryGetWork() === work) done()
+    else runWork(work, done)
   })
 
   app.get('/.well-known/jwks.json', { config: { tenancy: 'none' } }, async () => tenancy.jwks())
@@ -103,10 +105,10 @@ function needsOf(setting: unknown): RouteNeeds {
 }
 
 function contextOf(request: FastifyRequest): RequestContext {
-  const context = request[contextKey]
-  if (context === null)
+  const work = request[workKey]
+  if (work === null)
     throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The tenancy plugin has not run for this request yet')
-  return context
+  return work.context
 }
 
 function userOf(context: RequestContext) {

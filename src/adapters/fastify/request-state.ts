@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { RequestContext } from '../../core/context.js'
+import type { Work } from '../../core/context.js'
+import { isTenancyError } from '../../core/errors.js'
 import type { Tenant, User } from '../../core/model.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import type { RouteNeeds } from '../../http/pipeline.js'
 import { toProblem } from '../../http/problem.js'
 
-/** The request's context; null until the plugin's `onRequest` hook has found it. */
-export const contextKey: unique symbol = Symbol('tenants2fast.context')
+/** The request's work and context; null until the plugin's `onRequest` hook has found the context. */
+export const workKey: unique symbol = Symbol('tenants2fast.work')
 /** The tenancy that the plugin was registered with; not there without the plugin. */
 export const tenancyKey: unique symbol = Symbol('tenants2fast.tenancy')
 
@@ -16,7 +17,7 @@ declare module 'fastify' {
     tenant: Tenant
     /** The user who makes this request. Throws TENANCY_AUTH_REQUIRED when nobody is authenticated. */
     user: User
-    [contextKey]: RequestContext | null
+    [workKey]: Work | null
     readonly [tenancyKey]: HttpTenancy | undefined
   }
   interface FastifyContextConfig {
@@ -37,7 +38,9 @@ export function sendProblem(
 ): void {
   const problem = toProblem(error)
   if (problem === undefined) return next(error as Error)
-  if (problem.status >= 500) request.log.error({ err: error }, problem.body)
+  // Nobody reads the answer to a request whose client is gone.
+  const isOutage = problem.status >= 500 && !isTenancyError(error, 'TENANCY_CONNECTION_ABORTED')
+  if (isOutage) request.log.error({ err: error }, problem.body)
   else request.log.debug({ err: error }, problem.body)
   // A reply from a hook ends the request: no later hook and no handler runs.
   void reply.code(problem.status).headers(problem.headers).send(problem.body)

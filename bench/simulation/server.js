@@ -1,0 +1,87 @@
+// A PostgreSQL server as the scheduler sees it: a few cores, shared by all that runs, and the time on the wire.
+import { Heap } from './clock.js'
+
+/**
+ * What things cost. A handler's checkout is a few small queries; opening a backend costs as much processor time as 80
+ * of them (fork, authentication, catalog caches).
+ */
+export const costs = {
+  cores: 4,
+  /** Processor time and all other time of one checkout, on average (exponential). */
+  checkoutCpuMs: 0.2,
+  checkoutOtherMs: 1.8,
+  connectCpuMs: 4,
+  connectOtherMs: 1,
+  closeMs: 0.5,
+}
+
+/** Checkouts a second that the processors can do when no connection has to be opened. */
+export const capacityPerSecond = (costs.cores * 1000) / costs.checkoutCpuMs
+
+/** Processor sharing: everything that runs gets the same part of the cores. */
+export class Server {
+  #clock
+  #random
+  #jobs = new Heap()
+  /** Processor time that each running job has had since the beginning of time. */
+  #servedMs = 0
+  #updatedMs = 0
+  #order = 0
+  #version = 0
+
+  /** @param {import('./clock.js').Clock} clock @param {() => number} random */
+  constructor(clock, random) {
+    this.#clock = clock
+    this.#random = random
+  }
+
+  /** @param {() => void} done */
+  connect(done) {
+    const jitter = 0.75 + this.#random() / 2
+    this.#compute(costs.connectCpuMs * jitter, () => this.#clock.after(costs.connectOtherMs * jitter, done))
+  }
+
+  /** @param {() => void} done */
+  close(done) {
+    this.#clock.after(costs.closeMs, done)
+  }
+
+  /** @param {() => void} done */
+  checkout(done) {
+    const otherMs = this.#exponential(costs.checkoutOtherMs)
+    this.#compute(this.#exponential(costs.checkoutCpuMs), () => this.#clock.after(otherMs, done))
+  }
+
+  #exponential(mean) {
+    return -Math.log(1 - this.#random()) * mean
+  }
+
+  #compute(cpuMs, callback) {
+    this.#update()
+    this.#jobs.push({ key: this.#servedMs + cpuMs, order: (this.#order += 1), callback })
+    this.#schedule()
+  }
+
+  get #rate() {
+    return Math.min(1, costs.cores / this.#jobs.size)
+  }
+
+  #update() {
+    if (this.#jobs.size > 0) this.#servedMs += (this.#clock.nowMs - this.#updatedMs) * this.#rate
+    this.#updatedMs = this.#clock.nowMs
+  }
+
+  #schedule() {
+    const { first } = this.#jobs
+    const version = (this.#version += 1)
+    if (first === undefined) return
+    this.#clock.after(Math.max(0, (first.key - this.#servedMs) / this.#rate), () => {
+      if (version !== this.#version) return
+      this.#update()
+      this.#servedMs = Math.max(this.#servedMs, first.key)
+      this.#jobs.pop()
+      this.#schedule()
+      first.callback()
+    })
+  }
+}

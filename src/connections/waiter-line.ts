@@ -1,0 +1,51 @@
+import { WaiterQueue } from './waiter-queue.js'
+
+/** One tenant's waiters: those who hold a connection already go first, each group in order of arrival. */
+export class WaiterLine<Item extends { readonly sinceMs: number }> {
+  readonly #nested = new WaiterQueue<Item>()
+  readonly #others = new WaiterQueue<Item>()
+
+  get size(): number {
+    return this.#nested.size + this.#others.size
+  }
+
+  /** Since when the one who waits longest has waited. */
+  get oldestSinceMs(): number {
+    return Math.min(this.#nested.first?.sinceMs ?? Infinity, this.#others.first?.sinceMs ?? Infinity)
+  }
+
+  push(item: Item, isNested: boolean): void {
+    if (isNested) this.#nested.push(item)
+    else this.#others.push(item)
+  }
+
+  shift(): Item | undefined {
+    return this.#nested.shift() ?? this.#others.shift()
+  }
+
+  /** False: it was not waiting. */
+  remove(item: Item): boolean {
+    return this.#others.remove(item) || this.#nested.remove(item)
+  }
+
+  /** Takes out who has waited since `sinceMs` or longer. */
+  takeOverdue(sinceMs: number): Item[] {
+    const overdue: Item[] = []
+    for (const queue of [this.#nested, this.#others]) {
+      for (let item = queue.first; item !== undefined && item.sinceMs <= sinceMs; item = queue.first) {
+        overdue.push(item)
+        queue.shift()
+      }
+    }
+    return overdue
+  }
+
+  takeAll(): Item[] {
+    return [...this.#nested.takeAll(), ...this.#others.takeAll()]
+  }
+
+  /** A copy, next first. */
+  get items(): Item[] {
+    return [...this.#nested.items, ...this.#others.items]
+  }
+}

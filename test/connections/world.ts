@@ -1,0 +1,115 @@
+import { expect } from 'vitest'
+import { Allocator, type AllocatorLimits, type Slot, type Waiter } from '../../src/connections/allocator.js'
+
+type TestSlot = Slot<number, string>
+
+/** An allocator whose connections open and close when the test says so. */
+export class World {
+  readonly opening: TestSlot[] = []
+  readonly closing: TestSlot[] = []
+  readonly busy: TestSlot[] = []
+  readonly granted: number[] = []
+  /** Those who held a connection already when they asked for one. */
+  readonly nested = new Set<number>()
+  readonly failed: number[] = []
+  readonly waiting = new Map<number, { readonly key: string; readonly waiter: Waiter<number, string> }>()
+  readonly limits: AllocatorLimits
+  readonly allocator: Allocator<number, string>
+  nowMs = 0
+  #last = 0
+
+  constructor(limits: Partial<AllocatorLimits> = {}) {
+    this.limits = {
+      maxConnections: 4,
+      maxConnectionsPerTenant: 2,
+      maxConcurrentConnects: 2,
+      maxWaitersPerTenant: 50,
+      affinityMs: 30,
+      quantumMs: 30,
+      ...limits,
+    }
+    this.allocator = new Allocator<number, string>(this.limits, {
+      open: (slot) => this.opening.push(slot),
+      close: (slot) => this.closing.push(slot),
+    })
+  }
+
+  acquire(key: string, holder?: object): number {
+    const id = (this.#last += 1)
+    const slot = this.allocator.takeIdle(key, this.nowMs)
+    if (slot !== undefined) {
+      slot.holder = holder
+      this.busy.push(slot)
+      this.granted.push(id)
+      return id
+    }
+    if (holder !== undefined && this.busy.some((held) => held.holder === holder)) this.nested.add(id)
+    const waiter: Waiter<number, string> = {
+      sinceMs: this.nowMs,
+      holder,
+      grant: (granted) => {
+        this.waiting.delete(id)
+        granted.holder = holder
+        this.busy.push(granted)
+        this.granted.push(id)
+      },
+      reject: () => {
+        this.waiting.delete(id)
+        this.failed.push(id)
+      },
+    }
+    this.waiting.set(id, { key, waiter })
+    if (!this.allocator.enqueue(key, key, waiter, this.nowMs)) waiter.reject(new Error('full'))
+    return id
+  }
+
+  finishOpen(at = 0): void {
+    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (slot !== undefined) this.allocator.opened(slot, 1, this.nowMs)
+  }
+
+  failOpen(at = 0): void {
+    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (slot !== undefined) this.allocator.openFailed(slot, this.nowMs)?.reject(new Error('down'))
+  }
+
+  finishClose(at = 0): void {
+    const [slot] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
+    if (slot !== undefined) this.allocator.closed(slot, this.nowMs)
+  }
+
+  release(at = 0): void {
+    const [slot] = this.busy.splice(at % Math.max(1, this.busy.length), 1)
+    if (slot !== undefined) this.allocator.release(slot, this.nowMs)
+  }
+
+  releaseOf(key: string): void {
+    this.release(this.busy.findIndex((slot) => slot.tenant.key === key))
+  }
+
+  /** Lets everything that is under way finish. */
+  settle(): void {
+    while (this.opening.length + this.closing.length + this.busy.length > 0) {
+      this.nowMs += 1
+      this.finishClose()
+      this.finishOpen()
+      this.release()
+    }
+  }
+
+  check(): void {
+    const slots = [...this.opening, ...this.closing, ...this.busy]
+    const tenants = [...this.allocator.tenants.values()]
+    const idle = tenants.reduce((sum, tenant) => sum + tenant.idle.length, 0)
+    expect(this.allocator.idle).toBe(idle)
+    expect(this.allocator.total).toBe(slots.length + idle)
+    expect(this.allocator.total).toBeLessThanOrEqual(this.limits.maxConnections)
+    expect(this.allocator.opening).toBeLessThanOrEqual(this.limits.maxConcurrentConnects)
+    expect(this.allocator.waiting).toBe(this.waiting.size)
+    for (const tenant of tenants) {
+      expect(tenant.total).toBeLessThanOrEqual(this.limits.maxConnectionsPerTenant)
+      expect(tenant.total + tenant.waiters.size).toBeGreaterThan(0)
+      if (tenant.idle.length > 0) expect(tenant.waiters.size).toBe(0)
+    }
+  }
+}
