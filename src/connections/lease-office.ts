@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
@@ -15,7 +16,7 @@ export type LeaseCallback = (error: Error | undefined, lease?: Lease) => void
 const identityMismatch = channel('tenants2fast:connection:identity-mismatch')
 
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
-const settleTimeoutMs = 1000
+export const settleTimeoutMs = 1000
 const cancelIntervalMs = 50
 
 /** Carries out what the {@link Allocator} decides: opens, proves, lends, restores and closes connections. */
@@ -24,6 +25,11 @@ export class LeaseOffice {
   readonly #allocator: Allocator<SessionClient, SchedulerPool>
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
+  /**
+   * Where connections are opened: a socket's events run in the context it was made in, and that must not be the request
+   * that happened to need it. What nobody binds to a caller sees no tenant at all.
+   */
+  readonly #scope = new AsyncResource('tenants2fast.connections')
   readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0 }
   readonly #reaper: NodeJS.Timeout
   #onClosed: (() => void)[] = []
@@ -33,7 +39,7 @@ export class LeaseOffice {
   constructor(options: Required<ConnectionSchedulerOptions>) {
     this.#options = options
     this.#allocator = new Allocator(options, {
-      open: (lease) => void this.#openConnection(lease),
+      open: (lease) => this.#scope.runInAsyncScope(() => void this.#openConnection(lease)),
       close: (lease) => void this.#closeConnection(lease),
     })
     const { idleTimeoutMs } = options
@@ -73,7 +79,8 @@ export class LeaseOffice {
     const signal = givenSignal ?? this.#options.currentSignal()
     if (this.#closing !== undefined) return queueMicrotask(() => done(closedError()))
     if (signal?.aborted === true) return queueMicrotask(() => done(abortedError(signal)))
-    const waiter = new LeaseWaiter(performance.now(), done)
+    // Else it would run in the context of whoever gave the connection back.
+    const waiter = new LeaseWaiter(performance.now(), AsyncResource.bind(done))
     if (!this.#allocator.enqueue(pool.key, pool, waiter, waiter.sinceMs)) {
       return queueMicrotask(() => done(this.#queueFullError(pool.key)))
     }

@@ -2,7 +2,9 @@ import { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import type { Lease, LeaseCallback, LeaseOffice } from './lease-office.js'
+import { bindCallback, bindSubmittable } from './caller-context.js'
+import { CheckedOutClient } from './checked-out-client.js'
+import { type Lease, type LeaseCallback, type LeaseOffice, settleTimeoutMs } from './lease-office.js'
 import type { SessionClient } from './session-client.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
@@ -51,7 +53,7 @@ export class SchedulerPool extends EventEmitter {
 
   query(query: unknown, values?: unknown, callback?: unknown): unknown {
     const givenValues = typeof values === 'function' ? undefined : values
-    const given = typeof values === 'function' ? values : callback
+    const given = bindCallback(typeof values === 'function' ? values : callback)
     if (isSubmittable(query)) return this.#submit(query, givenValues, given as QueryCallback | undefined)
     if (typeof given !== 'function') return this.#promised(query, givenValues)
     this.#run(query, givenValues, given as QueryCallback)
@@ -63,7 +65,7 @@ export class SchedulerPool extends EventEmitter {
       this.#lease(undefined, (error, lease) => {
         if (lease === undefined) return options(error, undefined, () => {})
         const client = this.#checkOut(lease)
-        return options(undefined, client, client.release)
+        return options(undefined, client, (reason) => client.release(reason))
       })
       return undefined
     }
@@ -112,7 +114,7 @@ export class SchedulerPool extends EventEmitter {
         }
         // An error comes before the connection is ready again: a caller who retries at once shall find it idle.
         if (client.ready || client.running || !client.usable) finish()
-        else void client.settled().then(finish)
+        else void client.settled(settleTimeoutMs).then(finish)
       }
       try {
         send(client, query, values, answer)
@@ -123,6 +125,7 @@ export class SchedulerPool extends EventEmitter {
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
+    bindSubmittable(query)
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection
       if (lease === undefined || client === undefined) {
@@ -147,17 +150,13 @@ export class SchedulerPool extends EventEmitter {
     else done(undefined, lease)
   }
 
-  #checkOut(lease: Lease): SessionClient {
-    const client = lease.connection
-    if (client === undefined) throw new TypeError('A granted lease has a connection')
-    let released = false
-    client.release = (error) => {
-      if (released) throw new Error('Release called on client which has already been released to the pool.')
-      released = true
-      client.forgetListeners()
+  #checkOut(lease: Lease): pg.PoolClient {
+    const { connection } = lease
+    if (connection === undefined) throw new TypeError('A granted lease has a connection')
+    const client = new CheckedOutClient(connection, (error) => {
       this.emit('release', error, client)
       this.#office.giveBack(lease, Boolean(error))
-    }
+    }) as unknown as pg.PoolClient
     this.emit('acquire', client)
     return client
   }

@@ -2,19 +2,25 @@ import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import { leavesSessionClean, resetSession } from './session-state.js'
+import { factsOf, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 
 /** What `pg` (pinned exactly) knows about its client and its types do not say; test/connections holds it to that. */
 interface ClientInternals {
-  readonly readyForQuery: boolean
+  /** Undefined until connected. */
+  readonly readyForQuery: boolean | undefined
   readonly _queryQueue: readonly unknown[]
   readonly _queryable: boolean
+  readonly _ending: boolean
+  _types: pg.TypeOverrides
   _getActiveQuery(): unknown
   readonly processID: number | null
   readonly secretKey: number | null
   readonly connection: {
     readonly stream: { destroy(): void }
+    query(text: string): void
+    sync(): void
+    on(event: 'readyForQuery' | 'errorMessage', listener: () => void): void
     /** By name. */
     readonly parsedStatements: Record<string, string>
     close(message: { readonly type: 'S'; readonly name: string }): void
@@ -38,26 +44,25 @@ interface Preparable {
 export class SessionClient extends pg.Client {
   /** Something ran that may have changed the session. */
   touched = false
-  /** Gives the client back to its pool; set while it is checked out by `connect()`. */
-  declare release: (error?: Error | boolean) => void
   /** Told when the connection breaks, whoever has it. */
   onLost: (error: Error) => void = () => {}
   readonly #encrypted: boolean
-  readonly #onError = (error: Error): void => this.onLost(error)
-
+  /** Messages that the server ends with "ready for query" and has not yet: the next such answer is not the next query's. */
+  #unanswered = 0
   readonly #statements: StatementNames | undefined
 
   constructor(config: pg.ClientConfig, prepareStatements: boolean) {
     super(config)
     if (prepareStatements) this.#statements = new StatementNames((name) => this.#closeStatement(name))
     this.#encrypted = Boolean(config.ssl)
-    this.on('error', this.#onError)
+    this.on('error', (error) => this.onLost(error))
+    this.#countAnswers()
   }
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
   override query(query: unknown, values?: unknown, callback?: unknown): never {
     const text = textOf(query)
-    const clean = leavesSessionClean(text)
+    const { clean } = factsOf(text)
     if (!clean) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
       const given = typeof values === 'function' ? values : callback
@@ -76,10 +81,10 @@ export class SessionClient extends pg.Client {
     return result.rows
   }
 
-  /** Nothing runs and nothing is queued. */
+  /** Nothing runs and nothing is queued, and the server has answered all that was sent. */
   get ready(): boolean {
     const internals = this.#internals
-    return internals.readyForQuery && internals._queryQueue.length === 0
+    return internals.readyForQuery === true && internals._queryQueue.length === 0 && this.#unanswered === 0
   }
 
   /** A query has not been answered yet, not even by an error. */
@@ -89,26 +94,37 @@ export class SessionClient extends pg.Client {
 
   /** Queries can still be sent. */
   get usable(): boolean {
-    return this.#internals._queryable
+    return this.#internals._queryable && !this.#internals._ending
   }
 
-  /** Drops the listeners that the last user left behind. */
-  forgetListeners(): void {
-    for (const event of ['notification', 'notice', 'drain']) this.removeAllListeners(event)
-    for (const listener of this.listeners('error')) {
-      if (listener !== this.#onError) this.removeListener('error', listener as () => void)
+  /** Process id of the backend. */
+  get backendPid(): number | null {
+    return this.#internals.processID
+  }
+
+  /** Type parsers that are set from now on are gone when the returned function is called. */
+  overrideTypes(): () => void {
+    const internals = this.#internals
+    const before = internals._types
+    internals._types = new pg.TypeOverrides(before)
+    return () => {
+      internals._types = before
     }
   }
 
-  /** Resolves when the last query is through; false: the connection ended first. */
-  settled(): Promise<boolean> {
+  /** Resolves when the last query is through; false: the connection ended first, or it took too long. */
+  settled(timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
+      const patience = timeoutMs === undefined ? undefined : setTimeout(() => finish(false), timeoutMs)
       const finish = (through: boolean): void => {
+        clearTimeout(patience)
         this.removeListener('drain', onDrain)
         this.removeListener('end', onEnd)
         resolve(through)
       }
-      const onDrain = (): void => finish(true)
+      const onDrain = (): void => {
+        if (this.ready) finish(true)
+      }
       const onEnd = (): void => finish(false)
       this.on('drain', onDrain)
       this.on('end', onEnd)
@@ -117,7 +133,8 @@ export class SessionClient extends pg.Client {
 
   /** Undoes whatever the last user did to the session. False: it cannot be undone, close the connection. */
   reset(): Promise<boolean> {
-    const text = this.getTransactionStatus() === 'I' ? resetSession : `rollback; ${resetSession}`
+    const undo = resetSession(Math.random() * 2 - 1)
+    const text = this.getTransactionStatus() === 'I' ? undo : `rollback; ${undo}`
     return new Promise((resolve) => {
       const done = (error: Error | undefined, results: unknown): void => {
         const last = Array.isArray(results) ? (results.at(-1) as pg.QueryResult<PreparedCounts>) : undefined
@@ -187,6 +204,31 @@ export class SessionClient extends pg.Client {
       Error.captureStackTrace(error)
       throw error
     })
+  }
+
+  /** A cursor that fails may send two Syncs; whoever comes next must not take the second answer for its own. */
+  #countAnswers(): void {
+    const { connection } = this.#internals
+    const query = connection.query.bind(connection)
+    const sync = connection.sync.bind(connection)
+    connection.query = (text) => {
+      this.#unanswered += 1
+      query(text)
+    }
+    connection.sync = () => {
+      this.#unanswered += 1
+      sync()
+    }
+    connection.on('readyForQuery', () => {
+      if (this.#unanswered > 0) this.#unanswered -= 1
+    })
+    // A query that is read in pages asks for its "ready for query" when it is done; one that fails never does.
+    connection.on('errorMessage', () => process.nextTick(() => this.#syncIfNobodyDid()))
+  }
+
+  #syncIfNobodyDid(): void {
+    const { readyForQuery, connection } = this.#internals
+    if (readyForQuery === false && this.#unanswered === 0 && !this.running && this.usable) connection.sync()
   }
 
   /** Goes out with the query that follows. */
