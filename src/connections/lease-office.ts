@@ -3,6 +3,7 @@ import { channel } from 'node:diagnostics_channel'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
 import { connectFailure } from './connection-errors.js'
+import { HiddenCodes } from './hidden-codes.js'
 import type { ConnectionSchedulerOptions, SchedulerStats } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
 import { closeSession, openSession, type SessionClient } from './session-client.js'
@@ -30,6 +31,7 @@ export class LeaseOffice {
    * that happened to need it. What nobody binds to a caller sees no tenant at all.
    */
   readonly #scope = new AsyncResource('tenants2fast.connections')
+  readonly #hiddenCodes: HiddenCodes
   readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0 }
   readonly #reaper: NodeJS.Timeout
   #onClosed: (() => void)[] = []
@@ -42,8 +44,13 @@ export class LeaseOffice {
       open: (lease) => this.#scope.runInAsyncScope(() => void this.#openConnection(lease)),
       close: (lease) => void this.#closeConnection(lease),
     })
+    this.#hiddenCodes = new HiddenCodes(options.logger)
     const { idleTimeoutMs } = options
-    const reap = (): void => this.#allocator.reap(performance.now() - idleTimeoutMs, performance.now())
+    const reap = (): void => {
+      const nowMs = performance.now()
+      this.#allocator.reap(nowMs - idleTimeoutMs, nowMs)
+      this.#hiddenCodes.forgetOld(nowMs)
+    }
     this.#reaper = setInterval(reap, Math.max(10, Math.min(idleTimeoutMs / 4, 10_000))).unref()
   }
 
@@ -94,15 +101,25 @@ export class LeaseOffice {
     if (client === undefined || lease.state !== 'busy') return
     if (!client.usable || (broken && !client.running)) {
       this.#allocator.discard(lease)
-    } else if (broken || client.touched || !client.ready || client.getTransactionStatus() !== 'I') {
+      return
+    }
+    const nowMs = performance.now()
+    if (
+      broken ||
+      client.touched ||
+      !client.ready ||
+      client.getTransactionStatus() !== 'I' ||
+      !this.#hiddenCodes.isCurrent(lease.tenant.key, client, nowMs)
+    ) {
       void this.#restore(lease, client, broken)
     } else {
-      this.#allocator.release(lease, performance.now())
+      this.#allocator.release(lease, nowMs)
     }
   }
 
   /** Closes the tenant's connections: idle ones now, others when they come back. */
   evict(key: string): void {
+    this.#hiddenCodes.forget(key)
     this.#allocator.evict(key)
   }
 
@@ -165,6 +182,7 @@ export class LeaseOffice {
       const client = await this.#connect(pool)
       this.#counters.opened += 1
       this.#open.add(lease)
+      this.#hiddenCodes.tell(lease.tenant.key, client, performance.now())
       lease.expiresAtMs = performance.now() + this.#options.connectionLifetimeMs * (0.9 + Math.random() * 0.2)
       client.onLost = (error) => this.#lost(lease, client, pool, error)
       client.once('end', () => this.#ended(lease, client, pool))
@@ -221,8 +239,11 @@ export class LeaseOffice {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
     const abandoned = client.running
     const settled = abandoned ? await this.#stop(client) : client.ready || (await client.settled())
-    const dirty = abandoned || client.touched || client.getTransactionStatus() !== 'I'
-    const clean = settled && !broken && client.usable && (!dirty || (await client.reset()))
+    const { key } = lease.tenant
+    const known = this.#hiddenCodes.isCurrent(key, client, performance.now())
+    const dirty = abandoned || client.touched || client.getTransactionStatus() !== 'I' || !known
+    const reset = settled && !broken && client.usable && (!dirty || (await client.reset()))
+    const clean = reset && (known || (await this.#hiddenCodes.learn(key, client)))
     clearTimeout(patience)
     if (clean) this.#allocator.release(lease, performance.now())
     else this.#allocator.discard(lease)

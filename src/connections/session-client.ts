@@ -2,6 +2,7 @@ import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
+import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { factsOf, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 
@@ -44,6 +45,8 @@ interface Preparable {
 export class SessionClient extends pg.Client {
   /** Something ran that may have changed the session. */
   touched = false
+  /** What its database runs behind the names in a statement. Not known: anything may have changed the session. */
+  hiddenCode: HiddenCode | undefined
   /** Told when the connection breaks, whoever has it. */
   onLost: (error: Error) => void = () => {}
   readonly #encrypted: boolean
@@ -62,8 +65,9 @@ export class SessionClient extends pg.Client {
   // One implementation behind all overloads of pg: `never` fits each of their results.
   override query(query: unknown, values?: unknown, callback?: unknown): never {
     const text = textOf(query)
-    const { clean } = factsOf(text)
-    if (!clean) this.touched = true
+    const facts = factsOf(text)
+    const { clean } = facts
+    if (!clean || this.hiddenCode === undefined || runsHiddenCode(this.hiddenCode, facts)) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
       const given = typeof values === 'function' ? values : callback
       const preparable = preparableFrom(query, values)
@@ -76,8 +80,8 @@ export class SessionClient extends pg.Client {
   }
 
   /** Runs a query of our own, that leaves nothing behind. */
-  async read(text: string): Promise<Record<string, unknown>[]> {
-    const result = await super.query<Record<string, unknown>>(text)
+  async read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]> {
+    const result = await super.query<Row>(text)
     return result.rows
   }
 

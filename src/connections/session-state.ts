@@ -19,7 +19,7 @@ export function resetSession(seed: number): string {
 export interface StatementFacts {
   /**
    * Known to leave nothing behind in its session once its transaction is over, and to read nothing that somebody else
-   * may have left; unless code behind the tables that it names does (see `hidden-code.ts`).
+   * may have left, unless code behind the names in it does (see `hidden-code.ts`).
    */
   readonly clean: boolean
   /** Every name in it, as PostgreSQL reads it: tables, columns, types, and words that are none. Of a clean one only. */
