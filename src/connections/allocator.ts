@@ -36,6 +36,8 @@ export interface Slot<Connection, Owner> {
   successor: Slot<Connection, Owner> | undefined
   /** What the tenant was charged in advance when the connection was handed out. */
   chargedMs: number
+  /** Busy, and back in a moment: nobody has it any more. */
+  returning: boolean
 }
 
 /** Somebody who waits for a connection. */
@@ -57,6 +59,7 @@ export interface TenantQueue<Connection, Owner> {
   /** Slots in any state. */
   total: number
   opening: number
+  returning: number
   generation: number
   /** Connection-milliseconds that the tenant may still use in this turn; negative: has used more than its share. */
   creditMs: number
@@ -175,9 +178,17 @@ export class Allocator<Connection, Owner = undefined> {
     return waiter
   }
 
+  /** Says that a busy connection will be released in less time than it takes to open another one. */
+  announceReturn(slot: Slot<Connection, Owner>): void {
+    if (slot.state !== 'busy' || slot.returning) return
+    slot.returning = true
+    slot.tenant.returning += 1
+  }
+
   /** Takes back a connection that is fit for another use. */
   release(slot: Slot<Connection, Owner>, nowMs: number): void {
     if (slot.state !== 'busy') return
+    this.#hasReturned(slot)
     if (this.#queues.size > 0) this.#charge(slot, nowMs)
     if (slot.expiresAtMs <= nowMs) this.discard(slot)
     else this.#place(slot, nowMs)
@@ -187,6 +198,7 @@ export class Allocator<Connection, Owner = undefined> {
   discard(slot: Slot<Connection, Owner>): void {
     if (slot.state !== 'idle' && slot.state !== 'busy') return
     if (slot.state === 'idle') this.#takeOut(slot)
+    this.#hasReturned(slot)
     slot.state = 'closing'
     this.#effects.close(slot)
   }
@@ -226,7 +238,7 @@ export class Allocator<Connection, Owner = undefined> {
   #tenant(key: string): TenantQueue<Connection, Owner> {
     let tenant = this.tenants.get(key)
     if (tenant === undefined) {
-      const counts = { total: 0, opening: 0, generation: 0, creditMs: 0, period: -1 }
+      const counts = { total: 0, opening: 0, returning: 0, generation: 0, creditMs: 0, period: -1 }
       tenant = { key, owner: undefined, idle: [], waiters: new WaiterQueue(), ...counts }
       this.tenants.set(key, tenant)
     }
@@ -322,7 +334,9 @@ export class Allocator<Connection, Owner = undefined> {
   }
 
   #needsConnection(tenant: TenantQueue<Connection, Owner>): boolean {
-    return tenant.waiters.size > tenant.opening && tenant.total < this.#limits.maxConnectionsPerTenant
+    return (
+      tenant.waiters.size > tenant.opening + tenant.returning && tenant.total < this.#limits.maxConnectionsPerTenant
+    )
   }
 
   /** Deficit round robin over the tenants that a connection would help, and `holder`, which has one in hand. */
@@ -377,6 +391,7 @@ export class Allocator<Connection, Owner = undefined> {
       generation: tenant.generation,
       successor: undefined,
       chargedMs: 0,
+      returning: false,
     }
   }
 
@@ -395,6 +410,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   #vacate(slot: Slot<Connection, Owner>, nowMs: number): void {
     const { tenant, successor } = slot
+    this.#hasReturned(slot)
     slot.state = 'closed'
     slot.successor = undefined
     this.total -= 1
@@ -413,6 +429,12 @@ export class Allocator<Connection, Owner = undefined> {
     reserved.tenant.total -= 1
     reserved.state = 'closed'
     this.#forgetIfEmpty(reserved.tenant)
+  }
+
+  #hasReturned(slot: Slot<Connection, Owner>): void {
+    if (!slot.returning) return
+    slot.returning = false
+    slot.tenant.returning -= 1
   }
 
   #takeOut(slot: Slot<Connection, Owner>): void {

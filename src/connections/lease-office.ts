@@ -238,6 +238,7 @@ export class LeaseOffice {
   async #restore(lease: Lease, client: SessionClient, broken: boolean): Promise<void> {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
     const abandoned = client.running
+    if (!abandoned && !broken) this.#allocator.announceReturn(lease)
     const settled = abandoned ? await this.#stop(client) : client.ready || (await client.settled())
     const { key } = lease.tenant
     const known = this.#hiddenCodes.isCurrent(key, client, performance.now())
