@@ -99,6 +99,8 @@ async function open(
   const scheduler = createConnectionScheduler({
     maxConnections: config.maxConnections,
     maxConnectionsPerTenant: config.maxTenantConnections,
+    // The key of a tenant's connections is the id of its database.
+    restoreRole: (databaseId) => databases.restoreRole(databaseId),
     logger,
   })
   closing.add(() => scheduler.close())

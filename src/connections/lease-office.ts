@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { channel } from 'node:diagnostics_channel'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
-import { connectFailure } from './connection-errors.js'
+import { connectFailure, isRefusal } from './connection-errors.js'
 import { HiddenCodes } from './hidden-codes.js'
 import type { ConnectionSchedulerOptions, SchedulerStats } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
@@ -15,6 +15,7 @@ export type Lease = Slot<SessionClient, SchedulerPool>
 export type LeaseCallback = (error: Error | undefined, lease?: Lease) => void
 
 const identityMismatch = channel('tenants2fast:connection:identity-mismatch')
+const roleRestored = channel('tenants2fast:connection:role-restored')
 
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
 export const settleTimeoutMs = 1000
@@ -32,7 +33,7 @@ export class LeaseOffice {
    */
   readonly #scope = new AsyncResource('tenants2fast.connections')
   readonly #hiddenCodes: HiddenCodes
-  readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0 }
+  readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0, rolesRestored: 0 }
   readonly #reaper: NodeJS.Timeout
   #onClosed: (() => void)[] = []
   #closing: Promise<void> | undefined
@@ -199,7 +200,24 @@ export class LeaseOffice {
   async #connect(pool: SchedulerPool): Promise<SessionClient> {
     const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    return openSession(target, clientConfig, { timeoutMs, prepareStatements })
+    const open = () => openSession(target, clientConfig, { timeoutMs, prepareStatements })
+    try {
+      return await open()
+    } catch (error) {
+      if (!isRefusal(error) || !(await this.#restoreRole(pool.key))) throw error
+      return open()
+    }
+  }
+
+  /** A role can lock its tenant out, or change its future connections; whoever may run SQL as it may be an attacker. */
+  async #restoreRole(key: string): Promise<boolean> {
+    const changes = await this.#options.restoreRole(key).catch(() => [])
+    if (changes.length === 0) return false
+    this.#counters.rolesRestored += 1
+    const message = `The role of a tenant database had changed its own ${changes.join(', ')}; it was restored`
+    this.#options.logger.error({ tenant: key, changes }, message)
+    roleRestored.publish({ tenant: key, changes })
+    return true
   }
 
   #alarm(lease: Lease, error: TenancyError): void {

@@ -31,11 +31,16 @@ export interface ConnectionSchedulerOptions {
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
+  /**
+   * Asked when the server refuses a tenant's role, or the role comes with settings of its own: makes the role what it was
+   * made as, and says what it had changed of itself. If it had, the connection is tried once more. Default: it never had.
+   */
+  readonly restoreRole?: (key: string) => Promise<readonly string[]>
   /** Signal of the work at hand: a caller that waits leaves the queue when it is aborted. */
   readonly currentSignal?: () => AbortSignal | undefined
 }
 
-/** Connections of one process to one server, at this moment; the last five count since the start. */
+/** Connections of one process to one server, at this moment; the last six count since the start. */
 export interface SchedulerStats {
   readonly maxConnections: number
   /** Connections the server may hold for us: those being opened and closed included. */
@@ -51,6 +56,8 @@ export interface SchedulerStats {
   /** Callers turned away by a full queue or a deadline. */
   readonly rejected: number
   readonly identityMismatches: number
+  /** Times that a tenant's role had changed its own password or settings, and was restored. */
+  readonly rolesRestored: number
 }
 
 /** One budget of connections for all tenants of one server. */
@@ -85,6 +92,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     prepareStatements: true,
     logger: stderrLogger,
     clientConfig: {},
+    restoreRole: () => Promise.resolve([]),
     currentSignal: () => undefined,
     ...options,
   })

@@ -261,7 +261,8 @@ export async function openSession(
 ): Promise<SessionClient> {
   const { host, port, user, password, database, ssl } = target.account
   const account = { host, port, user, password, database, ssl: ssl ?? false }
-  const client = new SessionClient({ keepAlive: true, ...config, ...account }, prepareStatements)
+  const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
+  const client = new SessionClient(options, prepareStatements)
   const deadline = setTimeout(() => client.destroy(), timeoutMs)
   try {
     await client.connect()
@@ -284,6 +285,8 @@ export async function closeSession(client: SessionClient): Promise<void> {
 }
 
 const closeTimeoutMs = 2000
+/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
+const scramMaxIterations = 4096
 const undefinedTable = '42P01'
 const undefinedSchema = '3F000'
 const insufficientPrivilege = '42501'
@@ -294,6 +297,8 @@ async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget
     epoch: target.epoch,
     database_name: target.account.database,
     role_name: target.account.user,
+    // Refused: they would outlive every reset.
+    has_settings: false,
   }
   const rows = await readIdentity(client)
   const [row] = rows

@@ -8,8 +8,9 @@ import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-datab
 import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
-import { databaseNames } from './database-names.js'
+import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropClaimed, type Reconciliation, reconcileDatabases } from './reconcile.js'
+import { restoreRole, type RoleChange } from './restore-role.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
 import { ensureTemplate } from './template.js'
@@ -45,6 +46,8 @@ export interface TenantDatabases extends DatabaseSupply {
    *   TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  /** Undoes what a tenant's login role did to itself: password, settings. Returns what that was. */
+  restoreRole(databaseId: string): Promise<readonly RoleChange[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
   /**
@@ -177,6 +180,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
           { cause: error },
         )
       }
+    },
+
+    async restoreRole(databaseId) {
+      const database = await records.find(databaseId)
+      if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
+      return restoreRole(admin, database.roleName, deriveRolePassword(secret, databaseId))
     },
 
     async dropTenantDatabase(id) {

@@ -62,7 +62,7 @@ test('a pool opens nothing before it is used, and reuses its connection', async 
 })
 
 test('the budget is never exceeded, on the server either', async () => {
-  const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2 })
+  const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2, acquireTimeoutMs: 30_000 })
   const names = databases.map(({ key }) => key)
   let peak = 0
   let done = false
