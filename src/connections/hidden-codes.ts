@@ -12,6 +12,7 @@ const unreadable: HiddenCode = { everywhere: true, onRead: new Set(), onInsert: 
 export class HiddenCodes {
   readonly #known = new Map<string, { readonly code: HiddenCode; readonly sinceMs: number }>()
   readonly #logger: Logger
+  #forgotten = 0
 
   constructor(logger: Logger) {
     this.#logger = logger
@@ -33,6 +34,7 @@ export class HiddenCodes {
   async learn(key: string, client: SessionClient): Promise<boolean> {
     this.tell(key, client, performance.now())
     if (this.isCurrent(key, client, performance.now())) return true
+    const forgotten = this.#forgotten
     const code = await client.read<HiddenCodeRow>(hiddenCodeQuery).then(
       ([row]) => (row === undefined ? unreadable : hiddenCodeFrom(row)),
       () => unreadable,
@@ -44,12 +46,14 @@ export class HiddenCodes {
       )
     }
     client.hiddenCode = code
-    this.#known.set(key, { code, sinceMs: performance.now() })
+    // What was asked before somebody said to forget may be of before that.
+    if (forgotten === this.#forgotten) this.#known.set(key, { code, sinceMs: performance.now() })
     return client.usable
   }
 
   /** Asks again at the next occasion. */
   forget(key: string): void {
+    this.#forgotten += 1
     this.#known.delete(key)
   }
 

@@ -270,6 +270,7 @@ export class LeaseOffice {
 
   /** Cancels until nothing runs: a request that is quicker than the query that it is to stop finds nothing to stop. */
   async #stop(client: SessionClient): Promise<boolean> {
+    client.endPortal()
     const requests = [client.cancel()]
     const again = setInterval(() => requests.push(client.cancel()), cancelIntervalMs)
     const settled = await client.settled()

@@ -178,6 +178,11 @@ export class SessionClient extends pg.Client {
     return new Promise((resolve) => socket.once('close', () => resolve()))
   }
 
+  /** Ends a cursor that nobody reads on from: the server waits for us, so there is nothing to cancel. */
+  endPortal(): void {
+    if (this.#internals._getActiveQuery() != null && this.#unanswered === 0) this.#internals.connection.sync()
+  }
+
   /** Breaks the connection without a goodbye. */
   destroy(): void {
     this.#internals.connection.stream.destroy()

@@ -11,7 +11,7 @@ const { start, stats, databases, current } = useScheduler(1)
 /** An application's schema whose every corner keeps something in the session, and tables where nothing does. */
 const schema = `
   create function leak() returns boolean language plpgsql as $$
-    begin perform set_config('app.user', 'alice', false); perform pg_advisory_lock(7); return true; end $$;
+    begin perform set_config('app.actor', 'alice', false); perform pg_advisory_lock(7); return true; end $$;
   create function leak_from(anyelement) returns text language sql as $$ select leak()::text $$;
   create function leak_row() returns trigger language plpgsql as $$ begin perform leak(); return new; end $$;
   create function lower(bytea) returns text language sql as $$ select leak()::text $$;
@@ -38,7 +38,7 @@ const schema = `
   create policy guard on guarded using (leak());
 
   create view seen as select p.*, leak() as spoiled from parent p;
-  create view builtin as select set_config('app.user', 'alice', false) as spoiled;
+  create view builtin as select set_config('app.actor', 'alice', false) as spoiled;
   create view seen_through as select * from seen;
   create view over_fired as select * from fired;
   create view over_settings as select * from pg_settings;

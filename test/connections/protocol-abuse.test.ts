@@ -2,7 +2,7 @@ import type pg from 'pg'
 import Cursor from 'pg-cursor'
 import { expect, test } from 'vitest'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
-import { useScheduler } from './fixture.js'
+import { pidOf, useScheduler } from './fixture.js'
 
 const { start, stats } = useScheduler(1)
 
@@ -26,6 +26,22 @@ test('COPY without a stream fails, whichever way it is sent, and its connection 
   await expect(pool.query(extended)).rejects.toMatchObject({ code: '57014' })
   expect((await pool.query('select count(*)::int as n from items')).rows).toEqual([{ n: 100 }])
   await expect.poll(() => stats().inUse).toBe(0)
+})
+
+test('a client that is released with a cursor half read is back at once, in a transaction or not', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const pid = await pidOf(pool)
+  for (const begin of ['select 1', 'begin']) {
+    const client = await pool.connect()
+    await client.query(begin)
+    const cursor = client.query(new Cursor('select n from generate_series(1, 10) n'))
+    expect(await cursor.read(2)).toHaveLength(2)
+    client.release()
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+    expect(await cursor.read(2)).toEqual([])
+    await cursor.close()
+    expect(await pidOf(pool)).toBe(pid)
+  }
 })
 
 test('a cursor that fails twice does not answer the next user’s query', async () => {

@@ -8,7 +8,7 @@ export const sessionProbe = `
       where source in ('session', 'interactive', 'test') and name not in ('transaction_isolation',
         'transaction_read_only', 'transaction_deferrable', 'seed')) as settings,
     current_schemas(false)::text as search_path,
-    coalesce(current_setting('app.user', true), '') as app_user,
+    coalesce(current_setting('app.actor', true), '') as app_user,
     (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as advisory_locks,
     (select count(*)::int from pg_listening_channels()) as channels,
     (select count(*)::int from pg_cursors where name <> '') as cursors,

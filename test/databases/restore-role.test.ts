@@ -21,7 +21,7 @@ test('what a role did to itself is undone, and nothing else is touched', async (
   )
   const { account } = databases.targetOf(rows[0])
   const asTenant = async (...statements: string[]) => {
-    const client = new Client(account as object)
+    const client = new Client(account)
     await client.connect()
     for (const statement of statements) await client.query(statement)
     await client.end()

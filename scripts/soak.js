@@ -1,0 +1,25 @@
+// Runs tests that take minutes to hours, with as many rounds as they deserve: `npm run soak -- isolation`.
+import { spawnSync } from 'node:child_process'
+
+// Name: the test files, and the environment that makes them long.
+const soaks = {
+  isolation: { files: ['test/isolation/isolation.test.ts'], env: { T2F_SOAK_OPERATIONS: '1000000' } },
+  walls: {
+    files: ['test/isolation/walls.test.ts', 'test/isolation/aborts.test.ts'],
+    env: { T2F_WALL_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },
+  },
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter((name) => !(name in soaks))
+if (wanted.length === 0 || unknown.length > 0) {
+  console.error(`usage: npm run soak -- <name>…, one of: ${Object.keys(soaks).join(', ')}`)
+  process.exit(2)
+}
+for (const name of wanted) {
+  const { files, env } = soaks[name]
+  // What is set already wins: a run is repeated with its seed, or made shorter.
+  const options = { stdio: 'inherit', env: { ...env, ...process.env } }
+  const { status } = spawnSync('npx', ['--no-install', 'vitest', 'run', ...files], options)
+  if (status !== 0) process.exit(status ?? 1)
+}
