@@ -39,7 +39,7 @@ test(
         if (!isSoak) return
         const rate = (done / ((performance.now() - started) / 1000)).toFixed(0)
         console.log(
-          `${done} of ${count} operations, ${rate}/s; ${probes} probes, ${rows} rows: ${foreignRows} foreign, ${leaks} leaks, ${findings.length} findings`,
+          `${done} of ${count} operations, ${rate}/s; ${probes} probes, ${rows} rows: ${foreignRows} foreign, ${leaks} leaks, ${findings.length} findings${findings.map((finding) => `\n  ${finding}`).join('')}`,
         )
       },
     })

@@ -52,6 +52,11 @@ async function refusal(account: object): Promise<string | undefined> {
   return undefined
 }
 
+/** A machine's own server may look at no password for local connections. */
+async function trustsEverybody(): Promise<boolean> {
+  return (await refusal({ ...victim.account, password: 'wrong' })) === undefined
+}
+
 async function asAttacker<Result>(work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = await connect(attacker.account)
   try {
@@ -99,7 +104,8 @@ test('no tenant’s role gets into the catalog, a template, or the embedded serv
   }
 })
 
-test('a tenant’s password opens no other role', async () => {
+test('a tenant’s password opens no other role', async (context) => {
+  if (await trustsEverybody()) context.skip('this server trusts local connections and looks at no password')
   const { password } = attacker.account
   expect(await refusal({ ...victim.account, password })).toBe('28P01')
   const { user } = await testServer()
@@ -325,13 +331,17 @@ test('a role that changes its password and its settings locks nobody out and poi
   const events: unknown[] = []
   const onEvent = (event: unknown) => events.push(event)
   subscribe('tenants2fast:connection:role-restored', onEvent)
-  const poisons = [
+  const trusting = await trustsEverybody()
+  const passwords = [
     ["alter role current_user password 'known to the attacker'"],
     ['alter role current_user password null'],
     // Asks whoever logs in for work first. (Hours of it would cost the server as much: it tries the empty password.)
     [
       `alter role current_user password 'SCRAM-SHA-256$500000:c2FsdHNhbHRzYWx0c2Fs$${'A'.repeat(43)}=:${'A'.repeat(43)}='`,
     ],
+  ]
+  const poisons = [
+    ...(trusting ? [] : passwords),
     ['alter role current_user set search_path = app, public'],
     ["alter role current_user set statement_timeout = '1ms'"],
     ["alter role current_user set idle_session_timeout = '1ms'"],
@@ -359,7 +369,8 @@ test('a role that changes its password and its settings locks nobody out and poi
     ])
     restored += 1
     expect(tenancy.stats().rolesRestored).toBe(restored)
-    expect(await refusal({ ...attacker.account, password: 'known to the attacker' })).toBe('28P01')
+    const other = await refusal({ ...attacker.account, password: 'known to the attacker' })
+    expect(other).toBe(trusting ? undefined : '28P01')
   }
   unsubscribe('tenants2fast:connection:role-restored', onEvent)
   expect(events).toHaveLength(poisons.length)
