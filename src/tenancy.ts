@@ -117,6 +117,8 @@ async function open(
     maxConnectionsPerTenant: config.maxTenantConnections,
     prepareStatements: config.prepareStatements && poolMode === undefined,
     transactionPooling: poolMode === 'transaction',
+    // The key of a tenant's connections is the id of its database.
+    restoreRole: (databaseId) => databases.restoreRole(databaseId),
     logger,
   })
   closing.add(() => scheduler.close())
@@ -174,7 +176,12 @@ async function open(
     rotateSigningKeys: (rotation) => keys.rotate(rotation),
     createTenantDatabase: () => databases.createTenantDatabase(),
     fillStock: () => databases.fillStock(),
-    initializeTenantSchema: (tenant) => databases.initializeTenantSchema(tenant),
+    async initializeTenantSchema(tenant) {
+      const applied = await databases.initializeTenantSchema(tenant)
+      // What they know of the database's code is of before.
+      if (applied.length > 0) connections.disconnect(tenant)
+      return applied
+    },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(tenant, callback) {

@@ -44,6 +44,8 @@ export interface Slot<Connection, Owner> {
   chargedMs: number
   /** Whose work has checked the connection out, to use it as long as it likes; set by the owner. */
   holder: object | undefined
+  /** Busy, and back in a moment: nobody has it any more. */
+  returning: boolean
 }
 
 /** Somebody who waits for a connection. */
@@ -66,6 +68,7 @@ export interface TenantQueue<Connection, Owner> extends Account {
   /** Slots in any state. */
   total: number
   opening: number
+  returning: number
   generation: number
   /** How long connections were lent, in total; for statistics. */
   usedMs: number
@@ -182,10 +185,18 @@ export class Allocator<Connection, Owner = undefined> {
     return waiter
   }
 
+  /** Says that a busy connection will be released in less time than it takes to open another one. */
+  announceReturn(slot: Slot<Connection, Owner>): void {
+    if (slot.state !== 'busy' || slot.returning) return
+    slot.returning = true
+    slot.tenant.returning += 1
+  }
+
   /** Takes back a connection that is fit for another use. */
   release(slot: Slot<Connection, Owner>, nowMs: number): void {
     if (slot.state !== 'busy') return
     slot.holder = undefined
+    this.#hasReturned(slot)
     this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
     if (slot.expiresAtMs <= nowMs) this.discard(slot)
     else this.#place(slot, nowMs)
@@ -195,6 +206,7 @@ export class Allocator<Connection, Owner = undefined> {
   discard(slot: Slot<Connection, Owner>): void {
     if (slot.state !== 'idle' && slot.state !== 'busy') return
     if (slot.state === 'idle') this.#takeOut(slot)
+    this.#hasReturned(slot)
     slot.state = 'closing'
     this.#effects.close(slot)
   }
@@ -243,7 +255,7 @@ export class Allocator<Connection, Owner = undefined> {
   #tenant(key: string): TenantQueue<Connection, Owner> {
     let tenant = this.tenants.get(key)
     if (tenant === undefined) {
-      const counts = { total: 0, opening: 0, generation: 0, creditMs: 0, period: -1, usedMs: 0 }
+      const counts = { total: 0, opening: 0, returning: 0, generation: 0, creditMs: 0, period: -1, usedMs: 0 }
       tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), isRetiring: false, ...counts }
       this.tenants.set(key, tenant)
     }
@@ -318,7 +330,7 @@ export class Allocator<Connection, Owner = undefined> {
   }
 
   #needsConnection(tenant: TenantQueue<Connection, Owner>): boolean {
-    return tenant.waiters.size > tenant.opening && tenant.total < this.limits.maxConnectionsPerTenant
+    return tenant.waiters.size > tenant.opening + tenant.returning && tenant.total < this.limits.maxConnectionsPerTenant
   }
 
   #openWherePossible(nowMs: number): void {
@@ -357,6 +369,7 @@ export class Allocator<Connection, Owner = undefined> {
       chargedMs: 0,
       isProven: false,
       holder: undefined,
+      returning: false,
     }
   }
 
@@ -375,6 +388,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   #vacate(slot: Slot<Connection, Owner>, nowMs: number): void {
     const { tenant, successor } = slot
+    this.#hasReturned(slot)
     slot.state = 'closed'
     slot.successor = undefined
     slot.holder = undefined
@@ -394,6 +408,12 @@ export class Allocator<Connection, Owner = undefined> {
     reserved.tenant.total -= 1
     reserved.state = 'closed'
     this.#forgetIfEmpty(reserved.tenant)
+  }
+
+  #hasReturned(slot: Slot<Connection, Owner>): void {
+    if (!slot.returning) return
+    slot.returning = false
+    slot.tenant.returning -= 1
   }
 
   #takeOut(slot: Slot<Connection, Owner>): void {

@@ -22,6 +22,14 @@ export function connectFailure(cause: unknown): TenancyError {
   )
 }
 
+/** Whether the server, up and reachable, did not let the role in or did not answer it as it should. */
+export function isRefusal(cause: unknown): boolean {
+  if (cause instanceof TenancyError) return cause.code === 'TENANCY_DATABASE_IDENTITY_MISMATCH'
+  const code = sqlState(cause)
+  // Of the operating system; no such database; out of resources; shutting down or starting up.
+  return code === undefined || !/^(?:E[A-Z]+|3D000|53...|57P0[123])$/.test(code)
+}
+
 const tooManyConnections = '53300'
 
 function reason(cause: unknown): string {

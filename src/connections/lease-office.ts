@@ -1,17 +1,20 @@
+import { channel } from 'node:diagnostics_channel'
 import { tryGetWork } from '../core/context.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
-import { outsideOfRequests } from './caller-context.js'
+import { inCallerContext, outsideOfRequests } from './caller-context.js'
 import {
   abortedError,
   closedError,
   connectFailure,
+  isRefusal,
   nestedError,
   queueFullError,
   timeoutError,
 } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
 import { findStuck } from './deadlock.js'
+import { HiddenCodes } from './hidden-codes.js'
 import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
 import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
@@ -22,8 +25,10 @@ import { restoreSession } from './session-restore.js'
 /** A connection in the hands of a pool. */
 export type Lease = Slot<SessionClient, SchedulerPool>
 
+const roleRestored = channel('tenants2fast:connection:role-restored')
+
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
-const settleTimeoutMs = 1000
+export const settleTimeoutMs = 1000
 
 /** Carries out what the {@link Allocator} decides: opens, proves, lends, restores and closes connections. */
 export class LeaseOffice {
@@ -32,7 +37,15 @@ export class LeaseOffice {
   readonly #outages = new ServerOutages()
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
-  readonly #counters = { opened: 0, closed: 0, rejected: 0, identityMismatches: 0, connectFailures: 0 }
+  readonly #hiddenCodes: HiddenCodes
+  readonly #counters = {
+    opened: 0,
+    closed: 0,
+    rejected: 0,
+    identityMismatches: 0,
+    connectFailures: 0,
+    rolesRestored: 0,
+  }
   readonly #reaper: NodeJS.Timeout
   #onChange: (() => void)[] = []
   #closing: Promise<void> | undefined
@@ -47,8 +60,13 @@ export class LeaseOffice {
       open: (lease) => void outsideOfRequests(() => this.#openConnection(lease)),
       close: (lease) => void this.#closeConnection(lease),
     })
+    this.#hiddenCodes = new HiddenCodes(options.logger)
     const { idleTimeoutMs } = options
-    const reap = (): void => this.#allocator.reap(performance.now() - idleTimeoutMs, performance.now())
+    const reap = (): void => {
+      const nowMs = performance.now()
+      this.#allocator.reap(nowMs - idleTimeoutMs, nowMs)
+      this.#hiddenCodes.forgetOld(nowMs)
+    }
     this.#reaper = setInterval(reap, Math.max(10, Math.min(idleTimeoutMs / 4, 10_000))).unref()
   }
 
@@ -112,7 +130,8 @@ export class LeaseOffice {
     const signals = [givenSignal, work?.signal].filter((signal) => signal !== undefined)
     if (this.#closing !== undefined) return queueMicrotask(() => done(closedError()))
     if (signals.some((signal) => signal.aborted)) return queueMicrotask(() => done(abortedError(signals)))
-    const waiter = new LeaseWaiter(pool, performance.now(), work, done)
+    // Bound, else it would run in the context of whoever gave the connection back.
+    const waiter = new LeaseWaiter(pool, performance.now(), work, inCallerContext(done))
     if (!this.#allocator.enqueue(pool.key, pool, waiter, waiter.sinceMs)) {
       this.#counters.rejected += 1
       return queueMicrotask(() => waiter.reject(queueFullError(pool.key, this.#options.maxWaitersPerTenant)))
@@ -129,15 +148,25 @@ export class LeaseOffice {
     lease.tenant.usedMs += performance.now() - lease.sinceMs
     if (!client.usable || (broken && !client.running)) {
       this.#allocator.discard(lease)
-    } else if (broken || client.touched || !client.ready || client.getTransactionStatus() !== 'I') {
+      return
+    }
+    const nowMs = performance.now()
+    if (
+      broken ||
+      client.touched ||
+      !client.ready ||
+      client.getTransactionStatus() !== 'I' ||
+      !this.#hiddenCodes.isCurrent(lease.tenant.key, client, nowMs)
+    ) {
       void this.#restore(lease, client, broken)
     } else {
-      this.#allocator.release(lease, performance.now())
+      this.#allocator.release(lease, nowMs)
     }
   }
 
   /** Closes the tenant's connections: idle ones now, others when they come back. */
   evict(key: string): void {
+    this.#hiddenCodes.forget(key)
     this.#allocator.evict(key)
   }
 
@@ -226,6 +255,7 @@ export class LeaseOffice {
       this.#counters.opened += 1
       connectionEvents.open(pool, performance.now() - lease.sinceMs)
       this.#open.add(lease)
+      this.#hiddenCodes.tell(lease.tenant.key, client, performance.now())
       lease.expiresAtMs = performance.now() + this.#options.connectionLifetimeMs * (0.9 + Math.random() * 0.2)
       client.onLost = (error) => this.#lost(lease, client, pool, error)
       client.once('end', () => this.#ended(lease, client, pool))
@@ -245,15 +275,30 @@ export class LeaseOffice {
     const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
     const server = `${target.account.host}:${target.account.port}`
+    const open = () => openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
     this.#outages.admit(server, performance.now())
     try {
-      const client = await openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
+      const client = await open().catch(async (error: unknown) => {
+        if (!isRefusal(error) || !(await this.#restoreRole(pool.key))) throw error
+        return open()
+      })
       this.#outages.answered(server)
       return client
     } catch (error) {
       this.#outages.failed(server, error, performance.now())
       throw error
     }
+  }
+
+  /** A role can lock its tenant out, or change its future connections; whoever may run SQL as it may be an attacker. */
+  async #restoreRole(key: string): Promise<boolean> {
+    const changes = await this.#options.restoreRole(key).catch(() => [])
+    if (changes.length === 0) return false
+    this.#counters.rolesRestored += 1
+    const message = `The role of a tenant database had changed its own ${changes.join(', ')}; it was restored`
+    this.#options.logger.error({ tenant: key, changes }, message)
+    roleRestored.publish({ tenant: key, changes })
+    return true
   }
 
   #alarm(lease: Lease, error: TenancyError): void {
@@ -293,9 +338,16 @@ export class LeaseOffice {
   /** Lets the session settle and undoes what was done to it, before anybody else gets it. */
   async #restore(lease: Lease, client: SessionClient, broken: boolean): Promise<void> {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
-    const isFit = await restoreSession(client, client.running)
+    const { key } = lease.tenant
+    const isAbandoned = client.running
+    if (!isAbandoned && !broken) this.#allocator.announceReturn(lease)
+    const isKnown = this.#hiddenCodes.isCurrent(key, client, performance.now())
+    // Without knowing what its database runs behind the names in a statement, anything may have changed the session.
+    if (!isKnown) client.touched = true
+    const isRestored = await restoreSession(client, isAbandoned)
+    const isFit = isRestored && !broken && (isKnown || (await this.#hiddenCodes.learn(key, client)))
     clearTimeout(patience)
-    if (isFit && !broken) this.#allocator.release(lease, performance.now())
+    if (isFit) this.#allocator.release(lease, performance.now())
     else this.#allocator.discard(lease)
   }
 }

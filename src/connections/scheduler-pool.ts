@@ -4,9 +4,10 @@ import { tryGetWork, type Work } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { bindSubmittable, inCallerContext } from './caller-context.js'
-import type { Lease, LeaseOffice } from './lease-office.js'
+import { CheckedOutClient } from './checked-out-client.js'
+import { type Lease, type LeaseOffice, settleTimeoutMs } from './lease-office.js'
 import type { LeaseCallback } from './lease-waiter.js'
-import { isSubmittable, type SessionClient, type Submittable } from './session-client.js'
+import { isSubmittable, type Submittable } from './session-client.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -102,7 +103,7 @@ export class SchedulerPool extends Pool {
       this.#lease(undefined, (error, lease) => {
         if (lease === undefined) return process.nextTick(callback, error, undefined, () => {})
         const client = this.#checkOut(lease, work)
-        process.nextTick(callback, undefined, client, client.release)
+        process.nextTick(callback, undefined, client, (reason?: Error | boolean) => client.release(reason))
       })
       return undefined
     }
@@ -173,7 +174,7 @@ export class SchedulerPool extends Pool {
         }
         // An error comes before the connection is ready again: a caller who retries at once shall find it idle.
         if (client.ready || client.running || !client.usable) finish()
-        else void client.settled().then(() => process.nextTick(finish))
+        else void client.settled(settleTimeoutMs).then(() => process.nextTick(finish))
       }
       try {
         client.run(query, values, answer)
@@ -219,18 +220,14 @@ export class SchedulerPool extends Pool {
   }
 
   /** `work` keeps the client for as long as it likes. */
-  #checkOut(lease: Lease, work: Work | undefined): SessionClient {
-    const client = lease.connection
-    if (client === undefined) throw new TypeError('A granted lease has a connection')
+  #checkOut(lease: Lease, work: Work | undefined): pg.PoolClient {
+    const { connection } = lease
+    if (connection === undefined) throw new TypeError('A granted lease has a connection')
     lease.holder = work
-    let released = false
-    client.release = (error) => {
-      if (released) throw new Error('Release called on client which has already been released to the pool.')
-      released = true
-      client.forgetListeners()
+    const client = new CheckedOutClient(connection, (error) => {
       this.announce('release', error, client)
       this.#office.giveBack(lease, Boolean(error))
-    }
+    }) as unknown as pg.PoolClient
     this.announce('acquire', client)
     return client
   }

@@ -43,6 +43,11 @@ export interface ConnectionSchedulerOptions {
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
+  /**
+   * Asked when the server refuses a tenant's role, or the role comes with settings of its own: makes the role what it was
+   * made as, and says what it had changed of itself. If it had, the connection is tried once more. Default: it never had.
+   */
+  readonly restoreRole?: (key: string) => Promise<readonly string[]>
 }
 
 /** Connections of one process to one server, at this moment; the last six count since the start. */
@@ -63,6 +68,8 @@ export interface SchedulerStats {
   readonly identityMismatches: number
   /** Connections that could not be opened. */
   readonly connectFailures: number
+  /** Times that a tenant's role had changed its own password or settings, and was restored. */
+  readonly rolesRestored: number
 }
 
 /** What one tenant uses of a {@link ConnectionScheduler} at this moment. */
@@ -121,6 +128,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     transactionPooling: false,
     logger: stderrLogger,
     clientConfig: {},
+    restoreRole: () => Promise.resolve([]),
     ...options,
   })
   const pools = new Map<string, SchedulerPool>()

@@ -4,22 +4,28 @@ import { identityQuery, type TenantDatabaseTarget } from '../core/database-targe
 import { TenancyError } from '../core/errors.js'
 import { markOutage } from '../core/outage.js'
 import { bindSubmittable, inCallerContext } from './caller-context.js'
+import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { type KnownStatement, PreparedQuery } from './prepared-query.js'
-import { leavesSessionClean, resetSession } from './session-state.js'
+import { factsOf, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
 
 /** What `pg` (pinned exactly) knows about its client and its types do not say; test/connections holds it to that. */
 interface ClientInternals {
-  readonly readyForQuery: boolean
+  /** Undefined until connected. */
+  readonly readyForQuery: boolean | undefined
   readonly _queryQueue: readonly unknown[]
   readonly _queryable: boolean
   readonly _ending: boolean
+  _types: pg.TypeOverrides
   _getActiveQuery(): unknown
   readonly processID: number | null
   readonly secretKey: number | null
   readonly connection: {
     readonly stream: { readonly bytesRead: number; destroy(): void }
+    query(text: string): void
+    sync(): void
+    on(event: 'readyForQuery' | 'errorMessage', listener: () => void): void
     /** By name. */
     readonly parsedStatements: Record<string, string>
     close(message: { readonly type: 'S'; readonly name: string }): void
@@ -43,19 +49,15 @@ interface Preparable {
 export class SessionClient extends pg.Client {
   /** Something ran that may have changed the session. */
   touched = false
-  /** Gives the client back to its pool; set while it is checked out by `connect()`. */
-  declare release: (error?: Error | boolean) => void
+  /** What its database runs behind the names in a statement. Not known: anything may have changed the session. */
+  hiddenCode: HiddenCode | undefined
   /** Told when the connection breaks, whoever has it. */
   onLost: (error: Error) => void = () => {}
   /** A pooler in transaction mode is in between: the session ends with each transaction. */
   transactionPooling = false
   readonly #encrypted: boolean
-  readonly #onError = (error: Error): void => {
-    // The queries under way fail with this very error.
-    markOutage(error)
-    this.onLost(error)
-  }
-
+  /** Messages that the server ends with "ready for query" and has not yet: the next such answer is not the next query's. */
+  #unanswered = 0
   readonly #statements: StatementNames | undefined
   /** By name of the statement. */
   readonly #known = new Map<string, KnownStatement>()
@@ -64,7 +66,12 @@ export class SessionClient extends pg.Client {
     super(config)
     if (prepareStatements) this.#statements = new StatementNames((name) => this.#closeStatement(name))
     this.#encrypted = Boolean(config.ssl)
-    this.on('error', this.#onError)
+    this.on('error', (error) => {
+      // The queries under way fail with this very error.
+      markOutage(error)
+      this.onLost(error)
+    })
+    this.#countAnswers()
   }
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
@@ -81,13 +88,14 @@ export class SessionClient extends pg.Client {
   /** As `query`; a callback is called in whatever context the answer comes in. */
   run(query: unknown, values: unknown, callback: unknown): unknown {
     const text = textOf(query)
-    const clean = leavesSessionClean(text)
+    const facts = factsOf(text)
+    const { clean } = facts
     if (this.transactionPooling) {
       const need = clean || !this.ready || this.getTransactionStatus() !== 'I' ? undefined : sessionNeedOf(text)
       if (need !== undefined) return refuseQuery(query, callback, sessionRequired(need))
       query = withoutName(query)
     }
-    if (!clean) this.touched = true
+    if (!clean || this.hiddenCode === undefined || runsHiddenCode(this.hiddenCode, facts)) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
       const preparable = preparableFrom(query, values)
       const name = preparable && this.#statements.nameFor(text)
@@ -99,15 +107,15 @@ export class SessionClient extends pg.Client {
   }
 
   /** Runs a query of our own, that leaves nothing behind. */
-  async read(text: string): Promise<Record<string, unknown>[]> {
-    const result = await super.query<Record<string, unknown>>(text)
+  async read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]> {
+    const result = await super.query<Row>(text)
     return result.rows
   }
 
-  /** Nothing runs and nothing is queued. */
+  /** Nothing runs and nothing is queued, and the server has answered all that was sent. */
   get ready(): boolean {
     const internals = this.#internals
-    return internals.readyForQuery && internals._queryQueue.length === 0
+    return internals.readyForQuery === true && internals._queryQueue.length === 0 && this.#unanswered === 0
   }
 
   /** A query has not been answered yet, not even by an error. */
@@ -134,23 +142,34 @@ export class SessionClient extends pg.Client {
     return this.#internals._queryable && !this.#internals._ending
   }
 
-  /** Drops the listeners that the last user left behind. */
-  forgetListeners(): void {
-    for (const event of ['notification', 'notice', 'drain']) this.removeAllListeners(event)
-    for (const listener of this.listeners('error')) {
-      if (listener !== this.#onError) this.removeListener('error', listener as () => void)
+  /** Process id of the backend. */
+  get backendPid(): number | null {
+    return this.#internals.processID
+  }
+
+  /** Type parsers that are set from now on are gone when the returned function is called. */
+  overrideTypes(): () => void {
+    const internals = this.#internals
+    const before = internals._types
+    internals._types = new pg.TypeOverrides(before)
+    return () => {
+      internals._types = before
     }
   }
 
-  /** Resolves when the last query is through; false: the connection ended first. */
-  settled(): Promise<boolean> {
+  /** Resolves when the last query is through; false: the connection ended first, or it took too long. */
+  settled(timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
+      const patience = timeoutMs === undefined ? undefined : setTimeout(() => finish(false), timeoutMs)
       const finish = (through: boolean): void => {
+        clearTimeout(patience)
         this.removeListener('drain', onDrain)
         this.removeListener('end', onEnd)
         resolve(through)
       }
-      const onDrain = (): void => finish(true)
+      const onDrain = (): void => {
+        if (this.ready) finish(true)
+      }
       const onEnd = (): void => finish(false)
       this.on('drain', onDrain)
       this.on('end', onEnd)
@@ -159,7 +178,8 @@ export class SessionClient extends pg.Client {
 
   /** Undoes whatever the last user did to the session. False: it cannot be undone, close the connection. */
   reset(): Promise<boolean> {
-    const text = this.getTransactionStatus() === 'I' ? resetSession : `rollback; ${resetSession}`
+    const undo = resetSession(Math.random() * 2 - 1)
+    const text = this.getTransactionStatus() === 'I' ? undo : `rollback; ${undo}`
     return new Promise((resolve) => {
       const done = (error: Error | undefined, results: unknown): void => {
         const last = Array.isArray(results) ? (results.at(-1) as pg.QueryResult<PreparedCounts>) : undefined
@@ -198,6 +218,11 @@ export class SessionClient extends pg.Client {
     socket.write(request)
     socket.resume()
     return new Promise((resolve) => socket.once('close', () => resolve()))
+  }
+
+  /** Ends a cursor that nobody reads on from: the server waits for us, so there is nothing to cancel. */
+  endPortal(): void {
+    if (this.#internals._getActiveQuery() != null && this.#unanswered === 0) this.#internals.connection.sync()
   }
 
   /** Breaks the connection without a goodbye. */
@@ -239,6 +264,31 @@ export class SessionClient extends pg.Client {
     })
   }
 
+  /** A cursor that fails may send two Syncs; whoever comes next must not take the second answer for its own. */
+  #countAnswers(): void {
+    const { connection } = this.#internals
+    const query = connection.query.bind(connection)
+    const sync = connection.sync.bind(connection)
+    connection.query = (text) => {
+      this.#unanswered += 1
+      query(text)
+    }
+    connection.sync = () => {
+      this.#unanswered += 1
+      sync()
+    }
+    connection.on('readyForQuery', () => {
+      if (this.#unanswered > 0) this.#unanswered -= 1
+    })
+    // A query that is read in pages asks for its "ready for query" when it is done; one that fails never does.
+    connection.on('errorMessage', () => process.nextTick(() => this.#syncIfNobodyDid()))
+  }
+
+  #syncIfNobodyDid(): void {
+    const { readyForQuery, connection } = this.#internals
+    if (readyForQuery === false && this.#unanswered === 0 && !this.running && this.usable) connection.sync()
+  }
+
   /** Goes out with the query that follows. */
   #closeStatement(name: string): void {
     const { connection } = this.#internals
@@ -274,7 +324,8 @@ export async function openSession(
 ): Promise<SessionClient> {
   const { host, port, user, password, database, ssl } = target.account
   const account = { host, port, user, password, database, ssl: ssl ?? false }
-  const client = new SessionClient({ keepAlive: true, ...config, ...account }, prepareStatements)
+  const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
+  const client = new SessionClient(options, prepareStatements)
   client.transactionPooling = transactionPooling
   const deadline = setTimeout(() => client.destroy(), timeoutMs)
   try {
@@ -299,6 +350,8 @@ export async function closeSession(client: SessionClient): Promise<void> {
 
 const closeTimeoutMs = 2000
 const cancelTimeoutMs = 1000
+/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
+const scramMaxIterations = 4096
 const undefinedTable = '42P01'
 const undefinedSchema = '3F000'
 const insufficientPrivilege = '42501'
@@ -309,6 +362,8 @@ async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget
     epoch: target.epoch,
     database_name: target.account.database,
     role_name: target.account.user,
+    // Refused: they would outlive every reset.
+    has_settings: false,
   }
   const rows = await readIdentity(client)
   const [row] = rows

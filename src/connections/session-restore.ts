@@ -17,6 +17,7 @@ export async function restoreSession(client: SessionClient, isAbandoned: boolean
 
 /** Cancels until nothing runs: a request that is quicker than the query that it is to stop finds nothing to stop. */
 async function stop(client: SessionClient): Promise<boolean> {
+  client.endPortal()
   const requests = [client.cancel()]
   const again = setInterval(() => requests.push(client.cancel()), cancelIntervalMs)
   const settled = await client.settled()

@@ -3,61 +3,108 @@
  * (`DISCARD ALL` would, and `pg` would not know). Its last statement counts the prepared statements, those of SQL PREPARE
  * and those of the protocol: if there is one that `pg` does not know of, or one missing, the session is to be closed.
  * ROLLBACK goes first when a transaction is open.
- */
-export const resetSession =
-  'set session authorization default; reset all; close all; unlisten *; select pg_advisory_unlock_all(); ' +
-  'discard temp; discard sequences; select count(*) filter (where from_sql)::int as by_sql, ' +
-  'count(*) filter (where not from_sql)::int as by_protocol from pg_prepared_statements'
-
-/**
- * Whether a statement is known to leave nothing behind in its session once its transaction is over.
  *
- * It is decided by what is allowed, not by what is forbidden: one statement, of a kind in the list below, that calls
- * only functions of PostgreSQL that keep no session state. All else, functions of the application included, answers
- * false, which costs one reset after the statement and nothing else. What it can't see are functions that run behind
- * a table: triggers, rules, views, policies and column defaults that set session state.
+ * @param seed for `random()`, which would go on from where SETSEED put it; between -1 and 1
  */
-export function leavesSessionClean(text: string): boolean {
-  const known = verdicts.get(text)
-  if (known !== undefined) return known
-  const verdict = text.length <= maxTextLength && inspect(text)
-  if (verdicts.size >= maxVerdicts) verdicts.clear()
-  if (text.length <= maxRememberedLength) verdicts.set(text, verdict)
-  return verdict
+export function resetSession(seed: number): string {
+  return (
+    'set session authorization default; reset all; close all; unlisten *; discard temp; discard sequences; ' +
+    `select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed(${seed}); ` +
+    'select pg_catalog.count(*) filter (where from_sql)::pg_catalog.int4 as by_sql, ' +
+    'pg_catalog.count(*) filter (where not from_sql)::pg_catalog.int4 as by_protocol from pg_catalog.pg_prepared_statements'
+  )
 }
 
-const verdicts = new Map<string, boolean>()
-const maxVerdicts = 2000
+/** What is known of a statement from its text. */
+export interface StatementFacts {
+  /**
+   * Known to leave nothing behind in its session once its transaction is over, and to read nothing that somebody else
+   * may have left, unless code behind the names in it does (see `hidden-code.ts`).
+   */
+  readonly clean: boolean
+  /** Every name in it, as PostgreSQL reads it: tables, columns, types, and words that are none. Of a clean one only. */
+  readonly names: ReadonlySet<string>
+  /** May insert rows, or set columns to their defaults. */
+  readonly inserts: boolean
+  /** May change rows. */
+  readonly writes: boolean
+}
+
+/**
+ * Judges a statement by its text.
+ *
+ * It is decided by what is allowed, not by what is forbidden: clean is one statement, of a kind in the list below, that
+ * calls only functions of PostgreSQL that keep no session state. All else, functions of the application included, is not,
+ * which costs one reset after the statement and nothing else.
+ */
+export function factsOf(text: string): StatementFacts {
+  const known = facts.get(text)
+  if (known !== undefined) return known
+  const found = (text.length <= maxTextLength && inspect(text)) || unclean
+  if (facts.size >= maxRemembered) facts.clear()
+  if (text.length <= maxRememberedLength) facts.set(text, found)
+  return found
+}
+
+const unclean: StatementFacts = { clean: false, names: new Set(), inserts: true, writes: true }
+const facts = new Map<string, StatementFacts>()
+const maxRemembered = 2000
 const maxRememberedLength = 4096
 const maxTextLength = 100_000
+/** PostgreSQL cuts names off there: two that differ behind it are one. */
+const maxNameBytes = 63
 
-// Order matters: comments and literals first, so that nothing inside them is taken for a word.
+// Order matters: comments and literals first, so that nothing inside them is taken for a word. White space is what
+// PostgreSQL takes for it: to JavaScript, characters are blank that PostgreSQL takes for letters.
 const token =
-  /\s+|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[^])*\*\/|(?:[eE]'(?:[^'\\]|''|\\[^])*'|[nNbBxX]?'(?:[^'\\]|'')*')|"(?:[^"]|"")+"|\$\d+|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|\d[\w.]*|::|[.(;]|[^\s\w"'$\\]/y
+  /[ \t\n\r\f\v]+|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[^])*\*\/|(?:[eE]'(?:[^'\\]|''|\\[^])*'|[nNbBxX]?'(?:[^'\\]|'')*')|"(?:[^"]|"")+"|\$\d+|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|\d[\w.]*|::|[.(;]|[^\s\w"'$\\]/y
 
-function inspect(text: string): boolean {
+function inspect(text: string): StatementFacts | undefined {
+  // A name in another spelling: U&"set!005fconfig" uescape '!'.
+  if (/u&"/i.test(text)) return undefined
   const words: string[] = []
   token.lastIndex = 0
   while (token.lastIndex < text.length) {
     const match = token.exec(text)
-    // Dollar quotes, nested comments, backslashes in plain literals, U&"…": not worth reading.
-    if (match === null) return false
+    // Dollar quotes, nested comments, backslashes in plain literals: not worth reading.
+    if (match === null) return undefined
     const word = match[0]
-    if (/^(?:\s|--|\/\*)/.test(word)) continue
-    words.push(word.startsWith('"') ? word : word.toLowerCase())
+    if (/^(?:[ \t\n\r\f\v]|--|\/\*)/.test(word)) continue
+    words.push(word.startsWith('"') ? word : lowerCase(word))
   }
   while (words.at(-1) === ';') words.pop()
-  return (
+  const names = new Set(words.filter((word) => /^["a-z_\u0080-\uffff]/.test(word)).map(unquoted))
+  const clean =
     !words.includes(';') &&
     isKnownStatement(words) &&
-    words.every((word, index) => word !== '(' || maySay(words, index))
-  )
+    words.every((word, index) => word !== '(' || maySay(words, index)) &&
+    // Its rule for UPDATE is set_config.
+    !names.has('pg_settings') &&
+    ![...names].some((name) => name.length * 3 > maxNameBytes && Buffer.byteLength(name) > maxNameBytes)
+  if (!clean) return undefined
+  const says = (...verbs: readonly string[]) => verbs.some((verb) => names.has(verb))
+  return {
+    clean,
+    names,
+    inserts: says('insert', 'merge', 'default'),
+    writes: says('insert', 'update', 'delete', 'merge'),
+  }
+}
+
+/** As PostgreSQL does: ASCII letters only. */
+function lowerCase(word: string): string {
+  return word.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
+}
+
+function unquoted(word: string): string {
+  return word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word
 }
 
 function isKnownStatement(words: readonly string[]): boolean {
-  const [verb = '', next = ''] = words
+  const [verb = '', next = '', third = ''] = words
   if (transactionVerbs.has(verb)) return next !== 'prepared'
-  if (verb === 'set') return next === 'local'
+  // SET local.name = … is a setting of the session called "local.name".
+  if (verb === 'set') return next === 'local' && third !== '.'
   if (!dataVerbs.has(verb)) return false
   // SELECT … INTO makes a table, perhaps a temporary one.
   return words.every((word, index) => word !== 'into' || /^(?:insert|merge)$/.test(words[index - 1] ?? ''))
@@ -67,6 +114,8 @@ function isKnownStatement(words: readonly string[]): boolean {
 function maySay(words: readonly string[], index: number): boolean {
   let at = index - 1
   const name = words[at] ?? ''
+  // Nothing is called by a literal, a number or a parameter: whatever this is, it is not understood.
+  if (/^(?:[\d$']|[ebnx]')/.test(name)) return false
   if (!/^["a-z_\u0080-\uffff]/.test(name)) return true
   const qualified = words[at - 1] === '.'
   while (words[at - 1] === '.') at -= 2

@@ -24,7 +24,14 @@ export interface TenantDatabaseTarget {
 
 /**
  * What a fresh connection must answer to this query before it serves a tenant: one row
- * `{ database_id, epoch, database_name, role_name }` (the last two from `current_database()` and `current_user`).
+ * `{ database_id, epoch, database_name, role_name, has_settings }`. A role may give itself settings for all its future
+ * connections (ALTER ROLE … SET); they would be in this one already, so every name in here is qualified.
  */
-export const identityQuery =
-  'select database_id::text as database_id, epoch::int as epoch, current_database()::text as database_name, current_user::text as role_name from tenants2fast.identity'
+export const identityQuery = `
+  select database_id::pg_catalog.text as database_id, epoch::pg_catalog.int4 as epoch,
+    pg_catalog.current_database()::pg_catalog.text as database_name, current_user::pg_catalog.text as role_name,
+    exists (
+      select from pg_catalog.pg_db_role_setting
+       where pg_catalog.pg_get_userbyid(setrole) operator(pg_catalog.=) session_user
+    ) as has_settings
+  from tenants2fast.identity`

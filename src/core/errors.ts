@@ -147,6 +147,11 @@ export const errorTable = {
     title: 'The wait for a connection was given up',
     fix: 'Nothing: the caller went away.',
   },
+  TENANCY_CONNECTION_RELEASED: {
+    status: 500,
+    title: 'A client was used after its release',
+    fix: 'Await every query before release(), and take a new client afterwards.',
+  },
 
   TENANCY_CONNECTION_BUDGET_TOO_LARGE: {
     status: 500,

@@ -42,6 +42,14 @@ export function scramVerifier(
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${storedKey}:${serverKey}`
 }
 
+/** Whether a verifier, as PostgreSQL stores it, is one of this password. */
+export function isVerifierOf(verifier: string, password: string): boolean {
+  const [, iterations, salt] = /^SCRAM-SHA-256\$(\d{1,4}):([A-Za-z0-9+/=]{1,200})\$/.exec(verifier) ?? []
+  // What somebody else chose may not cost us minutes: ours has one iteration, PostgreSQL's default is 4096.
+  if (iterations === undefined || salt === undefined || iterations === '0') return false
+  return scramVerifier(password, { iterations: Number(iterations), salt: Buffer.from(salt, 'base64') }) === verifier
+}
+
 function hmac(key: Buffer, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest()
 }

@@ -10,10 +10,11 @@ import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-datab
 import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
-import { databaseNames } from './database-names.js'
+import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropTenantDatabase } from './drop-database.js'
 import { type Reconciliation, reconcileDatabases } from './reconcile.js'
 import { createReconciler } from './reconciler.js'
+import { restoreRole, type RoleChange } from './restore-role.js'
 import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
@@ -56,6 +57,8 @@ export interface TenantDatabases extends DatabaseSupply {
    *   TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  /** Undoes what a tenant's login role did to itself: password, settings. Returns what that was. */
+  restoreRole(databaseId: string): Promise<readonly RoleChange[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
   /** Finishes what died, drops what is due, and compares the server with the catalog. */
@@ -231,6 +234,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
           { cause: error },
         )
       }
+    },
+
+    async restoreRole(databaseId) {
+      const database = await records.find(databaseId)
+      if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
+      return restoreRole(admin, database.roleName, deriveRolePassword(secret, databaseId))
     },
 
     async dropTenantDatabase(id) {

@@ -8,7 +8,7 @@ const { start, stats } = useScheduler(1)
 /** Everything of a session that the next user could notice. */
 const sessionState = `
   select current_user = session_user as own_role, current_setting('search_path') as search_path,
-    current_setting('statement_timeout') as statement_timeout, coalesce(current_setting('app.user', true), '') as app_user,
+    current_setting('statement_timeout') as statement_timeout, coalesce(current_setting('app.actor', true), '') as app_user,
     (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
     (select count(*)::int from pg_listening_channels()) as channels,
     (select count(*)::int from pg_cursors where name <> '') as cursors,
@@ -26,8 +26,8 @@ const spoilers: readonly (readonly [string, readonly string[]])[] = [
   ['a failed transaction', ['begin', 'select 1/0']],
   ['SET', ["set statement_timeout = '12s'"]],
   ['SET search_path', ['set search_path = pg_catalog']],
-  ['set_config', ["select set_config('app.user', 'alice', false)"]],
-  ['set_config in DO', ["do $$ begin perform set_config('app.user', 'alice', false); end $$"]],
+  ['set_config', ["select set_config('app.actor', 'alice', false)"]],
+  ['set_config in DO', ["do $$ begin perform set_config('app.actor', 'alice', false); end $$"]],
   ['an advisory lock', ['select pg_advisory_lock(42)']],
   ['LISTEN', ['listen news']],
   ['a temporary table', ['create temp table scratch (id int)']],
@@ -35,8 +35,8 @@ const spoilers: readonly (readonly [string, readonly string[]])[] = [
   ['a cursor that outlives its transaction', ['declare c cursor with hold for select * from items']],
   ['PREPARE', ['prepare p as select 1']],
   ['PREPARE in DO', ["do $$ begin execute 'prepare p as select 1'; end $$"]],
-  ['several statements in one', ["select 1; set app.user = 'alice'; begin; listen news"]],
-  ['a change inside a committed transaction', ['begin', "set app.user = 'alice'", 'commit']],
+  ['several statements in one', ["select 1; set app.actor = 'alice'; begin; listen news"]],
+  ['a change inside a committed transaction', ['begin', "set app.actor = 'alice'", 'commit']],
 ]
 
 test.each(spoilers)('%s does not reach the next user of the connection', async (_name, statements) => {
@@ -105,7 +105,7 @@ test('a client that is released in mid-query is stopped, and its connection goes
 test('several queries still queued when a client is released do not run for the next user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
-  const queued = [client.query('select pg_sleep(20)'), client.query("set app.user = 'alice'"), client.query('begin')]
+  const queued = [client.query('select pg_sleep(20)'), client.query("set app.actor = 'alice'"), client.query('begin')]
   const settled = Promise.allSettled(queued)
   client.release()
   expect((await stateOf(pool)).app_user).toBe('')

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { leavesSessionClean } from '../../src/connections/session-state.js'
+import { factsOf } from '../../src/connections/session-state.js'
+
+const leavesSessionClean = (text: string): boolean => factsOf(text).clean
 
 const clean = [
   'select id, name from items where id = $1',
@@ -63,6 +65,18 @@ const unclean = [
   'discard all',
   'insert into items select my_function(1)',
   'select * from my_function($1) as t (a)',
+  // What was found by attacking it:
+  "set local.x = 'a setting of the session called local.x'",
+  `select U&"set!005fconfig" uescape '!' ('app.user', $1, false)`,
+  `select u&"x" from items`,
+  "update pg_settings set setting = $1 where name = 'search_path'",
+  'update pg_catalog."pg_settings" set setting = $1',
+  // To PostgreSQL, a no-break space is a letter and the Kelvin sign no k.
+  'select 1 as\u00a0my_function ($1)',
+  'select ran\u212a($1)',
+  "select 'x' (1)",
+  'select 1(1)',
+  `select ${'x'.repeat(64)} from items`,
 ]
 
 test.each(clean)('is known to leave the session clean: %s', (text) => expect(leavesSessionClean(text)).toBe(true))

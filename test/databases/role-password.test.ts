@@ -63,6 +63,8 @@ test('the server stores our verifier as it is, and lets in the password and no o
   const verifier = scramVerifier(password)
   await withAdmin(async (admin) => {
     await admin.query(`create role ${quoteIdentifier(role)} login password ${quoteLiteral(verifier)}`)
+    // The embedded server's own databases are closed to PUBLIC.
+    await admin.query(`grant connect on database ${quoteIdentifier(server.database)} to ${quoteIdentifier(role)}`)
     try {
       const { rows } = await admin.query('select rolpassword from pg_authid where rolname = $1', [role])
       expect(rows).toEqual([{ rolpassword: verifier }])
@@ -83,6 +85,7 @@ test('the server stores our verifier as it is, and lets in the password and no o
       // A machine's own server may trust local connections; there no password is looked at.
       expect(server.embedded ? ['28P01'] : ['28P01', 'connected']).toContain(other)
     } finally {
+      await admin.query(`drop owned by ${quoteIdentifier(role)}`)
       await admin.query(`drop role ${quoteIdentifier(role)}`)
     }
   })

@@ -42,7 +42,13 @@ test('a tenant database opens for its own role and shows its identity', async ()
   const target = databases.targetOf(database)
   expect(target).toMatchObject({ databaseId: database.id, epoch: 1 })
   expect(await queryAs(target.account, identityQuery)).toEqual([
-    { database_id: database.id, epoch: 1, database_name: database.name, role_name: database.roleName },
+    {
+      database_id: database.id,
+      epoch: 1,
+      database_name: database.name,
+      role_name: database.roleName,
+      has_settings: false,
+    },
   ])
 })
 

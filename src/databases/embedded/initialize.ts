@@ -65,9 +65,24 @@ export async function initializeData(options: InitializeOptions): Promise<void> 
         `initdb failed as ${runAs.description} in ${home} (exit code ${code}):\n${output.replaceAll(password, '***').trim()}`,
       )
     }
+    await closeToPublic(join(draft, 'data'), options)
     await rename(join(draft, 'data'), join(home, 'postgres'))
   } finally {
     await rm(draft, { recursive: true, force: true })
+  }
+}
+
+/** Takes PUBLIC's right to connect to the databases that initdb made: a tenant's role has no business there. */
+async function closeToPublic(pgData: string, { binaries, runAs, home, noSync }: InitializeOptions): Promise<void> {
+  // Single-user mode: the server has no port yet, and the folder gets its name only when this is done.
+  const single = ['--single', ...(noSync ? ['-F'] : []), '-D', pgData, 'template1']
+  const { file, args, identity } = runAs.command(binaries.postgres, single)
+  const { code, output } = await run(file, args, identity, 'revoke all on database postgres, template1 from public\n')
+  if (code !== 0 || /^(?:ERROR|FATAL|PANIC):/m.test(output)) {
+    throw new TenancyError(
+      'TENANCY_EMBEDDED_START_FAILED',
+      `The databases of a new server could not be closed to PUBLIC as ${runAs.description} in ${home} (exit code ${code}):\n${output.trim()}`,
+    )
   }
 }
 
@@ -109,14 +124,17 @@ function run(
   file: string,
   args: string[],
   identity: { readonly uid?: number; readonly gid?: number },
+  input = '',
 ): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       cwd: '/',
       env: serverEnvironment(),
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['pipe', 'ignore', 'pipe'],
       ...identity,
     })
+    // A program that ends without reading its input says why on standard error.
+    child.stdin.on('error', () => {}).end(input)
     let output = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-4000)))
     child.once('error', (error) => reject(cannotRun(file, error)))

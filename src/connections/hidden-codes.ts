@@ -1,0 +1,63 @@
+import type { Logger } from '../core/logger.js'
+import { type HiddenCode, hiddenCodeFrom, hiddenCodeQuery, type HiddenCodeRow } from './hidden-code.js'
+import type { SessionClient } from './session-client.js'
+
+/** How long an answer is believed: code that somebody adds to a database by hand is noticed when it is over. */
+const currentMs = 600_000
+
+/** Nothing is known of the database: whatever runs in it is followed by a reset. */
+const unreadable: HiddenCode = { everywhere: true, onRead: new Set(), onInsert: new Set(), onWrite: new Set() }
+
+/** What is known of the {@link HiddenCode} of each tenant's database. */
+export class HiddenCodes {
+  readonly #known = new Map<string, { readonly code: HiddenCode; readonly sinceMs: number }>()
+  readonly #logger: Logger
+  #forgotten = 0
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  /** Lets a new connection know what others of its tenant have learned. */
+  tell(key: string, client: SessionClient, nowMs: number): void {
+    const known = this.#known.get(key)
+    if (known !== undefined && nowMs - known.sinceMs < currentMs) client.hiddenCode = known.code
+  }
+
+  /** Whether the connection goes by what is known now. */
+  isCurrent(key: string, client: SessionClient, nowMs: number): boolean {
+    const known = this.#known.get(key)
+    return known !== undefined && nowMs - known.sinceMs < currentMs && known.code === client.hiddenCode
+  }
+
+  /** Asks the database, unless the answer is known; nobody waits for it but who wants the connection next. */
+  async learn(key: string, client: SessionClient): Promise<boolean> {
+    this.tell(key, client, performance.now())
+    if (this.isCurrent(key, client, performance.now())) return true
+    const forgotten = this.#forgotten
+    const code = await client.read<HiddenCodeRow>(hiddenCodeQuery).then(
+      ([row]) => (row === undefined ? unreadable : hiddenCodeFrom(row)),
+      () => unreadable,
+    )
+    if (code === unreadable && client.usable) {
+      this.#logger.warn(
+        { tenant: key },
+        'The catalogs of a tenant database cannot be read: every statement costs a reset',
+      )
+    }
+    client.hiddenCode = code
+    // What was asked before somebody said to forget may be of before that.
+    if (forgotten === this.#forgotten) this.#known.set(key, { code, sinceMs: performance.now() })
+    return client.usable
+  }
+
+  /** Asks again at the next occasion. */
+  forget(key: string): void {
+    this.#forgotten += 1
+    this.#known.delete(key)
+  }
+
+  forgetOld(nowMs: number): void {
+    for (const [key, { sinceMs }] of this.#known) if (nowMs - sinceMs >= currentMs) this.#known.delete(key)
+  }
+}
