@@ -30,6 +30,7 @@ export type LifecycleReport =
 // Whoever started this process is gone: nobody else would end it.
 const orphaned = () => process.exit(1)
 process.once('disconnect', orphaned)
+if (!process.connected) orphaned()
 
 const orders = JSON.parse(process.argv[2] ?? '') as LifecycleOrders
 const random = randomFrom(orders.seed)

@@ -59,6 +59,7 @@ process.once('message', () => void stop())
 // Whoever started this process is gone: nobody else would end it.
 const orphaned = () => process.exit(1)
 process.once('disconnect', orphaned)
+if (!process.connected) orphaned()
 
 async function stop(): Promise<void> {
   await app.close()
