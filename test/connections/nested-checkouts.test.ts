@@ -30,7 +30,7 @@ test('requests that hold all connections and wait for one more: one is told, the
   const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => nest(pool, pool, everybody)))
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
   expect(failures).toMatchObject([{ reason: { code: 'TENANCY_CONNECTION_NESTED', statusCode: 503 } }])
-  expect(stats()).toMatchObject({ waiting: 0, inUse: 0, rejected: 1 })
+  await expect.poll(() => stats()).toMatchObject({ waiting: 0, inUse: 0, rejected: 1 })
 })
 
 test('thirty nested requests on three connections all come to an end, long before the deadline', async () => {

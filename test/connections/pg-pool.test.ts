@@ -7,6 +7,7 @@ import pg from 'pg'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { TenantDatabaseTarget } from '../../src/core/database-target.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { withAdmin } from '../support/server.js'
 import { pidOf, useScheduler } from './fixture.js'
 
 const { start, stats, current, databases } = useScheduler(1)
@@ -202,11 +203,13 @@ describe('errors', () => {
 
   test('an idle client that errs leaves the pool, which says so with the client', async () => {
     const [pool] = start() as [TenantPool]
-    const client = await pool.connect()
-    client.release()
+    const connected = once(pool, 'connect')
+    const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const [client] = (await connected) as [unknown]
+    await expect.poll(() => pool.idleCount).toBe(1)
     const told = once(pool, 'error')
-    client.emit('error', new Error('on purpose'))
-    expect(await told).toEqual([expect.objectContaining({ message: 'on purpose' }), client])
+    await withAdmin((admin) => admin.query('select pg_terminate_backend($1)', [rows[0]!.pid]))
+    expect(await told).toEqual([expect.objectContaining({ code: '57P01' }), client])
     expect(pool.idleCount).toBe(0)
     await expect.poll(() => pool.totalCount).toBe(0)
   })
@@ -227,7 +230,8 @@ describe('errors', () => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     const broken = await pool.connect()
     const lost = once(broken, 'error').catch(() => {})
-    ;(broken as unknown as { connection: { stream: net.Socket } }).connection.stream.destroy()
+    const { processID } = broken as unknown as { processID: number }
+    await withAdmin((admin) => admin.query('select pg_terminate_backend($1)', [processID]))
     await lost
     broken.release()
     await pool.query('select 1')
@@ -265,8 +269,9 @@ describe('events', () => {
     const [pool] = start() as [TenantPool]
     const seen: unknown[] = []
     pool.on('connect', (client) => seen.push(client))
-    const { client, release } = await connectBack(pool)
-    expect(seen).toEqual([client])
+    const { release } = await connectBack(pool)
+    // The connection itself; what connect() gives is good until its release only.
+    expect(seen).toEqual([expect.any(pg.Client)])
     release()
     const failing = current().pool('elsewhere', () => Promise.reject(new Error('bad news')))
     failing.on('connect', (other) => seen.push(other))
