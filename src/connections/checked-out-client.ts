@@ -2,8 +2,9 @@ import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { TenancyError } from '../core/errors.js'
-import { bindCallback, bindSubmittable } from './caller-context.js'
+import { bindCallback } from './caller-context.js'
 import type { SessionClient } from './session-client.js'
+import { fenceIn, isSubmittable } from './submittable.js'
 
 type Listener = (...given: unknown[]) => void
 
@@ -35,7 +36,7 @@ export class CheckedOutClient {
     if (isSubmittable(query)) {
       if (this.#isReleased) process.nextTick(() => query.handleError(releasedError()))
       if (this.#isReleased) return query
-      bindSubmittable(query)
+      fenceIn(query)
     }
     if (this.#isReleased) return refuse([callback, values])
     return this.#client.query(query, bindCallback(values), bindCallback(callback))
@@ -123,14 +124,6 @@ export class CheckedOutClient {
 const emitter = EventEmitter.prototype
 // A `pg.Client` to those who look, with an emitter of its own, and without the constructor that makes a connection.
 Object.setPrototypeOf(CheckedOutClient.prototype, pg.Client.prototype)
-
-interface Submittable {
-  handleError(error: unknown): void
-}
-
-function isSubmittable(query: unknown): query is Submittable {
-  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
-}
 
 function releasedError(): TenancyError {
   const message = 'A query was sent through a client that had been released: await every query before release()'

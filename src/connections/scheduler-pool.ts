@@ -2,10 +2,11 @@ import { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import { bindCallback, bindSubmittable } from './caller-context.js'
+import { bindCallback } from './caller-context.js'
 import { CheckedOutClient } from './checked-out-client.js'
 import { type Lease, type LeaseCallback, type LeaseOffice, settleTimeoutMs } from './lease-office.js'
 import type { SessionClient } from './session-client.js'
+import { fenceIn, isSubmittable, type Submittable } from './submittable.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -125,7 +126,7 @@ export class SchedulerPool extends EventEmitter {
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
-    bindSubmittable(query)
+    fenceIn(query)
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection
       if (lease === undefined || client === undefined) {
@@ -160,16 +161,6 @@ export class SchedulerPool extends EventEmitter {
     this.emit('acquire', client)
     return client
   }
-}
-
-interface Submittable extends pg.Submittable {
-  handleError(error: unknown): void
-  /** Set by streams. */
-  readonly destroyed?: boolean
-}
-
-function isSubmittable(query: unknown): query is Submittable {
-  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
 }
 
 function signalOf(query: unknown): AbortSignal | undefined {

@@ -184,8 +184,10 @@ class Workload {
     }
   }
 
-  async #viaHttp({ token, tenant }: TestTenant, name: string, nonce: string, random: () => number): Promise<void> {
+  async #viaHttp(target: TestTenant, name: string, nonce: string, random: () => number): Promise<void> {
     this.#counts.viaHttp += 1
+    const { tenant } = target
+    const token = await this.#options.installation.tokenOf(target)
     const isRead = name === 'stream' || name === 'several'
     const outgoing = httpRequest({
       port: this.#port,
