@@ -142,7 +142,7 @@ test('a cursor that gets no connection fails', async () => {
 })
 
 test('nested checkouts beyond the budget end in an error, not in a deadlock', async () => {
-  const [pool] = start({ maxConnections: 2, acquireTimeoutMs: 50 }) as [TenantPool]
+  const [pool] = start({ maxConnections: 2, acquireTimeoutMs: 400 }) as [TenantPool]
   const outer = await pool.connect()
   const inner = await pool.connect()
   await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_TIMEOUT' })
