@@ -185,6 +185,18 @@ export class Allocator<Connection, Owner = undefined> {
     return waiter
   }
 
+  /** Closes a busy connection that would be closed for another tenant as soon as it was released. False: it would not. */
+  giveWay(slot: Slot<Connection, Owner>, nowMs: number): boolean {
+    if (slot.state !== 'busy' || slot.tenant.waiters.size > 0 || this.#idle.size > 0) return false
+    if (this.total < this.limits.maxConnections || this.opening >= this.limits.maxConcurrentConnects) return false
+    const next = this.#turns.next(this.#needs)
+    if (next === undefined) return false
+    slot.holder = undefined
+    this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
+    this.#replace(slot, next, nowMs)
+    return true
+  }
+
   /** Says that a busy connection will be released in less time than it takes to open another one. */
   announceReturn(slot: Slot<Connection, Owner>): void {
     if (slot.state !== 'busy' || slot.returning) return

@@ -10,24 +10,3 @@ export const outsideOfRequests: <Result>(callback: () => Result) => Result = Asy
 export function inCallerContext<Callback extends (...args: never[]) => unknown>(callback: Callback): Callback {
   return AsyncResource.bind(callback as unknown as (...args: unknown[]) => unknown) as unknown as Callback
 }
-
-const handlers = [
-  'handleRowDescription',
-  'handleDataRow',
-  'handlePortalSuspended',
-  'handleCommandComplete',
-  'handleEmptyQuery',
-  'handleReadyForQuery',
-  'handleError',
-  'handleCopyInResponse',
-  'handleCopyData',
-]
-
-/** Makes a submittable (a cursor, a stream) tell its listeners in the context of whoever calls this. */
-export function bindSubmittable(submittable: object): void {
-  const own = submittable as Record<string, unknown>
-  for (const name of handlers) {
-    const handler = own[name]
-    if (typeof handler === 'function') own[name] = AsyncResource.bind(handler.bind(submittable))
-  }
-}

@@ -2,7 +2,8 @@ import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { TenancyError } from '../core/errors.js'
-import { isSubmittable, type SessionClient } from './session-client.js'
+import type { SessionClient } from './session-client.js'
+import { isSubmittable } from './submittable.js'
 
 type Listener = (...given: unknown[]) => void
 

@@ -158,6 +158,8 @@ export class LeaseOffice {
       client.getTransactionStatus() !== 'I' ||
       !this.#hiddenCodes.isCurrent(lease.tenant.key, client, nowMs)
     ) {
+      // To clean what is closed next is work for nobody.
+      if (client.ready && this.#allocator.giveWay(lease, nowMs)) return
       void this.#restore(lease, client, broken)
     } else {
       this.#allocator.release(lease, nowMs)

@@ -3,11 +3,11 @@ import pg from 'pg'
 import { tryGetWork, type Work } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import { bindSubmittable, inCallerContext } from './caller-context.js'
+import { inCallerContext } from './caller-context.js'
 import { CheckedOutClient } from './checked-out-client.js'
 import { type Lease, type LeaseOffice, settleTimeoutMs } from './lease-office.js'
 import type { LeaseCallback } from './lease-waiter.js'
-import { isSubmittable, type Submittable } from './session-client.js'
+import { fenceIn, isSubmittable, type Submittable } from './submittable.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -185,7 +185,7 @@ export class SchedulerPool extends Pool {
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
-    bindSubmittable(query)
+    fenceIn(query)
     const work = tryGetWork()
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection

@@ -3,11 +3,12 @@ import pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { markOutage } from '../core/outage.js'
-import { bindSubmittable, inCallerContext } from './caller-context.js'
+import { inCallerContext } from './caller-context.js'
 import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { type KnownStatement, PreparedQuery } from './prepared-query.js'
 import { factsOf, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
+import { fenceIn, isSubmittable } from './submittable.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
 
 /** What `pg` (pinned exactly) knows about its client and its types do not say; test/connections holds it to that. */
@@ -76,7 +77,7 @@ export class SessionClient extends pg.Client {
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
   override query(query: unknown, values?: unknown, callback?: unknown): never {
-    if (isSubmittable(query)) bindSubmittable(query)
+    if (isSubmittable(query)) fenceIn(query)
     if (typeof values === 'function') return this.run(query, undefined, inCallerContext(values as Done)) as never
     return this.run(
       query,
@@ -385,17 +386,6 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
     if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
     throw error
   }
-}
-
-/** A cursor, a stream, or a query of the application's own that knows how to run itself. */
-export interface Submittable extends pg.Submittable {
-  handleError(error: unknown): void
-  /** Set by streams. */
-  readonly destroyed?: boolean
-}
-
-export function isSubmittable(query: unknown): query is Submittable {
-  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
 }
 
 function preparableFrom(query: unknown, values: unknown): Preparable | undefined {

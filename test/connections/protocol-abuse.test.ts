@@ -44,6 +44,33 @@ test('a client that is released with a cursor half read is back at once, in a tr
   }
 })
 
+test('a cursor whose query is over writes nothing to the connection that somebody else has by then', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  const pid = await pidOf(pool)
+  const cursor = pool.query(new Cursor('select n from generate_series(1, 10) n'))
+  await cursor.read(20)
+  await cursor.close()
+  const client = await pool.connect()
+  await client.query('begin')
+  // What pg-cursor does when it is closed while it reads: it goes on, on a portal that is gone.
+  const { connection } = cursor as unknown as {
+    connection: pg.Connection & Record<'once', (...given: unknown[]) => void>
+  }
+  const told = new Promise<void>((resolve) => connection.once('readyForQuery', resolve))
+  const abuse = connection as unknown as Record<string, (...given: unknown[]) => void>
+  abuse['execute']?.({ portal: 'C_1', rows: 2 }, true)
+  abuse['flush']?.()
+  abuse['close']?.({ type: 'P', name: 'C_1' })
+  abuse['sync']?.()
+  abuse['query']?.('rollback')
+  expect((await client.query('select $1::int as n', [1])).rows).toEqual([{ n: 1 }])
+  expect((await client.query('select 2 as n')).rows).toEqual([{ n: 2 }])
+  await told
+  await client.query('commit')
+  client.release()
+  expect(await pidOf(pool)).toBe(pid)
+})
+
 test('a cursor that fails twice does not answer the next user’s query', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   for (let round = 1; round <= 20; round += 1) {

@@ -93,7 +93,10 @@ test('one tenant never has more than its cap', async () => {
 test('the least recently used idle connection of all makes room for another tenant', async () => {
   const [a, b, c] = start({ maxConnections: 2 }) as [TenantPool, TenantPool, TenantPool]
   await pidOf(a)
+  // A new connection is looked at after its first use.
+  await expect.poll(() => a.idleCount).toBe(1)
   const pidOfB = await pidOf(b)
+  await expect.poll(() => b.idleCount).toBe(1)
   await pidOf(c)
   expect([a.totalCount, b.totalCount, c.totalCount]).toEqual([0, 1, 1])
   expect(await pidOf(b)).toBe(pidOfB)

@@ -28,6 +28,8 @@ export interface TestInstallation {
   readonly tenants: readonly TestTenant[]
   readonly prefix: string
   readonly catalogDatabase: string
+  /** An access token of the tenant's owner that is valid for minutes: a soak takes longer than a token lives. */
+  tokenOf(tenant: TestTenant): Promise<string>
   /** Level and message of what was logged. */
   readonly log: string[]
   /** Closes it and drops everything it made. */
@@ -100,7 +102,15 @@ export async function openInstallation(options: {
         for (const { tenant, account } of tenants)
           await withAdmin((admin) => admin.query(seed(tenant)), account.database)
       }
-      return { tenancy, tenants, prefix, catalogDatabase, log, close }
+      const renewed = new Map<TestTenant, { token: string; sinceMs: number }>()
+      const tokenOf = async (who: TestTenant) => {
+        const known = renewed.get(who)
+        if (known !== undefined && performance.now() - known.sinceMs < 300_000) return known.token
+        const { token } = await tenancy.issueAccessToken(who.owner)
+        renewed.set(who, { token, sinceMs: performance.now() })
+        return token
+      }
+      return { tenancy, tenants, prefix, catalogDatabase, tokenOf, log, close }
     } catch (error) {
       await close()
       throw error

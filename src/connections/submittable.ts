@@ -1,0 +1,104 @@
+import { AsyncResource } from 'node:async_hooks'
+
+/** What `pg` calls a query object: a cursor, a stream. */
+export interface Submittable {
+  submit(connection: object): unknown
+  handleError(error: unknown, connection?: object): void
+  /** Set by streams. */
+  readonly destroyed?: boolean
+}
+
+export function isSubmittable(query: unknown): query is Submittable {
+  return typeof query === 'object' && query !== null && 'submit' in query && typeof query.submit === 'function'
+}
+
+/**
+ * Fences a submittable in, before it is submitted.
+ *
+ * What `pg` calls on it, and the callbacks and events that follow from there, run in the asynchronous context of now;
+ * unbound, they would run in the context of the socket. And it writes to the connection only until its query is over:
+ * a stream that is destroyed in mid-read asks for rows of a portal that it has closed, and the server answers that to
+ * whoever comes next, with an error, or not at all.
+ */
+export function fenceIn(query: Submittable): void {
+  const caller = new AsyncResource('tenants2fast.query')
+  const target = query as unknown as Record<string, Handler | undefined>
+  const fence = new Fence()
+  for (const name of handlers) {
+    const handler = target[name]
+    if (typeof handler !== 'function') continue
+    target[name] = (...given) => {
+      const answer = caller.runInAsyncScope(handler, query, ...given.map((value) => fence.instead(value)))
+      if (name === 'handleReadyForQuery' || name === 'handleError') fence.close()
+      return answer
+    }
+  }
+  const submit = query.submit.bind(query)
+  query.submit = (connection) => caller.runInAsyncScope(submit, query, fence.open(connection))
+}
+
+type Handler = (...given: unknown[]) => unknown
+
+const handlers = [
+  'handleCommandComplete',
+  'handleCopyData',
+  'handleCopyInResponse',
+  'handleDataRow',
+  'handleEmptyQuery',
+  'handleError',
+  'handlePortalSuspended',
+  'handleReadyForQuery',
+  'handleRowDescription',
+]
+
+/** Stands between a submittable and the connection. */
+class Fence {
+  #connection: object | undefined
+  #proxy: object | undefined
+  #isOver = false
+  #portalClosed = false
+
+  open(connection: object): object {
+    this.#connection = connection
+    this.#proxy = new Proxy(connection, { get: (target, name) => this.#get(target, name) })
+    return this.#proxy
+  }
+
+  /** Nothing that is sent from now on reaches the server. */
+  close(): void {
+    this.#isOver = this.#connection !== undefined
+  }
+
+  /** What the submittable sees instead of the connection itself. */
+  instead(value: unknown): unknown {
+    return value !== undefined && value === this.#connection ? this.#proxy : value
+  }
+
+  #get(target: object, name: string | symbol): unknown {
+    const value: unknown = Reflect.get(target, name)
+    if (typeof value !== 'function') return value
+    const call = (value as Handler).bind(target)
+    if (name === 'once') return (event: string, listener: () => void) => this.#once(call, event, listener)
+    if (!sending.has(name)) return call
+    return (...given: unknown[]) => {
+      if (this.#isOver || (this.#portalClosed && name === 'execute')) return undefined
+      if (name === 'close' && isPortal(given[0])) this.#portalClosed = true
+      return call(...given)
+    }
+  }
+
+  /** Who waits for the end of a query that is over waits for somebody else's. */
+  #once(once: Handler, event: string, listener: () => void): void {
+    if (this.#isOver && event === 'readyForQuery') setImmediate(listener)
+    else once(event, listener)
+  }
+}
+
+const sending = new Set<string | symbol>([
+  ...['bind', 'close', 'describe', 'end', 'execute', 'flush', 'parse', 'query', 'sync'],
+  ...['sendCopyFromChunk', 'endCopyFrom', 'sendCopyFail'],
+])
+
+function isPortal(message: unknown): boolean {
+  return typeof message === 'object' && message !== null && 'type' in message && message.type === 'P'
+}
