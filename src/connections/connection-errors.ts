@@ -47,8 +47,7 @@ export function closedError(): TenancyError {
   return new TenancyError('TENANCY_CLOSED', 'The connection scheduler is closed')
 }
 
-export function abortedError(signals: readonly AbortSignal[]): TenancyError {
-  const cause: unknown = signals.find((signal) => signal.aborted)?.reason
+export function abandonedError(cause: unknown): TenancyError {
   return new TenancyError('TENANCY_CONNECTION_ABORTED', 'The caller gave up while it waited for a connection', {
     cause,
   })

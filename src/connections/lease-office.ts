@@ -2,9 +2,9 @@ import { channel } from 'node:diagnostics_channel'
 import { tryGetWork } from '../core/context.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { Allocator, type Slot, type Waiter } from './allocator.js'
-import { inCallerContext, outsideOfRequests } from './caller-context.js'
+import { outsideOfRequests } from './caller-context.js'
 import {
-  abortedError,
+  abandonedError,
   closedError,
   connectFailure,
   isRefusal,
@@ -125,18 +125,18 @@ export class LeaseOffice {
   }
 
   /** Calls `done` with a connection as soon as it is the caller's turn, never during this call. */
-  wait(pool: SchedulerPool, givenSignal: AbortSignal | undefined, done: LeaseCallback): void {
+  wait(pool: SchedulerPool, signal: AbortSignal | undefined, done: LeaseCallback): void {
     const work = tryGetWork()
-    const signals = [givenSignal, work?.signal].filter((signal) => signal !== undefined)
     if (this.#closing !== undefined) return queueMicrotask(() => done(closedError()))
-    if (signals.some((signal) => signal.aborted)) return queueMicrotask(() => done(abortedError(signals)))
-    // Bound, else it would run in the context of whoever gave the connection back.
-    const waiter = new LeaseWaiter(pool, performance.now(), work, inCallerContext(done))
+    if (work?.isAbandoned === true || signal?.aborted === true) {
+      return queueMicrotask(() => done(abandonedError(signal?.reason)))
+    }
+    const waiter = new LeaseWaiter(pool, performance.now(), work, signal, done)
     if (!this.#allocator.enqueue(pool.key, pool, waiter, waiter.sinceMs)) {
       this.#counters.rejected += 1
       return queueMicrotask(() => waiter.reject(queueFullError(pool.key, this.#options.maxWaitersPerTenant)))
     }
-    waiter.leaveOnAbort(signals, () => this.#leave(pool.key, waiter))
+    waiter.leaveWhenGone(() => this.#leave(pool.key, waiter))
     this.#deadline ??= outsideOfRequests(() => this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs))
     if (work !== undefined) this.#watchForDeadlocks()
   }

@@ -1,6 +1,6 @@
 import type { Work } from '../core/context.js'
 import type { Waiter } from './allocator.js'
-import { abortedError } from './connection-errors.js'
+import { abandonedError } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
 import type { Lease } from './lease-office.js'
 import type { SchedulerPool } from './scheduler-pool.js'
@@ -12,28 +12,35 @@ export type LeaseCallback = (error: Error | undefined, lease?: Lease) => void
 /** A caller in the queue. */
 export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
   readonly sinceMs: number
+  /** The work that the caller does. */
   readonly holder: Work | undefined
   readonly #pool: SchedulerPool
-  readonly #signals: AbortSignal[] = []
+  /** Given by the caller, for this wait. */
+  readonly #signal: AbortSignal | undefined
   readonly #done: LeaseCallback
-  #onAbort: (() => void) | undefined
+  #onGone: (() => void) | undefined
 
-  constructor(pool: SchedulerPool, sinceMs: number, holder: Work | undefined, done: LeaseCallback) {
+  constructor(
+    pool: SchedulerPool,
+    sinceMs: number,
+    holder: Work | undefined,
+    signal: AbortSignal | undefined,
+    done: LeaseCallback,
+  ) {
     this.#pool = pool
     this.sinceMs = sinceMs
     this.holder = holder
+    this.#signal = signal
     this.#done = done
   }
 
-  /** Gives up when one of the signals is aborted; `leave` takes the waiter out of its queue. */
-  leaveOnAbort(signals: readonly AbortSignal[], leave: () => boolean): void {
-    this.#onAbort = () => {
-      if (leave()) this.reject(abortedError(this.#signals))
+  /** Gives up when nobody wants the result any more; `leave` takes the waiter out of its queue. */
+  leaveWhenGone(leave: () => boolean): void {
+    this.#onGone = () => {
+      if (leave()) this.reject(abandonedError(this.#signal?.reason))
     }
-    for (const signal of signals) {
-      this.#signals.push(signal)
-      signal.addEventListener('abort', this.#onAbort)
-    }
+    this.holder?.onAbandoned(this.#onGone)
+    this.#signal?.addEventListener('abort', this.#onGone)
   }
 
   grant(lease: Lease): void {
@@ -48,7 +55,8 @@ export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
   }
 
   #settle(): void {
-    if (this.#onAbort === undefined) return
-    for (const signal of this.#signals) signal.removeEventListener('abort', this.#onAbort)
+    if (this.#onGone === undefined) return
+    this.holder?.offAbandoned(this.#onGone)
+    this.#signal?.removeEventListener('abort', this.#onGone)
   }
 }

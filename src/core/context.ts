@@ -24,10 +24,15 @@ export class Work {
     this.context = context
   }
 
-  /** Aborted when nobody waits for the result any more. Undefined: that can't happen, or can't be known. */
-  get signal(): AbortSignal | undefined {
-    return undefined
+  /** Nobody waits for the result any more. */
+  get isAbandoned(): boolean {
+    return false
   }
+
+  /** Calls `listener` when the work is abandoned, until `offAbandoned`. Here never: nobody is known to wait. */
+  onAbandoned(_listener: () => void): void {}
+
+  offAbandoned(_listener: () => void): void {}
 }
 
 const storage = new AsyncLocalStorage<Work>()

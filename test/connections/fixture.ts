@@ -52,11 +52,19 @@ export async function pidOf(pool: TenantPool): Promise<number> {
   return rows[0]?.pid ?? 0
 }
 
-/** Work that is given up when `signal` is aborted. */
+/** Work that is abandoned when `signal` is aborted. */
 export function abortable(signal: AbortSignal): Work {
   return new (class extends Work {
-    override get signal(): AbortSignal {
-      return signal
+    override get isAbandoned(): boolean {
+      return signal.aborted
+    }
+
+    override onAbandoned(listener: () => void): void {
+      signal.addEventListener('abort', listener)
+    }
+
+    override offAbandoned(listener: () => void): void {
+      signal.removeEventListener('abort', listener)
     }
   })(anonymousContext)
 }

@@ -21,8 +21,12 @@ export interface TestAccount {
 export async function createTestAccount(attributes = 'superuser'): Promise<TestAccount> {
   const name = uniqueName()
   const password = `pw-${randomBytes(12).toString('hex')}`
+  // The embedded server's own databases are closed to PUBLIC.
   await withAdmin((admin) =>
-    admin.query(`create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)}`),
+    admin.query(
+      `create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)};
+       grant connect on database postgres to ${quoteIdentifier(name)}`,
+    ),
   )
   const url = new URL(urlOf('postgres'))
   url.username = name
@@ -42,7 +46,11 @@ export async function createTestAccount(attributes = 'superuser'): Promise<TestA
       while ((await connections()) > 0) await sleep(10)
     },
     async drop() {
-      await withAdmin((admin) => admin.query(`drop role ${quoteIdentifier(name)}`))
+      await withAdmin((admin) =>
+        admin.query(
+          `revoke connect on database postgres from ${quoteIdentifier(name)}; drop role ${quoteIdentifier(name)}`,
+        ),
+      )
     },
   }
 }

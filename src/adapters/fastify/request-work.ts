@@ -1,33 +1,39 @@
-import { setMaxListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { type RequestContext, Work } from '../../core/context.js'
 
-/** A request as a piece of work: given up when its client is gone before the response is complete. */
+/**
+ * A request as a piece of work: abandoned when its client is gone before the response is complete. Costs next to nothing
+ * until somebody has to wait: an AbortController for each request that does would cost more than its query.
+ */
 export class RequestWork extends Work {
   readonly #response: ServerResponse
-  #signal: AbortSignal | undefined
+  #listeners: Set<() => void> | undefined
 
   constructor(context: RequestContext, response: ServerResponse) {
     super(context)
     this.#response = response
   }
 
-  // Made when somebody asks, that is, when somebody has to wait: most requests never do.
-  override get signal(): AbortSignal {
-    this.#signal ??= signalOf(this.#response)
-    return this.#signal
+  override get isAbandoned(): boolean {
+    return this.#response.destroyed && !this.#response.writableEnded
   }
-}
 
-/** The request's own 'close' won't do: it also comes when a body has been read (Node, http.IncomingMessage). */
-function signalOf(response: ServerResponse): AbortSignal {
-  const controller = new AbortController()
-  // Each query of the request that waits listens.
-  setMaxListeners(0, controller.signal)
-  const onClose = (): void => {
-    if (!response.writableEnded) controller.abort(new Error('The client closed its connection'))
+  override onAbandoned(listener: () => void): void {
+    this.#listeners ??= this.#listen()
+    this.#listeners.add(listener)
   }
-  if (response.destroyed) onClose()
-  else response.once('close', onClose)
-  return controller.signal
+
+  override offAbandoned(listener: () => void): void {
+    this.#listeners?.delete(listener)
+  }
+
+  #listen(): Set<() => void> {
+    const listeners = new Set<() => void>()
+    // The request's own 'close' won't do: it also comes when a body has been read (Node, http.IncomingMessage).
+    this.#response.once('close', () => {
+      if (this.#response.writableEnded) return
+      for (const listener of [...listeners]) listener()
+    })
+    return listeners
+  }
 }
