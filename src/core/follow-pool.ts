@@ -1,12 +1,18 @@
+/** The part of a `pg.Client` that {@link followPool} needs; the types of `pg` leave out `connection`. */
+interface FollowedClient {
+  unref?(): void
+  readonly connection?: { readonly stream: { destroy(): void } }
+}
+
 /** The part of a `pg.Pool` that {@link followPool} needs. */
 interface FollowedPool {
-  on(event: 'connect' | 'remove', listener: (client: object) => void): unknown
+  on(event: 'connect' | 'remove', listener: (client: FollowedClient) => void): unknown
   end(): Promise<void>
 }
 
 /** Options of the function that {@link followPool} returns. */
 interface EndPoolOptions {
-  /** Whether to wait for connections that are in use. Default: true. */
+  /** Whether to wait for connections that are in use; if not, they are broken off. Default: true. */
   readonly wait?: boolean
 }
 
@@ -15,13 +21,17 @@ interface EndPoolOptions {
  * process alive: a server that is gone without a word never answers, and its sockets stay half open.
  */
 export function followPool(pool: FollowedPool): (options?: EndPoolOptions) => Promise<void> {
-  const open = new Set<object>()
+  const open = new Set<FollowedClient>()
   pool.on('connect', (client) => open.add(client))
   pool.on('remove', (client) => open.delete(client))
   return async ({ wait = true } = {}) => {
     const last = [...open]
     const ended = pool.end()
     if (wait) await ended
-    for (const client of last) if ('unref' in client && typeof client.unref === 'function') client.unref()
+    for (const client of last) {
+      // The queries under way fail, and their timers end: those would keep the process alive, too.
+      if (!wait) client.connection?.stream.destroy()
+      client.unref?.()
+    }
   }
 }

@@ -18,8 +18,10 @@ export function roleConnectionLimit(maxConnectionsPerTenant: number, processes: 
  */
 export async function reconcileRoleLimits(admin: SqlClient, members: string, limit: number): Promise<number> {
   if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('A connection limit is a positive number')
+  // Whoever made the group role without being a superuser is a member of it, too (PostgreSQL 16): that one may make roles.
   const differing = `select r.rolname from pg_auth_members m join pg_roles r on r.oid = m.member
-    where m.roleid = to_regrole(quote_ident(${quoteLiteral(members)})) and r.rolcanlogin and r.rolconnlimit <> ${limit}`
+    where m.roleid = to_regrole(quote_ident(${quoteLiteral(members)})) and r.rolcanlogin and not r.rolcreaterole
+      and not r.rolsuper and r.rolconnlimit <> ${limit}`
   const { rows } = await admin.query<{ count: number }>(`select count(*)::int as count from (${differing}) roles`)
   const count = rows[0]?.count ?? 0
   if (count === 0) return 0

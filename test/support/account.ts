@@ -17,14 +17,18 @@ export interface TestAccount {
   drop(): Promise<void>
 }
 
+// The embedded server's own databases are closed to PUBLIC, so each account is let in; two at once would fail over the
+// database's row ("tuple concurrently updated").
+const takeTurns = 'select pg_advisory_xact_lock(7230999)'
+
 /** Makes an account with these attributes, a superuser unless said otherwise. Call `drop()` when done. */
 export async function createTestAccount(attributes = 'superuser'): Promise<TestAccount> {
   const name = uniqueName()
   const password = `pw-${randomBytes(12).toString('hex')}`
-  // The embedded server's own databases are closed to PUBLIC.
   await withAdmin((admin) =>
     admin.query(
-      `create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)};
+      `${takeTurns};
+       create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)};
        grant connect on database postgres to ${quoteIdentifier(name)}`,
     ),
   )
@@ -48,7 +52,7 @@ export async function createTestAccount(attributes = 'superuser'): Promise<TestA
     async drop() {
       await withAdmin((admin) =>
         admin.query(
-          `revoke connect on database postgres from ${quoteIdentifier(name)}; drop role ${quoteIdentifier(name)}`,
+          `${takeTurns}; revoke connect on database postgres from ${quoteIdentifier(name)}; drop role ${quoteIdentifier(name)}`,
         ),
       )
     },
