@@ -161,7 +161,8 @@ describe('one process', () => {
 
   test('a data folder that is removed under the running server does not stop stop', async () => {
     const server = await start()
-    await rm(dataDir, { recursive: true, force: true })
+    // The server goes on writing meanwhile.
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
     await server.stop()
     expect(processIdentity(server.pid)).toBeUndefined()
   })

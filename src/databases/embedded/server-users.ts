@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isRunning, processIdentity } from './process-identity.js'
 
@@ -18,7 +18,9 @@ export function joinServer(dataDir: string): ServerUser {
   return {
     leave() {
       rmSync(join(folder, own), { force: true })
-      const left = readdirSync(folder).filter((name) => {
+      // Somebody removed the folder, or is at it: then nobody can join any more.
+      const names = existsSync(folder) ? readdirSync(folder) : []
+      const left = names.filter((name) => {
         const alive = isRunning(name.slice(0, name.lastIndexOf('_')))
         if (!alive) rmSync(join(folder, name), { force: true })
         return alive
