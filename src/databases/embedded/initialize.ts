@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chown, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TenancyError } from '../../core/errors.js'
+import { onProcessExit } from './exit-guard.js'
 import type { Binaries } from './locate-binaries.js'
 import { serverEnvironment } from './postmaster.js'
 import type { RunAs } from './run-as.js'
@@ -120,6 +121,7 @@ export async function removeDrafts(home: string): Promise<void> {
   await Promise.all(drafts.map((name) => rm(join(home, name), { recursive: true, force: true, maxRetries: 5 })))
 }
 
+/** Runs a program in a session of its own: Ctrl-C in the terminal is for the application, which decides when to stop. */
 function run(
   file: string,
   args: string[],
@@ -130,9 +132,12 @@ function run(
     const child = spawn(file, args, {
       cwd: '/',
       env: serverEnvironment(),
+      detached: true,
       stdio: ['pipe', 'ignore', 'pipe'],
       ...identity,
     })
+    const cancelGuard = onProcessExit(() => child.kill())
+    child.once('close', cancelGuard)
     // A program that ends without reading its input says why on standard error.
     child.stdin.on('error', () => {}).end(input)
     let output = ''
