@@ -11,7 +11,9 @@ import { compareDirectly } from './direct.js'
 export function run() {
   return withServer(async (url) => {
     const schemaDir = fileURLToPath(new URL('schema', import.meta.url))
-    const env = { TENANT_DATABASE_URL: url, TENANT_SCHEMA_DIR: schemaDir }
+    // This process and the two variants.
+    const processes = { TENANT_PROCESSES: '3', TENANT_MAX_CONNECTIONS: '20' }
+    const env = { TENANT_DATABASE_URL: url, TENANT_SCHEMA_DIR: schemaDir, ...processes }
     // Held open here, so that both variants find one running server with the tenant in it.
     const tenancy = await createTenancy({ config: loadConfig(env) })
     try {
