@@ -17,6 +17,8 @@ export function run() {
     const roles = { one: 1, usual: 4096, trust: 1 }
     for (const [role, iterations] of Object.entries(roles)) {
       await admin.query(`create role ${role} login password '${scramVerifier(password, { iterations })}'`)
+      // The embedded server's own databases are closed to PUBLIC.
+      await admin.query(`grant connect on database postgres to ${role}`)
     }
     await trust(admin, 'trust')
     const address = new URL(url)
