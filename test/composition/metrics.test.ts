@@ -38,6 +38,7 @@ test('stats say what is in use, who waits, and which tenant it is', async () => 
   const clients = await Promise.all([pool.connect(), pool.connect()])
   const waiting = pool.query('select 1')
   await tenancy.getTenantPool(second).query('select 1')
+  await expect.poll(() => tenancy.stats().idle).toBe(1)
   const stats = tenancy.stats()
   expect(stats).toMatchObject({ maxConnections: 3, inUse: 2, idle: 1, waiting: 1, rejected: 0, connectFailures: 0 })
   expect(stats.tenants).toEqual([

@@ -39,7 +39,7 @@ test('thirty nested requests on three connections all come to an end, long befor
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
   for (const { reason } of failures) expect(reason).toMatchObject({ code: 'TENANCY_CONNECTION_NESTED' })
   expect(failures.length).toBeLessThan(15)
-  expect(stats()).toMatchObject({ waiting: 0, inUse: 0 })
+  await expect.poll(() => stats()).toMatchObject({ waiting: 0, inUse: 0 })
 })
 
 test('one request alone on a cap of one is told so', async () => {

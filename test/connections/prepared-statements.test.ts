@@ -140,5 +140,5 @@ test('a value that can’t be sent spoils nothing for those who come after', asy
     await expect(pool.query(byId, [bad])).rejects.toThrow(/cannot be written/)
   }
   expect((await pool.query(byId, [2])).rows).toEqual([{ name: 'item 2' }])
-  expect(stats()).toMatchObject({ open: 1, inUse: 0 })
+  await expect.poll(() => stats()).toMatchObject({ open: 1, inUse: 0 })
 })

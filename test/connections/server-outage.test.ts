@@ -128,7 +128,7 @@ describe('a server that goes and comes back under load', () => {
         )
       }
       expect(codes).toContain('TENANCY_DATABASE_UNAVAILABLE')
-      expect(stats()).toMatchObject({ waiting: 0, inUse: 0 })
+      await expect.poll(() => stats()).toMatchObject({ waiting: 0, inUse: 0 })
     },
   )
 })
