@@ -8,6 +8,7 @@ export const limits = {
   maxWaitersPerTenant: 1000,
   affinityMs: 30,
   quantumMs: 10,
+  patienceMs: 10,
 }
 
 /** The real allocator, on a virtual server. */
@@ -24,6 +25,7 @@ export class DrrPolicy {
         server.connect(() => this.#allocator.opened(slot, slot, clock.nowMs))
       },
       close: (slot) => server.close(() => this.#allocator.closed(slot, clock.nowMs)),
+      remind: (ms) => clock.after(ms, () => this.#allocator.reconsider(clock.nowMs)),
     })
   }
 

@@ -1,4 +1,5 @@
 import { IdleSlots } from './idle-slots.js'
+import { Popularity } from './popularity.js'
 import { type Account, Turns } from './turns.js'
 import { WaiterLine } from './waiter-line.js'
 
@@ -14,6 +15,11 @@ export interface AllocatorLimits {
   readonly affinityMs: number
   /** Connection-milliseconds that a tenant gets each time its turn comes. */
   readonly quantumMs: number
+  /**
+   * While the budget is used up, a tenant that has a connection gets another one when nobody who waits for it has been
+   * served for this long.
+   */
+  readonly patienceMs: number
 }
 
 /** What an {@link Allocator} asks of whoever owns the connections. */
@@ -22,6 +28,8 @@ export interface AllocatorEffects<Connection, Owner> {
   open(slot: Slot<Connection, Owner>): void
   /** Closes the connection of `slot`; answer with `closed` when the server has let go of it. */
   close(slot: Slot<Connection, Owner>): void
+  /** Call `reconsider` in `ms` milliseconds. */
+  remind(ms: number): void
 }
 
 /** One place in the budget, from the decision to open a connection until the server has let go of it. */
@@ -30,8 +38,6 @@ export interface Slot<Connection, Owner> {
   /** `reserved`: waits until the connection that it replaces is closed. */
   state: 'reserved' | 'opening' | 'idle' | 'busy' | 'closing' | 'closed'
   connection: Connection | undefined
-  /** The connection has been idle and was wanted again. */
-  isProven: boolean
   /** Since when the slot has been in its state. */
   sinceMs: number
   /** When the connection has served long enough; set by the owner. Default: never. */
@@ -70,18 +76,24 @@ export interface TenantQueue<Connection, Owner> extends Account {
   opening: number
   returning: number
   generation: number
+  /** When somebody who waited got a connection last. */
+  progressAtMs: number
   /** How long connections were lent, in total; for statistics. */
   usedMs: number
   /** Connections are closed as soon as nobody waits for them. */
   isRetiring: boolean
 }
 
+/** For each connection of the budget, so many requests tell how much a tenant is asked for. */
+const requestsRemembered = 20
+
 /**
  * Decides who gets which connection; does no I/O and has no clock of its own, so it can be tested and simulated.
  *
- * Who asks gets the tenant's most recently used idle connection; else a new one while the budget lasts; else one in
- * place of the idle connection of all that is missed least ({@link IdleSlots}); else waits, those who hold a connection already before the
- * others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
+ * Who asks gets the tenant's most recently used idle connection; else a new one while the budget lasts; else, unless the
+ * tenant is being served already, one in place of the idle connection of all that is missed least: whose tenant was
+ * asked for least often lately, for each of its connections. Else it waits, those who hold a connection already before
+ * the others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
  * then turns are shared by deficit round robin, charged in connection-milliseconds, the time to open included. A
  * connection that was just opened serves its tenant once, whoever waits: it has been paid for.
  */
@@ -94,16 +106,21 @@ export class Allocator<Connection, Owner = undefined> {
   readonly slots = new Set<Slot<Connection, Owner>>()
   readonly limits: AllocatorLimits
   readonly #effects: AllocatorEffects<Connection, Owner>
-  readonly #idle = new IdleSlots<Slot<Connection, Owner>>()
+  readonly #popularity: Popularity
+  /** A tenant's second connection is missed half as much as its first. */
+  readonly #idle = new IdleSlots<Slot<Connection, Owner>>(
+    ({ tenant }) => this.#popularity.of(tenant.key) / tenant.total,
+  )
   /** Tenants with waiters. */
   readonly #turns: Turns<TenantQueue<Connection, Owner>>
-  readonly #needs = (tenant: TenantQueue<Connection, Owner>): boolean => this.#needsConnection(tenant)
   #draining = false
+  #isReminding = false
 
   constructor(limits: AllocatorLimits, effects: AllocatorEffects<Connection, Owner>) {
     this.limits = limits
     this.#effects = effects
     this.#turns = new Turns(limits.quantumMs)
+    this.#popularity = new Popularity(requestsRemembered * limits.maxConnections)
   }
 
   /** Places of the budget that are taken. */
@@ -117,10 +134,10 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Takes the tenant's most recently used idle connection, if it has one. */
   takeIdle(key: string, nowMs: number): Slot<Connection, Owner> | undefined {
+    this.#popularity.count(key)
     const slot = this.tenants.get(key)?.idle.pop()
     if (slot === undefined) return undefined
     this.#idle.delete(slot)
-    slot.isProven = true
     this.#lend(slot, nowMs)
     return slot
   }
@@ -136,8 +153,16 @@ export class Allocator<Connection, Owner = undefined> {
     tenant.waiters.push(waiter, waiter.holder !== undefined && this.#holds(waiter.holder))
     this.waiting += 1
     if (tenant.waiters.size === 1) this.#turns.join(tenant, nowMs)
-    if (this.#needsConnection(tenant)) this.#openWherePossible(nowMs)
+    if (this.#needsConnection(tenant, nowMs)) this.#openWherePossible(nowMs)
+    else if (this.#isPatient(tenant, nowMs)) this.#remind()
     return true
+  }
+
+  /** Looks again at those who were told to be patient: call it when `effects.remind` says. */
+  reconsider(nowMs: number): void {
+    this.#isReminding = false
+    this.#openWherePossible(nowMs)
+    for (const tenant of this.#turns.members) if (this.#isPatient(tenant, nowMs)) return this.#remind()
   }
 
   /** Takes a waiter out of its queue. False: it was not in it any more. */
@@ -189,7 +214,7 @@ export class Allocator<Connection, Owner = undefined> {
   giveWay(slot: Slot<Connection, Owner>, nowMs: number): boolean {
     if (slot.state !== 'busy' || slot.tenant.waiters.size > 0 || this.#idle.size > 0) return false
     if (this.total < this.limits.maxConnections || this.opening >= this.limits.maxConcurrentConnects) return false
-    const next = this.#turns.next(this.#needs)
+    const next = this.#turns.next((member) => this.#needsConnection(member, nowMs))
     if (next === undefined) return false
     slot.holder = undefined
     this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
@@ -267,7 +292,16 @@ export class Allocator<Connection, Owner = undefined> {
   #tenant(key: string): TenantQueue<Connection, Owner> {
     let tenant = this.tenants.get(key)
     if (tenant === undefined) {
-      const counts = { total: 0, opening: 0, returning: 0, generation: 0, creditMs: 0, period: -1, usedMs: 0 }
+      const counts = {
+        total: 0,
+        opening: 0,
+        returning: 0,
+        generation: 0,
+        progressAtMs: 0,
+        creditMs: 0,
+        period: -1,
+        usedMs: 0,
+      }
       tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), isRetiring: false, ...counts }
       this.tenants.set(key, tenant)
     }
@@ -319,7 +353,7 @@ export class Allocator<Connection, Owner = undefined> {
       this.#openWherePossible(nowMs)
     } else {
       const next = this.#hasToYield(tenant, nowMs)
-        ? this.#turns.next((member) => member === tenant || this.#needsConnection(member))
+        ? this.#turns.next((member) => member === tenant || this.#needsConnection(member, nowMs))
         : tenant
       if (next === undefined || next === tenant) this.#grant(slot, nowMs)
       else this.#replace(slot, next, nowMs)
@@ -327,6 +361,7 @@ export class Allocator<Connection, Owner = undefined> {
   }
 
   #grant(slot: Slot<Connection, Owner>, nowMs: number): void {
+    slot.tenant.progressAtMs = nowMs
     this.#lend(slot, nowMs)
     this.#shift(slot.tenant)?.grant(slot)
   }
@@ -335,21 +370,41 @@ export class Allocator<Connection, Owner = undefined> {
   #hasToYield(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
     if (tenant.creditMs > 0 || this.opening >= this.limits.maxConcurrentConnects) return false
     for (const other of this.#turns.members) {
-      if (other === tenant || !this.#needsConnection(other)) continue
+      if (other === tenant || !this.#needsConnection(other, nowMs)) continue
       if (nowMs - other.waiters.oldestSinceMs >= this.limits.affinityMs) return true
     }
     return false
   }
 
-  #needsConnection(tenant: TenantQueue<Connection, Owner>): boolean {
-    return tenant.waiters.size > tenant.opening + tenant.returning && tenant.total < this.limits.maxConnectionsPerTenant
+  #needsConnection(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
+    return (
+      tenant.waiters.size > tenant.opening + tenant.returning &&
+      tenant.total < this.limits.maxConnectionsPerTenant &&
+      !this.#isPatient(tenant, nowMs)
+    )
+  }
+
+  /**
+   * A tenant that has a connection, or gets one, waits a moment before another one is closed for it: most of the time
+   * its own comes back sooner than a new one opens.
+   */
+  #isPatient(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
+    if (tenant.total === 0 || this.total < this.limits.maxConnections) return false
+    return tenant.opening > 0 || nowMs - tenant.progressAtMs < this.limits.patienceMs
+  }
+
+  /** Patience may end without anything happening. */
+  #remind(): void {
+    if (this.#isReminding || this.#draining) return
+    this.#isReminding = true
+    this.#effects.remind(this.limits.patienceMs)
   }
 
   #openWherePossible(nowMs: number): void {
     while (!this.#draining && this.waiting > 0 && this.opening < this.limits.maxConcurrentConnects) {
-      const victim = this.total < this.limits.maxConnections ? undefined : this.#idle.victim(nowMs)
+      const victim = this.total < this.limits.maxConnections ? undefined : this.#idle.victim()
       if (victim === undefined && this.total >= this.limits.maxConnections) return
-      const tenant = this.#turns.next(this.#needs)
+      const tenant = this.#turns.next((member) => this.#needsConnection(member, nowMs))
       if (tenant === undefined) return
       if (victim === undefined) {
         const slot = this.#reserve(tenant, nowMs)
@@ -379,7 +434,6 @@ export class Allocator<Connection, Owner = undefined> {
       generation: tenant.generation,
       successor: undefined,
       chargedMs: 0,
-      isProven: false,
       holder: undefined,
       returning: false,
     }

@@ -59,6 +59,8 @@ export class LeaseOffice {
     this.#allocator = new Allocator(options, {
       open: (lease) => void outsideOfRequests(() => this.#openConnection(lease)),
       close: (lease) => void this.#closeConnection(lease),
+      remind: (ms) =>
+        outsideOfRequests(() => setTimeout(() => this.#allocator.reconsider(performance.now()), ms).unref()),
     })
     this.#hiddenCodes = new HiddenCodes(options.logger)
     const { idleTimeoutMs } = options

@@ -26,6 +26,11 @@ export interface ConnectionSchedulerOptions {
   /** Connection-milliseconds that a tenant gets each time its turn comes. Default 10. */
   readonly quantumMs?: number
   /**
+   * While the budget is used up, a tenant that has a connection gets another one, in place of somebody else's, when
+   * nobody who waits for it has been served for this long. Default 10.
+   */
+  readonly patienceMs?: number
+  /**
    * A request that holds a connection and waits for another one that only such requests hold is told so after one or two
    * of these, in which no connection it waits for is used. Default 500.
    */
@@ -123,6 +128,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     maxConcurrentConnects: 6,
     affinityMs: 30,
     quantumMs: 10,
+    patienceMs: 10,
     deadlockCheckMs: 500,
     prepareStatements: true,
     transactionPooling: false,

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { World } from './world.js'
 
 const step = fc.oneof(
@@ -31,8 +31,8 @@ const step = fc.oneof(
 
 test('whatever happens, the budget holds, tenants are served in order and no waiter is lost', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
-      const world = new World()
+    fc.property(fc.array(step, { maxLength: 150 }), fc.constantFrom(0, 10), (steps, patienceMs) => {
+      const world = new World({ patienceMs })
       const tenantOf = new Map<number, string>()
       const works = Array.from({ length: 4 }, (_, index) => ({ index }))
       for (const action of steps) {
@@ -46,7 +46,7 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
         else if (type === 'release') world.release(tenant)
         else if (type === 'retire') world.allocator.retire(`t${tenant}`)
         else if (type === 'evict') world.allocator.evict(`t${tenant}`)
-        else if (type === 'wait') world.nowMs += 7 * tenant
+        else if (type === 'wait') world.wait(7 * tenant)
         else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
         else if (type === 'overdue')
           for (const waiter of world.allocator.leaveOverdue(world.nowMs - 60)) waiter.reject(new Error('late'))
@@ -109,7 +109,7 @@ test('a connection that was opened for a waiter who left serves the next one of 
   expect(world.granted).toEqual([second])
 })
 
-test('a connection that was wanted again outlives those that were used once', () => {
+test('the connection of a tenant that is often asked for outlives those of others, until it is not asked for any more', () => {
   const world = new World({ maxConnections: 3 })
   const use = (key: string): void => {
     world.nowMs += 1
@@ -121,9 +121,56 @@ test('a connection that was wanted again outlives those that were used once', ()
   const holds = () => [...world.allocator.tenants].filter(([, tenant]) => tenant.total > 0).map(([key]) => key)
   for (const key of ['often', 'a', 'often', 'b', 'c', 'd', 'e']) use(key)
   expect(holds().toSorted()).toEqual(['d', 'e', 'often'])
-  world.nowMs += 2000
-  for (const key of ['f', 'g', 'h']) use(key)
-  expect(holds()).not.toContain('often')
+  for (let round = 0; round < 100; round += 1) for (const key of ['f', 'g', 'h']) use(key)
+  expect(holds().toSorted()).toEqual(['f', 'g', 'h'])
+})
+
+describe('while the budget is used up', () => {
+  const crowded = () => {
+    const world = new World({ maxConnections: 2, patienceMs: 10 })
+    for (const key of ['a', 'b']) {
+      world.acquire(key)
+      world.finishOpen()
+    }
+    world.releaseOf('b')
+    return world
+  }
+
+  test('a tenant that is being served waits for its own connection before another’s is closed for it', () => {
+    const world = crowded()
+    const second = world.acquire('a')
+    world.wait(9)
+    world.releaseOf('a')
+    expect(world.granted).toContain(second)
+    expect([world.closing.length, world.allocator.evicted]).toEqual([0, 0])
+  })
+
+  test('it does not wait for long, and nothing has to happen for that', () => {
+    const world = crowded()
+    const second = world.acquire('a')
+    world.wait(10)
+    expect(world.closing.map((slot) => slot.tenant.key)).toEqual(['b'])
+    world.finishClose()
+    world.finishOpen()
+    expect(world.granted).toContain(second)
+  })
+
+  test('one connection at a time is opened for it', () => {
+    const world = new World({ maxConnections: 3, maxConnectionsPerTenant: 3, patienceMs: 10 })
+    for (const key of ['b', 'c', 'd']) {
+      world.acquire(key)
+      world.finishOpen()
+      world.releaseOf(key)
+    }
+    for (let caller = 0; caller < 3; caller += 1) world.acquire('a')
+    world.wait(100)
+    expect([world.closing.length, world.opening.length]).toEqual([1, 0])
+    world.finishClose()
+    world.finishOpen()
+    expect([world.closing.length, world.busy.length]).toEqual([0, 1])
+    world.wait(10)
+    expect([world.closing.length, world.busy.length]).toEqual([1, 1])
+  })
 })
 
 test('a connection that took longer to open than anybody’s turn lasts still serves whom it was opened for', () => {

@@ -46,6 +46,14 @@ export function useScheduler(count: number) {
   }
 }
 
+/** Uses the pool until its scheduler has found it worth asking what code is behind the names in its database. */
+export async function acquaint(pool: TenantPool): Promise<void> {
+  for (let use = 0; use < 20; use += 1) {
+    await pool.query('select 1')
+    await expect.poll(() => pool.idleCount, { interval: 1 }).toBe(1)
+  }
+}
+
 /** Backend that answers a query of this pool. */
 export async function pidOf(pool: TenantPool): Promise<number> {
   const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')

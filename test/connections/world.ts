@@ -8,6 +8,8 @@ export class World {
   readonly opening: TestSlot[] = []
   readonly closing: TestSlot[] = []
   readonly busy: TestSlot[] = []
+  /** When the allocator wants to look again. */
+  readonly reminders: number[] = []
   readonly granted: number[] = []
   /** Those who held a connection already when they asked for one. */
   readonly nested = new Set<number>()
@@ -26,11 +28,13 @@ export class World {
       maxWaitersPerTenant: 50,
       affinityMs: 30,
       quantumMs: 30,
+      patienceMs: 0,
       ...limits,
     }
     this.allocator = new Allocator<number, string>(this.limits, {
       open: (slot) => this.opening.push(slot),
       close: (slot) => this.closing.push(slot),
+      remind: (ms) => this.reminders.push(this.nowMs + ms),
     })
   }
 
@@ -87,10 +91,19 @@ export class World {
     this.release(this.busy.findIndex((slot) => slot.tenant.key === key))
   }
 
+  /** Lets time pass. */
+  wait(ms: number): void {
+    this.nowMs += ms
+    for (const reminder of this.reminders.splice(0)) {
+      if (reminder <= this.nowMs) this.allocator.reconsider(this.nowMs)
+      else this.reminders.push(reminder)
+    }
+  }
+
   /** Lets everything that is under way finish. */
   settle(): void {
-    while (this.opening.length + this.closing.length + this.busy.length > 0) {
-      this.nowMs += 1
+    while (this.opening.length + this.closing.length + this.busy.length + this.reminders.length > 0) {
+      this.wait(1)
       this.finishClose()
       this.finishOpen()
       this.release()
