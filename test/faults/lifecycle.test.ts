@@ -225,10 +225,13 @@ test('processes that are stopped in the middle of their work and wake up later c
         fallAsleep()
         await isAwake
       }
-      return { ...stopped, isAsleep, wake }
+      return { ...stopped, text, isAsleep, wake }
     }),
   )
-  await Promise.all(asleep.map(({ isAsleep }) => isAsleep))
+  for (const { text, isAsleep, exited, reports } of asleep) {
+    const fell = await Promise.race([isAsleep.then(() => 'asleep'), exited])
+    expect(fell, `"${text}" was not reached: ${JSON.stringify(reports)}`).toBe('asleep')
+  }
   expect(await watchConverge(60_000)).toBeLessThan(60_000)
   for (const { child, wake } of asleep) {
     wake()

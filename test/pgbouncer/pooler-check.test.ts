@@ -103,7 +103,9 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
 
   test('a pooler that logs in as somebody else is refused', async () => {
     const { host, port, user, password } = await testServer()
-    const forced = `${target.account.database} = host=${host} port=${port} user=${user} password=${password}`
+    // A server that trusts asks for no password, and PgBouncer takes no empty one.
+    const login = `user=${user}${password === '' ? '' : ` password=${password}`}`
+    const forced = `${target.account.database} = host=${host} port=${port} ${login}`
     await expect(check({ auth_type: 'any' }, forced)).rejects.toMatchObject(
       unfit(/reached another one \(role_name differ/),
     )
