@@ -5,12 +5,20 @@ import type { SessionClient } from './session-client.js'
 /** How long an answer is believed: code that somebody adds to a database by hand is noticed when it is over. */
 const currentMs = 600_000
 
+/**
+ * A reset after each use costs a fraction of a millisecond, to ask costs more than to connect (13 ms of processor time on
+ * a fresh connection): tenants that come once and go are not worth it.
+ */
+const usesWorthAsking = 16
+
 /** Nothing is known of the database: whatever runs in it is followed by a reset. */
 const unreadable: HiddenCode = { everywhere: true, onRead: new Set(), onInsert: new Set(), onWrite: new Set() }
 
 /** What is known of the {@link HiddenCode} of each tenant's database. */
 export class HiddenCodes {
   readonly #known = new Map<string, { readonly code: HiddenCode; readonly sinceMs: number }>()
+  /** How often each tenant that nothing is known of was served since {@link forgetOld}. */
+  readonly #uses = new Map<string, number>()
   readonly #logger: Logger
   #forgotten = 0
 
@@ -30,10 +38,13 @@ export class HiddenCodes {
     return known !== undefined && nowMs - known.sinceMs < currentMs && known.code === client.hiddenCode
   }
 
-  /** Asks the database, unless the answer is known; nobody waits for it but who wants the connection next. */
+  /**
+   * Asks the database, unless the answer is known or not worth it yet; nobody waits for it but who wants the connection
+   * next. False: the connection was lost meanwhile.
+   */
   async learn(key: string, client: SessionClient): Promise<boolean> {
     this.tell(key, client, performance.now())
-    if (this.isCurrent(key, client, performance.now())) return true
+    if (this.isCurrent(key, client, performance.now()) || !this.#isWorthAsking(key)) return client.usable
     const forgotten = this.#forgotten
     const code = await client.read<HiddenCodeRow>(hiddenCodeQuery).then(
       ([row]) => (row === undefined ? unreadable : hiddenCodeFrom(row)),
@@ -58,6 +69,13 @@ export class HiddenCodes {
   }
 
   forgetOld(nowMs: number): void {
+    this.#uses.clear()
     for (const [key, { sinceMs }] of this.#known) if (nowMs - sinceMs >= currentMs) this.#known.delete(key)
+  }
+
+  #isWorthAsking(key: string): boolean {
+    const uses = (this.#uses.get(key) ?? 0) + 1
+    this.#uses.set(key, uses)
+    return uses >= usesWorthAsking
   }
 }

@@ -6,7 +6,7 @@ import { markOutage } from '../core/outage.js'
 import { inCallerContext } from './caller-context.js'
 import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { type KnownStatement, PreparedQuery } from './prepared-query.js'
-import { factsOf, resetSession } from './session-state.js'
+import { factsOf, reseed, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 import { fenceIn, isSubmittable } from './submittable.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from './transaction-pooling.js'
@@ -178,24 +178,36 @@ export class SessionClient extends pg.Client {
   }
 
   /** Undoes whatever the last user did to the session. False: it cannot be undone, close the connection. */
-  reset(): Promise<boolean> {
-    const undo = resetSession(Math.random() * 2 - 1)
-    const text = this.getTransactionStatus() === 'I' ? undo : `rollback; ${undo}`
-    return new Promise((resolve) => {
-      const done = (error: Error | undefined, results: unknown): void => {
-        const last = Array.isArray(results) ? (results.at(-1) as pg.QueryResult<PreparedCounts>) : undefined
-        const prepared = last?.rows[0]
-        const known = Object.keys(this.#internals.connection.parsedStatements).length
-        this.touched = false
-        resolve(
-          error == null &&
-            prepared?.by_sql === 0 &&
-            prepared.by_protocol === known &&
-            this.getTransactionStatus() === 'I',
-        )
-      }
-      super.query(text, done as Done)
-    })
+  async reset(): Promise<boolean> {
+    const isQuiet = this.getTransactionStatus() === 'I'
+    // Behind a pooler, other clients' statements may be in the same session.
+    const isBare = this.#preparedCount === 0 && !this.transactionPooling
+    const isReset = isQuiet && isBare ? await this.#discardAll() : await this.#undo(isQuiet)
+    this.touched = false
+    return isReset && this.getTransactionStatus() === 'I'
+  }
+
+  /** Nothing is prepared that could be lost: two commands that need no plan cost a fresh connection least. */
+  async #discardAll(): Promise<boolean> {
+    const results = await Promise.allSettled([super.query('discard all'), super.query(reseed(randomSeed()))])
+    return results.every(({ status }) => status === 'fulfilled')
+  }
+
+  /** Keeps what was prepared; false: a user has prepared something as well. */
+  async #undo(isQuiet: boolean): Promise<boolean> {
+    const undo = resetSession(randomSeed())
+    try {
+      const results: unknown = await super.query(isQuiet ? undo : `rollback; ${undo}`)
+      const last = Array.isArray(results) ? (results.at(-1) as pg.QueryResult<PreparedCounts>) : undefined
+      const prepared = last?.rows[0]
+      return prepared?.by_sql === 0 && prepared.by_protocol === this.#preparedCount
+    } catch {
+      return false
+    }
+  }
+
+  get #preparedCount(): number {
+    return Object.keys(this.#internals.connection.parsedStatements).length
   }
 
   /**
@@ -386,6 +398,10 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
     if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
     throw error
   }
+}
+
+function randomSeed(): number {
+  return Math.random() * 2 - 1
 }
 
 function preparableFrom(query: unknown, values: unknown): Preparable | undefined {

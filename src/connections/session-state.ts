@@ -9,10 +9,15 @@
 export function resetSession(seed: number): string {
   return (
     'set session authorization default; reset all; close all; unlisten *; discard temp; discard sequences; ' +
-    `select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed(${seed}); ` +
+    `${reseed(seed)}; select pg_catalog.pg_advisory_unlock_all(); ` +
     'select pg_catalog.count(*) filter (where from_sql)::pg_catalog.int4 as by_sql, ' +
     'pg_catalog.count(*) filter (where not from_sql)::pg_catalog.int4 as by_protocol from pg_catalog.pg_prepared_statements'
   )
+}
+
+/** What `random()` gives next is not of the last user's choice: RESET ALL leaves it alone. `seed`: from -1 to 1. */
+export function reseed(seed: number): string {
+  return `set seed to ${seed}`
 }
 
 /** What is known of a statement from its text. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
-import { pidOf, useScheduler } from './fixture.js'
+import { acquaint, pidOf, useScheduler } from './fixture.js'
 
 const { start, stats } = useScheduler(1)
 
@@ -123,7 +123,7 @@ test('a failed query keeps its connection', async () => {
 
 test('plain statements and whole transactions cost no reset', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
-  await pool.query('select 1')
+  await acquaint(pool)
   const client = await pool.connect()
   await client.query('begin')
   await client.query('update items set name = name where id = $1', [1])

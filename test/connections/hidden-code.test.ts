@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { factsOf } from '../../src/connections/session-state.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
-import { pidOf, useScheduler } from './fixture.js'
+import { acquaint, pidOf, useScheduler } from './fixture.js'
 import { leakedState } from './session-probe.js'
 
 const { start, stats, databases, current } = useScheduler(1)
@@ -113,6 +113,7 @@ test.each(spoilers)('code behind a name does not reach the next user: %s', async
   // On a new connection, of whose database nothing is known, and on one that knows.
   expect(await leaksAfter(pool, text)).toEqual([])
   const pid = await pidOf(pool)
+  await acquaint(pool)
   const again = text.replace(/\((\d+)/, (_, id: string) => `(${Number(id) + 40}`)
   expect(await leaksAfter(pool, again)).toEqual([])
   expect(await pidOf(pool)).toBe(pid)
@@ -120,14 +121,23 @@ test.each(spoilers)('code behind a name does not reach the next user: %s', async
 
 test.each(harmless)('a statement that runs none of it costs no reset: %s', async (text) => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
-  await pool.query('select 1')
-  await expect.poll(() => pool.idleCount).toBe(1)
+  await acquaint(pool)
   await pool.query(text)
   expect(pool.idleCount).toBe(1)
 })
 
+test('a database that is rarely used is not asked: its sessions are reset instead', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  for (let use = 0; use < 5; use += 1) {
+    await pool.query('select 1')
+    expect(pool.idleCount).toBe(0)
+    await expect.poll(() => pool.idleCount, { interval: 1 }).toBe(1)
+  }
+})
+
 test('whatever is mixed in whatever order, the next user finds a fresh session', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  await acquaint(pool)
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.constantFrom(...spoilers, ...harmless, 'begin', 'commit', 'rollback', 'select 1/0'), {
@@ -149,14 +159,14 @@ test('whatever is mixed in whatever order, the next user finds a fresh session',
 
 test('code that is added to a database is known after its tenant was evicted', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
-  await pool.query('insert into plain (id) values (default)')
+  await acquaint(pool)
   await withAdmin(
     (admin) => admin.query('create trigger late before update on plain for each row execute function leak_row()'),
     pristine,
   )
   try {
     current().evict(pristine)
-    await pool.query('insert into plain (id) values (default)')
+    await acquaint(pool)
     expect(await leaksAfter(pool, "update plain set name = 'late'")).toEqual([])
   } finally {
     await withAdmin((admin) => admin.query('drop trigger late on plain'), pristine)
@@ -170,6 +180,7 @@ test('operators of the application are in no text: then every statement counts',
     const text = "select 'a' === 'b'"
     expect(factsOf(text).clean).toBe(true)
     expect(await leaksAfter(pool, text)).toEqual([])
+    await acquaint(pool)
     expect(await leaksAfter(pool, text)).toEqual([])
   } finally {
     await withAdmin((admin) => admin.query('drop operator === (text, text)'), pristine)
