@@ -1,88 +1,8 @@
+import type { AllocatorEffects, AllocatorLimits, Slot, TenantQueue, Waiter } from './allocation.js'
 import { IdleSlots } from './idle-slots.js'
 import { Popularity } from './popularity.js'
-import { type Account, Turns } from './turns.js'
+import { Turns } from './turns.js'
 import { WaiterLine } from './waiter-line.js'
-
-/** Limits of an {@link Allocator}. */
-export interface AllocatorLimits {
-  /** Most connections of all tenants together, those being opened and closed included. */
-  readonly maxConnections: number
-  readonly maxConnectionsPerTenant: number
-  /** Most connections being opened at a time. */
-  readonly maxConcurrentConnects: number
-  readonly maxWaitersPerTenant: number
-  /** A tenant with waiters keeps its connections until a waiter of another tenant has waited this long. */
-  readonly affinityMs: number
-  /** Connection-milliseconds that a tenant gets each time its turn comes. */
-  readonly quantumMs: number
-  /**
-   * While the budget is used up, a tenant that has a connection gets another one when nobody who waits for it has been
-   * served for this long.
-   */
-  readonly patienceMs: number
-}
-
-/** What an {@link Allocator} asks of whoever owns the connections. */
-export interface AllocatorEffects<Connection, Owner> {
-  /** Opens a connection for `slot.tenant`; answer with `opened` or `openFailed`, not before this call returned. */
-  open(slot: Slot<Connection, Owner>): void
-  /** Closes the connection of `slot`; answer with `closed` when the server has let go of it. */
-  close(slot: Slot<Connection, Owner>): void
-  /** Call `reconsider` in `ms` milliseconds. */
-  remind(ms: number): void
-}
-
-/** One place in the budget, from the decision to open a connection until the server has let go of it. */
-export interface Slot<Connection, Owner> {
-  readonly tenant: TenantQueue<Connection, Owner>
-  /** `reserved`: waits until the connection that it replaces is closed. */
-  state: 'reserved' | 'opening' | 'idle' | 'busy' | 'closing' | 'closed'
-  connection: Connection | undefined
-  /** Since when the slot has been in its state. */
-  sinceMs: number
-  /** When the connection has served long enough; set by the owner. Default: never. */
-  expiresAtMs: number
-  /** Eviction count of the tenant when the connection was opened: an older one is closed when it comes back. */
-  readonly generation: number
-  /** The slot that takes this one's place in the budget once it is closed. */
-  successor: Slot<Connection, Owner> | undefined
-  /** What the tenant was charged in advance when the connection was handed out. */
-  chargedMs: number
-  /** Whose work has checked the connection out, to use it as long as it likes; set by the owner. */
-  holder: object | undefined
-  /** Busy, and back in a moment: nobody has it any more. */
-  returning: boolean
-}
-
-/** Somebody who waits for a connection. */
-export interface Waiter<Connection, Owner> {
-  readonly sinceMs: number
-  /** The work that waits, if that is known. */
-  readonly holder: object | undefined
-  grant(slot: Slot<Connection, Owner>): void
-  /** Called by whoever took the waiter out of its queue, never by the allocator. */
-  reject(error: Error): void
-}
-
-/** One tenant's connections and waiters. Exists only while there are any. */
-export interface TenantQueue<Connection, Owner> extends Account {
-  readonly key: string
-  owner: Owner | undefined
-  /** Most recently used last. */
-  readonly idle: Slot<Connection, Owner>[]
-  readonly waiters: WaiterLine<Waiter<Connection, Owner>>
-  /** Slots in any state. */
-  total: number
-  opening: number
-  returning: number
-  generation: number
-  /** When somebody who waited got a connection last. */
-  progressAtMs: number
-  /** How long connections were lent, in total; for statistics. */
-  usedMs: number
-  /** Connections are closed as soon as nobody waits for them. */
-  isRetiring: boolean
-}
 
 /** For each connection of the budget, so many requests tell how much a tenant is asked for. */
 const requestsRemembered = 20
@@ -107,14 +27,13 @@ export class Allocator<Connection, Owner = undefined> {
   readonly limits: AllocatorLimits
   readonly #effects: AllocatorEffects<Connection, Owner>
   readonly #popularity: Popularity
-  /** A tenant's second connection is missed half as much as its first. */
-  readonly #idle = new IdleSlots<Slot<Connection, Owner>>(
-    ({ tenant }) => this.#popularity.of(tenant.key) / tenant.total,
-  )
+  readonly #idle = new IdleSlots<Slot<Connection, Owner>>((slot) => this.#worthOf(slot))
   /** Tenants with waiters. */
   readonly #turns: Turns<TenantQueue<Connection, Owner>>
   #draining = false
   #isReminding = false
+  /** The budget has been used up, and not half of it has come free since. */
+  #isCrowded = false
 
   constructor(limits: AllocatorLimits, effects: AllocatorEffects<Connection, Owner>) {
     this.limits = limits
@@ -210,16 +129,32 @@ export class Allocator<Connection, Owner = undefined> {
     return waiter
   }
 
-  /** Closes a busy connection that would be closed for another tenant as soon as it was released. False: it would not. */
+  /** Closes a busy connection that would be closed for another tenant soon after its release. False: it would not. */
   giveWay(slot: Slot<Connection, Owner>, nowMs: number): boolean {
-    if (slot.state !== 'busy' || slot.tenant.waiters.size > 0 || this.#idle.size > 0) return false
-    if (this.total < this.limits.maxConnections || this.opening >= this.limits.maxConcurrentConnects) return false
+    if (slot.state !== 'busy' || slot.tenant.waiters.size > 0 || this.total < this.limits.maxConnections) return false
+    const victim = this.#idle.victim()
+    if (victim !== undefined && this.#worthOf(victim) < this.#worthOf(slot)) return false
+    const isNow = this.opening < this.limits.maxConcurrentConnects
+    if (!isNow && this.#vacating >= this.limits.maxConcurrentConnects) return false
     const next = this.#turns.next((member) => this.#needsConnection(member, nowMs))
     if (next === undefined) return false
     slot.holder = undefined
     this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
-    this.#replace(slot, next, nowMs)
+    if (isNow) this.#replace(slot, next, nowMs)
+    else this.discard(slot)
     return true
+  }
+
+  /** Places that will be free in a moment, for nobody in particular. */
+  get #vacating(): number {
+    let count = 0
+    for (const slot of this.slots) if (slot.state === 'closing' && slot.successor === undefined) count += 1
+    return count
+  }
+
+  /** How much a connection is missed when it is closed; a tenant's second one half as much as its first. */
+  #worthOf({ tenant }: Slot<Connection, Owner>): number {
+    return this.#popularity.of(tenant.key) / tenant.total
   }
 
   /** Says that a busy connection will be released in less time than it takes to open another one. */
@@ -389,7 +324,7 @@ export class Allocator<Connection, Owner = undefined> {
    * its own comes back sooner than a new one opens.
    */
   #isPatient(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
-    if (tenant.total === 0 || this.total < this.limits.maxConnections) return false
+    if (tenant.total === 0 || !this.#isCrowded) return false
     return tenant.opening > 0 || nowMs - tenant.progressAtMs < this.limits.patienceMs
   }
 
@@ -441,6 +376,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   #open(slot: Slot<Connection, Owner>, nowMs: number): void {
     this.slots.add(slot)
+    if (this.total >= this.limits.maxConnections) this.#isCrowded = true
     slot.state = 'opening'
     slot.sinceMs = nowMs
     this.#effects.open(slot)
@@ -459,6 +395,7 @@ export class Allocator<Connection, Owner = undefined> {
     slot.successor = undefined
     slot.holder = undefined
     this.slots.delete(slot)
+    if (this.total < this.limits.maxConnections / 2) this.#isCrowded = false
     tenant.total -= 1
     this.#forgetIfEmpty(tenant)
     if (successor !== undefined) {

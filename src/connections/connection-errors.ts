@@ -1,5 +1,5 @@
 import { TenancyError } from '../core/errors.js'
-import type { AllocatorLimits } from './allocator.js'
+import type { AllocatorLimits } from './allocation.js'
 
 /**
  * What the caller is told when a connection could not be opened. Messages of the driver and of the server name hosts

@@ -1,4 +1,5 @@
-import type { Allocator, Slot, TenantQueue, Waiter } from './allocator.js'
+import type { Slot, TenantQueue, Waiter } from './allocation.js'
+import type { Allocator } from './allocator.js'
 
 /** A caller who waits for what will never come. */
 export interface Stuck<Connection, Owner> {

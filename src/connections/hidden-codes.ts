@@ -17,8 +17,9 @@ const unreadable: HiddenCode = { everywhere: true, onRead: new Set(), onInsert: 
 /** What is known of the {@link HiddenCode} of each tenant's database. */
 export class HiddenCodes {
   readonly #known = new Map<string, { readonly code: HiddenCode; readonly sinceMs: number }>()
-  /** How often each tenant that nothing is known of was served since {@link forgetOld}. */
+  /** How often each tenant that nothing is known of was served; of the last ten minutes at most. */
   readonly #uses = new Map<string, number>()
+  #usesSinceMs = 0
   readonly #logger: Logger
   #forgotten = 0
 
@@ -69,8 +70,10 @@ export class HiddenCodes {
   }
 
   forgetOld(nowMs: number): void {
-    this.#uses.clear()
     for (const [key, { sinceMs }] of this.#known) if (nowMs - sinceMs >= currentMs) this.#known.delete(key)
+    if (nowMs - this.#usesSinceMs < currentMs) return
+    this.#uses.clear()
+    this.#usesSinceMs = nowMs
   }
 
   #isWorthAsking(key: string): boolean {

@@ -1,31 +1,31 @@
-import { channel } from 'node:diagnostics_channel'
 import { tryGetWork } from '../core/context.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
-import { Allocator, type Slot, type Waiter } from './allocator.js'
+import { isTenancyError, type TenancyError } from '../core/errors.js'
+import type { Slot, Waiter } from './allocation.js'
+import { Allocator } from './allocator.js'
 import { outsideOfRequests } from './caller-context.js'
 import {
   abandonedError,
   closedError,
   connectFailure,
-  isRefusal,
   nestedError,
   queueFullError,
   timeoutError,
 } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
-import { findStuck } from './deadlock.js'
+import { Connector } from './connector.js'
+import type { Stuck } from './deadlock.js'
+import { DeadlockWatch } from './deadlock-watch.js'
 import { HiddenCodes } from './hidden-codes.js'
 import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
+import { busiestTenants } from './busiest-tenants.js'
 import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
-import { ServerOutages } from './server-outage.js'
-import { closeSession, openSession, type SessionClient } from './session-client.js'
+import { closeSession } from './open-session.js'
+import type { SessionClient } from './session-client.js'
 import { restoreSession } from './session-restore.js'
 
 /** A connection in the hands of a pool. */
 export type Lease = Slot<SessionClient, SchedulerPool>
-
-const roleRestored = channel('tenants2fast:connection:role-restored')
 
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
 export const settleTimeoutMs = 1000
@@ -34,9 +34,9 @@ export const settleTimeoutMs = 1000
 export class LeaseOffice {
   readonly #options: Required<ConnectionSchedulerOptions>
   readonly #allocator: Allocator<SessionClient, SchedulerPool>
-  readonly #outages = new ServerOutages()
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
+  readonly #connector: Connector
   readonly #hiddenCodes: HiddenCodes
   readonly #counters = {
     opened: 0,
@@ -44,15 +44,12 @@ export class LeaseOffice {
     rejected: 0,
     identityMismatches: 0,
     connectFailures: 0,
-    rolesRestored: 0,
   }
   readonly #reaper: NodeJS.Timeout
+  readonly #deadlocks: DeadlockWatch
   #onChange: (() => void)[] = []
   #closing: Promise<void> | undefined
   #deadline: NodeJS.Timeout | undefined
-  #deadlockCheck: NodeJS.Timeout | undefined
-  /** What each connection had read at the last check. */
-  #bytesRead = new Map<Lease, number>()
 
   constructor(options: Required<ConnectionSchedulerOptions>) {
     this.#options = options
@@ -62,7 +59,9 @@ export class LeaseOffice {
       remind: (ms) =>
         outsideOfRequests(() => setTimeout(() => this.#allocator.reconsider(performance.now()), ms).unref()),
     })
+    this.#connector = new Connector(options)
     this.#hiddenCodes = new HiddenCodes(options.logger)
+    this.#deadlocks = new DeadlockWatch(this.#allocator, options.deadlockCheckMs, (stuck) => this.#turnAway(stuck))
     const { idleTimeoutMs } = options
     const reap = (): void => {
       const nowMs = performance.now()
@@ -90,28 +89,13 @@ export class LeaseOffice {
       waiting,
       evicted,
       ...this.#counters,
+      rolesRestored: this.#connector.rolesRestored,
     }
   }
 
   /** Those who use or wait for most first; as many tenants are looked at as have a connection or a waiter. */
   busiestTenants(limit: number): TenantUse[] {
-    const nowMs = performance.now()
-    const lent = new Map<string, { inUse: number; usedMs: number }>()
-    for (const { state, sinceMs, tenant } of this.#open) {
-      if (state !== 'busy') continue
-      const { inUse, usedMs } = lent.get(tenant.key) ?? { inUse: 0, usedMs: 0 }
-      lent.set(tenant.key, { inUse: inUse + 1, usedMs: usedMs + nowMs - sinceMs })
-    }
-    const uses = [...this.#allocator.tenants.values()].map(({ key, owner, total, waiters, usedMs }) => ({
-      key,
-      label: owner?.label ?? key,
-      connections: total,
-      inUse: lent.get(key)?.inUse ?? 0,
-      waiting: waiters.size,
-      waitingMs: Math.round(nowMs - Math.min(waiters.oldestSinceMs, nowMs)),
-      usedMs: Math.round(usedMs + (lent.get(key)?.usedMs ?? 0)),
-    }))
-    return uses.toSorted((a, b) => demand(b) - demand(a) || b.usedMs - a.usedMs).slice(0, limit)
+    return busiestTenants(this.#allocator.tenants.values(), this.#open, performance.now()).slice(0, limit)
   }
 
   /** Connections and waiters of one tenant. */
@@ -140,7 +124,7 @@ export class LeaseOffice {
     }
     waiter.leaveWhenGone(() => this.#leave(pool.key, waiter))
     this.#deadline ??= outsideOfRequests(() => this.#awaitDeadline(waiter.sinceMs, waiter.sinceMs))
-    if (work !== undefined) this.#watchForDeadlocks()
+    if (work !== undefined) this.#deadlocks.watch()
   }
 
   /** Takes a connection back; `broken` closes it, else it is handed on once its session is as it was. */
@@ -188,7 +172,7 @@ export class LeaseOffice {
   async #drain(timeoutMs: number): Promise<void> {
     clearInterval(this.#reaper)
     clearTimeout(this.#deadline)
-    clearTimeout(this.#deadlockCheck)
+    this.#deadlocks.stop()
     const waiters = this.#allocator.drain()
     for (const waiter of waiters) waiter.reject(closedError())
     const force = setTimeout(() => {
@@ -223,26 +207,10 @@ export class LeaseOffice {
     return left
   }
 
-  #watchForDeadlocks(): void {
-    this.#deadlockCheck ??= outsideOfRequests(() =>
-      setTimeout(() => this.#breakDeadlock(), this.#options.deadlockCheckMs).unref(),
-    )
-  }
-
-  #breakDeadlock(): void {
-    const before = this.#bytesRead
-    this.#bytesRead = new Map([...this.#open].map((lease) => [lease, lease.connection?.bytesRead ?? 0]))
-    const stuck = findStuck(
-      this.#allocator,
-      (lease) => lease.connection?.resting === true && before.get(lease) === lease.connection.bytesRead,
-    )
-    if (stuck !== undefined && this.#leave(stuck.tenant.key, stuck.waiter)) {
-      this.#counters.rejected += 1
-      stuck.waiter.reject(nestedError(this.#allocator.limits))
-    }
-    this.#deadlockCheck = undefined
-    if (this.#allocator.waiting > 0) this.#watchForDeadlocks()
-    else this.#bytesRead.clear()
+  #turnAway({ tenant, waiter }: Stuck<SessionClient, SchedulerPool>): void {
+    if (!this.#leave(tenant.key, waiter)) return
+    this.#counters.rejected += 1
+    waiter.reject(nestedError(this.#allocator.limits))
   }
 
   /** Resolves when a connection is closed or a try to open one, or a wait, has ended. */
@@ -254,7 +222,7 @@ export class LeaseOffice {
     const pool = lease.tenant.owner
     try {
       if (pool === undefined) throw new TypeError('A tenant with waiters has a pool')
-      const client = await this.#connect(pool)
+      const client = await this.#connector.connect(pool)
       if (!client.usable) throw new Error('The connection broke before it was used')
       this.#counters.opened += 1
       connectionEvents.open(pool, performance.now() - lease.sinceMs)
@@ -273,36 +241,6 @@ export class LeaseOffice {
       this.#allocator.openFailed(lease, performance.now())?.reject(error)
       this.#tellChange()
     }
-  }
-
-  async #connect(pool: SchedulerPool): Promise<SessionClient> {
-    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
-    const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    const server = `${target.account.host}:${target.account.port}`
-    const open = () => openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
-    this.#outages.admit(server, performance.now())
-    try {
-      const client = await open().catch(async (error: unknown) => {
-        if (!isRefusal(error) || !(await this.#restoreRole(pool.key))) throw error
-        return open()
-      })
-      this.#outages.answered(server)
-      return client
-    } catch (error) {
-      this.#outages.failed(server, error, performance.now())
-      throw error
-    }
-  }
-
-  /** A role can lock its tenant out, or change its future connections; whoever may run SQL as it may be an attacker. */
-  async #restoreRole(key: string): Promise<boolean> {
-    const changes = await this.#options.restoreRole(key).catch(() => [])
-    if (changes.length === 0) return false
-    this.#counters.rolesRestored += 1
-    const message = `The role of a tenant database had changed its own ${changes.join(', ')}; it was restored`
-    this.#options.logger.error({ tenant: key, changes }, message)
-    roleRestored.publish({ tenant: key, changes })
-    return true
   }
 
   #alarm(lease: Lease, error: TenancyError): void {
@@ -353,22 +291,5 @@ export class LeaseOffice {
     clearTimeout(patience)
     if (isFit) this.#allocator.release(lease, performance.now())
     else this.#allocator.discard(lease)
-  }
-}
-
-function demand({ inUse, waiting }: TenantUse): number {
-  return inUse + waiting
-}
-
-async function beforeDeadline<Value>(work: Promise<Value>, timeoutMs: number): Promise<Value> {
-  let deadline: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    const message = `The tenant’s database was not known within ${timeoutMs} ms`
-    deadline = setTimeout(() => reject(new TenancyError('TENANCY_DATABASE_UNAVAILABLE', message)), timeoutMs)
-  })
-  try {
-    return await Promise.race([work, timeout])
-  } finally {
-    clearTimeout(deadline)
   }
 }

@@ -1,5 +1,5 @@
 import type { Work } from '../core/context.js'
-import type { Waiter } from './allocator.js'
+import type { Waiter } from './allocation.js'
 import { abandonedError } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
 import type { Lease } from './lease-office.js'

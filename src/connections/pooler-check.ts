@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import { closeSession, openSession, type SessionClient } from './session-client.js'
+import { closeSession, openSession } from './open-session.js'
+import type { SessionClient } from './session-client.js'
 
 /** For how long a pooler gives a client the same connection to the server. */
 export type PoolMode = 'session' | 'transaction'

@@ -1,11 +1,10 @@
-import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
-import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
-import { TenancyError } from '../core/errors.js'
 import { markOutage } from '../core/outage.js'
 import { inCallerContext } from './caller-context.js'
+import { requestCancel } from './cancel-request.js'
 import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { type KnownStatement, PreparedQuery } from './prepared-query.js'
+import { type Preparable, preparableFrom, textOf } from './query-text.js'
 import { factsOf, reseed, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
 import { fenceIn, isSubmittable } from './submittable.js'
@@ -39,12 +38,6 @@ interface PreparedCounts {
 }
 
 type Done = (error: Error | undefined | null, result: pg.QueryResult) => void
-
-/** A query that may be prepared: text and values, and nothing said about how to run it. */
-interface Preparable {
-  readonly text: string
-  readonly values: readonly unknown[]
-}
 
 /** A `pg.Client` that knows whether its session is as it was when it was opened. */
 export class SessionClient extends pg.Client {
@@ -218,19 +211,7 @@ export class SessionClient extends pg.Client {
     const { processID, secretKey } = this.#internals
     // Unencrypted, so not where the connection itself had to be encrypted: that one is only destroyed.
     if (processID === null || secretKey === null || this.#encrypted) return Promise.resolve()
-    const request = Buffer.alloc(16)
-    request.writeInt32BE(16, 0)
-    request.writeInt32BE(80877102, 4)
-    request.writeInt32BE(processID, 8)
-    request.writeInt32BE(secretKey, 12)
-    const unix = this.host.startsWith('/')
-    const socket = unix ? connectSocket(`${this.host}/.s.PGSQL.${this.port}`) : connectSocket(this.port, this.host)
-    socket.on('error', () => {})
-    socket.setTimeout(cancelTimeoutMs, () => socket.destroy())
-    socket.unref()
-    socket.write(request)
-    socket.resume()
-    return new Promise((resolve) => socket.once('close', () => resolve()))
+    return requestCancel({ host: this.host, port: this.port }, processID, secretKey)
   }
 
   /** Ends a cursor that nobody reads on from: the server waits for us, so there is nothing to cancel. */
@@ -316,107 +297,9 @@ export class SessionClient extends pg.Client {
   }
 }
 
-/** How {@link openSession} opens a connection. */
-export interface SessionOptions {
-  readonly timeoutMs: number
-  readonly prepareStatements: boolean
-  /** Default: false. */
-  readonly transactionPooling?: boolean
-}
-
-/**
- * Opens a connection and lets it prove, by the identity row, that it is in the right database, at the right epoch and
- * as the right role.
- *
- * @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH
- */
-export async function openSession(
-  target: TenantDatabaseTarget,
-  config: pg.ClientConfig,
-  { timeoutMs, prepareStatements, transactionPooling = false }: SessionOptions,
-): Promise<SessionClient> {
-  const { host, port, user, password, database, ssl } = target.account
-  const account = { host, port, user, password, database, ssl: ssl ?? false }
-  const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
-  const client = new SessionClient(options, prepareStatements)
-  client.transactionPooling = transactionPooling
-  const deadline = setTimeout(() => client.destroy(), timeoutMs)
-  try {
-    await client.connect()
-    await proveIdentity(client, target)
-    return client
-  } catch (error) {
-    await closeSession(client)
-    throw error
-  } finally {
-    clearTimeout(deadline)
-  }
-}
-
-/** Says goodbye, and breaks the connection if the server does not answer in time. Resolves when it is closed. */
-export async function closeSession(client: SessionClient): Promise<void> {
-  const impatience = setTimeout(() => client.destroy(), closeTimeoutMs)
-  impatience.unref()
-  await client.end().catch(() => {})
-  clearTimeout(impatience)
-}
-
-const closeTimeoutMs = 2000
-const cancelTimeoutMs = 1000
-/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
-const scramMaxIterations = 4096
-const undefinedTable = '42P01'
-const undefinedSchema = '3F000'
-const insufficientPrivilege = '42501'
-
-async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget): Promise<void> {
-  const expected = {
-    database_id: target.databaseId,
-    epoch: target.epoch,
-    database_name: target.account.database,
-    role_name: target.account.user,
-    // Refused: they would outlive every reset.
-    has_settings: false,
-  }
-  const rows = await readIdentity(client)
-  const [row] = rows
-  const wrong = Object.entries(expected).filter(([column, value]) => row?.[column] !== value)
-  if (rows.length === 1 && wrong.length === 0) return
-  throw new TenancyError(
-    'TENANCY_DATABASE_IDENTITY_MISMATCH',
-    rows.length === 1
-      ? `The connection for tenant database ${target.databaseId} reached another one (${wrong.map(([column]) => column).join(', ')} differ); it was destroyed`
-      : `The connection for tenant database ${target.databaseId} found ${rows.length} identity rows instead of 1; it was destroyed`,
-  )
-}
-
-async function readIdentity(client: SessionClient): Promise<readonly Record<string, unknown>[]> {
-  try {
-    return await client.read(identityQuery)
-  } catch (error) {
-    const code = error instanceof pg.DatabaseError ? error.code : undefined
-    if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
-    throw error
-  }
-}
-
 function randomSeed(): number {
   return Math.random() * 2 - 1
 }
-
-function preparableFrom(query: unknown, values: unknown): Preparable | undefined {
-  if (typeof query === 'string') {
-    return Array.isArray(values) && values.length > 0 ? { text: query, values } : undefined
-  }
-  if (typeof query !== 'object' || query === null) return undefined
-  const config = query as Partial<Preparable> & Readonly<Record<string, unknown>>
-  // A name, a portal, a page size, a mode of its own: somebody knows what he wants.
-  if (!Object.keys(config).every((key) => plainKeys.has(key)) || typeof config.text !== 'string') return undefined
-  const given = Array.isArray(values) ? values : config.values
-  return Array.isArray(given) && given.length > 0 ? { ...config, text: config.text, values: given } : undefined
-}
-
-const plainKeys = new Set(['text', 'values', 'rowMode', 'types', 'signal'])
 
 /** The server does not know the statement (any more), or its result has another shape since. */
 function isStale(error: Error): boolean {
@@ -424,12 +307,4 @@ function isStale(error: Error): boolean {
   return (
     error.code === '26000' || (error.code === '0A000' && error.message === 'cached plan must not change result type')
   )
-}
-
-function textOf(query: unknown): string {
-  if (typeof query === 'string') return query
-  if (typeof query !== 'object' || query === null) return ''
-  if ('text' in query && typeof query.text === 'string') return query.text
-  // pg-query-stream keeps its text in its cursor.
-  return 'cursor' in query ? textOf(query.cursor) : ''
 }

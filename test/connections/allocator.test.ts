@@ -173,6 +173,54 @@ describe('while the budget is used up', () => {
   })
 })
 
+describe('a connection that would have to be cleaned', () => {
+  /** Two places: `often` has an idle connection that is missed more than the one that `once` uses. */
+  const world = (): World => {
+    const made = new World({ maxConnections: 2, maxConcurrentConnects: 1 })
+    for (const key of ['often', 'often', 'once']) {
+      made.acquire(key)
+      made.finishOpen()
+      if (key === 'often') made.releaseOf(key)
+    }
+    return made
+  }
+  const giveWay = (made: World, key: string): boolean => {
+    const slot = made.busy.find(({ tenant }) => tenant.key === key)
+    return slot !== undefined && made.allocator.giveWay(slot, made.nowMs)
+  }
+
+  test('is closed at once when others wait and it is the one that is missed least', () => {
+    const made = world()
+    for (const key of ['x', 'y']) made.acquire(key)
+    // The place that `often` had is on its way to x.
+    expect(made.closing.map(({ tenant }) => tenant.key)).toEqual(['often'])
+    expect(giveWay(made, 'once')).toBe(true)
+    expect(made.closing.map(({ tenant }) => tenant.key)).toEqual(['often', 'once'])
+  })
+
+  test('is kept when nobody waits, when its own tenant waits, and when another one is missed less', () => {
+    const quiet = world()
+    expect(giveWay(quiet, 'once')).toBe(false)
+    const wanted = world()
+    wanted.acquire('once')
+    wanted.acquire('x')
+    expect(giveWay(wanted, 'once')).toBe(false)
+    const popular = world()
+    for (const key of ['x', 'often']) popular.acquire(key)
+    expect(giveWay(popular, 'often')).toBe(false)
+  })
+
+  test('no more of them are closed than connections can be opened at a time', () => {
+    const made = new World({ maxConnections: 4, maxConcurrentConnects: 1 })
+    for (const key of ['a', 'b', 'c', 'd']) {
+      made.acquire(key)
+      made.finishOpen()
+    }
+    for (const key of ['w', 'x', 'y', 'z']) made.acquire(key)
+    expect(['a', 'b', 'c', 'd'].map((key) => giveWay(made, key))).toEqual([true, true, false, false])
+  })
+})
+
 test('a connection that took longer to open than anybody’s turn lasts still serves whom it was opened for', () => {
   const world = new World({ maxConnections: 1 })
   const first = world.acquire('a')

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { Allocator, type AllocatorLimits, type Slot, type Waiter } from '../../src/connections/allocator.js'
+import type { AllocatorLimits, Slot, Waiter } from '../../src/connections/allocation.js'
+import { Allocator } from '../../src/connections/allocator.js'
 
 type TestSlot = Slot<number, string>
 

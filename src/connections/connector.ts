@@ -1,0 +1,68 @@
+import { channel } from 'node:diagnostics_channel'
+import { TenancyError } from '../core/errors.js'
+import { isRefusal } from './connection-errors.js'
+import { openSession } from './open-session.js'
+import type { ConnectionSchedulerOptions } from './scheduler.js'
+import type { SchedulerPool } from './scheduler-pool.js'
+import { ServerOutages } from './server-outage.js'
+import type { SessionClient } from './session-client.js'
+
+const roleRestored = channel('tenants2fast:connection:role-restored')
+
+/** Opens connections to tenants' databases: not while their server is away, and with a role that was changed mended. */
+export class Connector {
+  readonly #options: Required<ConnectionSchedulerOptions>
+  readonly #outages = new ServerOutages()
+  #rolesRestored = 0
+
+  constructor(options: Required<ConnectionSchedulerOptions>) {
+    this.#options = options
+  }
+
+  get rolesRestored(): number {
+    return this.#rolesRestored
+  }
+
+  async connect(pool: SchedulerPool): Promise<SessionClient> {
+    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
+    const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
+    const server = `${target.account.host}:${target.account.port}`
+    const open = () => openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
+    this.#outages.admit(server, performance.now())
+    try {
+      const client = await open().catch(async (error: unknown) => {
+        if (!isRefusal(error) || !(await this.#restoreRole(pool.key))) throw error
+        return open()
+      })
+      this.#outages.answered(server)
+      return client
+    } catch (error) {
+      this.#outages.failed(server, error, performance.now())
+      throw error
+    }
+  }
+
+  /** A role can lock its tenant out, or change its future connections; whoever may run SQL as it may be an attacker. */
+  async #restoreRole(key: string): Promise<boolean> {
+    const changes = await this.#options.restoreRole(key).catch(() => [])
+    if (changes.length === 0) return false
+    this.#rolesRestored += 1
+    const message = `The role of a tenant database had changed its own ${changes.join(', ')}; it was restored`
+    this.#options.logger.error({ tenant: key, changes }, message)
+    roleRestored.publish({ tenant: key, changes })
+    return true
+  }
+}
+
+async function beforeDeadline<Value>(work: Promise<Value>, timeoutMs: number): Promise<Value> {
+  let deadline: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_resolve, reject) => {
+    const message = `The tenant’s database was not known within ${timeoutMs} ms`
+    deadline = setTimeout(() => reject(new TenancyError('TENANCY_DATABASE_UNAVAILABLE', message)), timeoutMs)
+  })
+  try {
+    return await Promise.race([work, timeout])
+  } finally {
+    clearTimeout(deadline)
+  }
+}
