@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs'
 const { tenants, connections, variants } = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 const titles = {
   tenants2fast: 'tenants2fast',
-  'pool-per-tenant-lru': 'a pool per tenant, LRU',
+  'pool-per-tenant-lru': 'a pool of 5 per tenant, LRU',
+  'one-connection-pools-lru': 'a pool of 1 per tenant, LRU',
   pgbouncer: 'PgBouncer, a pool per tenant behind it',
 }
 const size = { width: 760, panel: 150, left: 56, right: 250, top: 58, gap: 44 }

@@ -1,5 +1,5 @@
 // Many tenants on few connections: point reads and writes, Zipf 1.0 over all tenants, 64 requests at a time, on 50
-// connections; against a pool per tenant under an LRU, and against PgBouncer. Each measurement is a process of its own
+// connections; against a pool per tenant under an LRU (in two sizes), and against PgBouncer. Each measurement is a process of its own
 // that starts with nothing open and warms up first; the variants take turns.
 //
 //   T2F_BENCH_SECONDS  of each measurement (default 10)
@@ -20,7 +20,12 @@ const concurrency = 64
 export function run() {
   return withFleet(async (fleet) => {
     if (!hasPgBouncer()) console.error('pgbouncer is not installed: not measured against it')
-    const names = ['tenants2fast', 'pool-per-tenant-lru', ...(hasPgBouncer() ? ['pgbouncer'] : [])]
+    const names = [
+      'tenants2fast',
+      'pool-per-tenant-lru',
+      'one-connection-pools-lru',
+      ...(hasPgBouncer() ? ['pgbouncer'] : []),
+    ]
     const results = Object.fromEntries(names.map((name) => [name, []]))
     for (let round = 0; round < rounds; round += 1) {
       for (let index = 0; index < names.length; index += 1) {
@@ -85,7 +90,8 @@ function figures(count, results) {
   const peak = Math.max(...ours.flatMap(({ samples }) => samples.map((sample) => sample.connections)))
   const errors = ours.reduce((sum, result) => sum + result.errors, 0)
   return [
-    against('pool-per-tenant-lru', 'a pool per tenant under an LRU, the same 50 connections', '>= 2'),
+    against('pool-per-tenant-lru', 'a pool per tenant under an LRU, 10 pools of 5 connections', '>= 2'),
+    against('one-connection-pools-lru', 'the same, 50 pools of 1 connection', '>= 2'),
     ...(results.pgbouncer ? [against('pgbouncer', 'PgBouncer with 50 server connections', '>= 1')] : []),
     figure(
       `churn over ${count} tenants`,
