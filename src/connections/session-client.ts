@@ -173,15 +173,20 @@ export class SessionClient extends pg.Client {
   /** Undoes whatever the last user did to the session. False: it cannot be undone, close the connection. */
   async reset(): Promise<boolean> {
     const isQuiet = this.getTransactionStatus() === 'I'
-    // Behind a pooler, other clients' statements may be in the same session.
-    const isBare = this.#preparedCount === 0 && !this.transactionPooling
-    const isReset = isQuiet && isBare ? await this.#discardAll() : await this.#undo(isQuiet)
+    // A tenant of whose code nothing is known is rarely used: nothing that it prepared is worth keeping. Behind a pooler,
+    // other clients' statements may be in the same session.
+    const mayDiscard = (this.#preparedCount === 0 || this.hiddenCode === undefined) && !this.transactionPooling
+    const isReset = isQuiet && mayDiscard ? await this.#discardAll() : await this.#undo(isQuiet)
     this.touched = false
     return isReset && this.getTransactionStatus() === 'I'
   }
 
-  /** Nothing is prepared that could be lost: two commands that need no plan cost a fresh connection least. */
+  /** Two commands that need no plan: what costs a fresh connection least. Prepared statements are gone. */
   async #discardAll(): Promise<boolean> {
+    const { parsedStatements } = this.#internals.connection
+    for (const name of Object.keys(parsedStatements)) delete parsedStatements[name]
+    this.#known.clear()
+    this.#statements?.clear()
     const results = await Promise.allSettled([super.query('discard all'), super.query(reseed(randomSeed()))])
     return results.every(({ status }) => status === 'fulfilled')
   }

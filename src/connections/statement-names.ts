@@ -29,6 +29,11 @@ export class StatementNames {
     if (name !== undefined) this.#close(name)
   }
 
+  /** The connection has no prepared statements any more. */
+  clear(): void {
+    this.#names.clear()
+  }
+
   #forgetOldest(): void {
     const oldest = this.#names.keys().next().value
     if (oldest !== undefined) this.forget(oldest)

@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { expect, test } from 'vitest'
 import { StatementNames } from '../../src/connections/statement-names.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
-import { useScheduler } from './fixture.js'
+import { acquaint, useScheduler } from './fixture.js'
 
 const { start, stats } = useScheduler(1)
 
@@ -18,6 +18,7 @@ async function prepared(pool: TenantPool): Promise<string[]> {
 
 test('a parameterised text that comes again is prepared, others are not', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  await acquaint(pool)
   await pool.query(byId, [1])
   expect(await prepared(pool)).toEqual([])
   for (let round = 0; round < 3; round += 1) {
@@ -26,6 +27,19 @@ test('a parameterised text that comes again is prepared, others are not', async 
     await pool.query({ text: byId, rowMode: 'array' }, [1])
   }
   expect(await prepared(pool)).toEqual([byId])
+})
+
+test('what a rarely used tenant has prepared goes with the reset after each use, and comes back when it is needed', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  for (let use = 0; use < 3; use += 1) {
+    const client = await pool.connect()
+    for (let round = 0; round < 3; round += 1)
+      expect((await client.query(byId, [1])).rows).toEqual([{ name: 'item 1' }])
+    expect((await client.query({ name: 'mine', text: byId, values: [2] })).rows).toEqual([{ name: 'item 2' }])
+    client.release()
+    expect(await prepared(pool)).toEqual([])
+  }
+  expect(stats().opened).toBe(1)
 })
 
 test('opted out, nothing is prepared', async () => {
@@ -117,6 +131,7 @@ test.each([
   ['a change that returns rows', 'update items set name = name where id = $1 returning id, name', [3]],
 ])('prepared and not prepared give the same answer: %s', async (_kind, text, values) => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  await acquaint(pool)
   const shown = ({ rows, fields, rowCount, command }: pg.QueryResult) => ({ rows, fields, rowCount, command })
   const types = { getTypeParser: () => (value: unknown) => `<${String(value)}>` }
   for (const extra of [{}, { rowMode: 'array' as const }, { types }]) {
