@@ -277,6 +277,31 @@ describe('spelling', () => {
     )
   })
 
+  it.each(['EdDSA', 'ES256'] as const)(
+    'with one letter changed, left out or put in is refused, at every place (%s)',
+    async (alg) => {
+      const { sign, verify } = setUp(alg)
+      const token = await sign()
+      await verify(token)
+      const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+      for (let at = 0; at <= token.length; at += 1) {
+        const letter = token[at] ?? ''
+        const before = token.slice(0, at)
+        const after = token.slice(at + 1)
+        const rest = token.slice(at)
+        const next = alphabet[(alphabet.indexOf(letter) + 1) % 64] as string
+        const last = alphabet[alphabet.indexOf(letter) ^ 1] ?? 'A'
+        const swapped = letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()
+        const changed = [next, last, swapped, '', '.', '=', ' ', '+', '%2D'].map((instead) => before + instead + after)
+        const inserted = ['A', 'a', '.', '=', ' ', '\n', '\0', '\u200b'].map((more) => before + more + rest)
+        for (const text of new Set([...changed, ...inserted])) {
+          if (text !== token) await expect(verify(text)).rejects.toEqual(refused)
+        }
+      }
+      await expect(verify(token)).resolves.toBeDefined()
+    },
+  )
+
   it('made of any text is refused and no other error', async () => {
     const { verify } = setUp()
     const part = fc.oneof(fc.string(), fc.json().map(encode), fc.base64String())
