@@ -32,11 +32,18 @@ interface TrustedIssuer {
 }
 
 interface Remembered {
+  readonly token: string
   readonly verified: VerifiedToken
   readonly keys: VerificationKeys
   /** `keys.generation` when the signature was verified. */
   readonly generation: number
 }
+
+/**
+ * What a token is looked up by: to hash 12 letters of its signature takes a tenth of the time that all of it would.
+ * The token found is then compared with all of it.
+ */
+const lookUpLength = 12
 
 /**
  * Verifies JWT access tokens (RFC 9068) of our own and of foreign issuers. All that can be refused without a key is
@@ -79,17 +86,19 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!key) throw new TokenRefusal('unknown key')
     await checkSignature(token, key, { algorithm, lowS: policy.isOwn })
     if (isExpired(verified)) throw new TokenRefusal('expired')
-    remembered.set(token, { verified, keys, generation })
+    remembered.set(token.slice(-lookUpLength), { token, verified, keys, generation })
     return verified
   }
 
   return {
     verify(token) {
-      const hit = remembered.get(token)
+      const lookUp = token.slice(-lookUpLength)
+      const found = remembered.get(lookUp)
+      const hit = found?.token === token ? found : undefined
       if (hit && hit.keys.isCurrent(hit.generation) && !isExpired(hit.verified)) return hit.verified
       const running = underway.get(token)
       if (running) return running
-      remembered.delete(token)
+      if (hit) remembered.delete(lookUp)
       try {
         const promise = begin(token)
           .catch((reason: unknown) => {

@@ -215,6 +215,14 @@ describe('spelling', () => {
     ['a space before', (token) => ` ${token}`],
     ['a line break inside', (token) => `${token.slice(0, 9)}\n${token.slice(9)}`],
     ['a NUL behind', (token) => `${token}\0`],
+    ['a tab before', (token) => `\t${token}`],
+    ['two, as a list', (token) => `${token}, ${token}`],
+    ['two, apart', (token) => `${token} ${token}`],
+    ['quotes', (token) => `"${token}"`],
+    ['a parameter', (token) => `token=${token}`],
+    ['a letter beyond ASCII', (token) => `${token}\u00e4`],
+    ['the end of a token only', (token) => token.slice(-12)],
+    ['another beginning', (token) => `A${token}`],
     ['three letters behind', (token) => `${token}AAA`],
     ['a huge text', (token) => `${token}${'A'.repeat(10_000)}`],
     ['JSON serialization', (token) => JSON.stringify({ token })],
@@ -229,8 +237,13 @@ describe('spelling', () => {
   ]
   it.each(forms)('%s is refused', async (_name, change) => {
     const { sign, verify, keys } = setUp()
-    await expect(verify(change(await sign()))).rejects.toEqual(refused)
+    const token = await sign()
+    await expect(verify(change(token))).rejects.toEqual(refused)
     expect(keys.lookUps).toBe(0)
+    // Nor while the token itself is remembered.
+    await verify(token)
+    await expect(verify(change(token))).rejects.toEqual(refused)
+    expect(keys.lookUps).toBe(1)
   })
 
   it('with other tail bits of the signature is refused', async () => {
