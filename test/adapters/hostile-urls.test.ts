@@ -138,19 +138,21 @@ describe.each<readonly [string, FastifyServerOptions]>([
   })
   afterAll(() => app.close())
 
-  async function expectKeptApart(method: string, url: string): Promise<void> {
-    const answers = {
-      url,
-      reader: await send(app, 'reader', method, url),
-      exporter: await send(app, 'exporter', method, url),
-      stranger: await send(app, 'stranger', method, url),
-    }
-    expect(answers.reader, url).toMatch(/^(one|[34]\d\d)$/)
-    expect(answers.exporter, url).toMatch(/^(export|delete|[34]\d\d)$/)
-    expect(answers.stranger, url).toMatch(/^[34]\d\d$/)
-    // What one of them is let in to, the others are refused at: it is the same route for all.
-    if (answers.reader === 'one') expect(answers.exporter, url).toBe('403')
-    if (answers.exporter === 'export') expect(answers.reader, url).toBe('403')
+  /** The answers to all three, if any is one that its sender must not get. */
+  async function mistakes(method: string, url: string): Promise<object[]> {
+    const [reader, exporter, stranger] = [
+      await send(app, 'reader', method, url),
+      await send(app, 'exporter', method, url),
+      await send(app, 'stranger', method, url),
+    ]
+    const isRight =
+      /^(one|[34]\d\d)$/.test(reader) &&
+      /^(export|delete|[34]\d\d)$/.test(exporter) &&
+      /^[34]\d\d$/.test(stranger) &&
+      // What one of them is let in to, the other is refused at: it is the same route for both.
+      (reader !== 'one' || exporter === '403') &&
+      (exporter !== 'export' || reader === '403')
+    return isRight ? [] : [{ method, url, reader, exporter, stranger }]
   }
 
   test('tells the two routes apart for who may use them', async () => {
@@ -163,7 +165,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
   test.each(['GET', 'HEAD', 'DELETE', 'POST', 'get', 'GET\t', 'TRACE', 'OPTIONS'])(
     'widens no rule for any spelling of a path: %j',
     async (method) => {
-      for (const url of spellings) await expectKeptApart(method, url)
+      for (const url of spellings) expect(await mistakes(method, url)).toEqual([])
     },
   )
 
@@ -190,7 +192,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
     )
     await fc.assert(
       fc.asyncProperty(fc.array(part, { maxLength: 6 }), async (parts) => {
-        await expectKeptApart('GET', `/files/${parts.join('')}`)
+        expect(await mistakes('GET', `/files/${parts.join('')}`)).toEqual([])
       }),
       { numRuns: 300 },
     )

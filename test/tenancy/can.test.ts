@@ -20,7 +20,7 @@ beforeAll(async () => {
   max = await tenancy.createUser({ email: 'max@example.com', name: 'Max', emailVerified: true })
   acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id })
   await tenancy.addMember(acme.id, max.id)
-  app = Fastify() as unknown as FastifyInstance
+  app = Fastify()
   await app.register(tenancyPlugin, { tenancy })
   app.get('/may', async () => {
     const member = getCurrentMember()
