@@ -3,13 +3,14 @@ import { createPublicKey } from 'node:crypto'
 const kinds = ['RSA', 'EC', 'OKP']
 
 /**
- * What is wrong with a key that an issuer publishes, or undefined: it must be a public key that this machine can read,
- * an RSA key of 2048 bits or more with an exponent that hides something, and none of the RSA keys whose factors are
- * guessable (ROCA, CVE-2017-15361).
+ * What is wrong with a key that an issuer publishes, or undefined: it must be a public key, without its private part, that
+ * this machine can read; an RSA key has 2048 bits or more, an exponent that hides something, and is none of those whose
+ * factors are guessable (ROCA, CVE-2017-15361).
  */
 export function problemOfKey(jwk: object): string | undefined {
   const { kty } = jwk as { kty?: unknown }
   if (typeof kty !== 'string' || !kinds.includes(kty)) return 'is not asymmetric'
+  if ('d' in jwk) return 'comes with its private part'
   let modulus: bigint
   try {
     const key = createPublicKey({ key: { ...jwk }, format: 'jwk' })

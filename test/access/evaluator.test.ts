@@ -80,7 +80,7 @@ describe('the compiled evaluator and the naive reference', () => {
     )
     // A comparison of nothing but refusals would prove little.
     expect(allowed).toBeGreaterThan(10_000)
-  })
+  }, 120_000)
 })
 
 function canAsk(rules: CompiledAccessRules, access: MemberAccess, question: Requirement): boolean {

@@ -147,6 +147,11 @@ describe('a key that is not fit', () => {
   it.each<readonly [string, Json, string]>([
     ['a shared secret', { kty: 'oct', k: 'c2VjcmV0' }, 'is not asymmetric'],
     ['no key', {}, 'is not asymmetric'],
+    [
+      'a key that is no longer secret',
+      makeKey('ES256').privateKey.export({ format: 'jwk' }) as Json,
+      'comes with its private part',
+    ],
     ['a point beside its curve', wycheproof('invalid_point'), 'is not readable'],
     ['RSA of 1024 bits', wycheproof('keysize_too_small'), 'has 1024 bits'],
     ['RSA with the exponent 1', wycheproof('exponentOne'), 'has the exponent 1'],

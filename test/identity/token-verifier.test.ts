@@ -313,6 +313,7 @@ describe('spelling', () => {
       }
       await expect(verify(token)).resolves.toBeDefined()
     },
+    120_000,
   )
 
   it('made of any text is refused and no other error', async () => {
