@@ -149,7 +149,7 @@ describe('a key that is not fit', () => {
     ['no key', {}, 'is not asymmetric'],
     [
       'a key that is no longer secret',
-      makeKey('ES256').privateKey.export({ format: 'jwk' }) as Json,
+      makeKey('ES256').privateKey.export({ format: 'jwk' }),
       'comes with its private part',
     ],
     ['a point beside its curve', wycheproof('invalid_point'), 'is not readable'],
