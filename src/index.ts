@@ -44,12 +44,14 @@ export type {
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
 export type { SchedulerStats } from './connections/scheduler.js'
-export type { AccessDefinition } from './core/access.js'
+export type { AccessDefinition, Member, MemberAccess } from './core/access.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
+  getCurrentMember,
   getCurrentTenant,
   getCurrentUser,
   getTenantPool,
+  tryGetCurrentMember,
   tryGetCurrentTenant,
   tryGetCurrentUser,
   tryGetTenantPool,

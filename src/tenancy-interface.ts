@@ -1,5 +1,6 @@
 import type { Management } from './composition/management.js'
 import type { TenancyStats } from './composition/stats.js'
+import type { Member } from './core/access.js'
 import type { AccountsHost } from './core/accounts.js'
 import type { Config } from './core/config.js'
 import type { Tenant, TenantDatabase, User } from './core/model.js'
@@ -54,6 +55,18 @@ export interface Tenancy extends Management, HttpTenancy {
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED
    */
   runWithTenant<Result>(tenant: string, callback: () => Result | Promise<Result>): Promise<Result>
+  /**
+   * Whether a member holds a permission: `tenancy.can(getCurrentMember(), 'reports:read')`. Nobody (undefined) may nothing.
+   * Asks no catalog: what `member` may do was read for the request that it comes from.
+   */
+  can(member: Member | undefined, permission: string): boolean
+  /**
+   * Whether the route rules let a member send `method` (upper case) to a concrete path, `/reports/42`: as sent, without
+   * query. A path with percent-encoding, an empty or dot segment, or a trailing slash is not allowed to anybody.
+   */
+  can(member: Member | undefined, method: string, path: string): boolean
+  /** Names of the permissions that a member holds, sorted: for a user interface that shows what is possible. */
+  permissionsOf(member: Member | undefined): string[]
   /** For providers of accounts (`tenants2fast/accounts`), which run on this installation. */
   accountsHost(): AccountsHost
   /** The connections of this process to tenant databases, and the 20 tenants that use or wait for most of them. */

@@ -21,7 +21,7 @@ import { openServer } from './composition/open-server.js'
 import { readStats } from './composition/stats.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
-import type { AccessDefinition } from './core/access.js'
+import type { AccessDefinition, Member } from './core/access.js'
 import { type Config, loadConfig } from './core/config.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import { bindSecret } from './databases/bind-secret.js'
@@ -187,6 +187,12 @@ async function open(
     async runWithTenant(tenant, callback) {
       return await connections.runWithTenant(await management.getTenant(tenant), callback)
     },
+    can: (member: Member | undefined, permissionOrMethod: string, path?: string) =>
+      member !== undefined &&
+      (path === undefined
+        ? rules.can(member.access, permissionOrMethod)
+        : rules.can(member.access, permissionOrMethod, path)),
+    permissionsOf: (member) => (member === undefined ? [] : rules.permissionsOf(member.access)),
     accountsHost: () =>
       createAccountsHost({
         config,

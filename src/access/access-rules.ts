@@ -1,6 +1,7 @@
 import type { AccessRules, Guard, MemberAccess, MemberGrants, Requirement, RuleSetReader } from '../core/access.js'
 import { CompiledRuleSet } from './compiled-rule-set.js'
 import { compileMemberAccess } from './member-access.js'
+import { holdsAny, type PermissionMask } from './permission-mask.js'
 
 /** Why a member may or may not: the deciding rule, what it asks for, and what of that the member holds. */
 export interface AccessExplanation {
@@ -12,11 +13,8 @@ export interface AccessExplanation {
   readonly holds: readonly string[]
 }
 
-/** {@link AccessRules} with the questions that take a concrete path. */
+/** {@link AccessRules} with the questions that say why. */
 export interface CompiledAccessRules extends AccessRules {
-  can(access: MemberAccess, permission: string): boolean
-  /** Whether the member may send `method` to a concrete path such as `/reports/42`. */
-  can(access: MemberAccess, method: string, path: string): boolean
   /** Names of the permissions any one of which opens a concrete path; empty: nobody has access. */
   matchPath(method: string, path: string): string[]
   explain(access: MemberAccess, requirement: Requirement): AccessExplanation
@@ -33,28 +31,29 @@ export interface CompiledAccessRules extends AccessRules {
  * switched off stays in place and gives nothing, so switching off never opens a wider rule.
  */
 export function createAccessRules(reader: RuleSetReader): CompiledAccessRules {
-  let current = new CompiledRuleSet({ epoch: 0, permissions: [], routes: [], roles: [] })
+  const latest = { ruleSet: new CompiledRuleSet({ epoch: 0, permissions: [], routes: [], roles: [] }) }
   let running = Promise.resolve()
   let queued: Promise<void> | undefined
 
   const read = async (): Promise<void> => {
-    current = new CompiledRuleSet(await reader.readRuleSet())
+    latest.ruleSet = new CompiledRuleSet(await reader.readRuleSet())
   }
-  const namesOf = (ids: readonly number[]): string[] => ids.flatMap((id) => current.permissionNames.get(id) ?? [])
+  const namesOf = (ids: readonly number[]): string[] =>
+    ids.flatMap((id) => latest.ruleSet.permissionNames.get(id) ?? [])
 
   return {
     get epoch() {
-      return current.epoch
+      return latest.ruleSet.epoch
     },
     compile: (grants: MemberGrants) => compileMemberAccess(grants),
     guard: (requirement: Requirement): Guard =>
       requirement.kind === 'role'
         ? { requirement, allows: (access) => access.hasRole(requirement.name) }
-        : new PermissionGuard(requirement, () => current),
+        : new PermissionGuard(requirement, latest),
     knows: (requirement) =>
       requirement.kind === 'role'
-        ? current.isBuiltInRole(requirement.name)
-        : current.permissionIdsOf(requirement).length > 0,
+        ? latest.ruleSet.isBuiltInRole(requirement.name)
+        : latest.ruleSet.alternativesOf(requirement).mask !== undefined,
     // A read that is already under way may have missed the change that the caller knows of: the next one has not.
     refresh() {
       queued ??= running
@@ -67,55 +66,60 @@ export function createAccessRules(reader: RuleSetReader): CompiledAccessRules {
       return queued
     },
     can(access: MemberAccess, permissionOrMethod: string, path?: string) {
-      const ids =
-        path === undefined
-          ? current.permissionIdsOf({ kind: 'permission', name: permissionOrMethod })
-          : (current.matchPath(permissionOrMethod, path)?.permissionIds ?? [])
-      return holdsAny(access, ids)
+      const { ruleSet } = latest
+      const found =
+        path === undefined ? ruleSet.permission(permissionOrMethod) : ruleSet.matchPath(permissionOrMethod, path)
+      return holdsAny(access, found?.mask)
     },
-    matchPath: (method, path) => namesOf(current.matchPath(method, path)?.permissionIds ?? []),
+    matchPath: (method, path) => namesOf(latest.ruleSet.matchPath(method, path)?.permissionIds ?? []),
     permissionsOf: (access) =>
-      [...current.permissionNames].flatMap(([id, name]) => (access.hasPermissionId(id) ? [name] : [])).toSorted(),
+      [...latest.ruleSet.permissionNames]
+        .flatMap(([id, name]) => (access.hasPermissionId(id) ? [name] : []))
+        .toSorted(),
     explain(access, requirement) {
       if (requirement.kind === 'role') {
         const allowed = access.hasRole(requirement.name)
         return { allowed, rule: undefined, needs: [requirement.name], holds: allowed ? [requirement.name] : [] }
       }
-      const ids = current.permissionIdsOf(requirement)
+      const ids = latest.ruleSet.alternativesOf(requirement).permissionIds
       const holds = namesOf(ids.filter((id) => access.hasPermissionId(id)))
       const rule =
-        requirement.kind === 'route' ? current.matchTemplate(requirement.method, requirement.path)?.rule : undefined
+        requirement.kind === 'route'
+          ? latest.ruleSet.matchTemplate(requirement.method, requirement.path)?.rule
+          : undefined
       return { allowed: holds.length > 0, rule, needs: namesOf(ids), holds }
     },
   }
 }
 
-/** Binds on first use, and again when the rule set is another one; in between a check is a few bit operations. */
+/** Bound when it is made, and again when the rule set is another one; in between a check is a comparison of bits. */
 class PermissionGuard implements Guard {
   readonly requirement: Exclude<Requirement, { kind: 'role' }>
-  readonly #current: () => CompiledRuleSet
+  readonly #latest: { readonly ruleSet: CompiledRuleSet }
   #boundTo: CompiledRuleSet | undefined
-  #permissionIds: readonly number[] = []
+  // The first part of the mask, here and not behind a pointer: for most guards it is all of it.
+  #word = 0
+  #bits = 0
+  #others: PermissionMask | undefined
 
-  constructor(requirement: Exclude<Requirement, { kind: 'role' }>, current: () => CompiledRuleSet) {
+  constructor(requirement: Exclude<Requirement, { kind: 'role' }>, latest: { readonly ruleSet: CompiledRuleSet }) {
     this.requirement = requirement
-    this.#current = current
+    this.#latest = latest
+    this.#bind()
   }
 
   allows(access: MemberAccess): boolean {
-    const current = this.#current()
-    if (this.#boundTo !== current) {
-      this.#permissionIds = current.permissionIdsOf(this.requirement)
-      this.#boundTo = current
-    }
-    return holdsAny(access, this.#permissionIds)
+    if (this.#boundTo !== this.#latest.ruleSet) this.#bind()
+    return access.hasPermissionBits(this.#word, this.#bits) || holdsAny(access, this.#others)
   }
-}
 
-function holdsAny(access: MemberAccess, permissionIds: readonly number[]): boolean {
-  // By index: an iterator would be an allocation on the warm path.
-  for (let index = 0; index < permissionIds.length; index += 1) {
-    if (access.hasPermissionId(permissionIds[index] as number)) return true
+  #bind(): void {
+    const { ruleSet } = this.#latest
+    const { mask } = ruleSet.alternativesOf(this.requirement)
+    // No mask: no bit is asked for, so that nobody holds it.
+    this.#word = mask?.word ?? 0
+    this.#bits = mask?.bits ?? 0
+    this.#others = mask?.next
+    this.#boundTo = ruleSet
   }
-  return false
 }

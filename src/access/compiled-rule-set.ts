@@ -1,27 +1,38 @@
 import type { Requirement, RuleSet } from '../core/access.js'
+import { compileMask, type PermissionMask } from './permission-mask.js'
 import { isMethod, parameter, splitPath, splitTemplate } from './route-template.js'
 import type { TemplateSegment } from './route-template.js'
 
-const none: readonly number[] = Object.freeze([])
+/** Permissions any one of which is enough; none: nobody has access. */
+export interface Alternatives {
+  readonly permissionIds: readonly number[]
+  readonly mask: PermissionMask | undefined
+}
 
 /** The rule that decides over a route, and the permissions any one of which opens it. */
-export interface MatchedRule {
+export interface MatchedRule extends Alternatives {
   /** As written, for example `GET /reports/{id}`. */
   readonly rule: string
-  readonly permissionIds: readonly number[]
+}
+
+interface RuleEntry extends MatchedRule {
+  readonly permissionIds: number[]
+  mask: PermissionMask | undefined
 }
 
 interface RouteNode {
   readonly literals: Map<string, RouteNode>
   parameter: RouteNode | undefined
   /** By method or `*`. An inactive rule stays, with no permission: switching a rule off never opens a wider one. */
-  readonly rules: Map<string, { rule: string; permissionIds: number[] }>
+  readonly rules: Map<string, RuleEntry>
 }
+
+const nothing: Alternatives = Object.freeze({ permissionIds: Object.freeze([]), mask: undefined })
 
 /** One rule set, compiled: names to ids, routes to a tree of segments. Immutable once built. */
 export class CompiledRuleSet {
   readonly epoch: number
-  readonly #idByName = new Map<string, number>()
+  readonly #permissions = new Map<string, Alternatives>()
   readonly #nameById = new Map<number, string>()
   readonly #roles: ReadonlySet<string>
   readonly #root = emptyNode()
@@ -31,10 +42,11 @@ export class CompiledRuleSet {
     this.#roles = new Set(ruleSet.roles)
     for (const { id, name, isActive } of ruleSet.permissions) {
       if (!isActive) continue
-      this.#idByName.set(name, id)
+      this.#permissions.set(name, { permissionIds: [id], mask: compileMask([id]) })
       this.#nameById.set(id, name)
     }
-    for (const route of ruleSet.routes) this.#addRoute(route)
+    const entries = new Set(ruleSet.routes.flatMap((route) => this.#addRoute(route) ?? []))
+    for (const entry of entries) entry.mask = compileMask(entry.permissionIds)
   }
 
   /** Active permissions, by id. */
@@ -46,12 +58,18 @@ export class CompiledRuleSet {
     return this.#roles.has(name)
   }
 
-  /** Ids of the permissions any one of which satisfies the requirement; empty: nobody does. */
-  permissionIdsOf(requirement: Exclude<Requirement, { kind: 'role' }>): readonly number[] {
-    if (requirement.kind === 'route')
-      return this.matchTemplate(requirement.method, requirement.path)?.permissionIds ?? none
-    const id = this.#idByName.get(requirement.name)
-    return id === undefined ? none : [id]
+  /** What satisfies a requirement. */
+  alternativesOf(requirement: Exclude<Requirement, { kind: 'role' }>): Alternatives {
+    const found =
+      requirement.kind === 'route'
+        ? this.matchTemplate(requirement.method, requirement.path)
+        : this.permission(requirement.name)
+    return found ?? nothing
+  }
+
+  /** The active permission of that name. */
+  permission(name: string): Alternatives | undefined {
+    return this.#permissions.get(name)
   }
 
   /** The most specific rule for a route's own template. */
@@ -68,17 +86,18 @@ export class CompiledRuleSet {
     return segments === undefined || !isMethod(method) ? undefined : find(this.#root, method, segments, 0)
   }
 
-  #addRoute({ method, path, permissionId, isActive }: RuleSet['routes'][number]): void {
+  #addRoute({ method, path, permissionId, isActive }: RuleSet['routes'][number]): RuleEntry | undefined {
     const segments = splitTemplate(path)
-    if (segments === undefined) return
+    if (segments === undefined) return undefined
     let node = this.#root
     for (const segment of segments) node = child(node, segment)
     let entry = node.rules.get(method)
     if (entry === undefined) {
-      entry = { rule: `${method} ${path}`, permissionIds: [] }
+      entry = { rule: `${method} ${path}`, permissionIds: [], mask: undefined }
       node.rules.set(method, entry)
     }
     if (isActive && this.#nameById.has(permissionId)) entry.permissionIds.push(permissionId)
+    return entry
   }
 }
 

@@ -1,14 +1,20 @@
 import type { MemberAccess, MemberGrants } from '../core/access.js'
 
 /** The highest permission id that a bitset has room for (128 KiB); what lies beyond is not held. */
-export const maxPermissionId = 2 ** 20 - 1
+const maxPermissionId = 2 ** 20 - 1
+
+/** Whether `id` is one that the catalog gives out and a bitset can hold. */
+export function isPermissionId(id: number): boolean {
+  return Number.isInteger(id) && id > 0 && id <= maxPermissionId
+}
 
 /** A member's permissions as bits: bit `id % 32` of word `id / 32`. */
 class BitsetAccess implements MemberAccess {
   readonly roles: readonly string[]
-  readonly #words: Uint32Array
+  // Signed, because V8 keeps those words as small integers: an unsigned one above 2^31 is an object when it is read.
+  readonly #words: Int32Array
 
-  constructor(roles: readonly string[], words: Uint32Array) {
+  constructor(roles: readonly string[], words: Int32Array) {
     this.roles = roles
     this.#words = words
   }
@@ -18,16 +24,20 @@ class BitsetAccess implements MemberAccess {
   }
 
   hasPermissionId(id: number): boolean {
-    // A word beyond the end is undefined, which `&` takes for 0.
-    return ((this.#words[id >>> 5] as number) & (1 << (id & 31))) !== 0
+    return isPermissionId(id) && this.hasPermissionBits(id >>> 5, 1 << (id & 31))
+  }
+
+  hasPermissionBits(word: number, bits: number): boolean {
+    const words = this.#words
+    return word < words.length && ((words[word] as number) & bits) !== 0
   }
 }
 
 /** Compiles what the catalog says of a member. Ids that are no positive whole numbers in range are not held. */
 export function compileMemberAccess(grants: MemberGrants): MemberAccess {
-  const ids = grants.permissionIds.filter((id) => Number.isInteger(id) && id > 0 && id <= maxPermissionId)
+  const ids = grants.permissionIds.filter(isPermissionId)
   const highest = ids.reduce((most, id) => Math.max(most, id), -1)
-  const words = new Uint32Array(highest < 0 ? 0 : (highest >>> 5) + 1)
+  const words = new Int32Array(highest < 0 ? 0 : (highest >>> 5) + 1)
   for (const id of ids) words[id >>> 5] = (words[id >>> 5] ?? 0) | (1 << (id & 31))
   return new BitsetAccess(Object.freeze([...grants.roles]), words)
 }

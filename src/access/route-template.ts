@@ -1,5 +1,5 @@
 /** The longest path that is looked at: a longer one matches no rule. */
-export const maxPathLength = 2048
+const maxPathLength = 2048
 const maxRuleLength = 1000
 
 // RFC 3986 unreserved and sub-delims without `*`, plus `:` and `@`. No percent sign: an encoded path has several

@@ -57,8 +57,16 @@ export interface MemberAccess {
   /** Names of the member's active roles. */
   readonly roles: readonly string[]
   hasRole(name: string): boolean
-  /** Whether the member holds this permission (its catalog id). A few bit operations. */
+  /** Whether the member holds this permission (its catalog id). */
   hasPermissionId(id: number): boolean
+  /** Whether the member holds any of the permissions `32 * word + n`, `n` being the bits set in `bits`. */
+  hasPermissionBits(word: number, bits: number): boolean
+}
+
+/** A member and what they may do, as the context of a request holds it: an answer as of that request. */
+export interface Member {
+  readonly membership: UserTenant
+  readonly access: MemberAccess
 }
 
 /** A requirement bound to the current rule set; binds itself again when the rule set changes. */
@@ -79,7 +87,11 @@ export interface AccessRules {
   knows(requirement: Requirement): boolean
   /** Reads the rule set again from the catalog. */
   refresh(): Promise<void>
+  /** Whether the member holds the permission of that name. */
   can(access: MemberAccess, permission: string): boolean
+  /** Whether the member may send `method` to a concrete path such as `/reports/42`, without query. */
+  can(access: MemberAccess, method: string, path: string): boolean
+  /** Names of the active permissions that the member holds, sorted. */
   permissionsOf(access: MemberAccess): string[]
 }
 

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { MemberAccess } from './access.js'
+import type { Member, MemberAccess } from './access.js'
 import { TenancyError } from './errors.js'
 import type { VerifiedToken } from './identity.js'
 import type { Tenant, User, UserTenant } from './model.js'
@@ -87,6 +87,23 @@ export function getCurrentTenant(): Tenant {
   return context.tenant
 }
 
+/** The current member, or undefined where {@link getCurrentMember} would throw. */
+export function tryGetCurrentMember(): Member | undefined {
+  const context = tryGetContext()
+  return context !== undefined && hasMember(context) ? context : undefined
+}
+
+/**
+ * The current user as a member of the current tenant: for `tenancy.can` and `tenancy.permissionsOf`.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE (also for work that no member asked for),
+ * TENANCY_CONTEXT_MISSING
+ */
+export function getCurrentMember(): Member {
+  const context = requireContext('getCurrentMember')
+  if (!hasMember(context)) throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
+  return context
+}
+
 /** The pool of the current tenant's database, or undefined where {@link getTenantPool} would throw. */
 export function tryGetTenantPool(): TenantPool | undefined {
   return storage.getStore()?.context.pool?.()
@@ -100,6 +117,10 @@ export function getTenantPool(): TenantPool {
   const context = requireContext('getTenantPool')
   if (!context.pool) throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
   return context.pool()
+}
+
+function hasMember(context: RequestContext): context is RequestContext & Member {
+  return context.membership !== undefined && context.access !== undefined
 }
 
 function requireContext(caller: string): RequestContext {

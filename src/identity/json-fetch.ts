@@ -7,8 +7,8 @@ const maxBodyBytes = 512 * 1024
 export interface JsonFetchOptions {
   /** After a failure, least time until the next connection. */
   readonly retryAfterMs: number
-  /** @throws when the document is not what it should be; that counts as a failure */
-  readonly check: (document: unknown) => void
+  /** What of the document is handed on. @throws when it is not what it should be; that counts as a failure */
+  readonly accept: (document: unknown) => unknown
   readonly logger: Logger
 }
 
@@ -16,7 +16,7 @@ export interface JsonFetchOptions {
  * A `fetch` for small JSON documents of an issuer: no redirects, a bounded body, and after a failure no new
  * connection for a while, so that bad tokens cannot make us hammer an issuer that is down.
  */
-export function createJsonFetch({ retryAfterMs, check, logger }: JsonFetchOptions): FetchImplementation {
+export function createJsonFetch({ retryAfterMs, accept, logger }: JsonFetchOptions): FetchImplementation {
   let failedAt = Number.NEGATIVE_INFINITY
   return async (url, init) => {
     if (performance.now() < failedAt + retryAfterMs) throw new Error('The last try failed a moment ago')
@@ -26,9 +26,7 @@ export function createJsonFetch({ retryAfterMs, check, logger }: JsonFetchOption
         await response.body?.cancel()
         throw new Error(`The issuer answered with status ${response.status}`)
       }
-      const body = await readBody(response)
-      check(JSON.parse(body))
-      return new Response(body)
+      return Response.json(accept(JSON.parse(await readBody(response))))
     } catch (error) {
       failedAt = performance.now()
       logger.warn({ url, error: String(error) }, 'A document of a token issuer could not be fetched')

@@ -27,7 +27,7 @@ export interface DiscoveryOptions {
  * very issuer that was asked.
  */
 export function createDiscovery({ issuer, timeoutMs, retryAfterMs, logger }: DiscoveryOptions): () => Promise<string> {
-  const fetchJson = createJsonFetch({ retryAfterMs, check: readJwksUri, logger })
+  const fetchJson = createJsonFetch({ retryAfterMs, accept: readJwksUri, logger })
 
   function readJwksUri(document: unknown): string {
     const { issuer: named, jwks_uri: uri } = (document ?? {}) as Record<string, unknown>
@@ -45,6 +45,6 @@ export function createDiscovery({ issuer, timeoutMs, retryAfterMs, logger }: Dis
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     })
-    return readJwksUri(await response.json())
+    return (await response.json()) as string
   }
 }

@@ -15,21 +15,33 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * @throws {@link TokenRefusal}
  */
 export function parseToken(token: string): ParsedToken {
-  if (token.length > maxTokenLength) throw new TokenRefusal('longer than 8 KiB')
-  const [header, claims, signature, ...rest] = token.split('.')
-  if (header === undefined || claims === undefined || signature === undefined || rest.length > 0) {
-    throw new TokenRefusal('not three parts')
-  }
-  decode(signature)
+  const [header, claims] = splitToken(token)
   return { header: parseObject(header), claims: parseObject(claims) }
 }
 
-function parseObject(part: string): Readonly<Record<string, unknown>> {
+/**
+ * The three parts of a token, decoded; each is spelled as encoding it again spells it.
+ * @throws {@link TokenRefusal}
+ */
+export function splitToken(token: string): [header: Buffer, payload: Buffer, signature: Buffer] {
+  if (token.length > maxTokenLength) throw new TokenRefusal('longer than 8 KiB')
+  const [header, payload, signature, ...rest] = token.split('.')
+  if (header === undefined || payload === undefined || signature === undefined || rest.length > 0) {
+    throw new TokenRefusal('not three parts')
+  }
+  return [decode(header), decode(payload), decode(signature)]
+}
+
+/**
+ * Reads a part as a JSON object in UTF-8.
+ * @throws {@link TokenRefusal}
+ */
+export function parseObject(part: Buffer): Readonly<Record<string, unknown>> {
   let value: unknown
   try {
-    value = JSON.parse(utf8.decode(decode(part)))
-  } catch (error) {
-    throw error instanceof TokenRefusal ? error : new TokenRefusal('not UTF-8 JSON')
+    value = JSON.parse(utf8.decode(part))
+  } catch {
+    throw new TokenRefusal('not UTF-8 JSON')
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TokenRefusal('not a JSON object')
   return value as Record<string, unknown>

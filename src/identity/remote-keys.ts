@@ -5,6 +5,7 @@ import type { Logger } from '../core/logger.js'
 import type { VerificationKeys } from '../core/signing-keys.js'
 import { createJsonFetch } from './json-fetch.js'
 import { createDiscovery } from './key-address.js'
+import { problemOfKey } from './usable-key.js'
 
 /** How the keys of foreign issuers are fetched. */
 export interface KeyFetchTimes {
@@ -23,13 +24,28 @@ export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, l
   const { issuer, jwksUri } = options
   const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000 } = times
   const discover = createDiscovery({ issuer, timeoutMs, retryAfterMs, logger })
-  const fetchKeySet = createJsonFetch({ retryAfterMs, check: requireKeySet, logger })
+  const fetchKeySet = createJsonFetch({ retryAfterMs, accept: usableKeys, logger })
   const fetched: { uat?: number; jwks?: { keys: JWK[] } } = {}
   let opening: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined
   let remote: ReturnType<typeof createRemoteJWKSet> | undefined
   let known: readonly string[] = []
   let knownSince: number | undefined
   let generation = 0
+
+  /** The keys that may verify a token: to a token that names another one, the issuer has no such key. */
+  function usableKeys(document: unknown): { readonly keys: readonly object[] } {
+    const keys = (document as { keys?: unknown } | null)?.keys
+    if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'object' && key !== null)) {
+      throw new Error('The JWKS document holds no list of keys')
+    }
+    return {
+      keys: (keys as { readonly kid?: unknown }[]).filter((key) => {
+        const problem = problemOfKey(key)
+        if (problem !== undefined) logger.warn({ issuer, kid: key.kid }, `A key of a token issuer ${problem}: not used`)
+        return problem === undefined
+      }),
+    }
+  }
 
   async function open(): Promise<ReturnType<typeof createRemoteJWKSet>> {
     remote = createRemoteJWKSet(new URL(jwksUri ?? (await discover())), {
@@ -77,13 +93,6 @@ export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, l
         noteWithdrawn()
       }
     },
-  }
-}
-
-function requireKeySet(document: unknown): void {
-  const keys = (document as { keys?: unknown } | null)?.keys
-  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'object' && key !== null)) {
-    throw new Error('The JWKS document holds no list of keys')
   }
 }
 

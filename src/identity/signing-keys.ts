@@ -100,9 +100,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       return generation
     },
     isCurrent(asOf) {
-      if (isOlderThan(refreshMs) && now() - failedAtMs >= cooldownMs) read().catch(() => {})
+      const ageMs = now() - readAtMs
+      if (ageMs >= refreshMs && now() - failedAtMs >= cooldownMs) read().catch(() => {})
       // A withdrawn key must end here too: without word from the catalog, nothing remembered counts for long.
-      return asOf === generation && !isOlderThan(2 * refreshMs)
+      return asOf === generation && ageMs < 2 * refreshMs
     },
     async findKey(wantedAlgorithm, kid) {
       await requireFreshKeys()

@@ -2,7 +2,8 @@ import type { MemberGrants, Requirement, RuleSet } from '../../src/core/access.j
 
 /**
  * The rules as their text has them (DESIGN section 6 and the docstring of `createAccessRules`), written for reading and
- * not for speed: lists, filters and a sort. The compiled evaluator must agree with it.
+ * not for speed: lists, filters and a sort. The compiled evaluator must agree with it. What a member is granted (active
+ * roles, overrides, their expiry, deny before allow) the catalog works out: test/catalog/member-directory.test.ts.
  */
 export function mayMember(ruleSet: RuleSet, grants: MemberGrants, requirement: Requirement): boolean {
   if (requirement.kind === 'role') return grants.roles.includes(requirement.name)
@@ -25,6 +26,14 @@ export function mayMemberSend(ruleSet: RuleSet, grants: MemberGrants, method: st
       grants.permissionIds.includes(rule.permissionId) &&
       ruleSet.permissions.some((permission) => permission.id === rule.permissionId && permission.isActive),
   )
+}
+
+/** Names of the active permissions that a member holds. */
+export function heldNames(ruleSet: RuleSet, grants: MemberGrants): string[] {
+  return ruleSet.permissions
+    .filter(({ id, isActive }) => isActive && grants.permissionIds.includes(id))
+    .map(({ name }) => name)
+    .toSorted()
 }
 
 type Route = RuleSet['routes'][number]

@@ -174,6 +174,21 @@ describe('guards', () => {
     }
   })
 
+  test('on a route of several methods each is decided by its own rule', async () => {
+    app = await createApp(path)
+    app.route({
+      method: ['GET', 'POST'],
+      url: '/api/reports/:id',
+      preHandler: requirePermission(),
+      handler: async () => 'ok',
+    })
+    // A rule names GET; nothing names POST.
+    expect([await statusOf('/api/reports/1', owner), await statusOf('/api/reports/1', owner, 'POST')]).toEqual([
+      200, 403,
+    ])
+    expect(await statusOf('/api/reports/1', owner, 'HEAD')).toBe(200)
+  })
+
   test.each(['/files/*', '/:a-:b', '/:id(^\\d+$)', '/:id?'])('%s has no template: registering fails', async (url) => {
     app = await createApp(path)
     expect(() => app.get(url, { preHandler: requirePermission() }, async () => 'ok')).toThrow(

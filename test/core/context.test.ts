@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import {
+  getCurrentMember,
   getCurrentTenant,
   getCurrentUser,
   getTenantPool,
   type RequestContext,
   runWithContext,
+  tryGetCurrentMember,
   tryGetCurrentTenant,
   tryGetCurrentUser,
   tryGetTenantPool,
@@ -23,16 +25,19 @@ const anonymous: RequestContext = {
 const user = { id: 'u1', email: 'a@b.c' } as User
 
 test('outside of a request the getters say so and the try twins answer undefined', () => {
-  for (const get of [getCurrentUser, getCurrentTenant, getTenantPool]) {
+  for (const get of [getCurrentUser, getCurrentTenant, getCurrentMember, getTenantPool]) {
     expect(get).toThrow(expect.objectContaining({ code: 'TENANCY_CONTEXT_MISSING' }))
   }
-  expect([tryGetCurrentUser(), tryGetCurrentTenant(), tryGetTenantPool()]).toEqual([undefined, undefined, undefined])
+  for (const tryGet of [tryGetCurrentUser, tryGetCurrentTenant, tryGetCurrentMember, tryGetTenantPool]) {
+    expect(tryGet()).toBeUndefined()
+  }
 })
 
 test('in an anonymous request the getters ask for authentication', () => {
   runWithContext(anonymous, () => {
     expect(getCurrentUser).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
     expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
+    expect(getCurrentMember).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
   })
 })
 
@@ -41,6 +46,8 @@ test('a user without a tenant is told that there is none', () => {
     expect(getCurrentUser()).toBe(user)
     expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
     expect(getTenantPool).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
+    expect(getCurrentMember).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
+    expect(tryGetCurrentMember()).toBeUndefined()
   })
 })
 

@@ -67,9 +67,16 @@ test.each([undefined, '', 'Basic abc', 'Bearerabc', 'Digest x'])('%s carries no 
   expect(() => readBearerToken(header)).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
 })
 
-test.each(['Bearer', 'Bearer ', 'Bearer a b', 'Bearer a, Bearer b', 'Bearer a=b', 'Bearer \u00e4', 'Bearer a\tb'])(
-  '%j is not one token',
-  (header) => {
-    expect(() => readBearerToken(header)).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_TOKEN_INVALID' }))
-  },
-)
+test.each([
+  ['Bearer', ''],
+  ['Bearer ', ''],
+  ['Bearer  ', ''],
+  ['Bearer a b', 'a b'],
+  ['bearer a, Bearer b', 'a, Bearer b'],
+  ['Bearer a=b', 'a=b'],
+  ['Bearer \u00e4', '\u00e4'],
+  ['BEARER a\tb', 'a\tb'],
+  ['Bearer \ta', '\ta'],
+])('what follows the scheme in %j goes to the verifier as it is, which knows a token', (header, credentials) => {
+  expect(readBearerToken(header)).toBe(credentials)
+})

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -134,6 +135,37 @@ describe('a foreign issuer', () => {
     await expect(verify(await sign({ ...attacker, kid: key.kid }, url, {}, header))).rejects.toEqual(refused)
     await expect(verify(await sign(key, url, {}, header))).resolves.toBeDefined()
     expect(evil.requests).toEqual([])
+  })
+})
+
+describe('a key that is not fit', () => {
+  const wycheproof = (comment: string): Json => {
+    const text = readFileSync(new URL('vectors/json_web_key_test.json', import.meta.url), 'utf8')
+    const { testGroups } = JSON.parse(text) as { testGroups: { comment: string; public: { keys: [Json] } }[] }
+    return (testGroups.find((group) => group.comment === comment) as (typeof testGroups)[0]).public.keys[0]
+  }
+  it.each<readonly [string, Json, string]>([
+    ['a shared secret', { kty: 'oct', k: 'c2VjcmV0' }, 'is not asymmetric'],
+    ['no key', {}, 'is not asymmetric'],
+    [
+      'a key that is no longer secret',
+      makeKey('ES256').privateKey.export({ format: 'jwk' }),
+      'comes with its private part',
+    ],
+    ['a point beside its curve', wycheproof('invalid_point'), 'is not readable'],
+    ['RSA of 1024 bits', wycheproof('keysize_too_small'), 'has 1024 bits'],
+    ['RSA with the exponent 1', wycheproof('exponentOne'), 'has the exponent 1'],
+    ['a guessable RSA key', wycheproof('jws_rsa_roca_key'), 'is guessable (CVE-2017-15361)'],
+  ])('%s is not used, and stands in no other key’s way', async (_name, jwk, problem) => {
+    const [good, bad] = [makeKey('ES256'), { ...makeKey('ES256', 'bad'), jwk: { ...jwk, kid: 'bad' } }]
+    const { url } = await startIssuer([bad, good])
+    const warnings: string[] = []
+    const logger = { ...quietLogger, warn: (_fields: object, message?: string) => warnings.push(message ?? '') }
+    const verifier = createTokenVerifier({ issuers: [{ issuer: url, audience: 'api', algorithm: 'ES256' }], logger })
+    const verify = async (token: string) => verifier.verify(token)
+    await expect(verify(await sign(good, url))).resolves.toMatchObject({ issuer: url })
+    await expect(verify(await sign(bad, url))).rejects.toEqual(refused)
+    expect(warnings).toEqual([`A key of a token issuer ${problem}: not used`])
   })
 })
 

@@ -215,6 +215,14 @@ describe('spelling', () => {
     ['a space before', (token) => ` ${token}`],
     ['a line break inside', (token) => `${token.slice(0, 9)}\n${token.slice(9)}`],
     ['a NUL behind', (token) => `${token}\0`],
+    ['a tab before', (token) => `\t${token}`],
+    ['two, as a list', (token) => `${token}, ${token}`],
+    ['two, apart', (token) => `${token} ${token}`],
+    ['quotes', (token) => `"${token}"`],
+    ['a parameter', (token) => `token=${token}`],
+    ['a letter beyond ASCII', (token) => `${token}\u00e4`],
+    ['the end of a token only', (token) => token.slice(-12)],
+    ['another beginning', (token) => `A${token}`],
     ['three letters behind', (token) => `${token}AAA`],
     ['a huge text', (token) => `${token}${'A'.repeat(10_000)}`],
     ['JSON serialization', (token) => JSON.stringify({ token })],
@@ -229,8 +237,13 @@ describe('spelling', () => {
   ]
   it.each(forms)('%s is refused', async (_name, change) => {
     const { sign, verify, keys } = setUp()
-    await expect(verify(change(await sign()))).rejects.toEqual(refused)
+    const token = await sign()
+    await expect(verify(change(token))).rejects.toEqual(refused)
     expect(keys.lookUps).toBe(0)
+    // Nor while the token itself is remembered.
+    await verify(token)
+    await expect(verify(change(token))).rejects.toEqual(refused)
+    expect(keys.lookUps).toBe(1)
   })
 
   it('with other tail bits of the signature is refused', async () => {
@@ -276,6 +289,32 @@ describe('spelling', () => {
       { numRuns: 500 },
     )
   })
+
+  it.each(['EdDSA', 'ES256'] as const)(
+    'with one letter changed, left out or put in is refused, at every place (%s)',
+    async (alg) => {
+      const { sign, verify } = setUp(alg)
+      const token = await sign()
+      await verify(token)
+      const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+      for (let at = 0; at <= token.length; at += 1) {
+        const letter = token[at] ?? ''
+        const before = token.slice(0, at)
+        const after = token.slice(at + 1)
+        const rest = token.slice(at)
+        const next = alphabet[(alphabet.indexOf(letter) + 1) % 64] as string
+        const last = alphabet[alphabet.indexOf(letter) ^ 1] ?? 'A'
+        const swapped = letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()
+        const changed = [next, last, swapped, '', '.', '=', ' ', '+', '%2D'].map((instead) => before + instead + after)
+        const inserted = ['A', 'a', '.', '=', ' ', '\n', '\0', '\u200b'].map((more) => before + more + rest)
+        for (const text of new Set([...changed, ...inserted])) {
+          if (text !== token) await expect(verify(text)).rejects.toEqual(refused)
+        }
+      }
+      await expect(verify(token)).resolves.toBeDefined()
+    },
+    120_000,
+  )
 
   it('made of any text is refused and no other error', async () => {
     const { verify } = setUp()

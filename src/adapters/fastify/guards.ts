@@ -88,17 +88,22 @@ function bind(requirement: RouteRequirement, rules: Rules, route: Route, warn?: 
     }
     return rules.guard(resolved)
   }
-  if (requirement.kind !== 'own-route') {
-    const guard = guardFor(requirement)
-    return (request, reply, done) => check(guard, request, reply, done)
-  }
+  if (requirement.kind !== 'own-route') return hookOf(guardFor(requirement))
   const path = templateOf(route.url)
-  const guards = new Map<string, Guard>()
-  for (const method of [route.method].flat()) {
+  const guards = new Map(
     // A HEAD answers what a GET would, less the body (RFC 9110, 9.3.2): the same rule decides.
-    guards.set(method, guardFor({ kind: 'route', path, method: method === 'HEAD' ? 'GET' : method }))
-  }
+    [route.method]
+      .flat()
+      .map((method) => [method, guardFor({ kind: 'route', path, method: method === 'HEAD' ? 'GET' : method })]),
+  )
+  const [only, ...others] = guards.values()
+  // Most routes have one method, and Fastify's router has compared it already.
+  if (others.length === 0) return hookOf(only)
   return (request, reply, done) => check(guards.get(request.method), request, reply, done)
+}
+
+function hookOf(guard: Guard | undefined): GuardHook {
+  return (request, reply, done) => check(guard, request, reply, done)
 }
 
 function check(guard: Guard | undefined, request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) {
