@@ -70,7 +70,7 @@ export type {
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
 export type { SchedulerStats } from './connections/scheduler.js'
-export type { AccessDefinition } from './core/access.js'
+export type { AccessDefinition, Register, RegisteredPermission } from './core/access.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
   getCurrentTenant,
