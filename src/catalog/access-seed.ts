@@ -47,7 +47,6 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
     if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
     const retired = await retire(client, leaving)
     await apply(client, plan)
-    const keysOf = (entries: readonly SeedEntry[]) => entries.map((entry) => entry.key)
     await client.query(`insert into audit_log (action, after) values ('access.seed', $1)`, [
       JSON.stringify({
         version: definition.version,
@@ -92,7 +91,7 @@ async function retire(client: SqlClient, leaving: readonly SeedEntry[]): Promise
   )
   await client.query(
     `update access_seed_entries set state = 'left' where entry = any ($1::text[]) and entry <> all ($2::text[])`,
-    [leaving.map((entry) => entry.key), retired],
+    [keysOf(leaving), retired],
   )
   return retired
 }
@@ -105,11 +104,15 @@ async function apply(client: SqlClient, { fresh, revived, resumed }: Plan): Prom
   await client.query(
     `insert into access_seed_entries (entry) select unnest($1::text[])
      on conflict (entry) do update set state = 'applied', applied_at = now()`,
-    [[...fresh, ...revived].map((entry) => entry.key)],
+    [keysOf([...fresh, ...revived])],
   )
   await client.query(`update access_seed_entries set state = 'applied' where entry = any ($1::text[])`, [
-    resumed.map((entry) => entry.key),
+    keysOf(resumed),
   ])
+}
+
+function keysOf(entries: readonly SeedEntry[]): string[] {
+  return entries.map((entry) => entry.key)
 }
 
 async function run<Row extends object>(

@@ -43,7 +43,7 @@ const batchSize = 1000
 const batchQuery = `
   select ${chainOf}::text as chain, ${hashedColumns}, entry.hash, head.length::text as "headLength", head.hash as "headHash"
   from audit_log as entry left join audit_chains as head on head.chain_id = ${chainOf}
-  where (${chainOf}, entry.seq) > ($1::uuid, $2::bigint) and ($3::uuid is null or ${chainOf} = $3)
+  where ($1::uuid is null or (${chainOf}, entry.seq) > ($1, $2::bigint)) and ($3::uuid is null or ${chainOf} = $3)
   order by ${chainOf}, entry.seq limit ${batchSize}`
 
 // Chains without a row to show it: emptied ones, and those whose head is gone. Every tenant has a head, from the start.
@@ -91,7 +91,7 @@ export async function verifyChains(catalog: SqlPool, only?: string): Promise<Aud
 }
 
 async function* readRows(client: SqlClient, only: string | undefined): AsyncGenerator<ChainRow> {
-  let after: readonly [string, string] = [nil, '-9223372036854775808']
+  let after: readonly [string | null, string | null] = [null, null]
   for (;;) {
     const { rows } = await client.query<ChainRow>(batchQuery, [...after, only ?? null])
     yield* rows

@@ -1,5 +1,4 @@
 import type { SqlClient } from '../core/sql.js'
-import { isUuid } from '../core/uuid.js'
 import { findTenant } from './tenant-row.js'
 
 /** A role that a member holds, directly or by inclusion, active or not. */
@@ -87,7 +86,7 @@ const overridesQuery = `
 export async function readMemberFacts(client: SqlClient, idOrSlug: string, userId: string): Promise<MemberFacts> {
   const { id } = await findTenant(client, idOrSlug)
   const values = [userId, id]
-  const barriers = isUuid(userId) ? (await client.query<{ barrier: Barrier | null }>(barrierQuery, values)).rows : []
+  const { rows: barriers } = await client.query<{ barrier: Barrier | null }>(barrierQuery, values)
   const { rows: roles } = await client.query<HeldRole>(rolesQuery, values)
   const { rows: overrides } = await client.query<HeldOverride>(overridesQuery, values)
   const [found] = barriers

@@ -6,10 +6,10 @@ export interface AccessManagement extends AccessAdministration, AccessExplainer 
 
 /** What this process has to forget after a change. */
 export interface AccessForgetting {
-  ofUser<Result>(id: string, change: Promise<Result>): Promise<Result>
+  readonly ofUser: <Result>(id: string, change: Promise<Result>) => Promise<Result>
   /** All members of a tenant, by its id or slug; null: everybody. */
-  ofTenant<Result>(tenant: string | null, change: Promise<Result>): Promise<Result>
-  ofEverybody<Result>(change: Promise<Result>): Promise<Result>
+  readonly ofTenant: <Result>(tenant: string | null, change: Promise<Result>) => Promise<Result>
+  readonly ofEverybody: <Result>(change: Promise<Result>) => Promise<Result>
 }
 
 /** The catalog's services, each followed by what this process has to forget. What decides over nobody's access, by nothing. */

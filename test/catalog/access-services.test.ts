@@ -140,8 +140,8 @@ describe('roles', () => {
     const user = await catalog.addMember(tenant, 'Clerk')
     const rename = { tenant, role: 'Clerk', name: 'Scribe' }
     expect(await catalog.raisedBy(() => admin.updateRole(rename))).toEqual([`t:${tenant}`])
-    const describe = { tenant, role: 'Scribe', description: 'Writes' }
-    expect(await audited(() => admin.updateRole(describe))).toMatchObject([
+    const described = { tenant, role: 'Scribe', description: 'Writes' }
+    expect(await audited(() => admin.updateRole(described))).toMatchObject([
       {
         tenant_id: tenant,
         action: 'role.update',
@@ -149,7 +149,7 @@ describe('roles', () => {
         after: { description: 'Writes' },
       },
     ])
-    expect(await audited(() => admin.updateRole(describe))).toEqual([])
+    expect(await audited(() => admin.updateRole(described))).toEqual([])
     const roles = await admin.listRoles({ tenant: slug })
     expect(roles.map(({ name, tenantId }) => [name, tenantId])).toEqual([
       ['Boss', tenant],
