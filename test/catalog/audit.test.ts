@@ -162,7 +162,7 @@ describe('with triggers off, verify finds and names', () => {
   test('an altered entry whose own hash was computed anew: the next one does not follow', async () => {
     await tamper("update audit_log set action = 'x' where tenant_id = $1 and seq = 3", [tenant])
     await tamper(
-      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 2), entry)
+      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 2), seq, entry)
        where tenant_id = $1 and seq = 3`,
       [tenant],
     )
@@ -172,7 +172,7 @@ describe('with triggers off, verify finds and names', () => {
   test('an altered last entry with a hash of its own: the head has another', async () => {
     await tamper("update audit_log set action = 'x' where tenant_id = $1 and seq = 5", [tenant])
     await tamper(
-      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 4), entry)
+      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 4), seq, entry)
        where tenant_id = $1 and seq = 5`,
       [tenant],
     )
@@ -222,7 +222,7 @@ describe('with triggers off, verify finds and names', () => {
     await tamper(insert, [tenant, 6, ''])
     expect(await onlyProblem()).toEqual({ seq: 6, entryId: await idOf(6), kind: 'altered' })
     await tamper(
-      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 5), entry)
+      `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 5), seq, entry)
        where tenant_id = $1 and seq = 6`,
       [tenant],
     )

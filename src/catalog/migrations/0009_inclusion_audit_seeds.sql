@@ -66,27 +66,26 @@ alter table audit_log add column seq bigint, add column hash bytea;
 create function audit_field(value text) returns text language sql immutable as $$
   select coalesce(octet_length(convert_to(value, 'UTF8')) || ':' || value, '-')
 $$;
-create function audit_hash(previous bytea, entry audit_log) returns bytea language sql stable as $$
-  select sha256(previous || convert_to(
-    audit_field(entry.seq::text) || audit_field(entry.id::text) ||
+-- In PL/pgSQL, whose sessions keep the plan: a function in SQL would be planned anew for every row.
+create function audit_hash(previous bytea, seq bigint, entry audit_log) returns bytea language plpgsql stable as $$
+begin
+  return sha256(previous || convert_to(
+    audit_field(seq::text) || audit_field(entry.id::text) ||
     audit_field(((extract(epoch from entry.at) * 1000000)::bigint)::text) ||
     audit_field(entry.actor_id::text) || audit_field(entry.tenant_id::text) || audit_field(entry.action) ||
-    audit_field(entry.subject) || audit_field(entry.before::text) || audit_field(entry.after::text), 'UTF8'))
-$$;
+    audit_field(entry.subject) || audit_field(entry.before::text) || audit_field(entry.after::text), 'UTF8'));
+end $$;
 
 create function audit_log_chain() returns trigger language plpgsql as $$
 declare
   chain uuid := coalesce(new.tenant_id, '00000000-0000-0000-0000-000000000000');
-  head audit_chains;
 begin
-  select * into head from audit_chains where chain_id = chain for update;
-  if not found then
+  loop
+    update audit_chains set length = length + 1, hash = audit_hash(hash, length + 1, new)
+      where chain_id = chain returning length, hash into new.seq, new.hash;
+    exit when found;
     insert into audit_chains (chain_id) values (chain) on conflict do nothing;
-    select * into head from audit_chains where chain_id = chain for update;
-  end if;
-  new.seq := head.length + 1;
-  new.hash := audit_hash(head.hash, new);
-  update audit_chains set length = new.seq, hash = new.hash where chain_id = chain;
+  end loop;
   return new;
 end $$;
 
@@ -103,7 +102,7 @@ begin
     insert into audit_chains (chain_id) values (coalesce(entry.tenant_id, '00000000-0000-0000-0000-000000000000'))
       on conflict (chain_id) do update set length = audit_chains.length returning * into head;
     entry.seq := head.length + 1;
-    entry.hash := audit_hash(head.hash, entry);
+    entry.hash := audit_hash(head.hash, entry.seq, entry);
     update audit_log set seq = entry.seq, hash = entry.hash where id = entry.id;
     update audit_chains set length = entry.seq, hash = entry.hash where chain_id = head.chain_id;
   end loop;
