@@ -82,7 +82,10 @@ const routeKey = z.string().superRefine((key, context) => {
     path === undefined ? 'is not a route: a method in upper case or *, a space, a path' : problemOfTemplate(path)
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
 })
-const description = z.string().max(1000)
+const description = z
+  .string()
+  .max(1000)
+  .regex(/^[^\0]*$/, 'holds a NUL')
 const held = z.union([z.literal('*'), z.array(z.string())])
 const longRole = z.strictObject({
   description: description.default(''),

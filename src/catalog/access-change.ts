@@ -22,8 +22,13 @@ export const tenant = z.string().min(1).max(200)
 export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
 export const actor = user.nullish()
 /** The name of something that exists: what it may look like is for its maker to check. */
-export const name = z.string().min(1).max(200)
-export const description = z.string().max(1000)
+export const name = z.string().min(1).max(200).refine(hasNoNul, 'holds a NUL')
+export const description = z.string().max(1000).refine(hasNoNul, 'holds a NUL')
+
+/** PostgreSQL has no text with a NUL in it. */
+function hasNoNul(text: string): boolean {
+  return !text.includes('\0')
+}
 
 /** @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem */
 export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {

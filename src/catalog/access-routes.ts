@@ -6,7 +6,10 @@ import { explainTaken, findPermission, recordChange } from './access-lookup.js'
 
 const ruleKey = {
   method: z.string().regex(/^([A-Z]{1,20}|\*)$/, 'is not a method in upper case, nor *'),
-  path: z.string().max(1000),
+  path: z
+    .string()
+    .regex(/^\/[^\0]*$/, 'is not a path')
+    .max(1000),
   permission: name,
   actor,
 }

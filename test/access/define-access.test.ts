@@ -134,6 +134,10 @@ describe('parseAccessDefinition', () => {
     ])
   })
 
+  test('refuses a description with a NUL, which PostgreSQL could not store', () => {
+    expect(problemsOf({ permissions: { 'a:read': 'a\0b' } })).toEqual([expect.stringMatching(/^permissions\.a:read: /)])
+  })
+
   test('a definition without roles has its Owner', () => {
     expect(parseAccessDefinition({ permissions: { 'a:read': '' } }).roles).toEqual([
       { name: 'Owner', description: '', permissions: '*', includes: [] },

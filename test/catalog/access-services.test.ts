@@ -228,6 +228,14 @@ test('every service refuses input of the wrong shape, and a tenant that is not t
       )
     }
   }
+  for (const work of [
+    () => admin.assignRole({ tenant, user: '00000000-0000-4000-8000-000000000000', role: 'a\0b' }),
+    () => admin.createRole({ tenant, name: 'Clerk', description: '\0' }),
+    () => admin.deleteRouteRule({ method: 'GET', path: '/\0', permission: 'a:b' }),
+    () => admin.setPermissionActive({ permission: '\0', isActive: true }),
+  ]) {
+    await expect(work()).rejects.toMatchObject(rejected('TENANCY_REQUEST_INVALID'))
+  }
   const member = { tenant: 'nowhere', user: '00000000-0000-4000-8000-000000000000' }
   for (const work of [
     () => admin.assignRole({ ...member, role: 'Owner' }),
