@@ -4,39 +4,45 @@ import type { AccessAdministration } from '../catalog/access.js'
 /** Who may do what: changed, listed and explained. */
 export interface AccessManagement extends AccessAdministration, AccessExplainer {}
 
-/** What this process has to forget after a change. */
+/** What this process can forget. */
 export interface AccessForgetting {
-  readonly ofUser: <Result>(id: string, change: Promise<Result>) => Promise<Result>
+  readonly forgetUser: (id: string) => void
   /** All members of a tenant, by its id or slug; null: everybody. */
-  readonly ofTenant: <Result>(tenant: string | null, change: Promise<Result>) => Promise<Result>
-  readonly ofEverybody: <Result>(change: Promise<Result>) => Promise<Result>
+  readonly forgetMembers: (tenant: string | null) => Promise<void>
 }
 
 /** The catalog's services, each followed by what this process has to forget. What decides over nobody's access, by nothing. */
 export function createAccessManagement(
   access: AccessAdministration & AccessExplainer,
-  { ofUser, ofTenant, ofEverybody }: AccessForgetting,
+  { forgetUser, forgetMembers }: AccessForgetting,
 ): AccessManagement {
   return {
     ...access,
-    assignRole: (input) => ofUser(input.user, access.assignRole(input)),
-    unassignRole: (input) => ofUser(input.user, access.unassignRole(input)),
-    setOverride: (input) => ofUser(input.user, access.setOverride(input)),
-    clearOverride: (input) => ofUser(input.user, access.clearOverride(input)),
+    assignRole: (input) => followed(access.assignRole(input), () => forgetUser(input.user)),
+    unassignRole: (input) => followed(access.unassignRole(input), () => forgetUser(input.user)),
+    setOverride: (input) => followed(access.setOverride(input), () => forgetUser(input.user)),
+    clearOverride: (input) => followed(access.clearOverride(input), () => forgetUser(input.user)),
 
-    createRole: (input) => ofTenant(input.tenant, access.createRole(input)),
-    updateRole: (input) => ofTenant(input.tenant, access.updateRole(input)),
-    setRoleActive: (input) => ofTenant(input.tenant, access.setRoleActive(input)),
-    deleteRole: (input) => ofTenant(input.tenant, access.deleteRole(input)),
-    grantPermission: (input) => ofTenant(input.tenant, access.grantPermission(input)),
-    revokePermission: (input) => ofTenant(input.tenant, access.revokePermission(input)),
-    includeRole: (input) => ofTenant(input.tenant, access.includeRole(input)),
-    excludeRole: (input) => ofTenant(input.tenant, access.excludeRole(input)),
+    createRole: (input) => followed(access.createRole(input), () => forgetMembers(input.tenant)),
+    updateRole: (input) => followed(access.updateRole(input), () => forgetMembers(input.tenant)),
+    setRoleActive: (input) => followed(access.setRoleActive(input), () => forgetMembers(input.tenant)),
+    deleteRole: (input) => followed(access.deleteRole(input), () => forgetMembers(input.tenant)),
+    grantPermission: (input) => followed(access.grantPermission(input), () => forgetMembers(input.tenant)),
+    revokePermission: (input) => followed(access.revokePermission(input), () => forgetMembers(input.tenant)),
+    includeRole: (input) => followed(access.includeRole(input), () => forgetMembers(input.tenant)),
+    excludeRole: (input) => followed(access.excludeRole(input), () => forgetMembers(input.tenant)),
 
-    createPermission: (input) => ofEverybody(access.createPermission(input)),
-    setPermissionActive: (input) => ofEverybody(access.setPermissionActive(input)),
-    createRouteRule: (input) => ofEverybody(access.createRouteRule(input)),
-    setRouteRuleActive: (input) => ofEverybody(access.setRouteRuleActive(input)),
-    deleteRouteRule: (input) => ofEverybody(access.deleteRouteRule(input)),
+    createPermission: (input) => followed(access.createPermission(input), () => forgetMembers(null)),
+    setPermissionActive: (input) => followed(access.setPermissionActive(input), () => forgetMembers(null)),
+    createRouteRule: (input) => followed(access.createRouteRule(input), () => forgetMembers(null)),
+    setRouteRuleActive: (input) => followed(access.setRouteRuleActive(input), () => forgetMembers(null)),
+    deleteRouteRule: (input) => followed(access.deleteRouteRule(input), () => forgetMembers(null)),
   }
+}
+
+/** The input is looked at after the change, which has checked it by then. */
+async function followed<Result>(change: Promise<Result>, forget: () => void | Promise<void>): Promise<Result> {
+  const result = await change
+  await forget()
+  return result
 }

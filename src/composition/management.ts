@@ -65,16 +65,16 @@ export function createManagement({
     return result
   }
 
-  async function ofEverybody<Result>(change: Promise<Result>): Promise<Result> {
-    const result = await change
-    forget()
-    return result
-  }
-
-  async function ofMembers<Result>(idOrSlug: string | null, change: Promise<Result>): Promise<Result> {
-    const result = await change
-    forget(idOrSlug === null ? undefined : (await findTenant(idOrSlug))?.id)
-    return result
+  async function forgetMembers(idOrSlug: string | null): Promise<void> {
+    // The change is made: when the tenant can't be found just now, everybody is forgotten.
+    forget(
+      idOrSlug === null
+        ? undefined
+        : await tenants.getTenant(idOrSlug).then(
+            ({ id }) => id,
+            () => undefined,
+          ),
+    )
   }
 
   async function findTenant(idOrSlug: string): Promise<Tenant | undefined> {
@@ -122,7 +122,7 @@ export function createManagement({
       return record
     },
 
-    access: createAccessManagement(access, { ofUser, ofTenant: ofMembers, ofEverybody }),
+    access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetMembers }),
     audit,
   }
 }

@@ -93,6 +93,14 @@ test('all of it is in the audit log, whose chains are intact', async () => {
   expect(await tenancy.audit.verify()).toMatchObject({ isIntact: true, chains: 2, problems: [] })
 })
 
+test('input of no shape at all is refused with a code', async () => {
+  const { listPermissions: _1, listCategories: _2, listRouteRules: _3, ...services } = tenancy.access
+  for (const service of Object.values(services) as ((input?: unknown) => Promise<unknown>)[]) {
+    await expect(service()).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
+  }
+  await expect(tenancy.audit.list(undefined as never)).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
+})
+
 test('a start that finds everything in place writes nothing', async () => {
   const before = await tenancy.audit.list({ tenant: null, limit: 1000 })
   const again = await installation.open()
