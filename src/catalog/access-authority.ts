@@ -1,5 +1,6 @@
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient } from '../core/sql.js'
+import { isUuid } from '../core/uuid.js'
 import type { Scope } from './access-change.js'
 import { effectiveRoles, holdsPermission } from './effective-access.js'
 
@@ -52,13 +53,7 @@ const missingQuery = `
 export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: Given): Promise<void> {
   const { tenantId, actorId } = scope
   if (tenantId === null || actorId === null) return
-  const { rows } = await client.query<{ permissions: string[]; roles: string[] }>(missingQuery, [
-    tenantId,
-    actorId,
-    given.roleIds ?? [],
-    given.permissionIds ?? [],
-  ])
-  const [missing] = rows
+  const missing = isUuid(actorId) ? await readMissing(client, tenantId, actorId, given) : undefined
   if (missing === undefined) {
     throw new TenancyError(
       'TENANCY_ACCESS_GRANT_REFUSED',
@@ -73,4 +68,15 @@ export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: G
     `The user ${actorId} can't give what they don't hold: ${names.join(', ')}`,
     { details: { permissions, roles } },
   )
+}
+
+/** Undefined: the actor is no active member. */
+async function readMissing(client: SqlClient, tenantId: string, actorId: string, given: Given) {
+  const { rows } = await client.query<{ permissions: string[]; roles: string[] }>(missingQuery, [
+    tenantId,
+    actorId,
+    given.roleIds ?? [],
+    given.permissionIds ?? [],
+  ])
+  return rows[0]
 }

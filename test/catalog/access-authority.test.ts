@@ -163,6 +163,10 @@ test('an actor gives nothing who is no member, inactive, disabled, or whose tena
   const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
   await expect(give(elsewhere)).rejects.toMatchObject(refused)
   await expect(give('00000000-0000-4000-8000-000000000000')).rejects.toMatchObject(refused)
+  const stranger = await catalog.addUser()
+  for (const by of ['', 'nobody', elsewhere]) {
+    await expect(memberships.addMember(tenant, stranger, { actor: by })).rejects.toMatchObject(refused)
+  }
   const states = [
     ['update user_tenants set is_active = $2 where user_id = $1', false, true],
     ['update users set disabled_at = case when $2 then now() end where id = $1', true, false],
