@@ -1,24 +1,49 @@
 export { defineAccess, parseAccessDefinition } from './access/index.js'
 export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './access/index.js'
+export type { AccessExplanation, AccessReason, ExplainInput } from './catalog/access-explain.js'
 export type {
-  AccessAdministration,
   MemberRoleInput,
-  NewRoleInput,
+  Override,
   OverrideInput,
   OverrideKeyInput,
+  OverrideListInput,
+} from './catalog/access-members.js'
+export type {
+  CategoryKeyInput,
+  CategoryUpdateInput,
+  NewCategoryInput,
+  NewPermissionInput,
+  Permission,
   PermissionActiveInput,
+  PermissionCategory,
+  PermissionUpdateInput,
+} from './catalog/access-permissions.js'
+export type { PermissionProvenance, RoleChain } from './catalog/access-provenance.js'
+export type {
+  NewRoleInput,
   Role,
   RoleActiveInput,
   RoleGrantInput,
-} from './catalog/access.js'
-export type { AddMemberOptions, MembershipEntry } from './catalog/memberships.js'
+  RoleInclusionInput,
+  RoleKeyInput,
+  RoleListInput,
+  RoleUpdateInput,
+} from './catalog/access-roles.js'
+export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/access-routes.js'
+export type { AccessAdministration } from './catalog/access.js'
+export type { AuditProblem, AuditVerification } from './catalog/audit-verification.js'
+export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit.js'
+export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog/membership-lists.js'
+export type { AddMemberOptions } from './catalog/memberships.js'
 export {
   accessSeedEntries,
+  auditChains,
   auditLog,
   databaseServers,
   installation,
   permissionCategories,
   permissions,
+  roleInclusions,
   rolePermissions,
   roles,
   routeRules,
@@ -34,6 +59,7 @@ export {
 export type { NewTenant } from './catalog/tenant-input.js'
 export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
 export type { NewUser } from './catalog/users.js'
+export type { AccessManagement } from './composition/access-management.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
 export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {
@@ -44,7 +70,7 @@ export type {
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
 export type { SchedulerStats } from './connections/scheduler.js'
-export type { AccessDefinition, Member, MemberAccess } from './core/access.js'
+export type { AccessDefinition, Member, MemberAccess, Register, RegisteredPermission } from './core/access.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
   getCurrentMember,

@@ -1,9 +1,11 @@
-import { createAccessRules, devAccess, prodAccess } from './access/index.js'
+import { CompiledRuleSet, createAccessRules, devAccess, problemOfTemplate, prodAccess } from './access/index.js'
 import { createCoherence } from './cache/coherence.js'
 import { createDirectoryCache } from './cache/directory-cache.js'
 import { createRedisTier } from './cache/redis.js'
+import { createAccessExplainer } from './catalog/access-explain.js'
 import { seedAccess } from './catalog/access-seed.js'
 import { createAccessAdministration } from './catalog/access.js'
+import { createAuditLog } from './catalog/audit.js'
 import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
 import { createMemberDirectory } from './catalog/member-directory.js'
 import { createMemberships } from './catalog/memberships.js'
@@ -153,7 +155,14 @@ async function open(
   const management = createManagement({
     tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
     memberships: createMemberships({ catalog }),
-    access: createAccessAdministration(catalog),
+    access: {
+      ...createAccessAdministration({ catalog, problemOfTemplate }),
+      ...createAccessExplainer({
+        catalog,
+        findRule: (ruleSet, method, path) => new CompiledRuleSet(ruleSet).matchTemplate(method, path)?.rule,
+      }),
+    },
+    audit: createAuditLog(catalog),
     users,
     // What this process changes, it does not wait to hear of.
     forget: (id) => cache.invalidate(id),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { AccessDefinition } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
+import { brokenReferences, shorten } from './broken-references.js'
 import { problemOfTemplate } from './route-template.js'
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS' | '*'
@@ -16,6 +17,11 @@ export interface AccessDefinitionInput<
   Permission extends PermissionName,
   Role extends string,
 > {
+  /**
+   * Raise it with a change that takes something away: a process that still has a lower one then changes nothing, so
+   * that old and new may run side by side. A whole number from 1. Default: 1.
+   */
+  readonly version?: number
   /** Category names and what they are about. */
   readonly categories?: Readonly<Record<Category, string>>
   /** Permissions by name, each with its description. */
@@ -25,14 +31,20 @@ export interface AccessDefinitionInput<
   /** Which permission opens which route; of several, any one does. */
   readonly routes?: Readonly<Record<RouteKey, NoInfer<Permission> | readonly NoInfer<Permission>[]>>
   /** Built-in roles and what they hold. '*': everything. `Owner` is always there, and holds everything unless named. */
-  readonly roles?: Readonly<Record<Role, RoleInput<NoInfer<Permission>>>>
+  readonly roles?: Readonly<Record<Role, RoleInput<NoInfer<Permission>, NoInfer<Role> | 'Owner'>>>
 }
 
-/** A built-in role: the permissions it holds, alone or with a description. */
-export type RoleInput<Permission extends string> =
+/** A built-in role: the permissions it holds, alone or with a description and the roles that it includes. */
+export type RoleInput<Permission extends string, Role extends string = string> =
   | '*'
   | readonly Permission[]
-  | { readonly description?: string; readonly permissions: '*' | readonly Permission[] }
+  | {
+      readonly description?: string
+      /** What it holds itself. Default: nothing. */
+      readonly permissions?: '*' | readonly Permission[]
+      /** Roles whose permissions it holds as well, and whose holder it counts as. Default: none. */
+      readonly includes?: readonly Role[]
+    }
 
 /** The permission names of a definition as a union of literals. */
 export type PermissionOf<Definition> = Definition extends AccessDefinition<infer Permission> ? Permission : never
@@ -70,10 +82,19 @@ const routeKey = z.string().superRefine((key, context) => {
     path === undefined ? 'is not a route: a method in upper case or *, a space, a path' : problemOfTemplate(path)
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
 })
-const description = z.string().max(1000)
+const description = z
+  .string()
+  .max(1000)
+  .regex(/^[^\0]*$/, 'holds a NUL')
 const held = z.union([z.literal('*'), z.array(z.string())])
+const longRole = z.strictObject({
+  description: description.default(''),
+  permissions: held.default([]),
+  includes: z.array(z.string()).default([]),
+})
 
 const definitionSchema = z.strictObject({
+  version: z.int().min(1).max(2_147_483_647).default(1),
   categories: z.record(categoryName, description).default({}),
   permissions: z.record(
     permissionName,
@@ -87,8 +108,8 @@ const definitionSchema = z.strictObject({
   roles: z
     .record(
       roleName,
-      z.union([held, z.strictObject({ description: description.default(''), permissions: held })], {
-        error: "is neither '*', a list of permissions, nor { description, permissions }",
+      z.union([held, longRole], {
+        error: "is neither '*', a list of permissions, nor { description, permissions, includes }",
       }),
     )
     .default({}),
@@ -105,9 +126,10 @@ export function parseAccessDefinition(json: unknown): AccessDefinition {
   const problems = parsed.success ? [] : parsed.error.issues.flatMap(describeIssue)
   problems.push(...brokenReferences(json))
   if (problems.length > 0 || !parsed.success) throw invalid(problems)
-  const { categories, permissions, routes, roles } = parsed.data
+  const { version, categories, permissions, routes, roles } = parsed.data
   const withOwner = 'Owner' in roles ? roles : { Owner: '*' as const, ...roles }
   return {
+    version,
     categories: Object.entries(categories).map(([name, text]) => ({ name, description: text })),
     permissions: Object.entries(permissions).map(([name, value]) =>
       typeof value === 'string'
@@ -120,57 +142,21 @@ export function parseAccessDefinition(json: unknown): AccessDefinition {
       return names.map((permission) => ({ method: key.slice(0, space), path: key.slice(space + 1), permission }))
     }),
     roles: Object.entries(withOwner).map(([name, value]) => {
-      const role = value === '*' || Array.isArray(value) ? { description: '', permissions: value } : value
+      const role = value === '*' || Array.isArray(value) ? { description: '', permissions: value, includes: [] } : value
       return {
         name,
         description: role.description,
         permissions: role.permissions === '*' ? '*' : [...new Set(role.permissions)],
+        includes: [...new Set(role.includes)],
       }
     }),
   }
-}
-
-/** Names that point nowhere, and role names that differ in case only; looks at whatever has the right shape. */
-function brokenReferences(json: unknown): string[] {
-  const { categories, permissions, routes, roles } = entriesOf(json)
-  const known = new Set(Object.keys(entriesOf(permissions)))
-  const problems: string[] = []
-  const check = (where: string, names: unknown) => {
-    for (const name of Array.isArray(names) ? names : [names]) {
-      if (typeof name === 'string' && !known.has(name)) problems.push(`${where}: no permission "${shorten(name)}"`)
-    }
-  }
-  for (const [name, value] of Object.entries(entriesOf(permissions))) {
-    const { category } = entriesOf(value)
-    if (typeof category === 'string' && !Object.hasOwn(entriesOf(categories), category)) {
-      problems.push(`permissions.${shorten(name)}: no category "${shorten(category)}"`)
-    }
-  }
-  for (const [key, value] of Object.entries(entriesOf(routes))) check(`routes.${shorten(key)}`, value)
-  const seen = new Set<string>()
-  for (const [name, value] of Object.entries(entriesOf(roles))) {
-    const permissionsOfRole =
-      typeof value === 'string' || Array.isArray(value) ? value : entriesOf(value)['permissions']
-    if (permissionsOfRole !== '*') check(`roles.${shorten(name)}`, permissionsOfRole ?? [])
-    if (seen.has(name.toLowerCase())) problems.push(`roles.${shorten(name)}: another role differs in case only`)
-    if (name !== 'Owner' && name.toLowerCase() === 'owner') problems.push(`roles.${shorten(name)}: write it "Owner"`)
-    seen.add(name.toLowerCase())
-  }
-  return problems
-}
-
-function entriesOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string[] {
   const where = issue.path.map((part) => shorten(String(part))).join('.') || 'definition'
   if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => `${where}: ${message}`)
   return [`${where}: ${issue.message}`]
-}
-
-function shorten(text: string): string {
-  return JSON.stringify(text.slice(0, 80)).slice(1, -1)
 }
 
 function invalid(problems: readonly string[]): TenancyError {

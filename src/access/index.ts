@@ -1,5 +1,7 @@
 export { createAccessRules } from './access-rules.js'
+export { CompiledRuleSet } from './compiled-rule-set.js'
 export { defineAccess, parseAccessDefinition } from './define-access.js'
 export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './define-access.js'
+export { problemOfTemplate } from './route-template.js'
 export { devAccess } from './seeds/dev.js'
 export { prodAccess } from './seeds/prod.js'

@@ -1,4 +1,4 @@
-import { TenancyError } from '../core/errors.js'
+import { TenancyError, type TenancyErrorCode } from '../core/errors.js'
 import type { SqlClient } from '../core/sql.js'
 
 /** A row of `roles`. */
@@ -11,9 +11,12 @@ export interface RoleRow {
   readonly is_system: boolean
 }
 
-interface Member {
-  readonly userId: string
-  readonly tenantId: string
+/** A row of `permissions`. */
+interface PermissionRow {
+  readonly id: number
+  readonly name: string
+  readonly description: string
+  readonly category: string | null
 }
 
 /**
@@ -21,7 +24,7 @@ interface Member {
  *
  * @throws {@link TenancyError} TENANCY_MEMBER_NOT_FOUND
  */
-export async function findMembership(client: SqlClient, { userId, tenantId }: Member): Promise<void> {
+export async function findMembership(client: SqlClient, userId: string, tenantId: string): Promise<void> {
   const { rows } = await client.query(
     'select user_id from user_tenants where user_id = $1 and tenant_id = $2 for no key update',
     [userId, tenantId],
@@ -62,9 +65,9 @@ export async function findRoleToChange(client: SqlClient, tenantId: string | nul
 }
 
 /** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
-export async function findPermission(client: SqlClient, name: string): Promise<{ id: number; name: string }> {
-  const { rows } = await client.query<{ id: number; name: string }>(
-    'select id, name from permissions where name = $1',
+export async function findPermission(client: SqlClient, name: string): Promise<PermissionRow> {
+  const { rows } = await client.query<PermissionRow>(
+    'select id, name, description, category from permissions where name = $1',
     [name],
   )
   const [permission] = rows
@@ -119,4 +122,10 @@ export async function recordChange(
       after && JSON.stringify(after),
     ],
   )
+}
+
+/** Says of a unique violation what is taken; anything else passes. */
+export function explainTaken(error: unknown, code: TenancyErrorCode, what: string, taken: string): never {
+  if ((error as { code?: unknown }).code !== '23505') throw error
+  throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })
 }

@@ -1,131 +1,144 @@
 import type { AccessDefinition } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { entriesOf, parseKey, type SeedEntry, seedKinds } from './access-seed-entries.js'
+import { insertions, retirements, revivals } from './access-seed-statements.js'
 import { inTransaction } from './transaction.js'
 
-/** What {@link seedAccess} did. */
+/** What {@link seedAccess} did. Both 0: it wrote nothing. */
 export interface SeedAccessResult {
-  /** Entries of the definition that were new to this catalog; 0: nothing was written. */
+  /** Entries of the definition that were new to this catalog, or came back to it. */
   readonly applied: number
+  /** Entries that left the definition. */
+  readonly retired: number
 }
 
-/** One thing a definition puts in. `key` names it in the ledger: applied once, then the administrator's. */
-interface Entry {
-  readonly key: string
-  readonly kind: 'category' | 'permission' | 'route' | 'role' | 'grant'
-  readonly values: Readonly<Record<string, string | null>>
-}
+/** What became of an entry: it is in; it left and was taken away; it left and was let alone, as somebody had changed it. */
+type State = 'applied' | 'retired' | 'left'
 
-// In this order: each may refer to those before it. Only what is missing goes in, and not by `on conflict`, which would
-// use up identity values: they are bit positions.
-const statements: readonly (readonly [Entry['kind'], string])[] = [
-  [
-    'category',
-    `insert into permission_categories (name, description)
-     select name, description from jsonb_to_recordset($1) as new (name text, description text)
-     where not exists (select from permission_categories where name = new.name)`,
-  ],
-  [
-    'permission',
-    `insert into permissions (name, description, category, is_system)
-     select name, description, (select name from permission_categories where name = new.category), true
-     from rows from (jsonb_to_recordset($1) as (name text, description text, category text)) with ordinality as new
-     where not exists (select from permissions where name = new.name)
-     order by ordinality`,
-  ],
-  [
-    'route',
-    `insert into route_rules (method, path, permission_id)
-     select new.method, new.path, permissions.id
-     from jsonb_to_recordset($1) as new (method text, path text, permission text)
-     join permissions on permissions.name = new.permission
-     where not exists (
-       select from route_rules as rule
-       where (rule.method, rule.path, rule.permission_id) = (new.method, new.path, permissions.id)
-     )`,
-  ],
-  [
-    'role',
-    `insert into roles (name, description, is_system)
-     select name, description, true from jsonb_to_recordset($1) as new (name text, description text)
-     where not exists (select from roles where tenant_id is null and lower(name) = lower(new.name))`,
-  ],
-  [
-    'grant',
-    `insert into role_permissions (role_id, permission_id)
-     select roles.id, permissions.id
-     from jsonb_to_recordset($1) as new (role text, permission text)
-     join roles on roles.tenant_id is null and roles.name = new.role
-     join permissions on permissions.name = new.permission
-     where not exists (select from role_permissions where (role_id, permission_id) = (roles.id, permissions.id))`,
-  ],
-]
+interface Plan {
+  readonly fresh: readonly SeedEntry[]
+  /** Retired ones that the definition has again. */
+  readonly revived: readonly SeedEntry[]
+  /** Ones let alone that the definition has again. */
+  readonly resumed: readonly SeedEntry[]
+  readonly leaving: readonly SeedEntry[]
+}
 
 /**
- * Puts an access definition into the catalog, in one transaction, one process at a time. Every entry is applied once
- * and remembered: what an administrator switched off, removed or granted by hand stays so, a second run writes nothing,
- * and a later version of the definition adds what is new in it. Nothing is ever taken away.
+ * Makes the catalog follow an access definition, in one transaction, one process at a time. Every entry is applied once
+ * and remembered: what an administrator switched off, removed or granted by hand stays so. A later version of the
+ * definition adds what is new in it, and takes away what left it, unless somebody changed that. A second run writes
+ * nothing, and neither does a process whose definition has a lower version than the catalog's.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_EXISTS when a tenant has a role of its own with the name of a new
- * built-in one
+ * built-in one; TENANCY_ACCESS_ROLE_CYCLE when an administrator let the included role include the including one
  */
 export async function seedAccess(pool: SqlPool, definition: AccessDefinition): Promise<SeedAccessResult> {
-  const entries = entriesOf(definition)
   return inTransaction(pool, async (client) => {
     await client.query('select pg_advisory_xact_lock(7230951, 2)')
-    const fresh = await withoutApplied(client, entries)
-    if (fresh.length === 0) return { applied: 0 }
-    for (const [kind, statement] of statements) {
-      const values = fresh.flatMap((entry) => (entry.kind === kind ? [entry.values] : []))
-      if (values.length > 0) await client.query(statement, [JSON.stringify(values)]).catch(explainRoleConflict)
+    const version = await readVersion(client)
+    if (definition.version < version) return { applied: 0, retired: 0 }
+    const plan = await makePlan(client, entriesOf(definition))
+    const { fresh, revived, resumed, leaving } = plan
+    if (definition.version > version) {
+      await client.query('update installation set access_version = $1', [definition.version])
     }
-    await client.query('insert into access_seed_entries (entry) select unnest($1::text[])', [
-      fresh.map((entry) => entry.key),
-    ])
+    if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
+    const retired = await retire(client, leaving)
+    await apply(client, plan)
     await client.query(`insert into audit_log (action, after) values ('access.seed', $1)`, [
-      JSON.stringify({ entries: fresh.map((entry) => entry.key) }),
+      JSON.stringify({
+        version: definition.version,
+        entries: keysOf([...fresh, ...revived, ...resumed]),
+        retired,
+        left: keysOf(leaving).filter((key) => !retired.includes(key)),
+      }),
     ])
-    return { applied: fresh.length }
+    return { applied: fresh.length + revived.length + resumed.length, retired: leaving.length }
   })
 }
 
-async function withoutApplied(client: SqlClient, entries: readonly Entry[]): Promise<Entry[]> {
-  const { rows } = await client.query<{ entry: string }>(
-    'select entry from access_seed_entries where entry = any ($1::text[])',
-    [entries.map((entry) => entry.key)],
+async function readVersion(client: SqlClient): Promise<number> {
+  const { rows } = await client.query<{ version: number }>('select access_version as version from installation')
+  return rows[0]?.version ?? 0
+}
+
+async function makePlan(client: SqlClient, entries: readonly SeedEntry[]): Promise<Plan> {
+  const { rows } = await client.query<{ entry: string; state: State }>('select entry, state from access_seed_entries')
+  const states = new Map(rows.map(({ entry, state }) => [entry, state]))
+  const wanted = new Set(entries.map((entry) => entry.key))
+  const inState = (state: State | undefined) => entries.filter((entry) => states.get(entry.key) === state)
+  const gone = rows.filter(({ entry, state }) => state === 'applied' && !wanted.has(entry))
+  return {
+    fresh: inState(undefined),
+    revived: inState('retired'),
+    resumed: inState('left'),
+    leaving: gone.map(({ entry }) => parseKey(entry)).filter((entry) => entry !== undefined),
+  }
+}
+
+/** Takes away what left the definition; returns the keys of what nobody had changed. */
+async function retire(client: SqlClient, leaving: readonly SeedEntry[]): Promise<string[]> {
+  const retired: string[] = []
+  for (const kind of seedKinds.toReversed()) {
+    const keys = await run<{ key: string }>(client, retirements[kind], ofKind(leaving, kind))
+    retired.push(...keys.map(({ key }) => key))
+  }
+  await client.query(
+    `update access_seed_entries set state = 'retired', applied_at = now() where entry = any ($1::text[])`,
+    [retired],
   )
-  const applied = new Set(rows.map((row) => row.entry))
-  return entries.filter((entry) => !applied.has(entry.key))
+  await client.query(
+    `update access_seed_entries set state = 'left' where entry = any ($1::text[]) and entry <> all ($2::text[])`,
+    [keysOf(leaving), retired],
+  )
+  return retired
 }
 
-function entriesOf({ categories, permissions, routes, roles }: AccessDefinition): Entry[] {
-  return [
-    ...categories.map((values) => ({ key: `category ${values.name}`, kind: 'category' as const, values })),
-    ...permissions.map((values) => ({ key: `permission ${values.name}`, kind: 'permission' as const, values })),
-    ...routes.map((values) => ({
-      key: `route ${values.method} ${values.path} ${values.permission}`,
-      kind: 'route' as const,
-      values,
-    })),
-    ...roles.map(({ name, description }) => ({
-      key: `role ${name}`,
-      kind: 'role' as const,
-      values: { name, description },
-    })),
-    ...roles.flatMap((role) =>
-      (role.permissions === '*' ? permissions.map((permission) => permission.name) : role.permissions).map(
-        (permission) => ({
-          key: `grant ${role.name} ${permission}`,
-          kind: 'grant' as const,
-          values: { role: role.name, permission },
-        }),
-      ),
-    ),
-  ]
+async function apply(client: SqlClient, { fresh, revived, resumed }: Plan): Promise<void> {
+  for (const kind of seedKinds) {
+    await run(client, revivals[kind], ofKind(revived, kind))
+    await run(client, insertions[kind], ofKind([...fresh, ...(kind in revivals ? [] : revived)], kind)).catch(explain)
+  }
+  await client.query(
+    `insert into access_seed_entries (entry) select unnest($1::text[])
+     on conflict (entry) do update set state = 'applied', applied_at = now()`,
+    [keysOf([...fresh, ...revived])],
+  )
+  await client.query(`update access_seed_entries set state = 'applied' where entry = any ($1::text[])`, [
+    keysOf(resumed),
+  ])
 }
 
-function explainRoleConflict(error: unknown): never {
-  if ((error as { constraint?: unknown }).constraint !== 'roles_built_in_name') throw error
+function keysOf(entries: readonly SeedEntry[]): string[] {
+  return entries.map((entry) => entry.key)
+}
+
+async function run<Row extends object>(
+  client: SqlClient,
+  statement: string | undefined,
+  entries: readonly SeedEntry[],
+): Promise<Row[]> {
+  if (statement === undefined || entries.length === 0) return []
+  const values = JSON.stringify(entries.map(({ key, values: rest }) => ({ key, ...rest })))
+  return (await client.query<Row>(statement, [values])).rows
+}
+
+function ofKind(entries: readonly SeedEntry[], kind: SeedEntry['kind']): SeedEntry[] {
+  return entries.filter((entry) => entry.kind === kind)
+}
+
+function explain(error: unknown): never {
+  const { constraint } = error as { constraint?: unknown }
+  if (constraint === 'role_inclusions_no_cycle') {
+    throw new TenancyError(
+      'TENANCY_ACCESS_ROLE_CYCLE',
+      'A role of the access definition includes one that was made to include it: take one of the two ways out',
+      { cause: error },
+    )
+  }
+  if (constraint !== 'roles_built_in_name') throw error
   throw new TenancyError(
     'TENANCY_ACCESS_ROLE_EXISTS',
     'A built-in role of the access definition has the name of a role that a tenant made: rename one of the two',

@@ -2,6 +2,7 @@ import type { DefaultMember, Epochs, MemberDirectory, MemberRecord } from '../co
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabaseState, TenantStatus } from '../core/model.js'
 import type { SqlPool } from '../core/sql.js'
+import { effectiveRoles, holdsPermission } from './effective-access.js'
 
 // What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
 // belong together. Epochs travel as float8, which node-postgres reads as a number (exact up to 2^53).
@@ -15,30 +16,13 @@ const memberColumns = `
   database.server_id, database.name as database_name, database.role_name, database.state, database.epoch,
   database.created_at as database_created_at, database.updated_at as database_updated_at, database.retired_at,
   array(
-    select role.name from user_tenant_roles as held join roles as role on role.id = held.role_id
-    where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id
-      and role.is_active and tenant.status = 'active'
+    select role.name from roles as role
+    where role.id = any (effective.role_ids) and tenant.status = 'active'
     order by role.name
   ) as roles,
   array(
     select permission.id from permissions as permission
-    where permission.is_active and tenant.status = 'active'
-      and permission.id in (
-        select granted.permission_id from user_tenant_roles as held
-        join roles as role on role.id = held.role_id and role.is_active
-        join role_permissions as granted on granted.role_id = role.id
-        where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id
-        union all
-        select override.permission_id from user_tenant_permissions as override
-        where override.user_id = membership.user_id and override.tenant_id = membership.tenant_id
-          and override.effect = 'allow' and (override.expires_at is null or override.expires_at > now())
-      )
-      and not exists (
-        select from user_tenant_permissions as override
-        where override.user_id = membership.user_id and override.tenant_id = membership.tenant_id
-          and override.permission_id = permission.id
-          and override.effect = 'deny' and (override.expires_at is null or override.expires_at > now())
-      )
+    where permission.is_active and tenant.status = 'active' and ${holdsPermission('membership')}
     order by permission.id
   ) as permission_ids,
   (
@@ -51,6 +35,7 @@ const memberTables = `
   user_tenants as membership
   join tenants as tenant on tenant.id = membership.tenant_id
   left join tenant_databases as database on database.id = tenant.database_id
+  cross join lateral (${effectiveRoles('membership')}) as effective
   cross join installation`
 
 const memberQuery = (tenantColumn: 'id' | 'slug') => `

@@ -1,8 +1,10 @@
-import { z } from 'zod'
 import { TenancyError } from '../core/errors.js'
 import type { Tenant, UserTenant } from '../core/model.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
-import { findRole, keepAnOwner, recordChange } from './access-lookup.js'
+import { isUuid } from '../core/uuid.js'
+import { refuseToGiveMore } from './access-authority.js'
+import { findRole, keepAnOwner, recordChange, type RoleRow } from './access-lookup.js'
+import { createMembershipLists, type MembershipLists } from './membership-lists.js'
 import { findTenant } from './tenant-row.js'
 import type { ActorOption } from './tenants.js'
 import { inTransaction } from './transaction.js'
@@ -15,28 +17,23 @@ export interface AddMemberOptions extends ActorOption {
   readonly isDefault?: boolean | undefined
 }
 
-/** One tenant that a user is in, as a list shows it. */
-export interface MembershipEntry extends UserTenant {
-  readonly slug: string
-  readonly tenantName: string
-  readonly status: Tenant['status']
-  /** Names of the member's roles. */
-  readonly roles: readonly string[]
-}
-
 /** Who is in which tenant. `tenant` is an id or a slug, `user` an id. Every change is one transaction with its audit entry. */
-export interface Memberships {
+export interface Memberships extends MembershipLists {
   /**
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (deleted), TENANCY_USER_NOT_FOUND (unknown or
-   *   disabled), TENANCY_MEMBER_EXISTS, TENANCY_MEMBER_LIMIT_REACHED, TENANCY_ACCESS_ROLE_NOT_FOUND
+   *   disabled), TENANCY_MEMBER_EXISTS, TENANCY_MEMBER_LIMIT_REACHED, TENANCY_ACCESS_ROLE_NOT_FOUND,
+   *   TENANCY_ACCESS_GRANT_REFUSED
    */
   addMember(tenant: string, user: string, options?: AddMemberOptions): Promise<UserTenant>
   /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER */
   removeMember(tenant: string, user: string, options?: ActorOption): Promise<void>
+  /**
+   * An inactive member is answered like a stranger, and keeps roles and overrides for when they come back.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER, TENANCY_ACCESS_GRANT_REFUSED
+   */
+  setMemberActive(tenant: string, user: string, isActive: boolean, options?: ActorOption): Promise<UserTenant>
   /** Makes it the tenant that the user's requests are for when they name none. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND */
   setDefaultTenant(tenant: string, user: string, options?: ActorOption): Promise<UserTenant>
-  /** The user's memberships by slug, deleted tenants left out; empty for an unknown user. */
-  listMemberships(user: string): Promise<MembershipEntry[]>
 }
 
 const membershipColumns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive",
@@ -69,6 +66,9 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
         )
       }),
 
+    setMemberActive: (tenant, user, isActive, options = {}) =>
+      inTransaction(catalog, (client) => setMemberActive(client, tenant, user, isActive, options)),
+
     setDefaultTenant: (idOrSlug, user, { actor } = {}) =>
       inTransaction(catalog, async (client) => {
         const tenant = await findTenant(client, idOrSlug)
@@ -91,23 +91,49 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
         return membership
       }),
 
-    async listMemberships(user) {
-      if (!isUserId(user)) return []
-      const { rows } = await catalog.query<MembershipEntry>(
-        `select user_id as "userId", tenant_id as "tenantId", is_active as "isActive", is_default as "isDefault",
-           membership.created_at as "createdAt", membership.updated_at as "updatedAt",
-           slug, tenant.name as "tenantName", status,
-           array(
-             select role.name from user_tenant_roles as held join roles as role on role.id = held.role_id
-             where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id order by role.name
-           ) as roles
-         from user_tenants as membership join tenants as tenant on tenant.id = tenant_id
-         where user_id = $1 and status <> 'deleted' order by slug`,
-        [user],
-      )
-      return rows
-    },
+    ...createMembershipLists({ catalog }),
   }
+}
+
+async function setMemberActive(
+  client: SqlClient,
+  idOrSlug: string,
+  user: string,
+  isActive: boolean,
+  { actor }: ActorOption,
+): Promise<UserTenant> {
+  const tenant = await findTenant(client, idOrSlug, { lock: true })
+  const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
+  const scope = { actorId: actor ?? null, tenantId: tenant.id }
+  const { rows: found } = await client.query<UserTenant>(
+    `select ${membershipColumns} from user_tenants where tenant_id = $1 and user_id = $2 for no key update`,
+    [tenant.id, userId],
+  )
+  const [before] = found
+  if (!before) throw notAMember(tenant, userId)
+  if (before.isActive === isActive) return before
+  if (isActive) await refuseToGiveMore(client, scope, await givenTo(client, tenant.id, userId))
+  else await keepAnOwner(client, tenant.id, userId)
+  const { rows } = await client.query<UserTenant>(
+    `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipColumns}`,
+    [tenant.id, userId, isActive],
+  )
+  await recordChange(client, scope, 'member.update', `user:${userId}`, { isActive: !isActive }, { isActive })
+  return rows[0] as UserTenant
+}
+
+/** What a member is given again who comes back. */
+async function givenTo(client: SqlClient, tenantId: string, userId: string) {
+  const { rows } = await client.query<{ roleIds: string[]; permissionIds: number[] }>(
+    `select
+       array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
+       array(
+         select permission_id from user_tenant_permissions
+         where tenant_id = $1 and user_id = $2 and effect = 'allow' and (expires_at is null or expires_at > now())
+       ) as "permissionIds"`,
+    [tenantId, userId],
+  )
+  return rows[0] as { roleIds: string[]; permissionIds: number[] }
 }
 
 async function addMember(
@@ -149,15 +175,17 @@ async function addMember(
     `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipColumns}`,
     [tenant.id, userId, isDefault],
   )
-  for (const name of roleList) {
-    const role = await findRole(client, tenant.id, name)
+  const scope = { actorId: options.actor ?? null, tenantId: tenant.id }
+  const given: RoleRow[] = []
+  for (const name of roleList) given.push(await findRole(client, tenant.id, name))
+  await refuseToGiveMore(client, scope, { roleIds: given.map((role) => role.id) })
+  for (const role of given) {
     await client.query('insert into user_tenant_roles (user_id, tenant_id, role_id) values ($1, $2, $3)', [
       userId,
       tenant.id,
       role.id,
     ])
   }
-  const scope = { actorId: options.actor, tenantId: tenant.id }
   await recordChange(client, scope, 'member.add', `user:${userId}`, null, { roles: roleList, isDefault })
   return rows[0] as UserTenant
 }
@@ -181,12 +209,8 @@ async function roleNames(client: SqlClient, tenantId: string, userId: string): P
   return rows.map((row) => row.name)
 }
 
-function isUserId(text: string): boolean {
-  return z.guid().safeParse(text).success
-}
-
 function parseUserId(text: string, code: 'TENANCY_USER_NOT_FOUND' | 'TENANCY_MEMBER_NOT_FOUND'): string {
-  if (isUserId(text)) return text.toLowerCase()
+  if (isUuid(text)) return text.toLowerCase()
   throw new TenancyError(code, `${JSON.stringify(text.slice(0, 60))} is not the id of a user (a UUID)`)
 }
 

@@ -1,6 +1,6 @@
 import type { RuleSet, RuleSetReader } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
-import type { SqlPool } from '../core/sql.js'
+import type { SqlClient } from '../core/sql.js'
 
 // One statement, so one snapshot: the epoch is the one these rules belong to.
 const ruleSetQuery = `
@@ -15,7 +15,7 @@ const ruleSetQuery = `
   from installation`
 
 /** Reads permissions, route rules and built-in roles from the catalog, consistent with their epoch. */
-export function createRuleSetReader(pool: SqlPool): RuleSetReader {
+export function createRuleSetReader(pool: SqlClient): RuleSetReader {
   return {
     /** @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
     async readRuleSet() {

@@ -25,6 +25,7 @@ export const installation = pgTable('installation', {
   secretCheck: text('secret_check'),
   rulesEpoch: bigint('rules_epoch', { mode: 'number' }).notNull().default(1),
   createdAt: createdAt(),
+  accessVersion: integer('access_version').notNull().default(0),
 })
 
 /** People and services that call. */
@@ -126,7 +127,7 @@ export const userTenants = pgTable(
   (table) => [primaryKey({ columns: [table.userId, table.tenantId] })],
 )
 
-/** What was done, by whom: append-only. */
+/** What was done, by whom: append-only, each row chained to the one before it in its tenant (or the installation). */
 export const auditLog = pgTable('audit_log', {
   id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
   at: moment('at').notNull().defaultNow(),
@@ -136,6 +137,15 @@ export const auditLog = pgTable('audit_log', {
   subject: text('subject'),
   before: jsonb('before'),
   after: jsonb('after'),
+  seq: bigint('seq', { mode: 'number' }).notNull(),
+  hash: bytes('hash').notNull(),
+})
+
+/** The end of each chain of the audit log, kept aside; all zeros is the installation's. */
+export const auditChains = pgTable('audit_chains', {
+  chainId: uuid('chain_id').primaryKey(),
+  length: bigint('length', { mode: 'number' }).notNull().default(0),
+  hash: bytes('hash').notNull().default(Buffer.alloc(0)),
 })
 
 /** Groups of permissions, for people who look at them. */
@@ -198,6 +208,21 @@ export const rolePermissions = pgTable(
   (table) => [primaryKey({ columns: [table.roleId, table.permissionId] })],
 )
 
+/** Which role includes which: it gives what the included one gives. */
+export const roleInclusions = pgTable(
+  'role_inclusions',
+  {
+    roleId: uuid('role_id')
+      .notNull()
+      .references(() => roles.id, { onDelete: 'cascade' }),
+    includedRoleId: uuid('included_role_id')
+      .notNull()
+      .references(() => roles.id, { onDelete: 'cascade' }),
+    createdAt: createdAt(),
+  },
+  (table) => [primaryKey({ columns: [table.roleId, table.includedRoleId] })],
+)
+
 /** A member's roles. */
 export const userTenantRoles = pgTable(
   'user_tenant_roles',
@@ -229,10 +254,13 @@ export const userTenantPermissions = pgTable(
   (table) => [primaryKey({ columns: [table.userId, table.tenantId, table.permissionId] })],
 )
 
-/** Which entries of the access definition were put in. */
+/** Which entries of the access definition were put in, and what became of those that left it. */
 export const accessSeedEntries = pgTable('access_seed_entries', {
   entry: text('entry').primaryKey(),
-  createdAt: createdAt(),
+  appliedAt: moment('applied_at').notNull().defaultNow(),
+  state: text('state', { enum: ['applied', 'retired', 'left'] })
+    .notNull()
+    .default('applied'),
 })
 
 /** Keys that sign our own access tokens; the private half is sealed with TENANT_SECRET. */

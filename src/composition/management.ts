@@ -1,10 +1,13 @@
+import type { AccessExplainer } from '../catalog/access-explain.js'
 import type { AccessAdministration } from '../catalog/access.js'
+import type { AuditLog } from '../catalog/audit.js'
 import type { Memberships } from '../catalog/memberships.js'
 import type { Tenants } from '../catalog/tenants.js'
 import type { CatalogUsers, NewUser } from '../catalog/users.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
 import type { Tenant, User } from '../core/model.js'
+import { type AccessManagement, createAccessManagement } from './access-management.js'
 
 /** Users, as an application manages them. */
 export interface UserManagement {
@@ -22,8 +25,10 @@ export interface UserManagement {
 
 /** Everything that changes the catalog, from an application's point of view. */
 export interface Management extends Tenants, Memberships, UserManagement {
-  /** Roles, grants and overrides. */
-  readonly access: AccessAdministration
+  /** Roles, permissions, rules, overrides; and why somebody may or may not. */
+  readonly access: AccessManagement
+  /** What was done, by whom. */
+  readonly audit: AuditLog
   /** By id or slug; undefined where `getTenant` would throw. */
   findTenant(tenant: string): Promise<Tenant | undefined>
 }
@@ -33,13 +38,15 @@ export function createManagement({
   tenants,
   memberships,
   access,
+  audit,
   users,
   forget,
   disconnect,
 }: {
   readonly tenants: Tenants
   readonly memberships: Memberships
-  readonly access: AccessAdministration
+  readonly access: AccessAdministration & AccessExplainer
+  readonly audit: AuditLog
   readonly users: CatalogUsers
   /** Makes this process ask the catalog again about a user or tenant; without an id: about all. */
   readonly forget: (id?: string) => void
@@ -58,10 +65,25 @@ export function createManagement({
     return result
   }
 
-  async function ofEverybody<Result>(change: Promise<Result>): Promise<Result> {
-    const result = await change
-    forget()
-    return result
+  async function forgetMembers(idOrSlug: string | null): Promise<void> {
+    // The change is made: when the tenant can't be found just now, everybody is forgotten.
+    forget(
+      idOrSlug === null
+        ? undefined
+        : await tenants.getTenant(idOrSlug).then(
+            ({ id }) => id,
+            () => undefined,
+          ),
+    )
+  }
+
+  async function findTenant(idOrSlug: string): Promise<Tenant | undefined> {
+    try {
+      return await tenants.getTenant(idOrSlug)
+    } catch (error) {
+      if (isTenancyError(error, 'TENANCY_TENANT_NOT_FOUND')) return undefined
+      throw error
+    }
   }
 
   const userOf = async (id: string, change: Promise<UserRecord>) => (await ofUser(id, change)).user
@@ -79,19 +101,15 @@ export function createManagement({
       await tenants.purgeTenant(id, options)
       forget(id)
     },
-    async findTenant(tenant) {
-      try {
-        return await tenants.getTenant(tenant)
-      } catch (error) {
-        if (isTenancyError(error, 'TENANCY_TENANT_NOT_FOUND')) return undefined
-        throw error
-      }
-    },
+    findTenant,
 
     addMember: (tenant, user, options) => ofUser(user, memberships.addMember(tenant, user, options)),
     removeMember: (tenant, user, options) => ofUser(user, memberships.removeMember(tenant, user, options)),
+    setMemberActive: (tenant, user, isActive, options) =>
+      ofUser(user, memberships.setMemberActive(tenant, user, isActive, options)),
     setDefaultTenant: (tenant, user, options) => ofUser(user, memberships.setDefaultTenant(tenant, user, options)),
     listMemberships: (user) => memberships.listMemberships(user),
+    listMembers: (tenant, options) => memberships.listMembers(tenant, options),
 
     createUser: async (user) => (await users.createUser(user)).user,
     findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
@@ -104,16 +122,7 @@ export function createManagement({
       return record
     },
 
-    access: {
-      assignRole: (input) => ofUser(input.userId, access.assignRole(input)),
-      unassignRole: (input) => ofUser(input.userId, access.unassignRole(input)),
-      setOverride: (input) => ofUser(input.userId, access.setOverride(input)),
-      clearOverride: (input) => ofUser(input.userId, access.clearOverride(input)),
-      createRole: (input) => access.createRole(input),
-      grantPermission: (input) => ofEverybody(access.grantPermission(input)),
-      revokePermission: (input) => ofEverybody(access.revokePermission(input)),
-      setRoleActive: (input) => ofEverybody(access.setRoleActive(input)),
-      setPermissionActive: (input) => ofEverybody(access.setPermissionActive(input)),
-    },
+    access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetMembers }),
+    audit,
   }
 }

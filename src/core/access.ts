@@ -9,7 +9,7 @@ export type Requirement =
 
 /** What the catalog says of a member: plain data, fit for a shared cache. */
 export interface MemberGrants {
-  /** Names of the member's active roles. */
+  /** Names of the member's active roles, held directly or by inclusion. */
   readonly roles: readonly string[]
   /** Ids of the permissions the member holds: (roles' and direct allows) less direct denies, active ones only. */
   readonly permissionIds: readonly number[]
@@ -54,7 +54,7 @@ export interface MemberDirectory {
 
 /** A member's compiled access: permission ids as bits. */
 export interface MemberAccess {
-  /** Names of the member's active roles. */
+  /** Names of the member's active roles, held directly or by inclusion. */
   readonly roles: readonly string[]
   hasRole(name: string): boolean
   /** Whether the member holds this permission (its catalog id). */
@@ -100,6 +100,8 @@ export interface AccessRules {
  * (`defineAccess` and `parseAccessDefinition` make it).
  */
 export interface AccessDefinition<Permission extends string = string, Role extends string = string> {
+  /** A process whose definition has a lower one than the catalog's changes nothing. */
+  readonly version: number
   readonly categories: readonly { readonly name: string; readonly description: string }[]
   readonly permissions: readonly {
     readonly name: Permission
@@ -112,8 +114,29 @@ export interface AccessDefinition<Permission extends string = string, Role exten
     readonly description: string
     /** '*': every permission of the definition, also those that later versions of it add. */
     readonly permissions: '*' | readonly Permission[]
+    /** Names of roles whose permissions it holds as well. */
+    readonly includes: readonly string[]
   }[]
 }
+
+/**
+ * Says which access definition the application has, once and for all of it; from then on a misspelled permission in
+ * `requirePermission` does not compile. Without, permissions are any text.
+ *
+ * @example
+ * declare module 'tenants2fast' {
+ *   interface Register {
+ *     access: typeof access
+ *   }
+ * }
+ */
+// oxlint-disable-next-line typescript/no-empty-interface, typescript/no-empty-object-type
+export interface Register {}
+
+/** The permissions of the {@link Register}ed access definition; any text without one. */
+export type RegisteredPermission = Register extends { readonly access: AccessDefinition<infer Permission> }
+  ? Permission
+  : string
 
 /** The rule set as the catalog has it at one moment: what {@link AccessRules} compiles. */
 export interface RuleSet {

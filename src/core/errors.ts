@@ -241,11 +241,38 @@ export const errorTable = {
     title: 'Built-in roles are not a tenant’s to change',
     fix: 'Make a role of the tenant’s own, or change the built-in role for the whole installation.',
   },
+  TENANCY_ACCESS_ROLE_CYCLE: {
+    status: 409,
+    title: 'A role can’t include itself',
+    fix: 'Look at what the included role includes, and take that way out first.',
+  },
+  TENANCY_ACCESS_GRANT_REFUSED: {
+    status: 403,
+    title: 'Nobody gives what they don’t hold',
+    fix: 'Let somebody do it who holds everything that is given; the message names what is missing.',
+  },
   TENANCY_ACCESS_PERMISSION_NOT_FOUND: {
     status: 404,
     title: 'No such permission',
     fix: 'Check the permission’s name.',
   },
+  TENANCY_ACCESS_PERMISSION_EXISTS: {
+    status: 409,
+    title: 'Permission name already taken',
+    fix: 'Use the permission that is there, or choose another name.',
+  },
+  TENANCY_ACCESS_CATEGORY_NOT_FOUND: { status: 404, title: 'No such category', fix: 'Check the category’s name.' },
+  TENANCY_ACCESS_CATEGORY_EXISTS: {
+    status: 409,
+    title: 'Category name already taken',
+    fix: 'Use the category that is there, or choose another name.',
+  },
+  TENANCY_ACCESS_RULE_NOT_FOUND: {
+    status: 404,
+    title: 'No such route rule',
+    fix: 'Check method, path and permission: together they name a rule.',
+  },
+  TENANCY_ACCESS_RULE_EXISTS: { status: 409, title: 'The route rule is there already', fix: 'Nothing to do.' },
 
   // Requests
   TENANCY_REQUEST_INVALID: { status: 400, title: 'Invalid request', fix: 'Correct the fields that the message names.' },

@@ -23,11 +23,16 @@ describe('defineAccess', () => {
       'reports:create': 'Write reports',
     },
     routes: { 'GET /reports/{id}': 'reports:read', '* /reports': ['reports:read', 'reports:create'] },
-    roles: { Clerk: ['reports:read'], Boss: { description: 'Runs it', permissions: '*' } },
+    version: 3,
+    roles: {
+      Clerk: ['reports:read'],
+      Boss: { description: 'Runs it', permissions: '*', includes: ['Clerk', 'Owner'] },
+    },
   })
 
   test('gives checked plain data, with an Owner who holds everything', () => {
     expect(access).toEqual({
+      version: 3,
       categories: [{ name: 'Reports', description: 'What the tenant reports' }],
       permissions: [
         { name: 'reports:read', description: 'Read reports', category: 'Reports' },
@@ -39,9 +44,9 @@ describe('defineAccess', () => {
         { method: '*', path: '/reports', permission: 'reports:create' },
       ],
       roles: [
-        { name: 'Owner', description: '', permissions: '*' },
-        { name: 'Clerk', description: '', permissions: ['reports:read'] },
-        { name: 'Boss', description: 'Runs it', permissions: '*' },
+        { name: 'Owner', description: '', permissions: '*', includes: [] },
+        { name: 'Clerk', description: '', permissions: ['reports:read'], includes: [] },
+        { name: 'Boss', description: 'Runs it', permissions: '*', includes: ['Clerk', 'Owner'] },
       ],
     })
   })
@@ -66,6 +71,8 @@ describe('defineAccess', () => {
       () => defineAccess({ permissions: { 'a:read': '' }, routes: { 'get /a': 'a:read' } }),
       // @ts-expect-error a route without a method
       () => defineAccess({ permissions: { 'a:read': '' }, routes: { '/a': 'a:read' } }),
+      // @ts-expect-error an included role
+      () => defineAccess({ permissions: { 'a:read': '' }, roles: { A: { includes: ['B'] } } }),
       // @ts-expect-error a category
       () => defineAccess({ categories: { A: '' }, permissions: { 'a:read': { category: 'B' } } }),
     ]
@@ -127,10 +134,45 @@ describe('parseAccessDefinition', () => {
     ])
   })
 
+  test('refuses a description with a NUL, which PostgreSQL could not store', () => {
+    expect(problemsOf({ permissions: { 'a:read': 'a\0b' } })).toEqual([expect.stringMatching(/^permissions\.a:read: /)])
+  })
+
   test('a definition without roles has its Owner', () => {
     expect(parseAccessDefinition({ permissions: { 'a:read': '' } }).roles).toEqual([
-      { name: 'Owner', description: '', permissions: '*' },
+      { name: 'Owner', description: '', permissions: '*', includes: [] },
     ])
+    expect(parseAccessDefinition({ permissions: { 'a:read': '' } }).version).toBe(1)
+  })
+
+  test('a role of which nothing but its inclusions is said holds nothing itself', () => {
+    const { roles } = defineAccess({
+      permissions: { 'a:read': '' },
+      roles: { Reader: ['a:read'], Boss: { includes: ['Reader', 'Reader'] } },
+    })
+    expect(roles.at(-1)).toEqual({ name: 'Boss', description: '', permissions: [], includes: ['Reader'] })
+  })
+
+  test('roles that include what is not there, or themselves by whatever way, are named', () => {
+    const roles = {
+      A: { includes: ['B'] },
+      B: { includes: ['C'] },
+      C: { includes: ['A'] },
+      D: { includes: ['C'] },
+      E: { includes: ['E', 'F', '__proto__'] },
+    }
+    expect(problemsOf({ permissions: {}, roles })).toEqual([
+      'roles.A: includes itself',
+      'roles.B: includes itself',
+      'roles.C: includes itself',
+      'roles.E: no role "F"',
+      'roles.E: no role "__proto__"',
+      'roles.E: includes itself',
+    ])
+  })
+
+  test.each([0, -1, 1.5, '2', 2 ** 31, null])('refuses the version %j', (version) => {
+    expect(problemsOf({ version, permissions: {} })).toEqual([expect.stringMatching(/^version: /)])
   })
 })
 

@@ -36,7 +36,7 @@ describe('seedAccess', () => {
   afterAll(() => catalog.drop())
 
   test('puts the definition in, the Owner holding everything', async () => {
-    expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 11 })
+    expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 11, retired: 0 })
     expect(await grantsOf(catalog)).toEqual([
       'Clerk notes:write',
       'Member notes:read',
@@ -55,7 +55,7 @@ describe('seedAccess', () => {
   test('a second run writes nothing and raises no epoch', async () => {
     const before = await catalog.one('select count(*)::int as entries from audit_log')
     expect(await catalog.raisedBy(() => seedAccess(catalog.pool, first))).toEqual([])
-    expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 0 })
+    expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 0, retired: 0 })
     expect(await catalog.one('select count(*)::int as entries from audit_log')).toEqual(before)
   })
 
@@ -70,7 +70,7 @@ describe('seedAccess', () => {
     const byHand = await catalog.addPermission('by:hand')
     await catalog.pool.query("insert into role_permissions select id, $1 from roles where name = 'Member'", [byHand])
 
-    expect(await seedAccess(catalog.pool, second)).toEqual({ applied: 4 })
+    expect(await seedAccess(catalog.pool, second)).toEqual({ applied: 4, retired: 0 })
     expect(await grantsOf(catalog)).toEqual([
       'Member by:hand',
       'Member notes:read',
@@ -95,12 +95,17 @@ describe('seedAccess', () => {
   test('a built-in role that a tenant has under this name is refused, and nothing is half-made', async () => {
     const tenant = await catalog.addTenant()
     await catalog.addRole(tenant.id, 'auditor')
-    const definition = defineAccess({ permissions: { 'audit:read': '' }, roles: { Auditor: ['audit:read'] } })
+    const definition = defineAccess({
+      permissions: { 'notes:read': { category: 'Notes' }, 'notes:write': '', 'notes:delete': '', 'audit:read': '' },
+      categories: { Notes: '' },
+      routes: { 'GET /notes': 'notes:read', 'DELETE /notes/{id}': 'notes:delete' },
+      roles: { Member: ['notes:read', 'notes:write'], Clerk: ['notes:write'], Auditor: ['audit:read'] },
+    })
     await expect(seedAccess(catalog.pool, definition)).rejects.toMatchObject({ code: 'TENANCY_ACCESS_ROLE_EXISTS' })
     const { rows } = await catalog.pool.query("select from permissions where name = 'audit:read'")
     expect(rows).toEqual([])
     await catalog.pool.query("update roles set name = 'Our auditor' where name = 'auditor'")
-    expect(await seedAccess(catalog.pool, definition)).toEqual({ applied: 4 })
+    expect(await seedAccess(catalog.pool, definition)).toEqual({ applied: 4, retired: 0 })
   })
 })
 
@@ -109,7 +114,7 @@ test('ten processes that seed an empty catalog at once seed it once', async () =
   try {
     const runs = await Promise.all(Array.from({ length: 10 }, () => seedAccess(catalog.pool, devAccess)))
     expect(runs.filter(({ applied }) => applied > 0)).toHaveLength(1)
-    expect(await seedAccess(catalog.pool, devAccess)).toEqual({ applied: 0 })
+    expect(await seedAccess(catalog.pool, devAccess)).toEqual({ applied: 0, retired: 0 })
     const tenant = await catalog.addTenant()
     const held = async (role: string) => catalog.held(await catalog.addMember(tenant.id, role), tenant.id)
     expect(await held('Owner')).toEqual(devAccess.permissions.map(({ name }) => name).toSorted())

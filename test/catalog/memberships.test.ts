@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createMemberDirectory } from '../../src/catalog/member-directory.js'
 import { createMemberships, type Memberships } from '../../src/catalog/memberships.js'
 import type { Tenants } from '../../src/catalog/tenants.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
@@ -182,4 +183,51 @@ test('deleted tenants are not listed, suspended ones are', async () => {
   await tenants.deleteTenant(slug)
   expect(await memberships.listMemberships(owner)).toEqual([])
   expect(await memberships.listMemberships('nobody')).toEqual([])
+})
+
+test('an inactive member is a stranger, keeps roles and overrides, and comes back with them', async () => {
+  const user = await installation.createUser()
+  await memberships.addMember(slug, user)
+  const { id } = await tenants.getTenant(slug)
+  const found = async () =>
+    (await createMemberDirectory(installation.catalog.pool).findMember(user, { kind: 'slug', value: slug }))?.grants
+      .roles
+  expect(await memberships.setMemberActive(slug, user, false, { actor: owner })).toMatchObject({ isActive: false })
+  expect(await found()).toBeUndefined()
+  expect(await memberships.setMemberActive(slug, user, false)).toMatchObject({ isActive: false })
+  expect(await memberships.setMemberActive(slug, user, true, { actor: owner })).toMatchObject({ isActive: true })
+  expect(await found()).toEqual(['Member'])
+  expect(
+    await sql(
+      "select actor_id, before, after from audit_log where tenant_id = $1 and action = 'member.update' order by seq",
+      [id],
+    ),
+  ).toEqual([
+    { actor_id: owner, before: { isActive: true }, after: { isActive: false } },
+    { actor_id: owner, before: { isActive: false }, after: { isActive: true } },
+  ])
+  const stranger = await installation.createUser()
+  for (const nobody of [stranger, 'nobody']) {
+    await expect(memberships.setMemberActive(slug, nobody, false)).rejects.toMatchObject({
+      code: 'TENANCY_MEMBER_NOT_FOUND',
+    })
+  }
+  await expect(memberships.setMemberActive(slug, owner, false)).rejects.toMatchObject({
+    code: 'TENANCY_MEMBER_LAST_OWNER',
+  })
+})
+
+test('members are listed page by page, with their roles, inactive ones included', async () => {
+  const users = (await Promise.all(Array.from({ length: 3 }, () => installation.createUser()))).toSorted()
+  for (const user of users) await memberships.addMember(slug, user)
+  await memberships.setMemberActive(slug, users[0] as string, false)
+  const everybody = [owner, ...users].toSorted()
+  const listed = await memberships.listMembers(slug)
+  expect(listed.map(({ userId }) => userId)).toEqual(everybody)
+  expect(listed.find(({ userId }) => userId === users[0])).toMatchObject({ isActive: false, roles: ['Member'] })
+  expect(listed[0]?.email).toMatch(/@/)
+  const after = everybody[1]
+  expect((await memberships.listMembers(slug, { after, limit: 1 })).map(({ userId }) => userId)).toEqual([everybody[2]])
+  await expect(memberships.listMembers('nowhere')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  await expect(memberships.listMembers(slug, { limit: 0 })).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
 })

@@ -38,7 +38,7 @@ afterAll(async () => {
 })
 
 async function assignAdmin(): Promise<void> {
-  await tenancy.access.assignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+  await tenancy.access.assignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
   expect(await reports()).toBe('200')
 }
 
@@ -57,7 +57,7 @@ async function allowedForMs(changedAtMs: number): Promise<number> {
 test('what the serving process changes holds with the next request', async () => {
   for (let round = 0; round < 20; round += 1) {
     await assignAdmin()
-    await tenancy.access.unassignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+    await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
     expect(await reports()).toBe('403 TENANCY_ACCESS_DENIED')
   }
 })
@@ -65,7 +65,7 @@ test('what the serving process changes holds with the next request', async () =>
 test('a role that another process takes away is gone within maxStalenessMs', async () => {
   for (let round = 0; round < 5; round += 1) {
     await assignAdmin()
-    await other.access.unassignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+    await other.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
     expect(await allowedForMs(performance.now())).toBeLessThanOrEqual(maxStalenessMs)
   }
 })
@@ -93,15 +93,15 @@ test('a permission that is switched off for everybody, and the rules that anothe
   expect(await allowedForMs(performance.now())).toBeLessThanOrEqual(maxStalenessMs)
   await other.access.setPermissionActive({ permission: 'reports:read', isActive: true })
   while ((await reports()) !== '200') await sleep(5)
-  await tenancy.access.unassignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+  await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
 })
 
 test('a direct deny beats the role, a direct allow stands in for it, and a temporary one ends by itself', async () => {
-  const override = { userId: member.id, tenantId: acme.id, permission: 'reports:read' } as const
+  const override = { user: member.id, tenant: acme.id, permission: 'reports:read' } as const
   await assignAdmin()
   await tenancy.access.setOverride({ ...override, effect: 'deny' })
   expect(await reports()).toBe('403 TENANCY_ACCESS_DENIED')
-  await tenancy.access.unassignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+  await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
   await tenancy.access.setOverride({ ...override, effect: 'allow' })
   expect(await reports()).toBe('200')
   const endsAtMs = Date.now() + 500
@@ -121,9 +121,9 @@ test('strict: with maxStalenessMs 0 what another process changes holds with the 
   const strict = await installation.open({ env: { TENANT_MAX_STALENESS_MS: '0' } })
   const strictApp = await createNotesApp(strict)
   for (let round = 0; round < 5; round += 1) {
-    await other.access.assignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+    await other.access.assignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
     expect(await reports(strictApp)).toBe('200')
-    await other.access.unassignRole({ userId: member.id, tenantId: acme.id, role: 'Admin' })
+    await other.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
     expect(await reports(strictApp)).toBe('403 TENANCY_ACCESS_DENIED')
   }
   await other.disableUser(member.id)

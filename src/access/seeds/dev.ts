@@ -19,10 +19,11 @@ export const devAccess = defineAccess({
     'POST /notes': 'notes:create',
   },
   roles: {
-    Owner: { description: 'Holds every permission', permissions: '*' },
+    Owner: { description: 'Holds every permission', permissions: '*', includes: ['Admin'] },
     Admin: {
       description: 'Runs the tenant',
-      permissions: [...tenantRoles.Admin, 'reports:read', 'reports:create', 'notes:read', 'notes:create'],
+      permissions: [...tenantRoles.Admin, 'reports:read', 'reports:create'],
+      includes: ['Member'],
     },
     Member: {
       description: 'Belongs to the tenant',

@@ -35,18 +35,9 @@ export const tenantRoutes = {
   'DELETE /tenants/{tenant}/roles/{role}': 'roles:manage',
 } as const
 
-/** What Admin and Member hold of {@link tenantPermissions}. */
+/** What Admin, beyond Member, and Member hold of {@link tenantPermissions}. */
 export const tenantRoles = {
-  Admin: [
-    'tenant:read',
-    'tenant:update',
-    'members:read',
-    'members:create',
-    'members:update',
-    'members:delete',
-    'roles:read',
-    'roles:manage',
-  ],
+  Admin: ['tenant:update', 'members:create', 'members:update', 'members:delete', 'roles:read', 'roles:manage'],
   Member: ['tenant:read', 'members:read'],
 } as const
 
@@ -56,8 +47,8 @@ export const prodAccess = defineAccess({
   permissions: tenantPermissions,
   routes: tenantRoutes,
   roles: {
-    Owner: { description: 'Holds every permission', permissions: '*' },
-    Admin: { description: 'Runs the tenant', permissions: tenantRoles.Admin },
+    Owner: { description: 'Holds every permission', permissions: '*', includes: ['Admin'] },
+    Admin: { description: 'Runs the tenant', permissions: tenantRoles.Admin, includes: ['Member'] },
     Member: { description: 'Belongs to the tenant', permissions: tenantRoles.Member },
   },
 })

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AccessRules, Guard, Requirement } from '../../core/access.js'
+import type { AccessRules, Guard, RegisteredPermission, Requirement } from '../../core/access.js'
 import { TenancyError } from '../../core/errors.js'
 import { describeRequirement, enforce, readRequirement, type RouteRequirement } from '../../http/requirement.js'
 import { sendProblem, tenancyKey, workKey } from './request-state.js'
@@ -17,7 +17,8 @@ const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as 
  * Lets a request pass if the member holds what a route rule or permission asks for. Deny wins, default deny.
  *
  * `requirePermission('/reports', 'GET')`: what the route rule of that path and method asks for.
- * `requirePermission('reports:read')`: the permission of that name.
+ * `requirePermission('reports:read')`: the permission of that name; misspelled, it does not compile where the application
+ * has registered its access definition (`Register`).
  * `requirePermission()`: what the rule of the route it guards asks for, `/x/:id` read as `/x/{id}`. Not for routes
  * with wildcards, regular expressions, or several parameters in a segment: those fail when they are registered.
  *
@@ -27,13 +28,13 @@ const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as 
  * app.get('/reports', { preHandler: requirePermission('/reports', 'GET') }, handler)
  */
 export function requirePermission(): GuardHook
-export function requirePermission(permission: string): GuardHook
+export function requirePermission(permission: RegisteredPermission): GuardHook
 export function requirePermission(path: string, method: string): GuardHook
 export function requirePermission(permissionOrPath?: string, method?: string): GuardHook {
   return makeHook(readRequirement(permissionOrPath, method))
 }
 
-/** Lets a request pass if the member has this role, such as `Owner`. */
+/** Lets a request pass if the member has this role, such as `Owner`, directly or included in another one. */
 export function requireRole(name: string): GuardHook {
   return makeHook({ kind: 'role', name })
 }

@@ -1,0 +1,88 @@
+import { z } from 'zod'
+import { TenancyError } from '../core/errors.js'
+import type { SqlClient, SqlPool } from '../core/sql.js'
+import { findTenant } from './tenant-row.js'
+import { inTransaction } from './transaction.js'
+
+/** Whose access is changed, and by whom. */
+export interface Scope {
+  /** null: the installation's. */
+  readonly tenantId: string | null
+  /** Id of a user; null: an operator of the installation. */
+  readonly actorId: string | null
+}
+
+/** A change of one tenant. */
+export interface TenantScope extends Scope {
+  readonly tenantId: string
+}
+
+/** Parts of inputs. A tenant is an id or a slug, a user an id. */
+export const tenant = z.string().min(1).max(200)
+export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
+export const actor = user.nullish()
+/** The name of something that exists: what it may look like is for its maker to check. */
+export const name = z.string().min(1).max(200).refine(hasNoNul, 'holds a NUL')
+export const description = z.string().max(1000).refine(hasNoNul, 'holds a NUL')
+
+/** PostgreSQL has no text with a NUL in it. */
+function hasNoNul(text: string): boolean {
+  return !text.includes('\0')
+}
+
+/** @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem */
+export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`)
+  throw new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
+}
+
+/**
+ * Makes the methods that change something: the input is checked, then `work` runs in one transaction. A tenant's row is
+ * locked first, so that changes of one tenant's access come one after the other: what was checked still holds when it is
+ * written, and two members who take each other's rights away don't both succeed.
+ */
+export function createChange(pool: SqlPool) {
+  type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
+  type Actor = { readonly actor?: string | null | undefined }
+
+  /** A change of the installation. */
+  function ofInstallation<Input extends Actor, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) {
+    return async (input: unknown): Promise<Result> => {
+      const parsed = parse(schema, input)
+      const scope = { tenantId: null, actorId: parsed.actor ?? null }
+      return inTransaction(pool, (client) => work(client, parsed, scope))
+    }
+  }
+
+  /** A change of one tenant. */
+  function ofTenant<Input extends Actor & { readonly tenant: string }, Result>(
+    schema: z.ZodType<Input>,
+    work: Work<Input, TenantScope, Result>,
+  ) {
+    return async (input: unknown): Promise<Result> => {
+      const parsed = parse(schema, input)
+      return inTransaction(pool, async (client) => {
+        const { id } = await findTenant(client, parsed.tenant, { lock: true })
+        return work(client, parsed, { tenantId: id, actorId: parsed.actor ?? null })
+      })
+    }
+  }
+
+  /** A change of one tenant, or with the tenant null of the installation. */
+  function ofEither<Input extends Actor & { readonly tenant: string | null }, Result>(
+    schema: z.ZodType<Input>,
+    work: Work<Input, Scope, Result>,
+  ) {
+    return async (input: unknown): Promise<Result> => {
+      const parsed = parse(schema, input)
+      return inTransaction(pool, async (client) => {
+        const found = parsed.tenant === null ? null : await findTenant(client, parsed.tenant, { lock: true })
+        return work(client, parsed, { tenantId: found?.id ?? null, actorId: parsed.actor ?? null })
+      })
+    }
+  }
+
+  return { ofInstallation, ofTenant, ofEither }
+}
