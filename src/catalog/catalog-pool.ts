@@ -31,26 +31,24 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     keepAlive: true,
   }
   const native = new pg.Pool({ ...options, max: maxCatalogConnections, query_timeout: queryTimeoutMs })
-  // An idle connection that dies is replaced; without a listener it would end the process.
+  // A connection that dies says so in an event as well; unheard, it would end the process. Each has its listener from the
+  // first moment: the server's goodbye may come in the same packet as its greeting.
   native.on('error', ignore)
+  native.on('connect', (client) => client.on('error', ignore))
   const end = followPool(native)
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainOutage),
     async connect() {
       const client = await native.connect().catch(explainOutage)
-      // A connection that dies while it is in use says so in an event as well; unheard, it would end the process.
-      client.on('error', ignore)
       return {
         query: (text, values) => client.query(text, values).catch(explainOutage),
-        release(error) {
-          client.off('error', ignore)
-          client.release(error)
-        },
+        release: (error) => client.release(error),
       }
     },
     async connectAlone() {
       const client = new pg.Client(options)
+      client.on('error', ignore)
       await client.connect()
       return client
     },

@@ -131,23 +131,24 @@ export class LeaseOffice {
   giveBack(lease: Lease, broken: boolean): void {
     const client = lease.connection
     if (client === undefined || lease.state !== 'busy') return
-    lease.tenant.usedMs += performance.now() - lease.sinceMs
-    if (!client.usable || (broken && !client.running)) {
-      this.#allocator.discard(lease)
-      return
-    }
+    const { tenant } = lease
     const nowMs = performance.now()
-    if (
+    const usedMs = nowMs - lease.sinceMs
+    if (!client.usable || (broken && !client.running)) {
+      tenant.usedMs += usedMs
+      this.#allocator.discard(lease)
+    } else if (
       broken ||
       client.touched ||
       !client.ready ||
       client.getTransactionStatus() !== 'I' ||
-      !this.#hiddenCodes.isCurrent(lease.tenant.key, client, nowMs)
+      !this.#hiddenCodes.isCurrent(tenant.key, client, nowMs)
     ) {
       // To clean what is closed next is work for nobody.
-      if (client.ready && this.#allocator.giveWay(lease, nowMs)) return
-      void this.#restore(lease, client, broken)
+      if (client.ready && this.#allocator.giveWay(lease, nowMs)) tenant.usedMs += usedMs
+      else void this.#restore(lease, client, broken)
     } else {
+      tenant.usedMs += usedMs
       this.#allocator.release(lease, nowMs)
     }
   }
@@ -280,7 +281,8 @@ export class LeaseOffice {
   /** Lets the session settle and undoes what was done to it, before anybody else gets it. */
   async #restore(lease: Lease, client: SessionClient, broken: boolean): Promise<void> {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
-    const { key } = lease.tenant
+    const { sinceMs, tenant } = lease
+    const { key } = tenant
     const isAbandoned = client.running
     if (!isAbandoned && !broken) this.#allocator.announceReturn(lease)
     const isKnown = this.#hiddenCodes.isCurrent(key, client, performance.now())
@@ -289,6 +291,8 @@ export class LeaseOffice {
     const isRestored = await restoreSession(client, isAbandoned)
     const isFit = isRestored && !broken && (isKnown || (await this.#hiddenCodes.learn(key, client)))
     clearTimeout(patience)
+    // Counted now and not when it was given back: until now it counted as lent.
+    tenant.usedMs += performance.now() - sinceMs
     if (isFit) this.#allocator.release(lease, performance.now())
     else this.#allocator.discard(lease)
   }

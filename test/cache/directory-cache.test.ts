@@ -108,7 +108,7 @@ test('who asks after the news of a revocation is not answered by a read that beg
     })
   }
   const early = ask()
-  await sleep(20)
+  await expect.poll(() => isFirst).toBe(false)
   await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
   await path.heard()
   const late = ask()
