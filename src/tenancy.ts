@@ -5,6 +5,7 @@ import { createRedisTier } from './cache/redis.js'
 import { seedAccess } from './catalog/access-seed.js'
 import { createAccessAdministration } from './catalog/access.js'
 import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
+import { createChangeLog } from './catalog/change-log.js'
 import { createMemberDirectory } from './catalog/member-directory.js'
 import { createMemberships } from './catalog/memberships.js'
 import { migrateCatalog } from './catalog/migrate.js'
@@ -133,6 +134,8 @@ async function open(
 
   const coherence = createCoherence({
     connect: () => catalog.connectAlone(),
+    changes: createChangeLog(catalog),
+    changesBy: config.changesBy,
     maxStalenessMs: config.maxStalenessMs,
     logger,
   })
