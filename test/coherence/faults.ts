@@ -18,12 +18,12 @@ export const faults: readonly Fault[] = [
     name: 'LISTEN connections killed',
     async run(cluster, holdMs) {
       // Again and again, so that the time between two connections counts.
-      for (let round = 0; round < 3; round += 1) {
+      for (let round = 0; round < 8; round += 1) {
         await cluster.catalog.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
            where application_name = 'tenants2fast catalog' and query ~ '^(listen|select pg_notify)'`,
         )
-        await sleep(holdMs / 3)
+        await sleep(holdMs / 8)
       }
     },
   },

@@ -90,7 +90,7 @@ export class Lane {
       ])
       this.#places.push(place)
     }
-    for (let index = 0; index < 3; index += 1) {
+    for (let index = 0; index < 5; index += 1) {
       const person: Person = { id: randomUUID(), isEnabled: true, tokenEpoch: 1, tokens: [] }
       await this.#sql("insert into users (id, email, email_verified) values ($1, $2 || '@example.com', true)", [
         person.id,
@@ -135,26 +135,28 @@ export class Lane {
   #breakSomething(membership: Membership): Promise<void> {
     const { person, place } = membership
     const member = [person.id, place.id]
+    const which = this.#options.random()
+    // Rare: it puts every member in doubt, and hides what else went wrong.
+    if (which < 0.02) return this.#setPermission(false)
+    if (which < 0.08) return this.#setPlace(place, false)
     const breaks: (() => Promise<void>)[] = [
+      () => this.#deny(membership),
       () =>
         this.#change(
           () => (membership.hasRole = false),
           () => this.#sql('delete from user_tenant_roles where user_id = $1 and tenant_id = $2', member),
         ),
-      () => this.#deny(membership),
       () =>
         this.#change(
           () => Object.assign(membership, { isMember: false, hasRole: false, isDenied: false }),
           () => this.#sql('delete from user_tenants where user_id = $1 and tenant_id = $2', member),
         ),
-      () => this.#setPlace(place, false),
       () => this.#endTokens(person, 'disabled_at = coalesce(disabled_at, now())', false),
       async () => {
         if (!person.isEnabled) return
         await this.#endTokens(person, 'token_epoch = $2::integer, tokens_valid_after = now()', true)
         await this.#giveToken(person)
       },
-      () => this.#setPermission(false),
     ]
     return this.#pick(breaks)()
   }
