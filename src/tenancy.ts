@@ -126,12 +126,6 @@ async function open(
   const connections = createTenantConnections({ scheduler, records, databases })
 
   const { audience, issuer, ttlSeconds } = config.token
-  const keys = createSigningKeys({ store: createSigningKeyStore(catalog), secret, issuer, audience, logger })
-  const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
-  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers })
-  const rules = createAccessRules(createRuleSetReader(catalog))
-  await rules.refresh()
-
   const coherence = createCoherence({
     connect: () => catalog.connectAlone(),
     changes: createChangeLog(catalog),
@@ -140,6 +134,20 @@ async function open(
     logger,
   })
   closing.add(() => coherence.close())
+  const keys = createSigningKeys({
+    store: createSigningKeyStore(catalog),
+    secret,
+    issuer,
+    audience,
+    changes: coherence,
+    logger,
+  })
+  coherence.subscribe({ keys: () => keys.doubt(), all: () => keys.doubt() })
+  const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
+  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers })
+  const rules = createAccessRules(createRuleSetReader(catalog))
+  await rules.refresh()
+
   const installationId = await records.installationId()
   const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, logger }))
   if (redis) closing.add(() => redis.close())

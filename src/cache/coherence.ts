@@ -10,6 +10,8 @@ export interface CoherenceListener {
   user?(id: string, epoch: number): void
   tenant?(id: string, epoch: number): void
   rules?(epoch: number): void
+  /** The keys that sign our tokens. */
+  keys?(): void
   /** Anything may have changed: nobody listened for a while. */
   all?(): void
 }
@@ -43,7 +45,7 @@ export interface Coherence {
 }
 
 const longestBackoffMs = 5000
-const changePattern = /^(?:([ut]):([0-9a-f-]{36})|r):(\d+)$/
+const changePattern = /^(?:([ut]):([0-9a-f-]{36})|([rk])):(\d+)$/
 
 /**
  * Follows the catalog's epochs by LISTEN, or by reading the log of changes four times in `maxStalenessMs`. What was lost
@@ -63,12 +65,13 @@ export function createCoherence(options: CoherenceOptions): Coherence {
     announce(change) {
       const match = changePattern.exec(change)
       if (match === null) return
-      const [, kind, id = '', epochText] = match
+      const [, kind, id = '', other, epochText] = match
       const epoch = Number(epochText)
       for (const listener of listeners) {
         if (kind === 'u') listener.user?.(id, epoch)
         else if (kind === 't') listener.tenant?.(id, epoch)
-        else listener.rules?.(epoch)
+        else if (other === 'r') listener.rules?.(epoch)
+        else listener.keys?.()
       }
     },
     announceAll() {

@@ -2,7 +2,7 @@
 export interface ChangesSeen {
   /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.28). */
   readonly snapshot: string
-  /** As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>` or `r:<epoch>`. Empty on a first look. */
+  /** As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>`, `r:<epoch>` or `k:<time>`. Empty on a first look. */
   readonly changes: readonly string[]
 }
 

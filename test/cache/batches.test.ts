@@ -15,17 +15,22 @@ test('what is asked in one turn is read at once, and each gets its own answer', 
 
 test('what is asked while as many reads run as may waits for the next, which is no larger than it may be', async () => {
   const reads: number[] = []
+  let letGo = () => {}
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
   const ask = createBatch(
     async (questions: readonly number[]) => {
       reads.push(questions.length)
-      await sleep(20)
+      await held
       return questions
     },
     { maxSize: 4, maxRunning: 1 },
   )
   const first = ask(0)
-  await sleep(5)
+  await expect.poll(() => reads).toEqual([1])
   const rest = Array.from({ length: 10 }, (_, index) => ask(index + 1))
+  letGo()
   expect(await Promise.all([first, ...rest])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
   expect(reads).toEqual([1, 4, 4, 2])
 })

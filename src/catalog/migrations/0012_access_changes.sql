@@ -101,3 +101,12 @@ begin
 end $$;
 create trigger user_identities_epoch after update or delete on user_identities
   for each row execute function user_identities_epoch();
+
+-- A key that is withdrawn ends tokens as a revocation does; a successor is worth knowing, too. 'k:<milliseconds since 1970>'.
+create function signing_keys_changed() returns trigger language plpgsql as $$
+begin
+  perform announce_change('k:' || floor(extract(epoch from clock_timestamp()) * 1000)::bigint);
+  return null;
+end $$;
+create trigger signing_keys_changed after insert or update or delete or truncate on signing_keys
+  for each statement execute function signing_keys_changed();
