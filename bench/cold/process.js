@@ -14,12 +14,7 @@ pg.Client.prototype.query = function count(...args) {
 
 const tenancy = await createTenancy()
 
-process.on('message', async (message) => {
-  if (message === 'stop') {
-    await tenancy.close()
-    process.exit(0)
-  }
-  const { members, concurrency } = message
+async function ask({ members, concurrency }) {
   const before = queries
   const tookMs = []
   const waiting = members.values()
@@ -33,6 +28,13 @@ process.on('message', async (message) => {
     }),
   )
   process.send({ tookMs, queries: queries - before })
-})
+}
+
+async function stop() {
+  await tenancy.close()
+  process.exit(0)
+}
+
+process.on('message', (message) => void (message === 'stop' ? stop() : ask(message)))
 process.once('disconnect', () => process.exit(1))
 process.send('ready')

@@ -16,16 +16,18 @@ async function isAllowed({ token, tenantId }) {
   }
 }
 
-process.on('message', async (message) => {
-  if (message === 'stop') {
-    await tenancy.close()
-    process.exit(0)
-  }
-  const { number } = message
-  if (!(await isAllowed(message))) throw new Error('The member is not allowed to begin with')
-  watched.set(number, message)
-  process.send({ watching: number })
-})
+async function watch(member) {
+  if (!(await isAllowed(member))) throw new Error('The member is not allowed to begin with')
+  watched.set(member.number, member)
+  process.send({ watching: member.number })
+}
+
+async function stop() {
+  await tenancy.close()
+  process.exit(0)
+}
+
+process.on('message', (message) => void (message === 'stop' ? stop() : watch(message)))
 process.once('disconnect', () => process.exit(1))
 process.send('ready')
 
@@ -34,7 +36,7 @@ for (;;) {
   for (const [number, member] of watched) {
     void isAllowed(member).then((allowed) => {
       if (allowed || !watched.delete(number)) return
-      process.send({ denied: number, atNs: String(process.hrtime.bigint()) })
+      process.send({ denied: number, atMs: Number(process.hrtime.bigint() / 1000n) / 1000 })
     })
   }
 }

@@ -46,13 +46,13 @@ export function run() {
 }
 
 async function revokeAll({ tenancy, children, catalog }) {
-  const committedAtNs = new Map()
+  const committedAtMs = new Map()
   const denials = []
   const watchers = new Map()
   for (const child of children) {
-    child.on('message', ({ watching: isWatching, denied, atNs }) => {
+    child.on('message', ({ watching: isWatching, denied, atMs }) => {
       if (isWatching !== undefined) watchers.set(isWatching, (watchers.get(isWatching) ?? 0) + 1)
-      else denials.push({ number: denied, atNs: BigInt(atNs) })
+      else denials.push({ number: denied, atMs })
     })
   }
   const tokens = []
@@ -74,14 +74,17 @@ async function revokeAll({ tenancy, children, catalog }) {
     while ((watchers.get(number) ?? 0) < children.length) await sleep(1)
     const { userId, tenantId } = memberAt(number, tenants)
     const revoke = catalog.query('delete from user_tenants where user_id = $1 and tenant_id = $2', [userId, tenantId])
-    revoking.push(revoke.then(() => committedAtNs.set(number, process.hrtime.bigint())))
+    revoking.push(revoke.then(() => committedAtMs.set(number, monotonicMs())))
   }
   await Promise.all(revoking)
   console.error(`${Math.round((count * 1000) / (performance.now() - startedAtMs))} revocations a second`)
   while (denials.length < count * children.length) await sleep(10)
   // News can overtake the answer to whoever revoked.
-  return denials.map(({ number, atNs }) => Math.max(0, Number(atNs - committedAtNs.get(number)) / 1e6))
+  return denials.map(({ number, atMs }) => Math.max(0, atMs - committedAtMs.get(number)))
 }
+
+/** The clock that processes of one machine share. */
+const monotonicMs = () => Number(process.hrtime.bigint() / 1000n) / 1000
 
 async function start(env) {
   const child = fork(fileURLToPath(new URL('process.js', import.meta.url)), {

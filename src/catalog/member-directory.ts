@@ -157,12 +157,10 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
       return { kind: 'member', member: toRecord(row as unknown as MemberRow) }
     },
     async readEpochs(questions): Promise<Epochs[]> {
-      const valueOf = ({ tenant }: EpochQuestion, kind: TenantRef['kind']) =>
-        tenant?.kind === kind ? tenant.value : null
       const rows = await read<EpochsRow>(pool, epochsQuery, [
         questions.map(({ userId }) => userId),
-        questions.map((question) => valueOf(question, 'id')),
-        questions.map((question) => valueOf(question, 'slug')),
+        questions.map((question) => nameOf(question, 'id')),
+        questions.map((question) => nameOf(question, 'slug')),
       ])
       if (rows.length !== questions.length)
         throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog has no installation row')
@@ -174,6 +172,11 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
       }))
     },
   }
+}
+
+/** What the question calls its tenant by, if it does so in this way. */
+function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
+  return tenant?.kind === kind ? tenant.value : null
 }
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
