@@ -6,20 +6,24 @@ const tenancy = await createTenancy()
 const guard = tenancy.rules.guard({ kind: 'permission', name: 'notes:read' })
 const watched = new Map()
 
-async function isAllowed({ token, tenantId }) {
-  const facts = { authorization: `Bearer ${token}`, tenantHeader: tenantId, needs: 'tenant' }
-  try {
-    return guard.allows((await tenancy.pipeline.handle(facts)).access)
-  } catch (error) {
-    if (error.statusCode === 403) return false
-    throw error
-  }
+/** Whether the member is allowed: at once while remembered, as a promise otherwise. */
+function isAllowed({ facts }) {
+  const context = tenancy.pipeline.handle(facts)
+  return context instanceof Promise
+    ? context.then(({ access }) => guard.allows(access), denied)
+    : guard.allows(context.access)
 }
 
-async function watch(member) {
+function denied(error) {
+  if (error.statusCode === 403) return false
+  throw error
+}
+
+async function watch({ number, token, tenantId }) {
+  const member = { facts: { authorization: `Bearer ${token}`, tenantHeader: tenantId, needs: 'tenant' } }
   if (!(await isAllowed(member))) throw new Error('The member is not allowed to begin with')
-  watched.set(member.number, member)
-  process.send({ watching: member.number })
+  watched.set(number, member)
+  process.send({ watching: number })
 }
 
 async function stop() {
@@ -31,12 +35,21 @@ process.on('message', (message) => void (message === 'stop' ? stop() : watch(mes
 process.once('disconnect', () => process.exit(1))
 process.send('ready')
 
+function deny(number) {
+  if (watched.delete(number)) process.send({ denied: number, atMs: Number(process.hrtime.bigint() / 1000n) / 1000 })
+}
+
 for (;;) {
   await new Promise((resolve) => setTimeout(resolve, 1))
   for (const [number, member] of watched) {
-    void isAllowed(member).then((allowed) => {
-      if (allowed || !watched.delete(number)) return
-      process.send({ denied: number, atMs: Number(process.hrtime.bigint() / 1000n) / 1000 })
-    })
+    const allowed = isAllowed(member)
+    if (allowed === false) deny(number)
+    else if (allowed !== true && !member.isWaiting) {
+      member.isWaiting = true
+      void allowed.then((late) => {
+        member.isWaiting = false
+        if (!late) deny(number)
+      })
+    }
   }
 }

@@ -2,8 +2,10 @@
 export interface BatchOptions {
   /** Most questions of one read. Default: 500. */
   readonly maxSize?: number
-  /** Most reads at a time; what is asked meanwhile waits for the next. Default: 2. */
+  /** Most reads at a time. Default: 4. */
   readonly maxRunning?: number
+  /** What is asked while a read runs is joined in the next one, which begins when that is over, or after this. Default: 20. */
+  readonly patienceMs?: number
 }
 
 interface Waiting<Question, Answer> {
@@ -21,21 +23,27 @@ interface Waiting<Question, Answer> {
  */
 export function createBatch<Question, Answer>(
   readMany: (questions: readonly Question[]) => Promise<readonly Answer[]>,
-  { maxSize = 500, maxRunning = 2 }: BatchOptions = {},
+  { maxSize = 500, maxRunning = 4, patienceMs = 20 }: BatchOptions = {},
 ): (question: Question) => Promise<Answer> {
   let waiting: Waiting<Question, Answer>[] = []
   let running = 0
-  let isScheduled = false
+  let immediate: NodeJS.Immediate | undefined
+  let timer: NodeJS.Timeout | undefined
 
   function schedule(): void {
-    if (isScheduled || running >= maxRunning || waiting.length === 0) return
-    isScheduled = true
+    if (waiting.length === 0 || running >= maxRunning) return
     // Not a microtask: requests that arrived in one turn of the event loop are to be in one read.
-    setImmediate(() => {
-      isScheduled = false
-      void read()
-      schedule()
-    })
+    if (running === 0) immediate ??= setImmediate(begin)
+    else timer ??= setTimeout(begin, patienceMs)
+  }
+
+  function begin(): void {
+    clearImmediate(immediate)
+    clearTimeout(timer)
+    immediate = undefined
+    timer = undefined
+    if (waiting.length > 0) void read()
+    schedule()
   }
 
   async function read(): Promise<void> {
