@@ -261,7 +261,7 @@ test('first requests of many members at once share the reads of users', async ()
   path.before = (text) => {
     if (text.includes('from users where id = any')) reads += 1
   }
-  await Promise.all(tokens.map((token) => path.pipeline.handle(asking(token))))
+  await Promise.all(tokens.map(async (token) => path.pipeline.handle(asking(token))))
   expect(reads).toBeLessThanOrEqual(2)
 })
 
@@ -275,7 +275,7 @@ test('in doubt about everything, many members at once are confirmed by a few que
     }),
   )
   await path.heard()
-  const askAll = () => Promise.all(tokens.map((token) => path.pipeline.handle(asking(token))))
+  const askAll = () => Promise.all(tokens.map(async (token) => path.pipeline.handle(asking(token))))
   await askAll()
   path.cache.invalidate()
   expect(await queriesOf(askAll)).toBeLessThanOrEqual(2)
@@ -290,7 +290,7 @@ test('a change in one tenant costs the members of the others no query', async ()
     others.push(path.tokenFor(id))
   }
   await path.heard()
-  const askOthers = () => Promise.all(others.map((token) => path.pipeline.handle(asking(token))))
+  const askOthers = () => Promise.all(others.map(async (token) => path.pipeline.handle(asking(token))))
   await askOthers()
   await path.catalog.pool.query("update tenants set name = 'New' where id = $1", [tenant])
   await path.catalog.pool.query("insert into roles (tenant_id, name) values ($1, 'Own')", [tenant])
