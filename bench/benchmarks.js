@@ -9,4 +9,6 @@ export const benchmarks = {
   connect: async () => (await import('./connect.js')).run(),
   simulation: async () => (await import('./simulation/simulation.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
+  revoke: async () => (await import('./revoke/revoke.js')).run(),
+  cold: async () => (await import('./cold/cold.js')).run(),
 }

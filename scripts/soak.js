@@ -1,10 +1,14 @@
-// Runs tests that take minutes to hours, with as many rounds as they deserve: `npm run soak -- faults isolation walls`.
+// Runs tests that take minutes to hours, with as many rounds as they deserve: `npm run soak -- faults isolation coherence walls`.
 import { spawnSync } from 'node:child_process'
 
 // Name: the test files, and the environment that makes them long.
 const soaks = {
   faults: { files: ['test/faults/lifecycle.test.ts'], env: { T2F_FAULT_RUNS: '500' } },
   isolation: { files: ['test/isolation/isolation.test.ts'], env: { T2F_SOAK_OPERATIONS: '1000000' } },
+  coherence: {
+    files: ['test/coherence/coherence.test.ts'],
+    env: { T2F_COHERENCE_ROUNDS: '20', T2F_COHERENCE_STALENESS_MS: '2000', T2F_COHERENCE_HOLD_MS: '6000' },
+  },
   walls: {
     files: ['test/isolation/walls.test.ts', 'test/isolation/aborts.test.ts'],
     env: { T2F_WALL_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },

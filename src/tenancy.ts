@@ -7,6 +7,7 @@ import { seedAccess } from './catalog/access-seed.js'
 import { createAccessAdministration } from './catalog/access.js'
 import { createAuditLog } from './catalog/audit.js'
 import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
+import { createChangeLog } from './catalog/change-log.js'
 import { createMemberDirectory } from './catalog/member-directory.js'
 import { createMemberships } from './catalog/memberships.js'
 import { migrateCatalog } from './catalog/migrate.js'
@@ -127,18 +128,28 @@ async function open(
   const connections = createTenantConnections({ scheduler, records, databases })
 
   const { audience, issuer, ttlSeconds } = config.token
-  const keys = createSigningKeys({ store: createSigningKeyStore(catalog), secret, issuer, audience, logger })
+  const coherence = createCoherence({
+    connect: () => catalog.connectAlone(),
+    changes: createChangeLog(catalog),
+    changesBy: config.changesBy,
+    maxStalenessMs: config.maxStalenessMs,
+    logger,
+  })
+  closing.add(() => coherence.close())
+  const keys = createSigningKeys({
+    store: createSigningKeyStore(catalog),
+    secret,
+    issuer,
+    audience,
+    changes: coherence,
+    logger,
+  })
+  coherence.subscribe({ keys: () => keys.doubt(), all: () => keys.doubt() })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
   const users = createUserDirectory(catalog, { issuers: config.oidcIssuers })
   const rules = createAccessRules(createRuleSetReader(catalog))
   await rules.refresh()
 
-  const coherence = createCoherence({
-    connect: () => catalog.connectAlone(),
-    maxStalenessMs: config.maxStalenessMs,
-    logger,
-  })
-  closing.add(() => coherence.close())
   const installationId = await records.installationId()
   const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, logger }))
   if (redis) closing.add(() => redis.close())

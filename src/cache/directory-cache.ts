@@ -1,10 +1,11 @@
-import type { MemberDirectory, MemberRecord } from '../core/access.js'
+import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.js'
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
+import { createBatch } from './batches.js'
 import type { Coherence } from './coherence.js'
-import { createEntryStore, type Entry } from './entries.js'
+import { createEntry, createEntryStore, type Entry, isLost, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
 import type { MemberTier } from './redis.js'
 
@@ -41,23 +42,20 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const userStore = createEntryStore<UserRecord>(maxEntries)
   const memberStore = createEntryStore<MemberRecord>(maxEntries)
   const flights = createFlights()
+  const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
+  const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
   let isClosed = false
   const unsubscribe = coherence.subscribe({
     user: invalidate,
     tenant: invalidate,
-    rules: () => invalidateMembers(),
+    rules: () => invalidate(),
     all: () => invalidate(),
   })
 
-  function invalidate(id?: string): void {
-    userStore.markStale(id)
-    memberStore.markStale(id)
+  function invalidate(id?: string, epoch?: number): void {
+    userStore.markStale(id, epoch)
+    memberStore.markStale(id, epoch)
     flights.overtake(id)
-  }
-
-  function invalidateMembers(): void {
-    memberStore.markStale()
-    flights.overtake()
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
@@ -69,7 +67,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   /** Reads the epochs, sharing the query, and says how far back the answer reaches. */
   function readEpochs(userId: string, tenantId: string | undefined, sinceMs: number) {
     return flights.share(`epochs ${userId} ${tenantId ?? ''}`, sinceMs - maxStalenessMs, async (state) => {
-      const epochs = await fromCatalog(() => members.readEpochs(userId, tenantId))
+      const tenant = tenantId === undefined ? undefined : ({ kind: 'id', value: tenantId } as const)
+      const epochs = await askEpochs({ userId, tenant })
       const ids = tenantId === undefined ? [userId] : [userId, tenantId]
       return { epochs, startedAtMs: state.startedAtMs, isOvertaken: state.isOvertaken(ids) }
     })
@@ -80,17 +79,18 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     member: Entry<MemberRecord> | undefined,
     sinceMs: number,
   ): Promise<boolean> {
-    if (user.isGone || member?.isGone || (member !== undefined && sinceMs >= member.endsAtMs)) return false
+    if (isLost(user) || (member !== undefined && (isLost(member) || sinceMs >= member.endsAtMs))) return false
     const { epochs, startedAtMs, isOvertaken } = await readEpochs(user.userId, member?.tenantId, sinceMs)
-    if (isOvertaken || epochs.user !== user.userEpoch || user.isGone || member?.isGone) return false
+    if (epochs.user !== user.userEpoch) outdate(user)
     if (
       member !== undefined &&
       (epochs.user !== member.userEpoch ||
-        epochs.tenant !== member.value.tenantEpoch ||
+        epochs.tenant !== member.tenantEpoch ||
         epochs.rules !== member.value.rulesEpoch)
     ) {
-      return false
+      outdate(member)
     }
+    if (isOvertaken || isLost(user) || (member !== undefined && isLost(member))) return false
     for (const entry of member === undefined ? [user] : [user, member]) {
       entry.confirmedAtMs = Math.max(entry.confirmedAtMs, startedAtMs)
       entry.isStale = false
@@ -100,31 +100,24 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
 
   /** Makes an entry of what a read gave, and keeps it unless a change overtook the read. */
   function enterUser(key: string, record: UserRecord, state: FlightState): Entry<UserRecord> {
-    const entry: Entry<UserRecord> = {
-      value: record,
-      userId: record.user.id,
+    const { user, accessEpoch: userEpoch } = record
+    const basis = {
+      userId: user.id,
       tenantId: undefined,
-      userEpoch: record.accessEpoch,
+      userEpoch,
+      tenantEpoch: 0,
       endsAtMs: Number.POSITIVE_INFINITY,
-      confirmedAtMs: state.startedAtMs,
-      isStale: false,
-      isGone: false,
     }
+    const entry = createEntry(record, basis, state.startedAtMs)
     return keep(userStore, key, entry, state)
   }
 
   function enterMember(key: string, record: MemberRecord, userEpoch: number, state: FlightState): Entry<MemberRecord> {
     const { changesAtMs } = record.grants
-    const entry: Entry<MemberRecord> = {
-      value: record,
-      userId: record.membership.userId,
-      tenantId: record.tenant.id,
-      userEpoch,
-      endsAtMs: changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now(),
-      confirmedAtMs: state.startedAtMs,
-      isStale: false,
-      isGone: false,
-    }
+    const { userId, tenantId } = record.membership
+    const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
+    const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
+    const entry = createEntry(record, basis, state.startedAtMs)
     return keep(memberStore, key, entry, state)
   }
 
@@ -138,7 +131,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       if (isUsable(known, sinceMs) || (await confirm(known, undefined, sinceMs))) return known
     }
     return flights.share(`user ${key}`, sinceMs - maxStalenessMs, async (state) => {
-      const record = await fromCatalog(() => readUser(token))
+      const record = await readUser(token)
       if (record !== undefined) return enterUser(key, record, state)
       userStore.delete(key)
       return undefined
@@ -146,8 +139,10 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   async function readUser(token: VerifiedToken): Promise<UserRecord | undefined> {
-    if (token.isOwn) return uuidPattern.test(token.subject) ? users.findUserById(token.subject) : undefined
-    return (await users.findUserByIdentity(token.issuer, token.subject)) ?? users.createUserFromToken(token)
+    if (token.isOwn) return uuidPattern.test(token.subject) ? askUser(token.subject) : undefined
+    return fromCatalog(
+      async () => (await users.findUserByIdentity(token.issuer, token.subject)) ?? users.createUserFromToken(token),
+    )
   }
 
   async function findMember(
@@ -159,7 +154,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     const known = memberStore.get(key)
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
-      const shared = await findShared(user, ref, known)
+      // When the user has changed since, no other process is likely to have put the news there already.
+      const shared = known === undefined || known.userEpoch === user.userEpoch ? await findShared(user, ref) : undefined
       if (shared !== undefined) return enterMember(key, shared.record, shared.userEpoch, state)
       const { userEpoch } = user
       const record = await fromCatalog(() => members.findMember(user.userId, ref))
@@ -174,15 +170,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   /** Looks in the shared tier, at the epochs that are current now. */
-  async function findShared(user: Entry<UserRecord>, ref: TenantRef, known: Entry<MemberRecord> | undefined) {
-    const tenantId = ref.kind === 'id' ? ref.value : known?.tenantId
-    if (redis === undefined || tenantId === undefined || !redis.isOpen) return undefined
-    const epochs = await fromCatalog(() => members.readEpochs(user.userId, tenantId))
-    if (epochs.user === undefined || epochs.tenant === undefined) return undefined
-    const at = { userId: user.userId, tenantId, user: epochs.user, tenant: epochs.tenant, rules: epochs.rules }
-    const record = await redis.read(at)
-    if (record === undefined || (ref.kind === 'slug' && record.tenant.slug !== ref.value)) return undefined
-    return { record, userEpoch: epochs.user }
+  async function findShared(user: Entry<UserRecord>, ref: TenantRef) {
+    if (redis === undefined || !redis.isOpen) return undefined
+    const epochs = await askEpochs({ userId: user.userId, tenant: ref })
+    if (epochs.user === undefined || epochs.tenantId === undefined || epochs.tenant === undefined) return undefined
+    const { tenantId, user: userEpoch, tenant, rules } = epochs
+    const record = await redis.read({ userId: user.userId, tenantId, user: userEpoch, tenant, rules })
+    return record === undefined ? undefined : { record, userEpoch }
   }
 
   async function findDefaultMember(user: Entry<UserRecord>, sinceMs: number): Promise<RememberedDefault> {

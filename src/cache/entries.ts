@@ -7,14 +7,38 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   readonly tenantId: string | undefined
   /** `users.access_epoch` that the record is at least as new as. */
   readonly userEpoch: number
+  /** `tenants.access_epoch` that the record was read at; 0 without a tenant. */
+  readonly tenantEpoch: number
   /** From here on the record says something else by itself (temporary permissions). */
   readonly endsAtMs: number
   /** When the read, or the last query that confirmed it, began. */
   confirmedAtMs: number
   /** Something changed since: a query has to confirm it first. */
   isStale: boolean
+  /** A newer epoch of its user or tenant was heard of: no query can confirm it. */
+  isOutdated: boolean
   /** No longer in the store, so no news reaches it: never usable again. */
   isGone: boolean
+}
+
+/** Makes an entry of a record that was read, or began to be read, at `confirmedAtMs`. */
+export function createEntry<Value extends object>(
+  value: Value,
+  basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
+  confirmedAtMs: number,
+): Entry<Value> {
+  return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isGone: false }
+}
+
+/** Says that a newer epoch than the entry's is known. */
+export function outdate(entry: Entry<object>): void {
+  entry.isOutdated = true
+  entry.isStale = true
+}
+
+/** Whether nothing can make the entry usable again. */
+export function isLost(entry: Entry<object>): boolean {
+  return entry.isGone || entry.isOutdated
 }
 
 /** A bounded store of entries, found by key, and by user or tenant to mark them stale. */
@@ -22,8 +46,8 @@ export interface EntryStore<Value extends object> {
   get(key: string): Entry<Value> | undefined
   set(key: string, entry: Entry<Value>): void
   delete(key: string): void
-  /** Marks the entries of a user or tenant as stale; without an id: all. */
-  markStale(id?: string): void
+  /** Marks the entries of a user or tenant as stale, and as outdated if older than `epoch`; without an id: all as stale. */
+  markStale(id?: string, epoch?: number): void
 }
 
 /** Makes a store of at most `maxEntries`; the least recently used go first. */
@@ -52,8 +76,13 @@ export function createEntryStore<Value extends object>(maxEntries: number): Entr
       store.set(key, entry)
     },
     delete: (key) => void store.delete(key),
-    markStale(id) {
-      for (const entry of id === undefined ? store.values() : (entriesById.get(id) ?? [])) entry.isStale = true
+    markStale(id, epoch = 0) {
+      for (const entry of id === undefined ? store.values() : (entriesById.get(id) ?? [])) {
+        entry.isStale = true
+        if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) {
+          outdate(entry)
+        }
+      }
     },
   }
 }

@@ -1,6 +1,7 @@
-import type { DefaultMember, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
+import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabaseState, TenantStatus } from '../core/model.js'
+import type { TenantRef } from '../core/slug.js'
 import type { SqlPool } from '../core/sql.js'
 import { effectiveRoles, holdsPermission } from './effective-access.js'
 
@@ -64,12 +65,29 @@ const defaultMemberQuery = `
     where membership.user_id = $1 and membership.tenant_id = (select tenant_id from chosen)
   ) as member on true`
 
+// Subqueries, so that each is a look-up by key, however many are asked for and however large the tables are.
 const epochsQuery = `
   select
     rules_epoch::float8 as rules,
-    (select access_epoch::float8 from users where id = $1) as user,
-    (select access_epoch::float8 from tenants where id = $2) as tenant
-  from installation`
+    (select access_epoch::float8 from users where users.id = asked.user_id) as user,
+    tenant.id as tenant_id,
+    tenant.access_epoch::float8 as tenant
+  from installation
+  cross join unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality as asked (user_id, tenant_id, slug, position)
+  left join lateral (
+    select id, access_epoch from tenants where tenants.id = asked.tenant_id
+    union all
+    select id, access_epoch from tenants where tenants.slug = asked.slug
+    limit 1
+  ) as tenant on true
+  order by position`
+
+interface EpochsRow {
+  readonly rules: number
+  readonly user: number | null
+  readonly tenant_id: string | null
+  readonly tenant: number | null
+}
 
 interface MemberRow {
   readonly id: string
@@ -123,16 +141,27 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
       if (row.id === null) return { kind: 'ambiguous' }
       return { kind: 'member', member: toRecord(row as unknown as MemberRow) }
     },
-    async readEpochs(userId, tenantId): Promise<Epochs> {
-      const [row] = await read<{ rules: number; user: number | null; tenant: number | null }>(pool, epochsQuery, [
-        userId,
-        tenantId ?? null,
+    async readEpochs(questions): Promise<Epochs[]> {
+      const rows = await read<EpochsRow>(pool, epochsQuery, [
+        questions.map(({ userId }) => userId),
+        questions.map((question) => nameOf(question, 'id')),
+        questions.map((question) => nameOf(question, 'slug')),
       ])
-      if (row === undefined)
+      if (rows.length !== questions.length)
         throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog has no installation row')
-      return { rules: row.rules, user: row.user ?? undefined, tenant: row.tenant ?? undefined }
+      return rows.map((row) => ({
+        rules: row.rules,
+        user: row.user ?? undefined,
+        tenantId: row.tenant_id ?? undefined,
+        tenant: row.tenant ?? undefined,
+      }))
     },
   }
+}
+
+/** What the question calls its tenant by, if it does so in this way. */
+function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
+  return tenant?.kind === kind ? tenant.value : null
 }
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import {
   bigint,
   boolean,
@@ -17,6 +18,7 @@ const moment = (name: string) => timestamp(name, { withTimezone: true })
 const createdAt = () => moment('created_at').notNull().defaultNow()
 const updatedAt = () => moment('updated_at').notNull().defaultNow()
 const bytes = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
+const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 
 /** One row: the installation that this catalog belongs to. */
 export const installation = pgTable('installation', {
@@ -338,4 +340,16 @@ export const accountAttempts = pgTable('account_attempts', {
   key: bytes('key').primaryKey(),
   count: integer('count').notNull(),
   expiresAt: moment('expires_at').notNull(),
+})
+
+/** What was announced of epochs, for processes that can't LISTEN: a day of it. */
+export const accessChanges = pgTable('access_changes', {
+  id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  transactionId: transactionId('transaction_id')
+    .notNull()
+    .default(sql`pg_current_xact_id()`),
+  change: text('change').notNull(),
+  createdAt: moment('created_at')
+    .notNull()
+    .default(sql`clock_timestamp()`),
 })

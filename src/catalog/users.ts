@@ -16,6 +16,7 @@ export interface NewUser {
 
 /** The users of the catalog: found by the request path, changed by operators and accounts. */
 export interface CatalogUsers extends UserDirectory {
+  findUserById(id: string): Promise<UserRecord | undefined>
   /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(user: NewUser): Promise<UserRecord>
   /** Finds by e-mail address, in any case. */
@@ -63,6 +64,14 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
   return {
     // An id comes from a token: text that is no UUID names nobody, and is no error of the database.
     findUserById: async (id) => (isUuid(id) ? findOne('where users.id = $1', [id]) : undefined),
+
+    async findUsersById(ids) {
+      const { rows } = await answered(
+        pool.query<UserRow>(`select ${userColumns} from users where id = any($1::uuid[])`, [ids.filter(isUuid)]),
+      )
+      const records = new Map(rows.map((row) => [row.id, toUserRecord(row)]))
+      return ids.map((id) => records.get(id.toLowerCase()))
+    },
 
     findUserByIdentity: (issuer, subject) =>
       findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),

@@ -34,10 +34,19 @@ export type DefaultMember =
   /** Several memberships and none marked as default. */
   | { readonly kind: 'ambiguous' }
 
+/** Which epochs are asked for. */
+export interface EpochQuestion {
+  readonly userId: string
+  /** undefined: the user's alone. */
+  readonly tenant: TenantRef | undefined
+}
+
 /** The epochs that say whether something remembered is still current. */
 export interface Epochs {
   /** `users.access_epoch`; undefined when there is no such user. */
   readonly user: number | undefined
+  /** The id of the tenant that was asked for; undefined when there is none. */
+  readonly tenantId: string | undefined
   /** `tenants.access_epoch`; undefined when there is no such tenant, or none was asked for. */
   readonly tenant: number | undefined
   /** `installation.rules_epoch`: permissions, route rules, built-in roles. */
@@ -49,7 +58,8 @@ export interface MemberDirectory {
   /** The user's membership of that tenant; undefined when there is none, whether or not the tenant exists. */
   findMember(userId: string, ref: TenantRef): Promise<MemberRecord | undefined>
   findDefaultMember(userId: string): Promise<DefaultMember>
-  readEpochs(userId: string, tenantId: string | undefined): Promise<Epochs>
+  /** All of them at one moment, by one query; the answers are in the order of the questions. */
+  readEpochs(questions: readonly EpochQuestion[]): Promise<Epochs[]>
 }
 
 /** A member's compiled access: permission ids as bits. */

@@ -191,6 +191,11 @@ export const settings = {
       'Longest time, in milliseconds, that a cached user, membership or permission may be out of date; 0: never.',
     schema: integer(0, 60_000, 2000),
   },
+  TENANT_CHANGES_BY: {
+    description:
+      'How a process hears of changes in the catalog: `listen` (LISTEN; by itself `poll` where a pooler stands before the catalog) or `poll` (four queries in `TENANT_MAX_STALENESS_MS`).',
+    schema: z.enum(['listen', 'poll'], 'must be listen or poll').default('listen'),
+  },
   TENANT_REDIS_URL: {
     description: 'Redis that processes share as a cache.',
     schema: urlWith(['redis:', 'rediss:']).optional(),

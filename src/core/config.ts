@@ -27,6 +27,8 @@ export interface Config {
   readonly urlPrefix: string
   readonly baseDomain: string | undefined
   readonly maxStalenessMs: number
+  /** How changes in the catalog are heard of. */
+  readonly changesBy: 'listen' | 'poll'
   readonly redis: { readonly url: string; readonly ttlSeconds: number } | undefined
   readonly seedProfile: 'dev' | 'prod'
   readonly trustedProxies: readonly string[]
@@ -128,6 +130,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     urlPrefix: own.TENANT_URL_PREFIX,
     baseDomain: own.TENANT_BASE_DOMAIN,
     maxStalenessMs: own.TENANT_MAX_STALENESS_MS,
+    changesBy: own.TENANT_CHANGES_BY,
     redis:
       own.TENANT_REDIS_URL === undefined ? undefined : { url: own.TENANT_REDIS_URL, ttlSeconds: own.TENANT_REDIS_TTL },
     seedProfile: own.TENANT_SEED_PROFILE ?? (isProduction ? 'prod' : 'dev'),

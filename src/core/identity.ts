@@ -83,7 +83,8 @@ export interface UserRecord {
 
 /** Finds the user behind a verified token. Implemented on the catalog, cached above it. */
 export interface UserDirectory {
-  findUserById(id: string): Promise<UserRecord | undefined>
+  /** All of them by one query; the answers are in the order of the ids. */
+  findUsersById(ids: readonly string[]): Promise<(UserRecord | undefined)[]>
   findUserByIdentity(issuer: string, subject: string): Promise<UserRecord | undefined>
   /**
    * Creates (or, if trusted for it, links) the user of a foreign issuer on first sight; undefined when that issuer

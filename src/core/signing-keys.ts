@@ -74,6 +74,8 @@ export interface IssuedToken {
 
 /** Our own issuer: signs access tokens and publishes the keys to verify them. */
 export interface SigningKeys extends VerificationKeys {
+  /** Keys may have changed: they are read again before another token counts. */
+  doubt(): void
   readonly issuer: string
   readonly audience: string
   /** Signs an access token (RFC 9068 `at+jwt`; claims iss, aud, sub, iat, exp, jti, epoch and, if given, tenant). */

@@ -26,6 +26,11 @@ export interface SigningKeysOptions {
   readonly refreshMs?: number
   /** Least time between two reads for key ids that are not known. Default: 1000. */
   readonly cooldownMs?: number
+  /**
+   * Up to when every change of the keys has been told by `doubt()` (`performance.now()`), and for how long they are
+   * believed beyond that without being read again; 0: not at all. Default: nothing is told, they are read by time alone.
+   */
+  readonly changes?: { readonly confirmedAtMs: number; readonly maxStalenessMs: number }
   readonly logger?: Logger
   /** The clock, milliseconds since 1970. Default: `Date.now`. */
   readonly now?: () => number
@@ -38,7 +43,7 @@ export interface SigningKeysOptions {
  */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { store, issuer, audience, algorithm = 'EdDSA', logger = stderrLogger, now = Date.now } = options
-  const { refreshMs = 30_000, cooldownMs = 1000 } = options
+  const { refreshMs = 30_000, cooldownMs = 1000, changes } = options
   const seal = createKeySeal(options.secret)
   // Processes that read every `refreshMs` know a successor well before it signs; 60 s more for clocks that differ.
   const publishSeconds = Math.ceil((2 * refreshMs) / 1000) + 60
@@ -48,6 +53,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   let readAtMs = Number.NEGATIVE_INFINITY
   let failedAtMs = Number.NEGATIVE_INFINITY
   let reading: Promise<void> | undefined
+  /** When the read that gave `keys` began, by the clock of `changes`. */
+  let knownAtMs = Number.NEGATIVE_INFINITY
+  let doubts = 0
+  /** How many doubts the keys in memory have answered. */
+  let answeredDoubts = 0
 
   function read(): Promise<void> {
     reading ??= readKeys().finally(() => {
@@ -58,6 +68,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   async function readKeys(): Promise<void> {
     const startedAtMs = now()
+    const [sinceMs, answering] = [performance.now(), doubts]
     try {
       let stored = await store.listKeys()
       if (stored.length === 0) {
@@ -68,6 +79,8 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       if ([...keys.keys()].some((kid) => !next.has(kid))) generation += 1
       keys = next
       readAtMs = startedAtMs
+      knownAtMs = sinceMs
+      answeredDoubts = answering
       failedAtMs = Number.NEGATIVE_INFINITY
     } catch (error) {
       failedAtMs = now()
@@ -81,8 +94,17 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   const isOlderThan = (ageMs: number) => now() - readAtMs >= ageMs
 
+  /** Whether no withdrawal can have been missed, as far as `changes` promises. */
+  function isKnown(momentMs: number): boolean {
+    if (answeredDoubts !== doubts) return false
+    return changes === undefined || Math.max(knownAtMs, changes.confirmedAtMs) >= momentMs - changes.maxStalenessMs
+  }
+
   async function requireFreshKeys(): Promise<void> {
+    const sinceMs = performance.now()
     if (isOlderThan(refreshMs)) await read()
+    // A read that was under way may have begun too early: then another one follows.
+    while (!isKnown(sinceMs)) await read()
   }
 
   function signingKey(): OpenSigningKey {
@@ -103,7 +125,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const ageMs = now() - readAtMs
       if (ageMs >= refreshMs && now() - failedAtMs >= cooldownMs) read().catch(() => {})
       // A withdrawn key must end here too: without word from the catalog, nothing remembered counts for long.
-      return asOf === generation && ageMs < 2 * refreshMs
+      return asOf === generation && ageMs < 2 * refreshMs && isKnown(performance.now())
+    },
+    doubt() {
+      doubts += 1
     },
     async findKey(wantedAlgorithm, kid) {
       await requireFreshKeys()

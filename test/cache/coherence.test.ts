@@ -2,7 +2,9 @@ import { createServer, connect as tcpConnect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { type Coherence, createCoherence, type ListenClient } from '../../src/cache/coherence.js'
+import { type Coherence, createCoherence } from '../../src/cache/coherence.js'
+import type { ListenClient } from '../../src/cache/follow-notifications.js'
+import { createChangeLog } from '../../src/catalog/change-log.js'
 import { listenTo, silentLogger } from '../http/fixture.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
@@ -21,7 +23,7 @@ afterAll(() => catalog.drop())
 
 function follow(connect: () => Promise<ListenClient> = () => listenTo(catalog.url), maxStalenessMs = 200) {
   const heard: string[] = []
-  coherence = createCoherence({ connect, maxStalenessMs, logger: silentLogger })
+  coherence = createCoherence({ connect, changes: createChangeLog(catalog.pool), maxStalenessMs, logger: silentLogger })
   coherence.subscribe({
     user: (id, epoch) => heard.push(`u ${id} ${epoch}`),
     tenant: (id, epoch) => heard.push(`t ${id} ${epoch}`),

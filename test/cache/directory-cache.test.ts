@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
-import type { ListenClient } from '../../src/cache/coherence.js'
+import type { ListenClient } from '../../src/cache/follow-notifications.js'
 import { isTenancyError } from '../../src/core/errors.js'
 import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
 
@@ -245,6 +245,95 @@ test('more members than there is room for are all answered right', async () => {
   await path.catalog.pool.query('update users set disabled_at = now() where id = $1', [tokens[0]!.id])
   await path.heard()
   expect(await outcome(() => path.pipeline.handle(asking(tokens[0]!.token)))).toBe('TENANCY_AUTH_USER_REFUSED')
+})
+
+test('first requests of many members at once share the reads of users', async () => {
+  const { tenant } = await setUp()
+  const tokens = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const id = await path.addUser()
+      await path.addMember(id, tenant)
+      return path.tokenFor(id)
+    }),
+  )
+  await path.heard()
+  let reads = 0
+  path.before = (text) => {
+    if (text.includes('from users where id = any')) reads += 1
+  }
+  await Promise.all(tokens.map(async (token) => path.pipeline.handle(asking(token))))
+  expect(reads).toBeLessThanOrEqual(2)
+})
+
+test('in doubt about everything, many members at once are confirmed by a few queries', async () => {
+  const { tenant } = await setUp()
+  const tokens = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const id = await path.addUser()
+      await path.addMember(id, tenant)
+      return path.tokenFor(id)
+    }),
+  )
+  await path.heard()
+  const askAll = () => Promise.all(tokens.map(async (token) => path.pipeline.handle(asking(token))))
+  await askAll()
+  path.cache.invalidate()
+  expect(await queriesOf(askAll)).toBeLessThanOrEqual(2)
+})
+
+test('a change in one tenant costs the members of the others no query', async () => {
+  const { tenant } = await setUp()
+  const others: string[] = []
+  for (const slug of ['one-tenant', 'two-tenant', 'three-tenant']) {
+    const [id, elsewhere] = [await path.addUser(), await path.addTenant(slug)]
+    await path.addMember(id, elsewhere)
+    others.push(path.tokenFor(id))
+  }
+  await path.heard()
+  const askOthers = () => Promise.all(others.map(async (token) => path.pipeline.handle(asking(token))))
+  await askOthers()
+  await path.catalog.pool.query("update tenants set name = 'New' where id = $1", [tenant])
+  await path.catalog.pool.query("insert into roles (tenant_id, name) values ($1, 'Own')", [tenant])
+  await path.catalog.pool.query('delete from user_tenants where tenant_id = $1', [tenant])
+  await path.heard()
+  expect(await queriesOf(askOthers)).toBe(0)
+})
+
+test('a revocation that was heard of costs a read of the user and one of the member, and no query of epochs', async () => {
+  const { ask, user } = await setUp()
+  await ask()
+  await path.catalog.pool.query('update user_tenants set is_default = true where user_id = $1', [user])
+  await path.heard()
+  expect(await queriesOf(ask)).toBe(2)
+})
+
+test('a foreign subject that is unlinked in plain SQL is nobody’s from then on', async () => {
+  const { user } = await setUp()
+  await path.catalog.pool.query(
+    "insert into user_identities (issuer, subject, user_id) values ('https://a', 's', $1)",
+    [user],
+  )
+  const foreign = { issuer: 'https://a', subject: 's', isOwn: false, epoch: undefined }
+  const facts = asking(path.tokenFor(user, foreign), { tenantHeader: 'acme' })
+  const ask = () => outcome(() => path.pipeline.handle(facts))
+  expect([await ask(), await ask()]).toEqual(['ok', 'ok'])
+  await path.catalog.pool.query('delete from user_identities where user_id = $1', [user])
+  await path.heard()
+  expect(await ask()).toBe('TENANCY_AUTH_USER_REFUSED')
+})
+
+test('whose other tenant was deleted and comes back has to choose again', async () => {
+  const { user } = await setUp()
+  const other = await path.addTenant('other-tenant')
+  await path.addMember(user, other)
+  await path.catalog.pool.query("update tenants set status = 'deleted' where id = $1", [other])
+  await path.heard()
+  const facts = asking(path.tokenFor(user))
+  const ask = () => outcome(() => path.pipeline.handle(facts))
+  expect([await ask(), await ask()]).toEqual(['ok', 'ok'])
+  await path.catalog.pool.query("update tenants set status = 'active' where id = $1", [other])
+  await path.heard()
+  expect(await ask()).toBe('TENANCY_TENANT_REQUIRED')
 })
 
 /** Connects that many times, then fails. */

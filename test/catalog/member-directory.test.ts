@@ -46,7 +46,7 @@ describe('findMember', () => {
 
     const member = await catalog.directory.findMember(userId, byId(tenant.id))
     expect(await catalog.directory.findMember(userId, bySlug(tenant.slug))).toEqual(member)
-    const epochs = await catalog.directory.readEpochs(userId, tenant.id)
+    const [epochs] = await catalog.directory.readEpochs([{ userId, tenant: byId(tenant.id) }])
     expect(member).toEqual({
       tenant: {
         ...tenant,
@@ -81,8 +81,8 @@ describe('findMember', () => {
         retiredAt: null,
       },
       grants: { roles: ['Reader'], permissionIds: [reading], changesAtMs: null },
-      tenantEpoch: epochs.tenant,
-      rulesEpoch: epochs.rules,
+      tenantEpoch: epochs?.tenant,
+      rulesEpoch: epochs?.rules,
     })
   })
 
@@ -270,15 +270,30 @@ describe('findDefaultMember', () => {
 })
 
 describe('readEpochs', () => {
-  test('says what there is, and undefined for what there is not', async () => {
+  test('says what there is, in the order of the questions, and undefined for what there is not', async () => {
+    const tenant = await catalog.addTenant()
     const userId = await catalog.addUser()
     const nobody = '00000000-0000-4000-8000-000000000000'
-    expect(await catalog.directory.readEpochs(userId, undefined)).toEqual({
-      user: 1,
-      tenant: undefined,
-      rules: expect.any(Number),
-    })
-    expect(await catalog.directory.readEpochs(nobody, nobody)).toMatchObject({ user: undefined, tenant: undefined })
+    const rules = expect.any(Number)
+    const of = { tenantId: tenant.id, tenant: 1, rules }
+    const none = { tenantId: undefined, tenant: undefined, rules }
+    expect(
+      await catalog.directory.readEpochs([
+        { userId, tenant: undefined },
+        { userId: nobody, tenant: byId(nobody) },
+        { userId, tenant: bySlug(tenant.slug) },
+        { userId: nobody, tenant: byId(tenant.id) },
+        { userId, tenant: bySlug('no-such-tenant') },
+        { userId, tenant: bySlug(tenant.slug) },
+      ]),
+    ).toEqual([
+      { user: 1, ...none },
+      { user: undefined, ...none },
+      { user: 1, ...of },
+      { user: undefined, ...of },
+      { user: 1, ...none },
+      { user: 1, ...of },
+    ])
   })
 })
 
@@ -291,7 +306,7 @@ test('a catalog that does not answer is an outage, and says nothing of the SQL',
   const asked = [
     directory.findMember('u', bySlug('x')),
     directory.findDefaultMember('u'),
-    directory.readEpochs('u', undefined),
+    directory.readEpochs([{ userId: 'u', tenant: undefined }]),
     createRuleSetReader(down).readRuleSet(),
   ]
   for (const answer of asked) {

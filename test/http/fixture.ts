@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { createAccessRules, devAccess } from '../../src/access/index.js'
-import { type Coherence, createCoherence, type ListenClient } from '../../src/cache/coherence.js'
+import { type Coherence, createCoherence } from '../../src/cache/coherence.js'
+import type { ListenClient } from '../../src/cache/follow-notifications.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../src/cache/directory-cache.js'
 import type { MemberTier } from '../../src/cache/redis.js'
 import { seedAccess } from '../../src/catalog/access-seed.js'
+import { createChangeLog } from '../../src/catalog/change-log.js'
 import { createMemberDirectory } from '../../src/catalog/member-directory.js'
 import { createRuleSetReader } from '../../src/catalog/rule-set-reader.js'
 import { createUserDirectory } from '../../src/catalog/users.js'
@@ -43,6 +45,7 @@ export interface RequestPath {
 
 export interface RequestPathOptions {
   readonly maxStalenessMs?: number
+  readonly changesBy?: 'listen' | 'poll'
   readonly baseDomain?: string
   readonly redis?: (installationId: string) => Promise<MemberTier>
   /** Default: a connection of its own to the catalog. */
@@ -67,6 +70,8 @@ export async function createRequestPath(options: RequestPathOptions = {}): Promi
   await rules.refresh()
   const coherence = createCoherence({
     connect: () => (options.listen ?? listenTo)(catalog.url),
+    changes: createChangeLog(catalog.pool),
+    ...(options.changesBy === undefined ? {} : { changesBy: options.changesBy }),
     maxStalenessMs: options.maxStalenessMs ?? 60_000,
     logger: silentLogger,
   })

@@ -1,4 +1,6 @@
 import { createServer, connect, type Server, type Socket } from 'node:net'
+import { Transform } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
  * What the proxy does with connections, those it has and those that come:
@@ -13,12 +15,15 @@ export interface TcpProxy {
   /** Connections that clients hold open at this moment. */
   readonly openConnections: number
   set(mode: ProxyMode): Promise<void>
+  /** How long an answer is held back, milliseconds; from the next piece of data on. Default: 0. */
+  delayMs: number
   close(): Promise<void>
 }
 
 /** Puts a proxy before `target`. Call `close()` when done. */
 export async function startTcpProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const pairs = new Map<Socket, Socket | undefined>()
+  let delayMs = 0
   let mode: ProxyMode = 'pass'
   let server: Server | undefined
   let port = 0
@@ -26,10 +31,20 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
   function forward(client: Socket): void {
     const behind = connect(target)
     pairs.set(client, behind)
-    client.pipe(behind)
-    behind.pipe(client)
+    join(client, behind)
     behind.on('error', () => client.resetAndDestroy())
     client.on('close', () => behind.destroy())
+  }
+
+  function join(client: Socket, behind: Socket): void {
+    client.pipe(behind)
+    const held = new Transform({
+      transform(chunk, _encoding, done) {
+        if (delayMs === 0) done(null, chunk)
+        else void sleep(delayMs).then(() => done(null, chunk))
+      },
+    })
+    behind.pipe(held).pipe(client)
   }
 
   function accept(client: Socket): void {
@@ -64,6 +79,12 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     get port() {
       return port
     },
+    get delayMs() {
+      return delayMs
+    },
+    set delayMs(ms) {
+      delayMs = ms
+    },
     get openConnections() {
       return pairs.size
     },
@@ -82,8 +103,7 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
         } else if (previous === 'silence') {
           if (behind === undefined) forward(client)
           else {
-            client.pipe(behind)
-            behind.pipe(client)
+            join(client, behind)
           }
         }
       }

@@ -1,0 +1,53 @@
+// A Redis for a benchmark: the one of TENANT_REDIS_URL, or one of its own that is ended afterwards.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
+
+/** @template Result @param {(url: string) => Promise<Result>} work @returns {Promise<Result>} */
+export async function withRedis(work) {
+  if (process.env.TENANT_REDIS_URL) return work(process.env.TENANT_REDIS_URL)
+  const port = await freePort()
+  const server = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    {
+      stdio: 'ignore',
+    },
+  )
+  const exited = once(server, 'exit')
+  const url = `redis://127.0.0.1:${port}`
+  try {
+    await answers(url)
+    return await work(url)
+  } finally {
+    server.kill()
+    await exited
+  }
+}
+
+async function answers(url) {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const client = createClient({ url, socket: { reconnectStrategy: false } })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      client.destroy()
+      return
+    } catch {
+      await sleep(50)
+    }
+  }
+  throw new Error('redis-server does not answer: install it, or set TENANT_REDIS_URL')
+}
+
+async function freePort() {
+  const listener = createServer()
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  await once(listener, 'close')
+  return port
+}

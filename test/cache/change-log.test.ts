@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createChangeLog } from '../../src/catalog/change-log.js'
+import type { ChangeLog } from '../../src/core/change-log.js'
+import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
+
+let catalog: TestDatabase
+let log: ChangeLog
+beforeAll(async () => {
+  catalog = await createTestCatalog()
+  log = createChangeLog(catalog.pool)
+})
+afterAll(() => catalog.drop())
+
+const look = () => log.readChanges(undefined)
+
+async function addUser(): Promise<string> {
+  const { rows } = await catalog.pool.query<{ id: string }>(
+    "insert into users (email) values (gen_random_uuid() || '@example.com') returning id",
+  )
+  return rows[0]!.id
+}
+const bump = 'update users set token_epoch = token_epoch + 1 where id = $1'
+
+test('a first look gives a place to go on from and no changes', async () => {
+  await catalog.pool.query('select bump_rules_epoch()')
+  expect((await look()).changes).toEqual([])
+})
+
+test('changes are the texts of the notifications, also those of raw SQL and of rows that are gone', async () => {
+  const id = await addUser()
+  const tenant = 'aaaaaaaa-0000-4000-8000-000000000000'
+  await catalog.pool.query("insert into tenants (id, slug, name) values ($1, 'acme', 'Acme')", [tenant])
+  const { snapshot } = await look()
+  await catalog.pool.query(bump, [id])
+  await catalog.pool.query('insert into user_tenants (user_id, tenant_id) values ($1, $2)', [id, tenant])
+  await catalog.pool.query("update tenants set status = 'suspended' where id = $1", [tenant])
+  await catalog.pool.query('delete from users where id = $1', [id])
+  await catalog.pool.query('select bump_rules_epoch()')
+  const { changes } = await log.readChanges(snapshot)
+  expect(changes).toEqual([`u:${id}:2`, `u:${id}:3`, `t:${tenant}:2`, `u:${id}:4`, expect.stringMatching(/^r:\d+$/)])
+})
+
+test('a transaction that began before a look and commits after it is in the next one, and what is rolled back in none', async () => {
+  const [early, late, never] = [await addUser(), await addUser(), await addUser()]
+  const [slow, undone] = [await catalog.pool.connect(), await catalog.pool.connect()]
+  await slow.query('begin')
+  await slow.query(bump, [early])
+  await undone.query('begin')
+  await undone.query(bump, [never])
+  const first = await look()
+  await catalog.pool.query(bump, [late])
+  const second = await log.readChanges(first.snapshot)
+  expect(second.changes).toEqual([`u:${late}:2`])
+  await slow.query('commit')
+  await undone.query('rollback')
+  const third = await log.readChanges(second.snapshot)
+  expect(third.changes).toEqual([`u:${early}:2`])
+  expect((await log.readChanges(third.snapshot)).changes).toEqual([])
+  slow.release()
+  undone.release()
+})
+
+test('of transactions that commit in any order, each change is read exactly once', async () => {
+  const ids = await Promise.all(Array.from({ length: 8 }, addUser))
+  const first = await look()
+  let isWriting = true
+  const committed: string[] = []
+  const write = async (id: string) => {
+    for (let epoch = 2; epoch < 42; epoch += 1) {
+      const client = await catalog.pool.connect()
+      try {
+        await client.query('begin')
+        await client.query(bump, [id])
+        await sleep(Math.random() * 10)
+        const isKept = Math.random() < 0.8
+        await client.query(isKept ? 'commit' : 'rollback')
+        if (isKept) committed.push(id)
+      } finally {
+        client.release()
+      }
+    }
+  }
+  const read: string[] = []
+  const reading = (async () => {
+    let { snapshot } = first
+    for (let isLast = false; !isLast;) {
+      isLast = !isWriting
+      const seen = await log.readChanges(snapshot)
+      read.push(...seen.changes)
+      ;({ snapshot } = seen)
+    }
+  })()
+  await Promise.all(ids.map(write))
+  isWriting = false
+  await reading
+  expect(read).toHaveLength(committed.length)
+  expect(new Set(read).size).toBe(read.length)
+  for (const id of ids) {
+    const epochs = read.filter((change) => change.includes(id)).map((change) => Number(change.split(':')[2]))
+    expect(epochs).toEqual(Array.from(epochs, (_, index) => index + 2))
+  }
+})
+
+test('rows older than a day are removed by those that add new ones', async () => {
+  await catalog.pool.query(
+    "insert into access_changes (change, created_at) select 'r:' || n, now() - interval '2 days' from generate_series(1, 1500) n",
+  )
+  await catalog.pool.query("select announce_change('r:1') from generate_series(1, 1000)")
+  const { rows } = await catalog.pool.query<{ count: number }>(
+    "select count(*)::int from access_changes where created_at < now() - interval '1 day'",
+  )
+  expect(rows[0]!.count).toBe(0)
+})

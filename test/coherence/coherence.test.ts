@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { randomFrom } from '../faults/random.js'
+import { redisUrl } from '../support/redis.js'
+import { Checker } from './checker.js'
+import { Cluster } from './cluster.js'
+import { faults } from './faults.js'
+import { Lane } from './lane.js'
+import { printFigures } from './report.js'
+
+// The suite's run is short; `npm run soak -- coherence` goes through the faults again and again, at the default bound.
+const rounds = Number(process.env['T2F_COHERENCE_ROUNDS'] ?? 1)
+const maxStalenessMs = Number(process.env['T2F_COHERENCE_STALENESS_MS'] ?? 300)
+const holdMs = Number(process.env['T2F_COHERENCE_HOLD_MS'] ?? 700)
+const seed = Number(process.env['T2F_SEED'] ?? Math.floor(Math.random() * 1e6))
+const redis = redisUrl()
+const modes = ['listen', 'listen', 'poll', 'strict'] as const
+
+const random = randomFrom(seed)
+const cluster = new Cluster(redis)
+const checker = new Checker(random)
+const lanes: Lane[] = []
+const writing = new AbortController()
+let writers: Promise<void>[] = []
+
+beforeAll(async () => {
+  await cluster.start(modes, maxStalenessMs)
+  for (let number = 0; number < modes.length; number += 1) {
+    const lane = new Lane({ number, catalog: cluster.catalog, tenancy: cluster.tenancy, random })
+    await lane.setUp()
+    lanes.push(lane)
+  }
+  writers = lanes.map(async (lane) => {
+    while (!writing.signal.aborted) {
+      await lane.step()
+      await sleep(random() * 30)
+    }
+  })
+  checker.start(cluster, () => (lanes[Math.floor(random() * lanes.length)] as Lane).subjects, 4)
+}, 180_000)
+
+afterAll(async () => {
+  writing.abort()
+  await Promise.all(writers)
+  await checker.stop()
+  await cluster.close()
+}, 60_000)
+
+/** Every process allows and denies again: whatever went wrong is over, without a restart. */
+async function recovered(): Promise<void> {
+  for (const member of cluster.members) {
+    const answered = async (status: number) => {
+      const { subjects } = lanes[Math.floor(random() * lanes.length)] as Lane
+      const subject = subjects[Math.floor(random() * subjects.length)]
+      return subject !== undefined && (await checker.ask(member, subject)) === status
+    }
+    await expect.poll(() => answered(200), { interval: 5, timeout: 30_000 }).toBe(true)
+    await expect.poll(() => answered(403), { interval: 5, timeout: 30_000 }).toBe(true)
+  }
+}
+
+describe(`four processes under random changes and faults (T2F_SEED=${seed})`, () => {
+  test('nothing goes wrong while nothing is wrong', async () => {
+    await recovered()
+    await sleep(holdMs)
+    expect(checker.violations).toEqual([])
+  })
+
+  for (const fault of faults) {
+    const isLeftOut = fault.needsRedis === true && redis === undefined
+    const name = isLeftOut ? `${fault.name} [skipped: no Redis, TENANT_REDIS_URL is not set]` : fault.name
+    test.skipIf(isLeftOut)(
+      `${name}: no wrong answer, no 500, and all processes recover`,
+      { timeout: 86_400_000 },
+      async () => {
+        for (let round = 0; round < rounds; round += 1) {
+          checker.fault = fault.name
+          await fault.run(cluster, holdMs, random)
+          await recovered()
+          checker.fault = 'none'
+          await sleep(holdMs / 10)
+          expect(checker.violations).toEqual([])
+        }
+      },
+    )
+  }
+
+  test('the run was worth something: every mode allowed and denied, and changes were made', () => {
+    printFigures(checker, lanes, seed)
+    expect(Math.min(...lanes.map(({ changes }) => changes))).toBeGreaterThan(20)
+    for (const mode of new Set(modes)) {
+      const figures = [...checker.figures].filter(([name]) => name.endsWith(`, ${mode}`)).map(([, figure]) => figure)
+      const sum = (of: 'answers' | 'allowed' | 'unavailable') =>
+        figures.reduce((total, figure) => total + figure[of], 0)
+      expect(sum('allowed')).toBeGreaterThan(100)
+      expect(sum('answers') - sum('allowed') - sum('unavailable')).toBeGreaterThan(100)
+    }
+    expect(checker.violations).toEqual([])
+  })
+})
