@@ -94,7 +94,9 @@ async function open(
   })
   await migrateCatalog(catalog)
   await bindSecret(catalog, secret)
-  await seedAccess(catalog, options.access ?? (config.seedProfile === 'dev' ? devAccess : prodAccess))
+  // A profile stands in where there is no definition of the application's, and takes nothing from one.
+  const profile = { ...(config.seedProfile === 'dev' ? devAccess : prodAccess), version: 0 }
+  await seedAccess(catalog, options.access ?? profile)
 
   const records = createTenantDatabaseRecords(catalog)
   const databases = createTenantDatabases({

@@ -27,8 +27,8 @@ interface Plan {
 
 /**
  * Makes the catalog follow an access definition, in one transaction, one process at a time. Every entry is applied once
- * and remembered: what an administrator switched off, removed or granted by hand stays so. A later version of the
- * definition adds what is new in it, and takes away what left it, unless somebody changed that. A second run writes
+ * and remembered: what an administrator switched off, removed or granted by hand stays so. A definition of the catalog's
+ * version adds what is new in it; one of a higher version also takes away what left it, unless somebody changed that. A second run writes
  * nothing, and neither does a process whose definition has a lower version than the catalog's.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_EXISTS when a tenant has a role of its own with the name of a new
@@ -40,7 +40,10 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
     const version = await readVersion(client)
     if (definition.version < version) return { applied: 0, retired: 0 }
     const plan = await makePlan(client, entriesOf(definition))
-    const { fresh, revived, resumed, leaving } = plan
+    const { fresh, revived, resumed } = plan
+    // Of two definitions of one version, neither is the later one: a script that brings none of its own, or a process of
+    // the last deployment, takes nothing away.
+    const leaving = definition.version > version ? plan.leaving : []
     if (definition.version > version) {
       await client.query('update installation set access_version = $1', [definition.version])
     }

@@ -113,10 +113,14 @@ describe('what leaves the definition', () => {
     expect(await state()).toEqual(afterSecond)
   })
 
-  test('goes without a higher version, too', async () => {
+  test('stays without a higher version: of two definitions of one version, neither is the later one', async () => {
     await seed(first)
+    const before = await state()
     await seed({ ...second, version: 1 })
-    expect(await state()).toEqual(afterSecond)
+    const merged = await state()
+    expect(merged).toEqual(expect.arrayContaining(before))
+    await seed({ permissions: [], routes: [], roles: [], categories: [], version: 0 })
+    expect(await state()).toEqual(merged)
   })
 })
 

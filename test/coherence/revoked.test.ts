@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => installation.drop())
 
 const catalog = (text: string, values: unknown[] = []) =>
-  withAdmin((admin) => admin.query(text, values), `${installation.prefix}catalog`)
+  withAdmin((admin) => admin.query(text, values), installation.catalogName)
 
 /** What a process answers to the token: `ok`, or the code of its refusal. */
 async function outcome(tenancy: Tenancy): Promise<string> {

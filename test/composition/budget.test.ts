@@ -21,7 +21,7 @@ const roleLimits = () =>
 const catalogBackends = () =>
   withAdmin(async (admin) => {
     const { rowCount } = await admin.query('select from pg_stat_activity where datname = $1', [
-      `${installation.prefix}catalog`,
+      installation.catalogName,
     ])
     return rowCount
   })

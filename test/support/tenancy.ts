@@ -9,6 +9,7 @@ import { uniqueName } from './server.js'
 /** An installation whose tenants have items. */
 export interface TestTenancies {
   readonly prefix: string
+  readonly catalogName: string
   /** Opens a process of the installation, as it were; closed by `drop`. */
   open(env?: Readonly<Record<string, string>>): Promise<Tenancy>
   /** Tenants with a table `items` of two rows, the first one's name the tenant's slug. */
@@ -24,6 +25,7 @@ export async function createTestTenancies(): Promise<TestTenancies> {
   const installation = createInstallation({ TENANT_SCHEMA_DIR: schemaDir, TENANT_MAX_CONNECTIONS: '10' })
   return {
     prefix: installation.prefix,
+    catalogName: installation.catalogName,
     open: (env = {}) => installation.open({ env }),
     async createTenants(tenancy, count) {
       const owner = await tenancy.createUser({ email: `${uniqueName()}@example.com`, name: 'O', emailVerified: true })
