@@ -3,6 +3,7 @@ import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
 import type { SqlPool } from '../core/sql.js'
+import { createPreparedReads } from './prepared-reads.js'
 
 /** Connections to the catalog database. */
 export interface CatalogPool extends SqlPool {
@@ -36,9 +37,12 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   native.on('error', ignore)
   native.on('connect', (client) => client.on('error', ignore))
   const end = followPool(native)
+  const read = createPreparedReads(native)
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainOutage),
+    queryRepeated: <Row extends object>(text: string, values: unknown[]) =>
+      read<Row & pg.QueryResultRow>(text, values).catch(explainOutage),
     async connect() {
       const client = await native.connect().catch(explainOutage)
       return {

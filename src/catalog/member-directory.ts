@@ -2,7 +2,7 @@ import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecor
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabaseState, TenantStatus } from '../core/model.js'
 import type { TenantRef } from '../core/slug.js'
-import type { SqlPool } from '../core/sql.js'
+import { readRepeated, type SqlPool } from '../core/sql.js'
 import { effectiveRoles, holdsPermission } from './effective-access.js'
 
 // What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
@@ -166,7 +166,7 @@ function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | nu
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
   try {
-    return (await pool.query<Row>(text, values)).rows
+    return (await readRepeated<Row>(pool, text, values)).rows
   } catch (error) {
     throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not be read', { cause: error })
   }

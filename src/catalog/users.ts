@@ -1,7 +1,7 @@
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
-import type { SqlPool } from '../core/sql.js'
+import { readRepeated, type SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
 import { toUserRecord, type UserRow, userColumns } from './user-row.js'
@@ -67,7 +67,9 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async findUsersById(ids) {
       const { rows } = await answered(
-        pool.query<UserRow>(`select ${userColumns} from users where id = any($1::uuid[])`, [ids.filter(isUuid)]),
+        readRepeated<UserRow>(pool, `select ${userColumns} from users where id = any($1::uuid[])`, [
+          ids.filter(isUuid),
+        ]),
       )
       const records = new Map(rows.map((row) => [row.id, toUserRecord(row)]))
       return ids.map((id) => records.get(id.toLowerCase()))

@@ -1,0 +1,68 @@
+import pg from 'pg'
+import { afterEach, expect, test } from 'vitest'
+import { createPreparedReads } from '../../src/catalog/prepared-reads.js'
+import { urlOf } from '../support/server.js'
+
+const pools: pg.Pool[] = []
+afterEach(async () => {
+  for (const pool of pools.splice(0)) await pool.end()
+})
+
+/** One connection, so that what is prepared on it can be looked at. */
+function openPool(): pg.Pool {
+  const pool = new pg.Pool({ connectionString: urlOf('postgres'), max: 1 })
+  pools.push(pool)
+  return pool
+}
+
+const namesOn = async (pool: pg.Pool) =>
+  (await pool.query<{ name: string }>('select name from pg_prepared_statements order by name')).rows.map(
+    ({ name }) => name,
+  )
+
+const text = 'select $1::int + 1 as next'
+
+test('a text is prepared once, under a name that is the same everywhere', async () => {
+  const names = []
+  for (const pool of [openPool(), openPool()]) {
+    const read = createPreparedReads(pool)
+    for (let value = 0; value < 3; value += 1) expect((await read(text, [value])).rows).toEqual([{ next: value + 1 }])
+    names.push(await namesOn(pool))
+  }
+  expect(names[0]).toHaveLength(1)
+  expect(names[1]).toEqual(names[0])
+})
+
+test('another text has another name', async () => {
+  const pool = openPool()
+  const read = createPreparedReads(pool)
+  await read(text, [1])
+  await read(`${text} `, [1])
+  expect(await namesOn(pool)).toHaveLength(2)
+})
+
+test.each([
+  ['loses statements', 'deallocate all'],
+  ['has them already', undefined],
+])('a session that %s gives the right answer, and nothing is prepared any more', async (_kind, loss) => {
+  const pool = openPool()
+  const read = createPreparedReads(pool)
+  if (loss === undefined) {
+    await createPreparedReads(openPool())(text, [1])
+    const [name] = await namesOn(pools.at(-1) as pg.Pool)
+    await pool.query(`prepare ${name} as ${text.replace('$1::int', '1')}`)
+  } else {
+    await read(text, [1])
+    await pool.query(loss)
+  }
+  for (const value of [5, 6]) expect((await read(text, [value])).rows).toEqual([{ next: value + 1 }])
+  const before = await namesOn(pool)
+  await read('select 1 as one', [])
+  expect(await namesOn(pool)).toEqual(before)
+})
+
+test('what is wrong with a statement is said once', async () => {
+  const read = createPreparedReads(openPool())
+  await expect(read('select 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' })
+  expect((await read(text, [1])).rows).toEqual([{ next: 2 }])
+})
