@@ -23,7 +23,7 @@ export function useScheduler(count: number) {
   afterEach(async () => {
     await scheduler?.close()
     scheduler = undefined
-    expect(await countBackends(databases.map(({ key }) => key))).toBe(0)
+    await expect.poll(() => countBackends(databases.map(({ key }) => key))).toBe(0)
   })
 
   afterAll(async () => {

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await scheduler?.close()
   scheduler = undefined
-  expect(await countBackends(databases.map(({ key }) => key))).toBe(0)
+  await expect.poll(() => countBackends(databases.map(({ key }) => key))).toBe(0)
 })
 
 afterAll(async () => {
