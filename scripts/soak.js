@@ -3,7 +3,10 @@ import { spawnSync } from 'node:child_process'
 
 // Name: the test files, and the environment that makes them long.
 const soaks = {
-  faults: { files: ['test/faults/lifecycle.test.ts'], env: { T2F_FAULT_RUNS: '500' } },
+  faults: {
+    files: ['test/faults/lifecycle.test.ts', 'test/faults/restart.test.ts'],
+    env: { T2F_FAULT_RUNS: '500', T2F_FAULT_CONVERGE_MS: '30000', T2F_RECOVERY_MS: '2000' },
+  },
   isolation: { files: ['test/isolation/isolation.test.ts'], env: { T2F_SOAK_OPERATIONS: '1000000' } },
   coherence: {
     files: ['test/coherence/coherence.test.ts'],

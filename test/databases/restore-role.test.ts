@@ -60,5 +60,5 @@ test('a verifier is checked without the work that its author asks for', () => {
   for (const verifier of [`SCRAM-SHA-256$2147483647:${rest}`, `SCRAM-SHA-256$0:${rest}`, 'md5abc', '']) {
     expect(isVerifierOf(verifier, 'secret')).toBe(false)
   }
-  expect(performance.now() - started).toBeLessThan(1000)
+  expect(performance.now() - started).toBeLessThan(10_000)
 })
