@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { AccessDefinition } from '../core/access.js'
+import { groupNamePattern, permissionNamePattern } from '../core/access-names.js'
 import { TenancyError } from '../core/errors.js'
 import { brokenReferences, shorten } from './broken-references.js'
 import { problemOfTemplate } from './route-template.js'
@@ -69,13 +70,15 @@ export function defineAccess<
   return parseAccessDefinition(input) as AccessDefinition<Permission, Role | 'Owner'>
 }
 
-const permissionPattern = /^[a-z][a-z0-9_-]{0,62}:[a-z][a-z0-9_-]{0,62}$/
 const routePattern = /^([A-Z]{1,20}|\*) (\/.*)$/
-const rolePattern = /^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]{0,98}[\p{L}\p{N}])?$/u
 
-const permissionName = z.string().regex(permissionPattern, 'is not a permission name: resource:action in lower case')
-const categoryName = z.string().regex(rolePattern, 'is not a category name: 1 to 100 letters, digits, spaces, . _ -')
-const roleName = z.string().regex(rolePattern, 'is not a role name: 1 to 100 letters, digits, spaces, . _ -')
+const permissionName = z
+  .string()
+  .regex(permissionNamePattern, 'is not a permission name: resource:action in lower case')
+const categoryName = z
+  .string()
+  .regex(groupNamePattern, 'is not a category name: 1 to 100 letters, digits, spaces, . _ -')
+const roleName = z.string().regex(groupNamePattern, 'is not a role name: 1 to 100 letters, digits, spaces, . _ -')
 const routeKey = z.string().superRefine((key, context) => {
   const path = routePattern.exec(key)?.[2]
   const problem =

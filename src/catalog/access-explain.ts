@@ -4,7 +4,7 @@ import { TenancyError } from '../core/errors.js'
 import type { SqlPool } from '../core/sql.js'
 import { name, parse, tenant, user } from './access-change.js'
 import { type PermissionProvenance, provenanceOf } from './access-provenance.js'
-import { readMemberFacts } from './member-facts.js'
+import { type Barrier, readMemberFacts } from './member-facts.js'
 import { createRuleSetReader } from './rule-set-reader.js'
 import { inTransaction } from './transaction.js'
 
@@ -25,21 +25,7 @@ export type ExplainInput = z.input<typeof explainInput>
  * `rule-inactive`, `no-permission` (there is none of this name), `permission-inactive`, `denied` (a direct deny),
  * `not-granted`.
  */
-export type AccessReason =
-  | 'granted'
-  | 'user-unknown'
-  | 'user-disabled'
-  | 'user-unverified'
-  | 'not-a-member'
-  | 'member-inactive'
-  | 'tenant-suspended'
-  | 'tenant-deleted'
-  | 'no-rule'
-  | 'rule-inactive'
-  | 'no-permission'
-  | 'permission-inactive'
-  | 'denied'
-  | 'not-granted'
+export type AccessReason = Barrier | 'no-rule' | 'rule-inactive' | PermissionProvenance['state']
 
 /** Why a member may or may not, as the catalog has it now. */
 export interface AccessExplanation {

@@ -107,7 +107,7 @@ export async function recordChange(
   client: SqlClient,
   { actorId, tenantId }: { readonly actorId?: string | null | undefined; readonly tenantId?: string | null },
   action: string,
-  subject: string,
+  subject: string | null,
   before: object | null,
   after: object | null,
 ): Promise<void> {

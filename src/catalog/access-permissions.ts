@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { groupNamePattern, permissionNamePattern } from '../core/access-names.js'
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { actor, createChange, description, name } from './access-change.js'
@@ -6,10 +7,8 @@ import { explainTaken, findPermission, recordChange } from './access-lookup.js'
 
 const permissionName = z
   .string()
-  .regex(/^[a-z][a-z0-9_-]{0,62}:[a-z][a-z0-9_-]{0,62}$/, 'is not a permission name: resource:action in lower case')
-const categoryName = z
-  .string()
-  .regex(/^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]{0,98}[\p{L}\p{N}])?$/u, '1 to 100 letters, digits, spaces, . _ -')
+  .regex(permissionNamePattern, 'is not a permission name: resource:action in lower case')
+const categoryName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
 
 const newPermissionInput = z.strictObject({
   name: permissionName,

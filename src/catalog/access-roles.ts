@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { groupNamePattern } from '../core/access-names.js'
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { refuseToGiveMore } from './access-authority.js'
@@ -8,9 +9,7 @@ import { findTenant } from './tenant-row.js'
 
 /** null: the built-in roles. */
 const owner = { tenant: tenant.nullable(), actor }
-const newRoleName = z
-  .string()
-  .regex(/^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]{0,98}[\p{L}\p{N}])?$/u, '1 to 100 letters, digits, spaces, . _ -')
+const newRoleName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
 
 const newRoleInput = z.strictObject({ ...owner, name: newRoleName, description: description.default('') })
 const roleUpdateInput = z.strictObject({

@@ -1,6 +1,7 @@
 import type { AccessDefinition } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { recordChange } from './access-lookup.js'
 import { entriesOf, parseKey, type SeedEntry, seedKinds } from './access-seed-entries.js'
 import { insertions, retirements, revivals } from './access-seed-statements.js'
 import { inTransaction } from './transaction.js'
@@ -50,14 +51,12 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
     if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
     const retired = await retire(client, leaving)
     await apply(client, plan)
-    await client.query(`insert into audit_log (action, after) values ('access.seed', $1)`, [
-      JSON.stringify({
-        version: definition.version,
-        entries: keysOf([...fresh, ...revived, ...resumed]),
-        retired,
-        left: keysOf(leaving).filter((key) => !retired.includes(key)),
-      }),
-    ])
+    await recordChange(client, {}, 'access.seed', null, null, {
+      version: definition.version,
+      entries: keysOf([...fresh, ...revived, ...resumed]),
+      retired,
+      left: keysOf(leaving).filter((key) => !retired.includes(key)),
+    })
     return { applied: fresh.length + revived.length + resumed.length, retired: leaving.length }
   })
 }

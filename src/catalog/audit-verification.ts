@@ -36,8 +36,10 @@ interface ChainRow extends HashedEntry {
   readonly headHash: Buffer | null
 }
 
-const nil = '00000000-0000-0000-0000-000000000000'
-const chainOf = `coalesce(entry.tenant_id, '${nil}'::uuid)`
+/** The chain of what concerns no tenant. */
+export const installationChain = '00000000-0000-0000-0000-000000000000'
+/** The chain of `audit_log as entry`. */
+export const chainOf = `coalesce(entry.tenant_id, '${installationChain}'::uuid)`
 const batchSize = 1000
 
 const batchQuery = `
@@ -49,7 +51,7 @@ const batchQuery = `
 // Chains without a row to show it: emptied ones, and those whose head is gone. Every tenant has a head, from the start.
 const rowlessQuery = `
   with expected (chain_id) as (
-    select chain_id from audit_chains union select id from tenants union select '${nil}'::uuid
+    select chain_id from audit_chains union select id from tenants union select '${installationChain}'::uuid
   )
   select expected.chain_id::text as chain, head.chain_id is null as "isHeadless"
   from expected left join audit_chains as head using (chain_id)
@@ -142,7 +144,7 @@ class Chain {
 }
 
 function tenantOf(chain: string): string | null {
-  return chain === nil ? null : chain
+  return chain === installationChain ? null : chain
 }
 
 function compare(a: string, b: string): number {

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { parse, tenant } from './access-change.js'
-import { type AuditVerification, verifyChains } from './audit-verification.js'
+import { type AuditVerification, chainOf, installationChain, verifyChains } from './audit-verification.js'
 import { findTenant } from './tenant-row.js'
 
 /** One entry of the audit log. */
@@ -63,13 +63,10 @@ export interface AuditLog {
   verify(options?: VerifyAuditOptions): Promise<AuditVerification>
 }
 
-/** The chain of what concerns no tenant. */
-const installationChain = '00000000-0000-0000-0000-000000000000'
-
 /** The audit log of the catalog. */
 export function createAuditLog(catalog: SqlPool): AuditLog {
   // The chain of a tenant outlives it, so an id is taken as it is.
-  const chainOf = async (ref: string | null): Promise<string> => {
+  const chainOfRef = async (ref: string | null): Promise<string> => {
     if (ref === null) return installationChain
     return isUuid(ref) ? ref.toLowerCase() : (await findTenant(catalog, ref)).id
   }
@@ -78,15 +75,15 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       const { tenant: ref, after, limit } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
         `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject, before, after
-         from audit_log
-         where coalesce(tenant_id, '${installationChain}'::uuid) = $1 and seq > $2 order by seq limit $3`,
-        [await chainOf(ref), after, limit],
+         from audit_log as entry
+         where ${chainOf} = $1 and seq > $2 order by seq limit $3`,
+        [await chainOfRef(ref), after, limit],
       )
       return rows
     },
     async verify(options = {}) {
       const { tenant: ref } = parse(verifyOptions, options)
-      return verifyChains(catalog, ref === undefined ? undefined : await chainOf(ref))
+      return verifyChains(catalog, ref === undefined ? undefined : await chainOfRef(ref))
     },
   }
 }

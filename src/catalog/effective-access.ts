@@ -1,7 +1,7 @@
 // What a member is given, as SQL that several queries share. `member` names a table with user_id and tenant_id.
 
-/** Whether an override counts now; alias `override`. */
-const counts = '(override.expires_at is null or override.expires_at > now())'
+/** Whether an override counts now; of `user_tenant_permissions as override`. */
+export const overrideCounts = '(override.expires_at is null or override.expires_at > now())'
 
 /**
  * A subquery of one row: `role_ids`, the active roles that a member holds directly or by inclusion. An inactive role gives
@@ -29,10 +29,10 @@ export const holdsPermission = (member: string) => `
         union all
         select override.permission_id from user_tenant_permissions as override
         where override.user_id = ${member}.user_id and override.tenant_id = ${member}.tenant_id
-          and override.effect = 'allow' and ${counts}
+          and override.effect = 'allow' and ${overrideCounts}
       )
       and not exists (
         select from user_tenant_permissions as override
         where override.user_id = ${member}.user_id and override.tenant_id = ${member}.tenant_id
-          and override.permission_id = permission.id and override.effect = 'deny' and ${counts}
+          and override.permission_id = permission.id and override.effect = 'deny' and ${overrideCounts}
       )`

@@ -4,6 +4,7 @@ import type { SqlClient, SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { refuseToGiveMore } from './access-authority.js'
 import { findRole, keepAnOwner, recordChange, type RoleRow } from './access-lookup.js'
+import { overrideCounts } from './effective-access.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
 import { findTenant } from './tenant-row.js'
 import type { ActorOption } from './tenants.js'
@@ -128,8 +129,8 @@ async function givenTo(client: SqlClient, tenantId: string, userId: string) {
     `select
        array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
        array(
-         select permission_id from user_tenant_permissions
-         where tenant_id = $1 and user_id = $2 and effect = 'allow' and (expires_at is null or expires_at > now())
+         select permission_id from user_tenant_permissions as override
+         where tenant_id = $1 and user_id = $2 and effect = 'allow' and ${overrideCounts}
        ) as "permissionIds"`,
     [tenantId, userId],
   )

@@ -131,7 +131,8 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Closes a busy connection that would be closed for another tenant soon after its release. False: it would not. */
   giveWay(slot: Slot<Connection, Owner>, nowMs: number): boolean {
-    if (slot.state !== 'busy' || slot.tenant.waiters.size > 0 || this.total < this.limits.maxConnections) return false
+    if (slot.state !== 'busy' || slot.tenant.waiters.size > 0) return false
+    if (this.waiting === 0 || this.total < this.limits.maxConnections) return false
     const victim = this.#idle.victim()
     if (victim !== undefined && this.#worthOf(victim) < this.#worthOf(slot)) return false
     const isNow = this.opening < this.limits.maxConcurrentConnects
