@@ -9,6 +9,7 @@ export const limits = {
   affinityMs: 30,
   quantumMs: 10,
   patienceMs: 10,
+  starvationMs: 1000,
 }
 
 /** The real allocator, on a virtual server. */

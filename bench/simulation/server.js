@@ -28,28 +28,30 @@ export class Server {
   #updatedMs = 0
   #order = 0
   #version = 0
+  #costs
 
-  /** @param {import('./clock.js').Clock} clock @param {() => number} random */
-  constructor(clock, random) {
+  /** @param {import('./clock.js').Clock} clock @param {() => number} random @param {Partial<typeof costs>} [others] that differ */
+  constructor(clock, random, others) {
     this.#clock = clock
     this.#random = random
+    this.#costs = { ...costs, ...others }
   }
 
   /** @param {() => void} done */
   connect(done) {
     const jitter = 0.75 + this.#random() / 2
-    this.#compute(costs.connectCpuMs * jitter, () => this.#clock.after(costs.connectOtherMs * jitter, done))
+    this.#compute(this.#costs.connectCpuMs * jitter, () => this.#clock.after(this.#costs.connectOtherMs * jitter, done))
   }
 
   /** @param {() => void} done */
   close(done) {
-    this.#clock.after(costs.closeMs, done)
+    this.#clock.after(this.#costs.closeMs, done)
   }
 
   /** @param {() => void} done */
   checkout(done) {
-    const otherMs = this.#exponential(costs.checkoutOtherMs)
-    this.#compute(this.#exponential(costs.checkoutCpuMs), () => this.#clock.after(otherMs, done))
+    const otherMs = this.#exponential(this.#costs.checkoutOtherMs)
+    this.#compute(this.#exponential(this.#costs.checkoutCpuMs), () => this.#clock.after(otherMs, done))
   }
 
   #exponential(mean) {
@@ -63,7 +65,7 @@ export class Server {
   }
 
   get #rate() {
-    return Math.min(1, costs.cores / this.#jobs.size)
+    return Math.min(1, this.#costs.cores / this.#jobs.size)
   }
 
   #update() {

@@ -11,12 +11,22 @@ const warmUpMs = 5000
  * @param {{
  *   Policy: new (options: any) => any, Allocator?: unknown, settings?: object,
  *   zipf: number, requestsPerSecond?: number, clients?: number, noisyPerSecond?: number, seconds?: number, seed?: number,
+ *   costs?: Partial<typeof import('./server.js').costs>,
  * }} options `requestsPerSecond`: an open loop; `clients`: a closed one; `noisyPerSecond`: what one more tenant asks for, beside the thousand that share `requestsPerSecond`
  */
 export function simulate(options) {
-  const { Policy, zipf, requestsPerSecond = 0, clients = 0, noisyPerSecond = 0, seconds = 15, seed = 1 } = options
+  const {
+    Policy,
+    zipf,
+    requestsPerSecond = 0,
+    clients = 0,
+    noisyPerSecond = 0,
+    seconds = 15,
+    seed = 1,
+    costs,
+  } = options
   const clock = new Clock()
-  const server = new Server(clock, createRandom(seed))
+  const server = new Server(clock, createRandom(seed), costs)
   const policy = new Policy({ ...options, clock, server })
   const others = createMeter()
   const noisy = createMeter()

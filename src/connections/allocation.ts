@@ -18,6 +18,8 @@ export interface AllocatorLimits {
    * served for this long.
    */
   readonly patienceMs: number
+  /** Who has no connection and has waited this long comes before everybody whose turn it is, whatever it owes. */
+  readonly starvationMs: number
 }
 
 /** What an `Allocator` asks of whoever owns the connections. */

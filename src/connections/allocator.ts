@@ -15,7 +15,8 @@ const requestsRemembered = 20
  * asked for least often lately, for each of its connections. Else it waits, those who hold a connection already before
  * the others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
  * then turns are shared by deficit round robin, charged in connection-milliseconds, the time to open included. A
- * connection that was just opened serves its tenant once, whoever waits: it has been paid for.
+ * connection that was just opened serves its tenant once, whoever waits: it has been paid for. Who has none and has waited
+ * `starvationMs` comes first, whatever it owes.
  */
 export class Allocator<Connection, Owner = undefined> {
   readonly tenants = new Map<string, TenantQueue<Connection, Owner>>()
@@ -137,7 +138,7 @@ export class Allocator<Connection, Owner = undefined> {
     if (victim !== undefined && this.#worthOf(victim) < this.#worthOf(slot)) return false
     const isNow = this.opening < this.limits.maxConcurrentConnects
     if (!isNow && this.#vacating >= this.limits.maxConcurrentConnects) return false
-    const next = this.#turns.next((member) => this.#needsConnection(member, nowMs))
+    const next = this.#next(nowMs)
     if (next === undefined) return false
     slot.holder = undefined
     this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
@@ -288,9 +289,7 @@ export class Allocator<Connection, Owner = undefined> {
       this.#idle.add(slot)
       this.#openWherePossible(nowMs)
     } else {
-      const next = this.#hasToYield(tenant, nowMs)
-        ? this.#turns.next((member) => member === tenant || this.#needsConnection(member, nowMs))
-        : tenant
+      const next = this.#hasToYield(tenant, nowMs) ? this.#next(nowMs, tenant) : tenant
       if (next === undefined || next === tenant) this.#grant(slot, nowMs)
       else this.#replace(slot, next, nowMs)
     }
@@ -310,6 +309,25 @@ export class Allocator<Connection, Owner = undefined> {
       if (nowMs - other.waiters.oldestSinceMs >= this.limits.affinityMs) return true
     }
     return false
+  }
+
+  /** Whose turn it is among those that need a connection, and `holder`, who has one to give. */
+  #next(nowMs: number, holder?: TenantQueue<Connection, Owner>): TenantQueue<Connection, Owner> | undefined {
+    return (
+      this.#starving(nowMs) ?? this.#turns.next((member) => member === holder || this.#needsConnection(member, nowMs))
+    )
+  }
+
+  /** Turns take as long as debts are large and newcomers many; nobody's deadline may pass over that. */
+  #starving(nowMs: number): TenantQueue<Connection, Owner> | undefined {
+    let starving: TenantQueue<Connection, Owner> | undefined
+    let oldestMs = nowMs - this.limits.starvationMs
+    for (const member of this.#turns.members) {
+      if (member.total > 0 || member.waiters.oldestSinceMs > oldestMs) continue
+      oldestMs = member.waiters.oldestSinceMs
+      starving = member
+    }
+    return starving
   }
 
   #needsConnection(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
@@ -340,7 +358,7 @@ export class Allocator<Connection, Owner = undefined> {
     while (!this.#draining && this.waiting > 0 && this.opening < this.limits.maxConcurrentConnects) {
       const victim = this.total < this.limits.maxConnections ? undefined : this.#idle.victim()
       if (victim === undefined && this.total >= this.limits.maxConnections) return
-      const tenant = this.#turns.next((member) => this.#needsConnection(member, nowMs))
+      const tenant = this.#next(nowMs)
       if (tenant === undefined) return
       if (victim === undefined) {
         const slot = this.#reserve(tenant, nowMs)

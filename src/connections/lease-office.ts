@@ -53,12 +53,16 @@ export class LeaseOffice {
 
   constructor(options: Required<ConnectionSchedulerOptions>) {
     this.#options = options
-    this.#allocator = new Allocator(options, {
-      open: (lease) => void outsideOfRequests(() => this.#openConnection(lease)),
-      close: (lease) => void this.#closeConnection(lease),
-      remind: (ms) =>
-        outsideOfRequests(() => setTimeout(() => this.#allocator.reconsider(performance.now()), ms).unref()),
-    })
+    const starvationMs = options.acquireTimeoutMs / 5
+    this.#allocator = new Allocator(
+      { ...options, starvationMs },
+      {
+        open: (lease) => void outsideOfRequests(() => this.#openConnection(lease)),
+        close: (lease) => void this.#closeConnection(lease),
+        remind: (ms) =>
+          outsideOfRequests(() => setTimeout(() => this.#allocator.reconsider(performance.now()), ms).unref()),
+      },
+    )
     this.#connector = new Connector(options)
     this.#hiddenCodes = new HiddenCodes(options.logger)
     this.#deadlocks = new DeadlockWatch(this.#allocator, options.deadlockCheckMs, (stuck) => this.#turnAway(stuck))

@@ -265,6 +265,29 @@ test('after the affinity time the connection goes to the tenant whose turn it is
   expect(world.granted.at(-1)).toBe(other)
 })
 
+test('newcomers come before a tenant that has used more than its share, but not for longer than the starvation time', () => {
+  const world = new World({ maxConnections: 1, quantumMs: 10, starvationMs: 500 })
+  const pass = (newcomer: number): void => {
+    world.acquire(`newcomer ${newcomer}`)
+    world.wait(10)
+    world.release()
+    world.finishClose()
+    world.finishOpen()
+  }
+  world.acquire('a')
+  world.finishOpen()
+  for (const key of ['b', 'c']) world.acquire(key)
+  world.wait(1000)
+  const owing = world.acquire('a')
+  world.releaseOf('a')
+  world.finishClose()
+  world.finishOpen()
+  for (let newcomer = 0; newcomer < 45; newcomer += 1) pass(newcomer)
+  expect(world.waiting.has(owing)).toBe(true)
+  for (let newcomer = 45; newcomer < 55; newcomer += 1) pass(newcomer)
+  expect(world.waiting.has(owing)).toBe(false)
+})
+
 test('a slot taken for a waiter who leaves before the old connection is closed serves somebody else', () => {
   const world = new World({ maxConnections: 1 })
   world.acquire('a')

@@ -47,6 +47,23 @@ test('under overload the scheduler serves several times as much as first in, fir
   expect(scheduler.throughput).toBeGreaterThan(4 * run({ Policy: FifoPolicy, ...load }).throughput)
 })
 
+test('on a slow server nobody waits for the debts of its tenant to be worked off until the deadline is over', () => {
+  const costs = { cores: 1, connectCpuMs: 10, checkoutCpuMs: 1 }
+  for (const seed of [1, 2, 3]) {
+    const { refused, longest } = simulate({
+      Policy: DrrPolicy,
+      Allocator,
+      zipf: 1,
+      clients: 64,
+      seconds: 40,
+      costs,
+      seed,
+    })
+    expect(refused).toBe(0)
+    expect(longest).toBeLessThan(2000)
+  }
+})
+
 test('the simulated limits are those of the scheduler', async () => {
   const { createConnectionScheduler } = await import('../../src/connections/scheduler.js')
   const scheduler = createConnectionScheduler()

@@ -30,6 +30,7 @@ export class World {
       affinityMs: 30,
       quantumMs: 30,
       patienceMs: 0,
+      starvationMs: 1000,
       ...limits,
     }
     this.allocator = new Allocator<number, string>(this.limits, {
