@@ -1,5 +1,5 @@
 import type { TenantDatabase } from '../core/model.js'
-import type { SqlClient } from '../core/sql.js'
+import { readRepeated, type SqlPool } from '../core/sql.js'
 import type {
   RecordedDatabase,
   RemovedDatabase,
@@ -15,7 +15,7 @@ const fromNow = (parameter: string) => `now() + make_interval(secs => ${paramete
 const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
 
 /** The catalog's record of tenant databases. Times are the catalog server's. */
-export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseRecords {
+export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRecords {
   const one = async (text: string, values: unknown[]) => (await catalog.query<TenantDatabase>(text, values)).rows[0]
   const ids = async (text: string, values: unknown[]) =>
     (await catalog.query<{ id: string }>(text, values)).rows.map((row) => row.id)
@@ -37,7 +37,11 @@ export function createTenantDatabaseRecords(catalog: SqlClient): TenantDatabaseR
       return made
     },
 
-    find: (id) => one(`select ${columns} from tenant_databases where id = $1`, [id]),
+    // Asked for every new connection to a tenant.
+    async find(id) {
+      const sql = `select ${columns} from tenant_databases where id = $1`
+      return (await readRepeated<TenantDatabase>(catalog, sql, [id])).rows[0]
+    },
 
     findAny: () =>
       one(

@@ -4,6 +4,7 @@ import { inCallerContext } from './caller-context.js'
 import { requestCancel } from './cancel-request.js'
 import { type HiddenCode, runsHiddenCode } from './hidden-code.js'
 import { type KnownStatement, PreparedQuery } from './prepared-query.js'
+import { useQuickScram } from './quick-scram.js'
 import { type Preparable, preparableFrom, textOf } from './query-text.js'
 import { factsOf, reseed, resetSession } from './session-state.js'
 import { StatementNames } from './statement-names.js'
@@ -21,8 +22,10 @@ interface ClientInternals {
   _getActiveQuery(): unknown
   readonly processID: number | null
   readonly secretKey: number | null
+  /** Queries are sent before the ones in front of them are answered. */
+  pipeline: boolean
   readonly connection: {
-    readonly stream: { readonly bytesRead: number; destroy(): void }
+    readonly stream: { readonly bytesRead: number; cork(): void; uncork(): void; destroy(): void }
     query(text: string): void
     sync(): void
     on(event: 'readyForQuery' | 'errorMessage', listener: () => void): void
@@ -66,6 +69,7 @@ export class SessionClient extends pg.Client {
       this.onLost(error)
     })
     this.#countAnswers()
+    useQuickScram(this)
   }
 
   // One implementation behind all overloads of pg: `never` fits each of their results.
@@ -187,8 +191,20 @@ export class SessionClient extends pg.Client {
     for (const name of Object.keys(parsedStatements)) delete parsedStatements[name]
     this.#known.clear()
     this.#statements?.clear()
-    const results = await Promise.allSettled([super.query('discard all'), super.query(reseed(randomSeed()))])
+    const results = await Promise.allSettled(this.#together(['discard all', reseed(randomSeed())]))
     return results.every(({ status }) => status === 'fulfilled')
+  }
+
+  /** Sends queries in one packet, for what costs a round trip less. */
+  #together(texts: readonly string[]): Promise<pg.QueryResult>[] {
+    const internals = this.#internals
+    const { stream } = internals.connection
+    internals.pipeline = true
+    stream.cork()
+    const answers = texts.map((text) => super.query(text))
+    stream.uncork()
+    void Promise.allSettled(answers).then(() => (internals.pipeline = false))
+    return answers
   }
 
   /** Keeps what was prepared; false: a user has prepared something as well. */
