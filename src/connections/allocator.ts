@@ -1,8 +1,7 @@
 import type { AllocatorEffects, AllocatorLimits, Slot, TenantQueue, Waiter } from './allocation.js'
 import { IdleSlots } from './idle-slots.js'
 import { Popularity } from './popularity.js'
-import { Turns } from './turns.js'
-import { WaiterLine } from './waiter-line.js'
+import { TenantQueues } from './tenant-queues.js'
 
 /** For each connection of the budget, so many requests tell how much a tenant is asked for. */
 const requestsRemembered = 20
@@ -19,9 +18,7 @@ const requestsRemembered = 20
  * `starvationMs` comes first, whatever it owes.
  */
 export class Allocator<Connection, Owner = undefined> {
-  readonly tenants = new Map<string, TenantQueue<Connection, Owner>>()
   opening = 0
-  waiting = 0
   evicted = 0
   /** Every place that is taken in the budget. */
   readonly slots = new Set<Slot<Connection, Owner>>()
@@ -29,8 +26,7 @@ export class Allocator<Connection, Owner = undefined> {
   readonly #effects: AllocatorEffects<Connection, Owner>
   readonly #popularity: Popularity
   readonly #idle = new IdleSlots<Slot<Connection, Owner>>((slot) => this.#worthOf(slot))
-  /** Tenants with waiters. */
-  readonly #turns: Turns<TenantQueue<Connection, Owner>>
+  readonly #queues: TenantQueues<Connection, Owner>
   #draining = false
   #isReminding = false
   /** The budget has been used up, and not half of it has come free since. */
@@ -39,7 +35,7 @@ export class Allocator<Connection, Owner = undefined> {
   constructor(limits: AllocatorLimits, effects: AllocatorEffects<Connection, Owner>) {
     this.limits = limits
     this.#effects = effects
-    this.#turns = new Turns(limits.quantumMs)
+    this.#queues = new TenantQueues(limits)
     this.#popularity = new Popularity(requestsRemembered * limits.maxConnections)
   }
 
@@ -52,10 +48,19 @@ export class Allocator<Connection, Owner = undefined> {
     return this.#idle.size
   }
 
+  get waiting(): number {
+    return this.#queues.waiting
+  }
+
+  /** By key, those that have a connection or a waiter. */
+  get tenants(): ReadonlyMap<string, TenantQueue<Connection, Owner>> {
+    return this.#queues.byKey
+  }
+
   /** Takes the tenant's most recently used idle connection, if it has one. */
   takeIdle(key: string, nowMs: number): Slot<Connection, Owner> | undefined {
     this.#popularity.count(key)
-    const slot = this.tenants.get(key)?.idle.pop()
+    const slot = this.#queues.byKey.get(key)?.idle.pop()
     if (slot === undefined) return undefined
     this.#idle.delete(slot)
     this.#lend(slot, nowMs)
@@ -64,15 +69,13 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Queues a waiter; it may be granted a connection later, never during this call. False: the queue is full. */
   enqueue(key: string, owner: Owner, waiter: Waiter<Connection, Owner>, nowMs: number): boolean {
-    const tenant = this.#tenant(key)
+    const tenant = this.#queues.of(key)
     tenant.owner = owner
     if (tenant.waiters.size >= this.limits.maxWaitersPerTenant) {
-      this.#forgetIfEmpty(tenant)
+      this.#queues.forgetIfEmpty(tenant)
       return false
     }
-    tenant.waiters.push(waiter, waiter.holder !== undefined && this.#holds(waiter.holder))
-    this.waiting += 1
-    if (tenant.waiters.size === 1) this.#turns.join(tenant, nowMs)
+    this.#queues.push(tenant, waiter, waiter.holder !== undefined && this.#holds(waiter.holder), nowMs)
     if (this.#needsConnection(tenant, nowMs)) this.#openWherePossible(nowMs)
     else if (this.#isPatient(tenant, nowMs)) this.#remind()
     return true
@@ -82,33 +85,22 @@ export class Allocator<Connection, Owner = undefined> {
   reconsider(nowMs: number): void {
     this.#isReminding = false
     this.#openWherePossible(nowMs)
-    for (const tenant of this.#turns.members) if (this.#isPatient(tenant, nowMs)) return this.#remind()
+    for (const tenant of this.#queues.contenders) if (this.#isPatient(tenant, nowMs)) return this.#remind()
   }
 
   /** Takes a waiter out of its queue. False: it was not in it any more. */
   leave(key: string, waiter: Waiter<Connection, Owner>): boolean {
-    const tenant = this.tenants.get(key)
-    if (tenant === undefined || !tenant.waiters.remove(waiter)) return false
-    this.#left(tenant)
-    return true
+    return this.#queues.remove(key, waiter)
   }
 
   /** Takes out everybody who has waited since `sinceMs` or longer, to be told so. */
   leaveOverdue(sinceMs: number): Waiter<Connection, Owner>[] {
-    const all: Waiter<Connection, Owner>[] = []
-    for (const tenant of [...this.#turns.members]) {
-      const overdue = tenant.waiters.takeOverdue(sinceMs)
-      if (overdue.length > 0) this.#left(tenant, overdue.length)
-      all.push(...overdue)
-    }
-    return all
+    return this.#queues.takeOverdue(sinceMs)
   }
 
   /** Since when the oldest waiter of all has waited. */
   oldestWaiterSinceMs(): number | undefined {
-    let oldestMs = Infinity
-    for (const tenant of this.#turns.members) oldestMs = Math.min(oldestMs, tenant.waiters.oldestSinceMs)
-    return oldestMs === Infinity ? undefined : oldestMs
+    return this.#queues.oldestSinceMs
   }
 
   opened(slot: Slot<Connection, Owner>, connection: Connection, nowMs: number): void {
@@ -125,7 +117,7 @@ export class Allocator<Connection, Owner = undefined> {
   openFailed(slot: Slot<Connection, Owner>, nowMs: number): Waiter<Connection, Owner> | undefined {
     const { tenant } = slot
     this.#openingEnded(slot, nowMs)
-    const waiter = this.#shift(tenant)
+    const waiter = this.#queues.shift(tenant)
     this.#vacate(slot, nowMs)
     return waiter
   }
@@ -141,7 +133,7 @@ export class Allocator<Connection, Owner = undefined> {
     const next = this.#next(nowMs)
     if (next === undefined) return false
     slot.holder = undefined
-    this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
+    this.#queues.turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
     if (isNow) this.#replace(slot, next, nowMs)
     else this.discard(slot)
     return true
@@ -171,7 +163,7 @@ export class Allocator<Connection, Owner = undefined> {
     if (slot.state !== 'busy') return
     slot.holder = undefined
     this.#hasReturned(slot)
-    this.#turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
+    this.#queues.turns.settle(slot.tenant, slot.sinceMs, nowMs, slot.chargedMs)
     if (slot.expiresAtMs <= nowMs) this.discard(slot)
     else this.#place(slot, nowMs)
   }
@@ -194,7 +186,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Closes the tenant's connections: idle ones now, those in use or being opened when they come back. */
   evict(key: string): void {
-    const tenant = this.tenants.get(key)
+    const tenant = this.#queues.byKey.get(key)
     if (tenant === undefined) return
     tenant.generation += 1
     for (const slot of [...tenant.idle]) this.discard(slot)
@@ -202,7 +194,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Closes the tenant's connections as soon as those who wait have been served; false: it has none. */
   retire(key: string): boolean {
-    const tenant = this.tenants.get(key)
+    const tenant = this.#queues.byKey.get(key)
     if (tenant === undefined) return false
     tenant.isRetiring = true
     for (const slot of [...tenant.idle]) this.discard(slot)
@@ -212,9 +204,7 @@ export class Allocator<Connection, Owner = undefined> {
   /** Closes everything, now or when it comes back; returns the waiters, to be told so. */
   drain(): Waiter<Connection, Owner>[] {
     this.#draining = true
-    const waiters = [...this.#turns.members].flatMap((tenant) => tenant.waiters.takeAll())
-    this.#turns.members.clear()
-    this.waiting = 0
+    const waiters = this.#queues.takeAll()
     for (const slot of [...this.#idle]) this.discard(slot)
     return waiters
   }
@@ -226,51 +216,15 @@ export class Allocator<Connection, Owner = undefined> {
     }
   }
 
-  #tenant(key: string): TenantQueue<Connection, Owner> {
-    let tenant = this.tenants.get(key)
-    if (tenant === undefined) {
-      const counts = {
-        total: 0,
-        opening: 0,
-        returning: 0,
-        generation: 0,
-        progressAtMs: 0,
-        creditMs: 0,
-        period: -1,
-        usedMs: 0,
-      }
-      tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), isRetiring: false, ...counts }
-      this.tenants.set(key, tenant)
-    }
-    return tenant
-  }
-
   #holds(holder: object): boolean {
     for (const slot of this.slots) if (slot.holder === holder && slot.state === 'busy') return true
     return false
   }
 
-  #shift(tenant: TenantQueue<Connection, Owner>): Waiter<Connection, Owner> | undefined {
-    const waiter = tenant.waiters.shift()
-    if (waiter !== undefined) this.#left(tenant)
-    return waiter
-  }
-
-  #left(tenant: TenantQueue<Connection, Owner>, count = 1): void {
-    this.waiting -= count
-    if (tenant.waiters.size > 0) return
-    this.#turns.leave(tenant)
-    this.#forgetIfEmpty(tenant)
-  }
-
-  #forgetIfEmpty(tenant: TenantQueue<Connection, Owner>): void {
-    if (tenant.total === 0 && tenant.waiters.size === 0) this.tenants.delete(tenant.key)
-  }
-
   #lend(slot: Slot<Connection, Owner>, nowMs: number): void {
     slot.state = 'busy'
     slot.sinceMs = nowMs
-    slot.chargedMs = this.#turns.advance(slot.tenant)
+    slot.chargedMs = this.#queues.turns.advance(slot.tenant)
   }
 
   #isFit(slot: Slot<Connection, Owner>): boolean {
@@ -298,13 +252,13 @@ export class Allocator<Connection, Owner = undefined> {
   #grant(slot: Slot<Connection, Owner>, nowMs: number): void {
     slot.tenant.progressAtMs = nowMs
     this.#lend(slot, nowMs)
-    this.#shift(slot.tenant)?.grant(slot)
+    this.#queues.shift(slot.tenant)?.grant(slot)
   }
 
   /** Whether the tenant's turn is over and another one, that a connection would help, has waited too long. */
   #hasToYield(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
     if (tenant.creditMs > 0 || this.opening >= this.limits.maxConcurrentConnects) return false
-    for (const other of this.#turns.members) {
+    for (const other of this.#queues.contenders) {
       if (other === tenant || !this.#needsConnection(other, nowMs)) continue
       if (nowMs - other.waiters.oldestSinceMs >= this.limits.affinityMs) return true
     }
@@ -313,21 +267,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Whose turn it is among those that need a connection, and `holder`, who has one to give. */
   #next(nowMs: number, holder?: TenantQueue<Connection, Owner>): TenantQueue<Connection, Owner> | undefined {
-    return (
-      this.#starving(nowMs) ?? this.#turns.next((member) => member === holder || this.#needsConnection(member, nowMs))
-    )
-  }
-
-  /** Turns take as long as debts are large and newcomers many; nobody's deadline may pass over that. */
-  #starving(nowMs: number): TenantQueue<Connection, Owner> | undefined {
-    let starving: TenantQueue<Connection, Owner> | undefined
-    let oldestMs = nowMs - this.limits.starvationMs
-    for (const member of this.#turns.members) {
-      if (member.total > 0 || member.waiters.oldestSinceMs > oldestMs) continue
-      oldestMs = member.waiters.oldestSinceMs
-      starving = member
-    }
-    return starving
+    return this.#queues.next(nowMs, (tenant) => tenant === holder || this.#needsConnection(tenant, nowMs))
   }
 
   #needsConnection(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
@@ -404,7 +344,7 @@ export class Allocator<Connection, Owner = undefined> {
   #openingEnded(slot: Slot<Connection, Owner>, nowMs: number): void {
     this.opening -= 1
     slot.tenant.opening -= 1
-    this.#turns.pay(slot.tenant, nowMs - slot.sinceMs)
+    this.#queues.turns.pay(slot.tenant, nowMs - slot.sinceMs)
   }
 
   #vacate(slot: Slot<Connection, Owner>, nowMs: number): void {
@@ -416,7 +356,7 @@ export class Allocator<Connection, Owner = undefined> {
     this.slots.delete(slot)
     if (this.total < this.limits.maxConnections / 2) this.#isCrowded = false
     tenant.total -= 1
-    this.#forgetIfEmpty(tenant)
+    this.#queues.forgetIfEmpty(tenant)
     if (successor !== undefined) {
       if (!this.#draining && successor.tenant.waiters.size >= successor.tenant.opening) this.#open(successor, nowMs)
       else this.#giveUp(successor)
@@ -429,7 +369,7 @@ export class Allocator<Connection, Owner = undefined> {
     reserved.tenant.opening -= 1
     reserved.tenant.total -= 1
     reserved.state = 'closed'
-    this.#forgetIfEmpty(reserved.tenant)
+    this.#queues.forgetIfEmpty(reserved.tenant)
   }
 
   #hasReturned(slot: Slot<Connection, Owner>): void {

@@ -40,10 +40,6 @@ export class WaiterLine<Item extends { readonly sinceMs: number }> {
     return overdue
   }
 
-  takeAll(): Item[] {
-    return [...this.#nested.takeAll(), ...this.#others.takeAll()]
-  }
-
   /** A copy, next first. */
   get items(): Item[] {
     return [...this.#nested.items, ...this.#others.items]

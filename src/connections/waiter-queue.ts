@@ -42,12 +42,4 @@ export class WaiterQueue<Item> {
   get items(): Item[] {
     return this.#items.slice(this.#head) as Item[]
   }
-
-  /** Empties the queue. */
-  takeAll(): Item[] {
-    const { items } = this
-    this.#items = []
-    this.#head = 0
-    return items
-  }
 }
