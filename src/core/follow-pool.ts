@@ -7,6 +7,8 @@ interface FollowedClient {
 /** The part of a `pg.Pool` that {@link followPool} needs. */
 interface FollowedPool {
   on(event: 'connect' | 'remove', listener: (client: FollowedClient) => void): unknown
+  /** Who waits for a connection; the types of `pg` leave it out. */
+  readonly _pendingQueue?: { readonly callback: (error: Error) => void }[]
   end(): Promise<void>
 }
 
@@ -27,6 +29,9 @@ export function followPool(pool: FollowedPool): (options?: EndPoolOptions) => Pr
   return async ({ wait = true } = {}) => {
     const last = [...open]
     const ended = pool.end()
+    // A pool that ends gives nobody a connection any more, and lets who waits for one wait until the time is out.
+    const waiting = pool._pendingQueue?.splice(0) ?? []
+    for (const { callback } of waiting) callback(new Error('The pool was ended'))
     if (wait) await ended
     for (const client of last) {
       // The queries under way fail, and their timers end: those would keep the process alive, too.

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type CatalogPool, createCatalogPool } from '../../src/catalog/catalog-pool.js'
+import { type CatalogPool, createCatalogPool, maxCatalogConnections } from '../../src/catalog/catalog-pool.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
@@ -9,11 +9,14 @@ const outage = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
 let catalog: TestDatabase
 let proxy: TcpProxy
 let pool: CatalogPool
+let open: () => CatalogPool
 beforeAll(async () => {
   catalog = await createTestCatalog()
   const { host, port, user, password } = await testServer()
   proxy = await startTcpProxy({ host, port })
-  pool = createCatalogPool({ host: '127.0.0.1', port: proxy.port, user, password, database: catalog.databaseName })
+  const account = { host: '127.0.0.1', port: proxy.port, user, password, database: catalog.databaseName }
+  open = () => createCatalogPool(account)
+  pool = open()
 })
 afterAll(async () => {
   await pool.end()
@@ -54,4 +57,16 @@ it('what PostgreSQL says of a statement passes as it is', async () => {
   const client = await pool.connect()
   await expect(client.query('select nothing')).rejects.toMatchObject({ code: '42703' })
   client.release()
+})
+
+it('who waits for a connection when the pool ends is told so at once', async () => {
+  const ending = open()
+  const held = await Promise.all(Array.from({ length: maxCatalogConnections }, () => ending.connect()))
+  const waiting = [ending.connect(), ending.query('select 1')].map((each) => each.catch((error: unknown) => error))
+  const ended = ending.end()
+  for (const error of await Promise.all(waiting)) {
+    expect(error).toMatchObject({ ...outage, cause: { message: 'The pool was ended' } })
+  }
+  for (const client of held) client.release()
+  await ended
 })
