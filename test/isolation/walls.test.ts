@@ -67,6 +67,7 @@ async function asAttacker<Result>(work: (client: pg.Client) => Promise<Result>):
 }
 
 const insufficientPrivilege = '42501'
+const tooManyConnections = '53300'
 
 test('no tenant’s role gets into another tenant’s database: all pairs', { timeout: 1_800_000 }, async () => {
   const { tenants } = installation
@@ -81,6 +82,8 @@ test('no tenant’s role gets into another tenant’s database: all pairs', { ti
         const code = await refusal({ ...one.account, database: other.account.database })
         if (one === other) admitted += code === undefined ? 1 : 0
         else if (code === insufficientPrivilege) refused += 1
+        // The role's tries before this one count until their backends are gone: it says nothing of the wall.
+        else if (code === tooManyConnections) pairs.unshift(pair)
         else successes.push(`${one.tenant.slug} in ${other.tenant.slug}: ${code}`)
       }
     }),
