@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/support/sequencer.js'
 
 export default defineConfig({
   resolve: { conditions: ['node'] },
@@ -9,8 +10,9 @@ export default defineConfig({
     hookTimeout: 60_000,
     // On a busy machine a second, the default, is not much.
     expect: { poll: { timeout: 20_000 } },
-    // Two workers: the suite shares one PostgreSQL server and its connection slots.
+    // Few workers: the suite shares one PostgreSQL server and its connection slots.
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
   },
 })

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
@@ -25,10 +25,19 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 let dataDir: string
 let servers: EmbeddedServer[]
+/** A data folder that a server has run in. */
+let usedDir: string
+
+beforeAll(async () => {
+  usedDir = await makeFolder()
+  const server = await startEmbeddedServer({ dataDir: usedDir, logger: silent, settings: { fsync: 'off' } })
+  await server.stop()
+})
+afterAll(() => rm(usedDir, { recursive: true, force: true }))
 
 beforeEach(async () => {
   servers = []
-  dataDir = await realpath(await mkdtemp(join(tmpdir(), 't2f-embedded-')))
+  dataDir = await makeFolder()
 })
 
 afterEach(async () => {
@@ -38,6 +47,15 @@ afterEach(async () => {
   if (pid > 1 && processIdentity(pid)) process.kill(pid, 'SIGKILL')
   await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
 })
+
+async function makeFolder(): Promise<string> {
+  return realpath(await mkdtemp(join(tmpdir(), 't2f-embedded-')))
+}
+
+/** Fills the data folder as an earlier start leaves it: to make it anew is most of the time that a start takes. */
+function fillDataDir(): void {
+  execFileSync('cp', ['-a', `${usedDir}/.`, dataDir])
+}
 
 async function start(options: Partial<EmbeddedServerOptions> = {}): Promise<EmbeddedServer> {
   const server = await startEmbeddedServer({ dataDir, logger: silent, settings: { fsync: 'off' }, ...options })
@@ -83,6 +101,7 @@ describe('one process', () => {
   })
 
   test('stop leaves no process, and a second start finds the data', async () => {
+    fillDataDir()
     const first = await start()
     await query(first.account, 'create table kept as select 42 as answer')
     await first.stop()
@@ -94,6 +113,7 @@ describe('one process', () => {
   })
 
   test('stop twice is stop once', async () => {
+    fillDataDir()
     const server = await start()
     await Promise.all([server.stop(), server.stop()])
     await server.stop()
@@ -101,6 +121,7 @@ describe('one process', () => {
   })
 
   test('stop does not wait for clients to leave', async () => {
+    fillDataDir()
     const server = await start()
     const client = new pg.Client({ ...server.account, ssl: false })
     client.on('error', () => {})
@@ -121,6 +142,7 @@ describe('one process', () => {
   })
 
   test('after a kill -9 of the server the next start recovers the data', async () => {
+    fillDataDir()
     const first = await start({ settings: {} })
     await query(first.account, 'create table kept as select 42 as answer')
     process.kill(first.pid, 'SIGKILL')
@@ -131,6 +153,7 @@ describe('one process', () => {
   })
 
   test('settings reach the server, and neither address nor socket can be opened by them', async () => {
+    fillDataDir()
     const { account } = await start({
       settings: { max_connections: '33', listen_addresses: '*', unix_socket_permissions: '0777' },
     })
@@ -149,17 +172,20 @@ describe('one process', () => {
       onTestFinished(() => {
         delete process.env['TENANT_SECRET']
       })
+      fillDataDir()
       const { pid } = await start()
       expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toContain('do-not-pass-on')
     },
   )
 
   test.skipIf(process.platform !== 'linux')('after a crash the files are synchronized all at once', async () => {
+    fillDataDir()
     const { account } = await start()
     expect(await query(account, 'show recovery_init_sync_method')).toEqual([{ recovery_init_sync_method: 'syncfs' }])
   })
 
   test('a data folder that is removed under the running server does not stop stop', async () => {
+    fillDataDir()
     const server = await start()
     // The server goes on writing meanwhile.
     await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
@@ -218,6 +244,7 @@ describe('what can be wrong with a data folder', () => {
   })
 
   test('corrupted data gives the end of the log in the error, without the secret, and leaves no process', async () => {
+    fillDataDir()
     const { stop, account } = await start()
     await stop()
     await writeFile(join(dataDir, 'postgres/global/pg_control'), 'garbage')
@@ -232,6 +259,7 @@ describe('what can be wrong with a data folder', () => {
   })
 
   test('a setting that does not exist gives its name in the error', async () => {
+    fillDataDir()
     await expect(start({ settings: { no_such_setting: 'x' } })).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_START_FAILED',
       message: expect.stringContaining('no_such_setting'),
@@ -239,8 +267,7 @@ describe('what can be wrong with a data folder', () => {
   })
 
   test('a data folder that others may write is refused', async () => {
-    const { stop } = await start()
-    await stop()
+    fillDataDir()
     await chmod(join(dataDir, 'postgres'), 0o777)
     await expect(start()).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_START_FAILED',
@@ -249,16 +276,14 @@ describe('what can be wrong with a data folder', () => {
   })
 
   test('a secret file that others may read is closed to them', async () => {
-    const { stop } = await start()
-    await stop()
+    fillDataDir()
     await chmod(join(dataDir, 'secret'), 0o644)
     await start()
     expect((await stat(join(dataDir, 'secret'))).mode & 0o777).toBe(0o600)
   })
 
   test('data without its secret file is refused, and so is another secret', async () => {
-    const { stop } = await start()
-    await stop()
+    fillDataDir()
     await rm(join(dataDir, 'secret'))
     await expect(start()).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_START_FAILED',
@@ -273,8 +298,7 @@ describe('what can be wrong with a data folder', () => {
   })
 
   test('a postmaster.pid that names a process of somebody else is ignored, and that process lives on', async () => {
-    const { stop } = await start()
-    await stop()
+    fillDataDir()
     const content = [process.pid, join(dataDir, 'postgres'), 1, 5432, '', '127.0.0.1', '', 'ready'].join('\n')
     await writeFile(join(dataDir, 'postgres/postmaster.pid'), content)
     const { adopted } = await start()
@@ -309,6 +333,7 @@ describe('several processes', () => {
   })
 
   test('after a kill -9 of the owning process the next start adopts its server, and stops it in the end', async () => {
+    fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid, account } = await answer
     await query(account, 'create table kept as select 42 as answer')
@@ -323,6 +348,7 @@ describe('several processes', () => {
   })
 
   test('a survivor that hangs is stopped and replaced', { timeout: 120_000 }, async () => {
+    fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid, account } = await answer
     child.kill('SIGKILL')
@@ -337,6 +363,7 @@ describe('several processes', () => {
   })
 
   test('a process that exits without stop takes its server with it', async () => {
+    fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid } = await answer
     child.send('exit')
@@ -348,6 +375,7 @@ describe('several processes', () => {
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
     'a process ended by %s takes its server with it',
     async (signal) => {
+      fillDataDir()
       const { child, answer } = processes.start(dataDir)
       const { pid } = await answer
       child.kill(signal)
@@ -358,6 +386,7 @@ describe('several processes', () => {
   )
 
   test('a process that exits leaves the server to the others', async () => {
+    fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid } = await answer
     const mine = await start()
@@ -429,8 +458,7 @@ describe.skipIf(!isRoot)('as root [skipped unless the tests run as root]', () =>
   })
 
   test('data that belongs to another user is given to the one that runs the server', async () => {
-    const { stop } = await start()
-    await stop()
+    fillDataDir()
     const { uid } = await stat(join(dataDir, 'postgres'))
     for (const name of ['', ...(await readdir(join(dataDir, 'postgres'), { recursive: true }))]) {
       await chown(join(dataDir, 'postgres', name), 12_345, 12_345)

@@ -226,22 +226,3 @@ test('a group role that has rights of its own is not used', async () => {
   })
   expect((await installation.onServer()).databases).toEqual([])
 })
-
-test('a process that fell silent while it held the lock of the templates is not waited for', async () => {
-  const { databases } = installation.open()
-  const silent = new Client({ ...installation.server })
-  silent.on('error', () => {})
-  await silent.connect()
-  await silent.query('select pg_advisory_lock(7205004, hashtext($1))', [`${installation.prefix}template_`])
-  const gone = new Promise((resolve) => silent.once('end', resolve))
-  await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
-  await gone
-}, 60_000)
-
-test('a process that builds a template for longer than that is waited for', async () => {
-  await installation.writeSchema('0001_slow.sql', 'create table slow (id int); select pg_sleep(18)')
-  const [one, other] = [installation.open().databases, installation.open().databases]
-  const versions = await Promise.all([one.templateVersion(), sleep(100).then(() => other.templateVersion())])
-  expect(versions[0]).toBe(versions[1])
-  expect(await templates()).toHaveLength(1)
-}, 90_000)

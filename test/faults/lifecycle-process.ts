@@ -1,6 +1,7 @@
 import { loadConfig } from '../../src/core/config.js'
 import { isTenancyError } from '../../src/core/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
+import { endWithParent } from '../support/parent-process.js'
 import { randomFrom } from './random.js'
 
 // A process of an installation that goes through the lives of tenants until it is killed. It tells its parent what it
@@ -27,10 +28,7 @@ export type LifecycleReport =
   | { readonly kind: 'unexpected'; readonly step: string; readonly message: string }
   | { readonly kind: 'done' }
 
-// Whoever started this process is gone: nobody else would end it.
-const orphaned = () => process.exit(1)
-process.once('disconnect', orphaned)
-if (!process.connected) orphaned()
+const leaveParent = endWithParent()
 
 const orders = JSON.parse(process.argv[2] ?? '') as LifecycleOrders
 const random = randomFrom(orders.seed)
@@ -104,8 +102,7 @@ const script: readonly Step[] = [
 if (orders.mode === 'script') {
   for (const step of script) await run(step, pick(orders.slugs))
   await report({ kind: 'done' })
-  process.removeListener('disconnect', orphaned)
-  process.disconnect()
+  leaveParent()
   await open.close()
 } else if (orders.mode === 'random') {
   const often: readonly Step[] = [

@@ -184,8 +184,9 @@ test(
   async () => {
     const survivor = await start({ slugs: [], mode: 'idle', seed: 1 }, 30)
     await vi.waitFor(() => expect(survivor.reports).toContainEqual({ kind: 'open' }), 30_000)
-    for (const text of ['create role', 'create database', "set state = 'ready'", 'drop database']) {
-      const victim = await start({ slugs: ['killed-one'], mode: 'script', seed: 1 }, 30)
+    const texts = ['create role', 'create database', "set state = 'ready'", 'drop database']
+    const victims = texts.map(async (text, index) => {
+      const victim = await start({ slugs: [`killed-${index}`], mode: 'script', seed: 1 }, 30)
       victim.proxy.onBoundary = async (boundary) => {
         if (boundary.phase !== 'sent' || !boundary.text.includes(text)) return
         victim.child.kill('SIGKILL')
@@ -193,10 +194,11 @@ test(
       }
       await victim.exited
       await end(victim)
-      expect(victim.child.signalCode).toBe('SIGKILL')
+      expect(victim.child.signalCode, text).toBe('SIGKILL')
       take(victim.reports)
-      await watchConverge()
-    }
+    })
+    await Promise.all(victims)
+    await watchConverge()
     await end(survivor)
     take(survivor.reports)
     await converge()

@@ -3,6 +3,7 @@ import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/ind
 import { defineAccess } from '../../src/access/index.js'
 import { getTenantPool } from '../../src/core/context.js'
 import { createTenancy } from '../../src/tenancy.js'
+import { endWithParent } from '../support/parent-process.js'
 
 // An application like many: a query, a transaction and a slow query, with nothing said about outages.
 
@@ -56,14 +57,10 @@ const address = await app.listen({ port: 0, host: '127.0.0.1' })
 const { token } = await tenancy.issueAccessToken(owner)
 process.send?.({ address, token, tenants } satisfies RestartReport)
 process.once('message', () => void stop())
-// Whoever started this process is gone: nobody else would end it.
-const orphaned = () => process.exit(1)
-process.once('disconnect', orphaned)
-if (!process.connected) orphaned()
+const leaveParent = endWithParent()
 
 async function stop(): Promise<void> {
   await app.close()
   await tenancy.close()
-  process.removeListener('disconnect', orphaned)
-  process.disconnect()
+  leaveParent()
 }
