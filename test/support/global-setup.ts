@@ -69,7 +69,14 @@ async function openServer(): Promise<OpenServer> {
   try {
     const server = await startEmbeddedServer({
       dataDir,
-      settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' },
+      settings: {
+        fsync: 'off',
+        synchronous_commit: 'off',
+        full_page_writes: 'off',
+        max_connections: '300',
+        // A client that is stopped in the middle of its login holds up every DROP DATABASE of the server for that long.
+        authentication_timeout: '10s',
+      },
     })
     return {
       account: server.account,
