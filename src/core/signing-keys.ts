@@ -46,8 +46,11 @@ export interface SigningKeyStore {
 export interface VerificationKeys {
   /** Goes up when a key is withdrawn. */
   readonly generation: number
-  /** Whether what was verified at `generation` still stands. Costs a comparison; called on every remembered token. */
-  isCurrent(generation: number): boolean
+  /**
+   * Whether what was verified at `generation` stands for a request that arrived at `sinceMs` (`performance.now()`). Costs
+   * a comparison; called on every remembered token.
+   */
+  isCurrent(generation: number, sinceMs: number): boolean
   /**
    * The key that a token header asks for; undefined when the issuer has none. `kid` is a look-up key only.
    * @throws TENANCY_AUTH_ISSUER_UNAVAILABLE, TENANCY_CATALOG_UNAVAILABLE

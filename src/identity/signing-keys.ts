@@ -121,11 +121,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     get generation() {
       return generation
     },
-    isCurrent(asOf) {
+    isCurrent(asOf, sinceMs) {
       const ageMs = now() - readAtMs
       if (ageMs >= refreshMs && now() - failedAtMs >= cooldownMs) read().catch(() => {})
       // A withdrawn key must end here too: without word from the catalog, nothing remembered counts for long.
-      return asOf === generation && ageMs < 2 * refreshMs && isKnown(performance.now())
+      return asOf === generation && ageMs < 2 * refreshMs && isKnown(sinceMs)
     },
     doubt() {
       doubts += 1

@@ -90,28 +90,31 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return verified
   }
 
-  return {
-    verify(token) {
-      const lookUp = token.slice(-lookUpLength)
-      const found = remembered.get(lookUp)
-      const hit = found?.token === token ? found : undefined
-      if (hit && hit.keys.isCurrent(hit.generation) && !isExpired(hit.verified)) return hit.verified
-      const running = underway.get(token)
-      if (running) return running
-      if (hit) remembered.delete(lookUp)
-      try {
-        const promise = begin(token)
-          .catch((reason: unknown) => {
-            throw refused(reason)
-          })
-          .finally(() => underway.delete(token))
-        underway.set(token, promise)
-        return promise
-      } catch (reason) {
-        throw refused(reason)
-      }
-    },
+  /** @param sinceMs when the request arrived (`performance.now()`) */
+  function verify(token: string, sinceMs: number): VerifiedToken | Promise<VerifiedToken> {
+    const lookUp = token.slice(-lookUpLength)
+    const found = remembered.get(lookUp)
+    const hit = found?.token === token ? found : undefined
+    if (hit && hit.keys.isCurrent(hit.generation, sinceMs) && !isExpired(hit.verified)) return hit.verified
+    const running = underway.get(token)
+    // It began before this request: with keys, perhaps, of which one was withdrawn since. So what it found is looked at
+    // like anything remembered, and where that is too old the next verification, which begins now, is shared.
+    if (running) return running.then(() => verify(token, sinceMs))
+    if (hit) remembered.delete(lookUp)
+    try {
+      const promise = begin(token)
+        .catch((reason: unknown) => {
+          throw refused(reason)
+        })
+        .finally(() => underway.delete(token))
+      underway.set(token, promise)
+      return promise
+    } catch (reason) {
+      throw refused(reason)
+    }
   }
+
+  return { verify: (token) => verify(token, performance.now()) }
 }
 
 function trustedIssuers(options: TokenVerifierOptions, logger: Logger): ReadonlyMap<string, TrustedIssuer> {

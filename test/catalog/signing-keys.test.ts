@@ -235,6 +235,63 @@ describe('reading', () => {
   })
 })
 
+describe('strict (nothing is believed that was read before the request)', () => {
+  const changes = { confirmedAtMs: Number.NEGATIVE_INFINITY, maxStalenessMs: 0 }
+
+  /** A store whose next read has looked and not answered yet, until `release`. */
+  function heldStore() {
+    const inner = createSigningKeyStore(catalog.pool)
+    let holding: Promise<void> | undefined
+    return {
+      store: {
+        ...inner,
+        async listKeys() {
+          const keys = await inner.listKeys()
+          const held = holding
+          holding = undefined
+          await held
+          return keys
+        },
+      },
+      hold() {
+        let release = () => {}
+        holding = new Promise((resolve) => (release = resolve))
+        return { isReached: () => holding === undefined, release: () => release() }
+      },
+    }
+  }
+
+  it('a request that comes after a withdrawal is not answered by a verification that began before it', async () => {
+    const { store, hold } = heldStore()
+    const [one, two] = [startProcess(), startProcess({ store, changes })]
+    const { token } = await one.keys.issueAccessToken(input)
+    await two.verify(token)
+    const { isReached, release } = hold()
+    const before = two.verify(token)
+    await expect.poll(isReached).toBe(true)
+    await one.keys.rotate({ withdraw: true })
+    const after = Promise.allSettled([two.verify(token), two.verify(token)])
+    release()
+    await expect(before).resolves.toMatchObject({ subject: input.userId })
+    const outcome = { status: 'rejected', reason: refused }
+    expect(await after).toEqual([outcome, outcome])
+  })
+
+  it('requests that come during a verification share the next one', async () => {
+    const { store, hold } = heldStore()
+    const { keys, verify, store: counted } = startProcess({ store, changes })
+    const { token } = await keys.issueAccessToken(input)
+    const { isReached, release } = hold()
+    const first = verify(token)
+    await expect.poll(isReached).toBe(true)
+    const later = Array.from({ length: 20 }, () => verify(token))
+    const reads = counted.reads
+    release()
+    expect(new Set(await Promise.all([first, ...later])).size).toBe(2)
+    expect(counted.reads).toBe(reads + 1)
+  })
+})
+
 describe('at rest', () => {
   it('the catalog holds no private key', async () => {
     for (const algorithm of ['EdDSA', 'ES256'] as const) {
