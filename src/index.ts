@@ -70,7 +70,14 @@ export type {
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
 export type { SchedulerStats } from './connections/scheduler.js'
-export type { AccessDefinition, Member, MemberAccess, Register, RegisteredPermission } from './core/access.js'
+export type {
+  AccessDefinition,
+  Member,
+  MemberAccess,
+  Register,
+  RegisteredPermission,
+  RegisteredRole,
+} from './core/access.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
   getCurrentMember,

@@ -1,24 +1,16 @@
-import type { AccessRules, Guard, MemberAccess, MemberGrants, Requirement, RuleSetReader } from '../core/access.js'
+import type {
+  AccessDefinition,
+  AccessRules,
+  Guard,
+  MemberAccess,
+  MemberGrants,
+  Requirement,
+  RuleSetReader,
+} from '../core/access.js'
+import { TenancyError } from '../core/errors.js'
 import { CompiledRuleSet } from './compiled-rule-set.js'
 import { compileMemberAccess } from './member-access.js'
 import { holdsAny, type PermissionMask } from './permission-mask.js'
-
-/** Why a member may or may not: the deciding rule, what it asks for, and what of that the member holds. */
-export interface AccessExplanation {
-  readonly allowed: boolean
-  /** The most specific matching route rule as written, for a route or a path; undefined when none matches. */
-  readonly rule: string | undefined
-  /** Permissions (or the role) any one of which is enough; empty: nobody has access. */
-  readonly needs: readonly string[]
-  readonly holds: readonly string[]
-}
-
-/** {@link AccessRules} with the questions that say why. */
-export interface CompiledAccessRules extends AccessRules {
-  /** Names of the permissions any one of which opens a concrete path; empty: nobody has access. */
-  matchPath(method: string, path: string): string[]
-  explain(access: MemberAccess, requirement: Requirement): AccessExplanation
-}
 
 /**
  * Creates the installation's rule set. It denies everybody until the first `refresh()`, and a guard that no rule and
@@ -29,8 +21,12 @@ export interface CompiledAccessRules extends AccessRules {
  * they differ; then the exact method before `*` (HEAD takes a GET rule when it has none of its own). Rules with the
  * same shape and method name alternatives: any one of their permissions is enough. A rule or permission that is
  * switched off stays in place and gives nothing, so switching off never opens a wider rule.
+ *
+ * A guard by role counts built-in roles only: a tenant may name a role of its own as it likes.
+ *
+ * @param definition the application's: a guard for a role that it does not have is refused. Default: none
  */
-export function createAccessRules(reader: RuleSetReader): CompiledAccessRules {
+export function createAccessRules(reader: RuleSetReader, definition?: Pick<AccessDefinition, 'roles'>): AccessRules {
   const latest = { ruleSet: new CompiledRuleSet({ epoch: 0, permissions: [], routes: [], roles: [] }) }
   let running = Promise.resolve()
   let queued: Promise<void> | undefined
@@ -38,18 +34,25 @@ export function createAccessRules(reader: RuleSetReader): CompiledAccessRules {
   const read = async (): Promise<void> => {
     latest.ruleSet = new CompiledRuleSet(await reader.readRuleSet())
   }
-  const namesOf = (ids: readonly number[]): string[] =>
-    ids.flatMap((id) => latest.ruleSet.permissionNames.get(id) ?? [])
+  const refuseUnknownRole = (name: string): void => {
+    if (definition === undefined || definition.roles.some((role) => role.name === name)) return
+    const names = definition.roles.map((role) => role.name).join(', ')
+    throw new TenancyError(
+      'TENANCY_ACCESS_DEFINITION_INVALID',
+      `requireRole(${JSON.stringify(name)}): the access definition has no such role, but ${names}`,
+    )
+  }
 
   return {
     get epoch() {
       return latest.ruleSet.epoch
     },
-    compile: (grants: MemberGrants) => compileMemberAccess(grants),
-    guard: (requirement: Requirement): Guard =>
-      requirement.kind === 'role'
-        ? { requirement, allows: (access) => access.hasRole(requirement.name) }
-        : new PermissionGuard(requirement, latest),
+    compile: (grants: MemberGrants) => compileMemberAccess(grants, (role) => latest.ruleSet.isBuiltInRole(role)),
+    guard(requirement: Requirement): Guard {
+      if (requirement.kind !== 'role') return new PermissionGuard(requirement, latest)
+      refuseUnknownRole(requirement.name)
+      return { requirement, allows: (access) => access.hasRole(requirement.name) }
+    },
     knows: (requirement) =>
       requirement.kind === 'role'
         ? latest.ruleSet.isBuiltInRole(requirement.name)
@@ -71,24 +74,10 @@ export function createAccessRules(reader: RuleSetReader): CompiledAccessRules {
         path === undefined ? ruleSet.permission(permissionOrMethod) : ruleSet.matchPath(permissionOrMethod, path)
       return holdsAny(access, found?.mask)
     },
-    matchPath: (method, path) => namesOf(latest.ruleSet.matchPath(method, path)?.permissionIds ?? []),
     permissionsOf: (access) =>
       [...latest.ruleSet.permissionNames]
         .flatMap(([id, name]) => (access.hasPermissionId(id) ? [name] : []))
         .toSorted(),
-    explain(access, requirement) {
-      if (requirement.kind === 'role') {
-        const allowed = access.hasRole(requirement.name)
-        return { allowed, rule: undefined, needs: [requirement.name], holds: allowed ? [requirement.name] : [] }
-      }
-      const ids = latest.ruleSet.alternativesOf(requirement).permissionIds
-      const holds = namesOf(ids.filter((id) => access.hasPermissionId(id)))
-      const rule =
-        requirement.kind === 'route'
-          ? latest.ruleSet.matchTemplate(requirement.method, requirement.path)?.rule
-          : undefined
-      return { allowed: holds.length > 0, rule, needs: namesOf(ids), holds }
-    },
   }
 }
 

@@ -11,16 +11,18 @@ export function isPermissionId(id: number): boolean {
 /** A member's permissions as bits: bit `id % 32` of word `id / 32`. */
 class BitsetAccess implements MemberAccess {
   readonly roles: readonly string[]
+  readonly #builtInRoles: readonly string[]
   // Signed, because V8 keeps those words as small integers: an unsigned one above 2^31 is an object when it is read.
   readonly #words: Int32Array
 
-  constructor(roles: readonly string[], words: Int32Array) {
+  constructor(roles: readonly string[], builtInRoles: readonly string[], words: Int32Array) {
     this.roles = roles
+    this.#builtInRoles = builtInRoles
     this.#words = words
   }
 
   hasRole(name: string): boolean {
-    return this.roles.includes(name)
+    return this.#builtInRoles.includes(name)
   }
 
   hasPermissionId(id: number): boolean {
@@ -33,11 +35,15 @@ class BitsetAccess implements MemberAccess {
   }
 }
 
-/** Compiles what the catalog says of a member. Ids that are no positive whole numbers in range are not held. */
-export function compileMemberAccess(grants: MemberGrants): MemberAccess {
+/**
+ * Compiles what the catalog says of a member. Ids that are no positive whole numbers in range are not held.
+ *
+ * @param isBuiltIn whether a role of this name is built in. No tenant has one of the same name: the catalog sees to it
+ */
+export function compileMemberAccess(grants: MemberGrants, isBuiltIn: (role: string) => boolean): MemberAccess {
   const ids = grants.permissionIds.filter(isPermissionId)
   const highest = ids.reduce((most, id) => Math.max(most, id), -1)
   const words = new Int32Array(highest < 0 ? 0 : (highest >>> 5) + 1)
   for (const id of ids) words[id >>> 5] = (words[id >>> 5] ?? 0) | (1 << (id & 31))
-  return new BitsetAccess(Object.freeze([...grants.roles]), words)
+  return new BitsetAccess(Object.freeze([...grants.roles]), grants.roles.filter(isBuiltIn), words)
 }

@@ -66,6 +66,10 @@ export interface MemberDirectory {
 export interface MemberAccess {
   /** Names of the member's active roles, held directly or by inclusion. */
   readonly roles: readonly string[]
+  /**
+   * Whether the member holds the built-in role of this name. A tenant's own role does not count: the tenant named it, and
+   * what it gives are its permissions.
+   */
   hasRole(name: string): boolean
   /** Whether the member holds this permission (its catalog id). */
   hasPermissionId(id: number): boolean
@@ -91,7 +95,10 @@ export interface AccessRules {
   readonly epoch: number
   /** Compiles what the catalog says of a member. */
   compile(grants: MemberGrants): MemberAccess
-  /** Binds a requirement; the guard follows later changes of the rule set. */
+  /**
+   * Binds a requirement; the guard follows later changes of the rule set.
+   * @throws TENANCY_ACCESS_DEFINITION_INVALID: a role that the application's definition, if there is one, does not have
+   */
   guard(requirement: Requirement): Guard
   /** Whether any active permission or rule answers to the requirement (a guard without one denies everybody). */
   knows(requirement: Requirement): boolean
@@ -131,7 +138,7 @@ export interface AccessDefinition<Permission extends string = string, Role exten
 
 /**
  * Says which access definition the application has, once and for all of it; from then on a misspelled permission in
- * `requirePermission` does not compile. Without, permissions are any text.
+ * `requirePermission` and a misspelled role in `requireRole` do not compile. Without, they are any text.
  *
  * @example
  * declare module 'tenants2fast' {
@@ -147,6 +154,9 @@ export interface Register {}
 export type RegisteredPermission = Register extends { readonly access: AccessDefinition<infer Permission> }
   ? Permission
   : string
+
+/** The built-in roles of the {@link Register}ed access definition; any text without one. */
+export type RegisteredRole = Register extends { readonly access: AccessDefinition<string, infer Role> } ? Role : string
 
 /** The rule set as the catalog has it at one moment: what {@link AccessRules} compiles. */
 export interface RuleSet {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createAccessRules } from '../../src/access/access-rules.js'
+import { parseAccessDefinition } from '../../src/access/define-access.js'
 import type { Requirement, RuleSet } from '../../src/core/access.js'
 import { get, grantsOf, opens, permissions, route, rulesOf, ruleSetOf } from './rules-fixture.js'
 
@@ -160,34 +161,42 @@ describe('the rule set', () => {
     await rules.refresh()
   })
 
-  test('roles go by their exact name', async () => {
+  test('roles go by their exact name, and built-in ones only count', async () => {
     const rules = await rulesOf(ruleSetOf([]))
     const access = rules.compile({ roles: ['Member', 'Clerk'], permissionIds: [], changesAtMs: null })
-    expect(rules.guard({ kind: 'role', name: 'Clerk' }).allows(access)).toBe(true)
-    expect(rules.guard({ kind: 'role', name: 'member' }).allows(access)).toBe(false)
+    const isAllowed = (name: string) => rules.guard({ kind: 'role', name }).allows(access)
+    expect(['Member', 'member', 'Owner', 'Clerk'].filter(isAllowed)).toEqual(['Member'])
+    expect(access.roles).toEqual(['Member', 'Clerk'])
+    expect(access.hasRole('Clerk')).toBe(false)
     expect(rules.knows({ kind: 'role', name: 'Owner' })).toBe(true)
-    expect(rules.knows({ kind: 'role', name: 'Boss' })).toBe(false)
+    expect(rules.knows({ kind: 'role', name: 'Clerk' })).toBe(false)
   })
 
-  test('permissionsOf and explain say what a member holds and which rule decides', async () => {
-    const rules = await rulesOf(
-      ruleSetOf([route('GET', '/reports/{id}', 'reports:read'), route('GET', '/reports/{id}', 'admin:all')]),
-    )
+  test('before it is read no role counts', () => {
+    const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([]) })
+    const access = rules.compile({ roles: ['Owner'], permissionIds: [], changesAtMs: null })
+    expect(rules.guard({ kind: 'role', name: 'Owner' }).allows(access)).toBe(false)
+  })
+
+  test('with a definition of the application’s, a guard for a role that it does not have is refused', async () => {
+    const definition = parseAccessDefinition({ permissions: {}, roles: { Member: [] } })
+    const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([], { roles: ['Auditor'] }) }, definition)
+    await rules.refresh()
+    for (const name of ['Owner', 'Member']) expect(rules.guard({ kind: 'role', name })).toBeDefined()
+    for (const name of ['Auditor', 'member', '', 'toString']) {
+      expect(() => rules.guard({ kind: 'role', name })).toThrow(
+        expect.objectContaining({
+          code: 'TENANCY_ACCESS_DEFINITION_INVALID',
+          message: expect.stringContaining('Owner, Member'),
+        }),
+      )
+    }
+  })
+
+  test('permissionsOf says what a member holds', async () => {
+    const rules = await rulesOf(ruleSetOf([]))
     const access = rules.compile(grantsOf('reports:read', 'reports:create'))
     expect(rules.permissionsOf(access)).toEqual(['reports:create', 'reports:read'])
-    expect(rules.explain(access, get('/reports/{x}'))).toEqual({
-      allowed: true,
-      rule: 'GET /reports/{id}',
-      needs: ['reports:read', 'admin:all'],
-      holds: ['reports:read'],
-    })
-    expect(rules.explain(access, { kind: 'permission', name: 'no:such' })).toEqual({
-      allowed: false,
-      rule: undefined,
-      needs: [],
-      holds: [],
-    })
-    expect(rules.explain(access, { kind: 'role', name: 'Owner' })).toMatchObject({ allowed: false, needs: ['Owner'] })
   })
 
   test('ids that no catalog gives out are not held', async () => {

@@ -1,7 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { CompiledAccessRules } from '../../src/access/access-rules.js'
-import type { MemberAccess, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
+import type { AccessRules, MemberAccess, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
 import { heldNames, mayMember, mayMemberSend } from './reference-evaluator.js'
 import { rulesOf } from './rules-fixture.js'
 
@@ -29,7 +28,8 @@ describe('the compiled evaluator and the naive reference', () => {
       }),
       { maxLength: 12 },
     ),
-    roles: fc.constant(['Owner']),
+    // Clerk is a role of a tenant's own.
+    roles: fc.constant(['Owner', 'Member']),
   })
   const grants = fc.record<MemberGrants>({
     roles: fc.subarray(['Owner', 'Member', 'Clerk']),
@@ -50,7 +50,7 @@ describe('the compiled evaluator and the naive reference', () => {
       kind: fc.constant('permission' as const),
       name: fc.constantFrom(...ids.map(nameOf), 'no:such', 'toString'),
     }),
-    fc.record({ kind: fc.constant('role' as const), name: fc.constantFrom('Owner', 'Member', 'owner', 'Clerk', '') }),
+    fc.record({ kind: fc.constant('role' as const), name: fc.constantFrom('Owner', 'Member', 'owner', 'Clerk') }),
   )
 
   test('agree on 120,000 questions over 20,000 random policies and members', async () => {
@@ -62,7 +62,6 @@ describe('the compiled evaluator and the naive reference', () => {
         const access = rules.compile(held)
         const compiled = asked.map((question) => [
           rules.guard(question).allows(access),
-          rules.explain(access, question).allowed,
           canAsk(rules, access, question),
           question,
         ])
@@ -70,7 +69,7 @@ describe('the compiled evaluator and the naive reference', () => {
           const expected = mayMember(ruleSet, held, question)
           const direct =
             question.kind === 'route' ? mayMemberSend(ruleSet, held, question.method, question.path) : expected
-          return [expected, expected, direct, question]
+          return [expected, direct, question]
         })
         expect(compiled).toEqual(naive)
         expect(rules.permissionsOf(access)).toEqual(heldNames(ruleSet, held))
@@ -83,7 +82,7 @@ describe('the compiled evaluator and the naive reference', () => {
   }, 120_000)
 })
 
-function canAsk(rules: CompiledAccessRules, access: MemberAccess, question: Requirement): boolean {
+function canAsk(rules: AccessRules, access: MemberAccess, question: Requirement): boolean {
   if (question.kind === 'route') return rules.can(access, question.method, question.path)
   return question.kind === 'permission' ? rules.can(access, question.name) : access.hasRole(question.name)
 }

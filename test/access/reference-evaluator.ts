@@ -6,7 +6,9 @@ import type { MemberGrants, Requirement, RuleSet } from '../../src/core/access.j
  * roles, overrides, their expiry, deny before allow) the catalog works out: test/catalog/member-directory.test.ts.
  */
 export function mayMember(ruleSet: RuleSet, grants: MemberGrants, requirement: Requirement): boolean {
-  if (requirement.kind === 'role') return grants.roles.includes(requirement.name)
+  if (requirement.kind === 'role') {
+    return ruleSet.roles.includes(requirement.name) && grants.roles.includes(requirement.name)
+  }
   const isActive = (id: number) => ruleSet.permissions.some((permission) => permission.id === id && permission.isActive)
   const holds = (id: number) => isActive(id) && grants.permissionIds.includes(id)
   if (requirement.kind === 'permission') {

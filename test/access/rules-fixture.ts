@@ -1,5 +1,5 @@
-import { type CompiledAccessRules, createAccessRules } from '../../src/access/access-rules.js'
-import type { MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
+import { createAccessRules } from '../../src/access/access-rules.js'
+import type { AccessRules, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
 
 export const permissions = ['reports:read', 'reports:create', 'reports:export', 'admin:all'].map((name, index) => ({
   id: index + 1,
@@ -26,7 +26,7 @@ export const grantsOf = (...names: string[]): MemberGrants => ({
   changesAtMs: null,
 })
 
-export async function rulesOf(ruleSet: RuleSet): Promise<CompiledAccessRules> {
+export async function rulesOf(ruleSet: RuleSet): Promise<AccessRules> {
   const rules = createAccessRules({ readRuleSet: async () => ruleSet })
   await rules.refresh()
   return rules

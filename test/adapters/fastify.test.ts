@@ -1,7 +1,9 @@
 import { PassThrough } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { createAccessRules, devAccess } from '../../src/access/index.js'
 import { requirePermission, requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { createRuleSetReader } from '../../src/catalog/rule-set-reader.js'
 import { getCurrentTenant, getCurrentUser, getTenantPool, tryGetCurrentUser } from '../../src/core/context.js'
 import { TenancyError } from '../../src/core/errors.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
@@ -202,6 +204,33 @@ describe('guards', () => {
     app.get('/x', { preHandler: requirePermission('nothing:here') }, async () => 'ok')
     expect(String(log.read())).toContain('permission nothing:here')
     expect(await statusOf('/x', owner)).toBe(403)
+  })
+
+  test('by role: a role that a tenant has made opens nothing, whatever its name', async () => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'warn', stream: log } })
+    app.get('/x', { preHandler: requireRole('Auditor') }, async () => 'ok')
+    expect(String(log.read())).toContain('role Auditor')
+    const { rows } = await path.catalog.pool.query<{ id: string; user_id: string }>(
+      `select tenants.id, user_id from tenants join user_tenants on tenant_id = tenants.id where slug = 'acme'`,
+    )
+    await path.catalog.pool.query(`insert into roles (tenant_id, name) values ($1, 'Auditor')`, [rows[0]?.id])
+    await path.catalog.pool.query(
+      `insert into user_tenant_roles (user_id, tenant_id, role_id)
+       select user_id, tenant_id, id from user_tenants join roles using (tenant_id) where name = 'Auditor'`,
+    )
+    await path.heard()
+    expect(rows.length).toBeGreaterThan(0)
+    expect([await statusOf('/x', owner), await statusOf('/x', member)]).toEqual([403, 403])
+  })
+
+  test('by role: one that the application’s definition does not have fails when its route is registered', async () => {
+    const rules = createAccessRules(createRuleSetReader(path.catalog.pool), devAccess)
+    app = await createApp({ ...path, rules })
+    app.get('/x', { preHandler: requireRole('Admin') }, async () => 'ok')
+    expect(() => app.get('/y', { preHandler: requireRole('Auditor') }, async () => 'ok')).toThrow(
+      expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }),
+    )
   })
 
   test('without the plugin a guard refuses everybody', async () => {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
-import type { AccessRules, Guard, RegisteredPermission, Requirement } from '../../core/access.js'
+import type { AccessRules, Guard, RegisteredPermission, RegisteredRole, Requirement } from '../../core/access.js'
 import { TenancyError } from '../../core/errors.js'
 import { describeRequirement, enforce, readRequirement, type RouteRequirement } from '../../http/requirement.js'
 import { sendProblem, tenancyKey, workKey } from './request-state.js'
@@ -34,8 +34,20 @@ export function requirePermission(permissionOrPath?: string, method?: string): G
   return makeHook(readRequirement(permissionOrPath, method))
 }
 
-/** Lets a request pass if the member has this role, such as `Owner`, directly or included in another one. */
-export function requireRole(name: string): GuardHook {
+/**
+ * Lets a request pass if the member has this built-in role, such as `Owner`, directly or included in another one. A role
+ * that a tenant has made does not count, whatever its name.
+ *
+ * A name that the application's access definition does not have fails when its route is registered; misspelled, it does
+ * not compile where the definition is registered (`Register`). Without a definition of the application's, a name that no
+ * built-in role has logs a warning and lets nobody pass.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID when the route is registered; to a request:
+ * TENANCY_ACCESS_DENIED, TENANCY_AUTH_REQUIRED, TENANCY_CONTEXT_MISSING (the plugin is not registered)
+ * @example
+ * app.delete('/tenant', { preHandler: requireRole('Owner') }, handler)
+ */
+export function requireRole(name: RegisteredRole): GuardHook {
   return makeHook({ kind: 'role', name })
 }
 
@@ -68,7 +80,8 @@ function makeHook(requirement: RouteRequirement): GuardHook {
 /**
  * Binds the guards of a route to the rule set, once, when the route is registered.
  *
- * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route without a template
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route without a template;
+ * `requireRole` of a role that the application's access definition does not have
  */
 export function bindGuards(route: RouteOptions, rules: Rules, warn: (message: string) => void): void {
   for (const name of hookNames) {
