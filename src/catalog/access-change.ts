@@ -38,51 +38,49 @@ export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output
   throw new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
 }
 
+type Actor = { readonly actor?: string | null | undefined }
+type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
+
 /**
  * Makes the methods that change something: the input is checked, then `work` runs in one transaction. A tenant's row is
  * locked first, so that changes of one tenant's access come one after the other: what was checked still holds when it is
  * written, and two members who take each other's rights away don't both succeed.
  */
 export function createChange(pool: SqlPool) {
-  type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
-  type Actor = { readonly actor?: string | null | undefined }
-
-  /** A change of the installation. */
-  function ofInstallation<Input extends Actor, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) {
-    return async (input: unknown): Promise<Result> => {
-      const parsed = parse(schema, input)
-      const scope = { tenantId: null, actorId: parsed.actor ?? null }
-      return inTransaction(pool, (client) => work(client, parsed, scope))
-    }
-  }
-
-  /** A change of one tenant. */
-  function ofTenant<Input extends Actor & { readonly tenant: string }, Result>(
+  function make<Input extends Actor, TenantId extends string | null, Result>(
     schema: z.ZodType<Input>,
-    work: Work<Input, TenantScope, Result>,
+    lockTenant: (client: SqlClient, input: Input) => Promise<TenantId>,
+    work: Work<Input, Scope & { readonly tenantId: TenantId }, Result>,
   ) {
     return async (input: unknown): Promise<Result> => {
       const parsed = parse(schema, input)
       return inTransaction(pool, async (client) => {
-        const { id } = await findTenant(client, parsed.tenant, { lock: true })
-        return work(client, parsed, { tenantId: id, actorId: parsed.actor ?? null })
+        const tenantId = await lockTenant(client, parsed)
+        return work(client, parsed, { tenantId, actorId: parsed.actor ?? null })
       })
     }
   }
 
-  /** A change of one tenant, or with the tenant null of the installation. */
-  function ofEither<Input extends Actor & { readonly tenant: string | null }, Result>(
-    schema: z.ZodType<Input>,
-    work: Work<Input, Scope, Result>,
-  ) {
-    return async (input: unknown): Promise<Result> => {
-      const parsed = parse(schema, input)
-      return inTransaction(pool, async (client) => {
-        const found = parsed.tenant === null ? null : await findTenant(client, parsed.tenant, { lock: true })
-        return work(client, parsed, { tenantId: found?.id ?? null, actorId: parsed.actor ?? null })
-      })
-    }
-  }
+  return {
+    /** A change of the installation. */
+    ofInstallation: <Input extends Actor, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
+      make(schema, async () => null, work),
 
-  return { ofInstallation, ofTenant, ofEither }
+    /** A change of one tenant. */
+    ofTenant: <Input extends Actor & { readonly tenant: string }, Result>(
+      schema: z.ZodType<Input>,
+      work: Work<Input, TenantScope, Result>,
+    ) => make(schema, (client, input) => lockTenantOf(client, input.tenant), work),
+
+    /** A change of one tenant, or with the tenant null of the installation. */
+    ofEither: <Input extends Actor & { readonly tenant: string | null }, Result>(
+      schema: z.ZodType<Input>,
+      work: Work<Input, Scope, Result>,
+    ) =>
+      make(schema, async (client, input) => (input.tenant === null ? null : lockTenantOf(client, input.tenant)), work),
+  }
+}
+
+async function lockTenantOf(client: SqlClient, idOrSlug: string): Promise<string> {
+  return (await findTenant(client, idOrSlug, { lock: true })).id
 }

@@ -1,5 +1,8 @@
 import { TenancyError, type TenancyErrorCode } from '../core/errors.js'
+import type { UserTenant } from '../core/model.js'
 import type { SqlClient } from '../core/sql.js'
+import { refuseToChangeMember, refuseToChangeRole } from './access-authority.js'
+import type { Scope, TenantScope } from './access-change.js'
 
 /** A row of `roles`. */
 export interface RoleRow {
@@ -19,18 +22,27 @@ interface PermissionRow {
   readonly category: string | null
 }
 
+/** Columns of `user_tenants` under the names of {@link UserTenant}. */
+export const membershipColumns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive",
+  is_default as "isDefault", created_at as "createdAt", updated_at as "updatedAt"`
+
 /**
- * Locks a membership, active or not, until the end of the transaction.
+ * Finds a membership to be changed, active or not, and locks it until the end of the transaction. Every change of a
+ * member comes by here, with the tenant's row locked: what the actor holds then is what they hold when it is written.
  *
- * @throws {@link TenancyError} TENANCY_MEMBER_NOT_FOUND
+ * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_NOT_FOUND
  */
-export async function findMembership(client: SqlClient, userId: string, tenantId: string): Promise<void> {
-  const { rows } = await client.query(
-    'select user_id from user_tenants where user_id = $1 and tenant_id = $2 for no key update',
-    [userId, tenantId],
+export async function findMemberToChange(client: SqlClient, scope: TenantScope, userId: string): Promise<UserTenant> {
+  await refuseToChangeMember(client, scope, userId)
+  const { rows } = await client.query<UserTenant>(
+    `select ${membershipColumns} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
+    [userId, scope.tenantId],
   )
-  if (rows.length > 0) return
-  throw new TenancyError('TENANCY_MEMBER_NOT_FOUND', `The user ${userId} is not a member of the tenant ${tenantId}`)
+  if (rows[0] !== undefined) return rows[0]
+  throw new TenancyError(
+    'TENANCY_MEMBER_NOT_FOUND',
+    `The user ${userId} is not a member of the tenant ${scope.tenantId}`,
+  )
 }
 
 /**
@@ -51,17 +63,22 @@ export async function findRole(client: SqlClient, tenantId: string | null, name:
 }
 
 /**
- * Finds a role to be changed: a tenant changes its own roles only.
+ * Finds a role to be changed: a tenant changes its own roles only. Every change of a role comes by here, with the tenant's
+ * row locked.
  *
- * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+ *   TENANCY_ACCESS_CHANGE_REFUSED
  */
-export async function findRoleToChange(client: SqlClient, tenantId: string | null, name: string): Promise<RoleRow> {
-  const role = await findRole(client, tenantId, name)
-  if (role.tenant_id === tenantId) return role
-  throw new TenancyError(
-    'TENANCY_ACCESS_ROLE_PROTECTED',
-    `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
-  )
+export async function findRoleToChange(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
+  const role = await findRole(client, scope.tenantId, name)
+  if (role.tenant_id !== scope.tenantId) {
+    throw new TenancyError(
+      'TENANCY_ACCESS_ROLE_PROTECTED',
+      `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
+    )
+  }
+  await refuseToChangeRole(client, scope, role)
+  return role
 }
 
 /** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
@@ -76,13 +93,12 @@ export async function findPermission(client: SqlClient, name: string): Promise<P
 }
 
 /**
- * Call before a member is demoted, deactivated or removed, in the same transaction: refuses when no other active,
- * enabled Owner would remain. Locks the tenant's row, so that two Owners can't take each other away at once.
+ * Call before a member is demoted, deactivated or removed, in the same transaction and with the tenant's row locked, so
+ * that two Owners can't take each other away at once: refuses when no other active, enabled Owner would remain.
  *
  * @throws {@link TenancyError} TENANCY_MEMBER_LAST_OWNER
  */
 export async function keepAnOwner(client: SqlClient, tenantId: string, userId: string): Promise<void> {
-  await client.query('select id from tenants where id = $1 for no key update', [tenantId])
   const { rows } = await client.query<{ is_owner: boolean; has_other: boolean }>(
     `select coalesce(bool_or(membership.user_id = $2), false) as is_owner,
             coalesce(bool_or(membership.user_id <> $2 and membership.is_active and users.disabled_at is null), false)

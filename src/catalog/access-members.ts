@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { refuseToGiveMore } from './access-authority.js'
 import { actor, createChange, name, parse, tenant, type TenantScope, user } from './access-change.js'
-import { findMembership, findPermission, findRole, keepAnOwner, recordChange } from './access-lookup.js'
+import { findMemberToChange, findPermission, findRole, keepAnOwner, recordChange } from './access-lookup.js'
 import { findTenant } from './tenant-row.js'
 
 const memberRoleInput = z.strictObject({ tenant, user, role: name, actor })
@@ -42,24 +42,24 @@ export interface Override {
 export interface MemberAccessAdministration {
   /**
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND,
-   *   TENANCY_ACCESS_GRANT_REFUSED
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   assignRole(input: MemberRoleInput): Promise<void>
   /**
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND,
-   *   TENANCY_MEMBER_LAST_OWNER
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_LAST_OWNER
    */
   unassignRole(input: MemberRoleInput): Promise<void>
   /**
    * Replaces an override of the same permission. Replacing a deny gives something, like an allow.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
-   *   TENANCY_ACCESS_GRANT_REFUSED
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   setOverride(input: OverrideInput): Promise<void>
   /**
    * Clearing a deny gives something, like an allow.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
-   *   TENANCY_ACCESS_GRANT_REFUSED
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   clearOverride(input: OverrideKeyInput): Promise<void>
   /** By member and permission, expired ones included. @throws TENANCY_TENANT_NOT_FOUND */
@@ -71,7 +71,7 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
   const change = createChange(pool)
   return {
     assignRole: change.ofTenant(memberRoleInput, async (client, input, scope) => {
-      await findMembership(client, input.user, scope.tenantId)
+      await findMemberToChange(client, scope, input.user)
       const role = await findRole(client, scope.tenantId, input.role)
       await refuseToGiveMore(client, scope, { roleIds: [role.id] })
       const { rowCount } = await client.query(
@@ -83,9 +83,9 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
     }),
 
     unassignRole: change.ofTenant(memberRoleInput, async (client, input, scope) => {
+      await findMemberToChange(client, scope, input.user)
       const role = await findRole(client, scope.tenantId, input.role)
       if (role.tenant_id === null && role.name === 'Owner') await keepAnOwner(client, scope.tenantId, input.user)
-      await findMembership(client, input.user, scope.tenantId)
       const { rowCount } = await client.query(
         'delete from user_tenant_roles where user_id = $1 and tenant_id = $2 and role_id = $3',
         [input.user, scope.tenantId, role.id],
@@ -96,7 +96,7 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
 
     setOverride: change.ofTenant(overrideInput, async (client, input, scope) => {
       const { permission, effect } = input
-      await findMembership(client, input.user, scope.tenantId)
+      await findMemberToChange(client, scope, input.user)
       const { id: permissionId } = await findPermission(client, permission)
       const before = await readOverride(client, input.user, scope, permissionId)
       const expiresAt = input.expiresAt ?? null
@@ -116,7 +116,7 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
     }),
 
     clearOverride: change.ofTenant(overrideKeyInput, async (client, input, scope) => {
-      await findMembership(client, input.user, scope.tenantId)
+      await findMemberToChange(client, scope, input.user)
       const { id: permissionId } = await findPermission(client, input.permission)
       const before = await readOverride(client, input.user, scope, permissionId)
       if (before === undefined) return

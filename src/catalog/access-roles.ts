@@ -52,9 +52,14 @@ export interface Role {
   readonly includes: readonly string[]
 }
 
-/** Roles: built in, and a tenant's own. A tenant changes its own only. Role names go by their exact spelling. */
+/**
+ * Roles: built in, and a tenant's own. A tenant changes its own only. Role names go by their exact spelling.
+ *
+ * Every change of a role that is there throws TENANCY_ACCESS_CHANGE_REFUSED for an actor who does not hold everything
+ * that the role gives and is no Owner.
+ */
 export interface RoleAdministration {
-  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS */
+  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member) */
   createRole(input: NewRoleInput): Promise<Role>
   /**
    * Renames or describes it.
@@ -110,6 +115,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
   const change = createChange(pool)
   return {
     createRole: change.ofEither(newRoleInput, async (client, input, scope) => {
+      await refuseToGiveMore(client, scope, {})
       const { rows } = await client
         .query<Role>(`insert into roles (tenant_id, name, description) values ($1, $2, $3) returning ${roleColumns}`, [
           scope.tenantId,
@@ -124,7 +130,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     updateRole: change.ofEither(roleUpdateInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       const before = { name: role.name, description: role.description }
       const after = { name: input.name ?? before.name, description: input.description ?? before.description }
       if (after.name === before.name && after.description === before.description) return readRole(client, role.id)
@@ -137,7 +143,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     setRoleActive: change.ofEither(roleActiveInput, async (client, { role: roleName, isActive }, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, roleName)
+      const role = await findRoleToChange(client, scope, roleName)
       if (role.is_active === isActive) return
       if (isActive) await refuseToGiveMore(client, scope, { roleIds: [role.id] })
       else protectOwner(role, 'switched off')
@@ -146,7 +152,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     deleteRole: change.ofEither(roleKeyInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       protectOwner(role, 'deleted')
       const before = await readRole(client, role.id)
       await client.query('delete from roles where id = $1', [role.id])
@@ -154,7 +160,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     grantPermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       const permission = await findPermission(client, input.permission)
       await refuseToGiveMore(client, scope, { permissionIds: [permission.id] })
       const { rowCount } = await client.query(
@@ -166,7 +172,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     revokePermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       const permission = await findPermission(client, input.permission)
       const { rowCount } = await client.query(
         'delete from role_permissions where role_id = $1 and permission_id = $2',
@@ -177,7 +183,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     includeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       const included = await findRole(client, scope.tenantId, input.included)
       await refuseToGiveMore(client, scope, { roleIds: [included.id] })
       const { rowCount } = await client
@@ -191,7 +197,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
     }),
 
     excludeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope.tenantId, input.role)
+      const role = await findRoleToChange(client, scope, input.role)
       const included = await findRole(client, scope.tenantId, input.included)
       const { rowCount } = await client.query(
         'delete from role_inclusions where role_id = $1 and included_role_id = $2',

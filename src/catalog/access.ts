@@ -9,7 +9,8 @@ import { createRoutes, type RouteAdministration } from './access-routes.js'
  * does it, if not an operator of the installation. Each change is one transaction with its audit entry and its epochs;
  * asking for what is already so writes nothing.
  *
- * Nobody gives what they don't hold: an actor who gives something in a tenant holds it there at that moment.
+ * Nobody gives what they don't hold: an actor who gives something in a tenant holds it there at that moment. Nobody
+ * changes a member or a role that holds what they don't, unless they are an Owner or the member themselves.
  *
  * All throw {@link TenancyError} TENANCY_REQUEST_INVALID for input of the wrong shape.
  */

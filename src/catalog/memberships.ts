@@ -1,10 +1,17 @@
 import { TenancyError } from '../core/errors.js'
-import type { Tenant, UserTenant } from '../core/model.js'
+import type { UserTenant } from '../core/model.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
-import { refuseToGiveMore } from './access-authority.js'
-import { findRole, keepAnOwner, recordChange, type RoleRow } from './access-lookup.js'
-import { overrideCounts } from './effective-access.js'
+import { holdingsOf, refuseToGiveMore } from './access-authority.js'
+import type { TenantScope } from './access-change.js'
+import {
+  findMemberToChange,
+  findRole,
+  keepAnOwner,
+  membershipColumns,
+  recordChange,
+  type RoleRow,
+} from './access-lookup.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
 import { findTenant } from './tenant-row.js'
 import type { ActorOption } from './tenants.js'
@@ -26,19 +33,23 @@ export interface Memberships extends MembershipLists {
    *   TENANCY_ACCESS_GRANT_REFUSED
    */
   addMember(tenant: string, user: string, options?: AddMemberOptions): Promise<UserTenant>
-  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER */
+  /**
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_CHANGE_REFUSED,
+   *   TENANCY_MEMBER_LAST_OWNER
+   */
   removeMember(tenant: string, user: string, options?: ActorOption): Promise<void>
   /**
    * An inactive member is answered like a stranger, and keeps roles and overrides for when they come back.
-   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER, TENANCY_ACCESS_GRANT_REFUSED
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER,
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   setMemberActive(tenant: string, user: string, isActive: boolean, options?: ActorOption): Promise<UserTenant>
-  /** Makes it the tenant that the user's requests are for when they name none. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND */
+  /**
+   * Makes it the tenant that the user's requests are for when they name none.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_USER_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_CHANGE_REFUSED
+   */
   setDefaultTenant(tenant: string, user: string, options?: ActorOption): Promise<UserTenant>
 }
-
-const membershipColumns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive",
-  is_default as "isDefault", created_at as "createdAt", updated_at as "updatedAt"`
 
 /** The memberships of the catalog. */
 export function createMemberships({ catalog }: { readonly catalog: SqlPool }): Memberships {
@@ -46,50 +57,36 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
     addMember: (tenant, user, options = {}) =>
       inTransaction(catalog, (client) => addMember(client, tenant, user, options)),
 
-    removeMember: (idOrSlug, user, { actor } = {}) =>
+    removeMember: (idOrSlug, user, options = {}) =>
       inTransaction(catalog, async (client) => {
-        const tenant = await findTenant(client, idOrSlug, { lock: true })
-        const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
-        await keepAnOwner(client, tenant.id, userId)
-        const roles = await roleNames(client, tenant.id, userId)
-        const { rowCount } = await client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [
-          tenant.id,
-          userId,
-        ])
-        if (rowCount === 0) throw notAMember(tenant, userId)
-        await recordChange(
-          client,
-          { actorId: actor, tenantId: tenant.id },
-          'member.remove',
-          `user:${userId}`,
-          { roles },
-          null,
-        )
+        const { scope, userId } = await beginChange(client, idOrSlug, user, options)
+        await findMemberToChange(client, scope, userId)
+        await keepAnOwner(client, scope.tenantId, userId)
+        const roles = await roleNames(client, scope.tenantId, userId)
+        await client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId])
+        await recordChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null)
       }),
 
     setMemberActive: (tenant, user, isActive, options = {}) =>
       inTransaction(catalog, (client) => setMemberActive(client, tenant, user, isActive, options)),
 
-    setDefaultTenant: (idOrSlug, user, { actor } = {}) =>
+    setDefaultTenant: (idOrSlug, user, options = {}) =>
       inTransaction(catalog, async (client) => {
-        const tenant = await findTenant(client, idOrSlug)
-        const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
+        const { scope, userId } = await beginChange(client, idOrSlug, user, options)
         await lockUser(client, userId)
+        await findMemberToChange(client, scope, userId)
         const { rows: before } = await client.query<{ tenantId: string }>(
           `update user_tenants set is_default = false
            where user_id = $1 and tenant_id <> $2 and is_default returning tenant_id as "tenantId"`,
-          [userId, tenant.id],
+          [userId, scope.tenantId],
         )
         const { rows } = await client.query<UserTenant>(
           `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipColumns}`,
-          [userId, tenant.id],
+          [userId, scope.tenantId],
         )
-        const [membership] = rows
-        if (!membership) throw notAMember(tenant, userId)
-        const scope = { actorId: actor, tenantId: tenant.id }
         const [previous = null] = before
-        await recordChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: tenant.id })
-        return membership
+        await recordChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: scope.tenantId })
+        return rows[0] as UserTenant
       }),
 
     ...createMembershipLists({ catalog }),
@@ -98,43 +95,34 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
 
 async function setMemberActive(
   client: SqlClient,
-  idOrSlug: string,
+  tenant: string,
   user: string,
   isActive: boolean,
-  { actor }: ActorOption,
+  options: ActorOption,
 ): Promise<UserTenant> {
-  const tenant = await findTenant(client, idOrSlug, { lock: true })
-  const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
-  const scope = { actorId: actor ?? null, tenantId: tenant.id }
-  const { rows: found } = await client.query<UserTenant>(
-    `select ${membershipColumns} from user_tenants where tenant_id = $1 and user_id = $2 for no key update`,
-    [tenant.id, userId],
-  )
-  const [before] = found
-  if (!before) throw notAMember(tenant, userId)
+  const { scope, userId } = await beginChange(client, tenant, user, options)
+  const before = await findMemberToChange(client, scope, userId)
   if (before.isActive === isActive) return before
-  if (isActive) await refuseToGiveMore(client, scope, await givenTo(client, tenant.id, userId))
-  else await keepAnOwner(client, tenant.id, userId)
+  if (isActive) await refuseToGiveMore(client, scope, await holdingsOf(client, scope.tenantId, userId))
+  else await keepAnOwner(client, scope.tenantId, userId)
   const { rows } = await client.query<UserTenant>(
     `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipColumns}`,
-    [tenant.id, userId, isActive],
+    [scope.tenantId, userId, isActive],
   )
   await recordChange(client, scope, 'member.update', `user:${userId}`, { isActive: !isActive }, { isActive })
   return rows[0] as UserTenant
 }
 
-/** What a member is given again who comes back. */
-async function givenTo(client: SqlClient, tenantId: string, userId: string) {
-  const { rows } = await client.query<{ roleIds: string[]; permissionIds: number[] }>(
-    `select
-       array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
-       array(
-         select permission_id from user_tenant_permissions as override
-         where tenant_id = $1 and user_id = $2 and effect = 'allow' and ${overrideCounts}
-       ) as "permissionIds"`,
-    [tenantId, userId],
-  )
-  return rows[0] as { roleIds: string[]; permissionIds: number[] }
+/** Locks the tenant: changes of its members come one after the other. */
+async function beginChange(
+  client: SqlClient,
+  idOrSlug: string,
+  user: string,
+  { actor }: ActorOption,
+): Promise<{ readonly scope: TenantScope; readonly userId: string }> {
+  const tenant = await findTenant(client, idOrSlug, { lock: true })
+  const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
+  return { scope: { actorId: actor?.toLowerCase() ?? null, tenantId: tenant.id }, userId }
 }
 
 async function addMember(
@@ -213,11 +201,4 @@ async function roleNames(client: SqlClient, tenantId: string, userId: string): P
 function parseUserId(text: string, code: 'TENANCY_USER_NOT_FOUND' | 'TENANCY_MEMBER_NOT_FOUND'): string {
   if (isUuid(text)) return text.toLowerCase()
   throw new TenancyError(code, `${JSON.stringify(text.slice(0, 60))} is not the id of a user (a UUID)`)
-}
-
-function notAMember(tenant: Tenant, userId: string): TenancyError {
-  return new TenancyError(
-    'TENANCY_MEMBER_NOT_FOUND',
-    `The user ${userId} is not a member of the tenant "${tenant.slug}"`,
-  )
 }

@@ -251,6 +251,11 @@ export const errorTable = {
     title: 'Nobody gives what they don’t hold',
     fix: 'Let somebody do it who holds everything that is given; the message names what is missing.',
   },
+  TENANCY_ACCESS_CHANGE_REFUSED: {
+    status: 403,
+    title: 'Nobody changes who holds more',
+    fix: 'Let an Owner do it, or somebody who holds everything that the member or role holds; the message names what is missing.',
+  },
   TENANCY_ACCESS_PERMISSION_NOT_FOUND: {
     status: 404,
     title: 'No such permission',
