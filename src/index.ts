@@ -93,7 +93,7 @@ export { errorTable, isTenancyError, TenancyError, type TenancyErrorCode } from 
 export type { IssuerOptions, SignatureAlgorithm } from './core/identity.js'
 export type { Logger } from './core/logger.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
-export type { IssuedToken } from './core/signing-keys.js'
+export type { IssuedToken, RotationOptions } from './core/signing-keys.js'
 export { parseSlug } from './core/slug.js'
 export type { TenantPool } from './core/tenant-pool.js'
 export type { Reconciliation } from './databases/reconcile.js'

@@ -4,7 +4,7 @@ import type { Member } from './core/access.js'
 import type { AccountsHost } from './core/accounts.js'
 import type { Config } from './core/config.js'
 import type { Tenant, TenantDatabase, User } from './core/model.js'
-import type { IssuedToken } from './core/signing-keys.js'
+import type { IssuedToken, RotationOptions } from './core/signing-keys.js'
 import type { TenantPool } from './core/tenant-pool.js'
 import type { Reconciliation } from './databases/reconcile.js'
 import type { HttpTenancy } from './http/http-tenancy.js'
@@ -26,8 +26,11 @@ export interface Tenancy extends Management, HttpTenancy {
       readonly tenant?: string
     },
   ): Promise<IssuedToken>
-  /** Makes a new signing key, published before it signs. `withdraw`: for a leaked key, ends all tokens at once. */
-  rotateSigningKeys(options?: { readonly withdraw?: boolean }): Promise<void>
+  /**
+   * Makes a new signing key, published before it signs. `withdraw`: for a leaked key, ends all tokens at once.
+   * @throws TENANCY_REQUEST_INVALID: the actor is no id of a user
+   */
+  rotateSigningKeys(options?: RotationOptions): Promise<void>
   /**
    * Builds one tenant database into the stock of ready ones.
    * @throws TENANCY_DATABASE_BUILD_FAILED

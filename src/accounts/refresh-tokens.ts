@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { auditActor } from '../core/audit-actor.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { SqlPool, SqlResult } from '../core/sql.js'
 
@@ -35,7 +36,7 @@ export interface RefreshTokens {
   readEpoch(token: string): Promise<number>
   /** Ends the login of a token, current or old, if it is one of the user's; ends the user's access tokens in any case. */
   revoke(token: string, userId: string): Promise<void>
-  /** Ends every login and every token of the user. */
+  /** Ends every login and every token of the user, who is on record as having done it. */
   revokeAll(userId: string): Promise<void>
 }
 
@@ -114,7 +115,11 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
 
     async revokeAll(userId) {
       // The families go in the same statement, by a trigger.
-      await ask('update users set token_epoch = token_epoch + 1, tokens_valid_after = now() where id = $1', [userId])
+      await ask(
+        `update users set token_epoch = token_epoch + 1, tokens_valid_after = now()
+           from (${auditActor('$2')}) as acting where id = $1`,
+        [userId, userId],
+      )
     },
   }
 }

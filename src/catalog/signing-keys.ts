@@ -1,5 +1,7 @@
+import { auditActor } from '../core/audit-actor.js'
 import type { NewSigningKey, PublicJwk, SigningAlgorithm, SigningKeyStore } from '../core/signing-keys.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { actor as actorSchema, parse } from './access-change.js'
 import { inTransaction } from './transaction.js'
 
 interface SigningKeyRow {
@@ -11,7 +13,10 @@ interface SigningKeyRow {
   readonly expires_at: Date | null
 }
 
-/** The catalog's table `signing_keys`. The database's clock decides, so processes agree. */
+/**
+ * The catalog's table `signing_keys`. The database's clock decides, so processes agree. Triggers write the installation's
+ * audit log.
+ */
 export function createSigningKeyStore(pool: SqlPool): SigningKeyStore {
   return {
     async listKeys() {
@@ -38,8 +43,10 @@ export function createSigningKeyStore(pool: SqlPool): SigningKeyStore {
       })
     },
 
-    async addSuccessor(key, { publishSeconds, keepSeconds }) {
+    async addSuccessor(key, { publishSeconds, keepSeconds }, actor) {
+      const by = parse(actorSchema, actor) ?? ''
       return whileLocked(pool, async (client) => {
+        await client.query(auditActor('$1'), [by])
         const { rows } = await client.query('select 1 from signing_keys where signs_from > now()')
         if (rows.length > 0 && publishSeconds > 0) return false
         await client.query(

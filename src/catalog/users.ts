@@ -1,9 +1,12 @@
+import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
+import { actor as actorSchema, parse } from './access-change.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
+import type { ActorOption } from './tenants.js'
 import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /** A user to create. */
@@ -14,19 +17,22 @@ export interface NewUser {
   readonly emailVerified?: boolean | undefined
 }
 
-/** The users of the catalog: found by the request path, changed by operators and accounts. */
+/**
+ * The users of the catalog: found by the request path, changed by operators and accounts. Every change is in the
+ * installation's audit log, by triggers. An actor that is no id of a user: TENANCY_REQUEST_INVALID.
+ */
 export interface CatalogUsers extends UserDirectory {
   findUserById(id: string): Promise<UserRecord | undefined>
   /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
-  createUser(user: NewUser): Promise<UserRecord>
+  createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
   /** Finds by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
   /** Refuses the user from now on, and ends all tokens for good. @throws TENANCY_USER_NOT_FOUND */
-  disableUser(id: string): Promise<UserRecord>
+  disableUser(id: string, options?: ActorOption): Promise<UserRecord>
   /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
-  enableUser(id: string): Promise<UserRecord>
+  enableUser(id: string, options?: ActorOption): Promise<UserRecord>
   /** Ends all tokens issued until now. @throws TENANCY_USER_NOT_FOUND */
-  revokeUserTokens(id: string): Promise<UserRecord>
+  revokeUserTokens(id: string, options?: ActorOption): Promise<UserRecord>
 }
 
 /** Options of {@link createUserDirectory}. */
@@ -50,10 +56,14 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     return rows[0] && toUserRecord(rows[0])
   }
 
-  async function change(id: string, assignments: string): Promise<UserRecord> {
+  async function change(id: string, assignments: string, by: ActorOption = {}): Promise<UserRecord> {
+    const actor = parseActor(by)
     const { rows } = isUuid(id)
       ? await answered(
-          pool.query<UserRow>(`update users set ${assignments} where id = $1 returning ${userColumns}`, [id]),
+          pool.query<UserRow>(
+            `update users set ${assignments} from (${auditActor('$2')}) as acting where id = $1 returning ${userColumns}`,
+            [id, actor],
+          ),
         )
       : { rows: [] }
     const [row] = rows
@@ -89,16 +99,18 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token)))
     },
 
-    async createUser({ email, name = '', emailVerified = false }) {
+    async createUser({ email, name = '', emailVerified = false }, by = {}) {
+      const actor = parseActor(by)
       const address = normalizeEmail(email)
       if (address === undefined) {
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
       const { rows } = await answered(
         pool.query<UserRow>(
-          `insert into users (email, name, email_verified) values ($1, $2, $3)
+          `insert into users (email, name, email_verified)
+           select $1::text, $2::text, $3::boolean from (${auditActor('$4')}) as acting
            on conflict (lower(email)) do nothing returning ${userColumns}`,
-          [address, name, emailVerified],
+          [address, name, emailVerified, actor],
         ),
       )
       const [row] = rows
@@ -106,10 +118,15 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return toUserRecord(row)
     },
 
-    disableUser: (id) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`),
-    enableUser: (id) => change(id, 'disabled_at = null'),
-    revokeUserTokens: (id) => change(id, revoked),
+    disableUser: (id, by) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`, by),
+    enableUser: (id, by) => change(id, 'disabled_at = null', by),
+    revokeUserTokens: (id, by) => change(id, revoked, by),
   }
+}
+
+/** The actor's id, or empty. */
+function parseActor({ actor }: ActorOption): string {
+  return parse(actorSchema, actor) ?? ''
 }
 
 async function answered<Result>(work: Promise<Result>): Promise<Result> {

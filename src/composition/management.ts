@@ -2,25 +2,28 @@ import type { AccessExplainer } from '../catalog/access-explain.js'
 import type { AccessAdministration } from '../catalog/access.js'
 import type { AuditLog } from '../catalog/audit.js'
 import type { Memberships } from '../catalog/memberships.js'
-import type { Tenants } from '../catalog/tenants.js'
+import type { ActorOption, Tenants } from '../catalog/tenants.js'
 import type { CatalogUsers, NewUser } from '../catalog/users.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
 import type { Tenant, User } from '../core/model.js'
 import { type AccessManagement, createAccessManagement } from './access-management.js'
 
-/** Users, as an application manages them. */
+/**
+ * Users, as an application manages them. Every change is one transaction with its entry in the installation's audit log.
+ * All that change something throw TENANCY_REQUEST_INVALID for an `actor` that is no id of a user.
+ */
 export interface UserManagement {
   /** @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
-  createUser(user: NewUser): Promise<User>
+  createUser(user: NewUser, options?: ActorOption): Promise<User>
   /** E-mail addresses compare in any case. */
   findUserByEmail(email: string): Promise<User | undefined>
   /** Refuses the user from now on and ends every token. @throws TENANCY_USER_NOT_FOUND */
-  disableUser(id: string): Promise<User>
+  disableUser(id: string, options?: ActorOption): Promise<User>
   /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
-  enableUser(id: string): Promise<User>
+  enableUser(id: string, options?: ActorOption): Promise<User>
   /** Ends every token issued until now. @throws TENANCY_USER_NOT_FOUND */
-  revokeUserTokens(id: string): Promise<User>
+  revokeUserTokens(id: string, options?: ActorOption): Promise<User>
 }
 
 /** Everything that changes the catalog, from an application's point of view. */
@@ -111,11 +114,11 @@ export function createManagement({
     listMemberships: (user) => memberships.listMemberships(user),
     listMembers: (tenant, options) => memberships.listMembers(tenant, options),
 
-    createUser: async (user) => (await users.createUser(user)).user,
+    createUser: async (user, options) => (await users.createUser(user, options)).user,
     findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
-    disableUser: (id) => userOf(id, users.disableUser(id)),
-    enableUser: (id) => userOf(id, users.enableUser(id)),
-    revokeUserTokens: (id) => userOf(id, users.revokeUserTokens(id)),
+    disableUser: (id, options) => userOf(id, users.disableUser(id, options)),
+    enableUser: (id, options) => userOf(id, users.enableUser(id, options)),
+    revokeUserTokens: (id, options) => userOf(id, users.revokeUserTokens(id, options)),
     async readUser(id) {
       const record = await users.findUserById(id)
       if (!record) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)

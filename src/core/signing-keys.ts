@@ -38,8 +38,9 @@ export interface SigningKeyStore {
   /**
    * Stores a successor and ends the others when it has taken over. False, and nothing done, while an earlier
    * successor has yet to begin to sign (unless `publishSeconds` is 0).
+   * @param actor id of the user who does it, for the audit log. Default: nobody in particular
    */
-  addSuccessor(key: NewSigningKey, times: RotationTimes): Promise<boolean>
+  addSuccessor(key: NewSigningKey, times: RotationTimes, actor?: string): Promise<boolean>
 }
 
 /** The public keys of one issuer, kept up to date. */
@@ -75,6 +76,14 @@ export interface IssuedToken {
   readonly expiresIn: number
 }
 
+/** How signing keys are rotated. */
+export interface RotationOptions {
+  /** For a leaked key: the successor signs at once, all earlier tokens end. Default: false. */
+  readonly withdraw?: boolean | undefined
+  /** Id of the user who does it, for the audit log. Default: nobody in particular. */
+  readonly actor?: string | undefined
+}
+
 /** Our own issuer: signs access tokens and publishes the keys to verify them. */
 export interface SigningKeys extends VerificationKeys {
   /** Keys may have changed: they are read again before another token counts. */
@@ -89,7 +98,7 @@ export interface SigningKeys extends VerificationKeys {
    * Makes a successor, published now and signing after a margin. `withdraw: true` is for a leaked key: the
    * successor signs at once and the tokens of all other keys end.
    */
-  rotate(options?: { readonly withdraw?: boolean }): Promise<void>
+  rotate(options?: RotationOptions): Promise<void>
 }
 
 /** Longest life of an access token of our own, seconds. */

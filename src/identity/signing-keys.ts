@@ -158,10 +158,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       await requireFreshKeys()
       return { keys: [...keys.values()].map((key) => key.jwk) }
     },
-    async rotate({ withdraw = false } = {}) {
+    async rotate({ withdraw = false, actor } = {}) {
       const key = await generateSigningKey(algorithm, seal)
       const times = withdraw ? { publishSeconds: 0, keepSeconds: 0 } : { publishSeconds, keepSeconds }
-      await store.addSuccessor(key, times)
+      await store.addSuccessor(key, times, actor)
       // A read that is under way may have begun before the successor was there.
       await reading?.catch(() => {})
       await read()

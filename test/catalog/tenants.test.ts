@@ -91,7 +91,11 @@ test('a hundred concurrent creates of one slug: one tenant, 99 conflicts, one da
   expect(await sql("select count(*)::int from tenant_databases where state = 'assigned'")).toEqual([{ count: 1 }])
   // Two processes, each with one creator at a time: the loser's database, if it built one, is in stock.
   expect(await countOf('tenant_databases')).toBeLessThanOrEqual(2)
-  expect([await countOf('tenants'), await countOf('user_tenants'), await countOf('audit_log')]).toEqual([1, 1, 1])
+  expect([
+    await countOf('tenants'),
+    await countOf('user_tenants'),
+    await countOf('audit_log where tenant_id is not null'),
+  ]).toEqual([1, 1, 1])
 }, 60_000)
 
 test('a hundred concurrent creates of one slug in one process build one database', async () => {
@@ -119,7 +123,11 @@ test('an unknown or disabled owner is refused and nothing is used up', async () 
       code: 'TENANCY_USER_NOT_FOUND',
     })
   }
-  expect([await countOf('tenants'), await countOf('tenant_databases'), await countOf('audit_log')]).toEqual([0, 0, 0])
+  expect([
+    await countOf('tenants'),
+    await countOf('tenant_databases'),
+    await countOf('audit_log where tenant_id is not null'),
+  ]).toEqual([0, 0, 0])
 })
 
 test('every problem of the input is in one error', async () => {
@@ -178,7 +186,9 @@ test('suspend, reactivate and delete go one way each, with an audit entry', asyn
     { state: 'retired' },
   ])
   expect(
-    await sql("select actor_id, action, before, after from audit_log where action <> 'tenant.create' order by id"),
+    await sql(
+      "select actor_id, action, before, after from audit_log where tenant_id is not null and action <> 'tenant.create' order by id",
+    ),
   ).toEqual([
     { actor_id: owner, action: 'tenant.suspend', before: { status: 'active' }, after: { status: 'suspended' } },
     { actor_id: null, action: 'tenant.reactivate', before: { status: 'suspended' }, after: { status: 'active' } },
@@ -248,7 +258,11 @@ test('a creator that is cut off halfway leaves no tenant and no database assigne
   expect(await cut).toBeInstanceOf(Error)
   await blocker.query('rollback')
   blocker.release()
-  expect([await countOf('tenants'), await countOf('user_tenants'), await countOf('audit_log')]).toEqual([0, 0, 0])
+  expect([
+    await countOf('tenants'),
+    await countOf('user_tenants'),
+    await countOf('audit_log where tenant_id is not null'),
+  ]).toEqual([0, 0, 0])
   expect(await sql('select state from tenant_databases')).toEqual([{ state: 'ready' }])
   await expect(tenants.createTenant({ name: 'Acme', slug: 'acme', owner })).resolves.toMatchObject({ slug: 'acme' })
 })

@@ -1,6 +1,7 @@
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Tenancy, User } from '../../src/index.js'
+import { requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { defineAccess, type Tenancy, type User } from '../../src/index.js'
 import { createInstallation, type Installation } from '../support/installation.js'
 import { bearer, createNotesApp, outcome } from './notes-app.js'
 
@@ -82,6 +83,65 @@ test('an Admin by the shipped definition adds Members and makes nobody an Owner'
   })
   await tenancy.addMember('acme', guest.id, { actor: admin.id })
   expect((await tenancy.listMembers('acme')).find(({ userId }) => userId === guest.id)?.roles).toEqual(['Member'])
+})
+
+test('an Admin by the shipped definition takes nothing from an Owner, though another one is there', async () => {
+  const [admin, second] = await Promise.all(
+    ['ada', 'bea'].map((name) => tenancy.createUser({ email: `${name}@example.com`, emailVerified: true })),
+  )
+  await tenancy.addMember('acme', admin!.id, { roles: ['Admin'], actor: owner.id })
+  await tenancy.addMember('acme', second!.id, { roles: ['Owner'], actor: owner.id })
+  const of = { tenant: 'acme', user: second!.id, actor: admin!.id }
+  const refused = { code: 'TENANCY_ACCESS_CHANGE_REFUSED' }
+  await expect(tenancy.access.unassignRole({ ...of, role: 'Owner' })).rejects.toMatchObject(refused)
+  await expect(tenancy.access.setOverride({ ...of, permission: 'members:read', effect: 'deny' })).rejects.toMatchObject(
+    refused,
+  )
+  await expect(tenancy.setMemberActive('acme', second!.id, false, of)).rejects.toMatchObject(refused)
+  await expect(tenancy.removeMember('acme', second!.id, of)).rejects.toMatchObject(refused)
+  await tenancy.removeMember('acme', admin!.id, { actor: second!.id })
+  await tenancy.removeMember('acme', second!.id, { actor: owner.id })
+})
+
+test('who did what to users and signing keys is in the installation’s audit log', async () => {
+  const start = (await tenancy.audit.verify({ tenant: null })).entries
+  const { id } = await tenancy.createUser({ email: 'eve@example.com' }, { actor: owner.id })
+  await tenancy.disableUser(id, { actor: owner.id })
+  await tenancy.enableUser(id, { actor: owner.id })
+  await tenancy.revokeUserTokens(id)
+  await tenancy.rotateSigningKeys({ actor: owner.id })
+  const found = await tenancy.audit.list({ tenant: null, after: start })
+  expect(found.map(({ action, actorId }) => [action, actorId])).toEqual([
+    ['user.create', owner.id],
+    ['user.disable', owner.id],
+    ['user.enable', owner.id],
+    ['user.tokens.revoke', null],
+    ['signing-key.retire', owner.id],
+    ['signing-key.create', owner.id],
+  ])
+  expect(found.slice(0, 4).map(({ subject }) => subject)).toEqual(Array<string>(4).fill(`user:${id}`))
+  for (const change of [
+    tenancy.disableUser(id, { actor: 'eve' }),
+    tenancy.rotateSigningKeys({ withdraw: true, actor: 'eve' }),
+  ]) {
+    await expect(change).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
+  }
+})
+
+test('with a definition of its own an application can’t guard by a role that the definition does not have', async () => {
+  const access = defineAccess({ permissions: {}, roles: { Clerk: [] } })
+  const other = createInstallation()
+  const routes = Fastify() as unknown as FastifyInstance
+  try {
+    await routes.register(tenancyPlugin, { tenancy: await other.open({ access }) })
+    routes.get('/clerks', { preHandler: requireRole('Clerk') }, async () => 'ok')
+    expect(() => routes.get('/admins', { preHandler: requireRole('Admin') }, async () => 'ok')).toThrow(
+      expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }),
+    )
+  } finally {
+    await routes.close()
+    await other.drop()
+  }
 })
 
 test('all of it is in the audit log, whose chains are intact', async () => {

@@ -2,10 +2,14 @@ import { normalizeEmail } from '../../core/email.js'
 import type { User } from '../../core/model.js'
 import { isUuid } from '../../core/uuid.js'
 import { answered } from './catalog-answer.js'
+import { actingAs } from './catalog-connections.js'
 import type { Engine } from './engine.js'
 import { createLinkToken } from './links.js'
 
-/** Users and their passwords, as far as accounts read and write them. Every method throws TENANCY_CATALOG_UNAVAILABLE. */
+/**
+ * Users and their passwords, as far as accounts read and write them. A user who is changed has done it themselves, says the
+ * audit log. Every method throws TENANCY_CATALOG_UNAVAILABLE.
+ */
 export interface Credentials {
   /** The user whose address this is (in lower case), not one whose address only looks like it. */
   findUserByEmail(address: string): Promise<User | undefined>
@@ -84,26 +88,30 @@ export function createCredentials({
     },
 
     async replacePassword(userId, current, next) {
-      const changed = await answered(
-        adapter.updateMany({
-          model: model.account,
-          where: [
-            { field: 'userId', value: userId },
-            { field: 'providerId', value: 'credential' },
-            { field: 'password', value: current },
-          ],
-          update: { password: next },
-        }),
+      const changed = actingAs(userId, () =>
+        adapter.transaction((transaction) =>
+          transaction.updateMany({
+            model: model.account,
+            where: [
+              { field: 'userId', value: userId },
+              { field: 'providerId', value: 'credential' },
+              { field: 'password', value: current },
+            ],
+            update: { password: next },
+          }),
+        ),
       )
-      return changed > 0
+      return (await answered(changed)) > 0
     },
 
     async updateUser(id, change) {
       if (!isUuid(id)) return undefined
-      const user = await answered(
-        adapter.update<User>({ model: model.user, where: [{ field: 'id', value: id }], update: change }),
+      const updated = actingAs(id, () =>
+        adapter.transaction((transaction) =>
+          transaction.update<User>({ model: model.user, where: [{ field: 'id', value: id }], update: change }),
+        ),
       )
-      return user ?? undefined
+      return (await answered(updated)) ?? undefined
     },
   }
 }

@@ -7,6 +7,7 @@ import { createBackgroundWork } from '../background-work.js'
 import { addressTakenMail, type MailFacts, passwordResetMail, verificationMail } from '../mail/messages.js'
 import { createArgon2Hasher, type PasswordHasher } from './argon2.js'
 import { answered } from './catalog-answer.js'
+import { actingAs } from './catalog-connections.js'
 import { createCredentials } from './credentials.js'
 import { openEngine } from './engine.js'
 import { createLinks, type LinkKind, resetLink, verificationLink } from './links.js'
@@ -126,7 +127,9 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
     async resetPassword(token, password) {
       const newPassword = readNewPassword(password)
       const userId = await links.find(resetLink, token)
-      if (userId === undefined || !(await answered(engine.resetPassword(token, newPassword)))) throw invalidLink()
+      const isReset =
+        userId !== undefined && (await answered(actingAs(userId, () => engine.resetPassword(token, newPassword))))
+      if (!isReset) throw invalidLink()
       await credentials.updateUser(userId, { emailVerified: true })
       host.forgetUser(userId)
       return userId
