@@ -141,6 +141,7 @@ export const auditLog = pgTable('audit_log', {
   after: jsonb('after'),
   seq: bigint('seq', { mode: 'number' }).notNull(),
   hash: bytes('hash').notNull(),
+  transactionId: transactionId('transaction_id'),
 })
 
 /** The end of each chain of the audit log, kept aside; all zeros is the installation's. */

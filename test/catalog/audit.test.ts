@@ -86,6 +86,40 @@ describe('the chains', () => {
     expect(await audit.verify()).toMatchObject({ isIntact: true })
   })
 
+  test('are intact after transactions that write many entries, take some of them back, or wait for each other', async () => {
+    const clients = await Promise.all([catalog.pool.connect(), catalog.pool.connect()])
+    const [first, second] = clients
+    const add = (client: typeof first, action: string) =>
+      client.query('insert into audit_log (tenant_id, action) values ($1, $3), ($2, $3), ($1, $3)', [
+        tenant,
+        other,
+        action,
+      ])
+    try {
+      await first.query('begin')
+      await first.query('savepoint a')
+      await add(first, 'taken back')
+      await first.query('rollback to a')
+      await add(first, 'one')
+      await first.query('savepoint b')
+      await add(first, 'taken back')
+      await first.query('rollback to b')
+      await first.query('set constraints all immediate')
+      await add(first, 'two')
+      await second.query('begin')
+      const waiting = add(second, 'three')
+      await Promise.race([waiting, catalog.untilSomebodyWaits()])
+      await first.query('commit')
+      await waiting
+      await second.query('commit')
+    } finally {
+      for (const client of clients) client.release()
+    }
+    const actions = (await audit.list({ tenant })).map(({ seq, action }) => `${seq} ${action}`)
+    expect(actions).toEqual(['1 one', '2 one', '3 two', '4 two', '5 three', '6 three'])
+    expect(await audit.verify()).toMatchObject({ isIntact: true })
+  })
+
   test('outlive their tenant', async () => {
     await write()
     await catalog.pool.query('delete from tenants where id = $1', [tenant])
