@@ -60,7 +60,7 @@ async function recovered(): Promise<void> {
 }
 
 describe(`four processes under random changes and faults (T2F_SEED=${seed})`, () => {
-  test('nothing goes wrong while nothing is wrong', async () => {
+  test('nothing goes wrong while nothing is wrong', { timeout: 120_000 }, async () => {
     await recovered()
     await sleep(holdMs)
     expect(checker.violations).toEqual([])
