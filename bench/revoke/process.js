@@ -1,14 +1,20 @@
-// One of the processes of the revoke benchmark: asks every millisecond for the members it is told to watch, and says when
-// each was denied for the first time. Times are of the monotonic clock, which processes of one machine share.
+// One of the processes of the revoke benchmark. It remembers every member before the first revocation, then asks every
+// millisecond for those who are about to be revoked or were, until each is denied. Times are of the monotonic clock, which
+// processes of one machine share.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTenancy } from 'tenants2fast'
+
+/** How long before its revocation is due a member begins to be asked for. */
+const leadMs = 20
+const filledAtATime = 50
 
 const tenancy = await createTenancy()
 const guard = tenancy.rules.guard({ kind: 'permission', name: 'notes:read' })
-const watched = new Map()
+let members = []
 
 /** Whether the member is allowed: at once while remembered, as a promise otherwise. */
-function isAllowed({ facts }) {
-  const context = tenancy.pipeline.handle(facts)
+function isAllowed({ token, tenantId }) {
+  const context = tenancy.pipeline.handle({ authorization: `Bearer ${token}`, tenantHeader: tenantId, needs: 'tenant' })
   return context instanceof Promise
     ? context.then(({ access }) => guard.allows(access), denied)
     : guard.allows(context.access)
@@ -19,11 +25,44 @@ function denied(error) {
   throw error
 }
 
-async function watch({ number, token, tenantId }) {
-  const member = { facts: { authorization: `Bearer ${token}`, tenantHeader: tenantId, needs: 'tenant' } }
-  if (!(await isAllowed(member))) throw new Error('The member is not allowed to begin with')
-  watched.set(number, member)
-  process.send({ watching: number })
+async function remember(told) {
+  members = told
+  for (let first = 0; first < members.length; first += filledAtATime) {
+    const allowed = await Promise.all(members.slice(first, first + filledAtATime).map(isAllowed))
+    if (allowed.includes(false)) throw new Error('A member is not allowed to begin with')
+  }
+  process.send('remembered')
+}
+
+/** Asks until all are denied; members are revoked in their order, so many a second, from a moment on. */
+async function ask({ fromMs, perSecond }) {
+  const deniedAtMs = members.map(() => undefined)
+  const waiting = new Set()
+  const asked = new Set()
+  let next = 0
+  const deny = (index) => {
+    deniedAtMs[index] = monotonicMs()
+    asked.delete(index)
+  }
+  const askFor = (index) => {
+    const allowed = isAllowed(members[index])
+    if (allowed === false) deny(index)
+    else if (allowed !== true && !waiting.has(index)) {
+      waiting.add(index)
+      void allowed.then((late) => {
+        waiting.delete(index)
+        if (!late) deny(index)
+      })
+    }
+  }
+  const before = process.cpuUsage()
+  while (next < members.length || asked.size > 0) {
+    await sleep(1)
+    while (next < members.length && fromMs + ((next + 1) * 1000) / perSecond - leadMs <= monotonicMs()) asked.add(next++)
+    for (const index of asked) askFor(index)
+  }
+  const { user, system } = process.cpuUsage(before)
+  process.send({ deniedAtMs, cpuMs: (user + system) / 1000 })
 }
 
 async function stop() {
@@ -31,25 +70,12 @@ async function stop() {
   process.exit(0)
 }
 
-process.on('message', (message) => void (message === 'stop' ? stop() : watch(message)))
+const monotonicMs = () => Number(process.hrtime.bigint() / 1000n) / 1000
+
+process.on('message', (message) => {
+  if (message === 'stop') void stop()
+  else if (Array.isArray(message)) void remember(message)
+  else void ask(message)
+})
 process.once('disconnect', () => process.exit(1))
 process.send('ready')
-
-function deny(number) {
-  if (watched.delete(number)) process.send({ denied: number, atMs: Number(process.hrtime.bigint() / 1000n) / 1000 })
-}
-
-for (;;) {
-  await new Promise((resolve) => setTimeout(resolve, 1))
-  for (const [number, member] of watched) {
-    const allowed = isAllowed(member)
-    if (allowed === false) deny(number)
-    else if (allowed !== true && !member.isWaiting) {
-      member.isWaiting = true
-      void allowed.then((late) => {
-        member.isWaiting = false
-        if (!late) deny(number)
-      })
-    }
-  }
-}
