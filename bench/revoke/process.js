@@ -58,7 +58,8 @@ async function ask({ fromMs, perSecond }) {
   const before = process.cpuUsage()
   while (next < members.length || asked.size > 0) {
     await sleep(1)
-    while (next < members.length && fromMs + ((next + 1) * 1000) / perSecond - leadMs <= monotonicMs()) asked.add(next++)
+    while (next < members.length && fromMs + ((next + 1) * 1000) / perSecond - leadMs <= monotonicMs())
+      asked.add(next++)
     for (const index of asked) askFor(index)
   }
   const { user, system } = process.cpuUsage(before)

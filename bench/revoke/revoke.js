@@ -34,6 +34,8 @@ export function run() {
     const { catalogUrl, members } = await prepare(env, url)
     const children = await Promise.all(Array.from({ length: processes }, () => start(env)))
     const catalog = new pg.Pool({ connectionString: catalogUrl, max: 10 })
+    // A pool has ended before its connections have: the server's goodbye may reach them.
+    catalog.on('error', () => {})
     try {
       await Promise.all(children.map((child) => tell(child, members)))
       const { p50, p99 } = percentiles(await revokeAll({ members, children, catalog }))

@@ -5,9 +5,17 @@ import type { ChangeFeed } from './change-feed.js'
 import { followChanges } from './follow-changes.js'
 import { followNotifications, type ListenClient, NoSessionError } from './follow-notifications.js'
 
+/** A change of one user's place in one tenant, and of nothing else about the user. */
+export interface MembershipChange {
+  readonly tenantId: string
+  /** The user is no active member of the tenant any more. */
+  readonly hasEnded: boolean
+}
+
 /** Who wants to know that something in the catalog changed. */
 export interface CoherenceListener {
-  user?(id: string, epoch: number): void
+  /** `membership`: what changed, if it is that alone. */
+  user?(id: string, epoch: number, membership?: MembershipChange): void
   tenant?(id: string, epoch: number): void
   rules?(epoch: number): void
   /** The keys that sign our tokens. */
@@ -45,7 +53,7 @@ export interface Coherence {
 }
 
 const longestBackoffMs = 5000
-const changePattern = /^(?:([ut]):([0-9a-f-]{36})|([rk])):(\d+)$/
+const changePattern = /^(?:([ut]):([0-9a-f-]{36})|([rk])):(\d+)(?::([0-9a-f-]{36})(:ended)?)?$/
 
 /**
  * Follows the catalog's epochs by LISTEN, or by reading the log of changes four times in `maxStalenessMs`. What was lost
@@ -65,10 +73,11 @@ export function createCoherence(options: CoherenceOptions): Coherence {
     announce(change) {
       const match = changePattern.exec(change)
       if (match === null) return
-      const [, kind, id = '', other, epochText] = match
+      const [, kind, id = '', other, epochText, tenantId, ended] = match
       const epoch = Number(epochText)
+      const membership = tenantId === undefined ? undefined : { tenantId, hasEnded: ended !== undefined }
       for (const listener of listeners) {
-        if (kind === 'u') listener.user?.(id, epoch)
+        if (kind === 'u') listener.user?.(id, epoch, membership)
         else if (kind === 't') listener.tenant?.(id, epoch)
         else if (other === 'r') listener.rules?.(epoch)
         else listener.keys?.()

@@ -4,7 +4,7 @@ import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
 import { createBatch } from './batches.js'
-import type { Coherence } from './coherence.js'
+import type { Coherence, MembershipChange } from './coherence.js'
 import { createEntry, createEntryStore, type Entry, isLost, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
 import type { MemberTier } from './redis.js'
@@ -34,7 +34,7 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * Remembers users and members. An entry is usable without a query while nothing was announced for its user and
  * tenant and the coherence is confirmed (or the entry itself was) within `maxStalenessMs`. Otherwise one query of
  * the epochs, shared by the requests that wait for it, tells whether it is still current; only then it is read again.
- * What is not there is not remembered.
+ * What is not there is not remembered, except of a member that their membership has ended.
  */
 export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
   const { users, members, coherence, redis, maxEntries = 10_000 } = options
@@ -46,7 +46,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
   let isClosed = false
   const unsubscribe = coherence.subscribe({
-    user: invalidate,
+    user: (id, epoch, membership) =>
+      membership === undefined ? invalidate(id, epoch) : changeMembership(id, epoch, membership),
     tenant: invalidate,
     rules: () => invalidate(),
     all: () => invalidate(),
@@ -56,6 +57,17 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     userStore.markStale(id, epoch)
     memberStore.markStale(id, epoch)
     flights.overtake(id)
+  }
+
+  function changeMembership(userId: string, epoch: number, change: MembershipChange): void {
+    userStore.changeMembership(userId, epoch, change)
+    memberStore.changeMembership(userId, epoch, change)
+    flights.overtake(userId)
+  }
+
+  /** Whether the membership is known to have ended: its member is refused without a query. */
+  function isKnownEnded(entry: Entry<MemberRecord>, sinceMs: number): boolean {
+    return !isClosed && entry.isEnded && coherence.confirmedAtMs >= sinceMs - maxStalenessMs
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
@@ -152,6 +164,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   ): Promise<Entry<MemberRecord> | undefined> {
     const key = `${user.userId} ${ref.kind} ${ref.value}`
     const known = memberStore.get(key)
+    if (known !== undefined && isKnownEnded(known, sinceMs)) return undefined
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
       // When the user has changed since, no other process is likely to have put the news there already.

@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
+import type { MembershipChange } from './coherence.js'
 
 /** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
   readonly userId: string
   readonly tenantId: string | undefined
   /** `users.access_epoch` that the record is at least as new as. */
-  readonly userEpoch: number
+  userEpoch: number
   /** `tenants.access_epoch` that the record was read at; 0 without a tenant. */
   readonly tenantEpoch: number
   /** From here on the record says something else by itself (temporary permissions). */
@@ -17,6 +18,8 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   isStale: boolean
   /** A newer epoch of its user or tenant was heard of: no query can confirm it. */
   isOutdated: boolean
+  /** The membership has ended, and nothing was heard of its user or tenant since. */
+  isEnded: boolean
   /** No longer in the store, so no news reaches it: never usable again. */
   isGone: boolean
 }
@@ -27,7 +30,7 @@ export function createEntry<Value extends object>(
   basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
   confirmedAtMs: number,
 ): Entry<Value> {
-  return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isGone: false }
+  return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
 }
 
 /** Says that a newer epoch than the entry's is known. */
@@ -48,6 +51,11 @@ export interface EntryStore<Value extends object> {
   delete(key: string): void
   /** Marks the entries of a user or tenant as stale, and as outdated if older than `epoch`; without an id: all as stale. */
   markStale(id?: string, epoch?: number): void
+  /**
+   * Says that this epoch of the user's concerns their place in one tenant only. Entries of that place are outdated; others
+   * that were current until then still are, and what may have missed something is marked as by `markStale`.
+   */
+  changeMembership(userId: string, epoch: number, change: MembershipChange): void
 }
 
 /** Makes a store of at most `maxEntries`; the least recently used go first. */
@@ -56,6 +64,7 @@ export function createEntryStore<Value extends object>(maxEntries: number): Entr
 
   function forget(entry: Entry<Value>): void {
     entry.isStale = true
+    entry.isEnded = false
     entry.isGone = true
     for (const id of idsOf(entry)) {
       const entries = entriesById.get(id)
@@ -78,13 +87,27 @@ export function createEntryStore<Value extends object>(maxEntries: number): Entr
     delete: (key) => void store.delete(key),
     markStale(id, epoch = 0) {
       for (const entry of id === undefined ? store.values() : (entriesById.get(id) ?? [])) {
-        entry.isStale = true
-        if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) {
+        markEntryStale(entry, id, epoch)
+      }
+    },
+    changeMembership(userId, epoch, { tenantId, hasEnded }) {
+      for (const entry of entriesById.get(userId) ?? []) {
+        // Epochs count every change: whoever was at the one before, and heard of none since, has missed nothing.
+        if (entry.isOutdated || entry.userEpoch !== epoch - 1) {
+          markEntryStale(entry, userId, epoch)
+        } else if (entry.tenantId === tenantId) {
           outdate(entry)
-        }
+          entry.isEnded = hasEnded
+        } else entry.userEpoch = epoch
       }
     },
   }
+}
+
+function markEntryStale(entry: Entry<object>, id: string | undefined, epoch: number): void {
+  entry.isStale = true
+  entry.isEnded = false
+  if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) outdate(entry)
 }
 
 function idsOf(entry: Entry<object>): string[] {

@@ -2,7 +2,10 @@
 export interface ChangesSeen {
   /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.28). */
   readonly snapshot: string
-  /** As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>`, `r:<epoch>` or `k:<time>`. Empty on a first look. */
+  /**
+   * As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>`, `r:<epoch>` or `k:<time>`. `:<tenant id>` after a
+   * user's: it concerns their membership there only; and `:ended` after that: there is none any more. Empty on a first look.
+   */
   readonly changes: readonly string[]
 }
 

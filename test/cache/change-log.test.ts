@@ -41,6 +41,38 @@ test('changes are the texts of the notifications, also those of raw SQL and of r
   expect(changes).toEqual([`u:${id}:2`, `u:${id}:3`, `t:${tenant}:2`, `u:${id}:4`, expect.stringMatching(/^r:\d+$/)])
 })
 
+test('a change of one membership names its tenant, and the end of one is a single change', async () => {
+  const id = await addUser()
+  const tenant = 'bbbbbbbb-0000-4000-8000-000000000000'
+  await catalog.pool.query("insert into tenants (id, slug, name) values ($1, 'globex', 'Globex')", [tenant])
+  const join = 'insert into user_tenants (user_id, tenant_id) values ($1, $2)'
+  const assign = 'insert into user_tenant_roles select $1, $2, id from roles where tenant_id is null limit 1'
+  await catalog.pool.query("insert into roles (name) values ('Keeper')")
+  const { snapshot } = await look()
+  for (const text of [
+    join,
+    assign,
+    'update user_tenants set is_active = false where (user_id, tenant_id) = ($1, $2)',
+    'update user_tenants set is_active = true where (user_id, tenant_id) = ($1, $2)',
+    'delete from user_tenants where (user_id, tenant_id) = ($1, $2)',
+    join,
+    assign,
+    'delete from user_tenant_roles where (user_id, tenant_id) = ($1, $2)',
+  ]) {
+    await catalog.pool.query(text, [id, tenant])
+  }
+  expect((await log.readChanges(snapshot)).changes).toEqual([
+    `u:${id}:2`,
+    `u:${id}:3:${tenant}`,
+    `u:${id}:4:${tenant}:ended`,
+    `u:${id}:5`,
+    `u:${id}:6:${tenant}:ended`,
+    `u:${id}:7`,
+    `u:${id}:8:${tenant}`,
+    `u:${id}:9:${tenant}`,
+  ])
+})
+
 test('a transaction that began before a look and commits after it is in the next one, and what is rolled back in none', async () => {
   const [early, late, never] = [await addUser(), await addUser(), await addUser()]
   const [slow, undone] = [await catalog.pool.connect(), await catalog.pool.connect()]

@@ -47,7 +47,17 @@ test('changes of users, tenants and rules are heard, others’ heartbeats and ga
   await confirmedSince(0)
   const id = await addUser()
   await catalog.pool.query('update users set disabled_at = now() where id = $1', [id])
-  for (const payload of ['', 'x', 'u:1:1', 'h:other:1', 'u:', `u:${id}:9x`, 'r:', "'; drop table users"]) {
+  for (const payload of [
+    '',
+    'x',
+    'u:1:1',
+    'h:other:1',
+    'u:',
+    `u:${id}:9x`,
+    `u:${id}:9:${id}:x`,
+    'r:',
+    "'; drop table users",
+  ]) {
     await catalog.pool.query("select pg_notify('tenants2fast_epochs', $1)", [payload])
   }
   await catalog.pool.query('select bump_rules_epoch()')

@@ -61,6 +61,90 @@ test('news of one user or tenant puts nobody else in doubt', async () => {
   expect(await queriesOf(ask)).toBe(0)
 })
 
+test('whose membership has ended is refused without a query, and let in without delay when it is back', async () => {
+  const { ask, user, tenant } = await setUp()
+  const byName = 'user_id = $1 and tenant_id = $2'
+  for (const [end, begin] of [
+    [`delete from user_tenants where ${byName}`, 'insert into user_tenants (user_id, tenant_id) values ($1, $2)'],
+    [
+      `update user_tenants set is_active = false where ${byName}`,
+      `update user_tenants set is_active = true where ${byName}`,
+    ],
+  ] as const) {
+    expect(await ask()).toBe('ok')
+    await path.catalog.pool.query(end, [user, tenant])
+    await path.heard()
+    const refused = async () => expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
+    expect(await queriesOf(() => Promise.all([refused(), refused()]))).toBe(0)
+    await path.catalog.pool.query(begin, [user, tenant])
+    await path.heard()
+    expect(await ask()).toBe('ok')
+  }
+})
+
+test('a change in one of a user’s tenants costs a query there and none in the others', async () => {
+  const { ask, user, tenant, facts } = await setUp()
+  const elsewhere = await path.addTenant('globex')
+  await path.addMember(user, elsewhere)
+  await path.heard()
+  const other = { ...facts, tenantHeader: 'globex' }
+  const askOther = () => outcome(() => path.pipeline.handle(other))
+  await ask()
+  await askOther()
+  await path.catalog.pool.query('delete from user_tenant_roles where user_id = $1 and tenant_id = $2', [user, tenant])
+  await path.heard()
+  expect(await queriesOf(askOther)).toBe(0)
+  expect(await queriesOf(ask)).toBe(1)
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1 and tenant_id = $2', [user, tenant])
+  await path.heard()
+  path.before = () => Promise.reject(new Error('down'))
+  expect([await askOther(), await ask()]).toEqual(['ok', 'TENANCY_TENANT_FORBIDDEN'])
+})
+
+test('whose default membership has ended is asked for the remaining one', async () => {
+  const { user, tenant } = await setUp()
+  const elsewhere = await path.addTenant('globex')
+  await path.addMember(user, elsewhere)
+  await path.catalog.pool.query('update user_tenants set is_default = true where tenant_id = $1', [tenant])
+  await path.heard()
+  const facts = asking(path.tokenFor(user))
+  const tenantOf = async () => (await path.pipeline.handle(facts)).tenant?.slug
+  expect(await tenantOf()).toBe('acme')
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1 and tenant_id = $2', [user, tenant])
+  await path.heard()
+  expect(await tenantOf()).toBe('globex')
+})
+
+test('news of an ended membership that comes late, early or twice refuses nobody who is a member', async () => {
+  const { ask, user, tenant } = await setUp()
+  await ask()
+  const { rows } = await path.catalog.pool.query<{ epoch: number }>(
+    'select access_epoch::float8 as epoch from users where id = $1',
+    [user],
+  )
+  const { epoch } = rows[0]!
+  // None of these is the one after the last; that one could only come from the catalog.
+  for (const claimed of [epoch - 1, epoch, epoch + 2, epoch + 1]) {
+    await path.catalog.pool.query("select pg_notify('tenants2fast_epochs', $1)", [
+      `u:${user}:${claimed}:${tenant}:ended`,
+    ])
+    await path.heard()
+    if (claimed === epoch + 2) continue
+    expect([claimed, await ask()]).toEqual([claimed, 'ok'])
+  }
+})
+
+test('ended memberships are refused by memory only while the coherence is confirmed', async () => {
+  const { ask, user, tenant } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
+  await ask()
+  await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
+  await path.heard()
+  expect(await queriesOf(ask)).toBe(0)
+  await killListener()
+  await path.catalog.pool.query('insert into user_tenants (user_id, tenant_id) values ($1, $2)', [user, tenant])
+  await expect.poll(ask, { timeout: 10_000 }).toBe('ok')
+})
+
 test('a token that is newer than what is remembered of its user is not refused for that', async () => {
   let isDeaf = false
   const listen = async (url: string): Promise<ListenClient> => {

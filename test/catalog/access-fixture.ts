@@ -85,7 +85,8 @@ export async function createAccessCatalog() {
       const raised = [...after].filter(([key, epoch]) => epoch > (before.get(key) ?? epoch)).map(([key]) => key)
       const announced = notices.slice(from, to).filter((notice) => !notice.startsWith('mark:'))
       const latest = raised.map((key) => `${key}:${after.get(key)}`)
-      if (latest.some((notice) => !announced.includes(notice))) {
+      // What is announced of one membership goes on with its tenant.
+      if (latest.some((notice) => !announced.some((text) => text === notice || text.startsWith(`${notice}:`)))) {
         throw new Error(`raised [${latest.join(', ')}] but announced [${announced.join(', ')}]`)
       }
       return raised.toSorted()
