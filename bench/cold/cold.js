@@ -4,15 +4,13 @@
 //   T2F_BENCH_TENANTS      tenants of the large catalog (default 100000)
 //   T2F_BENCH_MEMBERSHIPS  its memberships (default 1000000)
 //   TENANT_REDIS_URL       the Redis (default: one started here)
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { createTenancy, loadConfig } from 'tenants2fast'
+import { askChild, startChild, stopChild } from '../child.js'
 import { withServer } from '../database.js'
 import { limit } from '../figures.js'
 import { percentiles } from '../fleet/load.js'
 import { fillCatalog, memberAt } from '../members.js'
-import { withRedis } from './redis.js'
+import { withRedis } from '../redis.js'
 
 const small = { tenants: 100, memberships: 4000 }
 const large = {
@@ -23,6 +21,7 @@ const first = 1000
 const concurrency = 100
 const rounds = 5
 const perRound = 200
+const program = new URL('process.js', import.meta.url)
 
 export function run() {
   return withServer((url) => withRedis(async (redisUrl) => [...(await onWarmRedis(url, redisUrl)), await atScale(url)]))
@@ -31,15 +30,15 @@ export function run() {
 async function onWarmRedis(url, redisUrl) {
   const env = envOf(url, 'bench_small', { TENANT_REDIS_URL: redisUrl })
   const members = await prepare(env, small, first)
-  const earlier = await start(env)
-  await ask(earlier, members, concurrency)
-  await stop(earlier)
-  const fresh = await start(env)
-  const together = await ask(fresh, members, concurrency)
-  await stop(fresh)
-  const lonely = await start(env)
-  const alone = await ask(lonely, members, 1)
-  await stop(lonely)
+  const earlier = await startChild(program, env)
+  await askChild(earlier, { members, concurrency })
+  await stopChild(earlier)
+  const fresh = await startChild(program, env)
+  const together = await askChild(fresh, { members, concurrency })
+  await stopChild(fresh)
+  const lonely = await startChild(program, env)
+  const alone = await askChild(lonely, { members, concurrency: 1 })
+  await stopChild(lonely)
   const perRequest = ({ queries }) => queries / members.length
   return [
     limit(
@@ -60,15 +59,15 @@ async function atScale(url) {
   for (const [index, size] of sizes.entries()) {
     const env = envOf(url, index === 0 ? 'bench_small' : 'bench_large')
     const members = await prepare(env, size, Math.min(rounds * perRound, size.memberships / 2))
-    places.push({ process: await start(env), members, tookMs: [] })
+    places.push({ process: await startChild(program, env), members, tookMs: [] })
   }
   for (let round = 0; round < rounds; round += 1) {
     for (const place of round % 2 === 0 ? places : places.toReversed()) {
       const members = place.members.slice(round * perRound, (round + 1) * perRound)
-      if (members.length > 0) place.tookMs.push(...(await ask(place.process, members, 1)).tookMs)
+      if (members.length > 0) place.tookMs.push(...(await askChild(place.process, { members, concurrency: 1 })).tookMs)
     }
   }
-  await Promise.all(places.map((place) => stop(place.process)))
+  await Promise.all(places.map((place) => stopChild(place.process)))
   const [few, many] = places.map(({ tookMs }) => percentiles(tookMs))
   const name = `a cold member’s request, p99, ${large.tenants} tenants and ${large.memberships} memberships`
   return limit(name, many.p99, 'ms', few.p99, `${small.tenants} tenants`, '<= 2')
@@ -102,24 +101,4 @@ async function prepare(env, { tenants, memberships }, count) {
   } finally {
     await tenancy.close()
   }
-}
-
-async function start(env) {
-  const child = fork(fileURLToPath(new URL('process.js', import.meta.url)), {
-    env: { ...process.env, ...env, NODE_ENV: 'development' },
-  })
-  await once(child, 'message')
-  return child
-}
-
-async function ask(child, members, atATime) {
-  child.send({ members, concurrency: atATime })
-  const [answer] = await once(child, 'message')
-  return answer
-}
-
-async function stop(child) {
-  const exited = once(child, 'exit')
-  child.send('stop')
-  await exited
 }

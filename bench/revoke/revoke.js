@@ -6,12 +6,10 @@
 // it cost the processors go to standard error.
 //
 //   T2F_BENCH_REVOKES  how many are counted (default 2000); those of the first three seconds, while processes warm up, are not
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { createTenancy, loadConfig } from 'tenants2fast'
+import { askChild, startChild, stopChild } from '../child.js'
 import { withServer } from '../database.js'
 import { limit } from '../figures.js'
 import { percentiles } from '../fleet/load.js'
@@ -23,6 +21,7 @@ const warmUp = 3 * perSecond
 const count = warmUp + Number(process.env.T2F_BENCH_REVOKES ?? 2000)
 const processes = 4
 const tenants = 20
+const program = new URL('process.js', import.meta.url)
 const kinds = [
   { name: 'a membership', statement: 'delete from user_tenants where user_id = $1 and tenant_id = $2' },
   { name: 'a role', statement: 'delete from user_tenant_roles where user_id = $1 and tenant_id = $2' },
@@ -37,19 +36,19 @@ export function run() {
       TENANT_READY_DATABASES: '0',
     }
     const { catalogUrl, members } = await prepare(env, url)
-    const children = await Promise.all(Array.from({ length: processes }, () => start(env)))
+    const children = await Promise.all(Array.from({ length: processes }, () => startChild(program, env)))
     const catalog = new pg.Pool({ connectionString: catalogUrl, max: 10 })
     // A pool has ended before its connections have: the server's goodbye may reach them.
     catalog.on('error', () => {})
     try {
-      await Promise.all(children.map((child) => tell(child, members)))
+      await Promise.all(children.map((child) => askChild(child, members)))
       const delays = await revokeAll({ members, children, catalog })
       return [
         ...limits('revocation to denial', delays.flat(), '<= 1'),
         ...kinds.flatMap(({ name }, kind) => limits(`of ${name}`, delays[kind], undefined)),
       ]
     } finally {
-      await Promise.all(children.map(stop))
+      await Promise.all(children.map(stopChild))
       await catalog.end()
     }
   })
@@ -84,7 +83,7 @@ async function prepare(env, url) {
 async function revokeAll({ members, children, catalog }) {
   const before = { own: process.cpuUsage(), server: await processorTimeMs(catalog) }
   const fromMs = monotonicMs() + 100
-  const asking = children.map((child) => tell(child, { fromMs, perSecond }))
+  const asking = children.map((child) => askChild(child, { fromMs, perSecond }))
   const revoking = []
   for (const [index, member] of members.entries()) {
     await sleep(Math.max(0, fromMs + ((index + 1) * 1000) / perSecond - monotonicMs()))
@@ -125,35 +124,3 @@ function delaysOf(revoked, deniedAtMs) {
 
 /** The clock that processes of one machine share. */
 const monotonicMs = () => Number(process.hrtime.bigint() / 1000n) / 1000
-
-async function start(env) {
-  const child = fork(fileURLToPath(new URL('process.js', import.meta.url)), {
-    env: { ...process.env, ...env, NODE_ENV: 'development' },
-  })
-  await once(child, 'message')
-  return child
-}
-
-/** Tells a process something and waits for its answer. */
-async function tell(child, message) {
-  const abort = new AbortController()
-  const answered = once(child, 'message', abort)
-  const exited = once(child, 'exit', abort).then(() => {
-    throw new Error('A process ended early')
-  })
-  child.send(message)
-  try {
-    const [answer] = await Promise.race([answered, exited])
-    return answer
-  } finally {
-    abort.abort()
-    await Promise.allSettled([answered, exited])
-  }
-}
-
-async function stop(child) {
-  if (child.exitCode !== null) return
-  const exited = once(child, 'exit')
-  child.send('stop')
-  await exited
-}

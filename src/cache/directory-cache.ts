@@ -5,9 +5,18 @@ import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
 import { createBatch } from './batches.js'
 import type { Coherence, MembershipChange } from './coherence.js'
-import { createEntry, createEntryStore, type Entry, isLost, outdate } from './entries.js'
+import {
+  createEntry,
+  createEntryStore,
+  createEpochsEntry,
+  type Entry,
+  idsOf,
+  isLost,
+  outdate,
+  type TenantEpochs,
+} from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
-import type { MemberTier } from './redis.js'
+import type { MemberAddress, MemberTier } from './redis.js'
 
 /** What {@link createDirectoryCache} needs. */
 export interface DirectoryCacheOptions {
@@ -28,6 +37,12 @@ export interface LocalDirectoryCache extends DirectoryCache {
   close(): void
 }
 
+/** Where a member is in the shared tier, and as of when that is known. */
+interface SharedEpochs {
+  readonly address: MemberAddress
+  readonly knownAtMs: number
+}
+
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -41,6 +56,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const { maxStalenessMs } = coherence
   const userStore = createEntryStore<UserRecord>(maxEntries)
   const memberStore = createEntryStore<MemberRecord>(maxEntries)
+  const epochStore = createEntryStore<TenantEpochs>(maxEntries)
   const flights = createFlights()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
@@ -56,6 +72,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   function invalidate(id?: string, epoch?: number): void {
     userStore.markStale(id, epoch)
     memberStore.markStale(id, epoch)
+    epochStore.markStale(id, epoch)
     flights.overtake(id)
   }
 
@@ -71,9 +88,12 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
-    if (isClosed) return false
-    const confirmedAtMs = Math.max(entry.confirmedAtMs, coherence.confirmedAtMs)
-    return !entry.isStale && confirmedAtMs >= sinceMs - maxStalenessMs && sinceMs < entry.endsAtMs
+    return !isClosed && !entry.isStale && reachesBackTo(entry, sinceMs - maxStalenessMs) && sinceMs < entry.endsAtMs
+  }
+
+  /** Whether the entry, if nothing was announced of it, was current at that moment or later. */
+  function reachesBackTo(entry: Entry<object>, momentMs: number): boolean {
+    return Math.max(entry.confirmedAtMs, coherence.confirmedAtMs) >= momentMs
   }
 
   /** Reads the epochs, sharing the query, and says how far back the answer reaches. */
@@ -92,7 +112,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     sinceMs: number,
   ): Promise<boolean> {
     if (isLost(user) || (member !== undefined && (isLost(member) || sinceMs >= member.endsAtMs))) return false
-    const { epochs, startedAtMs, isOvertaken } = await readEpochs(user.userId, member?.tenantId, sinceMs)
+    const { epochs, startedAtMs, isOvertaken } = await readEpochs(user.value.user.id, member?.tenantId, sinceMs)
     if (epochs.user !== user.userEpoch) outdate(user)
     if (
       member !== undefined &&
@@ -124,12 +144,18 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     return keep(userStore, key, entry, state)
   }
 
-  function enterMember(key: string, record: MemberRecord, userEpoch: number, state: FlightState): Entry<MemberRecord> {
+  function enterMember(
+    key: string,
+    record: MemberRecord,
+    userEpoch: number,
+    state: FlightState,
+    knownAtMs = state.startedAtMs,
+  ): Entry<MemberRecord> {
     const { changesAtMs } = record.grants
     const { userId, tenantId } = record.membership
     const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
     const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
-    const entry = createEntry(record, basis, state.startedAtMs)
+    const entry = createEntry(record, basis, knownAtMs)
     return keep(memberStore, key, entry, state)
   }
 
@@ -162,16 +188,17 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     ref: TenantRef,
     sinceMs: number,
   ): Promise<Entry<MemberRecord> | undefined> {
-    const key = `${user.userId} ${ref.kind} ${ref.value}`
+    const key = `${user.value.user.id} ${ref.kind} ${ref.value}`
     const known = memberStore.get(key)
     if (known !== undefined && isKnownEnded(known, sinceMs)) return undefined
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
-    return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
+    const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
       // When the user has changed since, no other process is likely to have put the news there already.
-      const shared = known === undefined || known.userEpoch === user.userEpoch ? await findShared(user, ref) : undefined
-      if (shared !== undefined) return enterMember(key, shared.record, shared.userEpoch, state)
+      const mayBeShared = known === undefined || known.userEpoch === user.userEpoch
+      const shared = mayBeShared ? await findShared(user, ref, sinceMs, state) : undefined
+      if (shared !== undefined) return enterMember(key, shared.record, shared.userEpoch, state, shared.knownAtMs)
       const { userEpoch } = user
-      const record = await fromCatalog(() => members.findMember(user.userId, ref))
+      const record = await fromCatalog(() => members.findMember(user.value.user.id, ref))
       if (record === undefined) {
         memberStore.delete(key)
         return undefined
@@ -180,27 +207,52 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       if (!entry.isGone) redis?.write(record, userEpoch)
       return entry
     })
+    // Whoever began it may have been content with older epochs.
+    return found === undefined || reachesBackTo(found, sinceMs - maxStalenessMs)
+      ? found
+      : findMember(user, ref, sinceMs)
   }
 
-  /** Looks in the shared tier, at the epochs that are current now. */
-  async function findShared(user: Entry<UserRecord>, ref: TenantRef) {
+  /** Looks in the shared tier, at the epochs that are current, and says as of when they are known to be. */
+  async function findShared(user: Entry<UserRecord>, ref: TenantRef, sinceMs: number, state: FlightState) {
     if (redis === undefined || !redis.isOpen) return undefined
-    const epochs = await askEpochs({ userId: user.userId, tenant: ref })
-    if (epochs.user === undefined || epochs.tenantId === undefined || epochs.tenant === undefined) return undefined
-    const { tenantId, user: userEpoch, tenant, rules } = epochs
-    const record = await redis.read({ userId: user.userId, tenantId, user: userEpoch, tenant, rules })
-    return record === undefined ? undefined : { record, userEpoch }
+    const epochs = recallEpochs(user, ref, sinceMs) ?? (await askSharedEpochs(user.value.user.id, ref, state))
+    if (epochs === undefined) return undefined
+    const record = await redis.read(epochs.address)
+    return record === undefined ? undefined : { record, userEpoch: epochs.address.user, knownAtMs: epochs.knownAtMs }
+  }
+
+  /** A member of a tenant of whom another member was asked for is found without a query of epochs. */
+  function recallEpochs(user: Entry<UserRecord>, ref: TenantRef, sinceMs: number): SharedEpochs | undefined {
+    const known = epochStore.get(`${ref.kind} ${ref.value}`)
+    if (known === undefined || !isUsable(known, sinceMs) || !isUsable(user, sinceMs)) return undefined
+    return {
+      address: { userId: user.value.user.id, user: user.userEpoch, ...known.value },
+      knownAtMs: Math.min(user.confirmedAtMs, known.confirmedAtMs),
+    }
+  }
+
+  async function askSharedEpochs(
+    userId: string,
+    ref: TenantRef,
+    state: FlightState,
+  ): Promise<SharedEpochs | undefined> {
+    const { user, tenantId, tenant, rules } = await askEpochs({ userId, tenant: ref })
+    if (user === undefined || tenantId === undefined || tenant === undefined) return undefined
+    const epochs = { tenantId, tenant, rules }
+    keep(epochStore, `${ref.kind} ${ref.value}`, createEpochsEntry(epochs, state.startedAtMs), state)
+    return { address: { userId, user, ...epochs }, knownAtMs: state.startedAtMs }
   }
 
   async function findDefaultMember(user: Entry<UserRecord>, sinceMs: number): Promise<RememberedDefault> {
-    const key = `${user.userId} default`
+    const key = `${user.value.user.id} default`
     const known = memberStore.get(key)
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) {
       return { kind: 'member', member: known }
     }
     return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state): Promise<RememberedDefault> => {
       const { userEpoch } = user
-      const answer = await fromCatalog(() => members.findDefaultMember(user.userId))
+      const answer = await fromCatalog(() => members.findDefaultMember(user.value.user.id))
       if (answer.kind === 'member') {
         return { kind: 'member', member: enterMember(key, answer.member, userEpoch, state) }
       }
@@ -233,8 +285,7 @@ function keep<Value extends object>(
   entry: Entry<Value>,
   state: FlightState,
 ): Entry<Value> {
-  const ids = entry.tenantId === undefined ? [entry.userId] : [entry.userId, entry.tenantId]
-  if (state.isOvertaken(ids)) {
+  if (state.isOvertaken(idsOf(entry))) {
     entry.isStale = true
     entry.isGone = true
   } else store.set(key, entry)

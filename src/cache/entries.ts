@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
 import type { MembershipChange } from './coherence.js'
+import type { MemberAddress } from './redis.js'
 
 /** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
-  readonly userId: string
+  readonly userId: string | undefined
   readonly tenantId: string | undefined
   /** `users.access_epoch` that the record is at least as new as. */
   userEpoch: number
@@ -31,6 +32,16 @@ export function createEntry<Value extends object>(
   confirmedAtMs: number,
 ): Entry<Value> {
   return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
+}
+
+/** Epochs that all members of a tenant share. */
+export type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
+
+/** Makes an entry of a tenant's epochs: news of it alone, or of everybody, concerns it. */
+export function createEpochsEntry(epochs: TenantEpochs, confirmedAtMs: number): Entry<TenantEpochs> {
+  const { tenantId, tenant } = epochs
+  const basis = { userId: undefined, tenantId, userEpoch: 0, tenantEpoch: tenant, endsAtMs: Number.POSITIVE_INFINITY }
+  return createEntry(epochs, basis, confirmedAtMs)
 }
 
 /** Says that a newer epoch than the entry's is known. */
@@ -110,6 +121,7 @@ function markEntryStale(entry: Entry<object>, id: string | undefined, epoch: num
   if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) outdate(entry)
 }
 
-function idsOf(entry: Entry<object>): string[] {
-  return entry.tenantId === undefined ? [entry.userId] : [entry.userId, entry.tenantId]
+/** The user and the tenant whose news concern the entry. */
+export function idsOf({ userId, tenantId }: Entry<object>): string[] {
+  return [userId, tenantId].filter((id) => id !== undefined)
 }

@@ -123,6 +123,7 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
     socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 5000) },
   })
   let failures = 0
+  let failedAtMs = Number.NEGATIVE_INFINITY
   let pausedUntilMs = Number.NEGATIVE_INFINITY
 
   client.on('error', (error: unknown) => fail(error))
@@ -130,9 +131,13 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
   client.connect().catch((error: unknown) => fail(error))
 
   function fail(error: unknown): void {
+    const nowMs = performance.now()
+    // Those who wait together give up together: a moment in which nothing moved is one failure, however many felt it.
+    if (nowMs - failedAtMs < timeoutMs / 2 || nowMs < pausedUntilMs) return
+    failedAtMs = nowMs
     failures += 1
-    if (failures < failuresUntilPause || performance.now() < pausedUntilMs) return
-    pausedUntilMs = performance.now() + pauseMs
+    if (failures < failuresUntilPause) return
+    pausedUntilMs = nowMs + pauseMs
     logger.warn({ err: error }, 'Redis does not answer; members are read from the catalog')
   }
 

@@ -170,7 +170,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     }
     const memberReads = (statements: string[]) => statements.filter((text) => text.includes('as membership')).length
 
-    test('a member that another process has read costs only the epochs; a change is read from the catalog', async () => {
+    test('a member that another process has read costs no read of the member; a change is read from the catalog', async () => {
       const { one, two, ask, statements } = await setUp(redisUrl)
       await ask(one)
       await vi.waitFor(async () => expect(await keys()).toHaveLength(1))
@@ -183,6 +183,19 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       await expect(ask(one)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
     })
 
+    test('a member of a tenant that was asked for before is found without a query of epochs, until news of it', async () => {
+      const { tenant, one, two, ask, statements } = await setUp(redisUrl)
+      await ask(one)
+      await ask(two)
+      await vi.waitFor(async () => expect(await keys()).toHaveLength(2))
+      statements.length = 0
+      await ask(one)
+      expect(statements).toEqual([expect.stringContaining('from users')])
+      await path.catalog.pool.query("update tenants set status = 'suspended' where id = $1", [tenant])
+      await path.heard()
+      await expect(ask(two)).rejects.toMatchObject({ code: 'TENANCY_TENANT_SUSPENDED' })
+    })
+
     test('Redis that is slow, then gone, then back: every request is answered, from the catalog', async () => {
       between = await putBetween(redisUrl)
       const { one, two, ask } = await setUp(between.url)
@@ -193,6 +206,16 @@ describeWithRedis('the Redis tier', (redisUrl) => {
         }
       }
     })
+  })
+
+  test('many answers that do not come at one moment are no reason to leave Redis alone', async () => {
+    const between = await putBetween(redisUrl)
+    const opened = await open(between.url)
+    between.set('slow')
+    const readOne = () => opened.read({ userId: randomUUID(), tenantId: randomUUID(), user: 1, tenant: 1, rules: 1 })
+    await Promise.all(Array.from({ length: 50 }, readOne))
+    expect(opened.isOpen).toBe(true)
+    await between.close()
   })
 
   test('after a few answers that do not come Redis is left alone for a while', async () => {

@@ -8,23 +8,34 @@ import { createClient } from 'redis'
 /** @template Result @param {(url: string) => Promise<Result>} work @returns {Promise<Result>} */
 export async function withRedis(work) {
   if (process.env.TENANT_REDIS_URL) return work(process.env.TENANT_REDIS_URL)
-  const port = await freePort()
+  const redis = await startRedis(await freePort())
+  try {
+    return await work(redis.url)
+  } finally {
+    await redis.stop()
+  }
+}
+
+/** Starts an empty Redis that keeps nothing on disk. */
+export async function startRedis(port) {
   const server = spawn(
     'redis-server',
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    {
-      stdio: 'ignore',
-    },
+    { stdio: 'ignore' },
   )
   const exited = once(server, 'exit')
+  const stop = async (signal) => {
+    server.kill(signal)
+    await exited
+  }
   const url = `redis://127.0.0.1:${port}`
   try {
     await answers(url)
-    return await work(url)
-  } finally {
-    server.kill()
-    await exited
+  } catch (error) {
+    await stop('SIGKILL')
+    throw error
   }
+  return { url, stop }
 }
 
 async function answers(url) {
@@ -42,7 +53,7 @@ async function answers(url) {
   throw new Error('redis-server does not answer: install it, or set TENANT_REDIS_URL')
 }
 
-async function freePort() {
+export async function freePort() {
   const listener = createServer()
   listener.listen(0, '127.0.0.1')
   await once(listener, 'listening')
