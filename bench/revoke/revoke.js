@@ -100,10 +100,9 @@ async function revokeAll({ members, children, catalog }) {
       `${reports.map(({ cpuMs }) => each(cpuMs)).join(', ')} in the processes, ${ofServer} in PostgreSQL, ` +
       `${each((user + system) / 1000)} in whoever revokes`,
   )
-  return kinds.map((_, kind) =>
-    reports.flatMap(({ deniedAtMs }) =>
-      delaysOf(revoked, deniedAtMs).filter((_, index) => index % kinds.length === kind),
-    ),
+  const delays = reports.map(({ deniedAtMs }) => delaysOf(revoked, deniedAtMs))
+  return [...kinds.keys()].map((kind) =>
+    delays.flatMap((ofOne) => ofOne.filter((_, index) => index % kinds.length === kind)),
   )
 }
 

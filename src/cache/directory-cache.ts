@@ -5,18 +5,10 @@ import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
 import { createBatch } from './batches.js'
 import type { Coherence, MembershipChange } from './coherence.js'
-import {
-  createEntry,
-  createEntryStore,
-  createEpochsEntry,
-  type Entry,
-  idsOf,
-  isLost,
-  outdate,
-  type TenantEpochs,
-} from './entries.js'
+import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
-import type { MemberAddress, MemberTier } from './redis.js'
+import type { MemberTier } from './redis.js'
+import { createSharedMembers } from './shared-members.js'
 
 /** What {@link createDirectoryCache} needs. */
 export interface DirectoryCacheOptions {
@@ -37,12 +29,6 @@ export interface LocalDirectoryCache extends DirectoryCache {
   close(): void
 }
 
-/** Where a member is in the shared tier, and as of when that is known. */
-interface SharedEpochs {
-  readonly address: MemberAddress
-  readonly knownAtMs: number
-}
-
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -56,10 +42,11 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const { maxStalenessMs } = coherence
   const userStore = createEntryStore<UserRecord>(maxEntries)
   const memberStore = createEntryStore<MemberRecord>(maxEntries)
-  const epochStore = createEntryStore<TenantEpochs>(maxEntries)
   const flights = createFlights()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
+  const heardUntilMs = () => coherence.confirmedAtMs
+  const shared = createSharedMembers({ tier: redis, askEpochs, isUsable, heardUntilMs, maxEntries })
   let isClosed = false
   const unsubscribe = coherence.subscribe({
     user: (id, epoch, membership) =>
@@ -72,7 +59,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   function invalidate(id?: string, epoch?: number): void {
     userStore.markStale(id, epoch)
     memberStore.markStale(id, epoch)
-    epochStore.markStale(id, epoch)
+    shared.markStale(id, epoch)
     flights.overtake(id)
   }
 
@@ -88,12 +75,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
-    return !isClosed && !entry.isStale && reachesBackTo(entry, sinceMs - maxStalenessMs) && sinceMs < entry.endsAtMs
+    return !isClosed && !entry.isStale && wasCurrentAt(entry, sinceMs - maxStalenessMs) && sinceMs < entry.endsAtMs
   }
 
-  /** Whether the entry, if nothing was announced of it, was current at that moment or later. */
-  function reachesBackTo(entry: Entry<object>, momentMs: number): boolean {
-    return Math.max(entry.confirmedAtMs, coherence.confirmedAtMs) >= momentMs
+  /** Whether the entry was current at that moment or later, unless something was announced of it since. */
+  function wasCurrentAt(entry: Entry<object>, momentMs: number): boolean {
+    // No news reaches what is gone: that there was none says nothing of it.
+    return Math.max(entry.confirmedAtMs, entry.isGone ? entry.confirmedAtMs : coherence.confirmedAtMs) >= momentMs
   }
 
   /** Reads the epochs, sharing the query, and says how far back the answer reaches. */
@@ -141,7 +129,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       endsAtMs: Number.POSITIVE_INFINITY,
     }
     const entry = createEntry(record, basis, state.startedAtMs)
-    return keep(userStore, key, entry, state)
+    return keepEntry(userStore, key, entry, state)
   }
 
   function enterMember(
@@ -156,7 +144,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
     const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
     const entry = createEntry(record, basis, knownAtMs)
-    return keep(memberStore, key, entry, state)
+    return keepEntry(memberStore, key, entry, state)
   }
 
   async function findUser(token: VerifiedToken, sinceMs: number): Promise<Entry<UserRecord> | undefined> {
@@ -195,8 +183,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
       // When the user has changed since, no other process is likely to have put the news there already.
       const mayBeShared = known === undefined || known.userEpoch === user.userEpoch
-      const shared = mayBeShared ? await findShared(user, ref, sinceMs, state) : undefined
-      if (shared !== undefined) return enterMember(key, shared.record, shared.userEpoch, state, shared.knownAtMs)
+      const there = mayBeShared ? await shared.find(user, ref, sinceMs, state) : undefined
+      if (there !== undefined) return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
       const { userEpoch } = user
       const record = await fromCatalog(() => members.findMember(user.value.user.id, ref))
       if (record === undefined) {
@@ -208,40 +196,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       return entry
     })
     // Whoever began it may have been content with older epochs.
-    return found === undefined || reachesBackTo(found, sinceMs - maxStalenessMs)
-      ? found
-      : findMember(user, ref, sinceMs)
-  }
-
-  /** Looks in the shared tier, at the epochs that are current, and says as of when they are known to be. */
-  async function findShared(user: Entry<UserRecord>, ref: TenantRef, sinceMs: number, state: FlightState) {
-    if (redis === undefined || !redis.isOpen) return undefined
-    const epochs = recallEpochs(user, ref, sinceMs) ?? (await askSharedEpochs(user.value.user.id, ref, state))
-    if (epochs === undefined) return undefined
-    const record = await redis.read(epochs.address)
-    return record === undefined ? undefined : { record, userEpoch: epochs.address.user, knownAtMs: epochs.knownAtMs }
-  }
-
-  /** A member of a tenant of whom another member was asked for is found without a query of epochs. */
-  function recallEpochs(user: Entry<UserRecord>, ref: TenantRef, sinceMs: number): SharedEpochs | undefined {
-    const known = epochStore.get(`${ref.kind} ${ref.value}`)
-    if (known === undefined || !isUsable(known, sinceMs) || !isUsable(user, sinceMs)) return undefined
-    return {
-      address: { userId: user.value.user.id, user: user.userEpoch, ...known.value },
-      knownAtMs: Math.min(user.confirmedAtMs, known.confirmedAtMs),
-    }
-  }
-
-  async function askSharedEpochs(
-    userId: string,
-    ref: TenantRef,
-    state: FlightState,
-  ): Promise<SharedEpochs | undefined> {
-    const { user, tenantId, tenant, rules } = await askEpochs({ userId, tenant: ref })
-    if (user === undefined || tenantId === undefined || tenant === undefined) return undefined
-    const epochs = { tenantId, tenant, rules }
-    keep(epochStore, `${ref.kind} ${ref.value}`, createEpochsEntry(epochs, state.startedAtMs), state)
-    return { address: { userId, user, ...epochs }, knownAtMs: state.startedAtMs }
+    return found === undefined || wasCurrentAt(found, sinceMs - maxStalenessMs) ? found : findMember(user, ref, sinceMs)
   }
 
   async function findDefaultMember(user: Entry<UserRecord>, sinceMs: number): Promise<RememberedDefault> {
@@ -276,20 +231,6 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       invalidate()
     },
   }
-}
-
-/** Keeps an entry, unless a change overtook the read it comes from: then it serves this once. */
-function keep<Value extends object>(
-  store: { set(key: string, entry: Entry<Value>): void },
-  key: string,
-  entry: Entry<Value>,
-  state: FlightState,
-): Entry<Value> {
-  if (state.isOvertaken(idsOf(entry))) {
-    entry.isStale = true
-    entry.isGone = true
-  } else store.set(key, entry)
-  return entry
 }
 
 /** Runs a read of the catalog: when it fails, the answer is "try again", never "nobody" or "no tenant". */

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
 import type { MembershipChange } from './coherence.js'
-import type { MemberAddress } from './redis.js'
+import type { FlightState } from './flights.js'
 
 /** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
@@ -32,16 +32,6 @@ export function createEntry<Value extends object>(
   confirmedAtMs: number,
 ): Entry<Value> {
   return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
-}
-
-/** Epochs that all members of a tenant share. */
-export type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
-
-/** Makes an entry of a tenant's epochs: news of it alone, or of everybody, concerns it. */
-export function createEpochsEntry(epochs: TenantEpochs, confirmedAtMs: number): Entry<TenantEpochs> {
-  const { tenantId, tenant } = epochs
-  const basis = { userId: undefined, tenantId, userEpoch: 0, tenantEpoch: tenant, endsAtMs: Number.POSITIVE_INFINITY }
-  return createEntry(epochs, basis, confirmedAtMs)
 }
 
 /** Says that a newer epoch than the entry's is known. */
@@ -121,7 +111,21 @@ function markEntryStale(entry: Entry<object>, id: string | undefined, epoch: num
   if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) outdate(entry)
 }
 
+/** Keeps an entry, unless a change overtook the read it comes from: then it serves this once. */
+export function keepEntry<Value extends object>(
+  store: Pick<EntryStore<Value>, 'set'>,
+  key: string,
+  entry: Entry<Value>,
+  state: FlightState,
+): Entry<Value> {
+  if (state.isOvertaken(idsOf(entry))) {
+    entry.isStale = true
+    entry.isGone = true
+  } else store.set(key, entry)
+  return entry
+}
+
 /** The user and the tenant whose news concern the entry. */
-export function idsOf({ userId, tenantId }: Entry<object>): string[] {
+function idsOf({ userId, tenantId }: Entry<object>): string[] {
   return [userId, tenantId].filter((id) => id !== undefined)
 }
