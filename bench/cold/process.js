@@ -2,6 +2,7 @@
 // long each took and how many queries of the catalog they cost together.
 import pg from 'pg'
 import { createTenancy } from 'tenants2fast'
+import { serveParent } from '../serve-parent.js'
 
 let queries = 0
 const { query } = pg.Client.prototype
@@ -27,14 +28,7 @@ async function ask({ members, concurrency }) {
       }
     }),
   )
-  process.send({ tookMs, queries: queries - before })
+  return { tookMs, queries: queries - before }
 }
 
-async function stop() {
-  await tenancy.close()
-  process.exit(0)
-}
-
-process.on('message', (message) => void (message === 'stop' ? stop() : ask(message)))
-process.once('disconnect', () => process.exit(1))
-process.send('ready')
+serveParent(tenancy, ask)

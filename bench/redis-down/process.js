@@ -2,6 +2,7 @@
 // has not seen and for one that it remembers, and says how long each took and how many failed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTenancy } from 'tenants2fast'
+import { serveParent } from '../serve-parent.js'
 
 const tenancy = await createTenancy()
 
@@ -30,14 +31,7 @@ async function ask({ members, perSecond }) {
     asked.push(time('cold', member), time('warm', remembered))
   }
   await Promise.all(asked)
-  process.send({ ...tookMs, errors })
+  return { ...tookMs, errors }
 }
 
-async function stop() {
-  await tenancy.close()
-  process.exit(0)
-}
-
-process.on('message', (message) => void (message === 'stop' ? stop() : ask(message)))
-process.once('disconnect', () => process.exit(1))
-process.send('ready')
+serveParent(tenancy, ask)

@@ -3,6 +3,8 @@
 // processes of one machine share.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createTenancy } from 'tenants2fast'
+import { percentiles } from '../fleet/load.js'
+import { serveParent } from '../serve-parent.js'
 
 /** How long before its revocation is due a member begins to be asked for. */
 const leadMs = 20
@@ -31,7 +33,7 @@ async function remember(told) {
     const allowed = await Promise.all(members.slice(first, first + filledAtATime).map(isAllowed))
     if (allowed.includes(false)) throw new Error('A member is not allowed to begin with')
   }
-  process.send('remembered')
+  return 'remembered'
 }
 
 /** Asks until all are denied; members are revoked in their order, so many a second, from a moment on. */
@@ -55,28 +57,21 @@ async function ask({ fromMs, perSecond }) {
       })
     }
   }
+  const gapsMs = []
+  let askedAtMs = monotonicMs()
   const before = process.cpuUsage()
   while (next < members.length || asked.size > 0) {
     await sleep(1)
-    while (next < members.length && fromMs + ((next + 1) * 1000) / perSecond - leadMs <= monotonicMs())
-      asked.add(next++)
+    const nowMs = monotonicMs()
+    gapsMs.push(nowMs - askedAtMs)
+    askedAtMs = nowMs
+    while (next < members.length && fromMs + ((next + 1) * 1000) / perSecond - leadMs <= nowMs) asked.add(next++)
     for (const index of asked) askFor(index)
   }
   const { user, system } = process.cpuUsage(before)
-  process.send({ deniedAtMs, cpuMs: (user + system) / 1000 })
-}
-
-async function stop() {
-  await tenancy.close()
-  process.exit(0)
+  return { deniedAtMs, gapMs: percentiles(gapsMs).p99, cpuMs: (user + system) / 1000 }
 }
 
 const monotonicMs = () => Number(process.hrtime.bigint() / 1000n) / 1000
 
-process.on('message', (message) => {
-  if (message === 'stop') void stop()
-  else if (Array.isArray(message)) void remember(message)
-  else void ask(message)
-})
-process.once('disconnect', () => process.exit(1))
-process.send('ready')
+serveParent(tenancy, (message) => (Array.isArray(message) ? remember(message) : ask(message)))
