@@ -24,12 +24,12 @@ interface LoginInternals {
  */
 export function useQuickScram(client: pg.Client): void {
   const internals = client as unknown as LoginInternals
-  const asPgDoes = internals._handleAuthSASLContinue
+  const asPgDoes = internals._handleAuthSASLContinue.bind(client)
   internals._handleAuthSASLContinue = (message) => {
     const { saslSession: session, password, connection } = internals
     const isPlain = session.mechanism === 'SCRAM-SHA-256' && session.message === 'SASLInitialResponse'
     const answer = isPlain ? answerScram(password, session.response, message.data) : undefined
-    if (answer === undefined) return asPgDoes.call(client, message)
+    if (answer === undefined) return asPgDoes(message)
     Object.assign(session, answer, { message: 'SASLResponse' })
     return connection.sendSCRAMClientFinalMessage(answer.response)
   }
