@@ -49,11 +49,18 @@ export async function createTenantDatabase(): Promise<TestTenantDatabase> {
 
 /** Backends that serve the given databases now. */
 export async function countBackends(databases: readonly string[]): Promise<number> {
+  return (await backendsOf(databases)).size
+}
+
+/**
+ * Process ids of the backends that serve the given databases. They are looked at one after the other: one that has ended
+ * meanwhile and the one that took its place may both be among them.
+ */
+export async function backendsOf(databases: readonly string[]): Promise<Set<number>> {
   return withAdmin(async (admin) => {
-    const { rows } = await admin.query<{ count: number }>(
-      'select count(*)::int as count from pg_stat_activity where datname = any($1)',
-      [databases],
-    )
-    return rows[0]?.count ?? 0
+    const { rows } = await admin.query<{ pid: number }>('select pid from pg_stat_activity where datname = any($1)', [
+      databases,
+    ])
+    return new Set(rows.map(({ pid }) => pid))
   })
 }
