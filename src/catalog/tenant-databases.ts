@@ -76,12 +76,14 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
         [id, lease, reservedMs],
       ),
 
-    async unfinished(serverId) {
+    async unfinished(serverId, leaseMs) {
       const { rows } = await catalog.query<UnfinishedDatabase>(
-        `select id, coalesce(lease_expires_at <= now(), false) as "isOverdue" from tenant_databases
+        `select id,
+           coalesce(lease_expires_at, drop_after + make_interval(secs => $2::integer / 1000.0)) <= now() as "isOverdue"
+         from tenant_databases
          where server_id = $1 and (state in ('building', 'dropping') or (state = 'retired' and drop_after <= now()))
          order by created_at`,
-        [serverId],
+        [serverId, leaseMs],
       )
       return rows
     },

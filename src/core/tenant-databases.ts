@@ -39,7 +39,7 @@ export interface DatabaseBuild {
 /** A database that nobody may use: one under construction, half dropped, or past its retention. */
 export interface UnfinishedDatabase {
   readonly id: string
-  /** The lease of whoever works on it has run out; never true where nobody has begun. */
+  /** The lease of whoever works on it has run out, or it was due for as long as a lease lasts and nobody has taken one. */
   readonly isOverdue: boolean
 }
 
@@ -74,7 +74,7 @@ export interface TenantDatabaseRecords {
   /** From `building` to `ready`; undefined when the build was lost. A reserved one stays reserved for `reservedMs`. */
   markReady(id: string, lease: string, reservedMs: number): Promise<TenantDatabase | undefined>
   /** The server's databases in state `building` or `dropping`, and retired ones that are due, the oldest first. */
-  unfinished(serverId: string): Promise<UnfinishedDatabase[]>
+  unfinished(serverId: string, leaseMs: number): Promise<UnfinishedDatabase[]>
   /** To `dropping`, for good, from whatever `unfinished` lists; undefined: it is none of those (any more). */
   beginDrop(id: string, lease: string, leaseMs: number): Promise<TenantDatabase | undefined>
   /**

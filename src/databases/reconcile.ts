@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../core/logger.js'
 import type { RecordedDatabase } from '../core/tenant-databases.js'
 import type { BuilderOptions } from './database-builder.js'
+import { leaseMs } from './database-lease.js'
 import { breakLock } from './database-lock.js'
 import { type DropOutcome, dropTenantDatabase } from './drop-database.js'
 import { inspectServer } from './inspection.js'
@@ -47,7 +48,7 @@ export async function reconcileDatabases(builder: BuilderOptions, options: Recon
   const dropped: string[] = []
   const purged: string[] = []
   const failed: string[] = []
-  for (const { id, isOverdue } of await records.unfinished(serverId)) {
+  for (const { id, isOverdue } of await records.unfinished(serverId, leaseMs)) {
     try {
       const outcome = await finish(builder, id, isOverdue)
       if (outcome.kind !== 'dropped') continue
@@ -72,7 +73,7 @@ async function finish(builder: BuilderOptions, id: string, isOverdue: boolean): 
   // Somebody may have begun just now, and renews the lease.
   await sleep(graceMs)
   const { records, serverId, admin } = builder
-  const now = (await records.unfinished(serverId)).find((database) => database.id === id)
+  const now = (await records.unfinished(serverId, leaseMs)).find((database) => database.id === id)
   if (now?.isOverdue !== true) return outcome
   // Its process is stuck, or its machine is gone and the server has not noticed. Without that connection it can do
   // nothing more to this database, should it come back.

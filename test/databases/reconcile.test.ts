@@ -91,6 +91,23 @@ test('a builder that was asleep for longer than its lease finds that it can do n
   await asleep.end()
 })
 
+test('whoever fell asleep with the lock of a database that is to be dropped, before it said so, does not keep it', async () => {
+  const id = await leaveDeadBuild('identity')
+  const due = (ago: string) =>
+    sql(
+      `update tenant_databases set state = 'dropping', lease_owner = null, lease_expires_at = null,
+         drop_after = now() - $2::interval where id = $1`,
+      [id, ago],
+    )
+  const asleep = await holdLock(id)
+  await due('5 s')
+  expect(await databases.reconcile()).toEqual(nothing)
+  await due('1 hour')
+  expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
+  expect(await builtOnServer()).toEqual({ databases: [], roles: [] })
+  await asleep.end()
+})
+
 test('a build that was taken for dead is not marked ready, and its database is the new owner’s to drop', async () => {
   const id = await leaveDeadBuild('identity')
   const records = createTenantDatabaseRecords(installation.catalog.pool)
