@@ -1,5 +1,5 @@
-import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
 import type pg from 'pg'
+import { hmacSha256, scramKeys } from '../core/scram.js'
 
 /** Up to here the password is stretched sooner than it is handed to another thread and back. */
 const fewIterations = 64
@@ -65,20 +65,15 @@ export function answerScram(
 
   const withoutProof = `c=${withoutChannelBinding},r=${nonce}`
   const messages = `${clientBare},${serverFirst},${withoutProof}`
-  const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), iterations, 32, 'sha256')
-  const clientKey = hmac(salted, 'Client Key')
-  const clientSignature = hmac(createHash('sha256').update(clientKey).digest(), messages)
+  const { clientKey, storedKey, serverKey } = scramKeys(password, Buffer.from(salt, 'base64'), iterations)
+  const clientSignature = hmacSha256(storedKey, messages)
   const proof = clientKey.map((byte, index) => byte ^ (clientSignature[index] ?? 0))
   return {
     response: `${withoutProof},p=${Buffer.from(proof).toString('base64')}`,
-    serverSignature: hmac(hmac(salted, 'Server Key'), messages).toString('base64'),
+    serverSignature: hmacSha256(serverKey, messages).toString('base64'),
   }
 }
 
 const serverFirstMessage =
   /^r=([\x21-\x2b\x2d-\x7e]+),s=((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?),i=([1-9]\d{0,6})$/
 const withoutChannelBinding = Buffer.from('n,,').toString('base64')
-
-function hmac(key: Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest()
-}

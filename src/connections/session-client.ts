@@ -187,24 +187,19 @@ export class SessionClient extends pg.Client {
 
   /** Two commands that need no plan: what costs a fresh connection least. Prepared statements are gone. */
   async #discardAll(): Promise<boolean> {
-    const { parsedStatements } = this.#internals.connection
+    const internals = this.#internals
+    const { parsedStatements, stream } = internals.connection
     for (const name of Object.keys(parsedStatements)) delete parsedStatements[name]
     this.#known.clear()
     this.#statements?.clear()
-    const results = await Promise.allSettled(this.#together(['discard all', reseed(randomSeed())]))
-    return results.every(({ status }) => status === 'fulfilled')
-  }
-
-  /** Sends queries in one packet, for what costs a round trip less. */
-  #together(texts: readonly string[]): Promise<pg.QueryResult>[] {
-    const internals = this.#internals
-    const { stream } = internals.connection
+    // In one packet: it costs a round trip less.
     internals.pipeline = true
     stream.cork()
-    const answers = texts.map((text) => super.query(text))
+    const answers = [super.query('discard all'), super.query(reseed(randomSeed()))]
     stream.uncork()
-    void Promise.allSettled(answers).then(() => (internals.pipeline = false))
-    return answers
+    const results = await Promise.allSettled(answers)
+    internals.pipeline = false
+    return results.every(({ status }) => status === 'fulfilled')
   }
 
   /** Keeps what was prepared; false: a user has prepared something as well. */

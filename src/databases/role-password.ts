@@ -1,4 +1,5 @@
-import { createHash, createHmac, hkdfSync, pbkdf2Sync, randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
+import { scramKeys } from '../core/scram.js'
 
 /**
  * The password of a tenant database's login role: HKDF-SHA-256 (RFC 5869) of the master secret and the database id,
@@ -36,10 +37,9 @@ export function scramVerifier(
 ): string {
   const { iterations = scramIterations, salt = randomBytes(16) } = options
   if (!/^[\x21-\x7e]+$/.test(password)) throw new RangeError('The password is printable ASCII')
-  const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256')
-  const storedKey = createHash('sha256').update(hmac(salted, 'Client Key')).digest('base64')
-  const serverKey = hmac(salted, 'Server Key').toString('base64')
-  return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${storedKey}:${serverKey}`
+  const { storedKey, serverKey } = scramKeys(password, salt, iterations)
+  const keys = `${storedKey.toString('base64')}:${serverKey.toString('base64')}`
+  return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${keys}`
 }
 
 /** Whether a verifier, as PostgreSQL stores it, is one of this password. */
@@ -48,8 +48,4 @@ export function isVerifierOf(verifier: string, password: string): boolean {
   // What somebody else chose may not cost us minutes: ours has one iteration, PostgreSQL's default is 4096.
   if (iterations === undefined || salt === undefined || iterations === '0') return false
   return scramVerifier(password, { iterations: Number(iterations), salt: Buffer.from(salt, 'base64') }) === verifier
-}
-
-function hmac(key: Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest()
 }
