@@ -1,14 +1,14 @@
 // A Redis for a benchmark: the one of TENANT_REDIS_URL, or one of its own that is ended afterwards.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
+import { findFreePort } from '../dist/databases/embedded/postmaster.js'
 
 /** @template Result @param {(url: string) => Promise<Result>} work @returns {Promise<Result>} */
 export async function withRedis(work) {
   if (process.env.TENANT_REDIS_URL) return work(process.env.TENANT_REDIS_URL)
-  const redis = await startRedis(await freePort())
+  const redis = await startRedis(await findFreePort())
   try {
     return await work(redis.url)
   } finally {
@@ -51,14 +51,4 @@ async function answers(url) {
     }
   }
   throw new Error('redis-server does not answer: install it, or set TENANT_REDIS_URL')
-}
-
-export async function freePort() {
-  const listener = createServer()
-  listener.listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address()
-  listener.close()
-  await once(listener, 'close')
-  return port
 }

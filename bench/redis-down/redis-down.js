@@ -5,12 +5,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { createTenancy, loadConfig } from 'tenants2fast'
+import { findFreePort } from '../../dist/databases/embedded/postmaster.js'
 import { askChild, startChild, stopChild } from '../child.js'
 import { withServer } from '../database.js'
 import { limit } from '../figures.js'
 import { percentiles } from '../fleet/load.js'
 import { fillCatalog, memberAt } from '../members.js'
-import { freePort, startRedis } from '../redis.js'
+import { startRedis } from '../redis.js'
 import { startSlowProxy } from './slow-proxy.js'
 
 const perSecond = 100
@@ -22,7 +23,7 @@ const program = new URL('process.js', import.meta.url)
 
 export function run() {
   return withServer(async (url) => {
-    const port = await freePort()
+    const port = await findFreePort()
     let redis = await startRedis(port)
     const proxy = await startSlowProxy(port)
     const env = {
