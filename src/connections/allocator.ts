@@ -11,7 +11,7 @@ const requestsRemembered = 20
  *
  * Who asks gets the tenant's most recently used idle connection; else a new one while the budget lasts; else, unless the
  * tenant is being served already, one in place of the idle connection of all that is missed least: whose tenant was
- * asked for least often lately, for each of its connections. Else it waits, those who hold a connection already before
+ * asked for least often lately while its others were in use. Else it waits, those who hold a connection already before
  * the others. A connection that comes back serves its tenant's own waiters until another tenant's has waited `affinityMs`;
  * then turns are shared by deficit round robin, charged in connection-milliseconds, the time to open included. A
  * connection that was just opened serves its tenant once, whoever waits: it has been paid for. Who has none and has waited
@@ -59,8 +59,9 @@ export class Allocator<Connection, Owner = undefined> {
 
   /** Takes the tenant's most recently used idle connection, if it has one. */
   takeIdle(key: string, nowMs: number): Slot<Connection, Owner> | undefined {
-    this.#popularity.count(key)
-    const slot = this.#queues.byKey.get(key)?.idle.pop()
+    const tenant = this.#queues.byKey.get(key)
+    this.#popularity.count(key, (tenant === undefined ? 0 : inUse(tenant)) + 1)
+    const slot = tenant?.idle.pop()
     if (slot === undefined) return undefined
     this.#idle.delete(slot)
     this.#lend(slot, nowMs)
@@ -146,9 +147,9 @@ export class Allocator<Connection, Owner = undefined> {
     return count
   }
 
-  /** How much a connection is missed when it is closed; a tenant's second one half as much as its first. */
+  /** How much a connection is missed when it is closed: how often the tenant's others were all in use. */
   #worthOf({ tenant }: Slot<Connection, Owner>): number {
-    return this.#popularity.of(tenant.key) / tenant.total
+    return this.#popularity.of(tenant.key, tenant.total)
   }
 
   /** Says that a busy connection will be released in less time than it takes to open another one. */
@@ -383,4 +384,9 @@ export class Allocator<Connection, Owner = undefined> {
     const index = slot.tenant.idle.lastIndexOf(slot)
     if (index >= 0) slot.tenant.idle.splice(index, 1)
   }
+}
+
+/** Connections that a new request of the tenant cannot have now: lent, or being closed. */
+function inUse({ total, opening, idle }: TenantQueue<unknown, unknown>): number {
+  return total - opening - idle.length
 }

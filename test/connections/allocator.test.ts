@@ -125,6 +125,25 @@ test('the connection of a tenant that is often asked for outlives those of other
   expect(holds().toSorted()).toEqual(['f', 'g', 'h'])
 })
 
+test('a second connection is worth the requests that needed two at once: room is made by it before a quieter tenant loses its only one', () => {
+  const world = new World({ maxConnections: 3 })
+  const acquire = (key: string): void => {
+    world.acquire(key)
+    world.finishOpen()
+  }
+  // `often` is asked for ten times, twice at once only once; `seldom` twice.
+  for (let round = 0; round < 8; round += 1) {
+    acquire('often')
+    world.releaseOf('often')
+  }
+  for (const key of ['often', 'often', 'seldom']) acquire(key)
+  for (const key of ['often', 'often', 'seldom']) world.releaseOf(key)
+  acquire('seldom')
+  world.releaseOf('seldom')
+  world.acquire('other')
+  expect(world.closing.map(({ tenant }) => tenant.key)).toEqual(['often'])
+})
+
 describe('while the budget is used up', () => {
   const crowded = () => {
     const world = new World({ maxConnections: 2, patienceMs: 10 })
