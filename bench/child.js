@@ -4,9 +4,19 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** Starts the program at this URL and waits until it is ready. */
-export async function startChild(program, env) {
-  const child = fork(fileURLToPath(program), { env: { ...process.env, ...env, NODE_ENV: 'development' } })
+/**
+ * Starts the program at this URL and waits until it is ready.
+ *
+ * @param {URL} program
+ * @param {{ args?: string[], execArgv?: string[], env?: Record<string, string>, setup?: object }} [options] `setup`: the first
+ *   message, for a program that waits for one before it is ready
+ */
+export async function startChild(program, { args = [], execArgv = [], env = {}, setup } = {}) {
+  const child = fork(fileURLToPath(program), args, {
+    execArgv,
+    env: { ...process.env, ...env, NODE_ENV: 'development' },
+  })
+  if (setup !== undefined) child.send(setup)
   await nextMessage(child)
   return child
 }

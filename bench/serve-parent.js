@@ -1,14 +1,14 @@
 // The other end of child.js: what a process of a benchmark does with what it is told.
 
 /**
- * Says that the process is ready, answers each message, and closes the tenancy when it is told to stop.
+ * Says that the process is ready, answers each message, and closes what it works with when it is told to stop.
  *
- * @param {{ close(): Promise<void> }} tenancy
+ * @param {{ close(): Promise<void> }} closable
  * @param {(message: any) => Promise<unknown>} answer
  */
-export function serveParent(tenancy, answer) {
+export function serveParent(closable, answer) {
   const stop = async () => {
-    await tenancy.close()
+    await closable.close()
     process.exit(0)
   }
   const reply = async (message) => process.send(await answer(message))

@@ -54,14 +54,25 @@ async function measure(fleet, name) {
     const single = await client.run('closed', { draw: 'one', seconds: Math.min(3, seconds), concurrency })
     const churnFromMs = Math.round(performance.now() - started)
     await client.run('closed', { draw: 'zipf', seconds: Math.min(3, seconds), concurrency })
+    const before = await sessionsOpened(fleet)
     const result = await client.run('closed', { draw: 'zipf', seconds, concurrency })
-    return { ...result, singleRate: single.rate, churnFromMs, samples: await stop() }
+    const opensPerRequest = ((await sessionsOpened(fleet)) - before) / (result.rate * seconds)
+    return { ...result, opensPerRequest, singleRate: single.rate, churnFromMs, samples: await stop() }
   } finally {
     await stop()
     await client.close()
     await pgbouncer?.stop()
     await nobodyConnected(fleet)
   }
+}
+
+/** As the server counts them, so for all variants alike. */
+async function sessionsOpened({ admin, prefix }) {
+  const { rows } = await admin.query(
+    'select sum(sessions)::int as count from pg_stat_database where starts_with(datname, $1)',
+    [prefix],
+  )
+  return rows[0].count
 }
 
 /** Backends take a moment to end: the next variant's peak is its own. */
@@ -76,15 +87,16 @@ async function nobodyConnected({ admin, prefix }) {
   }
 }
 
-function describe(name, { rate, p50, p99, errors, firstError, samples }) {
+function describe(name, { rate, p50, p99, opensPerRequest, errors, firstError, samples }) {
   const peak = Math.max(...samples.map((sample) => sample.connections))
   const failed = errors > 0 ? `, ${errors} errors (${firstError})` : ''
-  return `${name}: ${rate.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, peak ${peak}${failed}`
+  return `${name}: ${rate.toFixed(0)}/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${opensPerRequest.toFixed(2)} opens a request, peak ${peak}${failed}`
 }
 
 function figures(count, results) {
   const ours = results.tenants2fast
   const rates = (name) => results[name].map(({ rate }) => rate)
+  const opens = (name) => results[name].map(({ opensPerRequest }) => opensPerRequest)
   const against = (name, title, goal) =>
     figure(`churn over ${count} tenants`, 'queries/s', title, rates('tenants2fast'), rates(name), goal)
   const peak = Math.max(...ours.flatMap(({ samples }) => samples.map((sample) => sample.connections)))
@@ -100,6 +112,13 @@ function figures(count, results) {
       rates('tenants2fast'),
       ours.map(({ singleRate }) => singleRate),
       '> 0.07',
+    ),
+    figure(
+      'connections opened',
+      'a request',
+      'a pool of 1 connection per tenant under an LRU of 50',
+      opens('tenants2fast'),
+      opens('one-connection-pools-lru'),
     ),
     limit('peak of pg_stat_activity', peak, 'connections', connections, 'the budget', '<= 1'),
     limit('errors', errors, 'errors', 0, 'none', '0'),

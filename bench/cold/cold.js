@@ -30,13 +30,13 @@ export function run() {
 async function onWarmRedis(url, redisUrl) {
   const env = envOf(url, 'bench_small', { TENANT_REDIS_URL: redisUrl })
   const members = await prepare(env, small, first)
-  const earlier = await startChild(program, env)
+  const earlier = await startChild(program, { env })
   await askChild(earlier, { members, concurrency })
   await stopChild(earlier)
-  const fresh = await startChild(program, env)
+  const fresh = await startChild(program, { env })
   const together = await askChild(fresh, { members, concurrency })
   await stopChild(fresh)
-  const lonely = await startChild(program, env)
+  const lonely = await startChild(program, { env })
   const alone = await askChild(lonely, { members, concurrency: 1 })
   await stopChild(lonely)
   const perRequest = ({ queries }) => queries / members.length
@@ -66,7 +66,7 @@ async function atScale(url) {
   for (const [index, size] of sizes.entries()) {
     const env = envOf(url, index === 0 ? 'bench_small' : 'bench_large')
     const members = await prepare(env, size, Math.min(rounds * perRound, size.memberships / 2))
-    places.push({ process: await startChild(program, env), members, tookMs: [] })
+    places.push({ process: await startChild(program, { env }), members, tookMs: [] })
   }
   for (let round = 0; round < rounds; round += 1) {
     for (const place of round % 2 === 0 ? places : places.toReversed()) {

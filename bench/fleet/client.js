@@ -1,4 +1,5 @@
 // One variant in a process of its own, told by messages what to do: `node client.js VARIANT`.
+import { serveParent } from '../serve-parent.js'
 import { closedLoop, openLoop, zipf } from './load.js'
 import { variants } from './variants.js'
 
@@ -14,13 +15,5 @@ const commands = {
     return openLoop({ seconds, classes: Object.fromEntries(drawn), query: variant.query })
   },
 }
-async function obey({ command, ...options }) {
-  if (command === 'close') {
-    await variant.close()
-    process.exit(0)
-  }
-  process.send(await commands[command](options))
-}
 
-process.on('message', (message) => void obey(message))
-process.send('ready')
+serveParent(variant, ({ command, ...options }) => commands[command](options))

@@ -6,14 +6,13 @@ import { createTenancy, loadConfig } from 'tenants2fast'
 
 /** @typedef {import('./fleet.js').FleetTenant} FleetTenant */
 
-/** @type {Record<string, (setup: { env: Record<string, string>, server: { host: string, port: number }, tenants: FleetTenant[], connections: number, pgbouncer?: { port: number, user: string } }) => Promise<{ query(tenant: number, text: string, values: unknown[]): Promise<unknown>, close(): Promise<void>, stats?(): object }>>} */
+/** @type {Record<string, (setup: { env: Record<string, string>, server: { host: string, port: number }, tenants: FleetTenant[], connections: number, pgbouncer?: { port: number, user: string } }) => Promise<{ query(tenant: number, text: string, values: unknown[]): Promise<unknown>, close(): Promise<void> }>>} */
 export const variants = {
   async tenants2fast({ env, tenants, connections }) {
     const tenancy = await createTenancy({ config: loadConfig({ ...env, TENANT_MAX_CONNECTIONS: String(connections) }) })
     return {
       query: (tenant, text, values) => tenancy.getTenantPool(tenants[tenant]).query(text, values),
       close: () => tenancy.close(),
-      stats: () => tenancy.stats(),
     }
   },
 

@@ -35,10 +35,10 @@ export function run() {
     }
     try {
       const members = await prepare(env)
-      const earlier = await startChild(program, env)
+      const earlier = await startChild(program, { env })
       await askChild(earlier, { members, perSecond: 4 * perSecond })
       await stopChild(earlier)
-      const child = await startChild(program, env)
+      const child = await startChild(program, { env })
       const phase = (number) =>
         askChild(child, { members: members.slice(number * perPhase, (number + 1) * perPhase), perSecond })
       await askChild(child, { members: members.slice(phases * perPhase), perSecond })

@@ -37,7 +37,7 @@ export function run() {
       TENANT_READY_DATABASES: '0',
     }
     const { catalogUrl, members } = await prepare(env, url)
-    const children = await Promise.all(Array.from({ length: processes }, () => startChild(program, env)))
+    const children = await Promise.all(Array.from({ length: processes }, () => startChild(program, { env })))
     const catalog = new pg.Pool({ connectionString: catalogUrl, max: 10 })
     // A pool has ended before its connections have: the server's goodbye may reach them.
     catalog.on('error', () => {})

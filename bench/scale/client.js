@@ -2,6 +2,7 @@
 // request does: token, user, tenant, membership, access, a query.
 import pg from 'pg'
 import { createTenancy, loadConfig } from 'tenants2fast'
+import { serveParent } from '../serve-parent.js'
 
 const text = 'select id, name, hits from items where id = $1'
 const { env, server, tenants } = await new Promise((resolve) => process.once('message', resolve))
@@ -61,17 +62,12 @@ async function repeat() {
   return { warm, plain }
 }
 
-async function obey({ touch: count }) {
-  if (count === 0) {
-    await tenancy.close()
-    process.exit(0)
-  }
+async function step({ touch: count }) {
   const first = await touch(count)
   const again = await repeat()
   for (let round = 0; round < 3; round += 1) globalThis.gc()
   const { rss, heapUsed, external } = process.memoryUsage()
-  process.send({ ...first, ...again, rssBytes: rss, heapBytes: heapUsed + external })
+  return { ...first, ...again, rssBytes: rss, heapBytes: heapUsed + external }
 }
 
-process.on('message', (message) => void obey(message))
-process.send('ready')
+serveParent(tenancy, step)

@@ -1,9 +1,7 @@
 // More and more tenants touched in one process: connections, memory, and what a first and a repeated query cost.
 //
 //   T2F_BENCH_STEPS  numbers of tenants (default 100,1000,5000; those above T2F_BENCH_TENANTS are left out, and it says so)
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { askChild, startChild, stopChild } from '../child.js'
 import { figure, limit } from '../figures.js'
 import { withFleet } from '../fleet/fleet.js'
 import { percentiles } from '../fleet/load.js'
@@ -16,18 +14,14 @@ export function run() {
     for (const step of steps.filter((count) => !possible.includes(count))) {
       console.error(`${step} tenants: not measured, there are ${tenants.length} (T2F_BENCH_TENANTS, 8 MB of disk each)`)
     }
-    const client = fork(fileURLToPath(new URL('client.js', import.meta.url)), {
-      execArgv: ['--expose-gc'],
-      env: { ...process.env, NODE_ENV: 'development' },
-    })
-    const exited = once(client, 'exit')
     const { host, port } = server
-    client.send({ env, server: { host, port }, tenants })
-    await once(client, 'message')
+    const client = await startChild(new URL('client.js', import.meta.url), {
+      execArgv: ['--expose-gc'],
+      setup: { env, server: { host, port }, tenants },
+    })
     const results = []
     for (const step of possible) {
-      client.send({ touch: step })
-      const [result] = await once(client, 'message')
+      const result = await askChild(client, { touch: step })
       const { rows } = await admin.query(
         `select count(*)::int as count from pg_stat_activity
           where backend_type = 'client backend' and starts_with(datname, $1)`,
@@ -36,8 +30,7 @@ export function run() {
       results.push({ step, connections: rows[0].count, ...result })
       report(results.at(-1))
     }
-    client.send({ touch: 0 })
-    await exited
+    await stopChild(client)
     return results.flatMap((result) => figuresOf(result)).concat(growth(results))
   })
 }
