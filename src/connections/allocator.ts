@@ -1,10 +1,6 @@
 import type { AllocatorEffects, AllocatorLimits, Slot, TenantQueue, Waiter } from './allocation.js'
 import { IdleSlots } from './idle-slots.js'
-import { Popularity } from './popularity.js'
 import { TenantQueues } from './tenant-queues.js'
-
-/** For each connection of the budget, so many requests tell how much a tenant is asked for. */
-const requestsRemembered = 20
 
 /**
  * Decides who gets which connection; does no I/O and has no clock of its own, so it can be tested and simulated.
@@ -24,8 +20,7 @@ export class Allocator<Connection, Owner = undefined> {
   readonly slots = new Set<Slot<Connection, Owner>>()
   readonly limits: AllocatorLimits
   readonly #effects: AllocatorEffects<Connection, Owner>
-  readonly #popularity: Popularity
-  readonly #idle = new IdleSlots<Slot<Connection, Owner>>((slot) => this.#worthOf(slot))
+  readonly #idle: IdleSlots<Connection, Owner>
   readonly #queues: TenantQueues<Connection, Owner>
   #draining = false
   #isReminding = false
@@ -36,7 +31,7 @@ export class Allocator<Connection, Owner = undefined> {
     this.limits = limits
     this.#effects = effects
     this.#queues = new TenantQueues(limits)
-    this.#popularity = new Popularity(requestsRemembered * limits.maxConnections)
+    this.#idle = new IdleSlots(limits.maxConnections)
   }
 
   /** Places of the budget that are taken. */
@@ -60,10 +55,9 @@ export class Allocator<Connection, Owner = undefined> {
   /** Takes the tenant's most recently used idle connection, if it has one. */
   takeIdle(key: string, nowMs: number): Slot<Connection, Owner> | undefined {
     const tenant = this.#queues.byKey.get(key)
-    this.#popularity.count(key, (tenant === undefined ? 0 : inUse(tenant)) + 1)
-    const slot = tenant?.idle.pop()
+    this.#idle.countRequest(key, tenant)
+    const slot = tenant && this.#idle.take(tenant)
     if (slot === undefined) return undefined
-    this.#idle.delete(slot)
     this.#lend(slot, nowMs)
     return slot
   }
@@ -128,7 +122,7 @@ export class Allocator<Connection, Owner = undefined> {
     if (slot.state !== 'busy' || slot.tenant.waiters.size > 0) return false
     if (this.waiting === 0 || this.total < this.limits.maxConnections) return false
     const victim = this.#idle.victim()
-    if (victim !== undefined && this.#worthOf(victim) < this.#worthOf(slot)) return false
+    if (victim !== undefined && this.#idle.worthOf(victim) < this.#idle.worthOf(slot)) return false
     const isNow = this.opening < this.limits.maxConcurrentConnects
     if (!isNow && this.#vacating >= this.limits.maxConcurrentConnects) return false
     const next = this.#next(nowMs)
@@ -145,11 +139,6 @@ export class Allocator<Connection, Owner = undefined> {
     let count = 0
     for (const slot of this.slots) if (slot.state === 'closing' && slot.successor === undefined) count += 1
     return count
-  }
-
-  /** How much a connection is missed when it is closed: how often the tenant's others were all in use. */
-  #worthOf({ tenant }: Slot<Connection, Owner>): number {
-    return this.#popularity.of(tenant.key, tenant.total)
   }
 
   /** Says that a busy connection will be released in less time than it takes to open another one. */
@@ -172,7 +161,7 @@ export class Allocator<Connection, Owner = undefined> {
   /** Closes an idle or busy connection; its slot is free once `closed` is reported. */
   discard(slot: Slot<Connection, Owner>): void {
     if (slot.state !== 'idle' && slot.state !== 'busy') return
-    if (slot.state === 'idle') this.#takeOut(slot)
+    if (slot.state === 'idle') this.#idle.remove(slot)
     this.#hasReturned(slot)
     slot.state = 'closing'
     this.#effects.close(slot)
@@ -181,7 +170,7 @@ export class Allocator<Connection, Owner = undefined> {
   /** The server has let go of the connection, asked for or not. */
   closed(slot: Slot<Connection, Owner>, nowMs: number): void {
     if (slot.state === 'closed' || slot.state === 'opening' || slot.state === 'reserved') return
-    if (slot.state === 'idle') this.#takeOut(slot)
+    if (slot.state === 'idle') this.#idle.remove(slot)
     this.#vacate(slot, nowMs)
   }
 
@@ -240,7 +229,6 @@ export class Allocator<Connection, Owner = undefined> {
     } else if (tenant.waiters.size === 0) {
       slot.state = 'idle'
       slot.sinceMs = nowMs
-      tenant.idle.push(slot)
       this.#idle.add(slot)
       this.#openWherePossible(nowMs)
     } else {
@@ -378,15 +366,4 @@ export class Allocator<Connection, Owner = undefined> {
     slot.returning = false
     slot.tenant.returning -= 1
   }
-
-  #takeOut(slot: Slot<Connection, Owner>): void {
-    this.#idle.delete(slot)
-    const index = slot.tenant.idle.lastIndexOf(slot)
-    if (index >= 0) slot.tenant.idle.splice(index, 1)
-  }
-}
-
-/** Connections that a new request of the tenant cannot have now: lent, or being closed. */
-function inUse({ total, opening, idle }: TenantQueue<unknown, unknown>): number {
-  return total - opening - idle.length
 }

@@ -1,34 +1,56 @@
-/**
- * Idle connections of all tenants, the least recently used first. Room is made by the one that is missed least: plain LRU
- * lets a run of tenants that come once close the connections of those that come all the time.
- */
-export class IdleSlots<Slot> {
-  readonly #slots = new Set<Slot>()
-  readonly #worthOf: (slot: Slot) => number
+import type { Slot, TenantQueue } from './allocation.js'
+import { Popularity } from './popularity.js'
 
-  /** `worthOf`: how much a connection is missed when it is closed. */
-  constructor(worthOf: (slot: Slot) => number) {
-    this.#worthOf = worthOf
+/** For each connection of the budget, so many requests tell how much a tenant is asked for. */
+const requestsRemembered = 20
+
+/**
+ * Idle connections of all tenants, the least recently used first, and which of them is missed least. Plain LRU lets a run
+ * of tenants that come once close the connections of those that come all the time.
+ */
+export class IdleSlots<Connection, Owner> {
+  readonly #slots = new Set<Slot<Connection, Owner>>()
+  readonly #popularity: Popularity
+
+  constructor(maxConnections: number) {
+    this.#popularity = new Popularity(requestsRemembered * maxConnections)
   }
 
   get size(): number {
     return this.#slots.size
   }
 
-  add(slot: Slot): void {
+  /** Counts a request; `tenant` is what the tenant of this key has, if it has anything. */
+  countRequest(key: string, tenant: TenantQueue<Connection, Owner> | undefined): void {
+    // Lent, or being closed.
+    const inUse = tenant === undefined ? 0 : tenant.total - tenant.opening - tenant.idle.length
+    this.#popularity.count(key, inUse + 1)
+  }
+
+  add(slot: Slot<Connection, Owner>): void {
+    slot.tenant.idle.push(slot)
     this.#slots.add(slot)
   }
 
-  delete(slot: Slot): void {
+  /** Takes the one of the tenant that was used last. */
+  take(tenant: TenantQueue<Connection, Owner>): Slot<Connection, Owner> | undefined {
+    const slot = tenant.idle.pop()
+    if (slot !== undefined) this.#slots.delete(slot)
+    return slot
+  }
+
+  remove(slot: Slot<Connection, Owner>): void {
     this.#slots.delete(slot)
+    const index = slot.tenant.idle.lastIndexOf(slot)
+    if (index >= 0) slot.tenant.idle.splice(index, 1)
   }
 
   /** The one to close when room is needed; of equals, the least recently used. */
-  victim(): Slot | undefined {
-    let victim: Slot | undefined
+  victim(): Slot<Connection, Owner> | undefined {
+    let victim: Slot<Connection, Owner> | undefined
     let least = Infinity
     for (const slot of this.#slots) {
-      const worth = this.#worthOf(slot)
+      const worth = this.worthOf(slot)
       if (worth >= least) continue
       least = worth
       victim = slot
@@ -36,7 +58,12 @@ export class IdleSlots<Slot> {
     return victim
   }
 
-  [Symbol.iterator](): Iterator<Slot> {
+  /** How much a connection, idle or not, is missed when it is closed: how often the tenant's others were all in use. */
+  worthOf({ tenant }: Slot<Connection, Owner>): number {
+    return this.#popularity.of(tenant.key, tenant.total)
+  }
+
+  [Symbol.iterator](): Iterator<Slot<Connection, Owner>> {
     return this.#slots.values()
   }
 }
