@@ -29,11 +29,14 @@ export const membershipColumns = `user_id as "userId", tenant_id as "tenantId", 
 /**
  * Finds a membership to be changed, active or not, and locks it until the end of the transaction. Every change of a
  * member comes by here, with the tenant's row locked: what the actor holds then is what they hold when it is written.
+ * The user is locked before the membership, as everywhere: both are changed, and so are the user's memberships in other
+ * tenants by others.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_NOT_FOUND
  */
 export async function findMemberToChange(client: SqlClient, scope: TenantScope, userId: string): Promise<UserTenant> {
   await refuseToChangeMember(client, scope, userId)
+  await client.query('select from users where id = $1 for no key update', [userId])
   const { rows } = await client.query<UserTenant>(
     `select ${membershipColumns} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
     [userId, scope.tenantId],

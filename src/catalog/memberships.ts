@@ -73,7 +73,6 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
     setDefaultTenant: (idOrSlug, user, options = {}) =>
       inTransaction(catalog, async (client) => {
         const { scope, userId } = await beginChange(client, idOrSlug, user, options)
-        await lockUser(client, userId)
         await findMemberToChange(client, scope, userId)
         const { rows: before } = await client.query<{ tenantId: string }>(
           `update user_tenants set is_default = false
@@ -140,7 +139,7 @@ async function addMember(
       `The tenant "${tenant.slug}" is deleted: nobody can join it`,
     )
   }
-  await lockUser(client, userId, 'and disabled_at is null')
+  await lockUser(client, userId)
   const { rows: counted } = await client.query<{ count: number; isMember: boolean; isFirst: boolean }>(
     `select count(*)::integer as count, coalesce(bool_or(user_id = $2), false) as "isMember",
        not exists (select from user_tenants where user_id = $2) as "isFirst"
@@ -179,8 +178,10 @@ async function addMember(
   return rows[0] as UserTenant
 }
 
-async function lockUser(client: SqlClient, userId: string, condition = ''): Promise<void> {
-  const { rowCount } = await client.query(`select from users where id = $1 ${condition} for no key update`, [userId])
+async function lockUser(client: SqlClient, userId: string): Promise<void> {
+  const { rowCount } = await client.query('select from users where id = $1 and disabled_at is null for no key update', [
+    userId,
+  ])
   if (rowCount === 0) {
     throw new TenancyError(
       'TENANCY_USER_NOT_FOUND',

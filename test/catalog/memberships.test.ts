@@ -233,3 +233,20 @@ test('members are listed page by page, with their roles, inactive ones included'
   await expect(memberships.listMembers('nowhere')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   await expect(memberships.listMembers(slug, { limit: 0 })).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
 })
+
+test('changes of one user in two tenants at once wait for each other and never end each other', async () => {
+  const other = `${slug}-other`
+  await tenants.createTenant({ name: other, slug: other, owner, maxUsers: 5 })
+  const user = await installation.createUser()
+  for (const tenant of [slug, other]) await memberships.addMember(tenant, user)
+  const toggle = async (isActive: boolean) => {
+    await Promise.all([
+      memberships.setMemberActive(slug, user, isActive),
+      memberships.setDefaultTenant(other, user),
+      memberships.setMemberActive(other, user, isActive),
+      memberships.setDefaultTenant(slug, user),
+    ])
+  }
+  for (let round = 0; round < 25; round += 1) await toggle(round % 2 === 1)
+  expect((await memberships.listMemberships(user)).filter(({ isDefault }) => isDefault)).toHaveLength(1)
+})
