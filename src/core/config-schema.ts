@@ -63,6 +63,7 @@ const oidcIssuer = z.strictObject({
   jwksUri: urlWith(['https:', 'http:']).optional(),
   algorithm: z.enum(['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']).default('RS256'),
   typ: text(40).default('at+jwt'),
+  tenantClaim: text(100).optional(),
   createUsers: z.boolean().default(false),
   linkByVerifiedEmail: z.boolean().default(false),
 })
@@ -228,7 +229,7 @@ export const settings = {
   },
   TENANT_OIDC_ISSUERS: {
     description:
-      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", "jwksUri"?, "algorithm"?, "typ"?, "createUsers"?, "linkByVerifiedEmail"? }`.',
+      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", "jwksUri"?, "algorithm"?, "typ"?, "tenantClaim"?, "createUsers"?, "linkByVerifiedEmail"? }`.',
     schema: oidcIssuers.default([]),
   },
 

@@ -25,7 +25,7 @@ beforeAll(async () => {
   ])
   installation = createInstallation({
     TENANT_OIDC_ISSUERS: JSON.stringify([
-      { issuer: open.issuer, audience: 'api', createUsers: true },
+      { issuer: open.issuer, audience: 'api', tenantClaim: 'org', createUsers: true },
       { issuer: linking.issuer, audience: 'api', algorithm: 'ES256', linkByVerifiedEmail: true },
       { issuer: strict.issuer, audience: 'api', algorithm: 'EdDSA', jwksUri: `${strict.issuer}/keys` },
     ]),
@@ -63,6 +63,27 @@ describe('users of foreign issuers', () => {
     await tenancy.createTenant({ name: 'Foreign', slug: 'foreign', owner: owner.id })
     await tenancy.addMember('foreign', bert!.id)
     expect(await ask()).toBe('200')
+  })
+
+  test('the claim that its issuer’s configuration names decides the tenant, and nothing may say otherwise', async () => {
+    const ask = async (org: unknown, headers: Record<string, string> = {}) => {
+      const token = await open.token({ sub: 'claire', email: 'claire@example.com', org })
+      const answer = await app.inject({ url: '/me/tenant', headers: { ...bearer(token), ...headers } })
+      return answer.statusCode === 200 ? answer.json() : outcome(answer)
+    }
+    await me(await open.token({ sub: 'claire', email: 'claire@example.com' }))
+    const claire = await tenancy.findUserByEmail('claire@example.com')
+    const owner = await tenancy.createUser({ email: 'owner-of-three@example.com', emailVerified: true })
+    for (const slug of ['claire-one', 'claire-two', 'without-claire']) {
+      await tenancy.createTenant({ name: slug, slug, owner: owner.id })
+    }
+    for (const slug of ['claire-one', 'claire-two']) await tenancy.addMember(slug, claire!.id)
+    const two = await tenancy.getTenant('claire-two')
+    expect(await ask('claire-one')).toMatchObject({ slug: 'claire-one' })
+    expect(await ask(two.id)).toMatchObject({ slug: 'claire-two' })
+    expect(await ask('claire-two', { 'x-tenant-id': 'claire-one' })).toBe('403 TENANCY_TENANT_CONFLICT')
+    expect(await ask('without-claire')).toBe('403 TENANCY_TENANT_FORBIDDEN')
+    expect(await ask(['claire-one'])).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
   })
 
   test('an issuer that may not create users is refused for those it does not know', async () => {
