@@ -25,11 +25,11 @@ export interface TenantDatabaseTarget {
 /**
  * What a fresh connection must answer to this query before it serves a tenant: one row
  * `{ database_id, epoch, database_name, role_name, has_settings }`. A role may give itself settings for all its future
- * connections (ALTER ROLE … SET); they would be in this one already, so every name in here is qualified. No casts: each
- * costs a fresh connection a look into its catalogs.
+ * connections (ALTER ROLE … SET); they would be in this one already, so every name in here is qualified or a keyword. No
+ * casts, and no function where a keyword does: each costs a fresh connection a look into its catalogs.
  */
 export const identityQuery = `
-  select database_id, epoch, pg_catalog.current_database() as database_name, current_user as role_name,
+  select database_id, epoch, current_catalog as database_name, current_user as role_name,
     exists (
       select from pg_catalog.pg_db_role_setting
        where pg_catalog.pg_get_userbyid(setrole) operator(pg_catalog.=) session_user

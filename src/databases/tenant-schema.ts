@@ -43,11 +43,9 @@ export async function layGround(client: SqlClient, membersRole: string): Promise
 
 const groundSql = (members: string) => `
   create schema tenants2fast;
-  create table tenants2fast.identity (
-    is_singleton boolean primary key default true check (is_singleton),
-    database_id uuid not null,
-    epoch integer not null
-  );
+  -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
+  -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
+  create table tenants2fast.identity (database_id uuid, epoch integer);
   create table tenants2fast.schema_migrations (
     version integer primary key,
     name text not null,

@@ -24,7 +24,7 @@ export async function createTenantDatabase(): Promise<TestTenantDatabase> {
   })
   await withAdmin(async (admin) => {
     await admin.query('create schema tenants2fast')
-    await admin.query('create table tenants2fast.identity (database_id uuid not null, epoch int not null)')
+    await admin.query('create table tenants2fast.identity (database_id uuid, epoch integer)')
     await admin.query('insert into tenants2fast.identity values ($1, 1)', [databaseId])
     await admin.query(`grant usage on schema tenants2fast to ${id}`)
     await admin.query(`grant select on tenants2fast.identity to ${id}`)

@@ -130,10 +130,17 @@ test('a database of another epoch than the catalog’s serves nobody', async () 
   expect((await post(acme)).status).toBe(200)
 })
 
-test('a database without an identity row serves nobody', async () => {
+test('a database without an identity row, with two of them, or with an empty one serves nobody', async () => {
   await disconnect()
+  await inAcme('insert into tenants2fast.identity select * from tenants2fast.identity')
+  await expectRefused(acme)
+  await inAcme('update tenants2fast.identity set epoch = null, database_id = null')
+  await expectRefused(acme)
   await inAcme('delete from tenants2fast.identity')
   await expectRefused(acme)
+  await inAcme('insert into tenants2fast.identity values (null, null)')
+  await expectRefused(acme)
+  await inAcme('delete from tenants2fast.identity')
   await inAcme(`insert into tenants2fast.identity (database_id, epoch) values ('${acme.tenant.databaseId}', 2)`)
   expect((await post(acme)).status).toBe(200)
 })

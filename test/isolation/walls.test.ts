@@ -186,7 +186,7 @@ const attacks = [
   'select * from tenants2fast.schema_migrations',
   "insert into tenants2fast.schema_migrations values (9, 'x', 'x')",
   'update tenants2fast.identity set epoch = 2',
-  'insert into tenants2fast.identity values (false, gen_random_uuid(), 1)',
+  'insert into tenants2fast.identity values (gen_random_uuid(), 1)',
   'delete from tenants2fast.identity',
   'truncate tenants2fast.identity',
   'lock table tenants2fast.identity in exclusive mode',
