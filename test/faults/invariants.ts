@@ -11,15 +11,10 @@ export interface Place {
 
 /**
  * What must hold of an installation when nothing is under way, and does not: one line each. `alive` are ids of tenants that
- * somebody was told of and nobody has begun to purge. `inspected` are databases that need not be looked into again; those
- * in which all is well are added.
+ * somebody was told of and nobody has begun to purge.
  */
-export async function findViolations(
-  place: Place,
-  alive: Iterable<string>,
-  inspected = new Set<string>(),
-): Promise<string[]> {
-  const { catalog: pool, withAdmin } = place
+export async function findViolations(place: Place, alive: Iterable<string>): Promise<string[]> {
+  const { catalog: pool } = place
   const found: string[] = []
   const server = await readServer(place)
   const { rows } = await pool.query<{
@@ -55,28 +50,39 @@ export async function findViolations(
        and not exists (select from tenants where id = created.tenant_id)`,
   )
   for (const { id } of lost.rows) found.push(`tenant ${id} is lost`)
-  if (found.length > 0) return found
-
-  const byTenant = new Map(rows.map((row) => [row.tenant, row]))
-  for (const id of alive) {
-    const database = byTenant.get(id)
-    if (database === undefined) found.push(`tenant ${id}, of which somebody was told, is lost`)
-    else if (!inspected.has(database.name) && !(await holdsMark(place, database.name, id)))
-      found.push(`tenant ${id} lost its data`)
-  }
-  for (const { id, name, tenant } of rows) {
-    if (inspected.has(name)) continue
-    const { rows: identities } = await withAdmin((admin) => admin.query(identityQuery), name)
-    if (identities.length !== 1 || identities[0]?.database_id !== id) found.push(`${name} does not say who it is`)
-    // One in stock holds no tenant's mark yet.
-    else if (tenant !== null && found.length === 0) inspected.add(name)
-  }
+  const tenants = new Set(rows.map(({ tenant }) => tenant))
+  for (const id of alive) if (!tenants.has(id)) found.push(`tenant ${id}, of which somebody was told, is lost`)
   return found
 }
 
-async function holdsMark({ withAdmin }: Place, database: string, tenantId: string): Promise<boolean> {
-  const { rows } = await withAdmin((admin) => admin.query('select tenant_id from marks'), database)
-  return rows.length === 1 && rows[0].tenant_id === tenantId
+/**
+ * Looks into the databases, when nothing is wrong with them from outside: what does each say it is, and has it kept what
+ * an `alive` tenant wrote? `inspected` are databases that need not be looked into again; those in which all is well are added.
+ */
+export async function findDamage(
+  { catalog, withAdmin }: Place,
+  alive: ReadonlySet<string>,
+  inspected = new Set<string>(),
+): Promise<string[]> {
+  const { rows } = await catalog.query<{ id: string; name: string; tenant: string | null }>(
+    `select tenant_databases.id, tenant_databases.name, tenants.id as tenant
+       from tenant_databases left join tenants on database_id = tenant_databases.id`,
+  )
+  const found: string[] = []
+  for (const { id, name, tenant } of rows) {
+    if (inspected.has(name)) continue
+    const damage = await withAdmin(async (admin) => {
+      const identities = await admin.query(identityQuery)
+      if (identities.rows.length !== 1 || identities.rows[0]?.database_id !== id) return 'does not say who it is'
+      if (tenant === null || !alive.has(tenant)) return undefined
+      const marks = await admin.query('select tenant_id from marks')
+      return marks.rows.length === 1 && marks.rows[0].tenant_id === tenant ? undefined : 'lost its tenant’s data'
+    }, name)
+    if (damage !== undefined) found.push(`${name} (of tenant ${tenant}) ${damage}`)
+    // One in stock holds no tenant's mark yet.
+    else if (tenant !== null) inspected.add(name)
+  }
+  return found
 }
 
 async function readServer({ prefix, withAdmin }: Place) {

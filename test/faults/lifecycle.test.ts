@@ -6,7 +6,7 @@ import { createInstallation, type Installation } from '../databases/fixture.js'
 import { CompiledProgram } from '../support/compiled-program.js'
 import { type PgProxy, startPgProxy, type StatementPhase } from '../support/pg-proxy.js'
 import { testServer, withAdmin } from '../support/server.js'
-import { findViolations } from './invariants.js'
+import { findDamage, findViolations } from './invariants.js'
 import type { LifecycleOrders, LifecycleReport } from './lifecycle-process.js'
 import { randomFrom } from './random.js'
 
@@ -83,8 +83,8 @@ function take(reports: readonly LifecycleReport[]): void {
 const place = () => ({ catalog: installation.catalog.pool, prefix: installation.prefix, withAdmin })
 
 /**
- * Reconciles until nothing is wrong any more; what is still wrong after `convergeMs` fails the test. `inspected`: see
- * `findViolations`.
+ * Reconciles until nothing is wrong any more, and tells how long it took; what is still wrong after `convergeMs` fails the
+ * test, and so does any damage. `inspected`: see `findDamage`.
  */
 async function converge(inspected?: Set<string>): Promise<number> {
   const { databases } = installation.open()
@@ -92,12 +92,14 @@ async function converge(inspected?: Set<string>): Promise<number> {
   let violations: string[]
   do {
     await databases.reconcile()
-    violations = await findViolations(place(), alive, inspected)
+    violations = await findViolations(place(), alive)
     if (violations.length > 0) await sleep(200)
   } while (violations.length > 0 && Date.now() - startedMs < convergeMs)
+  const tookMs = Date.now() - startedMs
   expect(violations).toEqual([])
   await databases.close()
-  return Date.now() - startedMs
+  expect(await findDamage(place(), alive, inspected)).toEqual([])
+  return tookMs
 }
 
 /** How many statements the script takes when nobody disturbs it. */
@@ -183,6 +185,7 @@ async function watchConverge(): Promise<void> {
     violations = await findViolations(place(), alive)
   }
   expect(violations).toEqual([])
+  expect(await findDamage(place(), alive)).toEqual([])
 }
 
 test(

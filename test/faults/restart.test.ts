@@ -11,7 +11,7 @@ import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/em
 import { processIdentity } from '../../src/databases/embedded/process-identity.js'
 import { CompiledProgram } from '../support/compiled-program.js'
 import { type PgProxy, startPgProxy } from '../support/pg-proxy.js'
-import { findViolations, type Place } from './invariants.js'
+import { findDamage, findViolations, type Place } from './invariants.js'
 import type { RestartReport } from './restart-process.js'
 
 /** The goal is 2 s after the server's return, which the soak holds it to; a machine that is busy may take longer. */
@@ -136,7 +136,8 @@ async function violations(): Promise<string[]> {
     }
   }
   try {
-    const found = await findViolations({ catalog, prefix: 'tenant_', withAdmin }, [])
+    const place = { catalog, prefix: 'tenant_', withAdmin }
+    const found = [...(await findViolations(place, [])), ...(await findDamage(place, new Set()))]
     const { rows } = await catalog.query<{ id: string }>('select id from tenants')
     const there = new Set(rows.map(({ id }) => id))
     return [...found, ...[...created].filter((id) => !there.has(id)).map((id) => `tenant ${id} is lost`)]
