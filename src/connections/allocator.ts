@@ -16,6 +16,8 @@ import { TenantQueues } from './tenant-queues.js'
 export class Allocator<Connection, Owner = undefined> {
   opening = 0
   evicted = 0
+  /** The budget has been used up, and not half of it has come free since. */
+  isCrowded = false
   /** Every place that is taken in the budget. */
   readonly slots = new Set<Slot<Connection, Owner>>()
   readonly limits: AllocatorLimits
@@ -24,8 +26,6 @@ export class Allocator<Connection, Owner = undefined> {
   readonly #queues: TenantQueues<Connection, Owner>
   #draining = false
   #isReminding = false
-  /** The budget has been used up, and not half of it has come free since. */
-  #isCrowded = false
 
   constructor(limits: AllocatorLimits, effects: AllocatorEffects<Connection, Owner>) {
     this.limits = limits
@@ -60,6 +60,16 @@ export class Allocator<Connection, Owner = undefined> {
     if (slot === undefined) return undefined
     this.#lend(slot, nowMs)
     return slot
+  }
+
+  /** Takes an idle connection out for upkeep, not for a user; `release` brings it back. False: it is not idle. */
+  takeOut(slot: Slot<Connection, Owner>, nowMs: number): boolean {
+    if (slot.state !== 'idle') return false
+    this.#idle.remove(slot)
+    slot.state = 'busy'
+    slot.sinceMs = nowMs
+    slot.chargedMs = 0
+    return true
   }
 
   /** Queues a waiter; it may be granted a connection later, never during this call. False: the queue is full. */
@@ -272,7 +282,7 @@ export class Allocator<Connection, Owner = undefined> {
    * its own comes back sooner than a new one opens.
    */
   #isPatient(tenant: TenantQueue<Connection, Owner>, nowMs: number): boolean {
-    if (tenant.total === 0 || !this.#isCrowded) return false
+    if (tenant.total === 0 || !this.isCrowded) return false
     return tenant.opening > 0 || nowMs - tenant.progressAtMs < this.limits.patienceMs
   }
 
@@ -324,7 +334,7 @@ export class Allocator<Connection, Owner = undefined> {
 
   #open(slot: Slot<Connection, Owner>, nowMs: number): void {
     this.slots.add(slot)
-    if (this.total >= this.limits.maxConnections) this.#isCrowded = true
+    if (this.total >= this.limits.maxConnections) this.isCrowded = true
     slot.state = 'opening'
     slot.sinceMs = nowMs
     this.#effects.open(slot)
@@ -343,7 +353,7 @@ export class Allocator<Connection, Owner = undefined> {
     slot.successor = undefined
     slot.holder = undefined
     this.slots.delete(slot)
-    if (this.total < this.limits.maxConnections / 2) this.#isCrowded = false
+    if (this.total < this.limits.maxConnections / 2) this.isCrowded = false
     tenant.total -= 1
     this.#queues.forgetIfEmpty(tenant)
     if (successor !== undefined) {

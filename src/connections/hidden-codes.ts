@@ -39,13 +39,23 @@ export class HiddenCodes {
     return known !== undefined && nowMs - known.sinceMs < currentMs && known.code === client.hiddenCode
   }
 
+  /** Counts a use of a tenant's connection by somebody who had to go by the text of statements. */
+  countUse(key: string): void {
+    this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1)
+  }
+
+  /** Whether the tenant is served so often that the next {@link learn} asks its database. */
+  isWorthAsking(key: string): boolean {
+    return (this.#uses.get(key) ?? 0) >= usesWorthAsking
+  }
+
   /**
    * Asks the database, unless the answer is known or not worth it yet; nobody waits for it but who wants the connection
    * next. False: the connection was lost meanwhile.
    */
   async learn(key: string, client: SessionClient): Promise<boolean> {
     this.tell(key, client, performance.now())
-    if (this.isCurrent(key, client, performance.now()) || !this.#isWorthAsking(key)) return client.usable
+    if (this.isCurrent(key, client, performance.now()) || !this.isWorthAsking(key)) return client.usable
     const forgotten = this.#forgotten
     const code = await client.read<HiddenCodeRow>(hiddenCodeQuery).then(
       ([row]) => (row === undefined ? unreadable : hiddenCodeFrom(row)),
@@ -74,11 +84,5 @@ export class HiddenCodes {
     if (nowMs - this.#usesSinceMs < currentMs) return
     this.#uses.clear()
     this.#usesSinceMs = nowMs
-  }
-
-  #isWorthAsking(key: string): boolean {
-    const uses = (this.#uses.get(key) ?? 0) + 1
-    this.#uses.set(key, uses)
-    return uses >= usesWorthAsking
   }
 }

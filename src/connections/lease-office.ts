@@ -16,6 +16,7 @@ import { Connector } from './connector.js'
 import type { Stuck } from './deadlock.js'
 import { DeadlockWatch } from './deadlock-watch.js'
 import { HiddenCodes } from './hidden-codes.js'
+import { LateResets } from './late-resets.js'
 import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
 import { busiestTenants } from './busiest-tenants.js'
 import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
@@ -38,6 +39,7 @@ export class LeaseOffice {
   readonly #open = new Set<Lease>()
   readonly #connector: Connector
   readonly #hiddenCodes: HiddenCodes
+  readonly #lateResets: LateResets<SchedulerPool>
   readonly #counters = {
     opened: 0,
     closed: 0,
@@ -65,6 +67,11 @@ export class LeaseOffice {
     )
     this.#connector = new Connector(options)
     this.#hiddenCodes = new HiddenCodes(options.logger)
+    this.#lateResets = new LateResets(this.#open, (lease, nowMs) => {
+      const { connection } = lease
+      if (connection !== undefined && this.#allocator.takeOut(lease, nowMs))
+        void this.#restore(lease, connection, false)
+    })
     this.#deadlocks = new DeadlockWatch(this.#allocator, options.deadlockCheckMs, (stuck) => this.#turnAway(stuck))
     const { idleTimeoutMs } = options
     const reap = (): void => {
@@ -109,9 +116,13 @@ export class LeaseOffice {
     return { total: tenant.total, idle: tenant.idle.length, waiting: tenant.waiters.size }
   }
 
-  /** The tenant's most recently used idle connection, at once, if there is one. */
+  /** The tenant's most recently used idle connection, if there is one that can be had at once. */
   takeIdle(key: string): Lease | undefined {
-    return this.#allocator.takeIdle(key, performance.now())
+    const lease = this.#allocator.takeIdle(key, performance.now())
+    if (lease?.connection === undefined || !this.#lateResets.isDue(lease)) return lease
+    // Who waits for it gets it once it is reset.
+    void this.#restore(lease, lease.connection, false)
+    return undefined
   }
 
   /** Calls `done` with a connection as soon as it is the caller's turn, never during this call. */
@@ -138,22 +149,24 @@ export class LeaseOffice {
     const { tenant } = lease
     const nowMs = performance.now()
     const usedMs = nowMs - lease.sinceMs
+    const isKnown = this.#hiddenCodes.isCurrent(tenant.key, client, nowMs)
+    if (!isKnown) this.#hiddenCodes.countUse(tenant.key)
     if (!client.usable || (broken && !client.running)) {
       tenant.usedMs += usedMs
       this.#allocator.discard(lease)
-    } else if (
-      broken ||
-      client.touched ||
-      !client.ready ||
-      client.getTransactionStatus() !== 'I' ||
-      !this.#hiddenCodes.isCurrent(tenant.key, client, nowMs)
-    ) {
-      // To clean what is closed next is work for nobody.
-      if (client.ready && this.#allocator.giveWay(lease, nowMs)) tenant.usedMs += usedMs
-      else void this.#restore(lease, client, broken)
-    } else {
+      return
+    }
+    const seemsClean = !broken && client.ready && !client.touched && client.getTransactionStatus() === 'I'
+    const isClean = seemsClean && isKnown
+    // To clean what is closed next is work for nobody.
+    if (!isClean && client.ready && this.#allocator.giveWay(lease, nowMs)) {
+      tenant.usedMs += usedMs
+    } else if (isClean || (seemsClean && this.#mayPutOffReset(lease))) {
+      if (!isClean) this.#lateResets.putOff(client, nowMs)
       tenant.usedMs += usedMs
       this.#allocator.release(lease, nowMs)
+    } else {
+      void this.#restore(lease, client, broken)
     }
   }
 
@@ -177,6 +190,7 @@ export class LeaseOffice {
   async #drain(timeoutMs: number): Promise<void> {
     clearInterval(this.#reaper)
     clearTimeout(this.#deadline)
+    this.#lateResets.stop()
     this.#deadlocks.stop()
     const waiters = this.#allocator.drain()
     for (const waiter of waiters) waiter.reject(closedError())
@@ -280,6 +294,11 @@ export class LeaseOffice {
     const listeners = this.#onChange
     this.#onChange = []
     for (const listener of listeners) listener()
+  }
+
+  /** Of a use that left nothing as far as its statements tell: only code behind their names could have. */
+  #mayPutOffReset({ tenant }: Lease): boolean {
+    return this.#allocator.isCrowded && tenant.waiters.size === 0 && !this.#hiddenCodes.isWorthAsking(tenant.key)
   }
 
   /** Lets the session settle and undoes what was done to it, before anybody else gets it. */

@@ -44,7 +44,7 @@ type Done = (error: Error | undefined | null, result: pg.QueryResult) => void
 
 /** A `pg.Client` that knows whether its session is as it was when it was opened. */
 export class SessionClient extends pg.Client {
-  /** Something ran that may have changed the session. */
+  /** Something ran that may have changed the session, as far as text and {@link hiddenCode} tell. */
   touched = false
   /** What its database runs behind the names in a statement. Not known: anything may have changed the session. */
   hiddenCode: HiddenCode | undefined
@@ -93,7 +93,7 @@ export class SessionClient extends pg.Client {
       if (need !== undefined) return refuseQuery(query, callback, sessionRequired(need))
       query = withoutName(query)
     }
-    if (!clean || this.hiddenCode === undefined || runsHiddenCode(this.hiddenCode, facts)) this.touched = true
+    if (!clean || (this.hiddenCode !== undefined && runsHiddenCode(this.hiddenCode, facts))) this.touched = true
     if (clean && this.#statements !== undefined && this.ready) {
       const preparable = preparableFrom(query, values)
       const name = preparable && this.#statements.nameFor(text)

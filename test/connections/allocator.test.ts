@@ -23,6 +23,7 @@ const step = fc.oneof(
         'wait',
         'reap',
         'overdue',
+        'upkeep',
       ),
       tenant: fc.nat(5),
     }),
@@ -48,6 +49,7 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
         else if (type === 'evict') world.allocator.evict(`t${tenant}`)
         else if (type === 'wait') world.wait(7 * tenant)
         else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
+        else if (type === 'upkeep') world.takeOut(`t${tenant}`)
         else if (type === 'overdue')
           for (const waiter of world.allocator.leaveOverdue(world.nowMs - 60)) waiter.reject(new Error('late'))
         else if (type === 'die') {

@@ -69,6 +69,14 @@ export class World {
     return id
   }
 
+  /** An idle connection of the tenant is worked on, until it is released like any other. */
+  takeOut(key: string): void {
+    const slot = this.allocator.tenants.get(key)?.idle[0]
+    if (slot === undefined || !this.allocator.takeOut(slot, this.nowMs)) return
+    this.allocator.announceReturn(slot)
+    this.busy.push(slot)
+  }
+
   finishOpen(at = 0): void {
     const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
     if (slot !== undefined) this.allocator.opened(slot, 1, this.nowMs)
