@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { Slot } from '../../src/connections/allocation.js'
 import { LateResets } from '../../src/connections/late-resets.js'
@@ -80,6 +81,41 @@ test('nobody has to come: what a trigger locked is free soon', async () => {
   await expect.poll(backendsWithLock, { timeout: 5000 }).toEqual([])
   expect(await pidOf(one)).toBe(pid)
   expect(stats()).toMatchObject({ opened: 1, open: 1, idle: 1 })
+})
+
+test('whoever comes in whatever order finds a fresh session, as long as nothing is known of the databases', async () => {
+  const putOff = vi.spyOn(LateResets.prototype, 'putOff')
+  const use = fc.record({
+    tenant: fc.nat(1),
+    // To search a session counts as a change of it.
+    isSearched: fc.boolean(),
+    statements: fc.array(
+      fc.oneof(
+        { weight: 5, arbitrary: fc.constantFrom(spoil, 'select * from fired') },
+        { weight: 1, arbitrary: fc.constantFrom("set app.actor = 'bob'", 'begin', 'commit', 'select 1/0') },
+      ),
+      { maxLength: 3 },
+    ),
+    startsAtMs: fc.nat(200),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(use, { maxLength: 20 }), fc.constantFrom(1, 2), async (uses, maxConnections) => {
+      const pools = start({ maxConnections, maxConnectionsPerTenant: 2 })
+      const leaks = uses.map(async ({ tenant, isSearched, statements, startsAtMs }) => {
+        await new Promise((resolve) => setTimeout(resolve, startsAtMs))
+        const client = await (pools[tenant] as TenantPool).connect()
+        const found = isSearched ? await leakedState(client) : []
+        for (const statement of statements) await client.query(statement).catch(() => {})
+        client.release()
+        return found
+      })
+      expect((await Promise.all(leaks)).flat()).toEqual([])
+      await current().close()
+    }),
+    { numRuns: 25 },
+  )
+  expect(putOff).toHaveBeenCalled()
+  putOff.mockRestore()
 })
 
 test('while connections are not short, nobody waits for a reset of the use before', async () => {
