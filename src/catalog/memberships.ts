@@ -46,7 +46,7 @@ export interface Memberships extends MembershipLists {
   setMemberActive(tenant: string, user: string, isActive: boolean, options?: ActorOption): Promise<UserTenant>
   /**
    * Makes it the tenant that the user's requests are for when they name none.
-   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_USER_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_CHANGE_REFUSED
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND (no such user, too), TENANCY_ACCESS_CHANGE_REFUSED
    */
   setDefaultTenant(tenant: string, user: string, options?: ActorOption): Promise<UserTenant>
 }

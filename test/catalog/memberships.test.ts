@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createMemberDirectory } from '../../src/catalog/member-directory.js'
 import { createMemberships, type Memberships } from '../../src/catalog/memberships.js'
@@ -154,7 +155,10 @@ test('the default moves to the tenant that is chosen, and only a member can choo
   const other = `chosen-${count}`
   const otherOwner = await installation.createUser()
   await tenants.createTenant({ name: other, slug: other, owner: otherOwner })
-  await expect(memberships.setDefaultTenant(other, owner)).rejects.toMatchObject({ code: 'TENANCY_MEMBER_NOT_FOUND' })
+  for (const stranger of [owner, randomUUID(), 'nobody']) {
+    const chosen = memberships.setDefaultTenant(other, stranger)
+    await expect(chosen).rejects.toMatchObject({ code: 'TENANCY_MEMBER_NOT_FOUND' })
+  }
   expect(await memberships.listMemberships(owner)).toMatchObject([{ slug, isDefault: true }])
   await memberships.addMember(other, owner)
   expect(await memberships.setDefaultTenant(other, owner)).toMatchObject({ isDefault: true })

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import {
   type ConnectionScheduler,
   type ConnectionSchedulerOptions,
@@ -254,6 +254,35 @@ test('idle connections are closed after idleTimeoutMs, old ones after connection
   await scheduler?.close()
   const [old] = start({ connectionLifetimeMs: 0 }) as [TenantPool]
   expect(await pidOf(old)).not.toBe(await pidOf(old))
+})
+
+test('connections that were opened together do not all end together: some a tenth earlier, some a tenth later', async () => {
+  const now = performance.now.bind(performance)
+  const random = vi.spyOn(Math, 'random')
+  const clock = vi.spyOn(performance, 'now')
+  const is = (ms: number) => clock.mockImplementation(() => now() + ms)
+  try {
+    const [early, late] = start({ connectionLifetimeMs: 100_000, idleTimeoutMs: 1_000_000 }) as [TenantPool, TenantPool]
+    random.mockReturnValue(0)
+    const first = await pidOf(early)
+    random.mockReturnValue(0.999)
+    const second = await pidOf(late)
+    // Which ones serve two uses, at half of the lifetime, between its bounds, and after them.
+    const served: boolean[][] = []
+    for (const ms of [50_000, 95_000, 115_000]) {
+      is(ms)
+      const pids = [await pidOf(early), await pidOf(early), await pidOf(late), await pidOf(late)]
+      served.push([pids[1] === first, pids[3] === second])
+    }
+    expect(served).toEqual([
+      [true, true],
+      [false, true],
+      [false, false],
+    ])
+  } finally {
+    clock.mockRestore()
+    random.mockRestore()
+  }
 })
 
 test('close turns waiters and newcomers away and waits for who is still busy', async () => {

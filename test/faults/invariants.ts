@@ -17,16 +17,7 @@ export async function findViolations(place: Place, alive: Iterable<string>): Pro
   const { catalog: pool } = place
   const found: string[] = []
   const server = await readServer(place)
-  const { rows } = await pool.query<{
-    id: string
-    name: string
-    state: string
-    tenant: string | null
-    status: string | null
-  }>(
-    `select tenant_databases.id, tenant_databases.name, state, tenants.id as tenant, status
-       from tenant_databases left join tenants on database_id = tenant_databases.id`,
-  )
+  const rows = await readCatalog(place)
   const recorded = new Set(rows.map(({ name }) => name))
   for (const { name } of server.databases) if (!recorded.has(name)) found.push(`${name} is a database without a row`)
   const names = new Set(server.databases.map(({ name }) => name))
@@ -60,18 +51,14 @@ export async function findViolations(place: Place, alive: Iterable<string>): Pro
  * an `alive` tenant wrote? `inspected` are databases that need not be looked into again; those in which all is well are added.
  */
 export async function findDamage(
-  { catalog, withAdmin }: Place,
+  place: Place,
   alive: ReadonlySet<string>,
   inspected = new Set<string>(),
 ): Promise<string[]> {
-  const { rows } = await catalog.query<{ id: string; name: string; tenant: string | null }>(
-    `select tenant_databases.id, tenant_databases.name, tenants.id as tenant
-       from tenant_databases left join tenants on database_id = tenant_databases.id`,
-  )
   const found: string[] = []
-  for (const { id, name, tenant } of rows) {
+  for (const { id, name, tenant } of await readCatalog(place)) {
     if (inspected.has(name)) continue
-    const damage = await withAdmin(async (admin) => {
+    const damage = await place.withAdmin(async (admin) => {
       const identities = await admin.query(identityQuery)
       if (identities.rows.length !== 1 || identities.rows[0]?.database_id !== id) return 'does not say who it is'
       if (tenant === null || !alive.has(tenant)) return undefined
@@ -83,6 +70,21 @@ export async function findDamage(
     else if (tenant !== null) inspected.add(name)
   }
   return found
+}
+
+/** The databases that the catalog knows, with the tenant of each. */
+async function readCatalog({ catalog }: Place) {
+  const { rows } = await catalog.query<{
+    id: string
+    name: string
+    state: string
+    tenant: string | null
+    status: string | null
+  }>(
+    `select tenant_databases.id, tenant_databases.name, state, tenants.id as tenant, status
+       from tenant_databases left join tenants on database_id = tenant_databases.id`,
+  )
+  return rows
 }
 
 async function readServer({ prefix, withAdmin }: Place) {
