@@ -26,14 +26,14 @@ export function readOrWrite(query, tenant) {
     : query(tenant, 'update items set hits = hits + 1 where id = $1', [id])
 }
 
-/** So many requests at a time, each followed by the next at once. */
-export async function closedLoop({ query, draw, seconds, concurrency }) {
+/** So many requests at a time, each followed by the next at once; for so long, and at least `requests` of them. */
+export async function closedLoop({ query, draw, seconds, concurrency, requests = 0 }) {
   const latencies = []
   const errors = []
   const started = performance.now()
   const end = started + seconds * 1000
   const worker = async () => {
-    for (let now = performance.now(); now < end;) {
+    for (let now = performance.now(); now < end || latencies.length < requests;) {
       try {
         await readOrWrite(query, draw())
         latencies.push(performance.now() - now)

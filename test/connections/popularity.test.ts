@@ -22,6 +22,32 @@ test('after each sample the counts are halved: what is not asked for any more fa
   expect([1, 2].map((place) => popularity.of('a', place))).toEqual([0, 0])
 })
 
+test('however often something was asked for, it is forgotten as soon as everything else that is often asked for', () => {
+  const forgottenAfter = (requests: number): number => {
+    const popularity = new Popularity(20)
+    for (let count = 0; count < requests; count += 1) popularity.count('burst', 5)
+    let others = 0
+    for (; popularity.of('burst', 5) > 0; others += 1) popularity.count(`other ${others}`, 1)
+    return others
+  }
+  expect(forgottenAfter(1_000_000)).toBe(forgottenAfter(15))
+})
+
+test('one key’s burst does not make the others be forgotten', () => {
+  const popularity = new Popularity(20)
+  for (let count = 0; count < 4; count += 1) popularity.count('quiet', 1)
+  for (let count = 0; count < 1000; count += 1) popularity.count('burst', 1)
+  expect(popularity.of('quiet', 1)).toBeGreaterThan(0)
+  expect(popularity.of('burst', 1)).toBeGreaterThan(popularity.of('quiet', 1))
+})
+
+test('a full count does not hide how many places are needed at once', () => {
+  const popularity = new Popularity(100)
+  for (let count = 0; count < 20; count += 1) popularity.count('a', 1)
+  for (let count = 0; count < 3; count += 1) popularity.count('a', 2)
+  expect([1, 2, 3].map((place) => popularity.of('a', place))).toEqual([15, 3, 0])
+})
+
 test('whatever is asked for, two samples of keys are remembered at most', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.nat(50), { maxLength: 500 }), (sampleSize, keys) => {
