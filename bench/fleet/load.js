@@ -33,7 +33,7 @@ export async function closedLoop({ query, draw, seconds, concurrency, requests =
   const started = performance.now()
   const end = started + seconds * 1000
   const worker = async () => {
-    for (let now = performance.now(); now < end || latencies.length < requests;) {
+    for (let now = performance.now(); now < end || latencies.length + errors.length < requests;) {
       try {
         await readOrWrite(query, draw())
         latencies.push(performance.now() - now)

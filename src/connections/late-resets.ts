@@ -6,7 +6,7 @@ import type { SessionClient } from './session-client.js'
 const putOffMs = 1000
 
 /**
- * Resets that wait for the next use of their connection. Where connections are short, most of those of rare tenants are
+ * Resets that wait for the next use of their connection. Where connections are short, many of those of rare tenants are
  * closed for another tenant before that. It is not for long: what was left in the session, a lock perhaps, may be what
  * others of its tenant wait for.
  */
