@@ -35,27 +35,6 @@ export type { AuditProblem, AuditVerification } from './catalog/audit-verificati
 export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit.js'
 export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog/membership-lists.js'
 export type { AddMemberOptions } from './catalog/memberships.js'
-export {
-  accessSeedEntries,
-  auditChains,
-  auditLog,
-  databaseServers,
-  installation,
-  permissionCategories,
-  permissions,
-  roleInclusions,
-  rolePermissions,
-  roles,
-  routeRules,
-  signingKeys,
-  tenantDatabases,
-  tenants,
-  userIdentities,
-  users,
-  userTenantPermissions,
-  userTenantRoles,
-  userTenants,
-} from './catalog/tables.js'
 export type { NewTenant } from './catalog/tenant-input.js'
 export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
 export type { NewUser } from './catalog/users.js'

