@@ -80,7 +80,7 @@ async function applyOnce(
   const limit = `set local lock_timeout = ${lockTimeoutMs}`
   await client.query(resetSession)
   try {
-    await client.query(`begin; ${limit}`)
+    await client.query(`begin read write; ${limit}`)
     await prepare?.(client)
     const before = await currentTransaction(client)
     await count.during(client.query(file.sql))
@@ -124,8 +124,9 @@ interface Completions {
 function countStatements(client: SqlClient): StatementCount {
   const { connection } = client as { connection?: Completions }
   let finished: number | undefined
+  let isRunning = false
   const count = () => {
-    if (finished !== undefined) finished += 1
+    if (isRunning && finished !== undefined) finished += 1
   }
   connection?.on('commandComplete', count)
   return {
@@ -134,9 +135,14 @@ function countStatements(client: SqlClient): StatementCount {
     },
     async during(file) {
       finished = connection === undefined ? undefined : 0
-      const result = await file
-      finished = undefined
-      return result
+      isRunning = true
+      try {
+        const result = await file
+        finished = undefined
+        return result
+      } finally {
+        isRunning = false
+      }
     },
     stop: () => void connection?.off('commandComplete', count),
   }

@@ -51,6 +51,7 @@ interface Behind {
   work: Promise<void> | undefined
   /** Until then, callers wait for `work`. */
   waitUntilMs: number
+  waiting: number
   failures: number
   /** Nobody tries before that. */
   retryAtMs: number
@@ -60,6 +61,7 @@ interface Behind {
 export const maxDemandedMigrations = 2
 /** Each holds one of the six connections that may be opened at a time: the others are for tenants that are not behind. */
 const maxWaiting = 4
+const maxWaitingForOne = 3
 const waitMs = 1000
 const minRetryMs = 1000
 const maxRetryMs = 60_000
@@ -157,7 +159,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       if (isClosed) throw refusal()
       let entry = behind.get(id)
       if (!entry) {
-        entry = { work: undefined, waitUntilMs: 0, failures: 0, retryAtMs: 0 }
+        entry = { work: undefined, waitUntilMs: 0, waiting: 0, failures: 0, retryAtMs: 0 }
         behind.set(id, entry)
       }
       if (entry.work === undefined) {
@@ -165,8 +167,9 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
         start(entry, database, slug, demanded)
       }
       const remainingMs = entry.waitUntilMs - Date.now()
-      if (waiting >= maxWaiting || remainingMs <= 0) throw refusal()
+      if (waiting >= maxWaiting || entry.waiting >= maxWaitingForOne || remainingMs <= 0) throw refusal()
       waiting += 1
+      entry.waiting += 1
       try {
         const isDone = await Promise.race([
           (entry.work ?? Promise.resolve()).then(() => true),
@@ -178,6 +181,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
         throw new TenancyError('TENANCY_DATABASE_SCHEMA_BEHIND', describe(slug, schemaVersion, demanded), { cause })
       } finally {
         waiting -= 1
+        entry.waiting -= 1
       }
     },
 
