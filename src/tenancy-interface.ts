@@ -39,8 +39,10 @@ export interface Tenancy extends Management, HttpTenancy {
   /** Builds until `TENANT_READY_DATABASES` are in stock; it is done in the background anyway. */
   fillStock(): Promise<void>
   /**
-   * Applies the schema files that a tenant's database lacks; returns their names.
-   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT
+   * Applies the schema files that a tenant's database lacks, restores its privileges, and tells the catalog; returns the
+   * files' names. `listTenants({ behind: true })` names the tenants that need it.
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   *   TENANCY_DATABASE_UNAVAILABLE, TENANCY_TENANT_STATE_CONFLICT
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
   /**

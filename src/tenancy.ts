@@ -105,6 +105,8 @@ async function open(
     prefix: config.databasePrefix,
     secret,
     schemaDir: options.schemaDir ?? config.schemaDir,
+    schemaBehind: config.schemaBehind,
+    schemaLockTimeoutMs: config.schemaLockTimeoutMs,
     readyTarget: config.readyDatabases,
     roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
     tenantAddress: config.pooler,

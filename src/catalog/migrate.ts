@@ -1,3 +1,4 @@
+import { findLockBlockers } from '../core/lock-blockers.js'
 import type { SqlPool } from '../core/sql.js'
 import { applySqlFiles, readSqlFolder } from '../core/sql-files.js'
 import { shippedMigrations } from './shipped-migrations.js'
@@ -5,6 +6,7 @@ import { shippedMigrations } from './shipped-migrations.js'
 const codes = {
   invalid: 'TENANCY_CATALOG_MIGRATION_FAILED',
   failed: 'TENANCY_CATALOG_MIGRATION_FAILED',
+  blocked: 'TENANCY_CATALOG_MIGRATION_FAILED',
   newer: 'TENANCY_CATALOG_NEWER',
 } as const
 
@@ -23,8 +25,10 @@ export async function migrateCatalog(pool: SqlPool, from?: string | URL): Promis
   const files = await (from === undefined ? shippedMigrations(codes) : readSqlFolder(from, codes))
   const client = await pool.connect()
   try {
-    const applied = await applySqlFiles(client, files, { schema: 'public', lockKey, codes })
-    client.release()
+    const findBlockers = (pid: number) => findLockBlockers(pool, pid)
+    const applied = await applySqlFiles(client, files, { schema: 'public', lockKey, codes, findBlockers })
+    // Files reset the session, prepared statements included: whoever takes the connection next would not know.
+    client.release(applied.length > 0)
     return applied
   } catch (error) {
     // The connection may still hold the lock or a broken transaction: it is not used again.

@@ -88,6 +88,8 @@ export const tenantDatabases = pgTable('tenant_databases', {
   updatedAt: updatedAt(),
   retiredAt: moment('retired_at'),
   dropAfter: moment('drop_after'),
+  schemaVersion: bigint('schema_version', { mode: 'number' }),
+  schemaFingerprint: text('schema_fingerprint'),
 })
 
 /** Customer organisations. */

@@ -5,6 +5,7 @@ import type {
   RemovedDatabase,
   TenantDatabaseRecords,
   UnfinishedDatabase,
+  VersionedDatabase,
 } from '../core/tenant-databases.js'
 
 const columns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
@@ -39,8 +40,8 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     // Asked for every new connection to a tenant.
     async find(id) {
-      const sql = `select ${columns} from tenant_databases where id = $1`
-      return (await readRepeated<TenantDatabase>(catalog, sql, [id])).rows[0]
+      const sql = `select ${columns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
+      return (await readRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
     findAny: () =>
@@ -68,13 +69,21 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       return rows[0]?.begun === true
     },
 
-    markReady: (id, lease, reservedMs) =>
+    markReady: (id, lease, reservedMs, schema) =>
       one(
-        `update tenant_databases set state = 'ready', lease_owner = null,
+        `update tenant_databases set state = 'ready', lease_owner = null, schema_version = $4, schema_fingerprint = $5,
            lease_expires_at = case when reserved_for is not null then ${fromNow('$3')} end
          where id = $1 and state = 'building' and lease_owner = $2 returning ${columns}`,
-        [id, lease, reservedMs],
+        [id, lease, reservedMs, schema.version, schema.fingerprint],
       ),
+
+    async recordSchema(id, { version, fingerprint }) {
+      await catalog.query(
+        `update tenant_databases set schema_version = $2, schema_fingerprint = $3
+         where id = $1 and (schema_version, schema_fingerprint) is distinct from ($2, $3)`,
+        [id, version, fingerprint],
+      )
+    },
 
     async unfinished(serverId, leaseMs) {
       const { rows } = await catalog.query<UnfinishedDatabase>(

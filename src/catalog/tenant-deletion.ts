@@ -16,8 +16,11 @@ export interface TenantDeletion {
    */
   deleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
   /**
-   * Brings a deleted tenant back within its retention, with its database: active, or suspended if it was that before.
+   * Brings a deleted tenant back within its retention, with its database: active, or suspended if it was that before. The
+   * schema files that it missed are applied first; when one fails, the tenant stays deleted.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted, or its retention is over)
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   *   TENANCY_DATABASE_UNAVAILABLE
    */
   undeleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
   /**
@@ -32,7 +35,7 @@ export interface TenantDeletion {
 /** What {@link createTenantDeletion} needs. */
 export interface TenantDeletionOptions {
   readonly catalog: SqlPool
-  readonly databases: Pick<DatabaseSupply, 'dropTenantDatabase'>
+  readonly databases: Pick<DatabaseSupply, 'dropTenantDatabase' | 'bringUpToDate'>
   readonly retentionDays: number
 }
 
@@ -59,15 +62,18 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         return rows[0] as Tenant
       }),
 
-    undeleteTenant: (idOrSlug, { actor } = {}) =>
-      inTransaction(catalog, async (client) => {
-        const before = await findDeleted(client, idOrSlug)
+    async undeleteTenant(idOrSlug, { actor } = {}) {
+      // Outside of the transaction: files may take their time. That it can come back is looked at again afterwards.
+      const deleted = await findRecoverable(catalog, idOrSlug)
+      if (deleted.databaseId !== null) await databases.bringUpToDate(deleted)
+      return inTransaction(catalog, async (client) => {
+        const before = await findDeleted(client, deleted.id)
         const { rowCount } = await client.query(
           `update tenant_databases set state = 'assigned', retired_at = null, drop_after = null
            where id = $1 and state = 'retired' and drop_after > now()`,
           [before.databaseId],
         )
-        if (rowCount === 0) throw conflict(before, 'cannot be brought back: its retention is over')
+        if (rowCount === 0) throw conflict(before, retentionOver)
         const status = before.suspendedAt === null ? 'active' : 'suspended'
         const { rows } = await client.query<Tenant>(
           `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantColumns}`,
@@ -76,7 +82,8 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         const scope = { actorId: actor, tenantId: before.id }
         await recordChange(client, scope, 'tenant.undelete', `tenant:${before.id}`, { status: 'deleted' }, { status })
         return rows[0] as Tenant
-      }),
+      })
+    },
 
     async purgeTenant(idOrSlug, { actor } = {}) {
       const { databaseId } = await inTransaction(catalog, async (client) => {
@@ -98,8 +105,20 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
   }
 }
 
-async function findDeleted(client: SqlClient, idOrSlug: string): Promise<Tenant> {
-  const tenant = await findTenant(client, idOrSlug, { lock: true })
+const retentionOver = 'cannot be brought back: its retention is over'
+
+async function findRecoverable(client: SqlClient, idOrSlug: string): Promise<Tenant> {
+  const tenant = await findDeleted(client, idOrSlug, { lock: false })
+  const { rowCount } = await client.query(
+    "select from tenant_databases where id = $1 and state = 'retired' and drop_after > now()",
+    [tenant.databaseId],
+  )
+  if (rowCount === 0) throw conflict(tenant, retentionOver)
+  return tenant
+}
+
+async function findDeleted(client: SqlClient, idOrSlug: string, { lock = true } = {}): Promise<Tenant> {
+  const tenant = await findTenant(client, idOrSlug, { lock })
   if (tenant.status !== 'deleted') throw conflict(tenant, `is ${tenant.status}: delete it first`)
   return tenant
 }

@@ -22,6 +22,11 @@ export interface ActorOption {
 export interface ListTenantsOptions {
   /** Default: any. */
   readonly status?: TenantStatus | undefined
+  /**
+   * `true`: only those whose schema is older than this process demands, or not known yet; deleted ones only with that
+   * status. Default: all.
+   */
+  readonly behind?: boolean | undefined
   /** Id of the last tenant of the page before. */
   readonly after?: string | undefined
   /** 1 to 1000. Default: 100. */
@@ -48,6 +53,7 @@ export interface Tenants extends TenantDeletion {
 
 const listOptions = z.strictObject({
   status: z.enum(['active', 'suspended', 'deleted']).optional(),
+  behind: z.boolean().optional(),
   after: z.guid().optional(),
   limit: z.int().min(1).max(1000).default(100),
 })
@@ -140,11 +146,14 @@ export function createTenants({
       const { data, error } = listOptions.safeParse(options)
       if (error)
         throw new TenancyError('TENANCY_REQUEST_INVALID', `Tenants cannot be listed so: ${z.prettifyError(error)}`)
-      const { status, after, limit } = data
+      const { status, behind = false, after, limit } = data
       const { rows } = await catalog.query<Tenant>(
         `select ${tenantColumns} from tenants
-         where ($1::text is null or status = $1) and ($2::uuid is null or id > $2) order by id limit $3`,
-        [status ?? null, after ?? null, limit],
+         where ($1::text is null or status = $1) and ($2::uuid is null or id > $2)
+           and ($4::bigint is null or ((status <> 'deleted' or $1 = 'deleted') and database_id in (
+             select id from tenant_databases where coalesce(schema_version < $4, $4 > -1))))
+         order by id limit $3`,
+        [status ?? null, after ?? null, limit, behind ? await databases.schemaVersion() : null],
       )
       return rows
     },

@@ -24,12 +24,13 @@ export function createTenantConnections({
 }: {
   readonly scheduler: ConnectionScheduler
   readonly records: Pick<TenantDatabaseRecords, 'find'>
-  readonly databases: Pick<TenantDatabases, 'targetOf'>
+  readonly databases: Pick<TenantDatabases, 'targetOf' | 'demandSchema'>
 }): TenantConnections {
-  /** Asked before each new connection, so a database that was restored or retired meanwhile is noticed. */
+  /** Asked before each new connection, so a database that was restored, retired or left behind meanwhile is noticed. */
   async function resolveTarget(slug: string, databaseId: string) {
     const database = await records.find(databaseId)
     if (database?.state !== 'assigned') throw withoutDatabase(slug)
+    await databases.demandSchema(database, slug)
     return databases.targetOf(database)
   }
 

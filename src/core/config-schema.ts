@@ -125,8 +125,19 @@ export const settings = {
     schema: text(4096).default('.tenants2fast'),
   },
   TENANT_SCHEMA_DIR: {
-    description: 'Folder of numbered SQL files (`0001_name.sql`) that make up every tenant’s schema.',
+    description:
+      'Folder of numbered SQL files (`0001_name.sql`, or `20240101120000_name/migration.sql`) that make up every tenant’s schema.',
     schema: text(4096).optional(),
+  },
+  TENANT_SCHEMA_BEHIND: {
+    description:
+      'What becomes of a request for a tenant whose schema is older than this process demands: `migrate` applies the missing files first, `refuse` answers 503 until somebody did.',
+    schema: z.enum(['migrate', 'refuse'], 'must be migrate or refuse').default('migrate'),
+  },
+  TENANT_SCHEMA_LOCK_TIMEOUT_MS: {
+    description:
+      'Longest wait of a schema file’s statement for a lock, in milliseconds: whoever comes behind it waits as long. The file is then rolled back and tried again, 8 times.',
+    schema: integer(10, 600_000, 2000),
   },
   TENANT_READY_DATABASES: {
     description: 'Ready databases kept in stock, so that creating a tenant waits for no DDL.',

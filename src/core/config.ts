@@ -13,6 +13,9 @@ export interface Config {
   readonly dataDir: string
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
+  /** What becomes of a request for a tenant whose schema is behind. */
+  readonly schemaBehind: 'migrate' | 'refuse'
+  readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number
   readonly maxConnections: number
@@ -116,6 +119,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     dataDir: own.TENANT_DATA_DIR,
     databasePrefix: own.TENANT_DB_PREFIX,
     schemaDir: own.TENANT_SCHEMA_DIR,
+    schemaBehind: own.TENANT_SCHEMA_BEHIND,
+    schemaLockTimeoutMs: own.TENANT_SCHEMA_LOCK_TIMEOUT_MS,
     readyDatabases: own.TENANT_READY_DATABASES,
     retentionDays: own.TENANT_RETENTION_DAYS,
     maxConnections: own.TENANT_MAX_CONNECTIONS,

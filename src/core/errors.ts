@@ -113,7 +113,17 @@ export const errorTable = {
   TENANCY_DATABASE_SCHEMA_INVALID: {
     status: 500,
     title: 'Invalid tenant schema folder',
-    fix: 'Name the files NNNN_name.sql, numbered once each, and do not edit one that has run.',
+    fix: 'Name the files NNNN_name.sql (4 to 14 digits), numbered once each, and do not edit one that has run.',
+  },
+  TENANCY_DATABASE_SCHEMA_BLOCKED: {
+    status: 503,
+    title: 'The tenant’s schema could not be changed now',
+    fix: 'Something else holds a lock: end the transaction or wait for the migration that the message names, then try again.',
+  },
+  TENANCY_DATABASE_SCHEMA_BEHIND: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Wait for the tenant’s migration, or run initializeTenantSchema; listTenants({ behind: true }) names all that are behind.',
   },
   TENANCY_DATABASE_IDENTITY_MISMATCH: {
     status: 503,

@@ -1,74 +1,40 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { TenancyError, type TenancyErrorCode } from './errors.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TenancyError } from './errors.js'
+import type { LockBlocker } from './lock-blockers.js'
 import { quoteLiteral, type SqlClient } from './sql.js'
+import { applySqlFile } from './sql-file-run.js'
+import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 
-/** One numbered SQL file of a folder: `NNNN_name.sql`. */
-export interface SqlFile {
-  readonly version: number
-  /** File name, such as `0001_orders.sql`. */
-  readonly name: string
-  readonly sql: string
-  /** SHA-256 of the text, hexadecimal. Line ends count as `\n`, so that a checkout on Windows is the same file. */
-  readonly checksum: string
-}
-
-/** The codes that a folder's errors carry. */
-export interface SqlFileErrorCodes {
-  /** The folder cannot be read, is badly named, or does not fit the ledger. */
-  readonly invalid: TenancyErrorCode
-  /** PostgreSQL refused a file. */
-  readonly failed: TenancyErrorCode
-  /** The ledger knows versions that the folder lacks. */
-  readonly newer: TenancyErrorCode
-}
-
-/**
- * Reads a folder of numbered SQL files, in order. Files of other types are ignored; an `.sql` file that is not named
- * `NNNN_name.sql` is an error.
- *
- * @throws {@link TenancyError} `codes.invalid` naming every problem at once
- */
-export async function readSqlFolder(folder: string | URL, codes: SqlFileErrorCodes): Promise<SqlFile[]> {
-  const path = typeof folder === 'string' ? folder : fileURLToPath(folder)
-  const names = await readdir(path).catch((cause: unknown) => {
-    throw new TenancyError(codes.invalid, `The folder of SQL files ${path} cannot be read: check the path`, { cause })
-  })
-  const sqlNames = names.filter((name) => name.toLowerCase().endsWith('.sql')).toSorted()
-  const problems: string[] = []
-  const byVersion = new Map<number, string>()
-  for (const name of sqlNames) {
-    const version = Number(/^(\d{4})_[A-Za-z0-9_-]+\.sql$/.exec(name)?.[1] ?? Number.NaN)
-    const twin = byVersion.get(version)
-    if (Number.isNaN(version) || version === 0)
-      problems.push(`${name} is not named NNNN_name.sql with a number from 0001`)
-    else if (twin !== undefined) problems.push(`${twin} and ${name} have the same number`)
-    else byVersion.set(version, name)
-  }
-  if (problems.length > 0) throw new TenancyError(codes.invalid, `SQL files of ${path}: ${problems.join('; ')}`)
-  return Promise.all([...byVersion].map(([version, name]) => readSqlFile(path, version, name, codes)))
-}
-
-async function readSqlFile(folder: string, version: number, name: string, codes: SqlFileErrorCodes): Promise<SqlFile> {
-  let sql: string
-  try {
-    sql = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(join(folder, name))).replaceAll('\r\n', '\n')
-  } catch (cause) {
-    throw new TenancyError(codes.invalid, `${name} cannot be read as UTF-8 text`, { cause })
-  }
-  if (sql.includes('\0')) throw new TenancyError(codes.invalid, `${name} holds a NUL character`)
-  return { version, name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
-}
+export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
 /** What {@link applySqlFiles} needs to know of a database's ledger. */
 export interface SqlLedger {
   /** Schema of the table `schema_migrations`; it exists. */
   readonly schema: string
-  /** Advisory lock (one per database) that keeps two runners apart. */
-  readonly lockKey: number
+  /** Advisory lock (one per database) that keeps two runners apart: a `bigint`. */
+  readonly lockKey: number | bigint | string
   readonly codes: SqlFileErrorCodes
+  /** Longest wait for another runner. Default: 60,000. */
+  readonly runnerTimeoutMs?: number
+  /** Longest wait of a statement for a lock; then its file is rolled back and tried again. Default: 2000. */
+  readonly lockTimeoutMs?: number
+  /** How often a file that waits for locks is tried. Default: 8. */
+  readonly maxAttempts?: number
+  /** Runs in the transaction of each file, before it. */
+  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  /** Which sessions a backend waits for: asked, on another connection, while a file runs. Default: nobody knows. */
+  readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** Told what the database has, under the lock, after the last file. */
+  readonly record?: (state: AppliedFiles) => Promise<unknown>
+}
+
+/** What a ledger says. */
+export interface AppliedFiles {
+  /** Number of the last file; -1: none. */
+  readonly version: number
+  /** 16 hex digits that change with any name and checksum. */
+  readonly fingerprint: string
 }
 
 interface LedgerRow {
@@ -79,12 +45,12 @@ interface LedgerRow {
 
 /**
  * Applies the files that the ledger lacks, in order, each in one transaction with its ledger row; safe when two
- * processes do it at once. `client` is one connection, not a pool, outside of a transaction; after an error it still
- * holds the lock, so close it.
+ * processes do it at once. Each file finds the session as it was opened, whatever the one before has set. `client` is one
+ * connection, not a pool, outside of a transaction; after an error it may still hold the lock, so close it.
  *
  * @returns the names of the files that were applied now
- * @throws {@link TenancyError} `codes.failed` (file, line and PostgreSQL's message; rolled back), `codes.invalid`
- *   (an applied file was edited, renumbered or removed), `codes.newer`
+ * @throws {@link TenancyError} `codes.failed` (file, line and PostgreSQL's message; rolled back), `codes.blocked`,
+ *   `codes.invalid` (an applied file was edited, renumbered or removed), `codes.newer`
  */
 export async function applySqlFiles(
   client: SqlClient,
@@ -92,7 +58,7 @@ export async function applySqlFiles(
   ledger: SqlLedger,
 ): Promise<string[]> {
   const table = `${ledger.schema}.schema_migrations`
-  await client.query('select pg_advisory_lock($1)', [ledger.lockKey])
+  await takeRunnersLock(client, ledger)
   await client.query(
     `create table if not exists ${table} (
        version integer primary key,
@@ -101,17 +67,91 @@ export async function applySqlFiles(
        applied_at timestamptz not null default now()
      )`,
   )
-  const { rows } = await client.query<LedgerRow>(`select version, name, checksum from ${table} order by version`)
-  const pending = pendingFiles(files, rows, ledger.codes)
-  for (const file of pending) await applyFile(client, file, table, ledger.codes)
-  await client.query('select pg_advisory_unlock($1)', [ledger.lockKey])
+  const applied = await readLedger(client, table)
+  const pending = pendingFiles(files, applied, ledger.codes)
+  if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
+  for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
+  await ledger.record?.(describeLedger([...applied, ...pending]))
+  await client.query('select pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)', [String(ledger.lockKey)])
   return pending.map((file) => file.name)
 }
 
+/** What the ledger of a database says; a database without a ledger has nothing. */
+export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
+  const table = `${schema}.schema_migrations`
+  const { rows } = await client.query<{ found: boolean }>(
+    `select pg_catalog.to_regclass(${quoteLiteral(table)}) is not null as found`,
+  )
+  return describeLedger(rows[0]?.found === true ? await readLedger(client, table) : [])
+}
+
+/** What a ledger says after these files. */
+export function describeLedger(files: readonly LedgerRow[]): AppliedFiles {
+  const hash = createHash('sha256')
+  for (const { name, checksum } of files) hash.update(`\n${name} ${checksum}`)
+  return { version: files.at(-1)?.version ?? -1, fingerprint: hash.digest('hex').slice(0, 16) }
+}
+
+async function readLedger(client: SqlClient, table: string): Promise<LedgerRow[]> {
+  const { rows } = await client.query<LedgerRow>(
+    `select version::pg_catalog.float8 as version, name, checksum from ${table} order by 1`,
+  )
+  return rows
+}
+
+function ledgerInsert(table: string, { version, name, checksum }: SqlFile): string {
+  return `insert into ${table} (version, name, checksum)
+    values (${version}, ${quoteLiteral(name)}, ${quoteLiteral(checksum)})`
+}
+
+const maxInteger = 2_147_483_647
+
+/**
+ * Makes room for numbers of up to 14 digits. Only where a folder has them: processes of an earlier release of this package
+ * read the ledger, too, and know short ones only.
+ */
+async function widenVersions(client: SqlClient, schema: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass($1) and attname = 'version'
+       and atttypid = 'pg_catalog.int4'::pg_catalog.regtype`,
+    [`${schema}.schema_migrations`],
+  )
+  if (rowCount === 0) return
+  await client.query(`alter table ${schema}.schema_migrations alter column version type pg_catalog.int8`)
+}
+
+/** Takes the lock that keeps runners of one database apart, and waits for another runner no longer than it may. */
+async function takeRunnersLock(
+  client: SqlClient,
+  { lockKey, codes, runnerTimeoutMs = 60_000 }: SqlLedger,
+): Promise<void> {
+  const key = String(lockKey)
+  for (const deadline = Date.now() + runnerTimeoutMs; ; await sleep(20 + Math.random() * 60)) {
+    const { rows } = await client.query<{ isLocked: boolean }>(
+      'select pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8) as "isLocked"',
+      [key],
+    )
+    if (rows[0]?.isLocked === true) return
+    if (Date.now() < deadline) continue
+    const holders = await client.query<{ pid: number }>(
+      `select pid from pg_catalog.pg_locks
+        where locktype = 'advisory' and objsubid = 1 and granted and
+          database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) and
+          ((classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8) = $1::pg_catalog.int8`,
+      [key],
+    )
+    throw new TenancyError(
+      codes.blocked,
+      `Somebody else has been applying SQL files to this database for more than ${Math.round(runnerTimeoutMs / 1000)} s` +
+        `${holders.rows.map(({ pid }) => ` (process ${pid} of the server)`).join('')}: try again when that is done`,
+    )
+  }
+}
+
 function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], codes: SqlFileErrorCodes): SqlFile[] {
-  const lastFile = files.at(-1)?.version ?? 0
+  const lastFile = files.at(-1)?.version ?? -1
   const lastApplied = applied.at(-1)
-  if (lastApplied && lastApplied.version > lastFile) {
+  if (lastApplied && lastApplied.version > lastFile && codes.newer !== undefined) {
     throw new TenancyError(
       codes.newer,
       `${lastApplied.name} was applied to the database, but there is no such file here`,
@@ -119,6 +159,8 @@ function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], 
   }
   const byVersion = new Map(files.map((file) => [file.version, file]))
   for (const row of applied) {
+    // What a newer release has added is its business.
+    if (row.version > lastFile) continue
     const file = byVersion.get(row.version)
     if (file?.name !== row.name) {
       throw new TenancyError(
@@ -134,7 +176,7 @@ function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], 
     }
   }
   const pending = files.filter((file) => !applied.some((row) => row.version === file.version))
-  const late = pending.find((file) => file.version < (lastApplied?.version ?? 0))
+  const late = pending.find((file) => file.version < (lastApplied?.version ?? -1))
   if (late) {
     throw new TenancyError(
       codes.invalid,
@@ -142,46 +184,4 @@ function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], 
     )
   }
   return pending
-}
-
-async function applyFile(client: SqlClient, file: SqlFile, table: string, codes: SqlFileErrorCodes): Promise<void> {
-  await client.query('begin')
-  try {
-    const before = await currentTransaction(client)
-    await client.query(file.sql)
-    if ((await currentTransaction(client)) !== before) {
-      throw new TenancyError(
-        codes.invalid,
-        `${file.name} ends its transaction (commit or rollback): remove that statement`,
-      )
-    }
-    await client.query(
-      `insert into ${table} (version, name, checksum)
-         values (${file.version}, ${quoteLiteral(file.name)}, ${quoteLiteral(file.checksum)})`,
-    )
-    await client.query('commit')
-  } catch (error) {
-    // A connection that is gone has rolled back already; the first error is the one that counts.
-    await client.query('rollback').catch(() => {})
-    if (error instanceof TenancyError) throw error
-    throw new TenancyError(codes.failed, `${file.name}${describe(error, file.sql)}`, { cause: error })
-  }
-}
-
-async function currentTransaction(client: SqlClient): Promise<string | undefined> {
-  const { rows } = await client.query<{ id: string }>('select pg_current_xact_id()::text as id')
-  return rows[0]?.id
-}
-
-/** PostgreSQL's message with the line it points at; never the statement itself. */
-function describe(error: unknown, sql: string): string {
-  const { message, position } = error as { message?: string; position?: string }
-  const reason = message ?? String(error)
-  if (position === undefined) return `: ${reason}`
-  // PostgreSQL counts characters, not UTF-16 units.
-  const lines = Array.from(sql)
-    .slice(0, Number(position) - 1)
-    .join('')
-    .split('\n')
-  return `, line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}: ${reason}`
 }

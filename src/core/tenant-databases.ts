@@ -1,9 +1,18 @@
-import type { TenantDatabase, TenantDatabaseState } from './model.js'
+import type { Tenant, TenantDatabase, TenantDatabaseState } from './model.js'
+import type { AppliedFiles } from './sql-files.js'
 
 /** Where new tenants get their databases from, and where those of tenants that are gone end. */
 export interface DatabaseSupply {
   /** Hash of the schema that a database must have been built from to be assigned now. */
   templateVersion(): Promise<string>
+  /** Number of the last schema file that this process knows; -1: none. A database below it is behind. */
+  schemaVersion(): Promise<number>
+  /**
+   * Applies the files that the database of a deleted tenant missed, so that the tenant can come back.
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   *   TENANCY_DATABASE_UNAVAILABLE
+   */
+  bringUpToDate(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<void>
   /**
    * Builds one database, ready to be assigned. With `reservedFor` (a UUID of the caller's) nobody else takes it for a
    * minute; after that it belongs to the stock.
@@ -51,6 +60,12 @@ export interface RecordedDatabase {
   readonly state: TenantDatabaseState
 }
 
+/** A database with what the catalog knows of its schema. */
+export interface VersionedDatabase extends TenantDatabase {
+  /** Number of the last schema file that was applied; -1: none; null: not read yet. It may be behind, never ahead. */
+  readonly schemaVersion: number | null
+}
+
 /** A database whose row is gone, and who went with it. */
 export interface RemovedDatabase {
   /** The deleted tenant that it belonged to; null: none. */
@@ -66,13 +81,15 @@ export interface TenantDatabaseRecords {
   installationId(): Promise<string>
   /** The id of the server of that name; the row is made on first sight. */
   serverId(name: string): Promise<string>
-  find(id: string): Promise<TenantDatabase | undefined>
+  find(id: string): Promise<VersionedDatabase | undefined>
   /** A database that can be connected to, one in stock if there is one. */
   findAny(): Promise<TenantDatabase | undefined>
   /** Commits a row in state `building`; false when the stock needs none. */
   beginBuild(build: DatabaseBuild): Promise<boolean>
   /** From `building` to `ready`; undefined when the build was lost. A reserved one stays reserved for `reservedMs`. */
-  markReady(id: string, lease: string, reservedMs: number): Promise<TenantDatabase | undefined>
+  markReady(id: string, lease: string, reservedMs: number, schema: AppliedFiles): Promise<TenantDatabase | undefined>
+  /** Writes down what a database's ledger says; called under the lock of whoever migrates it. */
+  recordSchema(id: string, schema: AppliedFiles): Promise<void>
   /** The server's databases in state `building` or `dropping`, and retired ones that are due, the oldest first. */
   unfinished(serverId: string, leaseMs: number): Promise<UnfinishedDatabase[]>
   /** To `dropping`, for good, from whatever `unfinished` lists; undefined: it is none of those (any more). */

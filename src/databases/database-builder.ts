@@ -4,12 +4,16 @@ import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
+import type { AppliedFiles } from '../core/sql-files.js'
 import { openConnection } from './admin-connection.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DropOptions, dropTenantDatabase } from './drop-database.js'
 import { databaseComment } from './ownership.js'
 import { deriveRolePassword, scramVerifier } from './role-password.js'
+import { databaseSettingsSql } from './database-settings.js'
+import type { Template } from './template.js'
+import { databasePrivileges, membership } from './tenant-privileges.js'
 
 /** What a build needs. */
 export interface BuilderOptions extends DropOptions {
@@ -22,8 +26,10 @@ export interface BuilderOptions extends DropOptions {
 
 /** One database to be built. */
 export interface BuildRequest {
-  readonly template: string
+  readonly template: Template
   readonly templateVersion: string
+  /** What the template's ledger says. */
+  readonly schema: AppliedFiles
   readonly reservedFor?: string | undefined
   readonly stockTarget?: number | undefined
 }
@@ -57,7 +63,7 @@ export async function buildTenantDatabase(
 
 async function buildUnderLock(
   options: BuilderOptions,
-  { template, templateVersion, reservedFor, stockTarget }: BuildRequest,
+  { template, templateVersion, schema, reservedFor, stockTarget }: BuildRequest,
   id: string,
   name: string,
 ): Promise<TenantDatabase | undefined> {
@@ -81,7 +87,7 @@ async function buildUnderLock(
     })
     if (!begun) return undefined
     await createRoleAndDatabase(options, session, id, template)
-    const ready = await records.markReady(id, lease, reservedMs)
+    const ready = await records.markReady(id, lease, reservedMs, schema)
     if (!ready) throw new Error('the build took longer than its lease')
     return ready
   } finally {
@@ -94,7 +100,7 @@ async function createRoleAndDatabase(
   { server, names, secret, installationId, roleConnectionLimit = -1 }: BuilderOptions,
   session: SqlClient,
   id: string,
-  template: string,
+  template: Template,
 ): Promise<void> {
   const databaseName = names.tenantDatabase(id)
   // The role has the database's name.
@@ -103,17 +109,18 @@ async function createRoleAndDatabase(
   const verifier = scramVerifier(deriveRolePassword(secret, id))
   await session.query(
     `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
-       connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)};
+       connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)};
+     ${membership(databaseName, names.members)};
      comment on role ${name} is ${comment}`,
   )
   // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
   await session.query(
-    `create database ${name} template ${quoteIdentifier(template)} strategy wal_log allow_connections false`,
+    `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,
   )
   await session.query(
     `comment on database ${name} is ${comment};
-     revoke all on database ${name} from public;
-     grant connect, temporary on database ${name} to ${name};
+     ${databasePrivileges(databaseName, databaseName)};
+     ${databaseSettingsSql(databaseName, template.settings)}
      alter database ${name} allow_connections true`,
   )
   await writeIdentity({ ...server, database: databaseName }, id)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TenancyError } from '../core/errors.js'
 import type { SqlClient } from '../core/sql.js'
 import { leaseMs } from './database-lease.js'
 
@@ -20,9 +21,19 @@ export async function tryLockTemplates(admin: SqlClient, templatePrefix: string)
 /**
  * Takes the lock under which templates of a prefix are built and dropped, for as long as the connection lasts. Waits for a
  * process that is at it, but not for one that is stuck or whose machine is gone: its connection is ended.
+ *
+ * @param timeoutMs longest wait for others. Default: 600,000
+ * @throws {@link TenancyError} TENANCY_DATABASE_BUILD_FAILED
  */
-export async function lockTemplates(admin: SqlClient, templatePrefix: string): Promise<void> {
-  while (!(await tryLockTemplates(admin, templatePrefix))) {
+export async function lockTemplates(admin: SqlClient, templatePrefix: string, timeoutMs = 600_000): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; !(await tryLockTemplates(admin, templatePrefix));) {
+    if (Date.now() > deadline) {
+      throw new TenancyError(
+        'TENANCY_DATABASE_BUILD_FAILED',
+        `Other processes have been building templates under ${templatePrefix} for more than ${timeoutMs / 1000} s: ` +
+          'look for a schema file that does not come to its end',
+      )
+    }
     await admin.query(`select pg_terminate_backend(pid) from (${holders}) as silent`, [templatePrefix, leaseMs])
     await sleep(50)
   }

@@ -1,7 +1,9 @@
 import type { ServerAccount } from '../core/database-target.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
+import { isCollationOutdated } from './collations.js'
 import type { DatabaseNames } from './database-names.js'
+import { type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { templateComment } from './ownership.js'
 import { lockTemplates, showingLife, tryLockTemplates } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
@@ -11,26 +13,39 @@ export interface TemplateOptions {
   readonly server: ServerAccount
   readonly names: DatabaseNames
   readonly installationId: string
+  /** Default: 2000, see `SqlLedger`. */
+  readonly lockTimeoutMs?: number | undefined
+}
+
+/** A database that tenant databases are copies of. */
+export interface Template {
+  readonly name: string
+  /** Settings that its copies get. */
+  readonly settings: readonly DatabaseSetting[]
+  /** Names of settings that they do not get. */
+  readonly refusedSettings: readonly string[]
 }
 
 /**
  * Makes sure that the template database of this schema exists, and drops the installation's older ones. A template has
- * its name only when it is complete, and nobody can connect to it. Processes that do this at once wait for each other.
+ * its name only when it is complete, and nobody can connect to it. Processes that do this at once wait for each other. One
+ * whose collation version is not the server's any more cannot be copied: it is made again.
  *
- * @returns the template's name
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID; nothing is left behind
  */
-export async function ensureTemplate(options: TemplateOptions, schema: TenantSchema): Promise<string> {
+export async function ensureTemplate(options: TemplateOptions, schema: TenantSchema): Promise<Template> {
   const { server, names } = options
-  const template = names.template(schema.version)
-  await withConnection(server, async (admin) => {
+  const name = names.template(schema.version)
+  return withConnection(server, async (admin) => {
     await lockTemplates(admin, names.templatePrefix)
-    if (await isUsable(admin, template)) return
-    await ensureMembersRole(admin, names.members)
-    await buildTemplate(admin, options, schema, template)
-    await dropOlderTemplates(admin, options, template)
+    if (!(await isUsable(admin, name))) {
+      await ensureMembersRole(admin, names.members)
+      await buildTemplate(admin, options, schema, name)
+      await dropOlderTemplates(admin, options, name)
+    }
+    const { settings, refused } = await readDatabaseSettings(admin, name)
+    return { name, settings, refusedSettings: refused }
   })
-  return template
 }
 
 /** False also for one whose drop has begun, by a process of another version that died in the middle. */
@@ -39,7 +54,7 @@ async function isUsable(admin: SqlClient, name: string): Promise<boolean> {
     'select from pg_database where datname = $1 and datistemplate and datconnlimit <> -2',
     [name],
   )
-  return rowCount !== 0
+  return rowCount !== 0 && !(await isCollationOutdated(admin, name))
 }
 
 async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> {
@@ -56,20 +71,20 @@ async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> 
 
 async function buildTemplate(
   admin: SqlClient,
-  { server, names, installationId }: TemplateOptions,
+  { server, names, installationId, lockTimeoutMs }: TemplateOptions,
   schema: TenantSchema,
   template: string,
 ): Promise<void> {
   const unfinished = quoteIdentifier(names.unfinishedTemplate)
   // Left behind by a process that died here; the lock says that nobody works on it now.
   await admin.query(`drop database if exists ${unfinished} with (force)`)
-  await admin.query(`drop database if exists ${quoteIdentifier(template)} with (force)`)
+  await dropTemplate(admin, template)
   await admin.query(`create database ${unfinished} template template0`)
   try {
     await admin.query(`revoke all on database ${unfinished} from public`)
     const fill = async (client: SqlClient) => {
       await layGround(client, names.members)
-      await applyTenantSchema(client, schema)
+      await applyTenantSchema(client, schema, { members: names.members, lockTimeoutMs })
     }
     const account = { ...server, database: names.unfinishedTemplate }
     await showingLife(admin, () => withConnection(account, fill))
@@ -84,6 +99,16 @@ async function buildTemplate(
     await admin.query(`drop database if exists ${unfinished} with (force)`).catch(() => {})
     throw error
   }
+}
+
+/** One that cannot be used: its drop had begun, or it cannot be copied any more. */
+async function dropTemplate(admin: SqlClient, name: string): Promise<void> {
+  const { rows } = await admin.query<{ isTemplate: boolean }>(
+    'select datistemplate as "isTemplate" from pg_database where datname = $1',
+    [name],
+  )
+  if (rows[0]?.isTemplate === true) await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
+  await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
 }
 
 async function dropOlderTemplates(

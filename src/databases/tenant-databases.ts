@@ -6,9 +6,10 @@ import { isTenancyError, TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
-import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-databases.js'
+import type { DatabaseSupply, TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-databases.js'
 import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
+import { isCollationOutdated, warnOfOutdatedCollations } from './collations.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropTenantDatabase } from './drop-database.js'
@@ -18,8 +19,10 @@ import { restoreRole, type RoleChange } from './restore-role.js'
 import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
-import { ensureTemplate } from './template.js'
-import { applyTenantSchema, readTenantSchema, type TenantSchema } from './tenant-schema.js'
+import { ensureTemplate, type Template } from './template.js'
+import { createTenantMigrations, maxDemandedMigrations } from './tenant-migrations.js'
+import { restorePrivileges } from './tenant-privileges.js'
+import { readTenantSchema, type TenantSchema } from './tenant-schema.js'
 
 /** What the tenant databases of one server need. */
 export interface TenantDatabasesOptions {
@@ -34,6 +37,10 @@ export interface TenantDatabasesOptions {
   readonly secret: Buffer
   /** Folder of numbered SQL files. Default: none, tenants start empty. */
   readonly schemaDir?: string | undefined
+  /** What becomes of a connection to a database whose schema is behind. Default: `migrate`. */
+  readonly schemaBehind?: 'migrate' | 'refuse'
+  /** Longest wait of a schema file's statement for a lock. Default: 2000. */
+  readonly schemaLockTimeoutMs?: number
   /** Ready databases to keep in stock. Default: 3. */
   readonly readyTarget?: number
   /** Default: 2. */
@@ -52,13 +59,19 @@ export interface TenantDatabases extends DatabaseSupply {
   /** Account and identity for connections to a tenant's database, as its own role. */
   targetOf(database: TenantDatabase): TenantDatabaseTarget
   /**
-   * Applies the schema files that a tenant's database lacks, each in one transaction; returns their names.
-   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT,
-   *   TENANCY_DATABASE_UNAVAILABLE
+   * Resolves when the database may serve: its schema is not older than this process demands.
+   * @throws TENANCY_DATABASE_SCHEMA_BEHIND
+   */
+  demandSchema(database: VersionedDatabase, slug: string): Promise<void>
+  /**
+   * Restores the privileges of a tenant's database and applies the schema files that it lacks, each in one transaction;
+   * returns their names.
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   *   TENANCY_TENANT_STATE_CONFLICT, TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
-  /** Undoes what a tenant's login role did to itself: password, settings. Returns what that was. */
-  restoreRole(databaseId: string): Promise<readonly RoleChange[]>
+  /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
+  restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
   /** Finishes what died, drops what is due, and compares the server with the catalog. */
@@ -76,18 +89,22 @@ const leadMs = 10_000
 const dropTimeoutMs = 30_000
 // The template is gone, or its drop has begun.
 const templateGone = new Set(['3D000', '55000'])
+const internalError = 'XX000'
 // A large template takes its time; what takes longer than this waits for a server that is gone.
 const queryTimeoutMs = 600_000
 const closeTimeoutMs = 10_000
 const defaultConcurrentBuilds = 2
 
-/** Connections that builds may have at a time: the pool of the provisioning account, and one inside each new database. */
-export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1
+/**
+ * Connections that builds may have at a time: the pool of the provisioning account, and one inside each new database and each
+ * one that is behind.
+ */
+export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1 + maxDemandedMigrations
 
 interface Prepared {
   readonly builder: BuilderOptions
   readonly schema: TenantSchema
-  readonly template: string
+  readonly template: Template
 }
 
 /** Tenant databases on one server. Connects when first used. */
@@ -110,6 +127,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   admin.on('connect', (client) => client.on('error', () => {}))
   const queue = createBuildQueue(maxConcurrentBuilds)
   let prepared: Promise<Prepared> | undefined
+  let knownSchema: TenantSchema | undefined
   let isClosed = false
   let closing: Promise<void> | undefined
 
@@ -127,14 +145,57 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   }
   const prepareOnce = async (): Promise<Prepared> => {
     const installationId = await records.installationId()
-    const schema = await readTenantSchema(options.schemaDir, installationId)
+    // Once it is known to be good: what a process demands does not change while it runs.
+    const schema = knownSchema ?? (await readTenantSchema(options.schemaDir, installationId))
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId }, schema),
+      ensureTemplate({ server, names, installationId, lockTimeoutMs: options.schemaLockTimeoutMs }, schema),
     ])
+    knownSchema = schema
+    if (template.refusedSettings.length > 0) {
+      const fields = { settings: template.refusedSettings }
+      logger.warn(fields, 'The schema gives its database settings that new tenants do not get: they load code')
+    }
+    await retireOutdatedStock(serverId)
     if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
     const builder = { records, admin, server, serverId, installationId, names, secret, roleConnectionLimit }
     return { builder, schema, template }
+  }
+
+  /** What was copied before the operating system changed its collation is as wrong as its template. */
+  const retireOutdatedStock = async (serverId: string) => {
+    const outdated = new Set(await warnOfOutdatedCollations(admin, names.prefix, logger))
+    if (outdated.size === 0) return
+    const recorded = await records.list(serverId)
+    const stale = recorded.filter(({ state, name }) => state === 'ready' && outdated.has(name))
+    for (const { id } of stale) await records.retireUnusable(id)
+  }
+
+  /** Gone, about to be dropped, or not to be copied any more. The text of that error is in the server's language. */
+  const isTemplateLost = async (error: unknown, template: Template) =>
+    isTenancyError(error) &&
+    (templateGone.has(sqlStateOf(error.cause) ?? '') ||
+      (sqlStateOf(error.cause) === internalError && (await isCollationOutdated(admin, template.name))))
+
+  const migrations = createTenantMigrations({
+    records,
+    server,
+    admin,
+    members: names.members,
+    schema: async () => knownSchema ?? (await prepare()).schema,
+    whenBehind: options.schemaBehind,
+    lockTimeoutMs: options.schemaLockTimeoutMs,
+    logger,
+  })
+
+  /** The database of a tenant, which is in one of these states. */
+  const databaseOf = async (
+    { slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>,
+    ...states: readonly TenantDatabase['state'][]
+  ) => {
+    const database = databaseId === null ? undefined : await records.find(databaseId)
+    if (database !== undefined && states.includes(database.state)) return database
+    throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database`)
   }
 
   const build = async (
@@ -143,10 +204,11 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     for (let attempt = 1; ; attempt += 1) {
       const { builder, schema, template } = await prepare()
       try {
-        return await buildTenantDatabase(builder, { ...request, template, templateVersion: schema.version })
+        const { version: templateVersion, latest } = schema
+        return await buildTenantDatabase(builder, { ...request, template, templateVersion, schema: latest })
       } catch (error) {
-        // A process with another version of the schema dropped this one's template: make it again, once.
-        if (attempt > 1 || !isTenancyError(error) || !templateGone.has(sqlStateOf(error.cause) ?? '')) throw error
+        // A process with another version of the schema may have dropped this one's template: make it again, once.
+        if (attempt > 1 || !(await isTemplateLost(error, template))) throw error
         prepared = undefined
       }
     }
@@ -180,6 +242,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     await reconciler.close()
     await stock.close()
     await queue.drained()
+    await migrations.close()
     // A preparation under way has a connection of its own.
     await prepared?.catch(() => {})
     return true
@@ -194,6 +257,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
   return {
     templateVersion: async () => (await prepare()).schema.version,
+    schemaVersion: async () => (knownSchema ?? (await prepare()).schema).latest.version,
+    demandSchema: (database, slug) => migrations.demand(database, slug),
 
     async createTenantDatabase({ reservedFor } = {}) {
       if (isClosed) throw new TenancyError('TENANCY_CLOSED', 'No tenant database is built while the service shuts down')
@@ -216,30 +281,30 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       },
     }),
 
-    async initializeTenantSchema({ slug, databaseId }) {
-      const database = databaseId === null ? undefined : await records.find(databaseId)
-      if (database?.state !== 'assigned') {
-        throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database`)
-      }
-      const { schema } = await prepare()
-      try {
-        return await withConnection({ ...server, database: database.name }, (client) =>
-          applyTenantSchema(client, schema),
-        )
-      } catch (error) {
-        if (isTenancyError(error)) throw error
-        throw new TenancyError(
-          'TENANCY_DATABASE_UNAVAILABLE',
-          `The database of tenant "${slug}" cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
-          { cause: error },
-        )
-      }
+    async initializeTenantSchema(tenant) {
+      return migrations.migrate(await databaseOf(tenant, 'assigned'), tenant.slug)
+    },
+
+    async bringUpToDate(tenant) {
+      const database = await databaseOf(tenant, 'assigned', 'retired')
+      const { version } = (knownSchema ?? (await prepare()).schema).latest
+      if (database.schemaVersion !== null && database.schemaVersion >= version) return
+      await migrations.migrate(database, tenant.slug)
     },
 
     async restoreRole(databaseId) {
       const database = await records.find(databaseId)
       if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
-      return restoreRole(admin, database.roleName, deriveRolePassword(secret, databaseId))
+      const { name, roleName: role } = database
+      const changes = await restoreRole(admin, role, deriveRolePassword(secret, databaseId))
+      const isRestored = await withConnection({ ...server, database: name }, (client) =>
+        restorePrivileges(client, { database: name, role, members: names.members }),
+      ).catch((error: unknown) => {
+        // What was mended of the role counts.
+        if (changes.length === 0) throw error
+        return false
+      })
+      return isRestored ? [...changes, 'privileges'] : changes
     },
 
     async dropTenantDatabase(id) {

@@ -1,21 +1,32 @@
 import { createHash } from 'node:crypto'
-import { quoteIdentifier, type SqlClient } from '../core/sql.js'
-import { applySqlFiles, readSqlFolder, type SqlFile } from '../core/sql-files.js'
+import type { LockBlocker } from '../core/lock-blockers.js'
+import type { SqlClient } from '../core/sql.js'
+import { type AppliedFiles, applySqlFiles, describeLedger, readSqlFolder, type SqlFile } from '../core/sql-files.js'
+import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
   invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
   failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
-  newer: 'TENANCY_DATABASE_SCHEMA_INVALID',
+  blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
+  // During a deployment, processes of two releases serve the same databases.
+  newer: undefined,
 } as const
 
-// Any fixed number: advisory locks are per database.
-const lockKey = 7_205_002
+/** Where the ledger of a tenant database is. */
+export const ledgerSchema = 'tenants2fast'
+
+/** The advisory lock under which a database's schema is changed. Any fixed number: advisory locks are per database. */
+export function schemaLockKey(): number | bigint | string {
+  return 7_205_002
+}
 
 /** The application's schema: its files, in order. */
 export interface TenantSchema {
   readonly files: readonly SqlFile[]
   /** 16 hex digits that change with any file, with the ground below them, and with the installation. */
   readonly version: string
+  /** What the ledger of a database says that has all files and no more. */
+  readonly latest: AppliedFiles
 }
 
 /**
@@ -28,20 +39,18 @@ export async function readTenantSchema(folder: string | undefined, installationI
   const files = folder === undefined ? [] : await readSqlFolder(folder, codes)
   const hash = createHash('sha256').update(JSON.stringify([installationId, groundSql('members')]))
   for (const file of files) hash.update(`\n${file.name} ${file.checksum}`)
-  return { files, version: hash.digest('hex').slice(0, 16) }
+  return { files, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
 }
 
 /**
- * Lays the ground of an empty database: our own schema, and privileges. A tenant's role reads and writes the data of
- * the application's schemas and uses their sequences, functions and types; it makes no objects but temporary ones, and
- * of ours it reads the identity row alone. Default privileges cover whatever later files make; our own tables come
- * before them and are not covered.
+ * Lays the ground of an empty database: our own schema, and privileges. A tenant's role makes no objects but temporary
+ * ones. Our own tables come before the default privileges and are not covered by them.
  */
 export async function layGround(client: SqlClient, membersRole: string): Promise<void> {
-  await client.query(groundSql(quoteIdentifier(membersRole)))
+  await client.query(groundSql(membersRole))
 }
 
-const groundSql = (members: string) => `
+const groundSql = (membersRole: string) => `
   create schema tenants2fast;
   -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
   -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
@@ -52,25 +61,42 @@ const groundSql = (members: string) => `
     checksum text not null,
     applied_at timestamptz not null default now()
   );
-  revoke all on schema tenants2fast from public;
-  grant usage on schema tenants2fast to ${members};
-  grant select on tenants2fast.identity to ${members};
-
-  revoke all on schema public from public;
-  grant usage on schema public to ${members};
-  alter default privileges grant select, insert, update, delete on tables to ${members};
-  alter default privileges grant usage, select, update on sequences to ${members};
-  alter default privileges grant execute on functions to ${members};
-  alter default privileges grant usage on types to ${members};
-  alter default privileges grant usage on schemas to ${members};
+  ${groupPrivileges(membersRole)};
 `
 
+/** How {@link applyTenantSchema} goes about it. */
+export interface ApplySchemaOptions {
+  /** The group role. */
+  readonly members: string
+  /** Longest wait of a statement for a lock. Default: 2000. */
+  readonly lockTimeoutMs?: number | undefined
+  /** Which sessions a backend waits for. Default: nobody knows. */
+  readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** Told what the database has, before another process may change it. */
+  readonly record?: (state: AppliedFiles) => Promise<unknown>
+}
+
 /**
- * Applies the schema's files that the database's ledger lacks. After an error, close the connection.
+ * Applies the schema's files that the database's ledger lacks. A database that a newer release has brought further is left
+ * as it is. After an error, close the connection.
  *
  * @returns names of the files applied now
- * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
+ *   TENANCY_DATABASE_SCHEMA_INVALID
  */
-export function applyTenantSchema(client: SqlClient, schema: TenantSchema): Promise<string[]> {
-  return applySqlFiles(client, schema.files, { schema: 'tenants2fast', lockKey, codes })
+export function applyTenantSchema(
+  client: SqlClient,
+  schema: TenantSchema,
+  { members, lockTimeoutMs = 2000, findBlockers, record }: ApplySchemaOptions,
+): Promise<string[]> {
+  return applySqlFiles(client, schema.files, {
+    schema: ledgerSchema,
+    lockKey: schemaLockKey(),
+    codes,
+    lockTimeoutMs,
+    // In the same transaction: nobody takes them away before the file has made its tables.
+    prepare: (transaction) => transaction.query(defaultPrivileges(members)),
+    ...(findBlockers && { findBlockers }),
+    ...(record && { record }),
+  })
 }

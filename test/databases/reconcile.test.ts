@@ -86,7 +86,7 @@ test('a builder that was asleep for longer than its lease finds that it can do n
   expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
   await expect(asleep.session.query(`create database "${name}"`)).rejects.toThrow()
   const records = createTenantDatabaseRecords(installation.catalog.pool)
-  expect(await records.markReady(id, 'dead', 1000)).toBeUndefined()
+  expect(await records.markReady(id, 'dead', 1000, { version: -1, fingerprint: '' })).toBeUndefined()
   expect(await builtOnServer()).toEqual({ databases: [], roles: [] })
   await asleep.end()
 })
@@ -112,7 +112,7 @@ test('a build that was taken for dead is not marked ready, and its database is t
   const id = await leaveDeadBuild('identity')
   const records = createTenantDatabaseRecords(installation.catalog.pool)
   expect(await records.beginDrop(id, 'new', 15_000)).toMatchObject({ state: 'dropping' })
-  expect(await records.markReady(id, 'dead', 1000)).toBeUndefined()
+  expect(await records.markReady(id, 'dead', 1000, { version: -1, fingerprint: '' })).toBeUndefined()
   expect(await records.finishDrop(id, 'dead')).toBeUndefined()
   expect(await sql('select state, lease_owner from tenant_databases')).toEqual([
     { state: 'dropping', lease_owner: 'new' },

@@ -34,9 +34,10 @@ test('what a role did to itself is undone, and nothing else is touched', async (
     "alter role current_user password 'mine'",
   )
   expect(await databases.restoreRole(id)).toEqual(['password', 'settings'])
-  // Gives up what it owns; what it was granted is not its to give up.
+  // Gives up what it owns and what the group gets by default; what it was granted is not its to give up.
   await asTenant('drop owned by current_user', `drop owned by "${installation.prefix}members"`)
   await asTenant('select * from tenants2fast.identity')
+  expect(await databases.restoreRole(id)).toEqual(['privileges'])
   expect(await databases.restoreRole(id)).toEqual([])
   await asTenant('alter role current_user password null')
   expect(await databases.restoreRole(id)).toEqual(['password'])
