@@ -115,6 +115,11 @@ export const errorTable = {
     title: 'Invalid tenant schema folder',
     fix: 'Name the files NNNN_name.sql, numbered once each, and do not edit one that has run.',
   },
+  TENANCY_DATABASE_LOCK_TIMEOUT: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Another process builds, migrates or drops the same database: wait until it is done, or end its session on the server.',
+  },
   TENANCY_DATABASE_IDENTITY_MISMATCH: {
     status: 503,
     title: 'The service is temporarily unavailable',

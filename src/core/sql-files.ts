@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type LockWait, unlock, waitForLock } from './advisory-lock.js'
 import { TenancyError, type TenancyErrorCode } from './errors.js'
 import { quoteLiteral, type SqlClient } from './sql.js'
 
@@ -66,8 +67,8 @@ async function readSqlFile(folder: string, version: number, name: string, codes:
 export interface SqlLedger {
   /** Schema of the table `schema_migrations`; it exists. */
   readonly schema: string
-  /** Advisory lock (one per database) that keeps two runners apart. */
-  readonly lockKey: number
+  /** Advisory lock that keeps two runners apart; undefined: the caller holds one. */
+  readonly lock?: LockWait | undefined
   readonly codes: SqlFileErrorCodes
 }
 
@@ -92,7 +93,7 @@ export async function applySqlFiles(
   ledger: SqlLedger,
 ): Promise<string[]> {
   const table = `${ledger.schema}.schema_migrations`
-  await client.query('select pg_advisory_lock($1)', [ledger.lockKey])
+  if (ledger.lock) await waitForLock(client, ledger.lock)
   await client.query(
     `create table if not exists ${table} (
        version integer primary key,
@@ -104,7 +105,7 @@ export async function applySqlFiles(
   const { rows } = await client.query<LedgerRow>(`select version, name, checksum from ${table} order by version`)
   const pending = pendingFiles(files, rows, ledger.codes)
   for (const file of pending) await applyFile(client, file, table, ledger.codes)
-  await client.query('select pg_advisory_unlock($1)', [ledger.lockKey])
+  if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
 }
 

@@ -8,6 +8,7 @@ import { openConnection } from './admin-connection.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DropOptions, dropTenantDatabase } from './drop-database.js'
+import { databaseLockKey } from './lock-keys.js'
 import { databaseComment } from './ownership.js'
 import { deriveRolePassword, scramVerifier } from './role-password.js'
 
@@ -15,8 +16,6 @@ import { deriveRolePassword, scramVerifier } from './role-password.js'
 export interface BuilderOptions extends DropOptions {
   readonly server: ServerAccount
   readonly serverId: string
-  readonly installationId: string
-  readonly secret: Buffer
   readonly roleConnectionLimit?: number | undefined
 }
 
@@ -63,7 +62,7 @@ async function buildUnderLock(
 ): Promise<TenantDatabase | undefined> {
   const { admin, records, serverId } = options
   // Before the row is there to be seen: a row whose lock is free is a build that died.
-  const session = await lockDatabase(admin, id)
+  const session = await lockDatabase(admin, databaseLockKey(options, id))
   if (!session) throw new Error('somebody else works on a database of this id')
   const lease = randomUUID()
   const stopRenewing = keepLease(records, id, lease)

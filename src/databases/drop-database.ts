@@ -4,11 +4,12 @@ import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DatabaseNames, isNamedAfterId } from './database-names.js'
+import { databaseLockKey, type LockOwner } from './lock-keys.js'
 
 /** What a drop needs. */
-export interface DropOptions {
+export interface DropOptions extends LockOwner {
   readonly records: TenantDatabaseRecords
-  /** Connections of the provisioning account to the server. */
+  /** Connections of the provisioning account to the catalog database, where locks are held. */
   readonly admin: SqlPool
   readonly names: DatabaseNames
 }
@@ -26,8 +27,9 @@ export type DropOutcome =
  * Drops a database that nobody may use: a dead build, one that was half dropped, or one past its retention. The row
  * says so first and goes last, when database and role are gone, so that whoever dies in between is continued.
  */
-export async function dropTenantDatabase({ records, admin, names }: DropOptions, id: string): Promise<DropOutcome> {
-  const session = await lockDatabase(admin, id)
+export async function dropTenantDatabase(options: DropOptions, id: string): Promise<DropOutcome> {
+  const { records, admin, names } = options
+  const session = await lockDatabase(admin, databaseLockKey(options, id))
   // Who builds holds the lock: that it could be had proves that the build is dead, however long its lease still runs.
   if (!session) return { kind: 'busy' }
   const lease = randomUUID()

@@ -11,7 +11,9 @@ import { connectionOptions, sqlStateOf, withConnection } from './admin-connectio
 import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
+import { withDatabaseLock } from './database-lock.js'
 import { dropTenantDatabase } from './drop-database.js'
+import { databaseLockKey, roleLockKey } from './lock-keys.js'
 import { type Reconciliation, reconcileDatabases } from './reconcile.js'
 import { createReconciler } from './reconciler.js'
 import { restoreRole, type RoleChange } from './restore-role.js'
@@ -24,7 +26,10 @@ import { applyTenantSchema, readTenantSchema, type TenantSchema } from './tenant
 /** What the tenant databases of one server need. */
 export interface TenantDatabasesOptions {
   readonly records: TenantDatabaseRecords
-  /** The provisioning account: a superuser. It never serves tenant traffic. */
+  /**
+   * The provisioning account, which may create databases and roles; it never serves tenant traffic. Its `database` is the
+   * catalog: locks are held there, where no tenant can connect.
+   */
   readonly server: ServerAccount
   /** The server's name in the catalog. Default: `default`. */
   readonly serverName?: string
@@ -44,6 +49,8 @@ export interface TenantDatabasesOptions {
   readonly tenantAddress?: ServerAddress | undefined
   /** Between two reconciliations in the background. Default: 5000. */
   readonly reconcileIntervalMs?: number
+  /** Longest wait for another process that migrates the same database. Default: 60000. */
+  readonly migrationLockMs?: number
   readonly logger: Logger
 }
 
@@ -54,7 +61,7 @@ export interface TenantDatabases extends DatabaseSupply {
   /**
    * Applies the schema files that a tenant's database lacks, each in one transaction; returns their names.
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_TENANT_STATE_CONFLICT,
-   *   TENANCY_DATABASE_UNAVAILABLE
+   *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
   /** Undoes what a tenant's login role did to itself: password, settings. Returns what that was. */
@@ -93,7 +100,11 @@ interface Prepared {
 /** Tenant databases on one server. Connects when first used. */
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
   const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
-  const { maxConcurrentBuilds = defaultConcurrentBuilds, reconcileIntervalMs = 5000 } = options
+  const {
+    maxConcurrentBuilds = defaultConcurrentBuilds,
+    reconcileIntervalMs = 5000,
+    migrationLockMs = 60_000,
+  } = options
   const { host, port, ssl } = options.tenantAddress ?? server
   const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
   const names = databaseNames(options.prefix)
@@ -130,9 +141,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     const schema = await readTenantSchema(options.schemaDir, installationId)
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId }, schema),
+      ensureTemplate({ server, names, installationId, secret }, schema),
     ])
-    if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
+    if (roleConnectionLimit !== undefined) {
+      const lockKey = roleLockKey({ secret, installationId })
+      await reconcileRoleLimits(admin, names.members, roleConnectionLimit, lockKey)
+    }
     const builder = { records, admin, server, serverId, installationId, names, secret, roleConnectionLimit }
     return { builder, schema, template }
   }
@@ -221,10 +235,15 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       if (database?.state !== 'assigned') {
         throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database`)
       }
-      const { schema } = await prepare()
+      const { builder, schema } = await prepare()
+      const lock = {
+        key: databaseLockKey(builder, database.id),
+        timeoutMs: migrationLockMs,
+        what: `the database of tenant "${slug}"`,
+      }
       try {
-        return await withConnection({ ...server, database: database.name }, (client) =>
-          applyTenantSchema(client, schema),
+        return await withDatabaseLock(server, lock, () =>
+          withConnection({ ...server, database: database.name }, (client) => applyTenantSchema(client, schema)),
         )
       } catch (error) {
         if (isTenancyError(error)) throw error

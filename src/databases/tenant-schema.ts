@@ -8,9 +8,6 @@ const codes = {
   newer: 'TENANCY_DATABASE_SCHEMA_INVALID',
 } as const
 
-// Any fixed number: advisory locks are per database.
-const lockKey = 7_205_002
-
 /** The application's schema: its files, in order. */
 export interface TenantSchema {
   readonly files: readonly SqlFile[]
@@ -66,11 +63,12 @@ const groundSql = (members: string) => `
 `
 
 /**
- * Applies the schema's files that the database's ledger lacks. After an error, close the connection.
+ * Applies the schema's files that the database's ledger lacks. The caller holds the database's lock, in the catalog: one
+ * in this database would be the tenant's to take. After an error, close the connection.
  *
  * @returns names of the files applied now
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID
  */
 export function applyTenantSchema(client: SqlClient, schema: TenantSchema): Promise<string[]> {
-  return applySqlFiles(client, schema.files, { schema: 'tenants2fast', lockKey, codes })
+  return applySqlFiles(client, schema.files, { schema: 'tenants2fast', codes })
 }
