@@ -5,6 +5,7 @@ import { TenancyError } from '../core/errors.js'
 import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { openConnection } from './admin-connection.js'
+import { type AdminRights, joinRole, needsMembership } from './admin-rights.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DropOptions, dropTenantDatabase } from './drop-database.js'
@@ -16,6 +17,7 @@ import { deriveRolePassword, scramVerifier } from './role-password.js'
 export interface BuilderOptions extends DropOptions {
   readonly server: ServerAccount
   readonly serverId: string
+  readonly rights: AdminRights
   readonly roleConnectionLimit?: number | undefined
 }
 
@@ -90,7 +92,7 @@ async function buildUnderLock(
 }
 
 async function createRoleAndDatabase(
-  { server, names, secret, installationId, roleConnectionLimit = -1 }: BuilderOptions,
+  { server, names, secret, installationId, rights, roleConnectionLimit = -1 }: BuilderOptions,
   session: SqlClient,
   id: string,
   template: string,
@@ -105,6 +107,7 @@ async function createRoleAndDatabase(
        connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)} in role ${quoteIdentifier(names.members)};
      comment on role ${name} is ${comment}`,
   )
+  if (needsMembership(rights)) await joinRole(session, databaseName)
   // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
   await session.query(
     `create database ${name} template ${quoteIdentifier(template)} strategy wal_log allow_connections false`,

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { quoteIdentifier, type SqlClient, type SqlPool } from '../core/sql.js'
 import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import { sqlStateOf } from './admin-connection.js'
+import { joinRole } from './admin-rights.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DatabaseNames, isNamedAfterId } from './database-names.js'
@@ -52,7 +54,13 @@ export async function dropTenantDatabase(options: DropOptions, id: string): Prom
 async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<void> {
   const identifier = quoteIdentifier(name)
   // Finishes a half-dropped one too (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
-  await session.query(`drop database if exists ${identifier} with (force)`)
+  const drop = () => session.query(`drop database if exists ${identifier} with (force)`)
+  await drop().catch(async (error: unknown) => {
+    // The account may not end the sessions of the role, or not any more: on PostgreSQL 15 a role can end its own memberships.
+    if (sqlStateOf(error) !== '42501') throw error
+    await joinRole(session, name)
+    await drop()
+  })
   await session.query(`drop role if exists ${identifier}`)
   const { rowCount } = await session.query(
     'select from pg_database where datname = $1 union all select from pg_roles where rolname = $1',

@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, TenantDatabaseRecords } from '../core/tenant-databases.js'
 import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
+import { joinRoles, needsMembership, readAdminRights, reportAdminRights } from './admin-rights.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
@@ -147,7 +148,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       const lockKey = roleLockKey({ secret, installationId })
       await reconcileRoleLimits(admin, names.members, roleConnectionLimit, lockKey)
     }
-    const builder = { records, admin, server, serverId, installationId, names, secret, roleConnectionLimit }
+    const rights = await readAdminRights(admin)
+    reportAdminRights(rights, logger)
+    if (needsMembership(rights)) await joinRoles(admin, names.members)
+    const builder = { records, admin, rights, server, serverId, installationId, names, secret, roleConnectionLimit }
     return { builder, schema, template }
   }
 
@@ -258,7 +262,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     async restoreRole(databaseId) {
       const database = await records.find(databaseId)
       if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
-      return restoreRole(admin, database.roleName, deriveRolePassword(secret, databaseId))
+      return restoreRole(admin, {
+        ...server,
+        user: database.roleName,
+        password: deriveRolePassword(secret, databaseId),
+        database: database.name,
+      })
     },
 
     async dropTenantDatabase(id) {

@@ -43,8 +43,8 @@ export interface Installation {
 export async function createInstallation(): Promise<Installation> {
   const catalog = await createTestCatalog()
   // Cloned catalogs would be the same installation.
-  const { rows } = await catalog.pool.query('update installation set id = gen_random_uuid() returning id')
-  const installationId = rows[0].id as string
+  const renamed = await catalog.pool.query('update installation set id = gen_random_uuid() returning id')
+  const installationId = renamed.rows[0].id as string
   // Short, so that an id still fits behind it.
   const prefix = `${testPrefix()}${randomBytes(3).toString('hex')}_`
   const schemaDir = await mkdtemp(join(tmpdir(), 't2f-schema-'))

@@ -5,7 +5,7 @@ import { createTenantDatabaseRecords } from '../../src/catalog/tenant-databases.
 import { lockDatabase, type LockedSession } from '../../src/databases/database-lock.js'
 import { databaseLockKey, templateLockKey } from '../../src/databases/lock-keys.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
-import { withAdmin } from '../support/server.js'
+import { withAdmin, withServerAccount } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 let installation: Installation
@@ -229,10 +229,12 @@ test('an unfinished template, and one whose drop began, are removed unless someb
   const unfinished = `${installation.prefix}template_building`
   const older = `${installation.prefix}template_0123456789abcdef`
   const [{ id }] = await sql('select id from installation')
-  await withAdmin(async (admin) => {
+  await withServerAccount(async (admin) => {
     await admin.query(`create database "${unfinished}"`)
     await admin.query(`create database "${older}"`)
     await admin.query(`comment on database "${older}" is 'tenants2fast template of installation ${id}'`)
+  })
+  await withAdmin(async (admin) => {
     await admin.query('update pg_database set datconnlimit = -2 where datname = $1', [older])
     const holder = await installation.catalog.pool.connect()
     await holder.query('select pg_advisory_lock($1)', [
