@@ -25,6 +25,7 @@ import { readStats } from './composition/stats.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition, Member } from './core/access.js'
+import { deriveLockKey } from './core/advisory-lock.js'
 import { type Config, loadConfig } from './core/config.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import { bindSecret } from './databases/bind-secret.js'
@@ -83,7 +84,8 @@ async function open(
   closing.add(() => server.close())
   const { secret } = server
 
-  const catalog = createCatalogPool(await ensureCatalogDatabase(server.account, config.catalogDatabase))
+  const catalogAccount = await ensureCatalogDatabase(server.account, config.catalogDatabase)
+  const catalog = createCatalogPool(catalogAccount)
   closing.add(() => catalog.end())
   await checkConnectionBudget(catalog, {
     tenants: config.pooler === undefined ? config.maxConnections : 0,
@@ -92,7 +94,7 @@ async function open(
     builder: maxBuilderConnections,
     processes: config.processes,
   })
-  await migrateCatalog(catalog)
+  await migrateCatalog(catalog, undefined, { key: deriveLockKey(secret, 'catalog migrations') })
   await bindSecret(catalog, secret)
   // A profile stands in where there is no definition of the application's, and takes nothing from one.
   const profile = { ...(config.seedProfile === 'dev' ? devAccess : prodAccess), version: 0 }
@@ -101,7 +103,8 @@ async function open(
   const records = createTenantDatabaseRecords(catalog)
   const databases = createTenantDatabases({
     records,
-    server: server.account,
+    // Locks are held in the catalog, where no tenant can connect.
+    server: catalogAccount,
     prefix: config.databasePrefix,
     secret,
     schemaDir: options.schemaDir ?? config.schemaDir,

@@ -10,23 +10,35 @@ const codes = {
   newer: 'TENANCY_CATALOG_NEWER',
 } as const
 
-// Any fixed number of our own: advisory locks are per database, and nobody else takes locks in the catalog.
-const lockKey = 7_205_001
+/** How processes that start at once wait for each other. */
+export interface MigrationLock {
+  /** Key of the advisory lock. Default: a fixed one, for catalogs that no secret is bound to (tests). */
+  readonly key?: string
+  /** Longest wait for another process that migrates, milliseconds. Default: 60000. */
+  readonly timeoutMs?: number
+}
 
 /**
  * Brings the catalog up to date: runs the numbered files of `catalog/migrations` that its ledger
  * (`schema_migrations`) lacks, each once and in one transaction. Safe when several processes start at once.
  *
  * @param from another folder of files. Default: the ones of this package
+ * @param lock the lock that is held meanwhile
  * @returns the names of the files that were applied now
- * @throws {@link TenancyError} TENANCY_CATALOG_MIGRATION_FAILED naming the file, TENANCY_CATALOG_NEWER
+ * @throws {@link TenancyError} TENANCY_CATALOG_MIGRATION_FAILED naming the file, TENANCY_CATALOG_NEWER,
+ *   TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function migrateCatalog(pool: SqlPool, from?: string | URL): Promise<string[]> {
+export async function migrateCatalog(
+  pool: SqlPool,
+  from?: string | URL,
+  { key = '7205001', timeoutMs = 60_000 }: MigrationLock = {},
+): Promise<string[]> {
   const files = await (from === undefined ? shippedMigrations(codes) : readSqlFolder(from, codes))
+  const lock = { key, timeoutMs, what: 'the migrations of the catalog' }
   const client = await pool.connect()
   try {
     const findBlockers = (pid: number) => findLockBlockers(pool, pid)
-    const applied = await applySqlFiles(client, files, { schema: 'public', lockKey, codes, findBlockers })
+    const applied = await applySqlFiles(client, files, { schema: 'public', lock, codes, findBlockers })
     // Files reset the session, prepared statements included: whoever takes the connection next would not know.
     client.release(applied.length > 0)
     return applied

@@ -125,6 +125,11 @@ export const errorTable = {
     title: 'The service is temporarily unavailable',
     fix: 'Wait for the tenant’s migration, or run initializeTenantSchema; listTenants({ behind: true }) names all that are behind.',
   },
+  TENANCY_DATABASE_LOCK_TIMEOUT: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Another process builds, migrates or drops the same database: wait until it is done, or end its session on the server.',
+  },
   TENANCY_DATABASE_IDENTITY_MISMATCH: {
     status: 503,
     title: 'The service is temporarily unavailable',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { type LockWait, unlock, waitForLock } from './advisory-lock.js'
 import { TenancyError } from './errors.js'
 import type { LockBlocker } from './lock-blockers.js'
 import { quoteLiteral, type SqlClient } from './sql.js'
@@ -12,11 +12,9 @@ export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folde
 export interface SqlLedger {
   /** Schema of the table `schema_migrations`; it exists. */
   readonly schema: string
-  /** Advisory lock (one per database) that keeps two runners apart: a `bigint`. */
-  readonly lockKey: number | bigint | string
+  /** Advisory lock that keeps two runners apart; undefined: the caller holds one. */
+  readonly lock?: LockWait | undefined
   readonly codes: SqlFileErrorCodes
-  /** Longest wait for another runner. Default: 60,000. */
-  readonly runnerTimeoutMs?: number
   /** Longest wait of a statement for a lock; then its file is rolled back and tried again. Default: 2000. */
   readonly lockTimeoutMs?: number
   /** How often a file that waits for locks is tried. Default: 8. */
@@ -58,7 +56,7 @@ export async function applySqlFiles(
   ledger: SqlLedger,
 ): Promise<string[]> {
   const table = `${ledger.schema}.schema_migrations`
-  await takeRunnersLock(client, ledger)
+  if (ledger.lock) await waitForLock(client, ledger.lock)
   await client.query(
     `create table if not exists ${table} (
        version integer primary key,
@@ -72,7 +70,7 @@ export async function applySqlFiles(
   if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
   for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
   await ledger.record?.(describeLedger([...applied, ...pending]))
-  await client.query('select pg_catalog.pg_advisory_unlock($1::pg_catalog.int8)', [String(ledger.lockKey)])
+  if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
 }
 
@@ -118,34 +116,6 @@ async function widenVersions(client: SqlClient, schema: string): Promise<void> {
   )
   if (rowCount === 0) return
   await client.query(`alter table ${schema}.schema_migrations alter column version type pg_catalog.int8`)
-}
-
-/** Takes the lock that keeps runners of one database apart, and waits for another runner no longer than it may. */
-async function takeRunnersLock(
-  client: SqlClient,
-  { lockKey, codes, runnerTimeoutMs = 60_000 }: SqlLedger,
-): Promise<void> {
-  const key = String(lockKey)
-  for (const deadline = Date.now() + runnerTimeoutMs; ; await sleep(20 + Math.random() * 60)) {
-    const { rows } = await client.query<{ isLocked: boolean }>(
-      'select pg_catalog.pg_try_advisory_lock($1::pg_catalog.int8) as "isLocked"',
-      [key],
-    )
-    if (rows[0]?.isLocked === true) return
-    if (Date.now() < deadline) continue
-    const holders = await client.query<{ pid: number }>(
-      `select pid from pg_catalog.pg_locks
-        where locktype = 'advisory' and objsubid = 1 and granted and
-          database = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()) and
-          ((classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8) = $1::pg_catalog.int8`,
-      [key],
-    )
-    throw new TenancyError(
-      codes.blocked,
-      `Somebody else has been applying SQL files to this database for more than ${Math.round(runnerTimeoutMs / 1000)} s` +
-        `${holders.rows.map(({ pid }) => ` (process ${pid} of the server)`).join('')}: try again when that is done`,
-    )
-  }
 }
 
 function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], codes: SqlFileErrorCodes): SqlFile[] {

@@ -6,9 +6,11 @@ import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import type { AppliedFiles } from '../core/sql-files.js'
 import { openConnection } from './admin-connection.js'
+import { type AdminRights, joinRole, needsMembership } from './admin-rights.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DropOptions, dropTenantDatabase } from './drop-database.js'
+import { databaseLockKey } from './lock-keys.js'
 import { databaseComment } from './ownership.js'
 import { deriveRolePassword, scramVerifier } from './role-password.js'
 import { databaseSettingsSql } from './database-settings.js'
@@ -19,8 +21,7 @@ import { databasePrivileges, membership } from './tenant-privileges.js'
 export interface BuilderOptions extends DropOptions {
   readonly server: ServerAccount
   readonly serverId: string
-  readonly installationId: string
-  readonly secret: Buffer
+  readonly rights: AdminRights
   readonly roleConnectionLimit?: number | undefined
 }
 
@@ -69,7 +70,7 @@ async function buildUnderLock(
 ): Promise<TenantDatabase | undefined> {
   const { admin, records, serverId } = options
   // Before the row is there to be seen: a row whose lock is free is a build that died.
-  const session = await lockDatabase(admin, id)
+  const session = await lockDatabase(admin, databaseLockKey(options, id))
   if (!session) throw new Error('somebody else works on a database of this id')
   const lease = randomUUID()
   const stopRenewing = keepLease(records, id, lease)
@@ -97,7 +98,7 @@ async function buildUnderLock(
 }
 
 async function createRoleAndDatabase(
-  { server, names, secret, installationId, roleConnectionLimit = -1 }: BuilderOptions,
+  { server, names, secret, installationId, rights, roleConnectionLimit = -1 }: BuilderOptions,
   session: SqlClient,
   id: string,
   template: Template,
@@ -113,6 +114,7 @@ async function createRoleAndDatabase(
      ${membership(databaseName, names.members)};
      comment on role ${name} is ${comment}`,
   )
+  if (needsMembership(rights)) await joinRole(session, databaseName)
   // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
   await session.query(
     `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,

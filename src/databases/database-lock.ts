@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { tryLock, unlock, waitForLock } from '../core/advisory-lock.js'
+import type { ServerAccount } from '../core/database-target.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { withConnection } from './admin-connection.js'
 
 /**
  * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
@@ -11,24 +14,26 @@ export interface LockedSession extends SqlClient {
   release(): Promise<void>
 }
 
-// By name, so that it cannot meet another advisory lock by chance.
-const key = "hashtextextended('tenants2fast database ' || $1::text, 0)"
-// Advisory locks are per database, and another process may connect to another one: the view shows them all.
-const holders = `
-  select pid from pg_locks
-   where locktype = 'advisory' and objsubid = 1 and granted and pid <> pg_backend_pid()
-     and ((classid::bigint << 32) | objid::bigint) = ${key}`
-// The view is read after the lock is had: of two that try at once, at least one sees the other.
-const tryLock = `
-  with mine as materialized (select pg_try_advisory_lock(${key}) as "isLocked")
-  select "isLocked", exists(select from (${holders}) as others where "isLocked") as "isHeld" from mine`
+/**
+ * Sessions that hold a lock in this database, which is the catalog: no tenant can connect to it. Advisory locks are per
+ * database, and `pg_locks` shows those of all: one that a tenant takes in its own database is not this lock.
+ */
+export const holdersOf = (key: string): string => `
+  select l.pid from pg_locks l
+   where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid <> pg_backend_pid()
+     and l.database = (select oid from pg_database where datname = current_database())
+     and ((l.classid::bigint << 32) | l.objid::bigint) = ${key}`
 
-/** Takes the lock of a tenant database; undefined: somebody else holds it. */
-export async function lockDatabase(admin: SqlPool, id: string): Promise<LockedSession | undefined> {
+/**
+ * Takes the lock of a tenant database; undefined: another session holds it.
+ *
+ * @param admin connections of the provisioning account to the catalog database
+ */
+export async function lockDatabase(admin: SqlPool, key: string): Promise<LockedSession | undefined> {
   const client = await admin.connect()
   const release = async () => {
     try {
-      await client.query(`select pg_advisory_unlock(${key})`, [id])
+      await unlock(client, key)
       client.release()
     } catch {
       // Whatever state it is in: its end gives the lock back.
@@ -36,12 +41,8 @@ export async function lockDatabase(admin: SqlPool, id: string): Promise<LockedSe
     }
   }
   try {
-    const { rows } = await client.query<{ isLocked: boolean; isHeld: boolean }>(tryLock, [id])
-    const [answer] = rows
-    if (answer?.isLocked === true && !answer.isHeld)
-      return { query: (text, values) => client.query(text, values), release }
-    if (answer?.isLocked === true) await release()
-    else client.release()
+    if (await tryLock(client, key)) return { query: (text, values) => client.query(text, values), release }
+    client.release()
     return undefined
   } catch (error) {
     client.release(true)
@@ -49,10 +50,29 @@ export async function lockDatabase(admin: SqlPool, id: string): Promise<LockedSe
   }
 }
 
+/**
+ * Runs `work` under the lock of a tenant database, on a connection of its own to the catalog.
+ *
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
+ */
+export async function withDatabaseLock<Result>(
+  catalog: ServerAccount,
+  lock: { readonly key: string; readonly timeoutMs: number; readonly what: string },
+  work: () => Promise<Result>,
+): Promise<Result> {
+  return withConnection(catalog, async (client) => {
+    await waitForLock(client, lock)
+    return work()
+  })
+}
+
 /** Ends the connections that hold the lock of a tenant database, and waits until the server has let go of them. */
-export async function breakLock(admin: SqlClient, id: string): Promise<void> {
+export async function breakLock(admin: SqlClient, key: string): Promise<void> {
   for (const deadline = Date.now() + breakTimeoutMs; Date.now() < deadline; await sleep(50)) {
-    const { rowCount } = await admin.query(`select pg_terminate_backend(pid) from (${holders}) as others`, [id])
+    const { rowCount } = await admin.query(
+      `select pg_terminate_backend(pid) from (${holdersOf('$1::bigint')}) as others`,
+      [key],
+    )
     if (rowCount === 0) return
   }
 }

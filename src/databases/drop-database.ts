@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { quoteIdentifier, type SqlClient, type SqlPool } from '../core/sql.js'
 import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import { sqlStateOf } from './admin-connection.js'
+import { joinRole } from './admin-rights.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
 import { type DatabaseNames, isNamedAfterId } from './database-names.js'
+import { databaseLockKey, type LockOwner } from './lock-keys.js'
 
 /** What a drop needs. */
-export interface DropOptions {
+export interface DropOptions extends LockOwner {
   readonly records: TenantDatabaseRecords
-  /** Connections of the provisioning account to the server. */
+  /** Connections of the provisioning account to the catalog database, where locks are held. */
   readonly admin: SqlPool
   readonly names: DatabaseNames
 }
@@ -26,8 +29,9 @@ export type DropOutcome =
  * Drops a database that nobody may use: a dead build, one that was half dropped, or one past its retention. The row
  * says so first and goes last, when database and role are gone, so that whoever dies in between is continued.
  */
-export async function dropTenantDatabase({ records, admin, names }: DropOptions, id: string): Promise<DropOutcome> {
-  const session = await lockDatabase(admin, id)
+export async function dropTenantDatabase(options: DropOptions, id: string): Promise<DropOutcome> {
+  const { records, admin, names } = options
+  const session = await lockDatabase(admin, databaseLockKey(options, id))
   // Who builds holds the lock: that it could be had proves that the build is dead, however long its lease still runs.
   if (!session) return { kind: 'busy' }
   const lease = randomUUID()
@@ -50,7 +54,13 @@ export async function dropTenantDatabase({ records, admin, names }: DropOptions,
 async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<void> {
   const identifier = quoteIdentifier(name)
   // Finishes a half-dropped one too (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
-  await session.query(`drop database if exists ${identifier} with (force)`)
+  const drop = () => session.query(`drop database if exists ${identifier} with (force)`)
+  await drop().catch(async (error: unknown) => {
+    // The account may not end the sessions of the role, or not any more: on PostgreSQL 15 a role can end its own memberships.
+    if (sqlStateOf(error) !== '42501') throw error
+    await joinRole(session, name)
+    await drop()
+  })
   await session.query(`drop role if exists ${identifier}`)
   const { rowCount } = await session.query(
     'select from pg_database where datname = $1 union all select from pg_roles where rolname = $1',

@@ -6,6 +6,7 @@ import { leaseMs } from './database-lease.js'
 import { breakLock } from './database-lock.js'
 import { type DropOutcome, dropTenantDatabase } from './drop-database.js'
 import { inspectServer } from './inspection.js'
+import { databaseLockKey } from './lock-keys.js'
 import { findUnfinishedTemplates, removeUnfinishedTemplates } from './template.js'
 
 /** What a reconciliation did, and what it found and leaves to people. */
@@ -77,7 +78,7 @@ async function finish(builder: BuilderOptions, id: string, isOverdue: boolean): 
   if (now?.isOverdue !== true) return outcome
   // Its process is stuck, or its machine is gone and the server has not noticed. Without that connection it can do
   // nothing more to this database, should it come back.
-  await breakLock(admin, id)
+  await breakLock(admin, databaseLockKey(builder, id))
   return dropTenantDatabase(builder, id)
 }
 

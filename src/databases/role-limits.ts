@@ -1,4 +1,6 @@
+import { lockTimeout } from '../core/advisory-lock.js'
 import { quoteLiteral, type SqlClient } from '../core/sql.js'
+import { sqlStateOf } from './admin-connection.js'
 
 /**
  * `CONNECTION LIMIT` of a tenant's login role: the server's own fence behind the budgets of the processes. Two more than
@@ -14,9 +16,16 @@ export function roleConnectionLimit(maxConnectionsPerTenant: number, processes: 
  * setting changed; one statement changes them all.
  *
  * @param members the group role that they all belong to
+ * @param lockKey of the lock under which processes take turns
  * @returns how many differed
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function reconcileRoleLimits(admin: SqlClient, members: string, limit: number): Promise<number> {
+export async function reconcileRoleLimits(
+  admin: SqlClient,
+  members: string,
+  limit: number,
+  lockKey: string,
+): Promise<number> {
   if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('A connection limit is a positive number')
   // Whoever made the group role without being a superuser is a member of it, too (PostgreSQL 16): that one may make roles.
   const differing = `select r.rolname from pg_auth_members m join pg_roles r on r.oid = m.member
@@ -27,20 +36,24 @@ export async function reconcileRoleLimits(admin: SqlClient, members: string, lim
   if (count === 0) return 0
   // One short transaction a role, so that whoever drops one does not wait for all of them. Processes that start together
   // take turns. A role that is dropped meanwhile needs no limit; a limit that a crash loses is set by the next start.
-  await admin.query(
-    `do $do$
+  const sql = `do $do$
      declare role name;
      begin
        for role in ${differing} loop
-         perform pg_advisory_xact_lock(7205005, hashtext(${quoteLiteral(members)})),
-           set_config('synchronous_commit', 'off', true);
+         perform set_config('lock_timeout', '${lockTimeoutMs}', true), set_config('synchronous_commit', 'off', true);
+         perform pg_advisory_xact_lock(${quoteLiteral(lockKey)}::bigint);
          begin
            execute format('alter role %I connection limit ${limit}', role);
          exception when undefined_object or internal_error then null;
          end;
          commit;
        end loop;
-     end $do$`,
-  )
+     end $do$`
+  await admin.query(sql).catch((error: unknown) => {
+    if (sqlStateOf(error) === '55P03') throw lockTimeout('the login roles of tenants', lockTimeoutMs)
+    throw error
+  })
   return count
 }
+
+const lockTimeoutMs = 60_000

@@ -1,3 +1,4 @@
+import { tryLock } from '../core/advisory-lock.js'
 import type { ServerAccount } from '../core/database-target.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
@@ -5,12 +6,15 @@ import { isCollationOutdated } from './collations.js'
 import type { DatabaseNames } from './database-names.js'
 import { type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { templateComment } from './ownership.js'
-import { lockTemplates, showingLife, tryLockTemplates } from './template-lock.js'
+import { templateLockKey } from './lock-keys.js'
+import { lockTemplates, showingLife } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
 
 /** Whose templates, on which server. */
 export interface TemplateOptions {
+  /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
+  readonly secret: Buffer
   readonly names: DatabaseNames
   readonly installationId: string
   /** Default: 2000, see `SqlLedger`. */
@@ -37,7 +41,7 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
   const { server, names } = options
   const name = names.template(schema.version)
   return withConnection(server, async (admin) => {
-    await lockTemplates(admin, names.templatePrefix)
+    await lockTemplates(admin, templateLockKey(options, names.templatePrefix))
     if (!(await isUsable(admin, name))) {
       await ensureMembersRole(admin, names.members)
       await buildTemplate(admin, options, schema, name)
@@ -133,10 +137,11 @@ async function dropOlderTemplates(
  *
  * @returns names of the databases that were dropped
  */
-export async function removeUnfinishedTemplates({ server, names, installationId }: TemplateOptions): Promise<string[]> {
+export async function removeUnfinishedTemplates(options: TemplateOptions): Promise<string[]> {
+  const { server, names, installationId } = options
   return withConnection(server, async (admin) => {
     // Somebody is building one.
-    if (!(await tryLockTemplates(admin, names.templatePrefix))) return []
+    if (!(await tryLock(admin, templateLockKey(options, names.templatePrefix)))) return []
     const dropped = await findUnfinishedTemplates(admin, { names, installationId })
     for (const name of dropped) await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
     return dropped

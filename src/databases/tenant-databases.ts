@@ -8,11 +8,13 @@ import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-databases.js'
 import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
+import { joinRoles, needsMembership, readAdminRights, reportAdminRights } from './admin-rights.js'
 import { createBuildQueue } from './build-queue.js'
 import { isCollationOutdated, warnOfOutdatedCollations } from './collations.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropTenantDatabase } from './drop-database.js'
+import { databaseLockKey, roleLockKey } from './lock-keys.js'
 import { type Reconciliation, reconcileDatabases } from './reconcile.js'
 import { createReconciler } from './reconciler.js'
 import { restoreRole, type RoleChange } from './restore-role.js'
@@ -27,7 +29,10 @@ import { readTenantSchema, type TenantSchema } from './tenant-schema.js'
 /** What the tenant databases of one server need. */
 export interface TenantDatabasesOptions {
   readonly records: TenantDatabaseRecords
-  /** The provisioning account: a superuser. It never serves tenant traffic. */
+  /**
+   * The provisioning account, which may create databases and roles; it never serves tenant traffic. Its `database` is the
+   * catalog: locks are held there, where no tenant can connect.
+   */
   readonly server: ServerAccount
   /** The server's name in the catalog. Default: `default`. */
   readonly serverName?: string
@@ -51,6 +56,8 @@ export interface TenantDatabasesOptions {
   readonly tenantAddress?: ServerAddress | undefined
   /** Between two reconciliations in the background. Default: 5000. */
   readonly reconcileIntervalMs?: number
+  /** Longest wait for another process that migrates the same database. Default: 60000. */
+  readonly migrationLockMs?: number
   readonly logger: Logger
 }
 
@@ -67,7 +74,7 @@ export interface TenantDatabases extends DatabaseSupply {
    * Restores the privileges of a tenant's database and applies the schema files that it lacks, each in one transaction;
    * returns their names.
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
-   *   TENANCY_TENANT_STATE_CONFLICT, TENANCY_DATABASE_UNAVAILABLE
+   *   TENANCY_TENANT_STATE_CONFLICT, TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
@@ -96,10 +103,10 @@ const closeTimeoutMs = 10_000
 const defaultConcurrentBuilds = 2
 
 /**
- * Connections that builds may have at a time: the pool of the provisioning account, and one inside each new database and each
- * one that is behind.
+ * Connections that builds may have at a time: the pool of the provisioning account, one inside each new database, and two
+ * for each one that is behind: inside, and for its lock.
  */
-export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1 + maxDemandedMigrations
+export const maxBuilderConnections = defaultConcurrentBuilds * 3 + 1 + maxDemandedMigrations * 2
 
 interface Prepared {
   readonly builder: BuilderOptions
@@ -110,7 +117,11 @@ interface Prepared {
 /** Tenant databases on one server. Connects when first used. */
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
   const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
-  const { maxConcurrentBuilds = defaultConcurrentBuilds, reconcileIntervalMs = 5000 } = options
+  const {
+    maxConcurrentBuilds = defaultConcurrentBuilds,
+    reconcileIntervalMs = 5000,
+    migrationLockMs = 60_000,
+  } = options
   const { host, port, ssl } = options.tenantAddress ?? server
   const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
   const names = databaseNames(options.prefix)
@@ -149,7 +160,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     const schema = knownSchema ?? (await readTenantSchema(options.schemaDir, installationId))
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId, lockTimeoutMs: options.schemaLockTimeoutMs }, schema),
+      ensureTemplate({ server, names, installationId, secret, lockTimeoutMs: options.schemaLockTimeoutMs }, schema),
     ])
     knownSchema = schema
     if (template.refusedSettings.length > 0) {
@@ -157,8 +168,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       logger.warn(fields, 'The schema gives its database settings that new tenants do not get: they load code')
     }
     await retireOutdatedStock(serverId)
-    if (roleConnectionLimit !== undefined) await reconcileRoleLimits(admin, names.members, roleConnectionLimit)
-    const builder = { records, admin, server, serverId, installationId, names, secret, roleConnectionLimit }
+    if (roleConnectionLimit !== undefined) {
+      const lockKey = roleLockKey({ secret, installationId })
+      await reconcileRoleLimits(admin, names.members, roleConnectionLimit, lockKey)
+    }
+    const rights = await readAdminRights(admin)
+    reportAdminRights(rights, logger)
+    if (needsMembership(rights)) await joinRoles(admin, names.members)
+    const builder = { records, admin, rights, server, serverId, installationId, names, secret, roleConnectionLimit }
     return { builder, schema, template }
   }
 
@@ -182,6 +199,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     server,
     admin,
     members: names.members,
+    lockKeyOf: async (databaseId) => databaseLockKey((await prepare()).builder, databaseId),
+    lockWaitMs: migrationLockMs,
     schema: async () => knownSchema ?? (await prepare()).schema,
     whenBehind: options.schemaBehind,
     lockTimeoutMs: options.schemaLockTimeoutMs,
@@ -296,7 +315,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       const database = await records.find(databaseId)
       if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
       const { name, roleName: role } = database
-      const changes = await restoreRole(admin, role, deriveRolePassword(secret, databaseId))
+      const password = deriveRolePassword(secret, databaseId)
+      const changes = await restoreRole(admin, { ...server, user: role, password, database: name })
       const isRestored = await withConnection({ ...server, database: name }, (client) =>
         restorePrivileges(client, { database: name, role, members: names.members }),
       ).catch((error: unknown) => {

@@ -10,6 +10,7 @@ import { readAppliedFiles } from '../core/sql-files.js'
 import type { TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-databases.js'
 import { withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
+import { withDatabaseLock } from './database-lock.js'
 import { restorePrivileges } from './tenant-privileges.js'
 import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
 
@@ -18,7 +19,7 @@ export interface TenantMigrations {
   /**
    * Restores privileges, applies the files that the database lacks, and tells the catalog; returns the files' names.
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
-   *   TENANCY_DATABASE_UNAVAILABLE; each names the tenant
+   *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
   migrate(database: TenantDatabase, slug: string): Promise<string[]>
   /**
@@ -34,11 +35,16 @@ export interface TenantMigrations {
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
   readonly records: Pick<TenantDatabaseRecords, 'recordSchema'>
+  /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
   readonly admin: SqlPool
   /** The group role. */
   readonly members: string
+  /** Key of the lock under which a database is changed. */
+  readonly lockKeyOf: (databaseId: string) => Promise<string>
+  /** Longest wait for that lock. */
+  readonly lockWaitMs: number
   readonly schema: () => Promise<TenantSchema>
   /** What becomes of a database that is behind when somebody wants to use it. Default: `migrate`. */
   readonly whenBehind?: 'migrate' | 'refuse' | undefined
@@ -69,14 +75,20 @@ const maxRetryMs = 60_000
 /** Migrations of the tenant databases of one server. */
 export function createTenantMigrations(options: TenantMigrationsOptions): TenantMigrations {
   const { records, server, admin, members, schema, whenBehind = 'migrate', lockTimeoutMs, logger } = options
+  const { lockKeyOf, lockWaitMs } = options
   const queue = createBuildQueue(maxDemandedMigrations)
   const behind = new Map<string, Behind>()
   let waiting = 0
   let isClosed = false
 
-  const inside = async <Result>({ name }: TenantDatabase, slug: string, work: (client: Client) => Promise<Result>) => {
+  const inside = async <Result>(
+    { id, name }: TenantDatabase,
+    slug: string,
+    work: (client: Client) => Promise<Result>,
+  ) => {
     try {
-      return await withConnection({ ...server, database: name }, work)
+      const lock = { key: await lockKeyOf(id), timeoutMs: lockWaitMs, what: `the database of tenant "${slug}"` }
+      return await withDatabaseLock(server, lock, () => withConnection({ ...server, database: name }, work))
     } catch (error) {
       throw named(slug, error)
     }
@@ -205,7 +217,8 @@ function messageFor(error: unknown): string {
 /** The error with the tenant's name, which whoever wrote the file does not know. */
 function named(slug: string, error: unknown): TenancyError {
   const reason = error instanceof Error ? error.message : String(error)
-  if (isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE')) return error
+  if (isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE') || isTenancyError(error, 'TENANCY_DATABASE_LOCK_TIMEOUT'))
+    return error
   if (isTenancyError(error)) {
     return new TenancyError(error.code, `Tenant "${slug}": ${reason}`, {
       ...(error.cause === undefined ? {} : { cause: error.cause }),

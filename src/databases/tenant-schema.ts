@@ -15,11 +15,6 @@ const codes = {
 /** Where the ledger of a tenant database is. */
 export const ledgerSchema = 'tenants2fast'
 
-/** The advisory lock under which a database's schema is changed. Any fixed number: advisory locks are per database. */
-export function schemaLockKey(): number | bigint | string {
-  return 7_205_002
-}
-
 /** The application's schema: its files, in order. */
 export interface TenantSchema {
   readonly files: readonly SqlFile[]
@@ -78,7 +73,8 @@ export interface ApplySchemaOptions {
 
 /**
  * Applies the schema's files that the database's ledger lacks. A database that a newer release has brought further is left
- * as it is. After an error, close the connection.
+ * as it is. The caller holds the database's lock, in the catalog: one in this database would be the tenant's to take. After
+ * an error, close the connection.
  *
  * @returns names of the files applied now
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
@@ -91,7 +87,6 @@ export function applyTenantSchema(
 ): Promise<string[]> {
   return applySqlFiles(client, schema.files, {
     schema: ledgerSchema,
-    lockKey: schemaLockKey(),
     codes,
     lockTimeoutMs,
     // In the same transaction: nobody takes them away before the file has made its tables.

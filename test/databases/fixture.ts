@@ -22,6 +22,8 @@ export interface Installation {
   readonly prefix: string
   readonly secret: Buffer
   readonly schemaDir: string
+  /** Of the installation: what keys of locks are derived from. */
+  readonly installationId: string
   readonly server: ServerAccount
   /** What was logged: level and message. */
   readonly log: string[]
@@ -41,12 +43,13 @@ export interface Installation {
 export async function createInstallation(): Promise<Installation> {
   const catalog = await createTestCatalog()
   // Cloned catalogs would be the same installation.
-  await catalog.pool.query('update installation set id = gen_random_uuid()')
+  const renamed = await catalog.pool.query('update installation set id = gen_random_uuid() returning id')
+  const installationId = renamed.rows[0].id as string
   // Short, so that an id still fits behind it.
   const prefix = `${testPrefix()}${randomBytes(3).toString('hex')}_`
   const schemaDir = await mkdtemp(join(tmpdir(), 't2f-schema-'))
-  const { host, port, user, password, database } = await testServer()
-  const server = { host, port, user, password, database }
+  const { host, port, user, password } = await testServer()
+  const server = { host, port, user, password, database: catalog.databaseName }
   const secret = randomBytes(32)
   const log: string[] = []
   const logged = (level: string) => (_: object, message: string) => void log.push(`${level}: ${message}`)
@@ -60,6 +63,7 @@ export async function createInstallation(): Promise<Installation> {
     prefix,
     secret,
     schemaDir,
+    installationId,
     server,
     log,
     onServer,

@@ -3,8 +3,9 @@ import pg from 'pg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createTenantDatabaseRecords } from '../../src/catalog/tenant-databases.js'
 import { lockDatabase, type LockedSession } from '../../src/databases/database-lock.js'
+import { databaseLockKey, templateLockKey } from '../../src/databases/lock-keys.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
-import { withAdmin } from '../support/server.js'
+import { withAdmin, withServerAccount } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 let installation: Installation
@@ -46,7 +47,7 @@ async function holdLock(id: string): Promise<{ session: LockedSession; end: () =
   const pool = new pg.Pool({ host, port, user, password, database, max: 1 })
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
-  const session = await lockDatabase(pool, id)
+  const session = await lockDatabase(pool, databaseLockKey(installation, id))
   if (session === undefined) throw new Error('the lock is held')
   return {
     session,
@@ -120,14 +121,12 @@ test('a build that was taken for dead is not marked ready, and its database is t
   expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
 })
 
-test('a lock that is held in another database of the server counts', async () => {
+test('a lock of the same key in another database of the server does not count', async () => {
   const id = await leaveDeadBuild('identity')
-  const pool = new pg.Pool({ connectionString: installation.catalog.url, max: 1 })
-  const session = await lockDatabase(pool, id)
-  expect(await databases.reconcile()).toEqual(nothing)
-  await session?.release()
-  await pool.end()
-  expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
+  await withAdmin(async (admin) => {
+    await admin.query('select pg_advisory_lock($1)', [databaseLockKey(installation, id)])
+    expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
+  })
 })
 
 test('processes that reconcile at once drop a dead build once', async () => {
@@ -230,13 +229,19 @@ test('an unfinished template, and one whose drop began, are removed unless someb
   const unfinished = `${installation.prefix}template_building`
   const older = `${installation.prefix}template_0123456789abcdef`
   const [{ id }] = await sql('select id from installation')
-  await withAdmin(async (admin) => {
+  await withServerAccount(async (admin) => {
     await admin.query(`create database "${unfinished}"`)
     await admin.query(`create database "${older}"`)
     await admin.query(`comment on database "${older}" is 'tenants2fast template of installation ${id}'`)
+  })
+  await withAdmin(async (admin) => {
     await admin.query('update pg_database set datconnlimit = -2 where datname = $1', [older])
-    await admin.query('select pg_advisory_lock(7205004, hashtext($1))', [`${installation.prefix}template_`])
+    const holder = await installation.catalog.pool.connect()
+    await holder.query('select pg_advisory_lock($1)', [
+      templateLockKey(installation, `${installation.prefix}template_`),
+    ])
     expect(await databases.reconcile()).toEqual(nothing)
+    holder.release(true)
   })
   const { templates } = await databases.reconcile()
   expect(templates.toSorted()).toEqual([older, unfinished])

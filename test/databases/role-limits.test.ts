@@ -49,9 +49,9 @@ test('another setting changes every role, the same setting none, and a strangerâ
   await Promise.all([databases.createTenantDatabase(), databases.createTenantDatabase()])
   await withAdmin(async (admin) => {
     await admin.query(`create role ${bystander} login`)
-    expect(await reconcileRoleLimits(admin, membersOf(), 9)).toBe(3)
+    expect(await reconcileRoleLimits(admin, membersOf(), 9, '1')).toBe(3)
     expect(await limits()).toEqual([9, 9, 9])
-    expect(await reconcileRoleLimits(admin, membersOf(), 9)).toBe(0)
+    expect(await reconcileRoleLimits(admin, membersOf(), 9, '1')).toBe(0)
     const { rows } = await admin.query('select rolconnlimit from pg_roles where rolname = $1', [
       `${installation.prefix}bystander`,
     ])
@@ -71,7 +71,7 @@ test('processes that change the limit at the same time, while roles are dropped,
       await admin.query(`create role ${role(index)} login in role ${quoteIdentifier(membersOf())}`)
     }
   })
-  const change = (limit: number) => withAdmin((admin) => reconcileRoleLimits(admin, membersOf(), limit))
+  const change = (limit: number) => withAdmin((admin) => reconcileRoleLimits(admin, membersOf(), limit, '1'))
   const drops = withAdmin(async (admin) => {
     for (let index = 0; index < 30; index += 1) {
       // As the reaper does: a drop that meets a change is tried again.
@@ -86,7 +86,7 @@ test('processes that change the limit at the same time, while roles are dropped,
 
 test('before the first template there is no group role, and nothing to change', async () => {
   await withAdmin(async (admin) => {
-    expect(await reconcileRoleLimits(admin, `${installation.prefix}nobody`, 5)).toBe(0)
-    await expect(reconcileRoleLimits(admin, membersOf(), 0)).rejects.toThrow(RangeError)
+    expect(await reconcileRoleLimits(admin, `${installation.prefix}nobody`, 5, '1')).toBe(0)
+    await expect(reconcileRoleLimits(admin, membersOf(), 0, '1')).rejects.toThrow(RangeError)
   })
 })

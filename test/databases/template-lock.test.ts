@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
+import { templateLockKey } from '../../src/databases/lock-keys.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 const withInstallation = test.extend<{ installation: Installation }>({
@@ -22,7 +23,9 @@ withInstallation.concurrent(
     const silent = new Client({ ...installation.server })
     silent.on('error', () => {})
     await silent.connect()
-    await silent.query('select pg_advisory_lock(7205004, hashtext($1))', [`${installation.prefix}template_`])
+    await silent.query('select pg_advisory_lock($1)', [
+      templateLockKey(installation, `${installation.prefix}template_`),
+    ])
     const gone = new Promise((resolve) => silent.once('end', resolve))
     await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
     await gone

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { urlOf, withAdmin } from '../support/server.js'
+import { urlOf, withAdmin, withServerAccount } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 let installation: Installation
@@ -125,9 +125,7 @@ test('a badly named, doubled or missing folder is refused with every problem', a
 
 test('a template that was left half-made is never used', async () => {
   const { databases } = installation.open()
-  await withAdmin(async (admin) => {
-    await admin.query(`create database "${installation.prefix}template_building"`)
-  })
+  await withServerAccount((admin) => admin.query(`create database "${installation.prefix}template_building"`))
   const database = await databases.createTenantDatabase()
   expect(database.state).toBe('ready')
   expect(await templates()).toEqual([`${installation.prefix}template_${await databases.templateVersion()}`])

@@ -1,6 +1,7 @@
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { identityQuery, type ServerAccount } from '../../src/core/database-target.js'
+import { withAdmin } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 let installation: Installation
@@ -22,6 +23,10 @@ async function queryAs(
     await client.end()
   }
 }
+
+// oxlint-disable-next-line typescript/no-explicit-any -- as node-postgres types a row
+type Row = any
+const asSuperuser = (text: string, values: unknown[] = []) => withAdmin((admin) => admin.query<Row>(text, values))
 
 const outcomeOf = (attempt: Promise<unknown>) =>
   attempt.then(
@@ -75,7 +80,7 @@ test('no tenant role can connect to another tenant, the catalog or the template'
 test('a tenant role has no power of its own and belongs to nobody but the group', async () => {
   const { databases } = installation.open()
   const { roleName } = await databases.createTenantDatabase()
-  const { rows } = await installation.catalog.pool.query(
+  const { rows } = await asSuperuser(
     `select rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin,
        (select rolpassword like 'SCRAM-SHA-256$%' from pg_authid where pg_authid.oid = pg_roles.oid) as scram,
        array(select roleid::regrole::text from pg_auth_members where member = pg_roles.oid) as groups
@@ -141,9 +146,7 @@ test('a wrong master secret gives a password that does not log in', async () => 
   const { databases: others } = installation.open({ secret: Buffer.alloc(32, 7) })
   const { account } = others.targetOf(database)
   expect(account.password).not.toBe(databases.targetOf(database).account.password)
-  const { rows } = await installation.catalog.pool.query(
-    "select auth_method as method from pg_hba_file_rules where type = 'host' limit 1",
-  )
+  const { rows } = await asSuperuser("select auth_method as method from pg_hba_file_rules where type = 'host' limit 1")
   // A machine's own server may trust local connections; there no password is looked at.
   expect(await outcomeOf(queryAs(account, 'select 1'))).toBe(rows[0].method === 'trust' ? 'connected' : '28P01')
 })
@@ -152,9 +155,7 @@ test('what the server logs of a build holds no password', async () => {
   const { databases } = installation.open()
   const database = await databases.createTenantDatabase()
   const { password } = databases.targetOf(database).account
-  const { rows } = await installation.catalog.pool.query('select rolpassword from pg_authid where rolname = $1', [
-    database.roleName,
-  ])
+  const { rows } = await asSuperuser('select rolpassword from pg_authid where rolname = $1', [database.roleName])
   expect(rows[0].rolpassword).not.toContain(password)
 })
 
@@ -162,10 +163,11 @@ test('the row is committed before the database is made', async () => {
   const { databases } = installation.open()
   await databases.templateVersion()
   // A role that blocks CREATE ROLE: the name is not known beforehand, so the group is made to disappear instead.
-  await installation.catalog.pool.query(`drop owned by "${installation.prefix}members"`)
-  await installation.catalog.pool.query(
-    `alter role "${installation.prefix}members" rename to "${installation.prefix}hidden"`,
+  await withAdmin(
+    (admin) => admin.query(`drop owned by "${installation.prefix}members"`),
+    installation.catalog.databaseName,
   )
+  await asSuperuser(`alter role "${installation.prefix}members" rename to "${installation.prefix}hidden"`)
   await installation.catalog.pool.query(`
     create table seen (id uuid);
     create function note_delete() returns trigger language plpgsql as $$ begin insert into seen values (old.id); return old; end $$;

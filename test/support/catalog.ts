@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { quoteIdentifier } from '../../src/core/sql.js'
-import { uniqueName, urlOf, withAdmin } from './server.js'
+import { uniqueName, urlOf, withAdmin, withServerAccount } from './server.js'
 
 /** A database that belongs to one test or test file. */
 export interface TestDatabase {
@@ -31,7 +31,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 async function createFrom(template: string): Promise<TestDatabase> {
   const databaseName = uniqueName()
   const name = quoteIdentifier(databaseName)
-  await withAdmin(async (admin) => {
+  await withServerAccount(async (admin) => {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await admin.query(`create database ${name} template ${quoteIdentifier(template)}`)

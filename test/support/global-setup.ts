@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { migrateCatalog } from '../../src/catalog/migrate.js'
-import { quoteIdentifier } from '../../src/core/sql.js'
+import { quoteIdentifier, quoteLiteral } from '../../src/core/sql.js'
 import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { leakedObjects, listServerObjects, removeLeaked } from './leak-check.js'
 import { runPrefix } from './run-context.js'
@@ -19,13 +19,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const runId = randomBytes(3).toString('hex')
   const catalogTemplate = `${runPrefix(runId)}template`
   const server = await openServer()
-  const { account } = server
+  const superuser = server.account
   try {
-    const before = await withClient(account, listServerObjects)
+    const before = await withClient(superuser, listServerObjects)
+    const plainName = process.env['T2F_PLAIN_ADMIN'] === '1' ? `${runPrefix(runId)}admin` : undefined
+    const account = plainName === undefined ? superuser : await createPlainAdmin(superuser, plainName)
     const catalogProblem = await buildTemplate(account, catalogTemplate)
     project.provide('tenants2fast', {
       runId,
       ...account,
+      superuser: { user: superuser.user, password: superuser.password },
       embedded: server.embedded,
       catalogTemplate,
       catalogProblem,
@@ -33,10 +36,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
     })
     return async () => {
       try {
-        const leaked = await withClient(account, async (admin) => {
+        const leaked = await withClient(superuser, async (admin) => {
           await admin.query(`drop database if exists ${quoteIdentifier(catalogTemplate)} with (force)`)
-          const found = leakedObjects(before, await listServerObjects(admin), runId, !server.embedded)
+          const after = await listServerObjects(admin)
+          if (plainName !== undefined) after.roles.delete(plainName)
+          const found = leakedObjects(before, after, runId, !server.embedded)
           await removeLeaked(admin, found)
+          if (plainName !== undefined) await dropPlainAdmin(admin, plainName)
           return found
         })
         if (leaked.databases.size + leaked.roles.size > 0) {
@@ -53,6 +59,26 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await server.close()
     throw error
   }
+}
+
+/**
+ * What a managed PostgreSQL gives its customers: an account that creates databases and roles, and may do nothing else.
+ * Installations of the run work as it; what a test does from outside is a superuser's.
+ */
+async function createPlainAdmin(superuser: OpenServer['account'], name: string): Promise<OpenServer['account']> {
+  const password = randomBytes(12).toString('hex')
+  await withClient(superuser, (admin) =>
+    admin.query(
+      `create role ${quoteIdentifier(name)} login createdb createrole password ${quoteLiteral(password)};
+       grant connect on database ${quoteIdentifier(superuser.database)} to ${quoteIdentifier(name)}`,
+    ),
+  )
+  return { ...superuser, user: name, password }
+}
+
+async function dropPlainAdmin(admin: pg.Client, name: string): Promise<void> {
+  await admin.query(`drop owned by ${quoteIdentifier(name)}`)
+  await admin.query(`drop role ${quoteIdentifier(name)}`)
 }
 
 interface OpenServer {

@@ -9,7 +9,7 @@ export interface ServerObjects {
 }
 
 /** Reads which databases and roles there are. */
-export async function listServerObjects(admin: pg.Client): Promise<ServerObjects> {
+export async function listServerObjects(admin: pg.Client): Promise<{ databases: Set<string>; roles: Set<string> }> {
   const databases = await admin.query<{ name: string }>('select datname as name from pg_database')
   const roles = await admin.query<{ name: string }>("select rolname as name from pg_roles where rolname !~ '^pg_'")
   return {
@@ -37,7 +37,8 @@ export function leakedObjects(
 /** Drops what was left behind. */
 export async function removeLeaked(admin: pg.Client, leaked: ServerObjects): Promise<void> {
   for (const name of leaked.databases) {
-    await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
+    // One whose drop began cannot be altered any more, and is no template.
+    await admin.query(`alter database ${quoteIdentifier(name)} is_template false`).catch(() => {})
     await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
   }
   for (const name of leaked.roles) {

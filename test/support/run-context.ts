@@ -6,6 +6,8 @@ export interface RunContext {
   readonly port: number
   readonly user: string
   readonly password: string
+  /** A superuser of the same server: for what a test looks at or breaks from outside. */
+  readonly superuser: { readonly user: string; readonly password: string }
   /** Maintenance database. */
   readonly database: string
   /** Whether this run started the server itself. */

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { inject } from 'vitest'
 import { runPrefix } from './run-context.js'
 
-/** The server the tests run on, with its superuser. */
+/** The server the tests run on, with the account that installations get: a superuser, or a plain one (T2F_PLAIN_ADMIN). */
 export interface TestServer {
   readonly url: string
   readonly host: string
@@ -31,9 +31,24 @@ export function uniqueName(): string {
   return `${testPrefix()}${randomBytes(6).toString('hex')}`
 }
 
-/** The address of `database` on the test server, as its superuser. */
+/** Whether installations have to do with an account that may create databases and roles, and nothing else. */
+export function isPlainAdmin(): boolean {
+  const { user, superuser } = inject('tenants2fast')
+  return user !== superuser.user
+}
+
+/** The address of `database` on the test server, as the account of {@link testServer}. */
 export function urlOf(database: string): string {
-  const { host, port, user, password } = inject('tenants2fast')
+  return addressOf(database, inject('tenants2fast'))
+}
+
+/** The address of `database` on the test server, as a superuser. */
+export function superuserUrlOf(database: string): string {
+  return addressOf(database, inject('tenants2fast').superuser)
+}
+
+function addressOf(database: string, { user, password }: { readonly user: string; readonly password: string }): string {
+  const { host, port } = inject('tenants2fast')
   return `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${encodeURIComponent(database)}`
 }
 
@@ -42,7 +57,19 @@ export async function withAdmin<Result>(
   work: (client: pg.Client) => Promise<Result>,
   database = inject('tenants2fast').database,
 ): Promise<Result> {
-  const client = new pg.Client({ connectionString: urlOf(database), application_name: 't2f_test_admin' })
+  return withClient(superuserUrlOf(database), work)
+}
+
+/** Runs `work` as the account of {@link testServer}, which owns what it makes. */
+export async function withServerAccount<Result>(
+  work: (client: pg.Client) => Promise<Result>,
+  database = inject('tenants2fast').database,
+): Promise<Result> {
+  return withClient(urlOf(database), work)
+}
+
+async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+  const client = new pg.Client({ connectionString: url, application_name: 't2f_test_admin' })
   await client.connect()
   try {
     return await work(client)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createTestCatalog, createTestDatabase } from './catalog.js'
 import { leakedObjects } from './leak-check.js'
-import { testServer, withAdmin } from './server.js'
+import { isPlainAdmin, testServer, withAdmin } from './server.js'
 
 const objects = (databases: string[], roles: string[] = []) => ({
   databases: new Set(databases),
@@ -36,12 +36,13 @@ test('a connection that is still open when its database is dropped fails the dro
   expect(left.rowCount).toBe(0)
 })
 
-test('the test account is a superuser', async () => {
+test('the outside of a test is a superuser, and the account of installations is one unless the run says otherwise', async () => {
   const server = await testServer()
   const { rows } = await withAdmin((admin) =>
     admin.query('select rolsuper, rolname from pg_roles where rolname = current_user'),
   )
-  expect(rows).toEqual([{ rolsuper: true, rolname: server.user }])
+  expect(rows).toEqual([{ rolsuper: true, rolname: expect.any(String) }])
+  expect(rows[0]!.rolname === server.user).toBe(!isPlainAdmin())
 })
 
 test('on a server of its own every new database and role is a leak', () => {
