@@ -1,12 +1,20 @@
 import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
-import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
+import type { UserDirectory, UserRecord } from '../core/identity.js'
+import { type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { actor as actorSchema, parse } from './access-change.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
 import type { ActorOption } from './tenants.js'
+import {
+  linkIdentity,
+  type LinkIdentityInput,
+  readIdentities,
+  unlinkIdentity,
+  type UserIdentities,
+} from './user-identities.js'
 import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /** A user to create. */
@@ -21,7 +29,7 @@ export interface NewUser {
  * The users of the catalog: found by the request path, changed by operators and accounts. Every change is in the
  * installation's audit log, by triggers. An actor that is no id of a user: TENANCY_REQUEST_INVALID.
  */
-export interface CatalogUsers extends UserDirectory {
+export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
   /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
@@ -94,9 +102,9 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     },
 
     async createUserFromToken(token) {
-      const trust = trusts.get(token.issuer)
+      const trust = trusts.get(token.configuredIssuer ?? token.issuer)
       if (token.isOwn || !(trust?.createUsers || trust?.linkByVerifiedEmail)) return undefined
-      return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token)))
+      return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
     },
 
     async createUser({ email, name = '', emailVerified = false }, by = {}) {
@@ -118,9 +126,36 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return toUserRecord(row)
     },
 
+    listIdentities: (user) => answered(readIdentities(pool, user)),
+
+    async linkIdentity(input) {
+      const actor = parseActor(input)
+      requireUsable(input, [...trusts.keys()])
+      return answered(linkIdentity(pool, input, actor))
+    },
+
+    async unlinkIdentity(input) {
+      const actor = parseActor(input)
+      return answered(unlinkIdentity(pool, input, actor))
+    },
+
     disableUser: (id, by) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`, by),
     enableUser: (id, by) => change(id, 'disabled_at = null', by),
     revokeUserTokens: (id, by) => change(id, revoked, by),
+  }
+}
+
+/** A link that no token can use is a mistake, and would show much later. */
+function requireUsable({ issuer, subject }: LinkIdentityInput, configured: readonly string[]): void {
+  const isConfigured = configured.some((name) => name === issuer || readIssuerTenant(name, issuer) !== undefined)
+  if (!isConfigured || issuer.includes(issuerTenantPlaceholder)) {
+    throw new TenancyError(
+      'TENANCY_REQUEST_INVALID',
+      `Issuer ${JSON.stringify(issuer)} is not in TENANT_OIDC_ISSUERS (compared exactly, up to a slash at the end)`,
+    )
+  }
+  if (!/^[^\p{Cc}\p{Cs}]{1,255}$/u.test(subject)) {
+    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The subject of an identity is 1 to 255 characters')
   }
 }
 
