@@ -77,7 +77,7 @@ function listOf<Value>(value: Value | readonly Value[]): readonly Value[] {
 
 /** Refuses a token of an issuer, and says what setting of that issuer would help. */
 function refuse({ issuer, isOwn }: TokenPolicy, check: string, help?: string): never {
-  throw new TokenRefusal(check, issuer, isOwn || help === undefined ? undefined : `${help}`)
+  throw new TokenRefusal(check, issuer, isOwn ? undefined : help)
 }
 
 /**
@@ -183,7 +183,7 @@ function checkAudience(claims: ParsedToken['claims'], policy: TokenPolicy): void
   // Only `aud` may be a list (RFC 7519, 4.1.3).
   const audiences: readonly unknown[] = name === 'aud' && Array.isArray(value) ? value : [value]
   const areTexts = audiences.every((item) => typeof item === 'string')
-  if (areTexts && audiences.some((item) => policy.audiences.includes(item as string))) return
+  if (areTexts && audiences.some((item) => policy.audiences.includes(item))) return
   refuse(
     policy,
     'audience',
