@@ -126,10 +126,7 @@ export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput, 
       [input.issuer, input.subject, input.user],
     )
     if (rows.length === 0) {
-      throw new TenancyError(
-        'TENANCY_IDENTITY_NOT_FOUND',
-        `The user has no identity ${JSON.stringify(input.subject)} of issuer ${input.issuer}: see listIdentities`,
-      )
+      throw noIdentity(input)
     }
     if (input.allowLast !== true && !(await hasWayIn(client, input.user))) {
       throw new TenancyError(
@@ -162,6 +159,14 @@ async function lockUser(client: SqlClient, user: string): Promise<void> {
     ? await client.query('select 1 from users where id = $1 for no key update', [user])
     : { rows: [] }
   if (rows.length === 0) throw noUser(user)
+}
+
+/** The error for an identity that a user does not have. */
+export function noIdentity({ issuer, subject }: IdentityKey): TenancyError {
+  return new TenancyError(
+    'TENANCY_IDENTITY_NOT_FOUND',
+    `The user has no identity ${JSON.stringify(subject)} of issuer ${JSON.stringify(issuer)}: see listIdentities`,
+  )
 }
 
 function noUser(user: string): TenancyError {

@@ -2,7 +2,9 @@ import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserDirectory, UserRecord } from '../core/identity.js'
-import { type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
+import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
+import { type Logger, stderrLogger } from '../core/logger.js'
+import { createRefusalLog } from '../core/refusal-log.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { actor as actorSchema, parse } from './access-change.js'
@@ -11,6 +13,7 @@ import type { ActorOption } from './tenants.js'
 import {
   linkIdentity,
   type LinkIdentityInput,
+  noIdentity,
   readIdentities,
   unlinkIdentity,
   type UserIdentities,
@@ -47,6 +50,7 @@ export interface CatalogUsers extends UserDirectory, UserIdentities {
 export interface UserDirectoryOptions {
   /** What each foreign issuer may do; one that is not named may do nothing. Default: none. */
   readonly issuers?: readonly IssuerTrust[]
+  readonly logger?: Logger
 }
 
 const revoked = 'token_epoch = token_epoch + 1, tokens_valid_after = now()'
@@ -57,6 +61,7 @@ const revoked = 'token_epoch = token_epoch + 1, tokens_valid_after = now()'
  * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
 export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions = {}): CatalogUsers {
+  const logRefusal = createRefusalLog(options.logger ?? stderrLogger)
   const trusts = new Map((options.issuers ?? []).map((trust) => [trust.issuer, trust]))
 
   async function findOne(condition: string, values: readonly string[]): Promise<UserRecord | undefined> {
@@ -93,8 +98,10 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return ids.map((id) => records.get(id.toLowerCase()))
     },
 
-    findUserByIdentity: (issuer, subject) =>
-      findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),
+    findUserByIdentity: async (issuer, subject) =>
+      isSubject(subject) && !/\p{Cc}/u.test(issuer)
+        ? findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject])
+        : undefined,
 
     findUserByEmail: async (email) => {
       const address = normalizeEmail(email)
@@ -103,8 +110,20 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async createUserFromToken(token) {
       const trust = trusts.get(token.configuredIssuer ?? token.issuer)
-      if (token.isOwn || !(trust?.createUsers || trust?.linkByVerifiedEmail)) return undefined
-      return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
+      if (token.isOwn) return undefined
+      if (!(trust?.createUsers || trust?.linkByVerifiedEmail)) {
+        const help = 'its subject is no user; set "createUsers" in TENANT_OIDC_ISSUERS, or call tenancy.linkIdentity'
+        logRefusal({ check: 'unknown subject', issuer: token.issuer, help })
+        return undefined
+      }
+      try {
+        return await answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
+      } catch (error) {
+        if (isTenancyError(error, 'TENANCY_AUTH_USER_REFUSED')) {
+          logRefusal({ check: 'user', issuer: token.issuer, help: error.message })
+        }
+        throw error
+      }
     },
 
     async createUser({ email, name = '', emailVerified = false }, by = {}) {
@@ -136,6 +155,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async unlinkIdentity(input) {
       const actor = parseActor(input)
+      if (!isSubject(input.subject)) throw noIdentity(input)
       return answered(unlinkIdentity(pool, input, actor))
     },
 
@@ -154,7 +174,7 @@ function requireUsable({ issuer, subject }: LinkIdentityInput, configured: reado
       `Issuer ${JSON.stringify(issuer)} is not in TENANT_OIDC_ISSUERS (compared exactly, up to a slash at the end)`,
     )
   }
-  if (!/^[^\p{Cc}\p{Cs}]{1,255}$/u.test(subject)) {
+  if (!isSubject(subject)) {
     throw new TenancyError('TENANCY_REQUEST_INVALID', 'The subject of an identity is 1 to 255 characters')
   }
 }

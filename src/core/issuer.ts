@@ -109,6 +109,11 @@ export function readIssuerTenant(template: string, issuer: string): string | und
   return directoryPattern.test(directory) ? directory : undefined
 }
 
+/** Whether a text can name a subject. Control characters end in the database's refusal, lone surrogates in two being one. */
+export function isSubject(text: unknown): text is string {
+  return typeof text === 'string' && /^[^\p{Cc}\p{Cs}]{1,255}$/u.test(text)
+}
+
 /** Reads a claim of a token; undefined when it is not there. */
 export function readClaim(claims: Readonly<Record<string, unknown>>, path: ClaimPath): unknown {
   let value: unknown = claims

@@ -1,7 +1,14 @@
 import type { AccessRules, MemberRecord } from '../core/access.js'
 import type { RequestContext } from '../core/context.js'
 import { TenancyError } from '../core/errors.js'
-import { isTenantBound, isTokenCurrent, isUserAdmitted, type TokenVerifier, type UserRecord, type VerifiedToken } from '../core/identity.js'
+import {
+  isTenantBound,
+  isTokenCurrent,
+  isUserAdmitted,
+  type TokenVerifier,
+  type UserRecord,
+  type VerifiedToken,
+} from '../core/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver, TenantSources } from '../core/request-path.js'
 import type { TenantPool } from '../core/tenant-pool.js'
 import { readBearerToken } from './bearer.js'

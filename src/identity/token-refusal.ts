@@ -1,5 +1,7 @@
+import type { Refusal } from '../core/refusal-log.js'
+
 /** Why a token is refused: for the log only, the caller of the API reads one fixed message. */
-export class TokenRefusal extends Error {
+export class TokenRefusal extends Error implements Refusal {
   override readonly name = 'TokenRefusal'
 
   readonly check: string
@@ -27,5 +29,6 @@ export function quote(value: unknown): string {
       ? 'an empty array'
       : `an array with ${Array.isArray(value[0]) ? 'an array' : quote(value[0])}`
   if (typeof value === 'object' && value !== null) return 'an object'
-  return JSON.stringify(typeof value === 'string' && value.length > 100 ? `${value.slice(0, 100)}…` : value)
+  if (typeof value !== 'string') return String(value)
+  return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value).replaceAll(/\p{Cc}/gu, '?')
 }
