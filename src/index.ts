@@ -37,6 +37,7 @@ export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog
 export type { AddMemberOptions } from './catalog/memberships.js'
 export type { NewTenant } from './catalog/tenant-input.js'
 export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
+export type { IdentityKey, LinkIdentityInput, UnlinkIdentityInput, UserIdentities } from './catalog/user-identities.js'
 export type { NewUser } from './catalog/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
@@ -69,7 +70,8 @@ export {
   tryGetTenantPool,
 } from './core/context.js'
 export { errorTable, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
-export type { IssuerOptions, SignatureAlgorithm } from './core/identity.js'
+export type { UserIdentity } from './core/identity.js'
+export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/issuer.js'
 export type { Logger } from './core/logger.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
 export type { IssuedToken, RotationOptions } from './core/signing-keys.js'

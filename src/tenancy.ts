@@ -153,7 +153,7 @@ async function open(
   })
   coherence.subscribe({ keys: () => keys.doubt(), all: () => keys.doubt() })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
-  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers })
+  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
   const rules = createAccessRules(createRuleSetReader(catalog), options.access)
   await rules.refresh()
 

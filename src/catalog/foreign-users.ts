@@ -1,51 +1,72 @@
 import { normalizeEmail } from '../core/email.js'
 import { TenancyError } from '../core/errors.js'
-import type { IssuerTrust, UserRecord, VerifiedToken } from '../core/identity.js'
+import type { UserRecord, VerifiedToken } from '../core/identity.js'
+import { type ClaimPath, type ClaimValue, type IssuerTrust, readClaim } from '../core/issuer.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { inTransaction } from './transaction.js'
+import { insertIdentity, isUnlinked, lockIdentity } from './user-identities.js'
 import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /**
- * The verified e-mail address that a foreign token claims.
+ * The verified e-mail address that a foreign token claims; undefined when it has none and its issuer is trusted for
+ * identity alone.
  * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: there is none, or it is not verified
  */
-export function claimEmail({ claims, issuer }: VerifiedToken): string {
-  const { email, email_verified: isVerified } = claims
+export function claimEmail({ claims, issuer }: VerifiedToken, trust: IssuerTrust): string | undefined {
+  const { emailClaim = 'email', requireVerifiedEmail = true } = trust
+  const email = readClaim(claims, emailClaim)
   const address = typeof email === 'string' ? normalizeEmail(email) : undefined
-  if (address === undefined) {
-    throw new TenancyError(
-      'TENANCY_AUTH_USER_REFUSED',
-      `The tokens of issuer ${issuer} carry no usable claim "email": let it add the claim, or create the user first`,
-    )
-  }
-  if (isVerified !== true) {
-    throw new TenancyError(
-      'TENANCY_AUTH_USER_REFUSED',
-      `Issuer ${issuer} does not say that the e-mail address is verified (claim "email_verified")`,
-    )
-  }
-  return address
+  if (address !== undefined && isVerified(claims, trust)) return address
+  if (!requireVerifiedEmail) return undefined
+  throw new TenancyError(
+    'TENANCY_AUTH_USER_REFUSED',
+    address === undefined
+      ? `The tokens of issuer ${issuer} carry no usable claim "${nameOf(emailClaim)}": let it add the claim, set "emailClaim" or ` +
+          '"requireVerifiedEmail": false in TENANT_OIDC_ISSUERS, or create the user first'
+      : `Issuer ${issuer} does not say that the e-mail address is verified (claim "${nameOf(trust.emailVerifiedClaim ?? 'email_verified')}"): ` +
+          'set "emailVerifiedClaim", "emailVerifiedValues" or "emailVerified" in TENANT_OIDC_ISSUERS if it says so in another way',
+  )
+}
+
+function isVerified(claims: VerifiedToken['claims'], trust: IssuerTrust): boolean {
+  const { emailVerified = 'claim', emailVerifiedClaim = 'email_verified', emailVerifiedValues = [true] } = trust
+  if (emailVerified === 'never') return false
+  const value = readClaim(claims, emailVerifiedClaim)
+  if (value === undefined) return emailVerified === 'trusted'
+  return emailVerifiedValues.includes(value as ClaimValue)
+}
+
+function nameOf(path: ClaimPath): string {
+  return typeof path === 'string' ? path : path.join('.')
 }
 
 /**
  * Finds, links or creates the user of a foreign identity, in one transaction.
- * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: the address belongs to an account that may not be linked
+ * @param email the verified address; undefined: none, which the issuer is trusted to come without
+ * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: the address belongs to an account that may not be linked, or the
+ * identity was unlinked
  */
 export async function findOrCreateForeignUser(
   pool: SqlPool,
   trust: IssuerTrust,
   token: VerifiedToken,
-  email: string,
+  email: string | undefined,
 ): Promise<UserRecord | undefined> {
   return inTransaction(pool, async (client) => {
     // First sights of one identity come one after the other, whatever address each token carries.
-    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
-      JSON.stringify(['user_identities', token.issuer, token.subject]),
-    ])
+    await lockIdentity(client, token)
+    const known = await findByIdentity(client, token)
+    if (known !== undefined) return toUserRecord(known)
+    if (await isUnlinked(client, token)) {
+      throw new TenancyError(
+        'TENANCY_AUTH_USER_REFUSED',
+        `An identity of issuer ${token.issuer} was unlinked from its user: tenancy.linkIdentity brings it back`,
+      )
+    }
     const row =
-      (await findByIdentity(client, token)) ??
-      (await insertUser(client, trust, token, email)) ??
-      (await linkUser(client, trust, token, email))
+      email === undefined
+        ? await insertNameless(client, trust, token)
+        : ((await insertUser(client, trust, token, email)) ?? (await linkUser(client, trust, token, email)))
     return row && toUserRecord(row)
   })
 }
@@ -74,6 +95,25 @@ async function insertUser(
   return rows[0]
 }
 
+/**
+ * A user whose issuer vouches for the identity alone. The address is a placeholder that nobody can guess or receive mail at
+ * (RFC 2606), so it stands in nobody's way; it is not verified.
+ */
+async function insertNameless(
+  client: SqlClient,
+  trust: IssuerTrust,
+  token: VerifiedToken,
+): Promise<UserRow | undefined> {
+  if (!trust.createUsers) return undefined
+  const { rows } = await client.query<UserRow>(
+    `insert into users (email, name, email_verified) values (gen_random_uuid() || '@identity.invalid', $1, false)
+     returning ${userColumns}`,
+    [claimName(token)],
+  )
+  if (rows[0]) await insertIdentity(client, token, rows[0].id)
+  return rows[0]
+}
+
 async function linkUser(
   client: SqlClient,
   trust: IssuerTrust,
@@ -87,6 +127,7 @@ async function linkUser(
   if (!row) return undefined
   // An account whose address nobody verified may have been made by somebody else, in wait for this user.
   if (!trust.linkByVerifiedEmail || !row.email_verified || normalizeEmail(row.email) !== email) {
+    if (trust.requireVerifiedEmail === false) return insertNameless(client, trust, token)
     throw new TenancyError(
       'TENANCY_AUTH_USER_REFUSED',
       `The e-mail address that issuer ${trust.issuer} gives belongs to an account that may not be linked to it`,
@@ -94,14 +135,6 @@ async function linkUser(
   }
   await insertIdentity(client, token, row.id)
   return row
-}
-
-async function insertIdentity(client: SqlClient, { issuer, subject }: VerifiedToken, userId: string): Promise<void> {
-  await client.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
-    issuer,
-    subject,
-    userId,
-  ])
 }
 
 function claimName({ claims }: VerifiedToken): string {

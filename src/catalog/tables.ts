@@ -59,6 +59,20 @@ export const userIdentities = pgTable(
   (table) => [primaryKey({ columns: [table.issuer, table.subject] })],
 )
 
+/** Identities that were unlinked, and are not linked again unasked. */
+export const unlinkedIdentities = pgTable(
+  'unlinked_identities',
+  {
+    issuer: text('issuer').notNull(),
+    subject: text('subject').notNull(),
+    userId: uuid('user_id')
+      .notNull()
+      .references(() => users.id, { onDelete: 'cascade' }),
+    unlinkedAt: moment('unlinked_at').notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.issuer, table.subject] })],
+)
+
 /** PostgreSQL servers that hold tenant databases. */
 export const databaseServers = pgTable('database_servers', {
   id: uuid('id').primaryKey().defaultRandom(),

@@ -1,12 +1,23 @@
 import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
-import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
+import type { UserDirectory, UserRecord } from '../core/identity.js'
+import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
+import { type Logger, stderrLogger } from '../core/logger.js'
+import { createRefusalLog } from '../core/refusal-log.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { actor as actorSchema, parse } from './access-change.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
 import type { ActorOption } from './tenants.js'
+import {
+  linkIdentity,
+  type LinkIdentityInput,
+  noIdentity,
+  readIdentities,
+  unlinkIdentity,
+  type UserIdentities,
+} from './user-identities.js'
 import { toUserRecord, type UserRow, userColumns } from './user-row.js'
 
 /** A user to create. */
@@ -21,7 +32,7 @@ export interface NewUser {
  * The users of the catalog: found by the request path, changed by operators and accounts. Every change is in the
  * installation's audit log, by triggers. An actor that is no id of a user: TENANCY_REQUEST_INVALID.
  */
-export interface CatalogUsers extends UserDirectory {
+export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
   /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
@@ -39,6 +50,7 @@ export interface CatalogUsers extends UserDirectory {
 export interface UserDirectoryOptions {
   /** What each foreign issuer may do; one that is not named may do nothing. Default: none. */
   readonly issuers?: readonly IssuerTrust[]
+  readonly logger?: Logger
 }
 
 const revoked = 'token_epoch = token_epoch + 1, tokens_valid_after = now()'
@@ -49,6 +61,7 @@ const revoked = 'token_epoch = token_epoch + 1, tokens_valid_after = now()'
  * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
 export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions = {}): CatalogUsers {
+  const logRefusal = createRefusalLog(options.logger ?? stderrLogger)
   const trusts = new Map((options.issuers ?? []).map((trust) => [trust.issuer, trust]))
 
   async function findOne(condition: string, values: readonly string[]): Promise<UserRecord | undefined> {
@@ -85,8 +98,10 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return ids.map((id) => records.get(id.toLowerCase()))
     },
 
-    findUserByIdentity: (issuer, subject) =>
-      findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),
+    findUserByIdentity: async (issuer, subject) =>
+      isSubject(subject) && !/\p{Cc}/u.test(issuer)
+        ? findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject])
+        : undefined,
 
     findUserByEmail: async (email) => {
       const address = normalizeEmail(email)
@@ -94,9 +109,21 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     },
 
     async createUserFromToken(token) {
-      const trust = trusts.get(token.issuer)
-      if (token.isOwn || !(trust?.createUsers || trust?.linkByVerifiedEmail)) return undefined
-      return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token)))
+      const trust = trusts.get(token.configuredIssuer ?? token.issuer)
+      if (token.isOwn) return undefined
+      if (!(trust?.createUsers || trust?.linkByVerifiedEmail)) {
+        const help = 'its subject is no user; set "createUsers" in TENANT_OIDC_ISSUERS, or call tenancy.linkIdentity'
+        logRefusal({ check: 'unknown subject', issuer: token.issuer, help })
+        return undefined
+      }
+      try {
+        return await answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
+      } catch (error) {
+        if (isTenancyError(error, 'TENANCY_AUTH_USER_REFUSED')) {
+          logRefusal({ check: 'user', issuer: token.issuer, help: error.message })
+        }
+        throw error
+      }
     },
 
     async createUser({ email, name = '', emailVerified = false }, by = {}) {
@@ -118,9 +145,37 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return toUserRecord(row)
     },
 
+    listIdentities: (user) => answered(readIdentities(pool, user)),
+
+    async linkIdentity(input) {
+      const actor = parseActor(input)
+      requireUsable(input, [...trusts.keys()])
+      return answered(linkIdentity(pool, input, actor))
+    },
+
+    async unlinkIdentity(input) {
+      const actor = parseActor(input)
+      if (!isSubject(input.subject)) throw noIdentity(input)
+      return answered(unlinkIdentity(pool, input, actor))
+    },
+
     disableUser: (id, by) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`, by),
     enableUser: (id, by) => change(id, 'disabled_at = null', by),
     revokeUserTokens: (id, by) => change(id, revoked, by),
+  }
+}
+
+/** A link that no token can use is a mistake, and would show much later. */
+function requireUsable({ issuer, subject }: LinkIdentityInput, configured: readonly string[]): void {
+  const isConfigured = configured.some((name) => name === issuer || readIssuerTenant(name, issuer) !== undefined)
+  if (!isConfigured || issuer.includes(issuerTenantPlaceholder)) {
+    throw new TenancyError(
+      'TENANCY_REQUEST_INVALID',
+      `Issuer ${JSON.stringify(issuer)} is not in TENANT_OIDC_ISSUERS (compared exactly, up to a slash at the end)`,
+    )
+  }
+  if (!isSubject(subject)) {
+    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The subject of an identity is 1 to 255 characters')
   }
 }
 

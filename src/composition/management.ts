@@ -3,6 +3,7 @@ import type { AccessAdministration } from '../catalog/access.js'
 import type { AuditLog } from '../catalog/audit.js'
 import type { Memberships } from '../catalog/memberships.js'
 import type { ActorOption, Tenants } from '../catalog/tenants.js'
+import type { IdentityKey, UserIdentities } from '../catalog/user-identities.js'
 import type { CatalogUsers, NewUser } from '../catalog/users.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
@@ -13,11 +14,13 @@ import { type AccessManagement, createAccessManagement } from './access-manageme
  * Users, as an application manages them. Every change is one transaction with its entry in the installation's audit log.
  * All that change something throw TENANCY_REQUEST_INVALID for an `actor` that is no id of a user.
  */
-export interface UserManagement {
+export interface UserManagement extends UserIdentities {
   /** @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(user: NewUser, options?: ActorOption): Promise<User>
   /** E-mail addresses compare in any case. */
   findUserByEmail(email: string): Promise<User | undefined>
+  /** Finds whoever comes with tokens of that issuer for that subject. */
+  findUserByIdentity(identity: IdentityKey): Promise<User | undefined>
   /** Refuses the user from now on and ends every token. @throws TENANCY_USER_NOT_FOUND */
   disableUser(id: string, options?: ActorOption): Promise<User>
   /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
@@ -116,6 +119,10 @@ export function createManagement({
 
     createUser: async (user, options) => (await users.createUser(user, options)).user,
     findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
+    findUserByIdentity: async ({ issuer, subject }) => (await users.findUserByIdentity(issuer, subject))?.user,
+    listIdentities: (user) => users.listIdentities(user),
+    linkIdentity: (input) => ofUser(input.user, users.linkIdentity(input)),
+    unlinkIdentity: (input) => ofUser(input.user, users.unlinkIdentity(input)),
     disableUser: (id, options) => userOf(id, users.disableUser(id, options)),
     enableUser: (id, options) => userOf(id, users.enableUser(id, options)),
     revokeUserTokens: (id, options) => userOf(id, users.revokeUserTokens(id, options)),

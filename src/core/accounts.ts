@@ -81,7 +81,7 @@ export interface AccountsHost {
   issueAccessToken(user: Pick<User, 'id'>): Promise<IssuedToken>
   /**
    * The user behind an `Authorization` header, checked as on any request.
-   * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED
+   * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED, TENANCY_AUTH_TOKEN_BOUND
    */
   authenticate(authorization: string | undefined): Promise<User>
   /** Makes this process read the user again before the next request is answered. */

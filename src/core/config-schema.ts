@@ -57,15 +57,38 @@ const pathPrefix = z
   .string()
   .regex(/^\/[a-z0-9][a-z0-9/_-]*[a-z0-9]$/, 'must be a path such as /auth, without a slash at the end')
 
+const claimPath = z.union([text(200), z.array(text(200)).min(1).max(10)])
+const claimValue = z.union([text(1000), z.number(), z.boolean()])
+const oneOrMore = <Item extends z.ZodType>(item: Item) => z.union([item, z.array(item).min(1)])
+
+// What each field means, and which go together, is said and checked where tokens are (src/core/issuer.ts, src/identity).
 const oidcIssuer = z.strictObject({
   issuer: urlWith(['https:', 'http:']),
-  audience: text(),
+  issuerTenants: z.union([z.literal('any'), z.array(text()).min(1)]).optional(),
+  audience: oneOrMore(text()),
+  audienceClaim: z.enum(['aud', 'client_id', 'azp']).default('aud'),
   jwksUri: urlWith(['https:', 'http:']).optional(),
-  algorithm: z.enum(['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']).default('RS256'),
-  typ: text(40).default('at+jwt'),
-  tenantClaim: text(100).optional(),
+  allowPrivateNetwork: z.boolean().default(false),
+  algorithm: oneOrMore(
+    z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']),
+  ).default('RS256'),
+  typ: oneOrMore(text(40).nullable()).default('at+jwt'),
+  requiredClaims: z.record(text(200), oneOrMore(claimValue)).optional(),
+  subjectClaim: text(200).default('sub'),
+  tenantClaim: claimPath.optional(),
+  tenantClaimType: z.enum(['string', 'array', 'object']).optional(),
+  tenantClaimEmpty: z.enum(['refuse', 'unbound']).optional(),
+  requireTenant: z.boolean().optional(),
+  tenantMap: z.record(text(1000), text(40)).optional(),
+  maxTokenBytes: z.number().int().min(1024).max(65_536).default(8192),
+  clockToleranceSeconds: z.number().min(0).max(120).default(5),
   createUsers: z.boolean().default(false),
   linkByVerifiedEmail: z.boolean().default(false),
+  requireVerifiedEmail: z.boolean().default(true),
+  emailClaim: claimPath.optional(),
+  emailVerified: z.enum(['claim', 'trusted', 'never']).default('claim'),
+  emailVerifiedClaim: claimPath.optional(),
+  emailVerifiedValues: z.array(claimValue).min(1).optional(),
 })
 
 const oidcIssuers = z
@@ -240,7 +263,7 @@ export const settings = {
   },
   TENANT_OIDC_ISSUERS: {
     description:
-      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", "jwksUri"?, "algorithm"?, "typ"?, "tenantClaim"?, "createUsers"?, "linkByVerifiedEmail"? }`.',
+      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", … }`. docs/identity.md has the fields, and the configuration for eleven providers.',
     schema: oidcIssuers.default([]),
   },
 

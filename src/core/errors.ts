@@ -86,6 +86,21 @@ export const errorTable = {
     fix: 'Use the existing user, or another address.',
   },
   TENANCY_USER_NOT_FOUND: { status: 404, title: 'No such user', fix: 'Check the user id.' },
+  TENANCY_IDENTITY_TAKEN: {
+    status: 409,
+    title: 'This identity belongs to another user',
+    fix: 'Unlink it from that user first, if it is the same person.',
+  },
+  TENANCY_IDENTITY_NOT_FOUND: {
+    status: 404,
+    title: 'The user has no such identity',
+    fix: 'Look at listIdentities: issuer and subject are compared exactly.',
+  },
+  TENANCY_IDENTITY_LAST: {
+    status: 409,
+    title: 'This is the user’s last way in',
+    fix: 'Link another identity or set a password first, or say allowLast: true.',
+  },
   TENANCY_MEMBER_NOT_FOUND: { status: 404, title: 'No such member', fix: 'Check the user and the tenant.' },
   TENANCY_MEMBER_EXISTS: { status: 409, title: 'Already a member', fix: 'Nothing to do: the user is in the tenant.' },
   TENANCY_MEMBER_LIMIT_REACHED: {
@@ -195,6 +210,11 @@ export const errorTable = {
     status: 401,
     title: 'This account has no access',
     fix: 'Verify the e-mail address, or ask whoever disabled the account.',
+  },
+  TENANCY_AUTH_TOKEN_BOUND: {
+    status: 403,
+    title: 'This access token is for one tenant only',
+    fix: 'Send a token that is not bound to a tenant: one that is does nothing in another, and nothing that concerns the user as such.',
   },
   TENANCY_AUTH_ISSUER_UNAVAILABLE: {
     status: 503,

@@ -13,6 +13,12 @@ export interface VerifiedToken {
   readonly expiresAt: number
   /** Tenant id or slug that the token was issued for (own tokens: claim `tenant`; foreign: `tenantClaim`). */
   readonly tenant: string | undefined
+  /** Tenant ids or slugs of a foreign token that was issued for several; then `tenant` is undefined. */
+  readonly tenants?: readonly string[] | undefined
+  /** Foreign tokens: the issuer as it is configured, where that is a template and so differs from `issuer`. */
+  readonly configuredIssuer?: string | undefined
+  /** Foreign tokens: whether the user needs no verified e-mail address (`requireVerifiedEmail: false`). */
+  readonly identitySuffices?: boolean | undefined
   /** All claims, as signed. Frozen. */
   readonly claims: Readonly<Record<string, unknown>>
 }
@@ -29,45 +35,12 @@ export interface TokenVerifier {
   verify(token: string): VerifiedToken | Promise<VerifiedToken>
 }
 
-/** Asymmetric signature algorithms (RFC 7518, RFC 8037). An issuer uses exactly one. */
-export type SignatureAlgorithm =
-  | 'RS256'
-  | 'RS384'
-  | 'RS512'
-  | 'PS256'
-  | 'PS384'
-  | 'PS512'
-  | 'ES256'
-  | 'ES384'
-  | 'ES512'
-  | 'EdDSA'
-
-/** What a foreign issuer may do to the users of this installation. */
-export interface IssuerTrust {
+/** A user's identity at a foreign issuer: how they get in without a password of ours. */
+export interface UserIdentity {
   readonly issuer: string
-  /** Whether a subject seen for the first time becomes a user. Default: false. */
-  readonly createUsers?: boolean | undefined
-  /**
-   * Whether a subject seen for the first time is joined to the account that has the same e-mail address, when
-   * both the token (`email_verified`) and the account say it is verified. Default: false.
-   */
-  readonly linkByVerifiedEmail?: boolean | undefined
-}
-
-/** A foreign issuer (any OIDC provider) whose access tokens are accepted. */
-export interface IssuerOptions extends IssuerTrust {
-  /** `iss`, compared exactly. An https URL (http on loopback only), unless `jwksUri` is given. */
-  readonly issuer: string
-  /** `aud` must contain one of these. */
-  readonly audience: string | readonly string[]
-  /** The one algorithm this issuer signs with. Default: `RS256`. */
-  readonly algorithm?: SignatureAlgorithm | undefined
-  /** Where its keys are. Default: discovered by `<issuer>/.well-known/openid-configuration`. */
-  readonly jwksUri?: string | undefined
-  /** Type of its access tokens: `at+jwt` (RFC 9068, the default), or `JWT` where the issuer knows nothing better. */
-  readonly typ?: string | undefined
-  /** Claim that names the tenant (id or slug) the token is for. Default: none. */
-  readonly tenantClaim?: string | undefined
+  /** `sub`, or what `subjectClaim` names. */
+  readonly subject: string
+  readonly createdAt: Date
 }
 
 /** A user with what decides whether a token of theirs still counts. */
@@ -89,17 +62,28 @@ export interface UserDirectory {
   /**
    * Creates (or, if trusted for it, links) the user of a foreign issuer on first sight; undefined when that issuer
    * may not. Safe when called twice at once.
-   * @throws TENANCY_AUTH_USER_REFUSED: no usable, verified e-mail address in the token, or it belongs to another account
+   * @throws TENANCY_AUTH_USER_REFUSED: no usable, verified e-mail address in the token, it belongs to another account, or
+   * the identity was unlinked
    */
   createUserFromToken(token: VerifiedToken): Promise<UserRecord | undefined>
 }
 
+/** Whether the user of a verified token is let in at all: not disabled, and known by a verified address or, if trusted, identity. */
+export function isUserAdmitted(token: VerifiedToken, { user }: UserRecord): boolean {
+  return user.disabledAt === null && (user.emailVerified || token.identitySuffices === true)
+}
+
+/** Whether a token is for certain tenants only: it does nothing in another, and nothing that concerns its user as such. */
+export function isTenantBound(token: VerifiedToken): boolean {
+  return token.tenant !== undefined || token.tenants !== undefined
+}
+
 /**
- * Whether a verified token still counts for its user: not revoked since, user not disabled, e-mail verified.
+ * Whether a verified token still counts for its user: not revoked since, and the user is let in.
  * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count.
  */
 export function isTokenCurrent(token: VerifiedToken, record: UserRecord): boolean {
-  if (record.user.disabledAt !== null || !record.user.emailVerified) return false
+  if (!isUserAdmitted(token, record)) return false
   if (token.isOwn) return token.epoch === record.tokenEpoch
   return record.tokensValidAfter === 0 || token.issuedAt > record.tokensValidAfter
 }

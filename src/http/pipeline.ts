@@ -1,7 +1,14 @@
 import type { AccessRules, MemberRecord } from '../core/access.js'
 import type { RequestContext } from '../core/context.js'
 import { TenancyError } from '../core/errors.js'
-import { isTokenCurrent, type TokenVerifier, type UserRecord, type VerifiedToken } from '../core/identity.js'
+import {
+  isTenantBound,
+  isTokenCurrent,
+  isUserAdmitted,
+  type TokenVerifier,
+  type UserRecord,
+  type VerifiedToken,
+} from '../core/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver, TenantSources } from '../core/request-path.js'
 import type { TenantPool } from '../core/tenant-pool.js'
 import { readBearerToken } from './bearer.js'
@@ -84,10 +91,9 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     if (memo !== undefined && (await cache.confirm(memo.user, memo.member, sinceMs))) return memo.context
     const user = await cache.findUser(token, sinceMs)
     if (user === undefined) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
-    if (user.value.user.disabledAt !== null || !user.value.user.emailVerified) {
-      throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
-    }
+    if (!isUserAdmitted(token, user.value)) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
     if (!isTokenCurrent(token, user.value)) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
+    if (facts.needs === 'user' && isTenantBound(token)) throw new TenancyError('TENANCY_AUTH_TOKEN_BOUND')
     const member = facts.needs === 'user' ? undefined : await resolver.resolve(facts, token, user, sinceMs)
     const context = await contextOf(token, user, member)
     remember(facts, token, { user, member, context })

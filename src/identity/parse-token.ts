@@ -6,16 +6,18 @@ export interface ParsedToken {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-const maxTokenLength = 8192
+/** Longest token where nothing else is configured. */
+export const defaultTokenBytes = 8192
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * Reads a token more strictly than RFC 7515 asks: one text form per token, so no altered spelling of a valid
  * token is valid too.
+ * @param maxBytes longest token that is looked at. Default: 8192
  * @throws {@link TokenRefusal}
  */
-export function parseToken(token: string): ParsedToken {
-  const [header, claims] = splitToken(token)
+export function parseToken(token: string, maxBytes = defaultTokenBytes): ParsedToken {
+  const [header, claims] = splitToken(token, maxBytes)
   return { header: parseObject(header), claims: parseObject(claims) }
 }
 
@@ -23,8 +25,17 @@ export function parseToken(token: string): ParsedToken {
  * The three parts of a token, decoded; each is spelled as encoding it again spells it.
  * @throws {@link TokenRefusal}
  */
-export function splitToken(token: string): [header: Buffer, payload: Buffer, signature: Buffer] {
-  if (token.length > maxTokenLength) throw new TokenRefusal('longer than 8 KiB')
+export function splitToken(
+  token: string,
+  maxBytes = defaultTokenBytes,
+): [header: Buffer, payload: Buffer, signature: Buffer] {
+  if (token.length > maxBytes) {
+    throw new TokenRefusal(
+      'length',
+      undefined,
+      `it has ${token.length} bytes; raise "maxTokenBytes" in TENANT_OIDC_ISSUERS if its issuer makes such tokens`,
+    )
+  }
   const [header, payload, signature, ...rest] = token.split('.')
   if (header === undefined || payload === undefined || signature === undefined || rest.length > 0) {
     throw new TokenRefusal('not three parts')

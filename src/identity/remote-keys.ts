@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, customFetch, errors, jwksCache, type JWK, type JWKSCacheInput } from 'jose'
 import { TenancyError } from '../core/errors.js'
-import type { IssuerOptions } from '../core/identity.js'
+import { type IssuerOptions, issuerTenantPlaceholder } from '../core/issuer.js'
 import type { Logger } from '../core/logger.js'
 import type { VerificationKeys } from '../core/signing-keys.js'
 import { createJsonFetch } from './json-fetch.js'
@@ -23,6 +23,7 @@ export interface KeyFetchTimes {
 export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, logger: Logger): VerificationKeys {
   const { issuer, jwksUri } = options
   const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000 } = times
+  const isTemplate = issuer.includes(issuerTenantPlaceholder)
   const discover = createDiscovery({ issuer, timeoutMs, retryAfterMs, logger })
   const fetchKeySet = createJsonFetch({ retryAfterMs, accept: usableKeys, logger })
   const fetched: { uat?: number; jwks?: { keys: JWK[] } } = {}
@@ -39,7 +40,9 @@ export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, l
       throw new Error('The JWKS document holds no list of keys')
     }
     return {
-      keys: (keys as { readonly kid?: unknown }[]).filter((key) => {
+      keys: (keys as { readonly kid?: unknown; readonly issuer?: unknown }[]).filter((key) => {
+        // Entra publishes the keys of all directories at one place, and says which sign for a certain one only.
+        if (isTemplate && key.issuer !== undefined && key.issuer !== issuer) return false
         const problem = problemOfKey(key)
         if (problem !== undefined) logger.warn({ issuer, kid: key.kid }, `A key of a token issuer ${problem}: not used`)
         return problem === undefined

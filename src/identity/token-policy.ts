@@ -1,43 +1,89 @@
-import type { IssuerOptions, VerifiedToken } from '../core/identity.js'
+import type { VerifiedToken } from '../core/identity.js'
+import {
+  type ClaimValue,
+  isSubject,
+  type IssuerOptions,
+  issuerTenantPlaceholder,
+  readIssuerTenant,
+} from '../core/issuer.js'
 import { maxAccessTokenSeconds } from '../core/signing-keys.js'
-import type { ParsedToken } from './parse-token.js'
-import { TokenRefusal } from './token-refusal.js'
+import { defaultTokenBytes, type ParsedToken } from './parse-token.js'
+import { readTenants, type TenantClaimRules, tenantClaimRules } from './tenant-claim.js'
+import { quote, TokenRefusal } from './token-refusal.js'
 
 /** What the tokens of one issuer must look like. */
 export interface TokenPolicy {
+  /** As configured: `iss` itself, or a template of it. */
   readonly issuer: string
+  /** Of a template: the directories that may stand in it. */
+  readonly directories: ReadonlySet<string> | 'any' | undefined
   readonly isOwn: boolean
+  readonly audienceClaim: 'aud' | 'client_id' | 'azp'
   readonly audiences: readonly string[]
   readonly algorithms: readonly string[]
-  /** Accepted `typ`, lower case. */
-  readonly types: readonly string[]
-  readonly tenantClaim: string | undefined
+  /** Accepted `typ`, lower case; null: none. */
+  readonly types: readonly (string | null)[]
+  readonly requiredClaims: readonly (readonly [name: string, values: readonly ClaimValue[]])[]
+  readonly subjectClaim: string
+  readonly tenantClaim: TenantClaimRules | undefined
+  /** Whether a user needs no verified e-mail address. */
+  readonly identitySuffices: boolean
+  readonly maxTokenBytes: number
+  readonly toleranceSeconds: number
 }
 
+/** Difference between clocks that is forgiven where nothing else is configured. */
+export const defaultToleranceSeconds = 5
+
 /** Our own tokens. Each key has one algorithm; a token that names another one finds no key. */
-export function ownPolicy(issuer: string, audience: string): TokenPolicy {
+export function ownPolicy(issuer: string, audience: string, toleranceSeconds = defaultToleranceSeconds): TokenPolicy {
   return {
     issuer,
+    directories: undefined,
     isOwn: true,
+    audienceClaim: 'aud',
     audiences: [audience],
     algorithms: ['EdDSA', 'ES256'],
     types: ['at+jwt'],
-    tenantClaim: 'tenant',
+    requiredClaims: [],
+    subjectClaim: 'sub',
+    tenantClaim: tenantClaimRules({ tenantClaim: 'tenant' }),
+    identitySuffices: false,
+    maxTokenBytes: defaultTokenBytes,
+    toleranceSeconds,
   }
 }
 
 /** Tokens of a foreign issuer. `application/` may be left out of a media type (RFC 7515, 4.1.9). */
-export function foreignPolicy(options: IssuerOptions): TokenPolicy {
-  const { issuer, audience, algorithm = 'RS256', typ = 'at+jwt', tenantClaim } = options
-  const type = typ.toLowerCase()
+export function foreignPolicy(options: IssuerOptions, toleranceSeconds = defaultToleranceSeconds): TokenPolicy {
+  const { issuer, issuerTenants, algorithm = 'RS256', typ = 'at+jwt', requiredClaims = {} } = options
   return {
     issuer,
+    directories: issuerTenants === undefined || issuerTenants === 'any' ? issuerTenants : new Set(issuerTenants),
     isOwn: false,
-    audiences: typeof audience === 'string' ? [audience] : audience,
-    algorithms: [algorithm],
-    types: type.includes('/') ? [type] : [type, `application/${type}`],
-    tenantClaim,
+    audienceClaim: options.audienceClaim ?? 'aud',
+    audiences: listOf(options.audience),
+    algorithms: listOf(algorithm),
+    types: listOf(typ).flatMap((type) => {
+      const lower = type?.toLowerCase() ?? null
+      return lower === null || lower.includes('/') ? [lower] : [lower, `application/${lower}`]
+    }),
+    requiredClaims: Object.entries(requiredClaims).map(([name, values]) => [name, listOf(values)]),
+    subjectClaim: options.subjectClaim ?? 'sub',
+    tenantClaim: tenantClaimRules(options),
+    identitySuffices: options.requireVerifiedEmail === false,
+    maxTokenBytes: options.maxTokenBytes ?? defaultTokenBytes,
+    toleranceSeconds: options.clockToleranceSeconds ?? toleranceSeconds,
   }
+}
+
+function listOf<Value>(value: Value | readonly Value[]): readonly Value[] {
+  return Array.isArray(value) ? (value as readonly Value[]) : [value as Value]
+}
+
+/** Refuses a token of an issuer, and says what setting of that issuer would help. */
+function refuse({ issuer, isOwn }: TokenPolicy, check: string, help?: string): never {
+  throw new TokenRefusal(check, issuer, isOwn ? undefined : help)
 }
 
 /**
@@ -49,73 +95,161 @@ export function checkHeader(
   header: ParsedToken['header'],
   policy: TokenPolicy,
 ): { readonly algorithm: string; readonly kid: string | undefined } {
-  const { alg, typ, kid } = header
-  if (typeof alg !== 'string' || !policy.algorithms.includes(alg)) throw new TokenRefusal('algorithm')
-  if (typeof typ !== 'string' || !policy.types.includes(policy.isOwn ? typ : typ.toLowerCase())) {
-    throw new TokenRefusal('type')
+  const { alg, typ = null, kid } = header
+  if (typeof alg !== 'string' || !policy.algorithms.includes(alg)) {
+    const isShared = typeof alg === 'string' && alg.startsWith('HS')
+    refuse(
+      policy,
+      'algorithm',
+      `its "alg" is ${quote(alg)}; ${
+        isShared
+          ? 'let the issuer sign with an asymmetric key: a secret that verifies tokens can make them, too'
+          : 'set "algorithm" in TENANT_OIDC_ISSUERS if this issuer signs with it'
+      }`,
+    )
   }
-  if ('crit' in header || 'b64' in header) throw new TokenRefusal('critical header parameters')
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > 255)) throw new TokenRefusal('key id')
-  if (policy.isOwn && (kid === undefined || Object.keys(header).length !== 3)) throw new TokenRefusal('own header')
+  checkType(typ, 'typ' in header, policy)
+  if ('crit' in header || 'b64' in header) refuse(policy, 'critical header parameters')
+  if (kid !== undefined && (typeof kid !== 'string' || kid.length > 255)) refuse(policy, 'key id')
+  if (policy.isOwn && (kid === undefined || Object.keys(header).length !== 3)) refuse(policy, 'own header')
   return { algorithm: alg, kid }
+}
+
+function checkType(typ: unknown, isThere: boolean, policy: TokenPolicy): void {
+  const type = typeof typ === 'string' && !policy.isOwn ? typ.toLowerCase() : typ
+  if (isThere ? typeof type === 'string' && policy.types.includes(type) : policy.types.includes(null)) return
+  refuse(
+    policy,
+    'type',
+    isThere
+      ? `its "typ" is ${quote(typ)}; set "typ" in TENANT_OIDC_ISSUERS if the access tokens of this issuer have that one`
+      : 'it has no "typ"; set "typ": null in TENANT_OIDC_ISSUERS if this issuer sends none',
+  )
 }
 
 /**
  * Checks everything a token claims, before any key is looked up or signature verified.
  * @throws {@link TokenRefusal}
  */
-export function checkClaims(
-  claims: ParsedToken['claims'],
-  policy: TokenPolicy,
-  nowSeconds: number,
-  toleranceSeconds: number,
-): VerifiedToken {
-  const { iss, sub, aud, nbf } = claims
-  if (iss !== policy.issuer) throw new TokenRefusal('issuer')
-  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
-  if (!audiences.every((item) => typeof item === 'string')) throw new TokenRefusal('audience')
-  if (!audiences.some((item) => policy.audiences.includes(item))) throw new TokenRefusal('audience')
-  if (typeof sub !== 'string' || !subjectPattern.test(sub)) throw new TokenRefusal('subject')
-  const issuedAt = numericDate(claims, 'iat')
-  const expiresAt = numericDate(claims, 'exp')
-  if (issuedAt > nowSeconds + toleranceSeconds) throw new TokenRefusal('issued in the future')
-  if (expiresAt <= issuedAt) throw new TokenRefusal('expires before it was issued')
-  if (expiresAt + toleranceSeconds <= nowSeconds) throw new TokenRefusal('expired')
-  if (nbf !== undefined && numericDate(claims, 'nbf') > nowSeconds + toleranceSeconds) {
-    throw new TokenRefusal('not valid yet')
+export function checkClaims(claims: ParsedToken['claims'], policy: TokenPolicy, nowSeconds: number): VerifiedToken {
+  const { isOwn } = policy
+  const issuer = checkIssuer(claims, policy)
+  checkAudience(claims, policy)
+  checkRequiredClaims(claims, policy)
+  const subject = Object.hasOwn(claims, policy.subjectClaim) ? claims[policy.subjectClaim] : undefined
+  if (!isSubject(subject)) {
+    refuse(
+      policy,
+      'subject',
+      `its claim "${policy.subjectClaim}" is ${quote(subject)}, which names no user; let the issuer add it, or set "subjectClaim" in TENANT_OIDC_ISSUERS`,
+    )
   }
-  if (policy.isOwn) checkOwnClaims(claims, expiresAt - issuedAt)
-  const tenant = policy.tenantClaim === undefined ? undefined : claims[policy.tenantClaim]
-  if (tenant !== undefined && typeof tenant !== 'string') throw new TokenRefusal('tenant')
+  const { issuedAt, expiresAt } = checkTimes(claims, policy, nowSeconds)
+  if (isOwn) checkOwnClaims(claims, policy, expiresAt - issuedAt)
+  const tenants = readTenants(claims, policy.tenantClaim, (help) => refuse(policy, 'tenant', help))
   return Object.freeze({
-    issuer: policy.issuer,
-    subject: sub,
-    isOwn: policy.isOwn,
-    epoch: policy.isOwn ? (claims['epoch'] as number) : undefined,
+    issuer,
+    subject,
+    isOwn,
+    epoch: isOwn ? (claims['epoch'] as number) : undefined,
     issuedAt,
     expiresAt,
-    tenant,
+    tenant: tenants.length === 1 ? tenants[0] : undefined,
+    ...(tenants.length > 1 ? { tenants: Object.freeze(tenants) } : undefined),
+    ...(issuer === policy.issuer ? undefined : { configuredIssuer: policy.issuer }),
+    ...(policy.identitySuffices ? { identitySuffices: true } : undefined),
     claims: deepFreeze(claims),
   })
 }
 
-// Control characters end in the database's refusal, lone surrogates in two subjects becoming one.
-const subjectPattern = /^[^\p{Cc}\p{Cs}]{1,255}$/u
+function checkIssuer({ iss, tid }: ParsedToken['claims'], policy: TokenPolicy): string {
+  if (!policy.issuer.includes(issuerTenantPlaceholder)) {
+    if (iss !== policy.issuer) refuse(policy, 'issuer')
+    return policy.issuer
+  }
+  const directory = typeof iss === 'string' ? readIssuerTenant(policy.issuer, iss) : undefined
+  // Whoever has a directory of their own can have tokens made that name it: both claims must say the same.
+  if (typeof iss !== 'string' || directory === undefined || directory !== tid) refuse(policy, 'issuer')
+  if (policy.directories !== 'any' && !policy.directories?.has(directory)) {
+    refuse(
+      policy,
+      'directory',
+      `its directory is ${directory}; add it to "issuerTenants" in TENANT_OIDC_ISSUERS if it may come in`,
+    )
+  }
+  return iss
+}
 
-function numericDate(claims: ParsedToken['claims'], name: string): number {
+function checkAudience(claims: ParsedToken['claims'], policy: TokenPolicy): void {
+  const { audienceClaim: name } = policy
   const value = claims[name]
-  if (typeof value !== 'number' || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) throw new TokenRefusal(name)
+  // Only `aud` may be a list (RFC 7519, 4.1.3).
+  const audiences: readonly unknown[] = name === 'aud' && Array.isArray(value) ? value : [value]
+  const areTexts = audiences.every((item) => typeof item === 'string')
+  if (areTexts && audiences.some((item) => policy.audiences.includes(item))) return
+  refuse(
+    policy,
+    'audience',
+    value === undefined
+      ? `it has no "${name}"; let the issuer add it, or set "audienceClaim" in TENANT_OIDC_ISSUERS to the claim that names the client`
+      : `its "${name}" is ${quote(value)}; set "audience" in TENANT_OIDC_ISSUERS if tokens for that one are for this API`,
+  )
+}
+
+function checkRequiredClaims(claims: ParsedToken['claims'], policy: TokenPolicy): void {
+  for (const [name, values] of policy.requiredClaims) {
+    const value = Object.hasOwn(claims, name) ? claims[name] : undefined
+    const isScope = (name === 'scope' || name === 'scp') && typeof value === 'string'
+    const found: readonly unknown[] = Array.isArray(value) ? value : isScope ? value.split(' ') : [value]
+    if (!found.some((item) => values.includes(item as ClaimValue))) {
+      refuse(
+        policy,
+        `required claim ${name}`,
+        `its claim "${name}" is ${quote(value)}; "requiredClaims" in TENANT_OIDC_ISSUERS demands ${values.map(quote).join(' or ')}`,
+      )
+    }
+  }
+}
+
+function checkTimes(claims: ParsedToken['claims'], policy: TokenPolicy, nowSeconds: number) {
+  const { toleranceSeconds } = policy
+  const clock = '; compare the clocks, and set "clockToleranceSeconds" in TENANT_OIDC_ISSUERS if they cannot agree'
+  const issuedAt = numericDate(claims, 'iat', policy)
+  const expiresAt = numericDate(claims, 'exp', policy)
+  const latest = nowSeconds + toleranceSeconds
+  const early = (seconds: number) => `${Math.ceil(seconds - nowSeconds)} s ahead of this clock${clock}`
+  if (issuedAt > latest) refuse(policy, 'issued in the future', `it was issued ${early(issuedAt)}`)
+  if (expiresAt <= issuedAt) refuse(policy, 'expires before it was issued')
+  if (expiresAt + toleranceSeconds <= nowSeconds) refuse(policy, 'expired')
+  const { nbf, auth_time: authTime } = claims
+  if (nbf !== undefined && numericDate(claims, 'nbf', policy) > latest) {
+    refuse(policy, 'not valid yet', `it is valid from ${early(nbf as number)}`)
+  }
+  if (!policy.isOwn && typeof authTime === 'number' && authTime > latest) {
+    refuse(policy, 'authenticated in the future', `its user logged in ${early(authTime)}`)
+  }
+  return { issuedAt, expiresAt }
+}
+
+function numericDate(claims: ParsedToken['claims'], name: string, policy: TokenPolicy): number {
+  const value = claims[name]
+  if (typeof value !== 'number' || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) refuse(policy, name)
   return value
 }
 
-function checkOwnClaims(claims: ParsedToken['claims'], lifetimeSeconds: number): void {
+function checkOwnClaims(claims: ParsedToken['claims'], policy: TokenPolicy, lifetimeSeconds: number): void {
   const { jti, epoch } = claims
-  if (typeof jti !== 'string' || jti === '') throw new TokenRefusal('token id')
-  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) throw new TokenRefusal('epoch')
-  if (lifetimeSeconds > maxAccessTokenSeconds) throw new TokenRefusal('lifetime')
+  if (typeof jti !== 'string' || jti === '') refuse(policy, 'token id')
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) refuse(policy, 'epoch')
+  if (lifetimeSeconds > maxAccessTokenSeconds) refuse(policy, 'lifetime')
 }
 
+/** Without recursion: how deep a token is nested is up to whoever made it. */
 function deepFreeze<Value extends object>(value: Value): Value {
-  for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) deepFreeze(item)
-  return Object.freeze(value)
+  const open: object[] = [value]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const item of Object.values(next)) if (typeof item === 'object' && item !== null) open.push(item as object)
+    Object.freeze(next)
+  }
+  return value
 }

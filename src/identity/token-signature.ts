@@ -8,6 +8,8 @@ export interface SignatureRules {
   readonly algorithm: string
   /** Whether only the lower one of the two ES256 signatures that verify alike counts. */
   readonly lowS: boolean
+  /** The configured issuer, for the log. */
+  readonly issuer?: string
 }
 
 /**
@@ -17,11 +19,11 @@ export interface SignatureRules {
 export async function checkSignature(
   token: string,
   key: KeyObject | webcrypto.CryptoKey,
-  { algorithm, lowS }: SignatureRules,
+  { algorithm, lowS, issuer }: SignatureRules,
 ): Promise<void> {
-  if (lowS && algorithm === 'ES256' && !isLowS(signatureOf(token))) throw new TokenRefusal('signature form')
+  if (lowS && algorithm === 'ES256' && !isLowS(signatureOf(token))) throw new TokenRefusal('signature form', issuer)
   await compactVerify(token, key, { algorithms: [algorithm] }).catch((error: unknown) => {
-    throw new TokenRefusal(error instanceof Error ? error.message : 'signature')
+    throw new TokenRefusal(error instanceof Error ? error.message : 'signature', issuer)
   })
 }
 

@@ -1,13 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import { TenancyError } from '../core/errors.js'
-import type { IssuerOptions, TokenVerifier, VerifiedToken } from '../core/identity.js'
+import type { TokenVerifier, VerifiedToken } from '../core/identity.js'
+import { type IssuerOptions, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
 import { type Logger, stderrLogger } from '../core/logger.js'
+import { createRefusalLog } from '../core/refusal-log.js'
 import type { VerificationKeys } from '../core/signing-keys.js'
 import { requireSafeIssuers } from './issuer-options.js'
-import { parseToken } from './parse-token.js'
+import { defaultTokenBytes, parseToken } from './parse-token.js'
 import { createRemoteKeys, type KeyFetchTimes } from './remote-keys.js'
 import { checkClaims, checkHeader, foreignPolicy, ownPolicy, type TokenPolicy } from './token-policy.js'
-import { TokenRefusal } from './token-refusal.js'
+import { quote, TokenRefusal } from './token-refusal.js'
 import { checkSignature } from './token-signature.js'
 
 /** Options of {@link createTokenVerifier}. */
@@ -18,7 +20,9 @@ export interface TokenVerifierOptions {
   readonly own?: { readonly issuer: string; readonly audience: string; readonly keys: VerificationKeys } | undefined
   /** Most tokens remembered. Default: 10000. */
   readonly cacheSize?: number
-  /** Difference between clocks that is forgiven. Default: 5. */
+  /** Most bytes of remembered tokens, with what they claim. Default: 64 MiB. */
+  readonly cacheBytes?: number
+  /** Difference between clocks that is forgiven where an issuer says nothing else. Default: 5. */
   readonly clockToleranceSeconds?: number
   readonly keyFetch?: KeyFetchTimes
   readonly logger?: Logger
@@ -37,6 +41,8 @@ interface Remembered {
   readonly keys: VerificationKeys
   /** `keys.generation` when the signature was verified. */
   readonly generation: number
+  /** When it expires, with the tolerance of its issuer: milliseconds since 1970. */
+  readonly endsAtMs: number
 }
 
 /**
@@ -45,33 +51,54 @@ interface Remembered {
  */
 const lookUpLength = 12
 
+/** What a remembered token takes for each of its letters, with its claims as objects: measured generously. */
+const bytesPerLetter = 6
+
 /**
  * Verifies JWT access tokens (RFC 9068) of our own and of foreign issuers. All that can be refused without a key is
  * refused before one is looked up. Only verified tokens are remembered; refusals are worked out anew.
- * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: an issuer is named twice, or its keys would travel unprotected
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: issuers that could be taken for each other, or whose settings are unsafe
  */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
-  const { clockToleranceSeconds = 5, logger = stderrLogger, now = Date.now } = options
-  const issuers = trustedIssuers(options, logger)
-  const remembered = new LRUCache<string, Remembered>({ max: options.cacheSize ?? 10_000 })
+  const { logger = stderrLogger, now = Date.now } = options
+  const findIssuer = trustedIssuers(options, logger)
+  const logRefusal = createRefusalLog(logger)
+  const remembered = new LRUCache<string, Remembered>({
+    max: options.cacheSize ?? 10_000,
+    maxSize: options.cacheBytes ?? 64 * 1024 * 1024,
+    sizeCalculation: ({ token }) => token.length * bytesPerLetter,
+  })
   const underway = new Map<string, Promise<VerifiedToken>>()
-
-  function isExpired(token: VerifiedToken): boolean {
-    return (token.expiresAt + clockToleranceSeconds) * 1000 <= now()
-  }
+  const longestToken = Math.max(
+    defaultTokenBytes,
+    ...(options.issuers ?? []).map((issuer) => issuer.maxTokenBytes ?? 0),
+  )
 
   function refused(reason: unknown): unknown {
     if (!(reason instanceof TokenRefusal)) return reason
-    logger.debug({ reason: reason.message }, 'An access token was refused')
+    logRefusal(reason)
     return new TenancyError('TENANCY_AUTH_TOKEN_INVALID', 'The access token is not valid here: get a new one')
   }
 
   function begin(token: string): Promise<VerifiedToken> {
-    const { header, claims } = parseToken(token)
-    const issuer = typeof claims['iss'] === 'string' ? issuers.get(claims['iss']) : undefined
-    if (!issuer) throw new TokenRefusal('issuer')
+    const { header, claims } = parseToken(token, longestToken)
+    const issuer = findIssuer(claims['iss'])
+    if (!issuer) {
+      throw new TokenRefusal(
+        'issuer',
+        undefined,
+        `its "iss" is ${quote(claims['iss'])}, which is not in TENANT_OIDC_ISSUERS (compared exactly, up to a slash at the end)`,
+      )
+    }
+    if (token.length > issuer.policy.maxTokenBytes) {
+      throw new TokenRefusal(
+        'length',
+        issuer.policy.issuer,
+        `it has ${token.length} bytes; raise "maxTokenBytes" in TENANT_OIDC_ISSUERS if this issuer makes such tokens`,
+      )
+    }
     const wanted = checkHeader(header, issuer.policy)
-    const verified = checkClaims(claims, issuer.policy, now() / 1000, clockToleranceSeconds)
+    const verified = checkClaims(claims, issuer.policy, now() / 1000)
     return finish(token, verified, issuer, wanted)
   }
 
@@ -83,10 +110,11 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   ): Promise<VerifiedToken> {
     const generation = keys.generation
     const key = await keys.findKey(algorithm, kid)
-    if (!key) throw new TokenRefusal('unknown key')
-    await checkSignature(token, key, { algorithm, lowS: policy.isOwn })
-    if (isExpired(verified)) throw new TokenRefusal('expired')
-    remembered.set(token.slice(-lookUpLength), { token, verified, keys, generation })
+    if (!key) throw new TokenRefusal('unknown key', policy.issuer)
+    await checkSignature(token, key, { algorithm, lowS: policy.isOwn, issuer: policy.issuer })
+    const endsAtMs = (verified.expiresAt + policy.toleranceSeconds) * 1000
+    if (endsAtMs <= now()) throw new TokenRefusal('expired', policy.issuer)
+    remembered.set(token.slice(-lookUpLength), { token, verified, keys, generation, endsAtMs })
     return verified
   }
 
@@ -95,7 +123,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     const lookUp = token.slice(-lookUpLength)
     const found = remembered.get(lookUp)
     const hit = found?.token === token ? found : undefined
-    if (hit && hit.keys.isCurrent(hit.generation, sinceMs) && !isExpired(hit.verified)) return hit.verified
+    if (hit && hit.keys.isCurrent(hit.generation, sinceMs) && hit.endsAtMs > now()) return hit.verified
     const running = underway.get(token)
     // It began before this request: with keys, perhaps, of which one was withdrawn since. So what it found is looked at
     // like anything remembered, and where that is too old the next verification, which begins now, is shared.
@@ -117,16 +145,27 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   return { verify: (token) => verify(token, performance.now()) }
 }
 
-function trustedIssuers(options: TokenVerifierOptions, logger: Logger): ReadonlyMap<string, TrustedIssuer> {
-  const { issuers = [], own } = options
+/** Gives the function that finds the issuer of a token by its `iss`: an exact one, else by a template. */
+function trustedIssuers(options: TokenVerifierOptions, logger: Logger): (iss: unknown) => TrustedIssuer | undefined {
+  const { issuers = [], own, clockToleranceSeconds } = options
   requireSafeIssuers(issuers, own?.issuer)
   const trusted = new Map<string, TrustedIssuer>()
+  const templates: (readonly [template: string, issuer: TrustedIssuer])[] = []
   for (const issuer of issuers) {
-    trusted.set(issuer.issuer, {
-      policy: foreignPolicy(issuer),
+    const entry = {
+      policy: foreignPolicy(issuer, clockToleranceSeconds),
       keys: createRemoteKeys(issuer, options.keyFetch ?? {}, logger),
-    })
+    }
+    if (issuer.issuer.includes(issuerTenantPlaceholder)) templates.push([issuer.issuer, entry])
+    else trusted.set(issuer.issuer, entry)
   }
-  if (own) trusted.set(own.issuer, { policy: ownPolicy(own.issuer, own.audience), keys: own.keys })
-  return trusted
+  if (own) {
+    trusted.set(own.issuer, { policy: ownPolicy(own.issuer, own.audience, clockToleranceSeconds), keys: own.keys })
+  }
+  return (iss) => {
+    if (typeof iss !== 'string') return undefined
+    const exact = trusted.get(iss)
+    if (exact !== undefined) return exact
+    return templates.find(([template]) => readIssuerTenant(template, iss) !== undefined)?.[1]
+  }
 }

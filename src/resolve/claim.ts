@@ -1,3 +1,4 @@
+import { TenancyError } from '../core/errors.js'
 import type { VerifiedToken } from '../core/identity.js'
 import { parseTenantRef } from '../core/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
@@ -5,4 +6,25 @@ import type { AskedTenant } from './asked-tenant.js'
 /** The tenant that the token was issued for, by id or slug. */
 export function askedByClaim(token: VerifiedToken): AskedTenant {
   return token.tenant === undefined ? undefined : (parseTenantRef(token.tenant) ?? 'malformed')
+}
+
+/**
+ * Holds a token that was issued for several tenants to these. It names none by itself: the request has to.
+ *
+ * @param named whether the request names a tenant
+ * @throws {@link TenancyError} TENANCY_TENANT_REQUIRED, TENANCY_TENANT_FORBIDDEN
+ */
+export function requireAmongTenants(
+  { tenants }: VerifiedToken,
+  tenant: { readonly id: string; readonly slug: string },
+  named: boolean,
+): void {
+  if (tenants === undefined) return
+  if (!named) {
+    throw new TenancyError(
+      'TENANCY_TENANT_REQUIRED',
+      'Your access token is for several tenants: send the header X-Tenant-Id with the id or slug of one',
+    )
+  }
+  if (!tenants.includes(tenant.id) && !tenants.includes(tenant.slug)) throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
 }

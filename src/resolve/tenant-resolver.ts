@@ -3,7 +3,7 @@ import { TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
-import { askedByClaim } from './claim.js'
+import { askedByClaim, requireAmongTenants } from './claim.js'
 import { askedByHeader } from './header.js'
 import { createHostReader } from './host.js'
 import { askedByPath } from './path.js'
@@ -70,6 +70,7 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
         if (!refs.some((ref) => ref.kind === asked.kind && ref.value === asked.value)) refs.push(asked)
       }
       const member = (await findAsked(refs, user, sinceMs)) ?? (await findDefault(user, sinceMs))
+      requireAmongTenants(token, member.value.tenant, refs.length > 0)
       const { status } = member.value.tenant
       if (status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
       if (status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')
