@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.js'
@@ -8,7 +9,7 @@ import type { Coherence, MembershipChange } from './coherence.js'
 import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
 import type { MemberTier } from './redis.js'
-import { createSharedMembers } from './shared-members.js'
+import { createSharedMembers, type SharedAnswer } from './shared-members.js'
 
 /** What {@link createDirectoryCache} needs. */
 export interface DirectoryCacheOptions {
@@ -29,6 +30,8 @@ export interface LocalDirectoryCache extends DirectoryCache {
   close(): void
 }
 
+/** Longer keys are hashed. */
+const maxKeyLength = 200
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -148,8 +151,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   async function findUser(token: VerifiedToken, sinceMs: number): Promise<Entry<UserRecord> | undefined> {
-    // Injective: a JSON array starts with a bracket, an id does not.
-    const key = token.isOwn ? token.subject : JSON.stringify([token.issuer, token.subject])
+    const key = userKeyOf(token)
     const known = userStore.get(key)
     if (known !== undefined) {
       // A token that was issued after the entry was read: the news of that revocation is still on its way.
@@ -181,19 +183,16 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     if (known !== undefined && isKnownEnded(known, sinceMs)) return undefined
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
-      // When the user has changed since, no other process is likely to have put the news there already.
-      const mayBeShared = known === undefined || known.userEpoch === user.userEpoch
-      const there = mayBeShared ? await shared.find(user, ref, sinceMs, state) : undefined
-      if (there !== undefined) return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
+      const there = await findShared(user, ref, known, sinceMs, state)
+      if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
       const { userEpoch } = user
-      const record = await fromCatalog(() => members.findMember(user.value.user.id, ref))
+      const isNone = there !== undefined
+      const record = isNone ? undefined : await fromCatalog(() => members.findMember(user.value.user.id, ref))
       if (record === undefined) {
         memberStore.delete(key)
         return undefined
       }
-      const entry = enterMember(key, record, userEpoch, state)
-      if (!entry.isGone) redis?.write(record, userEpoch)
-      return entry
+      return shareMember(enterMember(key, record, userEpoch, state))
     })
     // Whoever began it may have been content with older epochs.
     return found === undefined || wasCurrentAt(found, sinceMs - maxStalenessMs) ? found : findMember(user, ref, sinceMs)
@@ -205,15 +204,40 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) {
       return { kind: 'member', member: known }
     }
-    return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state): Promise<RememberedDefault> => {
-      const { userEpoch } = user
-      const answer = await fromCatalog(() => members.findDefaultMember(user.value.user.id))
-      if (answer.kind === 'member') {
-        return { kind: 'member', member: enterMember(key, answer.member, userEpoch, state) }
-      }
-      memberStore.delete(key)
-      return answer
-    })
+    const found = await flights.share(
+      `member ${key}`,
+      sinceMs - maxStalenessMs,
+      async (state): Promise<{ readonly kind: 'none' | 'ambiguous' } | Entry<MemberRecord>> => {
+        const there = await findShared(user, 'default', known, sinceMs, state)
+        if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
+        const { userEpoch } = user
+        const answer = there ?? (await fromCatalog(() => members.findDefaultMember(user.value.user.id)))
+        if (answer.kind === 'member') return shareMember(enterMember(key, answer.member, userEpoch, state))
+        memberStore.delete(key)
+        return answer
+      },
+    )
+    if ('kind' in found) return found
+    return wasCurrentAt(found, sinceMs - maxStalenessMs)
+      ? { kind: 'member', member: found }
+      : findDefaultMember(user, sinceMs)
+  }
+
+  async function findShared(
+    user: Entry<UserRecord>,
+    asked: TenantRef | 'default',
+    known: Entry<MemberRecord> | undefined,
+    sinceMs: number,
+    state: FlightState,
+  ): Promise<SharedAnswer> {
+    // When the user has changed since, no other process is likely to have put the news there already.
+    if (known !== undefined && known.userEpoch !== user.userEpoch) return undefined
+    return shared.find(user, asked, known, sinceMs, state)
+  }
+
+  function shareMember(entry: Entry<MemberRecord>): Entry<MemberRecord> {
+    if (!entry.isGone) redis?.write(entry.value, entry.userEpoch)
+    return entry
   }
 
   return {
@@ -231,6 +255,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       invalidate()
     },
   }
+}
+
+/** What a user is remembered by. The issuer chose the subject: however long that is, the key is not. */
+function userKeyOf({ isOwn, issuer, subject }: VerifiedToken): string {
+  // Injective: a JSON array starts with a bracket, a hash with a hash sign, an id with neither.
+  const key = isOwn ? subject : JSON.stringify([issuer, subject])
+  return key.length <= maxKeyLength ? key : `#${createHash('sha256').update(key).digest('base64url')}`
 }
 
 /** Runs a read of the catalog: when it fails, the answer is "try again", never "nobody" or "no tenant". */

@@ -13,6 +13,8 @@ export interface TenantResolverOptions {
   readonly members: Pick<DirectoryCache, 'findMember' | 'findDefaultMember'>
   /** `TENANT_BASE_DOMAIN`, in lower case. undefined: the host names no tenant. */
   readonly baseDomain: string | undefined
+  /** `TENANT_REQUIRE_NAMED_TENANT`: `members` knows no default for whoever has several tenants. Default: false. */
+  readonly requireNamedTenant?: boolean | undefined
 }
 
 /**
@@ -22,7 +24,7 @@ export interface TenantResolverOptions {
  * else the request says, and cannot find out that the tenant exists.
  */
 export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
-  const { members, baseDomain } = options
+  const { members, baseDomain, requireNamedTenant = false } = options
   const askedByHost = createHostReader(baseDomain)
 
   async function findAsked(refs: readonly TenantRef[], user: Remembered<UserRecord>, sinceMs: number) {
@@ -45,8 +47,8 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
     if (answer.kind === 'ambiguous') {
       throw new TenancyError(
         'TENANCY_TENANT_REQUIRED',
-        'You are a member of several tenants: send the header X-Tenant-Id with the id or slug of one, ' +
-          'or make one your default',
+        'You are a member of several tenants: send the header X-Tenant-Id with the id or slug of one' +
+          (requireNamedTenant ? '' : ', or make one your default'),
       )
     }
     if (answer.kind === 'none' || !answer.member.value.membership.isActive) {
