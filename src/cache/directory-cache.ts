@@ -8,6 +8,7 @@ import { createBatch } from './batches.js'
 import type { Coherence, MembershipChange } from './coherence.js'
 import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
+import { memberBytes, userBytes } from './record-bytes.js'
 import type { MemberTier } from './redis.js'
 import { createSharedMembers, type SharedAnswer } from './shared-members.js'
 
@@ -20,6 +21,8 @@ export interface DirectoryCacheOptions {
   readonly redis?: MemberTier | undefined
   /** Most users, and most members, remembered. Default: 10 000. */
   readonly maxEntries?: number
+  /** Most memory that they take, users and members each, about. Default: 64 MiB. */
+  readonly maxBytes?: number
 }
 
 /** A {@link DirectoryCache} that can be told of changes and closed. */
@@ -41,10 +44,10 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * What is not there is not remembered, except of a member that their membership has ended.
  */
 export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
-  const { users, members, coherence, redis, maxEntries = 10_000 } = options
+  const { users, members, coherence, redis, maxEntries = 10_000, maxBytes = 64 * 2 ** 20 } = options
   const { maxStalenessMs } = coherence
-  const userStore = createEntryStore<UserRecord>(maxEntries)
-  const memberStore = createEntryStore<MemberRecord>(maxEntries)
+  const userStore = createEntryStore<UserRecord>(maxEntries, maxBytes)
+  const memberStore = createEntryStore<MemberRecord>(maxEntries, maxBytes)
   const flights = createFlights()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
@@ -131,7 +134,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       tenantEpoch: 0,
       endsAtMs: Number.POSITIVE_INFINITY,
     }
-    const entry = createEntry(record, basis, state.startedAtMs)
+    const entry = createEntry(record, userBytes(record), basis, state.startedAtMs)
     return keepEntry(userStore, key, entry, state)
   }
 
@@ -146,7 +149,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     const { userId, tenantId } = record.membership
     const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
     const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
-    const entry = createEntry(record, basis, knownAtMs)
+    const entry = createEntry(record, memberBytes(record), basis, knownAtMs)
     return keepEntry(memberStore, key, entry, state)
   }
 

@@ -142,9 +142,9 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
         counts.misses += 1
         return undefined
       }
-      const text = stored.length > maxValueBytes ? undefined : seal.open(key, stored)
-      if (text === undefined) return refuse(address)
-      const record = decode(text, address, now() - ttlSeconds * 1000, now() + clockToleranceMs)
+      const opened = stored.length > maxValueBytes ? undefined : seal.open(key, stored)
+      if (opened === undefined) return refuse(address)
+      const record = decode(opened, address, now() - ttlSeconds * 1000, now() + clockToleranceMs)
       counts[record === undefined ? 'misses' : 'hits'] += 1
       return record
     },
@@ -167,8 +167,8 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
  * The record of a genuine value, if it is of the time between the two moments: Redis is told to forget it later, but who
  * can write there can tell it otherwise.
  */
-function decode(text: string, address: MemberAddress, oldestMs: number, newestMs: number): MemberRecord | undefined {
-  const { data } = valueSchema.safeParse(JSON.parse(text))
+function decode(value: string, address: MemberAddress, oldestMs: number, newestMs: number): MemberRecord | undefined {
+  const { data } = valueSchema.safeParse(JSON.parse(value))
   if (data === undefined || data.writtenAtMs < oldestMs || data.writtenAtMs > newestMs) return undefined
   const { record } = data
   const isSame =

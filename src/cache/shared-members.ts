@@ -50,6 +50,8 @@ export interface SharedMembers {
   markStale(id?: string, epoch?: number): void
 }
 
+const epochsBytes = 200
+
 /** Epochs that all members of a tenant share. */
 type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
 
@@ -73,7 +75,7 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
   function remember(epochs: TenantEpochs, state: FlightState): void {
     const { tenantId, tenant: tenantEpoch } = epochs
     const basis = { userId: undefined, tenantId, userEpoch: 0, tenantEpoch, endsAtMs: Number.POSITIVE_INFINITY }
-    keepEntry(store, tenantId, createEntry(epochs, basis, state.startedAtMs), state)
+    keepEntry(store, tenantId, createEntry(epochs, epochsBytes, basis, state.startedAtMs), state)
   }
 
   return {

@@ -3,6 +3,7 @@ import { TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
+import type { AskedTenant } from './asked-tenant.js'
 import { askedByClaim } from './claim.js'
 import { askedByHeader } from './header.js'
 import { createHostReader } from './host.js'
@@ -25,7 +26,7 @@ export interface TenantResolverOptions {
  */
 export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
   const { members, baseDomain, requireNamedTenant = false } = options
-  const askedByHost = createHostReader(baseDomain)
+  const nameOfHost = createHostReader(baseDomain)
 
   async function findAsked(refs: readonly TenantRef[], user: Remembered<UserRecord>, sinceMs: number) {
     const found = await Promise.all(refs.map((ref) => members.findMember(user, ref, sinceMs)))
@@ -59,12 +60,13 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
 
   return {
     readsHost: baseDomain !== undefined,
+    nameOfHost,
     async resolve(sources, token, user, sinceMs) {
       const refs: TenantRef[] = []
       for (const asked of [
         askedByHeader(sources.tenantHeader),
         askedByClaim(token),
-        askedByHost(sources.host),
+        askedByHost(nameOfHost(sources.host)),
         askedByPath(sources.pathTenant),
       ]) {
         if (asked === undefined) continue
@@ -78,4 +80,9 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
       return member
     },
   }
+}
+
+function askedByHost(name: string | undefined): AskedTenant {
+  if (name === undefined) return undefined
+  return name === '' ? 'malformed' : { kind: 'slug', value: name }
 }

@@ -104,7 +104,9 @@ function sameWork(url?: string): void {
   })
 }
 
-describe('without Redis', () => sameWork())
+describe('without Redis', () => {
+  sameWork()
+})
 
 describeWithRedis('with Redis', (url) => {
   sameWork(url)
