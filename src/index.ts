@@ -41,6 +41,7 @@ export type { IdentityKey, LinkIdentityInput, UnlinkIdentityInput, UserIdentitie
 export type { NewUser } from './catalog/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
+export type { SharedCacheStats } from './cache/redis.js'
 export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {
   ConnectionErrorEvent,

@@ -74,7 +74,7 @@ export interface Tenancy extends Management, HttpTenancy {
   permissionsOf(member: Member | undefined): string[]
   /** For providers of accounts (`tenants2fast/accounts`), which run on this installation. */
   accountsHost(): AccountsHost
-  /** The connections of this process to tenant databases, and the 20 tenants that use or wait for most of them. */
+  /** The connections of this process to tenant databases, the 20 tenants that use or wait for most of them, and its Redis. */
   stats(): TenancyStats
   /** Ends all connections and, if this process started it, the embedded server. */
   close(): Promise<void>

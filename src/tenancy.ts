@@ -158,7 +158,7 @@ async function open(
   await rules.refresh()
 
   const installationId = await records.installationId()
-  const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, logger }))
+  const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, secret, logger }))
   if (redis) closing.add(() => redis.close())
   const cache = createDirectoryCache({ users, members: createMemberDirectory(catalog), coherence, redis })
   closing.add(() => cache.close())
@@ -231,7 +231,7 @@ async function open(
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),
-    stats: () => readStats(scheduler),
+    stats: () => readStats(scheduler, redis),
     close: () => closing.close(),
   }
 }

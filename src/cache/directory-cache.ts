@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.js'
@@ -7,8 +8,9 @@ import { createBatch } from './batches.js'
 import type { Coherence, MembershipChange } from './coherence.js'
 import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
 import { createFlights, type FlightState } from './flights.js'
+import { memberBytes, userBytes } from './record-bytes.js'
 import type { MemberTier } from './redis.js'
-import { createSharedMembers } from './shared-members.js'
+import { createSharedMembers, type SharedAnswer } from './shared-members.js'
 
 /** What {@link createDirectoryCache} needs. */
 export interface DirectoryCacheOptions {
@@ -19,6 +21,8 @@ export interface DirectoryCacheOptions {
   readonly redis?: MemberTier | undefined
   /** Most users, and most members, remembered. Default: 10 000. */
   readonly maxEntries?: number
+  /** Most memory that they take, users and members each, about. Default: 64 MiB. */
+  readonly maxBytes?: number
 }
 
 /** A {@link DirectoryCache} that can be told of changes and closed. */
@@ -29,6 +33,8 @@ export interface LocalDirectoryCache extends DirectoryCache {
   close(): void
 }
 
+/** Longer keys are hashed. */
+const maxKeyLength = 200
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
@@ -38,10 +44,10 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * What is not there is not remembered, except of a member that their membership has ended.
  */
 export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
-  const { users, members, coherence, redis, maxEntries = 10_000 } = options
+  const { users, members, coherence, redis, maxEntries = 10_000, maxBytes = 64 * 2 ** 20 } = options
   const { maxStalenessMs } = coherence
-  const userStore = createEntryStore<UserRecord>(maxEntries)
-  const memberStore = createEntryStore<MemberRecord>(maxEntries)
+  const userStore = createEntryStore<UserRecord>(maxEntries, maxBytes)
+  const memberStore = createEntryStore<MemberRecord>(maxEntries, maxBytes)
   const flights = createFlights()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
@@ -128,7 +134,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       tenantEpoch: 0,
       endsAtMs: Number.POSITIVE_INFINITY,
     }
-    const entry = createEntry(record, basis, state.startedAtMs)
+    const entry = createEntry(record, userBytes(record), basis, state.startedAtMs)
     return keepEntry(userStore, key, entry, state)
   }
 
@@ -143,13 +149,12 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     const { userId, tenantId } = record.membership
     const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
     const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
-    const entry = createEntry(record, basis, knownAtMs)
+    const entry = createEntry(record, memberBytes(record), basis, knownAtMs)
     return keepEntry(memberStore, key, entry, state)
   }
 
   async function findUser(token: VerifiedToken, sinceMs: number): Promise<Entry<UserRecord> | undefined> {
-    // Injective: a JSON array starts with a bracket, an id does not.
-    const key = token.isOwn ? token.subject : JSON.stringify([token.issuer, token.subject])
+    const key = userKeyOf(token)
     const known = userStore.get(key)
     if (known !== undefined) {
       // A token that was issued after the entry was read: the news of that revocation is still on its way.
@@ -181,19 +186,16 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     if (known !== undefined && isKnownEnded(known, sinceMs)) return undefined
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
-      // When the user has changed since, no other process is likely to have put the news there already.
-      const mayBeShared = known === undefined || known.userEpoch === user.userEpoch
-      const there = mayBeShared ? await shared.find(user, ref, sinceMs, state) : undefined
-      if (there !== undefined) return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
+      const there = await findShared(user, ref, known, sinceMs, state)
+      if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
       const { userEpoch } = user
-      const record = await fromCatalog(() => members.findMember(user.value.user.id, ref))
+      const isNone = there !== undefined
+      const record = isNone ? undefined : await fromCatalog(() => members.findMember(user.value.user.id, ref))
       if (record === undefined) {
         memberStore.delete(key)
         return undefined
       }
-      const entry = enterMember(key, record, userEpoch, state)
-      if (!entry.isGone) redis?.write(record, userEpoch)
-      return entry
+      return shareMember(enterMember(key, record, userEpoch, state))
     })
     // Whoever began it may have been content with older epochs.
     return found === undefined || wasCurrentAt(found, sinceMs - maxStalenessMs) ? found : findMember(user, ref, sinceMs)
@@ -205,15 +207,40 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) {
       return { kind: 'member', member: known }
     }
-    return flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state): Promise<RememberedDefault> => {
-      const { userEpoch } = user
-      const answer = await fromCatalog(() => members.findDefaultMember(user.value.user.id))
-      if (answer.kind === 'member') {
-        return { kind: 'member', member: enterMember(key, answer.member, userEpoch, state) }
-      }
-      memberStore.delete(key)
-      return answer
-    })
+    const found = await flights.share(
+      `member ${key}`,
+      sinceMs - maxStalenessMs,
+      async (state): Promise<{ readonly kind: 'none' | 'ambiguous' } | Entry<MemberRecord>> => {
+        const there = await findShared(user, 'default', known, sinceMs, state)
+        if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
+        const { userEpoch } = user
+        const answer = there ?? (await fromCatalog(() => members.findDefaultMember(user.value.user.id)))
+        if (answer.kind === 'member') return shareMember(enterMember(key, answer.member, userEpoch, state))
+        memberStore.delete(key)
+        return answer
+      },
+    )
+    if ('kind' in found) return found
+    return wasCurrentAt(found, sinceMs - maxStalenessMs)
+      ? { kind: 'member', member: found }
+      : findDefaultMember(user, sinceMs)
+  }
+
+  async function findShared(
+    user: Entry<UserRecord>,
+    asked: TenantRef | 'default',
+    known: Entry<MemberRecord> | undefined,
+    sinceMs: number,
+    state: FlightState,
+  ): Promise<SharedAnswer> {
+    // When the user has changed since, no other process is likely to have put the news there already.
+    if (known !== undefined && known.userEpoch !== user.userEpoch) return undefined
+    return shared.find(user, asked, known, sinceMs, state)
+  }
+
+  function shareMember(entry: Entry<MemberRecord>): Entry<MemberRecord> {
+    if (!entry.isGone) redis?.write(entry.value, entry.userEpoch)
+    return entry
   }
 
   return {
@@ -231,6 +258,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       invalidate()
     },
   }
+}
+
+/** What a user is remembered by. The issuer chose the subject: however long that is, the key is not. */
+function userKeyOf({ isOwn, issuer, subject }: VerifiedToken): string {
+  // Injective: a JSON array starts with a bracket, a hash with a hash sign, an id with neither.
+  const key = isOwn ? subject : JSON.stringify([issuer, subject])
+  return key.length <= maxKeyLength ? key : `#${createHash('sha256').update(key).digest('base64url')}`
 }
 
 /** Runs a read of the catalog: when it fails, the answer is "try again", never "nobody" or "no tenant". */

@@ -28,10 +28,11 @@ export interface Entry<Value extends object> extends Remembered<Value> {
 /** Makes an entry of a record that was read, or began to be read, at `confirmedAtMs`. */
 export function createEntry<Value extends object>(
   value: Value,
+  bytes: number,
   basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
   confirmedAtMs: number,
 ): Entry<Value> {
-  return { value, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
+  return { value, bytes, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
 }
 
 /** Says that a newer epoch than the entry's is known. */
@@ -59,8 +60,17 @@ export interface EntryStore<Value extends object> {
   changeMembership(userId: string, epoch: number, change: MembershipChange): void
 }
 
-/** Makes a store of at most `maxEntries`; the least recently used go first. */
-export function createEntryStore<Value extends object>(maxEntries: number): EntryStore<Value> {
+/** Its key, which is hashed when it is longer than 200 letters, and what belongs to it. */
+const entryBytes = 700
+
+/**
+ * Makes a store of at most `maxEntries` that take at most `maxBytes` together; the least recently used go first. One that
+ * would take more than a tenth of it serves once.
+ */
+export function createEntryStore<Value extends object>(
+  maxEntries: number,
+  maxBytes = Number.MAX_SAFE_INTEGER,
+): EntryStore<Value> {
   const entriesById = new Map<string, Set<Entry<Value>>>()
 
   function forget(entry: Entry<Value>): void {
@@ -74,16 +84,21 @@ export function createEntryStore<Value extends object>(maxEntries: number): Entr
     }
   }
 
-  const store = new LRUCache<string, Entry<Value>>({ max: maxEntries, dispose: forget })
+  const store = new LRUCache<string, Entry<Value>>({ max: maxEntries, maxSize: maxBytes, dispose: forget })
   return {
     get: (key) => store.get(key),
     set(key, entry) {
+      const size = entryBytes + entry.bytes
+      if (size > maxBytes / 10) {
+        store.delete(key)
+        return forget(entry)
+      }
       for (const id of idsOf(entry)) {
         const entries = entriesById.get(id)
         if (entries === undefined) entriesById.set(id, new Set([entry]))
         else entries.add(entry)
       }
-      store.set(key, entry)
+      store.set(key, entry, { size })
     },
     delete: (key) => void store.delete(key),
     markStale(id, epoch = 0) {

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { MemberRecord } from '../core/access.js'
-import { TenancyError } from '../core/errors.js'
 import type { Logger } from '../core/logger.js'
+import { createRedisConnection } from './redis-connection.js'
+import { createValueSeal } from './value-seal.js'
 
 /** Where in the shared tier a member is found: who, where, and at which epochs. */
 export interface MemberAddress {
@@ -13,6 +14,16 @@ export interface MemberAddress {
   readonly rules: number
 }
 
+/** What became of the reads of a shared tier. */
+export interface SharedCacheStats {
+  readonly hits: number
+  readonly misses: number
+  /** Values that this installation did not write under their key: somebody else did. */
+  readonly refused: number
+  /** Answers that came too late, and connections that were lost. */
+  readonly failures: number
+}
+
 /** A tier of members that processes share. It may always answer "don't know"; it never throws. */
 export interface MemberTier {
   /** False while it is left alone because it does not answer. */
@@ -20,6 +31,7 @@ export interface MemberTier {
   read(address: MemberAddress): Promise<MemberRecord | undefined>
   /** Keeps a record that is at least as new as the user's epoch. Does not wait. */
   write(record: MemberRecord, userEpoch: number): void
+  stats(): SharedCacheStats
   close(): Promise<void>
 }
 
@@ -29,28 +41,28 @@ export interface RedisTierOptions {
   readonly ttlSeconds: number
   /** `installation.id` of the catalog: installations may share a Redis. */
   readonly installationId: string
+  /** The master secret, 32 bytes: proves what this installation wrote. */
+  readonly secret: Buffer
   readonly logger: Logger
   /** First part of every key. Default: `tenants2fast`. */
   readonly keyPrefix?: string
   /** An answer that takes longer is not waited for. Default: 50. */
   readonly timeoutMs?: number
+  /** The clock, milliseconds since 1970. Default: `Date.now`. */
+  readonly now?: () => number
 }
 
-const failuresUntilPause = 5
-const pauseMs = 2000
+/** Longer values are neither written nor read: a member with 30,000 permissions fits. */
+const maxValueBytes = 256 * 1024
+/** How far the clocks of two processes may be apart. */
+const clockToleranceMs = 60_000
+const refusalLogIntervalMs = 60_000
 
 const date = z.iso.datetime().transform((text) => new Date(text))
 const epoch = z.int().nonnegative()
 const text = z.string()
 const valueSchema = z.object({
-  address: z.object({
-    installationId: text,
-    userId: text,
-    tenantId: text,
-    user: epoch,
-    tenant: epoch,
-    rules: epoch,
-  }),
+  writtenAtMs: z.number(),
   record: z.object({
     tenant: z.object({
       id: text,
@@ -74,19 +86,6 @@ const valueSchema = z.object({
       createdAt: date,
       updatedAt: date,
     }),
-    database: z
-      .object({
-        id: text,
-        serverId: text,
-        name: text,
-        roleName: text,
-        state: z.enum(['building', 'ready', 'assigned', 'retired', 'dropping']),
-        epoch,
-        createdAt: date,
-        updatedAt: date,
-        retiredAt: date.nullable(),
-      })
-      .nullable(),
     grants: z.object({
       roles: z.array(text),
       permissionIds: z.array(z.int()),
@@ -98,121 +97,86 @@ const valueSchema = z.object({
 })
 
 /**
- * The shared tier on Redis (package `redis`, an optional peer). A key names installation, user, tenant and all
- * three epochs; the value repeats them and counts only if they are the same. Down, slow or corrupt: "don't know".
+ * The shared tier on Redis, which is not trusted: whoever can write there can make it forget, and nothing else. A key names
+ * installation, user, tenant and all three epochs; a value carries a code over the key and itself ({@link createValueSeal})
+ * and its age. Down, slow, corrupt, forged, or older than `ttlSeconds`: "don't know".
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
 export async function createRedisTier(options: RedisTierOptions): Promise<MemberTier> {
-  const { url, ttlSeconds, installationId, logger, keyPrefix = 'tenants2fast', timeoutMs = 50 } = options
-  const { createClient } = await import('redis').catch((cause: unknown) => {
-    throw new TenancyError(
-      'TENANCY_CONFIG_PEER_MISSING',
-      'TENANT_REDIS_URL needs the package redis: npm install redis@6',
-      {
-        cause,
-      },
-    )
-  })
-  const client = createClient({
-    url,
-    RESP: 3,
-    // A command for a Redis that is away fails at once instead of waiting for it.
-    disableOfflineQueue: true,
-    commandsQueueMaxLength: 10_000,
-    socket: { connectTimeout: 1000, reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 5000) },
-  })
-  let failures = 0
-  let failedAtMs = Number.NEGATIVE_INFINITY
-  let pausedUntilMs = Number.NEGATIVE_INFINITY
+  const { url, ttlSeconds, installationId, secret, logger, keyPrefix = 'tenants2fast', timeoutMs = 50 } = options
+  const { now = Date.now } = options
+  const seal = createValueSeal(secret, installationId)
+  const connection = await createRedisConnection({ url, timeoutMs, logger })
+  const counts = { hits: 0, misses: 0, refused: 0 }
+  let refusalLoggedAtMs = Number.NEGATIVE_INFINITY
 
-  client.on('error', (error: unknown) => fail(error))
-  // Not awaited: a process starts without its Redis, and finds it later.
-  client.connect().catch((error: unknown) => fail(error))
-
-  function fail(error: unknown): void {
-    const nowMs = performance.now()
-    // Those who wait together give up together: a moment in which nothing moved is one failure, however many felt it.
-    if (nowMs - failedAtMs < timeoutMs / 2 || nowMs < pausedUntilMs) return
-    failedAtMs = nowMs
-    failures += 1
-    if (failures < failuresUntilPause) return
-    pausedUntilMs = nowMs + pauseMs
-    logger.warn({ err: error }, 'Redis does not answer; members are read from the catalog')
-  }
-
-  async function within<Value>(work: Promise<Value>): Promise<Value | undefined> {
-    let timer: NodeJS.Timeout | undefined
-    try {
-      const value = await Promise.race([
-        work,
-        new Promise<never>((_, reject) => {
-          const giveUp = () => reject(new Error(`Redis took longer than ${timeoutMs} ms`))
-          // When this process was busy for that long, the answer is there by now, and comes before the immediate.
-          timer = setTimeout(() => setImmediate(giveUp), timeoutMs)
-        }),
-      ])
-      failures = 0
-      return value
-    } catch (error) {
-      fail(error)
-      return undefined
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  const isOpen = () => client.isReady && performance.now() >= pausedUntilMs
-  // The prefix and the ids hold no colon that could move a border: ids are UUIDs, epochs are numbers.
+  // The prefix and the ids hold no colon that could move a border: ids are UUIDs, epochs are numbers. The number after the
+  // prefix is that of the value's shape.
   const keyOf = ({ userId, tenantId, user, tenant, rules }: MemberAddress) =>
-    `${keyPrefix}:member:${installationId}:${userId}:${tenantId}:${user}:${tenant}:${rules}`
+    `${keyPrefix}:2:member:${installationId}:${userId}:${tenantId}:${user}:${tenant}:${rules}`
+
+  function refuse({ userId, tenantId }: MemberAddress): undefined {
+    counts.refused += 1
+    const nowMs = performance.now()
+    if (nowMs - refusalLoggedAtMs < refusalLogIntervalMs) return
+    refusalLoggedAtMs = nowMs
+    logger.warn(
+      { userId, tenantId, refused: counts.refused },
+      'A value in Redis was not written by this installation and is not believed: somebody else writes there',
+    )
+  }
 
   return {
     get isOpen() {
-      return isOpen()
+      return connection.isOpen
     },
     async read(address) {
-      if (!isOpen()) return undefined
-      const stored = await within(client.get(keyOf(address)))
-      return typeof stored === 'string' ? decode(stored, { ...address, installationId }) : undefined
+      if (!connection.isOpen) return undefined
+      const key = keyOf(address)
+      // Not GET: a value of half a gigabyte, put there by somebody, would be read into memory.
+      const stored = await connection.send(['GETRANGE', key, '0', String(maxValueBytes)])
+      if (stored === undefined) return undefined
+      if (!Buffer.isBuffer(stored)) return refuse(address)
+      if (stored.length === 0) {
+        counts.misses += 1
+        return undefined
+      }
+      const opened = stored.length > maxValueBytes ? undefined : seal.open(key, stored)
+      if (opened === undefined) return refuse(address)
+      const record = decode(opened, address, now() - ttlSeconds * 1000, now() + clockToleranceMs)
+      counts[record === undefined ? 'misses' : 'hits'] += 1
+      return record
     },
     write(record, userEpoch) {
-      if (!isOpen()) return
+      if (!connection.isOpen) return
       const { userId, tenantId } = record.membership
-      const address = { userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch }
-      const value = JSON.stringify({ address: { ...address, installationId }, record })
-      void within(client.set(keyOf(address), value, { expiration: { type: 'EX', value: ttlSeconds } }))
+      const key = keyOf({ userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch })
+      const value = seal.seal(key, JSON.stringify({ writtenAtMs: now(), record }))
+      if (Buffer.byteLength(value) > maxValueBytes) return
+      void connection.send(['SET', key, value, 'EX', String(ttlSeconds)])
     },
+    stats: () => ({ ...counts, failures: connection.failures }),
     async close() {
-      client.destroy()
+      connection.close()
     },
   }
 }
 
-/** The record, if the text is one and belongs to the address; undefined otherwise. */
-function decode(stored: string, address: MemberAddress & { installationId: string }): MemberRecord | undefined {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(stored)
-  } catch {
-    return undefined
-  }
-  const { data } = valueSchema.safeParse(parsed)
-  if (data === undefined) return undefined
+/**
+ * The record of a genuine value, if it is of the time between the two moments: Redis is told to forget it later, but who
+ * can write there can tell it otherwise.
+ */
+function decode(value: string, address: MemberAddress, oldestMs: number, newestMs: number): MemberRecord | undefined {
+  const { data } = valueSchema.safeParse(JSON.parse(value))
+  if (data === undefined || data.writtenAtMs < oldestMs || data.writtenAtMs > newestMs) return undefined
   const { record } = data
   const isSame =
-    data.address.installationId === address.installationId &&
-    data.address.userId === address.userId &&
-    data.address.tenantId === address.tenantId &&
-    data.address.user === address.user &&
-    data.address.tenant === address.tenant &&
-    data.address.rules === address.rules &&
     record.membership.userId === address.userId &&
     record.membership.tenantId === address.tenantId &&
     record.tenant.id === address.tenantId &&
     record.tenantEpoch === address.tenant &&
-    record.rulesEpoch === address.rules &&
-    (record.database === null || record.database.id === record.tenant.databaseId)
+    record.rulesEpoch === address.rules
   const { changesAtMs } = record.grants
-  return isSame && (changesAtMs === null || Date.now() < changesAtMs) ? record : undefined
+  return isSame && (changesAtMs === null || newestMs - clockToleranceMs < changesAtMs) ? record : undefined
 }

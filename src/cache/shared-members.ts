@@ -17,21 +17,40 @@ export interface SharedMembersOptions {
   readonly maxEntries: number
 }
 
-/** A member that another process read. */
-export interface SharedMember {
-  readonly record: MemberRecord
-  readonly userEpoch: number
-  /** As of when the record is known to be current (`performance.now()`). */
-  readonly knownAtMs: number
-}
+/** What the epochs and the shared tier say of a member; undefined: nothing, the catalog has to be asked. */
+export type SharedAnswer =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'ambiguous' }
+  | {
+      readonly kind: 'member'
+      readonly record: MemberRecord
+      readonly userEpoch: number
+      /** As of when the record is known to be current (`performance.now()`). */
+      readonly knownAtMs: number
+    }
+  | undefined
 
 /** Members in the shared tier, and the epochs under which they are found there. */
 export interface SharedMembers {
-  /** Looks for a member at the epochs that are current now. `state` is that of the read that this is a part of. */
-  find(user: Entry<UserRecord>, ref: TenantRef, sinceMs: number, state: FlightState): Promise<SharedMember | undefined>
+  /**
+   * Looks for a member at the epochs that are current now. The tier is asked for members only, whom the catalog has to
+   * vouch for first: for anybody else the same is done whether there is such a tenant or not.
+   *
+   * @param known the member as it was read before
+   * @param state of the read that this is a part of
+   */
+  find(
+    user: Entry<UserRecord>,
+    asked: TenantRef | 'default',
+    known: Entry<MemberRecord> | undefined,
+    sinceMs: number,
+    state: FlightState,
+  ): Promise<SharedAnswer>
   /** Says that a tenant changed (see `EntryStore`). */
   markStale(id?: string, epoch?: number): void
 }
+
+const epochsBytes = 200
 
 /** Epochs that all members of a tenant share. */
 type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
@@ -39,10 +58,13 @@ type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
 /** Finds members in the shared tier; the epochs of a tenant are asked for once, until there is news of it. */
 export function createSharedMembers(options: SharedMembersOptions): SharedMembers {
   const { tier, askEpochs, isUsable, heardUntilMs, maxEntries } = options
+  /** By the tenant's id. */
   const store = createEntryStore<TenantEpochs>(maxEntries)
 
-  function recall(user: Entry<UserRecord>, key: string, sinceMs: number) {
-    const known = store.get(key)
+  /** The epochs of a member whose user has not changed since: their membership is the same, its tenant may not be. */
+  function recall(user: Entry<UserRecord>, member: Entry<MemberRecord> | undefined, sinceMs: number) {
+    if (member?.tenantId === undefined || member.userEpoch !== user.userEpoch || member.isGone) return undefined
+    const known = store.get(member.tenantId)
     if (known === undefined || !isUsable(known, sinceMs) || !isUsable(user, sinceMs)) return undefined
     return {
       address: { userId: user.value.user.id, user: user.userEpoch, ...known.value },
@@ -50,24 +72,36 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
     }
   }
 
-  async function ask(userId: string, ref: TenantRef, key: string, state: FlightState) {
-    const { user, tenantId, tenant, rules } = await askEpochs({ userId, tenant: ref })
-    if (user === undefined || tenantId === undefined || tenant === undefined) return undefined
-    const epochs = { tenantId, tenant, rules }
-    const basis = { userId: undefined, tenantId, userEpoch: 0, tenantEpoch: tenant, endsAtMs: Number.POSITIVE_INFINITY }
-    keepEntry(store, key, createEntry(epochs, basis, state.startedAtMs), state)
-    return { address: { userId, user, ...epochs }, knownAtMs: state.startedAtMs }
+  function remember(epochs: TenantEpochs, state: FlightState): void {
+    const { tenantId, tenant: tenantEpoch } = epochs
+    const basis = { userId: undefined, tenantId, userEpoch: 0, tenantEpoch, endsAtMs: Number.POSITIVE_INFINITY }
+    keepEntry(store, tenantId, createEntry(epochs, epochsBytes, basis, state.startedAtMs), state)
   }
 
   return {
-    async find(user, ref, sinceMs, state) {
+    async find(user, asked, known, sinceMs, state): Promise<SharedAnswer> {
       if (tier === undefined || !tier.isOpen) return undefined
-      const key = `${ref.kind} ${ref.value}`
-      const epochs = recall(user, key, sinceMs) ?? (await ask(user.value.user.id, ref, key, state))
-      if (epochs === undefined) return undefined
-      const record = await tier.read(epochs.address)
-      return record && { record, userEpoch: epochs.address.user, knownAtMs: epochs.knownAtMs }
+      const userId = user.value.user.id
+      let found = recall(user, known, sinceMs)
+      if (found === undefined) {
+        const { user: epoch, tenantId, tenant, rules, candidates } = await askEpochs({ userId, tenant: asked })
+        if (epoch === undefined) return { kind: 'none' }
+        if (tenantId === undefined || tenant === undefined) return { kind: candidates > 1 ? 'ambiguous' : 'none' }
+        const epochs = { tenantId, tenant, rules }
+        remember(epochs, state)
+        found = { address: { userId, user: epoch, ...epochs }, knownAtMs: state.startedAtMs }
+      }
+      const { address, knownAtMs } = found
+      const record = await tier.read(address)
+      if (record === undefined || !isAnswer(record, asked)) return undefined
+      return { kind: 'member', record, userEpoch: address.user, knownAtMs }
     },
     markStale: (id, epoch) => store.markStale(id, epoch),
   }
+}
+
+/** Whether the record is what was asked for: since the tenant's id was known, it may have got another slug, or be deleted. */
+function isAnswer({ tenant }: MemberRecord, asked: TenantRef | 'default'): boolean {
+  if (asked === 'default') return tenant.status !== 'deleted'
+  return asked.kind === 'id' || tenant.slug === asked.value
 }

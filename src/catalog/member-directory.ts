@@ -1,6 +1,6 @@
 import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
-import type { TenantDatabaseState, TenantStatus } from '../core/model.js'
+import type { TenantStatus } from '../core/model.js'
 import type { TenantRef } from '../core/slug.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import { effectiveRoles, holdsPermission } from './effective-access.js'
@@ -14,8 +14,6 @@ const memberColumns = `
   installation.rules_epoch::float8 as rules_epoch,
   membership.user_id, membership.is_active, membership.is_default,
   membership.created_at as member_created_at, membership.updated_at as member_updated_at,
-  database.server_id, database.name as database_name, database.role_name, database.state, database.epoch,
-  database.created_at as database_created_at, database.updated_at as database_updated_at, database.retired_at,
   array(
     select role.name from roles as role
     where role.id = any (effective.role_ids) and tenant.status = 'active'
@@ -35,7 +33,6 @@ const memberColumns = `
 const memberTables = `
   user_tenants as membership
   join tenants as tenant on tenant.id = membership.tenant_id
-  left join tenant_databases as database on database.id = tenant.database_id
   cross join lateral (${effectiveRoles('membership')}) as effective
   cross join installation`
 
@@ -45,39 +42,50 @@ const memberQuery = (tenantColumn: 'id' | 'slug') => `
 const memberByIdQuery = memberQuery('id')
 const memberBySlugQuery = memberQuery('slug')
 
-// A deleted tenant stands in the way of no other one. The default counts whatever its tenant's status: to pass over a
-// suspended one would be a silent fallback to another tenant.
-const defaultMemberQuery = `
-  with memberships as (
-    select membership.tenant_id, membership.is_default, tenant.status <> 'deleted' as is_live
+// Which tenant a request is for that names none, and how many it could be. A deleted tenant stands in the way of no other
+// one. The default counts whatever its tenant's status: to pass over a suspended one would be a silent fallback to another
+// tenant.
+const defaultTenant = (user: string, named: string) => `
+  select count(*)::integer as candidates,
+    case when count(*) = 1 then min(tenant_id::text)::uuid
+      when not ${named} then min(tenant_id::text) filter (where is_default)::uuid end as tenant_id
+  from (
+    select membership.tenant_id, membership.is_default, tenant.status <> 'deleted' as is_live,
+      bool_or(tenant.status <> 'deleted') over () as has_live
     from user_tenants as membership join tenants as tenant on tenant.id = membership.tenant_id
-    where membership.user_id = $1 and membership.is_active
-  ), considered as (
-    select tenant_id, is_default from memberships
-    where is_live or is_default or not exists (select from memberships where is_live)
-  ), chosen as (
-    select tenant_id from considered where is_default or (select count(*) from considered) = 1
-  )
-  select (select count(*)::integer from considered) as candidates, member.*
-  from (values (1)) as always
+    where membership.user_id = ${user} and membership.is_active
+  ) as memberships where is_live or is_default or not has_live`
+
+const defaultMemberQuery = `
+  select chosen.candidates, member.*
+  from (${defaultTenant('$1', '$2::boolean')}) as chosen
   left join lateral (
     select ${memberColumns} from ${memberTables}
-    where membership.user_id = $1 and membership.tenant_id = (select tenant_id from chosen)
+    where membership.user_id = $1 and membership.tenant_id = chosen.tenant_id
   ) as member on true`
 
-// Subqueries, so that each is a look-up by key, however many are asked for and however large the tables are.
+// Subqueries, so that each is a look-up by key, however many are asked for and however large the tables are. The epochs
+// of a tenant are for its members: to anybody else it is as one that does not exist.
 const epochsQuery = `
   select
     rules_epoch::float8 as rules,
     (select access_epoch::float8 from users where users.id = asked.user_id) as user,
+    coalesce(chosen.candidates, 0) as candidates,
     tenant.id as tenant_id,
     tenant.access_epoch::float8 as tenant
   from installation
-  cross join unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality as asked (user_id, tenant_id, slug, position)
+  cross join unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])
+    with ordinality as asked (user_id, tenant_id, slug, is_default, position)
+  left join lateral (${defaultTenant('asked.user_id', '$5::boolean')}) as chosen on asked.is_default
   left join lateral (
-    select id, access_epoch from tenants where tenants.id = asked.tenant_id
+    select tenants.id, tenants.access_epoch
+    from user_tenants as membership join tenants on tenants.id = membership.tenant_id
+    where membership.user_id = asked.user_id and membership.is_active
+      and membership.tenant_id = coalesce(asked.tenant_id, chosen.tenant_id)
     union all
-    select id, access_epoch from tenants where tenants.slug = asked.slug
+    select tenants.id, tenants.access_epoch
+    from tenants join user_tenants as membership on membership.tenant_id = tenants.id
+    where tenants.slug = asked.slug and membership.user_id = asked.user_id and membership.is_active
     limit 1
   ) as tenant on true
   order by position`
@@ -85,6 +93,7 @@ const epochsQuery = `
 interface EpochsRow {
   readonly rules: number
   readonly user: number | null
+  readonly candidates: number
   readonly tenant_id: string | null
   readonly tenant: number | null
 }
@@ -109,17 +118,15 @@ interface MemberRow {
   readonly is_default: boolean
   readonly member_created_at: Date
   readonly member_updated_at: Date
-  readonly server_id: string
-  readonly database_name: string
-  readonly role_name: string
-  readonly state: TenantDatabaseState
-  readonly epoch: number
-  readonly database_created_at: Date
-  readonly database_updated_at: Date
-  readonly retired_at: Date | null
   readonly roles: string[]
   readonly permission_ids: number[]
   readonly changes_at_ms: number | null
+}
+
+/** Options of {@link createMemberDirectory}. */
+export interface MemberDirectoryOptions {
+  /** Whoever could be meant for several tenants has no default one. Default: false. */
+  readonly requireNamedTenant?: boolean | undefined
 }
 
 /**
@@ -128,7 +135,10 @@ interface MemberRow {
  *
  * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
-export function createMemberDirectory(pool: SqlPool): MemberDirectory {
+export function createMemberDirectory(
+  pool: SqlPool,
+  { requireNamedTenant = false }: MemberDirectoryOptions = {},
+): MemberDirectory {
   return {
     async findMember(userId, ref) {
       const text = ref.kind === 'id' ? memberByIdQuery : memberBySlugQuery
@@ -136,7 +146,10 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
       return row === undefined ? undefined : toRecord(row)
     },
     async findDefaultMember(userId): Promise<DefaultMember> {
-      const [row] = await read<{ candidates: number; id: string | null }>(pool, defaultMemberQuery, [userId])
+      const [row] = await read<{ candidates: number; id: string | null }>(pool, defaultMemberQuery, [
+        userId,
+        requireNamedTenant,
+      ])
       if (row === undefined || row.candidates === 0) return { kind: 'none' }
       if (row.id === null) return { kind: 'ambiguous' }
       return { kind: 'member', member: toRecord(row as unknown as MemberRow) }
@@ -146,6 +159,8 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
         questions.map(({ userId }) => userId),
         questions.map((question) => nameOf(question, 'id')),
         questions.map((question) => nameOf(question, 'slug')),
+        questions.map(({ tenant }) => tenant === 'default'),
+        requireNamedTenant,
       ])
       if (rows.length !== questions.length)
         throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog has no installation row')
@@ -154,6 +169,7 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
         user: row.user ?? undefined,
         tenantId: row.tenant_id ?? undefined,
         tenant: row.tenant ?? undefined,
+        candidates: row.candidates,
       }))
     },
   }
@@ -161,7 +177,7 @@ export function createMemberDirectory(pool: SqlPool): MemberDirectory {
 
 /** What the question calls its tenant by, if it does so in this way. */
 function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
-  return tenant?.kind === kind ? tenant.value : null
+  return tenant !== 'default' && tenant?.kind === kind ? tenant.value : null
 }
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
@@ -196,20 +212,6 @@ function toRecord(row: MemberRow): MemberRecord {
       createdAt: row.member_created_at,
       updatedAt: row.member_updated_at,
     },
-    database:
-      row.database_id === null
-        ? null
-        : {
-            id: row.database_id,
-            serverId: row.server_id,
-            name: row.database_name,
-            roleName: row.role_name,
-            state: row.state,
-            epoch: row.epoch,
-            createdAt: row.database_created_at,
-            updatedAt: row.database_updated_at,
-            retiredAt: row.retired_at,
-          },
     grants: { roles: row.roles, permissionIds: row.permission_ids, changesAtMs: row.changes_at_ms },
     tenantEpoch: row.tenant_epoch,
     rulesEpoch: row.rules_epoch,

@@ -59,6 +59,26 @@ export function renderMetrics(
       stats.identityMismatches,
     ),
   ]
+  if (stats.sharedCache !== undefined) {
+    const { hits, misses, refused, failures } = stats.sharedCache
+    metrics.push(
+      {
+        name: 'shared_cache_reads_total',
+        type: 'counter',
+        help: 'Reads of Redis by result. Alert on refused: somebody else writes there.',
+        samples: [
+          { labels: label('result', 'hit'), value: hits },
+          { labels: label('result', 'miss'), value: misses },
+          { labels: label('result', 'refused'), value: refused },
+        ],
+      },
+      counter(
+        'shared_cache_failures',
+        'Answers of Redis that came too late, and connections that were lost.',
+        failures,
+      ),
+    )
+  }
   if (withTenants) {
     const perTenant = (name: string, help: string, valueOf: (tenant: TenancyStats['tenants'][number]) => number) => {
       const samples = stats.tenants.map((tenant) => ({ labels: label('tenant', tenant.slug), value: valueOf(tenant) }))

@@ -1,3 +1,4 @@
+import type { MemberTier, SharedCacheStats } from '../cache/redis.js'
 import type { ConnectionScheduler, SchedulerStats, TenantUse } from '../connections/scheduler.js'
 
 /** What one tenant uses of this process's connections. */
@@ -6,8 +7,10 @@ export interface TenantStats extends Omit<TenantUse, 'key' | 'label'> {
   readonly databaseId: string
 }
 
-/** The connections of one process to tenant databases. */
+/** The connections of one process to tenant databases, and what became of its reads of Redis. */
 export interface TenancyStats extends SchedulerStats {
+  /** undefined: no Redis is configured. */
+  readonly sharedCache: SharedCacheStats | undefined
   /** Those who use or wait for most first, at most 20. */
   readonly tenants: readonly TenantStats[]
 }
@@ -15,9 +18,12 @@ export interface TenancyStats extends SchedulerStats {
 const shownTenants = 20
 
 /** Reads the numbers of a moment; costs a look at each tenant that has a connection or a waiter. */
-export function readStats(scheduler: Pick<ConnectionScheduler, 'stats' | 'busiestTenants'>): TenancyStats {
+export function readStats(
+  scheduler: Pick<ConnectionScheduler, 'stats' | 'busiestTenants'>,
+  redis: Pick<MemberTier, 'stats'> | undefined,
+): TenancyStats {
   const tenants = scheduler
     .busiestTenants(shownTenants)
     .map(({ key, label, ...use }) => ({ slug: label, databaseId: key, ...use }))
-  return { ...scheduler.stats(), tenants }
+  return { ...scheduler.stats(), sharedCache: redis?.stats(), tenants }
 }

@@ -1,4 +1,4 @@
-import type { Tenant, TenantDatabase, UserTenant } from './model.js'
+import type { Tenant, UserTenant } from './model.js'
 import type { TenantRef } from './slug.js'
 
 /** What a guard demands of a member. */
@@ -17,11 +17,10 @@ export interface MemberGrants {
   readonly changesAtMs: number | null
 }
 
-/** A member, read in one go: tenant, membership, database, grants, and the epochs they were read at. */
+/** A member, read in one go: tenant, membership, grants, and the epochs they were read at. */
 export interface MemberRecord {
   readonly tenant: Tenant
   readonly membership: UserTenant
-  readonly database: TenantDatabase | null
   readonly grants: MemberGrants
   readonly tenantEpoch: number
   readonly rulesEpoch: number
@@ -31,24 +30,26 @@ export interface MemberRecord {
 export type DefaultMember =
   | { readonly kind: 'none' }
   | { readonly kind: 'member'; readonly member: MemberRecord }
-  /** Several memberships and none marked as default. */
+  /** Several memberships and none marked as default, or the default does not count (TENANT_REQUIRE_NAMED_TENANT). */
   | { readonly kind: 'ambiguous' }
 
 /** Which epochs are asked for. */
 export interface EpochQuestion {
   readonly userId: string
-  /** undefined: the user's alone. */
-  readonly tenant: TenantRef | undefined
+  /** `default`: the tenant of a request that names none. undefined: the user's epochs alone. */
+  readonly tenant: TenantRef | 'default' | undefined
 }
 
 /** The epochs that say whether something remembered is still current. */
 export interface Epochs {
   /** `users.access_epoch`; undefined when there is no such user. */
   readonly user: number | undefined
-  /** The id of the tenant that was asked for; undefined when there is none. */
+  /** The id of the tenant that was asked for; undefined when the user is no active member of it, or it does not exist. */
   readonly tenantId: string | undefined
-  /** `tenants.access_epoch`; undefined when there is no such tenant, or none was asked for. */
+  /** `tenants.access_epoch`; undefined where `tenantId` is. */
   readonly tenant: number | undefined
+  /** Asked for the default tenant: how many tenants it could be. 0 otherwise. */
+  readonly candidates: number
   /** `installation.rules_epoch`: permissions, route rules, built-in roles. */
   readonly rules: number
 }

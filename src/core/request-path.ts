@@ -5,6 +5,8 @@ import type { TenantRef } from './slug.js'
 /** Something read from the catalog and remembered. Whether it may still be used, the directory cache says. */
 export interface Remembered<Value> {
   readonly value: Value
+  /** About how much memory it takes. */
+  readonly bytes: number
 }
 
 /** The answer to "which tenant, when the request names none?", remembered. */
@@ -48,6 +50,8 @@ export interface TenantSources {
 export interface TenantResolver {
   /** Whether the host can name a tenant; otherwise the caller need not read it. */
   readonly readsHost: boolean
+  /** The slug that a host names; undefined: none; an empty text: something that no tenant can be called. */
+  nameOfHost(host: string | undefined): string | undefined
   /**
    * Finds the membership that the request asks for, or the user's default one.
    *

@@ -12,6 +12,7 @@ import {
 import type { DirectoryCache, Remembered, TenantResolver, TenantSources } from '../core/request-path.js'
 import type { TenantPool } from '../core/tenant-pool.js'
 import { readBearerToken } from './bearer.js'
+import { createMemos, type Memo } from './memos.js'
 
 /** What a route demands before its handler runs: a user in a tenant, only a user, or nothing (public). */
 export type RouteNeeds = 'tenant' | 'user' | 'none'
@@ -45,19 +46,11 @@ export interface RequestPipelineOptions {
   readonly pools: (member: MemberRecord) => () => TenantPool
 }
 
-/** A context that was given for one token and one way of asking, and what it rests on. */
-interface Memo {
-  readonly needs: RouteNeeds
-  readonly tenantHeader: string | readonly string[] | undefined
-  readonly host: string | undefined
-  readonly pathTenant: string | undefined
-  readonly user: Remembered<UserRecord>
-  readonly member: Remembered<MemberRecord> | undefined
-  readonly context: RequestContext
-}
-
 /** Ways of asking that are remembered for one token: a member of more tenants than that is served from the cache. */
 const maxMemosPerToken = 8
+
+/** Most memory that all of them take: about 15,000 tokens with one way of asking each. */
+const maxMemoBytes = 64 * 2 ** 20
 
 /** The context of public routes. */
 export const anonymousContext: RequestContext = Object.freeze({
@@ -72,11 +65,11 @@ export const anonymousContext: RequestContext = Object.freeze({
 /** Puts the request path together; frameworks call it through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
   const { verifier, cache, resolver, rules, pools } = options
-  const memosByToken = new WeakMap<VerifiedToken, Memo[]>()
+  const memos = createMemos(maxMemoBytes)
 
   function admit(facts: RequestFacts, token: VerifiedToken): RequestContext | Promise<RequestContext> {
     const nowMs = performance.now()
-    const memo = recall(memosByToken.get(token), facts)
+    const memo = recall(memos.of(token), facts, resolver.nameOfHost(facts.host))
     if (
       memo !== undefined &&
       cache.isUsable(memo.user, nowMs) &&
@@ -127,10 +120,20 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   }
 
   function remember(facts: RequestFacts, token: VerifiedToken, found: Pick<Memo, 'user' | 'member' | 'context'>): void {
-    const { needs, tenantHeader, host, pathTenant } = facts
-    const memos = memosByToken.get(token)?.filter((memo) => !isFor(memo, facts)) ?? []
-    if (memos.length >= maxMemosPerToken) memos.pop()
-    memosByToken.set(token, [{ needs, tenantHeader, host, pathTenant, ...found }, ...memos])
+    const { needs, tenantHeader, pathTenant } = facts
+    const byHost = resolver.nameOfHost(facts.host)
+    const others = memos.of(token)?.filter((memo) => !isFor(memo, facts, byHost)) ?? []
+    // Whoever needs a user only is answered alike whatever the places say; whoever needs a tenant has named it by now in
+    // its one spelling, or not at all.
+    const named =
+      needs === 'user'
+        ? { byHeader: undefined, byHost: undefined, byPath: undefined }
+        : {
+            byHeader: typeof tenantHeader === 'string' ? copyOf(tenantHeader) : undefined,
+            byHost: byHost && copyOf(byHost),
+            byPath: pathTenant && copyOf(pathTenant),
+          }
+    memos.set(token, [{ needs, ...named, ...found }, ...others.slice(0, maxMemosPerToken - 1)])
   }
 
   return {
@@ -143,17 +146,22 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   }
 }
 
-function recall(memos: readonly Memo[] | undefined, facts: RequestFacts): Memo | undefined {
+function recall(memos: readonly Memo[] | undefined, facts: RequestFacts, byHost: string | undefined): Memo | undefined {
   if (memos === undefined) return undefined
-  for (const memo of memos) if (isFor(memo, facts)) return memo
+  for (const memo of memos) if (isFor(memo, facts, byHost)) return memo
   return undefined
 }
 
-function isFor(memo: Memo, facts: RequestFacts): boolean {
+/** Ids and slugs have one spelling: what is not equal to it names something else, or nothing. */
+function isFor(memo: Memo, facts: RequestFacts, byHost: string | undefined): boolean {
   return (
     memo.needs === facts.needs &&
-    memo.tenantHeader === facts.tenantHeader &&
-    memo.pathTenant === facts.pathTenant &&
-    memo.host === facts.host
+    (memo.needs === 'user' ||
+      (memo.byHeader === facts.tenantHeader && memo.byPath === facts.pathTenant && memo.byHost === byHost))
   )
+}
+
+/** A part of a text keeps all of it in memory; a copy of an id or slug (ASCII) does not. */
+function copyOf(name: string): string {
+  return Buffer.from(name, 'latin1').toString('latin1')
 }

@@ -3,6 +3,7 @@ import { TenancyError } from '../core/errors.js'
 import type { UserRecord } from '../core/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
 import type { TenantRef } from '../core/slug.js'
+import type { AskedTenant } from './asked-tenant.js'
 import { askedByClaim, requireAmongTenants } from './claim.js'
 import { askedByHeader } from './header.js'
 import { createHostReader } from './host.js'
@@ -13,6 +14,8 @@ export interface TenantResolverOptions {
   readonly members: Pick<DirectoryCache, 'findMember' | 'findDefaultMember'>
   /** `TENANT_BASE_DOMAIN`, in lower case. undefined: the host names no tenant. */
   readonly baseDomain: string | undefined
+  /** `TENANT_REQUIRE_NAMED_TENANT`: `members` knows no default for whoever has several tenants. Default: false. */
+  readonly requireNamedTenant?: boolean | undefined
 }
 
 /**
@@ -22,8 +25,8 @@ export interface TenantResolverOptions {
  * else the request says, and cannot find out that the tenant exists.
  */
 export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
-  const { members, baseDomain } = options
-  const askedByHost = createHostReader(baseDomain)
+  const { members, baseDomain, requireNamedTenant = false } = options
+  const nameOfHost = createHostReader(baseDomain)
 
   async function findAsked(refs: readonly TenantRef[], user: Remembered<UserRecord>, sinceMs: number) {
     const found = await Promise.all(refs.map((ref) => members.findMember(user, ref, sinceMs)))
@@ -45,8 +48,8 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
     if (answer.kind === 'ambiguous') {
       throw new TenancyError(
         'TENANCY_TENANT_REQUIRED',
-        'You are a member of several tenants: send the header X-Tenant-Id with the id or slug of one, ' +
-          'or make one your default',
+        'You are a member of several tenants: send the header X-Tenant-Id with the id or slug of one' +
+          (requireNamedTenant ? '' : ', or make one your default'),
       )
     }
     if (answer.kind === 'none' || !answer.member.value.membership.isActive) {
@@ -57,12 +60,13 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
 
   return {
     readsHost: baseDomain !== undefined,
+    nameOfHost,
     async resolve(sources, token, user, sinceMs) {
       const refs: TenantRef[] = []
       for (const asked of [
         askedByHeader(sources.tenantHeader),
         askedByClaim(token),
-        askedByHost(sources.host),
+        askedByHost(nameOfHost(sources.host)),
         askedByPath(sources.pathTenant),
       ]) {
         if (asked === undefined) continue
@@ -77,4 +81,9 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
       return member
     },
   }
+}
+
+function askedByHost(name: string | undefined): AskedTenant {
+  if (name === undefined) return undefined
+  return name === '' ? 'malformed' : { kind: 'slug', value: name }
 }

@@ -16,7 +16,7 @@ const look = () => log.readChanges(undefined)
 
 async function addUser(): Promise<string> {
   const { rows } = await catalog.pool.query<{ id: string }>(
-    "insert into users (email) values (gen_random_uuid() || '@example.com') returning id",
+    "insert into users (email, access_epoch) values (gen_random_uuid() || '@example.com', 1) returning id",
   )
   return rows[0]!.id
 }
@@ -30,7 +30,9 @@ test('a first look gives a place to go on from and no changes', async () => {
 test('changes are the texts of the notifications, also those of raw SQL and of rows that are gone', async () => {
   const id = await addUser()
   const tenant = 'aaaaaaaa-0000-4000-8000-000000000000'
-  await catalog.pool.query("insert into tenants (id, slug, name) values ($1, 'acme', 'Acme')", [tenant])
+  await catalog.pool.query("insert into tenants (id, slug, name, access_epoch) values ($1, 'acme', 'Acme', 1)", [
+    tenant,
+  ])
   const { snapshot } = await look()
   await catalog.pool.query(bump, [id])
   await catalog.pool.query('insert into user_tenants (user_id, tenant_id) values ($1, $2)', [id, tenant])
@@ -44,7 +46,9 @@ test('changes are the texts of the notifications, also those of raw SQL and of r
 test('a change of one membership names its tenant, and the end of one is a single change', async () => {
   const id = await addUser()
   const tenant = 'bbbbbbbb-0000-4000-8000-000000000000'
-  await catalog.pool.query("insert into tenants (id, slug, name) values ($1, 'globex', 'Globex')", [tenant])
+  await catalog.pool.query("insert into tenants (id, slug, name, access_epoch) values ($1, 'globex', 'Globex', 1)", [
+    tenant,
+  ])
   const join = 'insert into user_tenants (user_id, tenant_id) values ($1, $2)'
   const assign = 'insert into user_tenant_roles select $1, $2, id from roles where tenant_id is null limit 1'
   await catalog.pool.query("insert into roles (name) values ('Keeper')")

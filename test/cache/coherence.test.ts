@@ -37,7 +37,7 @@ const confirmedSince = (ms: number) =>
 
 async function addUser(): Promise<string> {
   const { rows } = await catalog.pool.query<{ id: string }>(
-    "insert into users (email) values (gen_random_uuid() || '@example.com') returning id",
+    "insert into users (email, access_epoch) values (gen_random_uuid() || '@example.com', 1) returning id",
   )
   return rows[0]!.id
 }

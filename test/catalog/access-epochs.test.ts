@@ -170,3 +170,91 @@ describe('the catalog refuses', () => {
     },
   )
 })
+
+describe('an epoch names one state of a row, and never another', () => {
+  test('every column of a tenant raises its epoch when it changes, also one that nobody is known to use', async () => {
+    const tenant = await catalog.addTenant()
+    const userId = await catalog.addUser()
+    const { rows } = await catalog.pool.query<{ name: string }>(
+      "select attname as name from pg_attribute where attrelid = 'tenants'::regclass and attnum > 0 and not attisdropped",
+    )
+    const values: Record<string, string> = {
+      slug: "'other-slug'",
+      name: "'Other'",
+      status: "'suspended'",
+      contact_email: "'a@example.com'",
+      max_users: '7',
+      created_by: `'${userId}'`,
+      created_at: "now() - interval '1 day'",
+      updated_at: "now() - interval '1 day'",
+      suspended_at: 'now()',
+      deleted_at: 'now()',
+    }
+    const columns = rows.map(({ name }) => name).filter((name) => !['id', 'database_id', 'access_epoch'].includes(name))
+    for (const column of columns) {
+      const raised = await sql(`update tenants set ${column} = ${values[column] ?? 'null'} where id = $1`, tenant.id)
+      // A column that came later and is null already can't be tried without a value here.
+      if (values[column] !== undefined) expect([column, raised]).toEqual([column, [`t:${tenant.id}`]])
+    }
+    expect(Object.keys(values).filter((name) => !columns.includes(name))).toEqual([])
+    expect(await sql('delete from users where id = $1', userId)).toContain(`t:${tenant.id}`)
+  })
+
+  test('an update that changes nothing raises no epoch and leaves the row as it is', async () => {
+    const tenant = await catalog.addTenant()
+    const row = () => catalog.one('select * from tenants where id = $1', [tenant.id])
+    const before = await row()
+    expect(await sql('update tenants set name = name, status = status where id = $1', tenant.id)).toEqual([])
+    expect(await row()).toEqual(before)
+  })
+
+  test('no statement makes an epoch fall', async () => {
+    const tenant = await catalog.addTenant()
+    const userId = await catalog.addUser()
+    const epochs = () =>
+      catalog.one<Record<string, string>>(
+        `select (select access_epoch from users where id = $1) as users, (select access_epoch from tenants where id = $2) as tenants,
+           (select rules_epoch from installation) as installation`,
+        [userId, tenant.id],
+      )
+    const before = await epochs()
+    for (const text of [
+      "update users set access_epoch = 1, name = 'Other' where id = $1",
+      'update users set access_epoch = access_epoch - 1 where id = $1',
+    ]) {
+      await catalog.pool.query(text, [userId])
+    }
+    for (const text of [
+      "update tenants set access_epoch = 1, name = 'Other' where id = $1",
+      'update tenants set access_epoch = 1, max_users = 8, created_by = null where id = $1',
+      'update tenants set access_epoch = access_epoch - 1, suspended_at = now() where id = $1',
+    ]) {
+      await catalog.pool.query(text, [tenant.id])
+    }
+    await catalog.pool.query('update installation set rules_epoch = 1')
+    const after = await epochs()
+    expect(BigInt(after['users']!) > BigInt(before['users']!)).toBe(true)
+    expect(BigInt(after['tenants']!) >= BigInt(before['tenants']!) + 3n).toBe(true)
+    expect(after['installation']).toBe(before['installation'])
+  })
+
+  test('a row that is made again under its id of before begins above every epoch that it had', async () => {
+    const tenant = await catalog.addTenant()
+    const userId = await catalog.addUser()
+    const epochOf = async (table: string, id: string) =>
+      Number(
+        (await catalog.one<{ epoch: string }>(`select access_epoch as epoch from ${table} where id = $1`, [id])).epoch,
+      )
+    for (let round = 0; round < 20; round += 1) {
+      await catalog.pool.query('update tenants set name = $2 where id = $1', [tenant.id, `Name ${round}`])
+      await catalog.pool.query('update users set name = $2 where id = $1', [userId, `Name ${round}`])
+    }
+    const before = [await epochOf('users', userId), await epochOf('tenants', tenant.id)]
+    await catalog.pool.query('delete from tenants where id = $1', [tenant.id])
+    await catalog.pool.query('delete from users where id = $1', [userId])
+    await catalog.pool.query('insert into tenants (id, slug, name) values ($1, $2, $2)', [tenant.id, tenant.slug])
+    await catalog.pool.query("insert into users (id, email) values ($1, 'again@example.com')", [userId])
+    expect(await epochOf('users', userId)).toBeGreaterThan(before[0]!)
+    expect(await epochOf('tenants', tenant.id)).toBeGreaterThan(before[1]!)
+  })
+})

@@ -69,17 +69,6 @@ describe('findMember', () => {
         createdAt: expect.any(Date),
         updatedAt: expect.any(Date),
       },
-      database: {
-        id: databaseId,
-        serverId,
-        name: 'd1',
-        roleName: 'r1',
-        state: 'assigned',
-        epoch: 1,
-        createdAt: expect.any(Date),
-        updatedAt: expect.any(Date),
-        retiredAt: null,
-      },
       grants: { roles: ['Reader'], permissionIds: [reading], changesAtMs: null },
       tenantEpoch: epochs?.tenant,
       rulesEpoch: epochs?.rules,
@@ -275,8 +264,10 @@ describe('readEpochs', () => {
     const userId = await catalog.addUser()
     const nobody = '00000000-0000-4000-8000-000000000000'
     const rules = expect.any(Number)
-    const of = { tenantId: tenant.id, tenant: 1, rules }
-    const none = { tenantId: undefined, tenant: undefined, rules }
+    const of = { tenantId: tenant.id, tenant: expect.any(Number), rules, candidates: 0 }
+    const none = { tenantId: undefined, tenant: undefined, rules, candidates: 0 }
+    await catalog.join(userId, tenant.id)
+    const user = (await catalog.directory.readEpochs([{ userId, tenant: undefined }]))[0]?.user
     expect(
       await catalog.directory.readEpochs([
         { userId, tenant: undefined },
@@ -284,17 +275,79 @@ describe('readEpochs', () => {
         { userId, tenant: bySlug(tenant.slug) },
         { userId: nobody, tenant: byId(tenant.id) },
         { userId, tenant: bySlug('no-such-tenant') },
-        { userId, tenant: bySlug(tenant.slug) },
+        { userId, tenant: 'default' },
+        { userId, tenant: byId(tenant.id) },
+        { userId: nobody, tenant: 'default' },
       ]),
     ).toEqual([
-      { user: 1, ...none },
+      { user, ...none },
       { user: undefined, ...none },
-      { user: 1, ...of },
-      { user: undefined, ...of },
-      { user: 1, ...none },
-      { user: 1, ...of },
+      { user, ...of },
+      { user: undefined, ...none },
+      { user, ...none },
+      { user, ...of, candidates: 1 },
+      { user, ...of },
+      { user: undefined, ...none },
     ])
   })
+
+  test('says of a tenant that the user is not in what it says of one that does not exist', async () => {
+    const [ours, theirs, left] = [await catalog.addTenant(), await catalog.addTenant(), await catalog.addTenant()]
+    const userId = await catalog.addMember(ours.id, 'Reader')
+    await catalog.addMember(theirs.id, 'Owner')
+    await catalog.join(userId, left.id)
+    await catalog.pool.query('update user_tenants set is_active = false where user_id = $1 and tenant_id = $2', [
+      userId,
+      left.id,
+    ])
+    const [none, ...others] = await catalog.directory.readEpochs(
+      [bySlug('no-such-tenant'), bySlug(theirs.slug), byId(theirs.id), byId(left.id), bySlug(left.slug)].map(
+        (tenant) => ({ userId, tenant }),
+      ),
+    )
+    expect(none?.tenant).toBeUndefined()
+    expect(others).toEqual([none, none, none, none])
+  })
+
+  test.each([false, true])(
+    'names the default tenant that findDefaultMember finds (required to be named: %s)',
+    async (requireNamedTenant) => {
+      const directory = createMemberDirectory(catalog.pool, { requireNamedTenant })
+      const tenants = [await catalog.addTenant(), await catalog.addTenant(), await catalog.addTenant()]
+      const userId = await catalog.addUser()
+      const seen = new Set<string>()
+      const compare = async () => {
+        const [epochs] = await directory.readEpochs([{ userId, tenant: 'default' }])
+        const found = await directory.findDefaultMember(userId)
+        const kind = epochs?.tenantId !== undefined ? 'member' : (epochs?.candidates ?? 0) > 1 ? 'ambiguous' : 'none'
+        expect([kind, epochs?.tenantId]).toEqual([
+          found.kind,
+          found.kind === 'member' ? found.member.tenant.id : undefined,
+        ])
+        if (found.kind === 'member') expect(epochs?.tenant).toBe(found.member.tenantEpoch)
+        seen.add(kind)
+      }
+      await compare()
+      const statuses = ['active', 'suspended', 'deleted']
+      for (const [count, tenant] of tenants.entries()) {
+        await catalog.join(userId, tenant.id)
+        for (let index = 0; index < 3 ** (count + 1) * (count + 2); index += 1) {
+          for (const [place, { id }] of tenants.slice(0, count + 1).entries()) {
+            const status = statuses[Math.floor(index / 3 ** place) % 3]
+            await catalog.pool.query('update tenants set status = $2 where id = $1', [id, status])
+          }
+          const marked = Math.floor(index / 3 ** (count + 1))
+          await catalog.pool.query('update user_tenants set is_default = false where user_id = $1', [userId])
+          await catalog.pool.query('update user_tenants set is_default = true where user_id = $1 and tenant_id = $2', [
+            userId,
+            tenants[marked - 1]?.id,
+          ])
+          await compare()
+        }
+      }
+      expect(seen).toEqual(new Set(['none', 'member', 'ambiguous']))
+    },
+  )
 })
 
 test('a catalog that does not answer is an outage, and says nothing of the SQL', async () => {

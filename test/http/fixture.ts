@@ -40,6 +40,8 @@ export interface RequestPath {
   tokenFor(userId: string, claims?: Partial<VerifiedToken>): string
   /** Resolves once everything committed until now has been heard of. */
   heard(): Promise<void>
+  /** Another process of the installation, as it were: nothing remembered, and the same Redis. */
+  anotherProcess(): { readonly pipeline: RequestPipeline; close(): void }
   close(): Promise<void>
 }
 
@@ -51,6 +53,7 @@ export interface RequestPathOptions {
   /** Default: a connection of its own to the catalog. */
   readonly listen?: (url: string) => Promise<ListenClient>
   readonly maxEntries?: number
+  readonly requireNamedTenant?: boolean
 }
 
 export async function createRequestPath(options: RequestPathOptions = {}): Promise<RequestPath> {
@@ -80,13 +83,16 @@ export async function createRequestPath(options: RequestPathOptions = {}): Promi
   }
   const { rows } = await catalog.pool.query<{ id: string }>('select id from installation')
   const redis = await options.redis?.(rows[0]!.id)
-  const cache = createDirectoryCache({
-    users: createUserDirectory(counted),
-    members: createMemberDirectory(counted),
-    coherence,
-    redis,
-    ...(options.maxEntries === undefined ? {} : { maxEntries: options.maxEntries }),
-  })
+  const { requireNamedTenant } = options
+  const openCache = () =>
+    createDirectoryCache({
+      users: createUserDirectory(counted),
+      members: createMemberDirectory(counted, { requireNamedTenant }),
+      coherence,
+      redis,
+      ...(options.maxEntries === undefined ? {} : { maxEntries: options.maxEntries }),
+    })
+  const cache = openCache()
   const tokens = new Map<string, VerifiedToken>()
   const verifier: TokenVerifier = {
     verify(text) {
@@ -95,13 +101,15 @@ export async function createRequestPath(options: RequestPathOptions = {}): Promi
       return token
     },
   }
-  const pipeline = createRequestPipeline({
-    verifier,
-    cache,
-    rules,
-    resolver: createTenantResolver({ members: cache, baseDomain: options.baseDomain }),
-    pools: (member: MemberRecord) => () => ({ tenant: member.tenant.slug }) as unknown as TenantPool,
-  })
+  const openPipeline = (members: LocalDirectoryCache) =>
+    createRequestPipeline({
+      verifier,
+      cache: members,
+      rules,
+      resolver: createTenantResolver({ members, baseDomain: options.baseDomain, requireNamedTenant }),
+      pools: (member: MemberRecord) => () => ({ tenant: member.tenant.slug }) as unknown as TenantPool,
+    })
+  const pipeline = openPipeline(cache)
   const path: RequestPath = {
     catalog,
     pipeline,
@@ -153,6 +161,10 @@ export async function createRequestPath(options: RequestPathOptions = {}): Promi
         })
         catalog.pool.query("select pg_notify('tenants2fast_epochs', $1)", [`u:${mark}:1`]).catch(reject)
       })
+    },
+    anotherProcess() {
+      const other = openCache()
+      return { pipeline: openPipeline(other), close: () => other.close() }
     },
     async close() {
       cache.close()
