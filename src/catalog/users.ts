@@ -1,8 +1,10 @@
+import { z } from 'zod'
 import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import type { IssuerTrust, UserDirectory, UserRecord } from '../core/identity.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
+import { isPlainLine, isStorable } from '../core/text.js'
 import { isUuid } from '../core/uuid.js'
 import { actor as actorSchema, parse } from './access-change.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
@@ -23,7 +25,10 @@ export interface NewUser {
  */
 export interface CatalogUsers extends UserDirectory {
   findUserById(id: string): Promise<UserRecord | undefined>
-  /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  /**
+   * E-mail addresses are kept in lower case; a name is one line of at most 200 characters.
+   * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS, TENANCY_REQUEST_INVALID (the name)
+   */
   createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
   /** Finds by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
@@ -85,8 +90,11 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return ids.map((id) => records.get(id.toLowerCase()))
     },
 
-    findUserByIdentity: (issuer, subject) =>
-      findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),
+    // Text that cannot be stored as it is names nobody: a lone surrogate would be read as another text.
+    findUserByIdentity: async (issuer, subject) =>
+      !isStorable(subject)
+        ? undefined
+        : findOne('join user_identities on user_id = users.id where issuer = $1 and subject = $2', [issuer, subject]),
 
     findUserByEmail: async (email) => {
       const address = normalizeEmail(email)
@@ -95,7 +103,8 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async createUserFromToken(token) {
       const trust = trusts.get(token.issuer)
-      if (token.isOwn || !(trust?.createUsers || trust?.linkByVerifiedEmail)) return undefined
+      if (token.isOwn || !isStorable(token.subject) || !(trust?.createUsers || trust?.linkByVerifiedEmail))
+        return undefined
       return answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token)))
     },
 
@@ -105,6 +114,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       if (address === undefined) {
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
+      parse(nameSchema, name)
       const { rows } = await answered(
         pool.query<UserRow>(
           `insert into users (email, name, email_verified)
@@ -123,6 +133,11 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     revokeUserTokens: (id, by) => change(id, revoked, by),
   }
 }
+
+const nameSchema = z
+  .string('name must be text')
+  .max(200, 'name must have at most 200 characters')
+  .refine(isPlainLine, 'name must not hold control characters or half of a surrogate pair')
 
 /** The actor's id, or empty. */
 function parseActor({ actor }: ActorOption): string {
