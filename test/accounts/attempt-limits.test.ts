@@ -417,7 +417,7 @@ describe('folding of e-mail addresses', () => {
 })
 
 test('the defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
-  const { perAccount } = defaultAttemptLimits.login
+  const { perAccount } = defaultAccountLimits.login
   // An hour touches one window more than fit into it.
   const windows = Math.ceil(hour / perAccount.windowSeconds) + 1
   expect(perAccount.count * windows).toBeLessThanOrEqual(100)
