@@ -2,13 +2,21 @@ import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts
 import type { AccountsHandler } from '../http/http-tenancy.js'
 import { createBetterAuthProvider } from './better-auth/provider.js'
 import { createAccountRoutes } from './http/account-routes.js'
-import { createAttemptLimits } from './limits/attempt-limits.js'
+import { type AttemptLimits, createAttemptLimits } from './limits/attempt-limits.js'
 import { createClientAddress } from './limits/client-address.js'
 import { createLogins } from './logins.js'
 import { openMailSender } from './mail/open-mail-sender.js'
 import { createRefreshTokens } from './refresh-tokens.js'
 
-export type { AccountProvider, AccountsHost, Mail, MailSender, ProfileChange, Registration } from '../core/accounts.js'
+export type {
+  AccountProvider,
+  AccountsHost,
+  Confirmation,
+  Mail,
+  MailSender,
+  ProfileChange,
+  Registration,
+} from '../core/accounts.js'
 export type { AccountsHandler } from '../http/http-tenancy.js'
 
 /** Options of {@link createAccounts}. */
@@ -42,8 +50,8 @@ export async function createAccounts(options: CreateAccountsOptions): Promise<Ac
   const host = options.tenancy.accountsHost()
   const { catalog, config, logger } = host
   const clientAddress = createClientAddress(config.trustedProxies)
-  const provider =
-    options.provider ?? (await createBetterAuthProvider({ host, mail: options.mail ?? (await openMail(host)) }))
+  const limits = createAttemptLimits(host, config.accountsLimits)
+  const provider = options.provider ?? (await openProvider(host, options.mail, limits))
   const refreshTokens = createRefreshTokens({
     catalog,
     ttlSeconds: config.token.refreshTtlSeconds,
@@ -55,8 +63,16 @@ export async function createAccounts(options: CreateAccountsOptions): Promise<Ac
   const logins = createLogins({ host, provider, refreshTokens })
   return {
     provider,
-    handle: createAccountRoutes({ host, provider, logins, limits: createAttemptLimits(host), clientAddress }),
+    handle: createAccountRoutes({ host, provider, logins, limits, clientAddress }),
   }
+}
+
+async function openProvider(
+  host: AccountsHost,
+  mail: MailSender | undefined,
+  { mayMail }: AttemptLimits,
+): Promise<AccountProvider> {
+  return createBetterAuthProvider({ host, mail: mail ?? (await openMail(host)), mayMail })
 }
 
 async function openMail(host: AccountsHost): Promise<MailSender> {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { TenancyError } from '../core/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { isStorable } from '../core/text.js'
 import { findTenant } from './tenant-row.js'
 import { inTransaction } from './transaction.js'
 
@@ -18,17 +19,12 @@ export interface TenantScope extends Scope {
 }
 
 /** Parts of inputs. A tenant is an id or a slug, a user an id. */
-export const tenant = z.string().min(1).max(200)
+export const tenant = z.string().min(1).max(200).refine(isStorable, 'cannot be stored')
 export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
 export const actor = user.nullish()
 /** The name of something that exists: what it may look like is for its maker to check. */
-export const name = z.string().min(1).max(200).refine(hasNoNul, 'holds a NUL')
-export const description = z.string().max(1000).refine(hasNoNul, 'holds a NUL')
-
-/** PostgreSQL has no text with a NUL in it. */
-function hasNoNul(text: string): boolean {
-  return !text.includes('\0')
-}
+export const name = z.string().min(1).max(200).refine(isStorable, 'holds a NUL or half of a surrogate pair')
+export const description = z.string().max(1000).refine(isStorable, 'holds a NUL or half of a surrogate pair')
 
 /** @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem */
 export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {

@@ -120,13 +120,14 @@ async function linkUser(
   token: VerifiedToken,
   email: string,
 ): Promise<UserRow | undefined> {
-  const { rows } = await client.query<UserRow>(`select ${userColumns} from users where lower(email) = lower($1)`, [
-    email,
-  ])
+  const { rows } = await client.query<UserRow>(
+    `select ${userColumns} from users where lower(email) = lower($1) for update`,
+    [email],
+  )
   const [row] = rows
   if (!row) return undefined
-  // An account whose address nobody verified may have been made by somebody else, in wait for this user.
-  if (!trust.linkByVerifiedEmail || !row.email_verified || normalizeEmail(row.email) !== email) {
+  const linked = normalizeEmail(row.email) === email ? await provenUser(client, trust, token, row) : undefined
+  if (linked === undefined) {
     if (trust.requireVerifiedEmail === false) return insertNameless(client, trust, token)
     throw new TenancyError(
       'TENANCY_AUTH_USER_REFUSED',
@@ -134,7 +135,37 @@ async function linkUser(
     )
   }
   await insertIdentity(client, token, row.id)
-  return row
+  return linked
+}
+
+/**
+ * The account of the address, if the issuer may link it. One whose address nobody had proven may have been made by somebody
+ * else, in wait for this user: what it has from before ends. An issuer that may only create users takes over such an account
+ * as well when there is nothing in it, or whoever made it would keep the owner out.
+ */
+async function provenUser(
+  client: SqlClient,
+  trust: IssuerTrust,
+  token: VerifiedToken,
+  row: UserRow,
+): Promise<UserRow | undefined> {
+  if (row.email_verified) return trust.linkByVerifiedEmail ? row : undefined
+  if (row.disabled_at !== null || !(trust.linkByVerifiedEmail || (await isEmpty(client, row.id)))) return undefined
+  await client.query('select prove_address($1)', [row.id])
+  const { rows } = await client.query<UserRow>(
+    `update users set name = coalesce(nullif($2, ''), name) where id = $1 returning ${userColumns}`,
+    [row.id, claimName(token)],
+  )
+  return rows[0]
+}
+
+async function isEmpty(client: SqlClient, userId: string): Promise<boolean> {
+  const { rows } = await client.query<{ readonly is_empty: boolean }>(
+    `select not exists (select from user_tenants where user_id = $1)
+        and not exists (select from user_identities where user_id = $1) as is_empty`,
+    [userId],
+  )
+  return rows[0]?.is_empty === true
 }
 
 function claimName({ claims }: VerifiedToken): string {

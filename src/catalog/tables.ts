@@ -339,6 +339,16 @@ export const userVerifications = pgTable('user_verifications', {
   updatedAt: updatedAt(),
 })
 
+/** Registrations that nobody has confirmed yet: links on their way to mailboxes. */
+export const userRegistrations = pgTable('user_registrations', {
+  tokenHash: text('token_hash').primaryKey(),
+  email: text('email').notNull(),
+  name: text('name').notNull().default(''),
+  password: text('password'),
+  expiresAt: moment('expires_at').notNull(),
+  createdAt: createdAt(),
+})
+
 /** Logins: one family of refresh tokens each, of which only the hash of the newest is kept. */
 export const refreshFamilies = pgTable('refresh_families', {
   id: uuid('id').primaryKey(),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isTenancyError, TenancyError } from '../core/errors.js'
 import { parseSlug } from '../core/slug.js'
+import { isPlainLine } from '../core/text.js'
 
 /** A tenant to create. */
 export interface NewTenant {
@@ -44,7 +45,7 @@ const newTenant = z.strictObject({
     .trim()
     .min(1, 'must not be empty')
     .max(200, 'must have at most 200 characters')
-    .refine((name) => !/[\p{Cc}\p{Cs}]/u.test(name), 'must not hold control characters'),
+    .refine(isPlainLine, 'must not hold control characters'),
   slug,
   owner: userId,
   contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
 import { isTenancyError, TenancyError } from '../core/errors.js'
@@ -6,6 +7,7 @@ import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant 
 import { type Logger, stderrLogger } from '../core/logger.js'
 import { createRefusalLog } from '../core/refusal-log.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
+import { isPlainLine } from '../core/text.js'
 import { isUuid } from '../core/uuid.js'
 import { actor as actorSchema, parse } from './access-change.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
@@ -34,7 +36,10 @@ export interface NewUser {
  */
 export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
-  /** E-mail addresses are kept in lower case. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  /**
+   * E-mail addresses are kept in lower case; a name is one line of at most 200 characters.
+   * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS, TENANCY_REQUEST_INVALID (the name)
+   */
   createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
   /** Finds by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
@@ -132,6 +137,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       if (address === undefined) {
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
+      parse(nameSchema, name)
       const { rows } = await answered(
         pool.query<UserRow>(
           `insert into users (email, name, email_verified)
@@ -178,6 +184,11 @@ function requireUsable({ issuer, subject }: LinkIdentityInput, configured: reado
     throw new TenancyError('TENANCY_REQUEST_INVALID', 'The subject of an identity is 1 to 255 characters')
   }
 }
+
+const nameSchema = z
+  .string('name must be text')
+  .max(200, 'name must have at most 200 characters')
+  .refine(isPlainLine, 'name must not hold control characters or half of a surrogate pair')
 
 /** The actor's id, or empty. */
 function parseActor({ actor }: ActorOption): string {

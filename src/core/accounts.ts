@@ -20,11 +20,21 @@ export interface MailSender {
   close(): Promise<void>
 }
 
-/** Who registers. */
+/** Who registers, as a stranger may have written it: nothing of it counts before the address is confirmed. */
 export interface Registration {
   readonly email: string
+  /** The one that will be given again with the confirmation; only then the name of the registration counts. */
+  readonly password?: string | undefined
+  readonly name?: string | undefined
+}
+
+/** Confirms an address: by the token of the link that was sent to it. */
+export interface Confirmation {
+  readonly token: string
+  /** The password of the account from now on, whatever was registered. */
   readonly password: string
-  readonly name: string
+  /** Default: the one of the registration, if it came with the same password. */
+  readonly name?: string | undefined
 }
 
 /** What users may change about themselves. Left out: stays as it is. */
@@ -36,31 +46,41 @@ export interface ProfileChange {
 
 /**
  * Credentials of the catalog's users: who keeps passwords and sends the links. No method tells by its answer, its errors
- * or its time whether an address has an account, except to those who know its password or hold a link sent to it.
+ * or its time whether an address has an account, except to those who know its password or hold a link sent to it. A
+ * provider limits how many mails it sends to one address; it never refuses the request instead.
  *
  * Every method throws TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
 export interface AccountProvider {
   /**
-   * Creates a user, not verified yet, and sends the verification link. For an address that has an account nothing
-   * changes: its owner is told by mail, unless they are disabled.
+   * Sends a link to confirm the address. There is no user before that, and no password: any number of registrations of one
+   * address, whoever sends them, leave its owner free to register, and any of their links will do. The owner of an address
+   * that has an account is told by mail, unless they are disabled; nothing else changes.
    * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID
    */
   register(registration: Registration): Promise<void>
-  /** Uses up the token of a verification link; the id of the user whose address it verified. @throws TENANCY_ACCOUNTS_LINK_INVALID */
-  verifyEmail(token: string): Promise<string>
-  /** Sends the verification link again, to an address that has an account, not verified and not disabled. */
+  /**
+   * Uses up the token of a link, makes the user and sets the password; the user's id. Of a user who was there and whose
+   * address nobody had proven, every password, login and identity from before ends.
+   * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
+   */
+  verifyEmail(confirmation: Confirmation): Promise<string>
+  /** Sends a link again, to an address that was registered or has a user who is not verified and not disabled. */
   resendVerification(email: string): Promise<void>
   /**
    * The id of the user with this address and password.
    * @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID: also for users that are disabled or not verified
    */
   checkPassword(email: string, password: string): Promise<string>
-  /** Sends a link to set a new password, to an address that has an account, not disabled. */
+  /**
+   * Sends a link to set a new password, to an address that has an account, not disabled. To one that was only registered:
+   * the link to confirm it.
+   */
   requestPasswordReset(email: string): Promise<void>
   /**
    * Uses up the token of a reset link and sets the password; ends every login of the user, and every other reset link.
-   * The address counts as verified then: the link was sent to it. Answers the user's id.
+   * The address counts as verified then: the link was sent to it. If it did not before, identities from before end, too.
+   * Answers the user's id.
    * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
    */
   resetPassword(token: string, password: string): Promise<string>

@@ -8,6 +8,9 @@ export interface AddressRange {
   readonly prefixLength: number
 }
 
+/** Stands for every connection through a Unix socket, in the place of an address: it has none. */
+export const unixSocketRange = 'unix:'
+
 /**
  * Reads an address or a CIDR range, such as `10.0.0.0/8`. IPv4 written in IPv6 (`::ffff:10.0.0.1`) is read as IPv4.
  * Undefined for anything else, and for a range of all addresses: trusting everybody is never what is meant.

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { parseAddressRange } from './address-range.js'
+import { accountLimitChanges } from './account-limits.js'
+import { parseAddressRange, unixSocketRange } from './address-range.js'
 
 /** One documented setting: its schema turns the text of the environment into a value. */
 export interface Setting {
@@ -47,7 +48,7 @@ const list = z.string().transform((value) =>
 
 const addressRanges = list.superRefine((ranges, context) => {
   for (const range of ranges) {
-    if (parseAddressRange(range) === undefined) {
+    if (range !== unixSocketRange && parseAddressRange(range) === undefined) {
       context.addIssue(`has ${JSON.stringify(range)}, which is no IP address or CIDR range, or one of all addresses`)
     }
   }
@@ -243,7 +244,8 @@ export const settings = {
     schema: z.enum(['dev', 'prod'], 'must be dev or prod').optional(),
   },
   TENANT_TRUSTED_PROXIES: {
-    description: 'Addresses or CIDR ranges, separated by commas, whose `X-Forwarded-For` is believed.',
+    description:
+      'Addresses or CIDR ranges, separated by commas, whose `X-Forwarded-For` is believed; `unix:` stands for connections through a Unix socket.',
     schema: addressRanges.default([]),
   },
 
@@ -272,6 +274,11 @@ export const settings = {
   TENANT_PUBLIC_URL: {
     description: 'Address at which users reach this service; links in mails start with it.',
     schema: urlWith(['https:', 'http:']).default('http://localhost:3000'),
+  },
+  TENANT_ACCOUNTS_LIMITS: {
+    description:
+      'Limits of accounts that differ from the defaults, as JSON: `{"register":{"perAddress":{"count":500,"windowSeconds":3600}}}`. docs/identity.md has all of them.',
+    schema: accountLimitChanges.default({}),
   },
   TENANT_MAIL__HOST: {
     description: 'SMTP server. Without one, development logs the links and production refuses to start accounts.',

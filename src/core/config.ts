@@ -44,6 +44,8 @@ export interface Config {
   readonly oidcIssuers: SettingValues['TENANT_OIDC_ISSUERS']
   readonly authPrefix: string
   readonly publicUrl: string
+  /** Limits of accounts that differ from the defaults. */
+  readonly accountsLimits: SettingValues['TENANT_ACCOUNTS_LIMITS']
   readonly mail:
     | {
         readonly host: string
@@ -149,6 +151,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     oidcIssuers: own.TENANT_OIDC_ISSUERS,
     authPrefix: own.TENANT_AUTH_PREFIX,
     publicUrl: own.TENANT_PUBLIC_URL.replace(/\/+$/, ''),
+    accountsLimits: own.TENANT_ACCOUNTS_LIMITS,
     mail:
       own.TENANT_MAIL__HOST && own.TENANT_MAIL__FROM
         ? {

@@ -17,8 +17,13 @@ export interface HttpTenancy {
 export type AccountsHandler = (
   request: Request,
   connection: {
-    /** The other end of the socket, whatever headers say about proxies. */
+    /** The other end of the socket, whatever headers say about proxies; `unix:` for a Unix socket. */
     readonly remoteAddress: string | undefined
+    /**
+     * Path and query as they stood in the request line (RFC 9112, 3.2.1). Give it: a `Request` has resolved `..` and the like
+     * in its address, so that a path passes here which a proxy's rules did not mean to let through. Default: those of the request.
+     */
+    readonly target?: string | undefined
   },
 ) => Promise<Response>
 

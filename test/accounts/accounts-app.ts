@@ -150,7 +150,8 @@ async function open(
     async addUser(password = `correct horse ${randomBytes(4).toString('hex')}`) {
       const email = someEmail()
       await accounts.provider.register({ email, password, name: 'Ada' })
-      const id = await accounts.provider.verifyEmail(await self.linkTo(email, 'verify-email'))
+      const token = await self.linkTo(email, 'verify-email')
+      const id = await accounts.provider.verifyEmail({ token, password })
       return { id, email, password }
     },
     async login({ email, password }) {

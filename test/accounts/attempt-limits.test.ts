@@ -1,14 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  type AttemptKind,
-  type AttemptLimits,
-  createAttemptLimits,
-  defaultAttemptLimits,
-  foldAccount,
-  type KindLimits,
-} from '../../src/accounts/limits/attempt-limits.js'
+import { type AttemptLimits, createAttemptLimits, foldAccount } from '../../src/accounts/limits/attempt-limits.js'
+import { type AccountLimitChanges, defaultAccountLimits } from '../../src/core/account-limits.js'
 import { createCatalogPool } from '../../src/catalog/catalog-pool.js'
 import { isTenancyError, type TenancyError } from '../../src/core/errors.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
@@ -30,14 +24,14 @@ beforeEach(async () => {
 const secret = randomBytes(32)
 const deriveKey = (purpose: string) => createHash('sha256').update(secret).update(purpose).digest()
 
-function limitsOn(pool: pg.Pool, limits?: Partial<Record<AttemptKind, KindLimits>>): AttemptLimits {
+function limitsOn(pool: pg.Pool, limits?: AccountLimitChanges): AttemptLimits {
   return createAttemptLimits({ catalog: pool, deriveKey }, limits)
 }
 
 const ada = { account: 'ada@example.com', address: '203.0.113.9' }
 
 /** What came of an attempt: let through, or the seconds to wait. */
-async function outcome(attempt: Promise<void>): Promise<'through' | number> {
+async function outcome(attempt: Promise<unknown>): Promise<'through' | number> {
   try {
     await attempt
     return 'through'
@@ -47,13 +41,13 @@ async function outcome(attempt: Promise<void>): Promise<'through' | number> {
   }
 }
 
-async function letThrough(attempts: readonly Promise<void>[]): Promise<number> {
+async function letThrough(attempts: readonly Promise<unknown>[]): Promise<number> {
   const outcomes = await Promise.all(attempts.map(outcome))
   return outcomes.filter((one) => one === 'through').length
 }
 
 /** Makes `count` attempts one after the other. */
-async function repeat(count: number, attempt: (index: number) => Promise<void>): Promise<('through' | number)[]> {
+async function repeat(count: number, attempt: (index: number) => Promise<unknown>): Promise<('through' | number)[]> {
   const outcomes: ('through' | number)[] = []
   for (let index = 0; index < count; index += 1) outcomes.push(await outcome(attempt(index)))
   return outcomes
@@ -95,39 +89,82 @@ describe('limits', () => {
     expect(error.details).toBeUndefined()
   })
 
-  test.each<[AttemptKind, number, number]>([
-    ['login', 20, 100],
-    ['register', 5, 10],
-    ['reset', 3, 20],
-    ['resend', 3, 20],
-  ])(
-    '%s: %i for an account from anywhere, %i from an address for any account',
-    async (kind, perAccount, perAddress) => {
+  test('of logins are 20 failures for an account from anywhere and 300 from an address for any account', async () => {
+    const limits = limitsOn(catalog.pool)
+    const spread = await repeat(21, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
+    expect(spread.slice(0, 20)).toEqual(through(20))
+    expect(spread[20]).toBeGreaterThan(0)
+    const many = await repeat(301, (index) => limits.attempt('login', { ...ada, account: `user${index}@example.com` }))
+    expect(many.slice(0, 300)).toEqual(through(300))
+    expect(many[300]).toBeGreaterThan(0)
+  })
+
+  test.each(['register', 'reset', 'resend'] as const)(
+    '%s: 100 from an address, and none for an account from anywhere, which would keep its owner out',
+    async (kind) => {
       const limits = limitsOn(catalog.pool)
-      const spread = await repeat(perAccount + 1, (index) =>
-        limits.attempt(kind, { ...ada, address: `198.51.100.${index}` }),
-      )
-      expect(spread.slice(0, perAccount)).toEqual(through(perAccount))
-      expect(spread[perAccount]).toBeGreaterThan(0)
-      const many = await repeat(perAddress + 1, (index) =>
-        limits.attempt(kind, { ...ada, account: `user${index}@example.com` }),
-      )
-      expect(many.slice(0, perAddress)).toEqual(through(perAddress))
-      expect(many[perAddress]).toBeGreaterThan(0)
+      const spread = await repeat(110, (index) => limits.attempt(kind, { ...ada, address: `198.51.100.${index}` }))
+      expect(spread).toEqual(through(110))
+      const many = await repeat(101, (index) => limits.attempt(kind, { ...ada, account: `user${index}@example.com` }))
+      expect(many.slice(0, 100)).toEqual(through(100))
+      expect(many[100]).toBeGreaterThan(0)
     },
   )
 
-  test('kinds are counted apart', async () => {
+  test('of mails count what is sent to an account, per kind, and only say no', async () => {
     const limits = limitsOn(catalog.pool)
-    await repeat(4, () => limits.attempt('reset', ada))
+    for (const kind of ['register', 'reset', 'resend'] as const) {
+      const { count } = defaultAccountLimits[kind].mailsPerAccount
+      const answers: boolean[] = []
+      for (let index = 0; index <= count; index += 1) {
+        answers.push(await limits.mayMail(kind, index % 2 ? ' ADA@example.com' : ada.account))
+      }
+      expect(answers).toEqual([...Array.from({ length: count }, () => true), false])
+      expect(await limits.mayMail(kind, 'bob@example.com')).toBe(true)
+    }
+    await passSeconds(hour)
+    expect(await limits.mayMail('reset', ada.account)).toBe(true)
+  })
+
+  test('of profiles are 60 changes of a user an hour', async () => {
+    const limits = limitsOn(catalog.pool)
+    const outcomes = await repeat(61, () => limits.attempt('profile', ada))
+    expect(outcomes.slice(0, 60)).toEqual(through(60))
+    expect(outcomes[60]).toBeGreaterThan(0)
+    expect(await outcome(limits.attempt('profile', { ...ada, account: 'another user' }))).toBe('through')
+  })
+
+  test('of logins that succeed are 60 in a quarter of an hour, for an account from one address', async () => {
+    const limits = limitsOn(catalog.pool)
+    for (let index = 0; index < 60; index += 1) await (await limits.attempt('login', ada)).succeeded()
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, address: '198.51.100.1' }))).toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, account: 'bob@example.com' }))).toBe('through')
+    await passSeconds(15 * 60)
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+  })
+
+  test('are as the configuration says, where it says something', async () => {
+    const limits = limitsOn(catalog.pool, {
+      register: { perAddress: { count: 2, windowSeconds: hour } },
+      login: { perAccountAndAddress: { count: 1, windowSeconds: hour } },
+    })
+    expect(await repeat(3, () => limits.attempt('register', ada))).toEqual(['through', 'through', expect.any(Number)])
+    expect(await repeat(2, () => limits.attempt('login', ada))).toEqual(['through', expect.any(Number)])
+    expect(await repeat(4, () => limits.attempt('reset', ada))).toEqual(through(4))
+  })
+
+  test('kinds are counted apart', async () => {
+    const limits = limitsOn(catalog.pool, { reset: { perAddress: { count: 1, windowSeconds: hour } } })
+    await repeat(2, () => limits.attempt('reset', ada))
     expect(await outcome(limits.attempt('reset', ada))).not.toBe('through')
-    for (const kind of ['login', 'register', 'resend'] as const) {
+    for (const kind of ['login', 'register', 'resend', 'profile'] as const) {
       expect(await outcome(limits.attempt(kind, ada))).toBe('through')
     }
   })
 
   test('every address of an IPv6 /64 is one caller, and the next /64 is another', async () => {
-    const limits = limitsOn(catalog.pool)
+    const limits = limitsOn(catalog.pool, { register: { perAddress: { count: 10, windowSeconds: hour } } })
     const outcomes = await repeat(11, (index) =>
       limits.attempt('register', { account: `user${index}@example.com`, address: `2001:db8:1:2::${index}` }),
     )
@@ -184,7 +221,8 @@ describe('at the same time', () => {
       const limits = both[index % 2]
       const subject = { account: `user${index % 3}@example.com`, address: `203.0.113.${index % 5}` }
       const result = await outcome(limits!.attempt('login', subject))
-      if (index % 4 === 0) await limits!.succeeded('login', subject)
+      if (index % 4 === 0) await limits!.trust(subject)
+      if (index % 7 === 0) await (await limits!.attempt('profile', subject)).succeeded()
       return result
     })
     expect((await Promise.all(work)).length).toBe(400)
@@ -201,20 +239,39 @@ describe('the end of a limit', () => {
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
-  test('a success clears the account’s count', async () => {
+  test('a success forgets the failures from there', async () => {
     const limits = limitsOn(catalog.pool)
-    await repeat(10, () => limits.attempt('login', ada))
-    await limits.succeeded('login', ada)
+    await repeat(9, () => limits.attempt('login', ada))
+    await (await limits.attempt('login', ada)).succeeded()
     expect(await repeat(10, () => limits.attempt('login', ada))).toEqual(through(10))
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
-  test('also when others used it up from many addresses', async () => {
+  test('where the owner came from before, failures that others cause elsewhere do not keep them out', async () => {
+    const limits = limitsOn(catalog.pool)
+    await (await limits.attempt('login', ada)).succeeded()
+    const elsewhere = (index: number) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` })
+    await repeat(25, elsewhere)
+    expect(await outcome(elsewhere(99))).not.toBe('through')
+    for (let index = 0; index < 15; index += 1) await (await limits.attempt('login', ada)).succeeded()
+    // It ends nothing for the others, so it tells them nothing.
+    expect(await outcome(elsewhere(99))).not.toBe('through')
+    // And is no way to guess without limit.
+    const guesses = await repeat(11, () => limits.attempt('login', ada))
+    expect(guesses.slice(0, 10)).toEqual(through(10))
+    expect(guesses[10]).toBeGreaterThan(0)
+  })
+
+  test('whoever shows a link from the mailbox is let in where they are, also when others used up the attempts', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(20, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
-    await limits.succeeded('login', ada)
+    await limits.trust(ada)
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, address: '198.51.100.99' }))).not.toBe('through')
+    await passSeconds(31 * 24 * hour)
+    await repeat(20, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
   test('one caller alone cannot keep the owner out', async () => {
@@ -225,32 +282,21 @@ describe('the end of a limit', () => {
 
   test('people who share an address may all log in', async () => {
     const limits = limitsOn(catalog.pool)
-    for (let index = 0; index < 150; index += 1) {
-      const subject = { ...ada, account: `user${index}@example.com` }
-      await limits.attempt('login', subject)
-      await limits.succeeded('login', subject)
+    for (let index = 0; index < 350; index += 1) {
+      await (await limits.attempt('login', { ...ada, account: `user${index}@example.com` })).succeeded()
     }
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
   test('a success with an account of one’s own takes back no failure of that address', async () => {
-    const limits = limitsOn(catalog.pool)
+    const limits = limitsOn(catalog.pool, { login: { perAddress: { count: 20, windowSeconds: hour } } })
     const own = { ...ada, account: 'mallory@example.com' }
-    for (let index = 0; index < 99; index += 1) {
+    for (let index = 0; index < 19; index += 1) {
       await limits.attempt('login', { ...ada, account: `user${index}@example.com` })
-      await limits.attempt('login', own)
-      await limits.succeeded('login', own)
+      await (await limits.attempt('login', own)).succeeded()
     }
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
     expect(await outcome(limits.attempt('login', own))).not.toBe('through')
-  })
-
-  test('a success without an attempt before it changes nothing', async () => {
-    const limits = limitsOn(catalog.pool)
-    await repeat(3, () => limits.succeeded('login', ada))
-    expect(await rowCount()).toBe(0)
-    expect(await repeat(11, () => limits.attempt('login', ada))).toHaveLength(11)
-    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 })
 
@@ -258,7 +304,7 @@ describe('what is stored', () => {
   test('no address can be read, and another installation’s key gives other rows', async () => {
     await limitsOn(catalog.pool).attempt('login', ada)
     const { rows } = await catalog.pool.query<{ key: Buffer }>('select key from account_attempts')
-    expect(rows).toHaveLength(3)
+    expect(rows).toHaveLength(4)
     for (const { key } of rows) {
       expect(key).toHaveLength(32)
       for (const text of [ada.account, ada.address]) {
@@ -268,7 +314,7 @@ describe('what is stored', () => {
     }
     const elsewhere = createAttemptLimits({ catalog: catalog.pool, deriveKey: () => randomBytes(32) })
     await elsewhere.attempt('login', ada)
-    expect(await rowCount()).toBe(6)
+    expect(await rowCount()).toBe(8)
   })
 
   test('expired rows go as a by-product, those in force stay', async () => {
@@ -283,13 +329,13 @@ describe('what is stored', () => {
       `select count(*) filter (where expires_at > now())::int as live,
               count(*) filter (where expires_at <= now())::int as expired from account_attempts`,
     )
-    expect(rows[0]).toEqual({ live: 3 + 60, expired: 0 })
+    expect(rows[0]).toEqual({ live: 4 + 30, expired: 0 })
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
   test('a refused attempt writes nothing', async () => {
     const limits = limitsOn(catalog.pool, {
-      login: { perAddress: { count: 1, windowSeconds: hour }, perAccount: loose },
+      login: { perAddress: { count: 1, windowSeconds: hour }, perAccountAndAddress: loose, perAccount: loose },
     })
     await limits.attempt('login', ada)
     const read = () =>
@@ -314,7 +360,7 @@ describe('without the catalog', () => {
     const limits = createAttemptLimits({ catalog: pool, deriveKey })
     try {
       await expect(limits.attempt('login', ada)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
-      await expect(limits.succeeded('login', ada)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+      await expect(limits.trust(ada)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
     } finally {
       await pool.end()
     }
@@ -371,7 +417,7 @@ describe('folding of e-mail addresses', () => {
 })
 
 test('the defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
-  const { perAccount } = defaultAttemptLimits.login
+  const { perAccount } = defaultAccountLimits.login
   // An hour touches one window more than fit into it.
   const windows = Math.ceil(hour / perAccount.windowSeconds) + 1
   expect(perAccount.count * windows).toBeLessThanOrEqual(100)

@@ -36,7 +36,7 @@ afterAll(() => fixture.close())
 beforeEach(async () => {
   await fixture.settle()
   fixture.logs.length = 0
-  await fixture.catalog.pool.query('delete from users')
+  await fixture.catalog.pool.query('delete from users; delete from user_registrations')
   fixture.sending = async () => {}
 })
 
@@ -59,17 +59,24 @@ async function lastMail() {
 
 async function registerVerified(address = email): Promise<string> {
   await provider.register({ email: address, password, name: 'Ada' })
-  return provider.verifyEmail(tokenIn(await lastMail()))
+  return provider.verifyEmail({ token: tokenIn(await lastMail()), password })
 }
 
-/** What happens until `work` has answered: hashing, and statements by their first word. */
-async function eventsOf(work: () => Promise<unknown>): Promise<string[]> {
+/** What happens until `work` has answered: hashing, and statements. */
+async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
   await fixture.settle()
   fixture.events.length = 0
   await work().catch((error: unknown) => expect(error).toMatchObject(wrong))
-  const events = fixture.events.map((event) => event.split(' ')[0] ?? '')
+  const events = [...fixture.events]
   await fixture.settle()
   return events
+}
+
+const firstWord = (statement: string) => statement.split(' ')[0] ?? ''
+
+/** The same, statements by their first word. */
+async function eventsOf(work: () => Promise<unknown>): Promise<string[]> {
+  return (await statementsOf(work)).map(firstWord)
 }
 
 describe('what is stored', () => {
@@ -88,7 +95,7 @@ describe('what is stored', () => {
     expect(await dumpCatalog()).not.toContain(otherPassword)
     expect(fixture.logs).toEqual([])
     const { rows } = await fixture.catalog.pool.query<{ password: string }>('select password from user_credentials')
-    expect(rows).toHaveLength(2)
+    expect(rows).toHaveLength(1)
     for (const row of rows) expect(row.password).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
   })
 
@@ -102,7 +109,7 @@ describe('what is stored', () => {
     expect(rows).toHaveLength(1)
     for (const row of rows) {
       await expect(provider.resetPassword(row.identifier, otherPassword)).rejects.toMatchObject(badLink)
-      await expect(provider.verifyEmail(row.identifier)).rejects.toMatchObject(badLink)
+      await expect(provider.verifyEmail({ token: row.identifier, password })).rejects.toMatchObject(badLink)
       await expect(provider.checkPassword(email, row.password)).rejects.toMatchObject(wrong)
     }
   })
@@ -131,35 +138,59 @@ describe('the same work is done', () => {
     await registerVerified('disabled@example.com')
     await provider.register({ email: 'unverified@example.com', password, name: '' })
     await fixture.catalog.pool.query(
-      `insert into users (email, email_verified) values ('passwordless@example.com', true)`,
+      `insert into users (email, email_verified) values ('passwordless@example.com', true), ('created@example.com', false)`,
     )
     await fixture.catalog.pool.query(`update users set disabled_at = now() where email like 'disabled@%'`)
     const expected = await eventsOf(() => provider.checkPassword(email, otherPassword))
     expect(expected).toEqual(['select', 'select', 'verify'])
-    for (const who of ['disabled', 'unverified', 'passwordless', 'nobody']) {
+    for (const who of ['disabled', 'unverified', 'passwordless', 'created', 'nobody']) {
       expect(await eventsOf(() => provider.checkPassword(`${who}@example.com`, password))).toEqual(expected)
     }
+    expect(await eventsOf(() => provider.checkPassword('no address', password))).toEqual(expected)
   })
 
-  it('for a registration of a new address as for one that has an account; no connection is held meanwhile', async () => {
-    const created = await eventsOf(() => provider.register({ email, password, name: '' }))
-    const repeated = await eventsOf(() => provider.register({ email, password, name: '' }))
-    expect(created).toEqual(['select', 'hash', 'begin', 'insert', 'insert', 'commit'])
-    expect(repeated).toEqual(['select', 'hash', 'begin', 'insert', 'delete', 'commit'])
-    const { rowCount } = await fixture.catalog.pool.query('select from users')
-    expect(rowCount).toBe(1)
+  it('for a registration of a new address as for one that has an account, in the same statements', async () => {
+    const register = () => provider.register({ email, password, name: '' })
+    const before = await statementsOf(register)
+    expect(before.map(firstWord)).toEqual(['hash', 'select'])
+    await registerVerified()
+    expect(await statementsOf(register)).toEqual(before)
+    await fixture.catalog.pool.query('update users set disabled_at = now()')
+    expect(await statementsOf(register)).toEqual(before)
+    await fixture.catalog.pool.query('update users set disabled_at = null, email_verified = false')
+    expect(await statementsOf(register)).toEqual(before)
+    expect((await fixture.catalog.pool.query('select from users')).rowCount).toBe(1)
   })
 
-  it('for a request to reset a password, or to verify an address, that comes to nothing', async () => {
-    await provider.register({ email, password, name: '' })
-    for (const address of [email, 'nobody@example.com']) {
-      expect(await eventsOf(() => provider.requestPasswordReset(address))).toEqual(['select'])
-      expect(await eventsOf(() => provider.resendVerification(address))).toEqual(['select'])
+  it('before the answer to a request for a mail, whoever it is for: nothing about the address is asked', async () => {
+    await registerVerified()
+    await registerVerified('disabled@example.com')
+    await fixture.catalog.pool.query(`update users set disabled_at = now() where email like 'disabled@%'`)
+    await provider.register({ email: 'registered@example.com', password, name: '' })
+    await fixture.catalog.pool.query(`insert into users (email) values ('created@example.com')`)
+    for (const who of ['ada', 'disabled', 'registered', 'created', 'nobody']) {
+      for (const ask of [provider.requestPasswordReset, provider.resendVerification]) {
+        expect(await statementsOf(() => ask(`${who}@example.com`))).toEqual(['select'])
+      }
     }
+  })
+
+  it('and neither the look-up nor the mail is waited for', async () => {
+    await registerVerified()
+    let isSending = false
+    fixture.sending = async () => {
+      isSending = true
+    }
+    await provider.requestPasswordReset(email)
+    expect(isSending).toBe(false)
+    await fixture.settle()
+    expect(isSending).toBe(true)
   })
 
   it('finds an address by the index of addresses', async () => {
-    await eventsOf(() => provider.requestPasswordReset(email))
+    fixture.events.length = 0
+    await provider.requestPasswordReset(email)
+    await fixture.settle()
     const statement = fixture.events.find((event) => /lower\(/i.test(event)) ?? 'none'
     const client = await fixture.catalog.pool.connect()
     try {
@@ -189,6 +220,27 @@ describe('mails', () => {
     }
   })
 
+  it('before an address is proven carry nothing that whoever registered it wrote', async () => {
+    const name = 'Call 0800-FRAUD now'
+    const before = fixture.mails.length
+    await provider.register({ email, password, name })
+    await provider.resendVerification(email)
+    await fixture.catalog.pool.query('insert into users (email, name) values ($1, $2)', ['eve@example.com', name])
+    await provider.register({ email: 'eve@example.com', password, name })
+    await provider.resendVerification('eve@example.com')
+    await provider.requestPasswordReset('eve@example.com')
+    await fixture.settle()
+    const mails = fixture.mails.slice(before)
+    expect(mails.map(({ to }) => to).toSorted()).toEqual([
+      email,
+      email,
+      'eve@example.com',
+      'eve@example.com',
+      'eve@example.com',
+    ])
+    for (const mail of mails) expect(JSON.stringify(mail)).not.toContain('FRAUD')
+  })
+
   it('are not waited for by an answer, and are by the closing host', async () => {
     let deliver = () => {}
     const delivered = new Promise<void>((resolve) => {
@@ -196,7 +248,6 @@ describe('mails', () => {
     })
     fixture.sending = () => delivered
     await provider.register({ email, password, name: '' })
-    await provider.resendVerification(email)
     let isClosed = false
     const closed = fixture.settle().then(() => {
       isClosed = true
@@ -209,6 +260,7 @@ describe('mails', () => {
   })
 
   it('that cannot be sent are logged without their link, and the answer is the same', async () => {
+    await registerVerified()
     const logged = fixture.logs.length
     fixture.sending = async (mail) => {
       throw new Error(`550 refused: ${mail.text}`)
@@ -227,16 +279,26 @@ describe('mails', () => {
 
 it('a link that has expired is none', async () => {
   await provider.register({ email, password, name: '' })
-  const verification = tokenIn(await lastMail())
-  await provider.requestPasswordReset(email)
+  const confirmation = tokenIn(await lastMail())
+  await registerVerified('eve@example.com')
+  await provider.requestPasswordReset('eve@example.com')
   const reset = tokenIn(await lastMail())
-  const { rows } = await fixture.catalog.pool.query<{ seconds: number }>(
-    `select round(extract(epoch from expires_at - created_at))::int as seconds from user_verifications order by 1`,
-  )
-  expect(rows.map(({ seconds }) => seconds)).toEqual([3600, 86_400])
-  await fixture.catalog.pool.query(`update user_verifications set expires_at = now() - interval '1 second'`)
-  await expect(provider.verifyEmail(verification)).rejects.toMatchObject(badLink)
+  for (const [table, seconds] of [
+    ['user_registrations', 86_400],
+    ['user_verifications', 3600],
+  ] as const) {
+    const { rows } = await fixture.catalog.pool.query<{ seconds: number }>(
+      `select round(extract(epoch from expires_at - created_at))::int as seconds from ${table}`,
+    )
+    expect(rows).toEqual([{ seconds }])
+    await fixture.catalog.pool.query(`update ${table} set expires_at = now() - interval '1 second'`)
+  }
+  await expect(provider.verifyEmail({ token: confirmation, password })).rejects.toMatchObject(badLink)
   await expect(provider.resetPassword(reset, otherPassword)).rejects.toMatchObject(badLink)
+  // The next registration takes the old one away.
+  await provider.register({ email: 'bob@example.com', password })
+  const { rows } = await fixture.catalog.pool.query('select email from user_registrations')
+  expect(rows).toEqual([{ email: 'bob@example.com' }])
 })
 
 it('this process forgets a user whom accounts have changed', async () => {

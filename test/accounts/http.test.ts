@@ -4,8 +4,8 @@ import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { json as jsonOf } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { defaultAttemptLimits } from '../../src/accounts/limits/attempt-limits.js'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { defaultAccountLimits } from '../../src/core/account-limits.js'
 import type { Mail } from '../../src/core/accounts.js'
 import { maxAccountsBodyBytes } from '../../src/http/http-tenancy.js'
 import {
@@ -18,7 +18,7 @@ import {
 } from './accounts-app.js'
 
 /** Most failed logins for one account from one address. */
-const most = defaultAttemptLimits.login.perAccountAndAddress!.count
+const most = defaultAccountLimits.login.perAccountAndAddress.count
 
 let self: AccountsApp
 let ada: TestUser
@@ -58,9 +58,16 @@ describe('registering', () => {
       'TENANCY_ACCOUNTS_CREDENTIALS_INVALID',
     ])
     const token = await self.linkTo(email, 'verify-email')
-    const verified = await self.call('POST', '/verify-email', { json: { token } })
+    expect(fieldsOf(await self.call('POST', '/verify-email', { json: { token } }))).toEqual(['#/password'])
+    const weak = { token, password: 'short' }
+    expect(codeOf(await self.call('POST', '/verify-email', { json: weak }))).toEqual([
+      422,
+      'TENANCY_ACCOUNTS_PASSWORD_INVALID',
+    ])
+    const confirmation = { token, password: credentials.password }
+    const verified = await self.call('POST', '/verify-email', { json: confirmation })
     expect([verified.status, verified.json()]).toEqual([200, {}])
-    expect(codeOf(await self.call('POST', '/verify-email', { json: { token } }))).toEqual([
+    expect(codeOf(await self.call('POST', '/verify-email', { json: confirmation }))).toEqual([
       400,
       'TENANCY_ACCOUNTS_LINK_INVALID',
     ])
@@ -87,10 +94,15 @@ describe('registering', () => {
     expect(cleared.json()).toMatchObject({ name: 'Ada Lovelace', image: null })
   })
 
-  test('without a name is possible', async () => {
+  test('needs the address alone: password and name come with the confirmation', async () => {
     const email = someEmail()
-    expect((await self.call('POST', '/register', { json: { email, password: 'correct horse' } })).status).toBe(202)
-    await self.linkTo(email, 'verify-email')
+    expect((await self.call('POST', '/register', { json: { email } })).status).toBe(202)
+    const token = await self.linkTo(email, 'verify-email')
+    const json = { token, password: 'correct horse', name: 'Ada' }
+    expect((await self.call('POST', '/verify-email', { json })).status).toBe(200)
+    const tokens = (await self.call('POST', '/login', { json: { email, password: 'correct horse' } })).json<Tokens>()
+    const me = await self.call('GET', '/me', { token: tokens.access_token })
+    expect(me.json()).toMatchObject({ email, name: 'Ada' })
   })
 
   test('with fields that are missing, wrong or unknown names each of them, and repeats no value', async () => {
@@ -101,7 +113,7 @@ describe('registering', () => {
     expect(fieldsOf(answer).toSorted()).toEqual(['#/email', '#/name', '#/nmae', '#/password'])
     expect(answer.json()['detail']).toContain('nmae is not a field of this request')
     expect(answer.body).not.toContain('s3cret-value')
-    expect(fieldsOf(await self.call('POST', '/register', { json: {} })).toSorted()).toEqual(['#/email', '#/password'])
+    expect(fieldsOf(await self.call('POST', '/register', { json: {} }))).toEqual(['#/email'])
     for (const json of [null, [], 'text', 7]) {
       expect(fieldsOf(await self.call('POST', '/register', { json }))).toEqual(['#'])
     }
@@ -128,7 +140,8 @@ describe('registering', () => {
       [202, '{}'],
     ])
     const token = await self.linkTo(email, 'verify-email')
-    expect((await self.call('POST', '/verify-email', { json: { token } })).status).toBe(200)
+    const json = { token, password: 'correct horse' }
+    expect((await self.call('POST', '/verify-email', { json })).status).toBe(200)
   })
 })
 
@@ -400,11 +413,20 @@ describe('pages', () => {
     await self.call('POST', '/register', { json: { email, password } })
     const token = await self.linkTo(email, 'verify-email')
     for (const method of ['GET', 'HEAD', 'GET']) await self.call(method, `/verify-email?token=${token}`)
+    // A program that sends forms, too, has no password to send.
+    for (const form of [{ token }, { token, password: '' }, { token, password: 'short' }]) {
+      const answer = await self.call('POST', '/verify-email', { form })
+      expect([answer.status, answer.headers['content-type']]).toEqual([422, 'text/html; charset=utf-8'])
+      expect(answer.body).toContain(`value="${token}"`)
+    }
     expect((await self.call('POST', '/login', { json: { email, password } })).status).toBe(401)
-    const verified = await self.call('POST', '/verify-email', { form: { token }, headers: { origin: 'null' } })
+    const verified = await self.call('POST', '/verify-email', {
+      form: { token, password },
+      headers: { origin: 'null' },
+    })
     expect([verified.status, verified.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8'])
     expect((await self.call('POST', '/login', { json: { email, password } })).status).toBe(200)
-    const again = await self.call('POST', '/verify-email', { form: { token } })
+    const again = await self.call('POST', '/verify-email', { form: { token, password } })
     expect([again.status, again.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
   })
 
@@ -597,10 +619,8 @@ describe('the surface', () => {
     })
     try {
       expect((await own.call('GET', '/verify-email?token=x')).json()).toEqual({ mine: { token: 'x' } })
-      expect(codeOf(await own.call('POST', '/verify-email', { json: { token: 'x' } }))).toEqual([
-        400,
-        'TENANCY_ACCOUNTS_LINK_INVALID',
-      ])
+      const json = { token: 'x', password: 'correct horse' }
+      expect(codeOf(await own.call('POST', '/verify-email', { json }))).toEqual([400, 'TENANCY_ACCOUNTS_LINK_INVALID'])
     } finally {
       await own.close()
     }
@@ -760,7 +780,7 @@ describe('when something fails', () => {
         await broken.call('POST', '/register', { json }),
         await broken.call('POST', '/login', { json }),
         await broken.call('POST', '/token', { form: { username: json.email, password: json.password } }),
-        await broken.call('POST', '/verify-email', { form: { token: 'x' } }),
+        await broken.call('POST', '/verify-email', { form: { token: 'x', password: json.password } }),
       ]
       expect(answers.map((answer) => [answer.status, answer.headers['content-type']])).toEqual([
         [500, 'application/problem+json; charset=utf-8'],

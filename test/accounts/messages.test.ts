@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { addressTakenMail, passwordResetMail, verificationMail } from '../../src/accounts/mail/messages.js'
 import { isTenancyError } from '../../src/core/errors.js'
 
-const builders = { verificationMail, passwordResetMail, addressTakenMail }
+const builders = { passwordResetMail, addressTakenMail }
 const facts = { to: 'ada@example.com', name: 'Ada', link: 'https://app.example.com/auth/verify-email?token=a1-B_2' }
 
 describe.each(Object.entries(builders))('%s', (_name, build) => {
@@ -101,8 +101,16 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
   )
 })
 
+test('a mail to an address that nobody has proven holds nothing but the link, whatever else is handed in', () => {
+  const stranger = { ...facts, name: 'Eve was here', subject: 'Eve was here', text: 'Eve was here' }
+  expect(verificationMail(stranger)).toEqual(verificationMail({ to: facts.to, link: facts.link }))
+  expect(verificationMail(facts).text).toMatch(/^Hello,\n\nPlease confirm/)
+  expect(readHtml(verificationMail(facts).html).hrefs).toEqual([facts.link])
+  expect(() => verificationMail({ ...facts, to: 'a@example.com\r\nBcc: b@example.com' })).toThrow('No mail can be sent')
+})
+
 describe('greetings', () => {
-  const greetingFor = (name: string) => verificationMail({ ...facts, name }).text.split('\n')[0]
+  const greetingFor = (name: string) => passwordResetMail({ ...facts, name }).text.split('\n')[0]
 
   test.each([
     'Ada Lovelace',

@@ -272,13 +272,14 @@ describe('an end', () => {
   })
 })
 
-test('a user who lost their verification gets nothing, and keeps the login for when they have it again', async () => {
+test('a user who lost their verification gets nothing, and the login is from before once the address is proven again', async () => {
   const token = await login()
   await catalog.pool.query('update users set email_verified = false where id = $1', [user])
   await expect(tokens.rotate(token)).rejects.toEqual(invalid)
   await expect(tokens.readEpoch(token)).rejects.toEqual(invalid)
   await catalog.pool.query('update users set email_verified = true where id = $1', [user])
-  expect((await tokens.rotate(token)).userId).toBe(user)
+  await expect(tokens.rotate(token)).rejects.toEqual(invalid)
+  expect((await tokens.rotate(await login())).userId).toBe(user)
 })
 
 test('everything at once, many times, ends without a deadlock and with no login left', async () => {

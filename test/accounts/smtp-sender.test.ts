@@ -3,14 +3,14 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { inspect } from 'node:util'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { verificationMail } from '../../src/accounts/mail/messages.js'
+import { passwordResetMail, verificationMail } from '../../src/accounts/mail/messages.js'
 import { createSmtpSender } from '../../src/accounts/mail/smtp-sender.js'
 import type { MailSender } from '../../src/core/accounts.js'
 import type { Config } from '../../src/core/config.js'
 import { isTenancyError, type TenancyError } from '../../src/core/errors.js'
 import { recordingLogger } from './recording-logger.js'
 
-const mail = verificationMail({ to: 'ada@example.com', name: 'Ada', link: 'https://app.example.com/v?token=t0k3n' })
+const mail = verificationMail({ to: 'ada@example.com', link: 'https://app.example.com/v?token=t0k3n' })
 const password = 'hunter2-p4ssw0rd'
 
 interface Received {
@@ -131,7 +131,7 @@ describe('delivery', () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port, { from: 'Überall 会社 <no-reply@acme.example>' })
     const link = `https://app.example.com/v?token=${'x'.repeat(200)}`
-    const greeting = verificationMail({ to: 'ada@example.com', name: 'Зоя 王芳 🦊', link })
+    const greeting = passwordResetMail({ to: 'ada@example.com', name: 'Зоя 王芳 🦊', link })
     await sender.send({ ...greeting, subject: 'Bestätigen Sie Ihre Adresse: 確認 🦊' })
     const parsed = readMessage(server.received[0]?.source ?? '')
     expect(parsed.text).toBe(greeting.text)

@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { defaultAttemptLimits, type KindLimits } from '../../src/accounts/limits/attempt-limits.js'
+import { defaultAccountLimits, type MailingLimits } from '../../src/core/account-limits.js'
 import {
   type AccountsApp,
   type Answer,
@@ -18,9 +18,9 @@ beforeAll(async () => {
 })
 afterAll(() => self.close())
 
-const { login } = defaultAttemptLimits
+const { login } = defaultAccountLimits
 /** Most failed logins for one account from one address. */
-const most = login.perAccountAndAddress!.count
+const most = login.perAccountAndAddress.count
 
 const wrong = (email: string) => ({ email, password: 'wrong horse' })
 
@@ -135,17 +135,17 @@ describe('limits', () => {
     expect([right.status, guess.status, right.json()['code']]).toEqual([429, 429, guess.json()['code']])
   })
 
-  test.each<readonly [string, string, KindLimits, (email: string) => object]>([
-    ['registering', '/register', defaultAttemptLimits.register, (email) => ({ email, password: 'correct horse' })],
-    ['asking for a reset', '/password/forgot', defaultAttemptLimits.reset, (email) => ({ email })],
-    ['asking for the link again', '/verify-email/resend', defaultAttemptLimits.resend, (email) => ({ email })],
+  test.each<readonly [string, string, MailingLimits, (email: string) => object]>([
+    ['registering', '/register', defaultAccountLimits.register, (email) => ({ email })],
+    ['asking for a reset', '/password/forgot', defaultAccountLimits.reset, (email) => ({ email })],
+    ['asking for the link again', '/verify-email/resend', defaultAccountLimits.resend, (email) => ({ email })],
   ])(
-    'of %s hold per account and per address, whether there is an account or not',
-    async (_name, path, { perAccount, perAddress }, json) => {
+    'of %s hold per address; for an account only mails are limited, whether there is one or not',
+    async (_name, path, { mailsPerAccount, perAddress }, json) => {
       const known = (await self.addUser()).email
       for (const email of [known, someEmail()]) {
-        const found = await statuses(perAccount.count + 1, () => self.call('POST', path, { json: json(email) }))
-        expect(found).toEqual([...times(perAccount.count, 202), 429])
+        const found = await statuses(mailsPerAccount.count + 2, () => self.call('POST', path, { json: json(email) }))
+        expect(found).toEqual(times(mailsPerAccount.count + 2, 202))
       }
       const from = someAddress()
       const found = await statuses(perAddress.count + 1, () =>
@@ -154,6 +154,29 @@ describe('limits', () => {
       expect(found).toEqual([...times(perAddress.count, 202), 429])
     },
   )
+
+  test('hold for changes of a profile, and for logins that succeed', async () => {
+    const own = await createAccountsApp({
+      env: {
+        TENANT_ACCOUNTS_LIMITS: JSON.stringify({
+          profile: { perAccount: { count: 2, windowSeconds: 3600 } },
+          login: { withSuccesses: { count: 3, windowSeconds: 900 } },
+        }),
+      },
+    })
+    try {
+      const [user, from] = [await own.addUser(), someAddress()]
+      const json = { email: user.email, password: user.password }
+      const logins = await statuses(4, () => own.call('POST', '/login', { json, from }))
+      expect(logins).toEqual([200, 200, 200, 429])
+      const { access_token: token } = await own.login(user)
+      const changes = await statuses(3, (index) => own.call('PATCH', '/me', { token, json: { name: `Ada ${index}` } }))
+      expect(changes).toEqual([200, 200, 429])
+      expect((await own.call('GET', '/me', { token })).json()).toMatchObject({ name: 'Ada 1' })
+    } finally {
+      await own.close()
+    }
+  })
 })
 
 describe('who has an account', () => {
@@ -328,8 +351,8 @@ test('users who are unverified or disabled get no access', async () => {
   const unverified = { email: someEmail(), password: 'correct horse' }
   await self.call('POST', '/register', { json: unverified })
   expect((await self.call('POST', '/login', { json: unverified })).status).toBe(401)
-  const { rows } = await self.catalog.query<{ id: string }>('select id from users where email = $1', [unverified.email])
-  const { token } = await self.tenancy.issueAccessToken({ id: rows[0]!.id })
+  const user = await self.tenancy.createUser({ email: someEmail() })
+  const { token } = await self.tenancy.issueAccessToken(user)
   expect((await self.call('GET', '/me', { token })).json()).toMatchObject({ code: 'TENANCY_AUTH_USER_REFUSED' })
   const disabled = await self.addUser()
   const tokens = await self.login(disabled)
@@ -347,8 +370,12 @@ test.each(['', '1', '1234567', '        ', '\u{1f600}'.repeat(7)])(
     const { access_token: token } = await self.login(user)
     await self.call('POST', '/password/forgot', { json: { email: user.email } })
     const link = await self.linkTo(user.email, 'password/reset')
+    const newcomer = someEmail()
+    await self.call('POST', '/register', { json: { email: newcomer } })
+    const confirmation = await self.linkTo(newcomer, 'verify-email')
     const answers = [
       await self.call('POST', '/register', { json: { email: someEmail(), password } }),
+      await self.call('POST', '/verify-email', { json: { token: confirmation, password } }),
       await self.call('POST', '/password/reset', { json: { token: link, password } }),
       await self.call('POST', '/password/change', { token, json: { current: user.password, next: password } }),
     ]

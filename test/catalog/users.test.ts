@@ -191,11 +191,38 @@ describe('an existing account', () => {
     expect((await users.findUserByIdentity(idp, 's1'))?.user.id).toBe(user.id)
   })
 
-  it('is not linked while its own address is not verified', async () => {
-    const users = directory({ createUsers: true, linkByVerifiedEmail: true })
-    await users.createUser({ email: 'a@b.c' })
-    await expect(users.createUserFromToken(foreignToken('s1', verified('a@b.c')))).rejects.toEqual(refused)
+  it('whose own address is not verified is linked by a trusted issuer, which proves the address', async () => {
+    const users = directory({ linkByVerifiedEmail: true })
+    const { user } = await users.createUser({ email: 'a@b.c', name: 'Chosen by a stranger' })
+    const linked = await users.createUserFromToken(foreignToken('s1', verified('a@b.c')))
+    expect(linked?.user).toMatchObject({ id: user.id, emailVerified: true, name: 'Ada' })
+    expect((await users.findUserByIdentity(idp, 's1'))?.user.id).toBe(user.id)
+  })
+
+  it('whose own address is not verified is not linked when it is disabled, or by an issuer that may only create users when there is something in it', async () => {
+    const users = directory({ createUsers: true })
+    const { user } = await users.createUser({ email: 'a@b.c' })
+    await catalog.pool.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
+      'https://other.example',
+      's0',
+      user.id,
+    ])
+    const token = foreignToken('s1', verified('a@b.c'))
+    await expect(users.createUserFromToken(token)).rejects.toEqual(refused)
+    await users.disableUser(user.id)
+    await expect(directory({ linkByVerifiedEmail: true }).createUserFromToken(token)).rejects.toEqual(refused)
     expect(await users.findUserByIdentity(idp, 's1')).toBeUndefined()
+    expect((await users.findUserById(user.id))?.user.emailVerified).toBe(false)
+  })
+
+  it('with nothing in it, whose address nobody has proven, keeps no owner out who comes by an issuer', async () => {
+    const users = directory({ createUsers: true })
+    const { user } = await users.createUser({ email: 'a@b.c', name: 'A squatter' })
+    const first = await Promise.all(
+      Array.from({ length: 8 }, () => users.createUserFromToken(foreignToken('s1', verified('a@b.c')))),
+    )
+    expect(new Set(first.map((record) => record?.user.id))).toEqual(new Set([user.id]))
+    expect(first[0]?.user).toMatchObject({ emailVerified: true, name: 'Ada' })
   })
 
   it('is not reached by an address whose letters only look alike', async () => {

@@ -61,7 +61,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
 
     async function registerVerified(): Promise<{ readonly address: string; readonly id: string }> {
       const address = await register()
-      return { address, id: await provider.verifyEmail(tokenIn(await lastMail(address))) }
+      return { address, id: await confirm(tokenIn(await lastMail(address))) }
     }
 
     async function forgetPassword(address: string): Promise<string> {
@@ -69,25 +69,31 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       return tokenIn(await lastMail(address))
     }
 
+    /** Confirms with the password that was registered, unless said otherwise. */
+    const confirm = (token: string, chosen = password) => provider.verifyEmail({ token, password: chosen })
+
     const epochOf = async (address: string) => (await subject.readUser(address))?.tokenEpoch ?? Number.NaN
 
     describe('register', () => {
-      it('creates a user who is not verified, and sends one mail with a link', async () => {
+      it('sends one mail with a link, and creates no user before it is used', async () => {
         const address = await register()
-        expect((await subject.readUser(address))?.user).toMatchObject({
-          email: address,
-          name: 'Ada',
-          emailVerified: false,
-          disabledAt: null,
-        })
         const mails = await subject.mailsTo(address)
         expect(mails).toHaveLength(1)
         expect(tokenIn(mails[0])).not.toBe('')
+        expect(await subject.countUsers(address)).toBe(0)
+        await confirm(tokenIn(mails[0]))
+        expect((await subject.readUser(address))?.user).toMatchObject({
+          email: address,
+          name: 'Ada',
+          emailVerified: true,
+          disabledAt: null,
+        })
       })
 
       it('keeps the address in lower case', async () => {
         const address = freshAddress()
         await register(` ${address.toUpperCase()} `)
+        await confirm(tokenIn(await lastMail(address)))
         expect((await subject.readUser(address))?.user.email).toBe(address)
       })
 
@@ -102,7 +108,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await provider.checkPassword(address, password)).toBe(before?.user.id)
       })
 
-      it('20 times at once for one address makes one user, and none of the 20 is told which', async () => {
+      it('20 times at once for one address makes one user of the link that is used first, and the other 19 are void', async () => {
         const address = freshAddress()
         const results = await Promise.allSettled(
           Array.from({ length: 20 }, (_, index) =>
@@ -114,8 +120,11 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
           ),
         )
         expect(results).toEqual(results.map(() => ({ status: 'fulfilled', value: undefined })))
+        const mails = await subject.mailsTo(address)
+        expect(mails).toHaveLength(20)
+        expect(await race(mails.map((mail) => confirm(tokenIn(mail), otherPassword)))).toEqual(oneOf(20, badLink))
         expect(await subject.countUsers(address)).toBe(1)
-        expect(await subject.mailsTo(address)).toHaveLength(20)
+        expect(await provider.checkPassword(address, otherPassword)).toBe((await subject.readUser(address))?.user.id)
       })
 
       it.each(['', ' ', 'ada', 'ada@', '@example.com', 'a b@example.com', 'a\0@example.com', 'a@b\r\nBcc: c@d.e'])(
@@ -131,6 +140,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         ['7 characters that are two UTF-16 units each', '\u{1F511}'.repeat(7)],
         ['129 characters', 'x'.repeat(129)],
         ['blanks only', ' \t\n'.repeat(4)],
+        ['half of a surrogate pair', 'correct \ud800 horse'],
       ])('refuses a password of %s', async (_name, weak) => {
         const address = freshAddress()
         await expect(provider.register({ email: address, password: weak, name: '' })).rejects.toMatchObject(badPassword)
@@ -144,7 +154,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       ])('takes a password of %s', async (_name, strong) => {
         const address = freshAddress()
         await provider.register({ email: address, password: strong, name: '' })
-        const id = await provider.verifyEmail(tokenIn(await lastMail(address)))
+        const id = await confirm(tokenIn(await lastMail(address)), strong)
         expect(await provider.checkPassword(address, strong)).toBe(id)
       })
 
@@ -152,6 +162,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         const address = freshAddress()
         const hostile = `'; drop table users; --\0\ud800${'x'.repeat(500)}`
         await provider.register({ email: address, password, name: hostile })
+        await confirm(tokenIn(await lastMail(address)))
         expect((await subject.readUser(address))?.user.name).toMatch(/^'; drop table users; --x{1,200}$/)
       })
     })
@@ -160,15 +171,64 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       it('verifies the address it was sent to, once', async () => {
         const address = await register()
         const token = tokenIn(await lastMail(address))
-        const record = await subject.readUser(address)
-        expect(await provider.verifyEmail(token)).toBe(record?.user.id)
+        const id = await confirm(token)
+        expect((await subject.readUser(address))?.user).toMatchObject({ id, emailVerified: true })
+        await expect(confirm(token)).rejects.toMatchObject(badLink)
+      })
+
+      it('sets the password of whoever uses it, not the one that was registered, and leaves the name of another out', async () => {
+        const address = await register()
+        const id = await confirm(tokenIn(await lastMail(address)), otherPassword)
+        expect(await provider.checkPassword(address, otherPassword)).toBe(id)
+        await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
+        expect((await subject.readUser(address))?.user.name).toBe('')
+      })
+
+      it('takes a name, which wins', async () => {
+        const address = await register()
+        await provider.verifyEmail({ token: tokenIn(await lastMail(address)), password, name: 'Ada L.' })
+        expect((await subject.readUser(address))?.user.name).toBe('Ada L.')
+      })
+
+      it('of a registration without password and name does, too', async () => {
+        const address = freshAddress()
+        await provider.register({ email: address })
+        const id = await confirm(tokenIn(await lastMail(address)))
+        expect(await provider.checkPassword(address, password)).toBe(id)
+      })
+
+      it('stays good when the password is refused', async () => {
+        const token = tokenIn(await lastMail(await register()))
+        for (const weak of ['short', '', ' '.repeat(20), 'correct \udfff horse']) {
+          await expect(confirm(token, weak)).rejects.toMatchObject(badPassword)
+        }
+        await confirm(token)
+      })
+
+      it('completes a user whom somebody created without password', async () => {
+        const address = freshAddress()
+        const { user } = await subject.createUser(address)
+        await register(address)
+        expect(await confirm(tokenIn(await lastMail(address)))).toBe(user.id)
         expect((await subject.readUser(address))?.user.emailVerified).toBe(true)
-        await expect(provider.verifyEmail(token)).rejects.toMatchObject(badLink)
+        expect(await provider.checkPassword(address, password)).toBe(user.id)
+      })
+
+      it('is void for a user who is disabled meanwhile, and is sent to none who is', async () => {
+        const address = freshAddress()
+        const { user } = await subject.createUser(address)
+        await register(address)
+        const token = tokenIn(await lastMail(address))
+        await subject.disableUser(user.id)
+        await register(address)
+        expect(await subject.mailsTo(address)).toHaveLength(1)
+        await expect(confirm(token)).rejects.toMatchObject(badLink)
+        expect((await subject.readUser(address))?.user.emailVerified).toBe(false)
       })
 
       it('used 10 times at once works once', async () => {
         const token = tokenIn(await lastMail(await register()))
-        const attempts = Array.from({ length: 10 }, () => provider.verifyEmail(token))
+        const attempts = Array.from({ length: 10 }, () => confirm(token))
         expect(await race(attempts)).toEqual(oneOf(10, badLink))
       })
 
@@ -178,14 +238,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         const [first, second, ...others] = await subject.mailsTo(address)
         expect(others).toEqual([])
         expect(tokenIn(second)).not.toBe(tokenIn(first))
-        await provider.verifyEmail(tokenIn(second))
+        await confirm(tokenIn(second))
         expect((await subject.readUser(address))?.user.emailVerified).toBe(true)
       })
 
       it('is not sent to who is verified, disabled or unknown', async () => {
         const { address: verified } = await registerVerified()
-        const disabled = await register()
-        await subject.disableUser((await subject.readUser(disabled))?.user.id ?? '')
+        const disabled = freshAddress()
+        await subject.disableUser((await subject.createUser(disabled)).user.id)
         const unknown = freshAddress()
         for (const address of [verified, disabled, unknown, 'no address']) {
           const before = await subject.mailsTo(address)
@@ -196,17 +256,17 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       })
 
       it('does not set a password, and a reset link does not verify as one', async () => {
-        const address = await register()
-        const verification = tokenIn(await lastMail(address))
+        const verification = tokenIn(await lastMail(await register()))
         await expect(provider.resetPassword(verification, otherPassword)).rejects.toMatchObject(badLink)
-        await expect(provider.verifyEmail(await forgetPassword(address))).rejects.toMatchObject(badLink)
+        const { address } = await registerVerified()
+        await expect(confirm(await forgetPassword(address))).rejects.toMatchObject(badLink)
       })
     })
 
-    it.each(['', 'x', '\0', "' or true --", 'x'.repeat(10_000), randomUUID(), 'A'.repeat(43)])(
+    it.each(['', 'x', '\0', '\ud800', "' or true --", 'x'.repeat(10_000), randomUUID(), 'A'.repeat(43)])(
       'the text %j is no link',
       async (token) => {
-        await expect(provider.verifyEmail(token)).rejects.toMatchObject(badLink)
+        await expect(confirm(token)).rejects.toMatchObject(badLink)
         await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
       },
     )
@@ -221,7 +281,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       it('takes a password whichever way its characters are composed', async () => {
         const address = freshAddress()
         await provider.register({ email: address, password: 'r\u00e9sum\u00e9 caf\u00e9', name: '' })
-        const id = await provider.verifyEmail(tokenIn(await lastMail(address)))
+        const id = await confirm(tokenIn(await lastMail(address)), 'r\u00e9sum\u00e9 caf\u00e9')
         expect(await provider.checkPassword(address, 're\u0301sume\u0301 cafe\u0301')).toBe(id)
       })
 
@@ -241,6 +301,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
           [freshAddress(), password],
           ['no address', password],
           ['', ''],
+          [known, 'correct \ud800 horse'],
           [unverified, password],
           [disabled, password],
           [passwordless, password],
@@ -265,7 +326,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         const kelvin = `mi\u212ae.${randomUUID()}@example.com`
         const mike = kelvin.replace('\u212a', 'k')
         await provider.register({ email: mike, password, name: '' })
-        await provider.verifyEmail(tokenIn(await lastMail(mike)))
+        await confirm(tokenIn(await lastMail(mike)))
         await expect(provider.checkPassword(kelvin, password)).rejects.toMatchObject(wrongCredentials)
         const before = await subject.mailsTo(mike)
         await provider.requestPasswordReset(kelvin)
@@ -322,10 +383,9 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await epochOf(address)).toBeGreaterThan(tokenEpoch)
       })
 
-      it('comes to the owner of an address that somebody else registered first, and shuts that one out', async () => {
+      it('of an address that was only registered is one to confirm it', async () => {
         const address = await register()
-        await provider.register({ email: address, password: otherPassword, name: 'The owner' })
-        await provider.resetPassword(tokenIn(await lastMail(address)), otherPassword)
+        await confirm(await forgetPassword(address), otherPassword)
         await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
         expect(await provider.checkPassword(address, otherPassword)).toBe((await subject.readUser(address))?.user.id)
       })
@@ -423,13 +483,13 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       const email = 'ada@example.com'
       await provider.register({ email, password, name: '' })
       const [mail] = await cut.mailsTo(email)
-      const id = await provider.verifyEmail(tokenIn(mail))
+      const id = await provider.verifyEmail({ token: tokenIn(mail), password })
       await provider.requestPasswordReset(email)
       const token = tokenIn((await cut.mailsTo(email)).at(-1))
       await cut.cutCatalog()
       await expect(provider.register({ email: 'new@example.com', password, name: '' })).rejects.toMatchObject(outage)
       await expect(provider.register({ email, password, name: '' })).rejects.toMatchObject(outage)
-      await expect(provider.verifyEmail(token)).rejects.toMatchObject(outage)
+      await expect(provider.verifyEmail({ token, password })).rejects.toMatchObject(outage)
       await expect(provider.resendVerification(email)).rejects.toMatchObject(outage)
       await expect(provider.checkPassword(email, password)).rejects.toMatchObject(outage)
       await expect(provider.requestPasswordReset(email)).rejects.toMatchObject(outage)

@@ -4,7 +4,6 @@ import { isUuid } from '../../core/uuid.js'
 import { answered } from './catalog-answer.js'
 import { actingAs } from './catalog-connections.js'
 import type { Engine } from './engine.js'
-import { createLinkToken } from './links.js'
 
 /**
  * Users and their passwords, as far as accounts read and write them. A user who is changed has done it themselves, says the
@@ -16,17 +15,13 @@ export interface Credentials {
   findUserById(id: string): Promise<User | undefined>
   /** The stored hash. Without a user it asks just the same, so that it takes the same time. */
   findPassword(user: Pick<User, 'id'> | undefined): Promise<string | undefined>
-  /** Undefined: somebody has the address already. */
-  createUser(email: string, name: string, password: string): Promise<User | undefined>
-  /** The work of {@link Credentials.createUser} and no trace of it: two statements that write, and a commit. */
-  pretendToCreateUser(user: Pick<User, 'id'>): Promise<void>
   /** False: the password is not `current` any more. */
   replacePassword(userId: string, current: string, next: string): Promise<boolean>
   /** Undefined: there is no such user. */
-  updateUser(id: string, change: Partial<Pick<User, 'name' | 'image' | 'emailVerified'>>): Promise<User | undefined>
+  updateUser(id: string, change: Partial<Pick<User, 'name' | 'image'>>): Promise<User | undefined>
 }
 
-const model = { user: 'user', account: 'account', verification: 'verification' } as const
+const model = { user: 'user', account: 'account' } as const
 const noUser = '00000000-0000-0000-0000-000000000000'
 
 /** {@link Credentials} in the library's models. The library is given hashes here, never passwords. */
@@ -56,37 +51,6 @@ export function createCredentials({
       return account?.password ?? undefined
     },
 
-    async createUser(email, name, password) {
-      const created = adapter.transaction(async (transaction) => {
-        const user = await transaction.create<Pick<User, 'email' | 'name' | 'emailVerified'>, User>({
-          model: model.user,
-          data: { email, name, emailVerified: false },
-        })
-        await transaction.create({
-          model: model.account,
-          data: { userId: user.id, providerId: 'credential', accountId: user.id, password },
-        })
-        return user
-      })
-      return answered(
-        created.catch((error: unknown) => {
-          if (isAddressTaken(error)) return undefined
-          throw error
-        }),
-      )
-    },
-
-    async pretendToCreateUser({ id: userId }) {
-      const written = adapter.transaction(async (transaction) => {
-        const { id } = await transaction.create<Record<string, unknown>, { readonly id: string }>({
-          model: model.verification,
-          data: { userId, identifier: createLinkToken(), value: userId, expiresAt: new Date() },
-        })
-        await transaction.delete({ model: model.verification, where: [{ field: 'id', value: id }] })
-      })
-      await answered(written)
-    },
-
     async replacePassword(userId, current, next) {
       const changed = actingAs(userId, () =>
         adapter.transaction((transaction) =>
@@ -114,10 +78,4 @@ export function createCredentials({
       return (await answered(updated)) ?? undefined
     },
   }
-}
-
-/** SQLSTATE unique_violation on the index that makes addresses unique in any case. */
-function isAddressTaken(error: unknown): boolean {
-  const { code, constraint } = error as { readonly code?: unknown; readonly constraint?: unknown }
-  return code === '23505' && constraint === 'users_email_key'
 }

@@ -1,20 +1,14 @@
 import type { AuthContext, BetterAuthOptions } from 'better-auth'
-import { createHash } from 'node:crypto'
 import type { AccountsHost } from '../../core/accounts.js'
 import { TenancyError } from '../../core/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { PasswordHasher } from './argon2.js'
 import { catalogConnections } from './catalog-connections.js'
+import { hashLinkIdentifier } from './link-token.js'
 import { passwordLength } from './password-rules.js'
 
 /** What is used of better-auth. */
-export interface Engine extends Pick<AuthContext, 'adapter' | 'internalAdapter'> {
-  /**
-   * Uses up the token of a reset link and sets the password, in one transaction. False: the token is not, or no longer,
-   * good. The password's length is not this function's business.
-   */
-  resetPassword(token: string, password: string): Promise<boolean>
-}
+export type Engine = Pick<AuthContext, 'adapter' | 'internalAdapter'>
 
 /** What {@link openEngine} needs. */
 export interface EngineOptions {
@@ -29,28 +23,15 @@ export interface EngineOptions {
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
 export async function openEngine({ host, passwords }: EngineOptions): Promise<Engine> {
-  const { betterAuth, APIError } = await import('better-auth').catch((cause: unknown) => {
+  const { betterAuth } = await import('better-auth').catch((cause: unknown) => {
     throw new TenancyError(
       'TENANCY_CONFIG_PEER_MISSING',
       'Accounts need the package better-auth: npm install better-auth@1.7.25',
       { cause },
     )
   })
-  const auth = betterAuth(optionsFor(host, passwords))
-  const { adapter, internalAdapter } = await auth.$context
-  return {
-    adapter,
-    internalAdapter,
-    async resetPassword(token, newPassword) {
-      try {
-        await auth.api.resetPassword({ body: { token, newPassword } })
-        return true
-      } catch (error) {
-        if (error instanceof APIError) return false
-        throw error
-      }
-    },
-  }
+  const { adapter, internalAdapter } = await betterAuth(optionsFor(host, passwords)).$context
+  return { adapter, internalAdapter }
 }
 
 function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): BetterAuthOptions {
@@ -133,7 +114,7 @@ const models = {
     fields: { ...times, expiresAt: 'expires_at' },
     additionalFields: { userId: { type: 'string', required: true, fieldName: 'user_id' } },
     // What 'hashed' does, too; said here because the catalog refuses anything else.
-    storeIdentifier: { hash: async (identifier) => createHash('sha256').update(identifier).digest('base64url') },
+    storeIdentifier: { hash: async (identifier) => hashLinkIdentifier(identifier) },
   },
 } as const satisfies BetterAuthOptions
 

@@ -1,41 +1,32 @@
-import { randomBytes } from 'node:crypto'
 import type { Config } from '../../core/config.js'
 import type { User } from '../../core/model.js'
+import type { SqlPool } from '../../core/sql.js'
 import { answered } from './catalog-answer.js'
 import type { Engine } from './engine.js'
+import { createLinkToken, hashLinkToken, isLinkToken } from './link-token.js'
 
-/** What a link in a mail is for. */
-export interface LinkKind {
-  /** Start of what the library files the link under. 'reset-password' is where its own reset looks for it. */
-  readonly purpose: 'verify-email' | 'reset-password'
-  /** Where the link leads, below the prefix of accounts. */
-  readonly path: string
-  readonly ttlSeconds: number
-}
-
-/** Confirms an address. Good for a day: a mailbox may not be looked at for a while. */
-export const verificationLink: LinkKind = { purpose: 'verify-email', path: '/verify-email', ttlSeconds: 86_400 }
-
-/** Sets a new password. Good for an hour. */
-export const resetLink: LinkKind = { purpose: 'reset-password', path: '/password/reset', ttlSeconds: 3600 }
-
-/** Links that were sent by mail. Their tokens are kept as hashes; each is good for one use. */
-export interface Links {
-  /** A fresh link for a user, as it is sent. */
-  create(kind: LinkKind, user: Pick<User, 'id'>): Promise<string>
+/** Links to set a new password, sent by mail. Their tokens are kept as hashes; each is good for an hour and for one use. */
+export interface ResetLinks {
+  /** The token of a fresh link for a user. */
+  create(user: Pick<User, 'id'>): Promise<string>
   /** The id of the user whom a link was sent to; undefined when it is not, or no longer, good. */
-  find(kind: LinkKind, token: string): Promise<string | undefined>
-  /** The same, and the link is good no more. Of several at once, one gets the id. */
-  use(kind: LinkKind, token: string): Promise<string | undefined>
+  find(token: string): Promise<string | undefined>
+  /**
+   * Uses up the link and sets the password (a hash), in one transaction. The link was sent to the address, so it is proven
+   * as well. The user's id; undefined: the link is not, or no longer, good.
+   */
+  use(token: string, password: string): Promise<string | undefined>
 }
 
-/** Links of an installation, in the library's verification values. */
-export function createLinks(
-  { internalAdapter }: Pick<Engine, 'internalAdapter'>,
-  { publicUrl, authPrefix }: Pick<Config, 'publicUrl' | 'authPrefix'>,
-): Links {
+const resetTtlSeconds = 3600
+
+// Where the library's own reset looks for it.
+const purpose = 'reset-password'
+
+/** Reset links of an installation, in the library's verification values. */
+export function createResetLinks({ internalAdapter }: Pick<Engine, 'internalAdapter'>, catalog: SqlPool): ResetLinks {
   return {
-    async create({ purpose, path, ttlSeconds }, user) {
+    async create(user) {
       const token = createLinkToken()
       // Not a column that the library knows by itself: through it a link goes when its user goes.
       const owner = { userId: user.id }
@@ -44,31 +35,35 @@ export function createLinks(
           ...owner,
           identifier: `${purpose}:${token}`,
           value: user.id,
-          expiresAt: new Date(Date.now() + ttlSeconds * 1000),
+          expiresAt: new Date(Date.now() + resetTtlSeconds * 1000),
         }),
       )
-      return `${publicUrl}${authPrefix}${path}?token=${token}`
+      return token
     },
 
-    async find({ purpose }, token) {
+    async find(token) {
       if (!isLinkToken(token)) return undefined
       const link = await answered(internalAdapter.findVerificationValue(`${purpose}:${token}`))
       return link && link.expiresAt > new Date() ? link.value : undefined
     },
 
-    async use({ purpose }, token) {
-      if (!isLinkToken(token)) return undefined
-      return (await answered(internalAdapter.consumeVerificationValue(`${purpose}:${token}`)))?.value
+    async use(token, password) {
+      const { rows } = await answered(
+        catalog.query<{ id: string | null }>('select reset_password($1, $2) as id', [
+          hashLinkToken(purpose, token),
+          password,
+        ]),
+      )
+      return rows[0]?.id ?? undefined
     },
   }
 }
 
-/** 256 random bits as base64url. */
-export function createLinkToken(): string {
-  return randomBytes(32).toString('base64url')
-}
-
-/** For any other text the catalog is not even asked. */
-function isLinkToken(text: string): boolean {
-  return /^[A-Za-z0-9_-]{43}$/.test(text)
+/** The address of a page of accounts with a token, as it stands in a mail. */
+export function linkTo(
+  { publicUrl, authPrefix }: Pick<Config, 'publicUrl' | 'authPrefix'>,
+  page: 'verify-email' | 'password/reset',
+  token: string,
+): string {
+  return `${publicUrl}${authPrefix}/${page}?token=${token}`
 }

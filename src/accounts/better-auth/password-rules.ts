@@ -1,4 +1,5 @@
 import { TenancyError } from '../../core/errors.js'
+import { isWellFormed } from '../../core/text.js'
 
 /** Fewest and most characters of a password. */
 export const passwordLength = { minimum: 8, maximum: 128 } as const
@@ -7,11 +8,11 @@ export const passwordLength = { minimum: 8, maximum: 128 } as const
 const longestText = 1024
 
 /**
- * A password as it is hashed: in normal form KC, so that two keyboards that write the same character in different ways
+ * A password as it is hashed: without lone surrogates, of which UTF-8 makes one and the same character, in normal form KC, so that two keyboards that write the same character in different ways
  * give the same password; undefined when it cannot be one. Characters are code points (NIST SP 800-63B, 3.1.1.2, for both).
  */
 export function readPassword(text: string): string | undefined {
-  if (text.length > longestText || text.trim() === '') return undefined
+  if (text.length > longestText || text.trim() === '' || !isWellFormed(text)) return undefined
   const password = text.normalize('NFKC')
   const { length } = Array.from(password)
   return length >= passwordLength.minimum && length <= passwordLength.maximum ? password : undefined
@@ -24,6 +25,6 @@ export function readNewPassword(text: string): string {
   const { minimum, maximum } = passwordLength
   throw new TenancyError(
     'TENANCY_ACCOUNTS_PASSWORD_INVALID',
-    `A password has ${minimum} to ${maximum} characters, not all of them blank`,
+    `A password has ${minimum} to ${maximum} characters, not all of them blank, none of them half of a surrogate pair`,
   )
 }

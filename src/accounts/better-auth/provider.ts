@@ -1,67 +1,68 @@
 import { randomUUID } from 'node:crypto'
-import type { AccountProvider, AccountsHost, Mail, MailSender } from '../../core/accounts.js'
+import type { AccountProvider, AccountsHost, MailSender } from '../../core/accounts.js'
 import { normalizeEmail } from '../../core/email.js'
 import { TenancyError } from '../../core/errors.js'
 import type { User } from '../../core/model.js'
 import { createBackgroundWork } from '../background-work.js'
-import { addressTakenMail, type MailFacts, passwordResetMail, verificationMail } from '../mail/messages.js'
+import type { MailKind } from '../limits/attempt-limits.js'
 import { createArgon2Hasher, type PasswordHasher } from './argon2.js'
 import { answered } from './catalog-answer.js'
-import { actingAs } from './catalog-connections.js'
 import { createCredentials } from './credentials.js'
 import { openEngine } from './engine.js'
-import { createLinks, type LinkKind, resetLink, verificationLink } from './links.js'
+import { createResetLinks } from './links.js'
+import { createPost } from './post.js'
 import { readNewPassword, readPassword } from './password-rules.js'
 import { cleanName, readImage } from './profile-rules.js'
+import { createRegistrations } from './registrations.js'
 
 /** Options of {@link createBetterAuthProvider}. */
 export interface BetterAuthProviderOptions {
   readonly host: Pick<AccountsHost, 'config' | 'logger' | 'catalog' | 'deriveKey' | 'forgetUser' | 'onClose'>
   /** To be closed after what the provider gives to `host.onClose` has run: mails may still be on their way. */
   readonly mail: Pick<MailSender, 'send'>
+  /**
+   * Counts a mail to an address before it is sent; false: there were too many, and it is not sent. Default: no limit.
+   */
+  readonly mayMail?: ((kind: MailKind, address: string) => Promise<boolean>) | undefined
   /** Default: argon2id. */
   readonly passwords?: PasswordHasher
 }
 
 /**
  * Accounts on `better-auth` (an optional peer, as is `@node-rs/argon2`). From the library come the models and their
- * transactions, links that can be used once, and the reset of a password. Some of its endpoints are not used (1.7.25):
+ * transactions, and the place of reset links. Its endpoints are not used (1.7.25):
  *
+ * - sign-up makes a user with a password for an address that nobody has proven; it holds a connection of the catalog, in a
+ *   transaction, for as long as argon2 takes;
+ * - a reset sets the password in one transaction and cannot prove the address in the same one;
  * - sign-in starts a session and stores the session's token readable;
- * - sign-up holds a connection of the catalog, in a transaction, for as long as argon2 takes; of two at once for one
- *   address, one fails; it takes addresses in ASCII only;
  * - the token that verifies an address is signed and not stored: it cannot be used up;
  * - resending takes half a second, or longer when sending does, which tells who has an account;
  * - changing a password takes a session.
  *
- * Mails go out after the answer, so that its time tells nothing about an address; the closing tenancy waits for them.
+ * What an address has is looked up after the answer, and mails go out then, so that the time of an answer tells nothing; the
+ * closing tenancy waits for them.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
 export async function createBetterAuthProvider(options: BetterAuthProviderOptions): Promise<AccountProvider> {
-  const { host, mail, passwords = await createArgon2Hasher() } = options
+  const { host, passwords = await createArgon2Hasher() } = options
   const engine = await openEngine({ host, passwords })
   const credentials = createCredentials(engine)
-  const links = createLinks(engine, host.config)
+  const links = createResetLinks(engine, host.catalog)
+  const registrations = createRegistrations(host.catalog)
+  const post = createPost({ ...options, credentials, links, registrations })
   // Whoever has no password is compared with this one, which is as much work.
   const nobodysHash = await passwords.hash(randomUUID())
   const background = createBackgroundWork(host.logger, 'A mail of accounts was not sent')
   host.onClose(() => background.settle())
 
-  /** Nothing goes to disabled users: no link lets them in. */
-  function sendLink(user: User, kind: LinkKind, compose: (facts: MailFacts) => Mail): void {
-    if (user.disabledAt !== null) return
-    background.start(
-      async () => {
-        const link = await links.create(kind, user)
-        await mail.send(compose({ to: user.email, name: user.name, link }))
-      },
-      { link: kind.purpose, userId: user.id },
-    )
+  /** What an address has is asked after the answer; that the catalog is there, before it, whichever the address. */
+  async function afterAnswer(kind: MailKind, email: string, work: (address: string) => Promise<void>): Promise<void> {
+    const address = normalizeEmail(email)
+    await answered(host.catalog.query('select'))
+    if (address !== undefined) background.start(() => work(address), { mail: kind })
   }
-
-  /** To the owner of an address that somebody registers again: a way in, whichever of the two set the password. */
-  const sendAddressTaken = (user: User) => sendLink(user, resetLink, addressTakenMail)
 
   /** Compares with the password of a user, or does the work of it where there is none; the stored hash if it is right. */
   async function matchPassword(user: User | undefined, text: string): Promise<string | undefined> {
@@ -74,63 +75,47 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
   }
 
   return {
-    async register({ email, password, name }) {
+    async register({ email, password, name = '' }) {
       const address = normalizeEmail(email)
       if (address === undefined) {
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
+      const hash = password === undefined ? undefined : await passwords.hash(readNewPassword(password))
+      const token = await registrations.begin(address, { name: cleanName(name), password: hash })
+      background.start(() => post.registered(address, token), { mail: 'register' })
+    },
+
+    async verifyEmail({ token, password, name }) {
       const newPassword = readNewPassword(password)
-      const owner = await credentials.findUserByEmail(address)
-      const hash = await passwords.hash(newPassword)
-      if (owner) {
-        await credentials.pretendToCreateUser(owner)
-        sendAddressTaken(owner)
-        return
-      }
-      const user = await credentials.createUser(address, cleanName(name), hash)
-      if (user) {
-        sendLink(user, verificationLink, verificationMail)
-        return
-      }
-      const winner = await credentials.findUserByEmail(address)
-      if (winner) sendAddressTaken(winner)
+      const held = await registrations.find(token)
+      if (held === undefined) throw invalidLink()
+      // Anybody may have registered the address. Who knows the password of the registration is who did.
+      const isTheirs = held.password !== undefined && (await passwords.verify(held.password, newPassword))
+      const hash = isTheirs && held.password !== undefined ? held.password : await passwords.hash(newPassword)
+      const shownName = name === undefined ? (isTheirs ? held.name : undefined) : cleanName(name)
+      const userId = await registrations.confirm(token, hash, shownName)
+      if (userId === undefined) throw invalidLink()
+      host.forgetUser(userId)
+      return userId
     },
 
-    async verifyEmail(token) {
-      const userId = await links.use(verificationLink, token)
-      const user = userId === undefined ? undefined : await credentials.updateUser(userId, { emailVerified: true })
-      if (!user) throw invalidLink()
-      host.forgetUser(user.id)
-      return user.id
-    },
-
-    async resendVerification(email) {
-      const address = normalizeEmail(email)
-      const user = address === undefined ? undefined : await credentials.findUserByEmail(address)
-      if (user && !user.emailVerified) sendLink(user, verificationLink, verificationMail)
-    },
+    resendVerification: (email) => afterAnswer('resend', email, post.confirmationAgain),
 
     async checkPassword(email, password) {
       const address = normalizeEmail(email)
-      const user = address === undefined ? undefined : await credentials.findUserByEmail(address)
+      const user = await credentials.findUserByEmail(address ?? nobodysAddress)
       const hash = await matchPassword(user, password)
       if (!user || hash === undefined) throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID')
       return user.id
     },
 
-    async requestPasswordReset(email) {
-      const address = normalizeEmail(email)
-      const user = address === undefined ? undefined : await credentials.findUserByEmail(address)
-      if (user) sendLink(user, resetLink, passwordResetMail)
-    },
+    requestPasswordReset: (email) => afterAnswer('reset', email, post.passwordForgotten),
 
     async resetPassword(token, password) {
       const newPassword = readNewPassword(password)
-      const userId = await links.find(resetLink, token)
-      const isReset =
-        userId !== undefined && (await answered(actingAs(userId, () => engine.resetPassword(token, newPassword))))
-      if (!isReset) throw invalidLink()
-      await credentials.updateUser(userId, { emailVerified: true })
+      if ((await links.find(token)) === undefined) throw invalidLink()
+      const userId = await links.use(token, await passwords.hash(newPassword))
+      if (userId === undefined) throw invalidLink()
       host.forgetUser(userId)
       return userId
     },
@@ -160,6 +145,9 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
     },
   }
 }
+
+/** No address, so that nobody has it. */
+const nobodysAddress = 'nobody'
 
 function invalidLink(): TenancyError {
   return new TenancyError('TENANCY_ACCOUNTS_LINK_INVALID')

@@ -1,3 +1,4 @@
+import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
 import type { ClientAddress } from '../limits/client-address.js'
@@ -7,6 +8,7 @@ import { passwordRoutes } from './password-routes.js'
 import { profileRoutes } from './profile-routes.js'
 import { registrationRoutes } from './registration-routes.js'
 import type { RouteHandler, RouteParts } from './route-table.js'
+import { splitTarget } from './strict-text.js'
 
 /** What {@link createAccountRoutes} is put together from. */
 export interface AccountRoutesParts extends RouteParts {
@@ -27,23 +29,35 @@ export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesPa
     for (const [path, methods] of Object.entries(table)) routes.set(prefix + path, new Map(Object.entries(methods)))
   }
 
-  async function answer(request: Request, remoteAddress: string | undefined): Promise<Response> {
-    const methods = routes.get(new URL(request.url).pathname)
+  let hasWarned = false
+  function addressOf(request: Request, remoteAddress: string | undefined): string {
+    const address = clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
+    if (address === unixSocketRange && !hasWarned) {
+      hasWarned = true
+      logger.warn(
+        {},
+        'Requests come through a Unix socket: with TENANT_TRUSTED_PROXIES=unix: the proxy before it says from where, without it all share the limits of one address',
+      )
+    }
+    return address
+  }
+
+  async function answer(request: Request, connection: Parameters<AccountsHandler>[1]): Promise<Response> {
+    const { pathname, search } = new URL(request.url)
+    const { path, query } = splitTarget(connection.target ?? pathname + search)
+    const methods = routes.get(path)
     if (!methods) throw new TenancyError('TENANCY_REQUEST_PATH_UNKNOWN')
     const handle = methods.get(request.method === 'HEAD' ? 'GET' : request.method)
     if (handle) {
-      return handle({
-        request,
-        address: clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') }),
-      })
+      return handle({ request, query, address: addressOf(request, connection.remoteAddress) })
     }
     const allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
     if (request.method === 'OPTIONS') return answerNothing({ allow })
     return answerProblem(new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`), logger, { allow })
   }
 
-  return async (request, { remoteAddress }) => {
-    const response = await answer(request, remoteAddress).catch((error: unknown) => answerProblem(error, logger))
+  return async (request, connection) => {
+    const response = await answer(request, connection).catch((error: unknown) => answerProblem(error, logger))
     return request.method === 'HEAD' ? new Response(null, response) : response
   }
 }

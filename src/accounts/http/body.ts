@@ -1,5 +1,6 @@
 import { TenancyError } from '../../core/errors.js'
 import { maxAccountsBodyBytes } from '../../http/http-tenancy.js'
+import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
 
 /** The two ways a request may say something. */
 export type BodyType = 'application/json' | 'application/x-www-form-urlencoded'
@@ -23,8 +24,8 @@ export async function readBody(request: Request, accepted: readonly BodyType[]):
   if (known === undefined || (request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
     throw new TenancyError('TENANCY_REQUEST_TYPE_UNSUPPORTED', `Send ${accepted.join(' or ')} in UTF-8, as it is`)
   }
-  const text = decodeText(await readBytes(request))
-  return { type: known, fields: known === 'application/json' ? parseJson(text) : parseForm(text) }
+  const text = decodeUtf8(await readBytes(request))
+  return { type: known, fields: known === 'application/json' ? parseJson(text) : filledFields(text) }
 }
 
 /** The media type in lower case (RFC 9110, 8.3.1), if it has no parameter but a charset of UTF-8. */
@@ -48,29 +49,6 @@ function tooLarge(): TenancyError {
   return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxAccountsBodyBytes} bytes`)
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function decodeText(bytes: Buffer): string {
-  try {
-    return utf8.decode(bytes)
-  } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not UTF-8')
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not JSON')
-  }
-}
-
-function parseForm(text: string): Record<string, string> {
-  const fields = new Map<string, string>()
-  for (const [name, value] of new URLSearchParams(text)) {
-    if (fields.has(name)) throw new TenancyError('TENANCY_REQUEST_INVALID', 'A field is given twice')
-    fields.set(name, value)
-  }
-  return Object.fromEntries([...fields].filter(([, value]) => value !== ''))
+function filledFields(text: string): Record<string, string> {
+  return Object.fromEntries([...parseForm(text)].filter(([, value]) => value !== ''))
 }

@@ -8,10 +8,9 @@ import { parseFields, schemas } from './schemas.js'
 /** `/login`, its OAuth 2.0 twin `/token`, and `/logout`. */
 export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
   async function login({ address }: AccountCall, email: string, password: string): Promise<TokenAnswer> {
-    const subject = { account: email, address }
-    await limits.attempt('login', subject)
+    const attempt = await limits.attempt('login', { account: email, address })
     const answer = await logins.begin(email, password)
-    await limits.succeeded('login', subject)
+    await attempt.succeeded()
     return answer
   }
 

@@ -4,6 +4,7 @@ import type { Logger } from '../../core/logger.js'
 import { escapeHtml } from '../escape-html.js'
 import { logServerError, privateHeaders } from './answers.js'
 import { parseFields, schemas } from './schemas.js'
+import { parseForm } from './strict-text.js'
 
 const style =
   'body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:15vh auto;padding:0 1rem}' +
@@ -23,28 +24,60 @@ const pageHeaders = {
   'referrer-policy': 'no-referrer',
 } as const
 
-/** Asks to confirm an address: programs that follow the links of mails change nothing by it. */
-export function verificationPage(token: string): Response {
-  return page(
-    200,
-    'Confirm your e-mail address',
-    `<form method="post" action="verify-email">
-<input type="hidden" name="token" value="${escapeHtml(token)}">
-<button>Confirm the address</button>
-</form>`,
-  )
+/** What was wrong with the form that was sent. */
+interface FormProblem {
+  readonly status: number
+  readonly text: string
+}
+
+/**
+ * Asks to confirm an address and for the password: whoever registered the address may be somebody else, whose password must not
+ * become the account's. Programs that follow the links of mails change nothing by it.
+ */
+export function confirmationPage(token: string, problem?: FormProblem): Response {
+  return formPage({
+    title: 'Confirm your e-mail address',
+    intro: 'Set the password that you will log in with. If you did not register here, close this page.',
+    action: 'verify-email',
+    label: 'Password',
+    button: 'Confirm the address and set the password',
+    token,
+    problem,
+  })
 }
 
 /** Asks for a new password, after `problem` if there was one. */
-export function passwordPage(token: string, problem?: { readonly status: number; readonly text: string }): Response {
+export function passwordPage(token: string, problem?: FormProblem): Response {
+  return formPage({
+    title: 'Set a new password',
+    action: 'reset',
+    label: 'New password',
+    button: 'Set the password',
+    token,
+    problem,
+  })
+}
+
+interface FormFacts {
+  readonly title: string
+  readonly intro?: string
+  readonly action: string
+  readonly label: string
+  readonly button: string
+  readonly token: string
+  readonly problem: FormProblem | undefined
+}
+
+function formPage({ title, intro, action, label, button, token, problem }: FormFacts): Response {
+  const paragraphs = [intro, problem?.text].flatMap((text) => (text === undefined ? [] : paragraph(text)))
   return page(
     problem?.status ?? 200,
-    'Set a new password',
-    `${problem === undefined ? '' : paragraph(problem.text)}<form method="post" action="reset">
+    title,
+    `${paragraphs.join('')}<form method="post" action="${action}">
 <input type="hidden" name="token" value="${escapeHtml(token)}">
-<label for="password">New password</label>
+<label for="password">${label}</label>
 <input type="password" id="password" name="password" autocomplete="new-password" minlength="8" maxlength="128" required>
-<button>Set the password</button>
+<button>${button}</button>
 </form>`,
   )
 }
@@ -63,10 +96,10 @@ export function problemPage(error: unknown, logger: Logger): Response {
   return messagePage(status, known?.title ?? '', 'Please ask for a new mail and use the link in it.')
 }
 
-/** The page for the token in the address of a link. */
-export function readLinkToken(request: Request, makePage: (token: string) => Response): Response {
+/** The page for the token in the query of a link. */
+export function readLinkToken(query: string, makePage: (token: string) => Response): Response {
   try {
-    const token = new URL(request.url).searchParams.get('token') ?? undefined
+    const token = parseForm(query).get('token')
     return makePage(parseFields(schemas.link, { token }).token)
   } catch (error) {
     if (!isTenancyError(error)) throw error

@@ -4,19 +4,14 @@ import { readBody } from './body.js'
 import { messagePage, passwordPage, problemPage, readLinkToken } from './pages.js'
 import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
+import { trustOwner } from './trust-owner.js'
 
 /** Passwords that are forgotten, and changed. Both ends every login of the user. */
 export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTable {
   async function reset(token: string, password: string, address: string): Promise<void> {
     const userId = await provider.resetPassword(token, password)
     host.forgetUser(userId)
-    try {
-      const { rows } = await host.catalog.query<{ email: string }>('select email from users where id = $1', [userId])
-      // Whoever reads the owner's mail need not wait for attempts of others to be forgotten.
-      if (rows[0]) await limits.succeeded('login', { account: rows[0].email, address })
-    } catch (error) {
-      host.logger.warn({ userId, error: String(error) }, 'Attempts to log in were not forgotten after a password reset')
-    }
+    await trustOwner({ host, limits }, userId, address)
   }
 
   return {
@@ -30,8 +25,8 @@ export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTab
       },
     },
     '/password/reset': {
-      async GET({ request }) {
-        return readLinkToken(request, passwordPage)
+      async GET({ query }) {
+        return readLinkToken(query, passwordPage)
       },
       async POST({ request, address }) {
         const body = await readBody(request, ['application/json', 'application/x-www-form-urlencoded'])
@@ -59,12 +54,11 @@ export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTab
         const user = await host.authenticate(request.headers.get('authorization') ?? undefined)
         const body = await readBody(request, ['application/json'])
         const { current, next } = parseFields(schemas.passwordChange, body?.fields)
-        const subject = { account: user.email, address }
         // A stolen access token is no way to guess the password without limit.
-        await limits.attempt('login', subject)
+        const attempt = await limits.attempt('login', { account: user.email, address })
         await provider.changePassword(user.id, current, next)
         host.forgetUser(user.id)
-        await limits.succeeded('login', subject)
+        await attempt.succeeded()
         return answerNothing()
       },
     },

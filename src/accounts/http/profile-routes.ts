@@ -5,7 +5,7 @@ import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
 
 /** `/me`: what users see and change of themselves. */
-export function profileRoutes({ host, provider }: RouteParts): RouteTable {
+export function profileRoutes({ host, provider, limits }: RouteParts): RouteTable {
   const authenticate = (request: Request) => host.authenticate(request.headers.get('authorization') ?? undefined)
 
   return {
@@ -13,8 +13,9 @@ export function profileRoutes({ host, provider }: RouteParts): RouteTable {
       async GET({ request }) {
         return answerJson(200, profileOf(await authenticate(request)))
       },
-      async PATCH({ request }) {
+      async PATCH({ request, address }) {
         const { id } = await authenticate(request)
+        await limits.attempt('profile', { account: id, address })
         const body = await readBody(request, ['application/json'])
         const user = await provider.updateProfile(id, parseFields(schemas.profileChange, body?.fields))
         host.forgetUser(id)

@@ -1,11 +1,20 @@
+import type { Confirmation } from '../../core/accounts.js'
+import { isTenancyError } from '../../core/errors.js'
 import { answerJson } from './answers.js'
 import { readBody } from './body.js'
-import { messagePage, problemPage, readLinkToken, verificationPage } from './pages.js'
+import { confirmationPage, messagePage, problemPage, readLinkToken } from './pages.js'
 import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
+import { trustOwner } from './trust-owner.js'
 
 /** `/register` and the verification of addresses. */
 export function registrationRoutes({ host, provider, limits }: RouteParts): RouteTable {
+  async function confirm(confirmation: Confirmation, address: string): Promise<void> {
+    const userId = await provider.verifyEmail(confirmation)
+    host.forgetUser(userId)
+    await trustOwner({ host, limits }, userId, address)
+  }
+
   return {
     '/register': {
       async POST({ request, address }) {
@@ -17,22 +26,31 @@ export function registrationRoutes({ host, provider, limits }: RouteParts): Rout
       },
     },
     '/verify-email': {
-      async GET({ request }) {
-        return readLinkToken(request, verificationPage)
+      async GET({ query }) {
+        return readLinkToken(query, confirmationPage)
       },
-      async POST({ request }) {
+      async POST({ request, address }) {
         const body = await readBody(request, ['application/json', 'application/x-www-form-urlencoded'])
-        const isForm = body?.type === 'application/x-www-form-urlencoded'
-        try {
-          const { token } = parseFields(schemas.link, body?.fields)
-          host.forgetUser(await provider.verifyEmail(token))
-        } catch (error) {
-          if (isForm) return problemPage(error, host.logger)
-          throw error
+        if (body?.type !== 'application/x-www-form-urlencoded') {
+          await confirm(parseFields(schemas.confirmation, body?.fields), address)
+          return answerJson(200, {})
         }
-        return isForm
-          ? messagePage(200, 'Your e-mail address is confirmed', 'You can log in now and close this page.')
-          : answerJson(200, {})
+        try {
+          const { token, password } = parseFields(schemas.passwordForm, body.fields)
+          try {
+            await confirm({ token, password }, address)
+          } catch (error) {
+            if (!isTenancyError(error, 'TENANCY_ACCOUNTS_PASSWORD_INVALID')) throw error
+            return confirmationPage(token, { status: error.statusCode, text: error.message })
+          }
+          return messagePage(
+            200,
+            'Your e-mail address is confirmed',
+            'Log in with the password that you have set. You can close this page.',
+          )
+        } catch (error) {
+          return problemPage(error, host.logger)
+        }
       },
     },
     '/verify-email/resend': {

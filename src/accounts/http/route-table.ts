@@ -5,6 +5,8 @@ import type { Logins } from '../logins.js'
 /** A request for one of the routes. */
 export interface AccountCall {
   readonly request: Request
+  /** What follows the `?` of the request target, as it came. */
+  readonly query: string
   /** Where it comes from, proxies considered. */
   readonly address: string
 }

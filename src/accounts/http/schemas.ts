@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors.js'
+import { isWellFormed } from '../../core/text.js'
 
 /** Free text of a person; what cannot be stored (NUL) or shown is refused. */
 const text = (longest: number) =>
@@ -10,7 +11,10 @@ const text = (longest: number) =>
 
 const email = text(320).min(1, 'must not be empty')
 // Whether a password is good enough is the provider's to say.
-const password = z.string().max(1024, 'must have at most 1024 characters')
+const password = z
+  .string()
+  .max(1024, 'must have at most 1024 characters')
+  .refine(isWellFormed, 'must not have half of a surrogate pair in it')
 const opaque = text(1024).min(1, 'must not be empty')
 const webAddress = text(2048).refine(
   (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
@@ -19,7 +23,8 @@ const webAddress = text(2048).refine(
 
 /** What each route takes. A field that is not named here is an error, so that a misspelled one does not go unnoticed. */
 export const schemas = {
-  registration: z.strictObject({ email, password, name: text(200).default('') }),
+  registration: z.strictObject({ email, password: password.optional(), name: text(200).optional() }),
+  confirmation: z.strictObject({ token: opaque, password, name: text(200).optional() }),
   credentials: z.strictObject({ email, password }),
   address: z.strictObject({ email }),
   link: z.strictObject({ token: opaque }),
@@ -75,5 +80,9 @@ function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
 
 /** RFC 6901, as the fragment of a URI. */
 function pointerTo(field: string): string {
-  return field === '' ? '#' : `#/${encodeURIComponent(field.replaceAll('~', '~0').replaceAll('/', '~1'))}`
+  const name = field
+    .replaceAll(/\p{Cs}/gu, '\ufffd')
+    .replaceAll('~', '~0')
+    .replaceAll('/', '~1')
+  return field === '' ? '#' : `#/${encodeURIComponent(name)}`
 }

@@ -1,33 +1,32 @@
 import { createHmac } from 'node:crypto'
+import {
+  type AccountLimitChanges,
+  type AccountLimits,
+  accountLimitsWith,
+  type AttemptLimit,
+} from '../../core/account-limits.js'
 import type { AccountsHost } from '../../core/accounts.js'
 import { isTenancyError, TenancyError } from '../../core/errors.js'
 import { callerNetwork } from './client-address.js'
 
 /** What is limited. Logins by `/login` and `/token` are one kind, and so is every other use of a password. */
-export type AttemptKind = 'login' | 'register' | 'reset' | 'resend'
+export type AttemptKind = keyof AccountLimits
 
-/** At most `count` attempts in `windowSeconds`, from the first one on. */
-export interface AttemptLimit {
-  readonly count: number
-  readonly windowSeconds: number
-}
-
-/** The limits of one kind. All of them hold. */
-export interface KindLimits {
-  /** From one address, whichever the account. */
-  readonly perAddress: AttemptLimit
-  /** For one account from one address. Default: none but the two others. */
-  readonly perAccountAndAddress?: AttemptLimit
-  /** For one account, wherever from. */
-  readonly perAccount: AttemptLimit
-}
+/** What sends a mail. */
+export type MailKind = 'register' | 'reset' | 'resend'
 
 /** Whose attempt it is. */
 export interface AttemptSubject {
-  /** The e-mail address as it was typed, whether it has an account or not. */
+  /** The e-mail address as it was typed, whether it has an account or not; of `profile` the user's id. */
   readonly account: string
   /** As {@link ClientAddress} gives it. */
   readonly address: string
+}
+
+/** An attempt that was counted. */
+export interface Attempt {
+  /** Says that it was the account owner's. @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
+  succeeded(): Promise<void>
 }
 
 /** Counts attempts and refuses those above the limits. */
@@ -38,111 +37,116 @@ export interface AttemptLimits {
    * @throws {@link TenancyError} TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`; TENANCY_CATALOG_UNAVAILABLE: nobody
    *   may try while attempts cannot be counted
    */
-  attempt(kind: AttemptKind, subject: AttemptSubject): Promise<void>
+  attempt(kind: AttemptKind, subject: AttemptSubject): Promise<Attempt>
   /**
-   * Says that the attempt was the account owner's: earlier ones for the account are forgotten, and this one does not
-   * count for the address, so that people who share one may all log in.
+   * Says that the owner of an account came from this address: by their password or by a link in a mail. For a month, failures
+   * elsewhere do not keep them out here, and those from here are forgotten.
    * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE
    */
-  succeeded(kind: AttemptKind, subject: AttemptSubject): Promise<void>
+  trust(subject: AttemptSubject): Promise<void>
+  /**
+   * Counts a mail to an account; false: there were too many.
+   * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE
+   */
+  mayMail(kind: MailKind, account: string): Promise<boolean>
 }
 
-const quarterHour = 15 * 60
-const hour = 60 * 60
-
-/**
- * The limits in force when nothing else is said.
- *
- * Logins: failed ones only, for a success takes its own attempt back. OWASP ASVS 4.0 (2.2.1) allows no more than 100
- * failed attempts for one account in an hour: 20 in each quarter, of which an hour touches five. One caller may use 10
- * of them, so that it takes more than one to keep an owner out; NIST SP 800-63B (5.2.2) asks for a limit that does not
- * do so for good: refused attempts do not prolong it, and `succeeded` after a password was reset by mail ends it.
- *
- * What sends mails is limited to protect mailboxes: whoever uses up the limit of somebody else's address has at
- * least had the mail sent that its owner would have asked for.
- */
-export const defaultAttemptLimits: Readonly<Record<AttemptKind, KindLimits>> = {
-  login: {
-    perAddress: { count: 100, windowSeconds: quarterHour },
-    perAccountAndAddress: { count: 10, windowSeconds: quarterHour },
-    perAccount: { count: 20, windowSeconds: quarterHour },
-  },
-  register: {
-    perAddress: { count: 10, windowSeconds: hour },
-    perAccount: { count: 5, windowSeconds: hour },
-  },
-  reset: {
-    perAddress: { count: 20, windowSeconds: hour },
-    perAccount: { count: 3, windowSeconds: hour },
-  },
-  resend: {
-    perAddress: { count: 20, windowSeconds: hour },
-    perAccount: { count: 3, windowSeconds: hour },
-  },
-}
+const trustedSeconds = 30 * 24 * 60 * 60
 
 /**
  * Attempt limits that all processes share: counted in the catalog, by its clock, in one statement.
  *
- * @param limits kinds that differ from {@link defaultAttemptLimits}
+ * @param changes limits that differ from the defaults
  */
 export function createAttemptLimits(
   host: Pick<AccountsHost, 'catalog' | 'deriveKey'>,
-  limits: Partial<Readonly<Record<AttemptKind, KindLimits>>> = {},
+  changes: AccountLimitChanges = {},
 ): AttemptLimits {
-  const inForce = { ...defaultAttemptLimits, ...limits }
+  const inForce = accountLimitsWith(changes)
   const secret = host.deriveKey('attempt limits')
 
-  function keysOf(kind: AttemptKind, subject: AttemptSubject): Record<keyof KindLimits, Buffer> {
-    const key = (...parts: string[]) =>
-      createHmac('sha256', secret)
-        .update(JSON.stringify([kind, ...parts]))
-        .digest()
+  const keyOf = (kind: string, ...parts: string[]): Buffer =>
+    createHmac('sha256', secret)
+      .update(JSON.stringify([kind, ...parts]))
+      .digest()
+
+  function keysOf(kind: AttemptKind, subject: AttemptSubject) {
     const account = foldAccount(subject.account)
     const address = callerNetwork(subject.address)
     return {
-      perAddress: key('address', address),
-      perAccountAndAddress: key('account and address', account, address),
-      perAccount: key('account', account),
+      perAddress: keyOf(kind, 'address', address),
+      perAccountAndAddress: keyOf(kind, 'account and address', account, address),
+      withSuccesses: keyOf(kind, 'account and address, successes included', account, address),
+      perAccount: keyOf(kind, 'account', account),
+      trusted: keyOf('trusted', account, address),
     }
+  }
+
+  async function take(text: string, counted: readonly Counted[], more: readonly Buffer[] = []): Promise<Taken> {
+    const { rows } = await answered(
+      host.catalog.query<Taken>(text, [
+        counted.map((entry) => entry.key),
+        counted.map((entry) => entry.limit.count),
+        counted.map((entry) => entry.limit.windowSeconds),
+        ...more,
+      ]),
+    )
+    // No row would mean that nothing was counted.
+    return rows[0] ?? { wait: 1, is_trusted: false }
+  }
+
+  async function trust(keys: ReturnType<typeof keysOf>, isCounted: boolean, isTrusted: boolean): Promise<void> {
+    await answered(
+      host.catalog.query('select trust_account_attempts($1, $2, $3, $4, $5)', [
+        isCounted ? keys.perAddress : null,
+        keys.perAccountAndAddress,
+        isCounted && !isTrusted ? keys.perAccount : null,
+        keys.trusted,
+        trustedSeconds,
+      ]),
+    )
   }
 
   return {
     async attempt(kind, subject) {
-      const own = inForce[kind]
       const keys = keysOf(kind, subject)
+      const limits: Partial<AccountLimits['login']> = inForce[kind]
       // Narrow before wide: what is refused for its own address is not counted against the account.
-      const counted = [
-        { key: keys.perAddress, limit: own.perAddress },
-        ...(own.perAccountAndAddress ? [{ key: keys.perAccountAndAddress, limit: own.perAccountAndAddress }] : []),
-        { key: keys.perAccount, limit: own.perAccount },
-      ]
-      const { rows } = await answered(
-        host.catalog.query<{ wait: number }>('select take_account_attempt($1, $2, $3) as wait', [
-          counted.map((entry) => entry.key),
-          counted.map((entry) => entry.limit.count),
-          counted.map((entry) => entry.limit.windowSeconds),
-        ]),
+      const counted = (['perAddress', 'perAccountAndAddress', 'withSuccesses', 'perAccount'] as const).flatMap((name) =>
+        limits[name] === undefined ? [] : [{ key: keys[name], limit: limits[name] }],
       )
-      // No row would mean that nothing was counted.
-      const retryAfterSeconds = rows[0]?.wait ?? 1
-      if (retryAfterSeconds > 0) {
-        throw new TenancyError('TENANCY_REQUEST_TOO_MANY', `Too many attempts: wait ${retryAfterSeconds} s`, {
-          retryAfterSeconds,
+      const taken = await (kind === 'login'
+        ? take('select wait, is_trusted from take_trusted_attempt($1, $2, $3, $4)', counted, [keys.trusted])
+        : take('select take_account_attempt($1, $2, $3) as wait, false as is_trusted', counted))
+      if (taken.wait > 0) {
+        throw new TenancyError('TENANCY_REQUEST_TOO_MANY', `Too many attempts: wait ${taken.wait} s`, {
+          retryAfterSeconds: taken.wait,
         })
       }
+      return { succeeded: () => trust(keys, true, taken.is_trusted) }
     },
 
-    async succeeded(kind, subject) {
-      const keys = keysOf(kind, subject)
-      await answered(
-        host.catalog.query('select forgive_account_attempts($1, $2)', [
-          keys.perAddress,
-          [keys.perAccountAndAddress, keys.perAccount],
-        ]),
-      )
+    trust: (subject) => trust(keysOf('login', subject), false, false),
+
+    async mayMail(kind, account) {
+      const key = keyOf(kind, 'mails', foldAccount(account))
+      const { wait } = await take('select take_account_attempt($1, $2, $3) as wait, false as is_trusted', [
+        { key, limit: inForce[kind].mailsPerAccount },
+      ])
+      return wait === 0
     },
   }
+}
+
+interface Counted {
+  readonly key: Buffer
+  readonly limit: AttemptLimit
+}
+
+interface Taken {
+  /** Seconds until the next attempt; 0: it was counted. */
+  readonly wait: number
+  readonly is_trusted: boolean
 }
 
 /**

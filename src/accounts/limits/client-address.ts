@@ -1,16 +1,16 @@
 import { BlockList } from 'node:net'
-import { parseAddress, parseAddressRange } from '../../core/address-range.js'
+import { parseAddress, parseAddressRange, unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors.js'
 
 /** What a request says about where it comes from. */
 export interface RequestOrigin {
-  /** The other end of the socket. Undefined where there is none with an address, such as a Unix socket. */
+  /** The other end of the socket; `unix:` for a Unix socket. Undefined: a connection that is gone. */
   readonly remoteAddress: string | undefined
   /** The value of `X-Forwarded-For`; several headers are joined with commas. */
   readonly forwardedFor: string | null | undefined
 }
 
-/** The address of the caller in canonical form, or `unknown`. */
+/** The address of the caller in canonical form; `unix:` for a Unix socket that is not trusted; else `unknown`. */
 export type ClientAddress = (origin: RequestOrigin) => string
 
 /**
@@ -18,13 +18,17 @@ export type ClientAddress = (origin: RequestOrigin) => string
  * address at hand is a trusted proxy, the entry before it counts. The first that is not trusted is the caller; what
  * stands before it anybody may have written. An entry that is no address ends the walk at the proxy that passed it on.
  *
- * @param trustedProxies addresses and CIDR ranges: `config.trustedProxies`
+ * All who come through a Unix socket are one caller, unless `unix:` is trusted: then the proxy at its other end says who they
+ * are. A connection without any address is never trusted: sockets lose theirs when the other end hangs up.
+ *
+ * @param trustedProxies addresses, CIDR ranges and `unix:`: `config.trustedProxies`
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID
  */
 export function createClientAddress(trustedProxies: readonly string[]): ClientAddress {
   // One list a family: in a common one, `::/8` would match every IPv4 address.
   const trusted = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const text of trustedProxies) {
+    if (text === unixSocketRange) continue
     const range = parseAddressRange(text)
     if (range === undefined) {
       throw new TenancyError('TENANCY_CONFIG_INVALID', `${JSON.stringify(text)} is no address or CIDR range`)
@@ -32,17 +36,25 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
     trusted[range.family].addSubnet(range.address, range.prefixLength, range.family)
   }
 
+  const trustsUnixSockets = trustedProxies.includes(unixSocketRange)
+
   return ({ remoteAddress, forwardedFor }) => {
-    let hop = parseAddress(remoteAddress ?? '')
-    if (hop === undefined) return 'unknown'
     const entries = forwardedFor?.split(',') ?? []
+    const isUnixSocket = remoteAddress === unixSocketRange
+    const first = isUnixSocket && trustsUnixSockets ? readEntry(entries.pop()) : parseAddress(remoteAddress ?? '')
+    if (first === undefined) return isUnixSocket ? unixSocketRange : 'unknown'
+    let hop = first
     while (trusted[hop.family].check(hop.address, hop.family)) {
-      const before = parseAddress(withoutPort(entries.pop()?.trim() ?? ''))
+      const before = readEntry(entries.pop())
       if (before === undefined) break
       hop = before
     }
     return hop.address
   }
+}
+
+function readEntry(entry: string | undefined) {
+  return parseAddress(withoutPort(entry?.trim() ?? ''))
 }
 
 /** Some proxies write the port too: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */

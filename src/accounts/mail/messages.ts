@@ -3,34 +3,44 @@ import { TenancyError } from '../../core/errors.js'
 import { escapeHtml } from '../escape-html.js'
 import { mailAddress } from './mail-address.js'
 
-/** Who gets a mail, and where its link leads. */
+/** Where a mail goes, and where its link leads. */
 export interface MailFacts {
   /** One plain e-mail address. */
   readonly to: string
-  /** How its owner calls themselves: free text from a form that anybody may have filled in. */
-  readonly name: string
   /** An http(s) address. */
   readonly link: string
 }
 
+/** Who gets a mail, when they have proven that the address is theirs. */
+export interface NamedMailFacts extends MailFacts {
+  /** How they call themselves. */
+  readonly name: string
+}
+
 /**
- * Asks the owner of an address to confirm it. `link` leads to the page that does so.
+ * Asks the owner of an address to confirm it. `link` leads to the page that does so. Anybody may have it sent to anybody, so
+ * nothing in it but the address comes from whoever registered.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
 export function verificationMail(facts: MailFacts): Mail {
-  return compose(facts, {
-    subject: 'Confirm your e-mail address',
-    before: (site) => `Please confirm that this is your e-mail address, so that you can log in at ${site}:`,
-    action: 'Confirm the address',
-    after: 'If you did not register there, ignore this mail: without the confirmation nobody can use the address.',
-  })
+  return compose(
+    { ...facts, name: '' },
+    {
+      subject: 'Confirm your e-mail address',
+      before: (site) =>
+        `Please confirm that this is your e-mail address and set the password that you will log in with at ${site}:`,
+      action: 'Confirm the address',
+      after:
+        'If you did not register there, ignore this mail: without the confirmation nobody can use the address. If you get several of these mails, any of them will do.',
+    },
+  )
 }
 
 /**
  * Sends a link to set a new password. `link` leads to the page that does so.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
-export function passwordResetMail(facts: MailFacts): Mail {
+export function passwordResetMail(facts: NamedMailFacts): Mail {
   return compose(facts, {
     subject: 'Set a new password',
     before: (site) => `Somebody, hopefully you, asked for a new password at ${site}. Set it here:`,
@@ -44,7 +54,7 @@ export function passwordResetMail(facts: MailFacts): Mail {
  * log in or set a new password.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
-export function addressTakenMail(facts: MailFacts): Mail {
+export function addressTakenMail(facts: NamedMailFacts): Mail {
   return compose(facts, {
     subject: 'You already have an account',
     before: (site) =>
@@ -63,7 +73,7 @@ interface Letter {
   readonly after: string
 }
 
-function compose({ to, name, link }: MailFacts, letter: Letter): Mail {
+function compose({ to, name, link }: NamedMailFacts, letter: Letter): Mail {
   const site = hostOf(link)
   const greeting = greet(name)
   const before = letter.before(site)
@@ -89,8 +99,7 @@ ${paragraphs.map((paragraph) => `<p>${paragraph}</p>`).join('\n')}
 }
 
 const longestName = 100
-// A mail goes out in our name to an address that nobody has proven: whoever registers somebody else's address chooses
-// only a name. One that a mail program could turn into a link, or that pretends to be a text, is left out.
+// A mail goes out in our name. A name that a mail program could turn into a link, or that pretends to be a text, is left out.
 const linkLike = /\/\/|@|[\p{L}\p{N}-][.\u3002\uFF0E\uFF61]\p{L}{2}/u
 
 function greet(name: string): string {

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
+import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors.js'
 import { type AccountsHandler, maxAccountsBodyBytes } from '../../http/http-tenancy.js'
 import { sendProblem } from './request-state.js'
@@ -20,7 +21,10 @@ export function mountAccounts(app: FastifyInstance, prefix: string, handle: Acco
       config: { tenancy: 'none' },
       async handler(request, reply) {
         // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
-        const response = await handle(toWebRequest(request), { remoteAddress: request.socket.remoteAddress })
+        const response = await handle(toWebRequest(request), {
+          remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
+          target: request.url,
+        })
         reply.code(response.status)
         for (const [name, value] of response.headers) {
           if (name !== 'set-cookie') reply.header(name, value)
@@ -45,20 +49,30 @@ function bodyProblem(error: FastifyError): unknown {
   return new TenancyError(error.statusCode === 415 ? 'TENANCY_REQUEST_TYPE_UNSUPPORTED' : 'TENANCY_REQUEST_INVALID')
 }
 
+/** Asked of the server: a socket of TCP loses its address, too, when the other end hangs up. */
+function isUnixSocket(request: FastifyRequest): boolean {
+  return typeof request.server.server.address() === 'string'
+}
+
+/**
+ * The request without what headers say of its address (`Host`, `X-Forwarded-Proto`): accounts do not look at it, and it may be
+ * anything.
+ */
 function toWebRequest(request: FastifyRequest): Request {
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(request.headers)) {
-    // The pseudo-headers of HTTP/2 (RFC 9113, 8.3) are no headers.
-    if (name.startsWith(':')) continue
-    for (const item of [value ?? []].flat()) headers.append(name, item)
-  }
-  // The path as it came, whatever the header Host holds.
-  const url = new URL(`${request.protocol}://localhost${request.url}`)
-  url.host = request.host
   const hasBody = request.method !== 'GET' && request.method !== 'HEAD' && Buffer.isBuffer(request.body)
-  return new Request(url, {
-    method: request.method,
-    headers,
-    body: hasBody ? new Uint8Array(request.body as Buffer) : null,
-  })
+  try {
+    const headers = new Headers()
+    for (const [name, value] of Object.entries(request.headers)) {
+      // The pseudo-headers of HTTP/2 (RFC 9113, 8.3) are no headers.
+      if (name.startsWith(':')) continue
+      for (const item of [value ?? []].flat()) headers.append(name, item)
+    }
+    return new Request(new URL(`http://localhost${request.url}`), {
+      method: request.method,
+      headers,
+      body: hasBody ? new Uint8Array(request.body as Buffer) : null,
+    })
+  } catch (cause) {
+    throw new TenancyError('TENANCY_REQUEST_INVALID', 'A header, or the address, cannot be read', { cause })
+  }
 }
