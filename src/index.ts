@@ -89,7 +89,7 @@ export {
   tryGetCurrentUser,
   tryGetTenantPool,
 } from './core/context.js'
-export { errorTable, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
+export { errorTable, findTenancyError, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
 export type { IssuerOptions, SignatureAlgorithm } from './core/identity.js'
 export type { Logger } from './core/logger.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'

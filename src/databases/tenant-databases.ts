@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
+import { findTenancyError, isTenancyError, TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
@@ -146,7 +146,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
         return await buildTenantDatabase(builder, { ...request, template, templateVersion: schema.version })
       } catch (error) {
         // A process with another version of the schema dropped this one's template: make it again, once.
-        if (attempt > 1 || !isTenancyError(error) || !templateGone.has(sqlStateOf(error.cause) ?? '')) throw error
+        const state = sqlStateOf(findTenancyError(error)?.cause)
+        if (attempt > 1 || !templateGone.has(state ?? '')) throw error
         prepared = undefined
       }
     }

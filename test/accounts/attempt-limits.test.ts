@@ -10,7 +10,7 @@ import {
   type KindLimits,
 } from '../../src/accounts/limits/attempt-limits.js'
 import { createCatalogPool } from '../../src/catalog/catalog-pool.js'
-import { isTenancyError, type TenancyError } from '../../src/core/errors.js'
+import { findTenancyError, isTenancyError, type TenancyError } from '../../src/core/errors.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
 let catalog: TestDatabase
@@ -43,7 +43,7 @@ async function outcome(attempt: Promise<void>): Promise<'through' | number> {
     return 'through'
   } catch (error) {
     if (!isTenancyError(error, 'TENANCY_REQUEST_TOO_MANY')) throw error
-    return error.retryAfterSeconds ?? Number.NaN
+    return findTenancyError(error)?.retryAfterSeconds ?? Number.NaN
   }
 }
 
