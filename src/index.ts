@@ -78,6 +78,7 @@ export type {
   RegisteredPermission,
   RegisteredRole,
 } from './core/access.js'
+export { bindContext } from './core/bind-context.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
   getCurrentMember,

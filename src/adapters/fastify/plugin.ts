@@ -13,6 +13,7 @@ import { preflightKey, workKey } from './request-state.js'
 import { RequestWork } from './request-work.js'
 import { createRoutePlans, type RoutePlans } from './route-plan.js'
 import { closeAfterRefusedUpgrade, isUpgrade } from './upgrades.js'
+import { bindWebSocketsOf } from './websockets.js'
 
 /**
  * Binds every request to its user and tenant. Fail closed: a route serves nobody but a user in a tenant unless its
@@ -37,8 +38,9 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
   useErrorHandler(app)
   const identify = identifyLogLines(app)
 
-  app.addHook('onRoute', (route) => {
+  app.addHook('onRoute', function onRoute(route) {
     plans.add(route)
+    bindWebSocketsOf(this, route)
     bindGuards(route, rules, (message) => onUndefined(`Route ${String(route.method)} ${route.url}: ${message}`))
   })
   app.addHook('onReady', async () => checkUnboundGuards(app, rules, onUndefined))
@@ -66,6 +68,13 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
     const work = request[workKey]
     if (request[preflightKey]) done(new TenancyError('TENANCY_AUTH_REQUIRED'))
     else if (work === null || tryGetWork() === work) done()
+    else runWork(work, done)
+  })
+
+  // So do the hooks that are told of a client who went away.
+  app.addHook('onRequestAbort', (request, done) => {
+    const work = request[workKey]
+    if (work === null) done()
     else runWork(work, done)
   })
 
