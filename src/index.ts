@@ -59,6 +59,7 @@ export type {
   RegisteredPermission,
   RegisteredRole,
 } from './core/access.js'
+export { bindContext } from './core/bind-context.js'
 export { type Config, loadConfig } from './core/config.js'
 export {
   getCurrentMember,
@@ -70,7 +71,7 @@ export {
   tryGetCurrentUser,
   tryGetTenantPool,
 } from './core/context.js'
-export { errorTable, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
+export { errorTable, findTenancyError, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
 export type { UserIdentity } from './core/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/issuer.js'
 export type { Logger } from './core/logger.js'

@@ -5,6 +5,7 @@ import type {
   MemberAccess,
   MemberGrants,
   Requirement,
+  RuleSet,
   RuleSetReader,
 } from '../core/access.js'
 import { TenancyError } from '../core/errors.js'
@@ -24,10 +25,12 @@ import { holdsAny, type PermissionMask } from './permission-mask.js'
  *
  * A guard by role counts built-in roles only: a tenant may name a role of its own as it likes.
  *
- * @param definition the application's: a guard for a role that it does not have is refused. Default: none
+ * @param definition the application's: a guard for a role that it does not have is refused, and what it has is known even
+ * where a newer release has retired it in the catalog. Default: none
  */
-export function createAccessRules(reader: RuleSetReader, definition?: Pick<AccessDefinition, 'roles'>): AccessRules {
+export function createAccessRules(reader: RuleSetReader, definition?: AccessDefinition): AccessRules {
   const latest = { ruleSet: new CompiledRuleSet({ epoch: 0, permissions: [], routes: [], roles: [] }) }
+  const defined = definition && new CompiledRuleSet(ruleSetOf(definition))
   let running = Promise.resolve()
   let queued: Promise<void> | undefined
 
@@ -53,10 +56,7 @@ export function createAccessRules(reader: RuleSetReader, definition?: Pick<Acces
       refuseUnknownRole(requirement.name)
       return { requirement, allows: (access) => access.hasRole(requirement.name) }
     },
-    knows: (requirement) =>
-      requirement.kind === 'role'
-        ? latest.ruleSet.isBuiltInRole(requirement.name)
-        : latest.ruleSet.alternativesOf(requirement).mask !== undefined,
+    knows: (requirement) => latest.ruleSet.defines(requirement) || defined?.defines(requirement) === true,
     // A read that is already under way may have missed the change that the caller knows of: the next one has not.
     refresh() {
       queued ??= running
@@ -78,6 +78,16 @@ export function createAccessRules(reader: RuleSetReader, definition?: Pick<Acces
       [...latest.ruleSet.permissionNames]
         .flatMap(([id, name]) => (access.hasPermissionId(id) ? [name] : []))
         .toSorted(),
+  }
+}
+
+/** A definition as a rule set that only says what is there. */
+function ruleSetOf({ permissions, routes, roles }: AccessDefinition): RuleSet {
+  return {
+    epoch: 0,
+    permissions: permissions.map(({ name }, id) => ({ id, name, isActive: true })),
+    routes: routes.map(({ method, path }) => ({ method, path, permissionId: 0, isActive: true })),
+    roles: roles.map(({ name }) => name),
   }
 }
 

@@ -33,6 +33,7 @@ const nothing: Alternatives = Object.freeze({ permissionIds: Object.freeze([]), 
 export class CompiledRuleSet {
   readonly epoch: number
   readonly #permissions = new Map<string, Alternatives>()
+  readonly #inactive = new Set<string>()
   readonly #nameById = new Map<number, string>()
   readonly #roles: ReadonlySet<string>
   readonly #root = emptyNode()
@@ -41,7 +42,10 @@ export class CompiledRuleSet {
     this.epoch = ruleSet.epoch
     this.#roles = new Set(ruleSet.roles)
     for (const { id, name, isActive } of ruleSet.permissions) {
-      if (!isActive) continue
+      if (!isActive) {
+        this.#inactive.add(name)
+        continue
+      }
       this.#permissions.set(name, { permissionIds: [id], mask: compileMask([id]) })
       this.#nameById.set(id, name)
     }
@@ -56,6 +60,13 @@ export class CompiledRuleSet {
 
   isBuiltInRole(name: string): boolean {
     return this.#roles.has(name)
+  }
+
+  /** Whether a permission, route rule or built-in role is there; the first two also while they are switched off. */
+  defines(requirement: Requirement): boolean {
+    if (requirement.kind === 'role') return this.isBuiltInRole(requirement.name)
+    if (requirement.kind === 'route') return this.matchTemplate(requirement.method, requirement.path) !== undefined
+    return this.#permissions.has(requirement.name) || this.#inactive.has(requirement.name)
   }
 
   /** What satisfies a requirement. */

@@ -1,5 +1,5 @@
 import { setImmediate as afterAnswer } from 'node:timers/promises'
-import { isTenancyError } from '../core/errors.js'
+import { findTenancyError } from '../core/errors.js'
 import type { Logger } from '../core/logger.js'
 
 /** Work that no answer waits for. */
@@ -28,6 +28,5 @@ export function createBackgroundWork(logger: Logger, failure: string): Backgroun
 }
 
 function nameOf(error: unknown): string {
-  if (isTenancyError(error)) return error.code
-  return error instanceof Error ? error.name : typeof error
+  return findTenancyError(error)?.code ?? (error instanceof Error ? error.name : typeof error)
 }

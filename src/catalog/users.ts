@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { auditActor } from '../core/audit-actor.js'
 import { normalizeEmail } from '../core/email.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
+import { findTenancyError, isTenancyError, TenancyError } from '../core/errors.js'
 import type { UserDirectory, UserRecord } from '../core/identity.js'
 import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
 import { type Logger, stderrLogger } from '../core/logger.js'
@@ -124,9 +124,8 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       try {
         return await answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
       } catch (error) {
-        if (isTenancyError(error, 'TENANCY_AUTH_USER_REFUSED')) {
-          logRefusal({ check: 'user', issuer: token.issuer, help: error.message })
-        }
+        const refusal = findTenancyError(error, 'TENANCY_AUTH_USER_REFUSED')
+        if (refusal) logRefusal({ check: 'user', issuer: token.issuer, help: refusal.message })
         throw error
       }
     },

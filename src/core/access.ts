@@ -101,7 +101,10 @@ export interface AccessRules {
    * @throws TENANCY_ACCESS_DEFINITION_INVALID: a role that the application's definition, if there is one, does not have
    */
   guard(requirement: Requirement): Guard
-  /** Whether any active permission or rule answers to the requirement (a guard without one denies everybody). */
+  /**
+   * Whether somebody has defined what the requirement names, in the catalog or in the application's definition, switched
+   * on or off (a guard without it denies everybody).
+   */
   knows(requirement: Requirement): boolean
   /** Reads the rule set again from the catalog. */
   refresh(): Promise<void>

@@ -24,6 +24,11 @@ export class Work {
     this.context = context
   }
 
+  /** The request's id as log lines and problem documents show it, if this is a request. */
+  get requestId(): string | undefined {
+    return undefined
+  }
+
   /** Nobody waits for the result any more. */
   get isAbandoned(): boolean {
     return false

@@ -1,3 +1,5 @@
+import { findInErrors, readProperty } from './error-chain.js'
+
 /**
  * Every error this package raises on purpose, in one table: it feeds the error class, the HTTP status, the
  * `application/problem+json` body (RFC 9457) and `docs/errors.md` (a test holds the two together).
@@ -329,6 +331,11 @@ export const errorTable = {
     fix: 'Send the Content-Type that the message names, in UTF-8 and without a Content-Encoding.',
   },
   TENANCY_REQUEST_TOO_MANY: { status: 429, title: 'Too many requests', fix: 'Wait for as long as Retry-After says.' },
+  TENANCY_ROUTE_TENANT_UNREADABLE: {
+    status: 500,
+    title: 'A route does not say for certain which tenant it is for',
+    fix: 'Write the path as the message says, or let the route serve no tenant (config.tenancy).',
+  },
   TENANCY_CONTEXT_MISSING: {
     status: 500,
     title: 'No request context',
@@ -414,12 +421,43 @@ export class TenancyError extends Error {
   }
 }
 
-/** Whether `error` is a {@link TenancyError}, of `code` if given. Works across two copies of the package. */
-export function isTenancyError(error: unknown, code?: TenancyErrorCode): error is TenancyError {
-  return (
-    typeof error === 'object' &&
-    error !== null &&
-    (error as Record<symbol, unknown>)[brand] === true &&
-    (code === undefined || (error as TenancyError).code === code)
-  )
+/**
+ * The {@link TenancyError} that an error is or was caused by, of `code` if given: ORMs wrap what a pool throws in errors of
+ * their own. The outermost one counts. Undefined for any other error. Works across two copies of the package.
+ *
+ * Looks through `cause`, and through what TypeORM, Prisma and MikroORM use instead of it.
+ */
+export function findTenancyError(error: unknown, code?: TenancyErrorCode): TenancyError | undefined {
+  const found = isBranded(error) ? error : (findInErrors(error, branded) ?? findInErrors(error, restored))
+  return found !== undefined && (code === undefined || found.code === code) ? found : undefined
+}
+
+/**
+ * Whether `error` is a {@link TenancyError} or was caused by one, of `code` if given. {@link findTenancyError} gives the
+ * error itself, with `code`, `statusCode` and `details`. Works across two copies of the package.
+ */
+export function isTenancyError(error: unknown, code?: TenancyErrorCode): boolean {
+  return findTenancyError(error, code) !== undefined
+}
+
+function isBranded(error: unknown): error is TenancyError {
+  return readProperty(error, brand) === true
+}
+
+function branded(error: object): TenancyError | undefined {
+  return isBranded(error) ? error : undefined
+}
+
+/** MikroORM copies the properties of an error to one of its own and forgets the error: they tell which one it was. */
+function restored(error: object): TenancyError | undefined {
+  if (!(error instanceof Error)) return undefined
+  const { code, statusCode, title, retryAfterSeconds, details } = error as Error & Partial<TenancyError>
+  if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return undefined
+  const entry: ErrorEntry = errorTable[code]
+  if (statusCode !== entry.status || title !== entry.title) return undefined
+  return new TenancyError(code, error.message, {
+    cause: error,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...(details === undefined ? {} : { details }),
+  })
 }

@@ -1,3 +1,4 @@
+import { findInErrors, readProperty } from './error-chain.js'
 import { isTenancyError, TenancyError } from './errors.js'
 
 const brand = Symbol.for('tenants2fast.outage')
@@ -12,6 +13,9 @@ const driverMessages = new Set([
   'Client was closed and is not queryable',
 ])
 
+/** What Prisma's adapter makes of a connection that can't be had or is gone; it keeps no error. */
+const adapterKinds = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'])
+
 /** Marks what broke a connection to a database: an error such as ECONNRESET does not say of which connection it is. */
 export function markOutage(error: Error): void {
   Object.defineProperty(error, brand, { value: true })
@@ -19,17 +23,25 @@ export function markOutage(error: Error): void {
 
 /**
  * What to answer for an error that says that a database went away, not that a statement is wrong: an outage that a retry
- * may not meet. Undefined for any other error.
+ * may not meet. An ORM may have wrapped it. Undefined for any other error.
  */
 export function asOutage(error: unknown): TenancyError | undefined {
-  if (isTenancyError(error) || !(error instanceof Error)) return undefined
-  const { code, severity } = error as { code?: unknown; severity?: unknown }
-  const isOutage =
-    Object.hasOwn(error, brand) ||
-    driverMessages.has(error.message) ||
-    (typeof severity === 'string' && typeof code === 'string' && outageStates.test(code))
-  if (!isOutage) return undefined
+  if (isTenancyError(error)) return undefined
+  if (findInErrors(error, (each) => isOutage(each) || undefined) === undefined) return undefined
   return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', 'The connection to the tenant’s database was lost', {
     cause: error,
   })
+}
+
+function isOutage(error: object): boolean {
+  const { code, originalCode, severity, message } = error as Record<string, unknown>
+  if (Object.hasOwn(error, brand)) return true
+  if (error instanceof Error && driverMessages.has(message as string)) return true
+  if (isState(code) && typeof severity === 'string') return true
+  if (!(error instanceof Error)) return isState(originalCode)
+  return error.name === 'DriverAdapterError' && adapterKinds.has(readProperty(error.cause, 'kind') as string)
+}
+
+function isState(code: unknown): boolean {
+  return typeof code === 'string' && outageStates.test(code)
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
+import { findTenancyError, isTenancyError, TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
@@ -189,10 +189,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   }
 
   /** Gone, about to be dropped, or not to be copied any more. The text of that error is in the server's language. */
-  const isTemplateLost = async (error: unknown, template: Template) =>
-    isTenancyError(error) &&
-    (templateGone.has(sqlStateOf(error.cause) ?? '') ||
-      (sqlStateOf(error.cause) === internalError && (await isCollationOutdated(admin, template.name))))
+  const isTemplateLost = async (error: unknown, template: Template) => {
+    const state = sqlStateOf(findTenancyError(error)?.cause) ?? ''
+    return templateGone.has(state) || (state === internalError && (await isCollationOutdated(admin, template.name)))
+  }
 
   const migrations = createTenantMigrations({
     records,

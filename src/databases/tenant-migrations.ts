@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import type { ServerAccount } from '../core/database-target.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
+import { findTenancyError, isTenancyError, TenancyError } from '../core/errors.js'
 import { findLockBlockers } from '../core/lock-blockers.js'
 import type { Logger } from '../core/logger.js'
 import type { TenantDatabase } from '../core/model.js'
@@ -216,14 +216,14 @@ function messageFor(error: unknown): string {
 
 /** The error with the tenant's name, which whoever wrote the file does not know. */
 function named(slug: string, error: unknown): TenancyError {
-  const reason = error instanceof Error ? error.message : String(error)
-  if (isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE') || isTenancyError(error, 'TENANCY_DATABASE_LOCK_TIMEOUT'))
-    return error
-  if (isTenancyError(error)) {
-    return new TenancyError(error.code, `Tenant "${slug}": ${reason}`, {
-      ...(error.cause === undefined ? {} : { cause: error.cause }),
+  const known = findTenancyError(error)
+  if (known?.code === 'TENANCY_CATALOG_UNAVAILABLE' || known?.code === 'TENANCY_DATABASE_LOCK_TIMEOUT') return known
+  if (known) {
+    return new TenancyError(known.code, `Tenant "${slug}": ${known.message}`, {
+      ...(known.cause === undefined ? {} : { cause: known.cause }),
     })
   }
+  const reason = error instanceof Error ? error.message : String(error)
   return new TenancyError(
     'TENANCY_DATABASE_UNAVAILABLE',
     `The database of tenant "${slug}" cannot be reached: ${reason}`,

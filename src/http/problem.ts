@@ -1,4 +1,5 @@
-import { isTenancyError, type TenancyErrorCode } from '../core/errors.js'
+import { readProperty } from '../core/error-chain.js'
+import { findTenancyError, type TenancyError, type TenancyErrorCode } from '../core/errors.js'
 import { asOutage } from '../core/outage.js'
 
 /** An error as an HTTP response: `application/problem+json` (RFC 9457). */
@@ -8,6 +9,18 @@ export interface Problem {
   /** The document, serialised. */
   readonly body: string
 }
+
+/** What a problem document says beside the error. */
+export interface ProblemOptions {
+  /** The request's id, to find its log lines by: see {@link safeRequestId}. Default: none. */
+  readonly requestId?: string | undefined
+}
+
+/** The headers of every problem document. */
+export const problemHeaders: Readonly<Record<string, string>> = Object.freeze({
+  'content-type': 'application/problem+json; charset=utf-8',
+  'cache-control': 'no-store',
+})
 
 /** These say nothing beyond their title: any difference would tell an outsider what is there. */
 const terseCodes: ReadonlySet<TenancyErrorCode> = new Set<TenancyErrorCode>([
@@ -27,26 +40,31 @@ const challenges: Partial<Record<TenancyErrorCode, string>> = {
   TENANCY_ACCOUNTS_CREDENTIALS_INVALID: 'Bearer',
 }
 
+const maxRequestIdLength = 128
+
 /**
- * Turns a `TenancyError`, or a database that went away in the middle of a query, into a response. Returns undefined for
- * any other error: those are the application's.
+ * Turns a `TenancyError`, or a database that went away in the middle of a query, into a response; an ORM may have wrapped
+ * either. Returns undefined for any other error: those are the application's. So is one that wraps ours and says that it
+ * is the client's fault (a `statusCode` from 400 to 499).
+ *
  * The message of a server error (5xx) stays in the log; neither it nor a cause reaches the response.
  */
-export function toProblem(given: unknown): Problem | undefined {
-  const error = asOutage(given) ?? given
-  if (!isTenancyError(error)) return undefined
+export function toProblem(given: unknown, options: ProblemOptions = {}): Problem | undefined {
+  const error = knownError(given)
+  if (error === undefined) return undefined
   const { code, title, statusCode: status, message } = error
   const isOpen = status < 500 && !terseCodes.has(code)
-  const headers: Record<string, string> = {
-    'content-type': 'application/problem+json; charset=utf-8',
-    'cache-control': 'no-store',
-  }
   const challenge = challenges[code]
-  if (challenge !== undefined) headers['www-authenticate'] = challenge
-  if (error.retryAfterSeconds !== undefined) headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds))
+  const { requestId } = options
   return {
     status,
-    headers,
+    headers: {
+      ...problemHeaders,
+      ...(challenge === undefined ? undefined : { 'www-authenticate': challenge }),
+      ...(error.retryAfterSeconds === undefined
+        ? undefined
+        : { 'retry-after': String(Math.ceil(error.retryAfterSeconds)) }),
+    },
     body: JSON.stringify({
       ...(isOpen ? error.details : undefined),
       type: `urn:tenants2fast:error:${code}`,
@@ -54,6 +72,25 @@ export function toProblem(given: unknown): Problem | undefined {
       status,
       code,
       ...(isOpen && message !== title ? { detail: message } : undefined),
+      ...(requestId === undefined ? undefined : { requestId }),
     }),
   }
+}
+
+/**
+ * A request's id as logs and problem documents show it: at most 128 letters, digits and `._:@/+=-`, anything else as `_`.
+ * The id may be a header of the client's.
+ */
+export function safeRequestId(id: unknown): string {
+  return String(id)
+    .slice(0, maxRequestIdLength)
+    .replaceAll(/[^\w.:@/+=-]/g, '_')
+}
+
+function knownError(given: unknown): TenancyError | undefined {
+  const error = findTenancyError(given) ?? asOutage(given)
+  if (error === undefined || error === given) return error
+  const status = readProperty(given, 'statusCode')
+  const isTheirs = typeof status === 'number' && status >= 400 && status < 500 && status !== error.statusCode
+  return isTheirs ? undefined : error
 }

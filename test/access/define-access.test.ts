@@ -3,7 +3,7 @@ import { defineAccess, parseAccessDefinition } from '../../src/access/define-acc
 import type { PermissionOf } from '../../src/access/define-access.js'
 import { devAccess } from '../../src/access/seeds/dev.js'
 import { prodAccess } from '../../src/access/seeds/prod.js'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError, isTenancyError } from '../../src/core/errors.js'
 
 function problemsOf(json: unknown): string[] {
   try {
@@ -11,7 +11,7 @@ function problemsOf(json: unknown): string[] {
     return []
   } catch (error) {
     if (!isTenancyError(error, 'TENANCY_ACCESS_DEFINITION_INVALID')) throw error
-    return error.details?.['problems'] as string[]
+    return findTenancyError(error)?.details?.['problems'] as string[]
   }
 }
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type AttemptLimits, createAttemptLimits, foldAccount } from '../../src/accounts/limits/attempt-limits.js'
 import { type AccountLimitChanges, defaultAccountLimits } from '../../src/core/account-limits.js'
 import { createCatalogPool } from '../../src/catalog/catalog-pool.js'
-import { isTenancyError, type TenancyError } from '../../src/core/errors.js'
+import { findTenancyError, isTenancyError, type TenancyError } from '../../src/core/errors.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
 let catalog: TestDatabase
@@ -37,7 +37,7 @@ async function outcome(attempt: Promise<unknown>): Promise<'through' | number> {
     return 'through'
   } catch (error) {
     if (!isTenancyError(error, 'TENANCY_REQUEST_TOO_MANY')) throw error
-    return error.retryAfterSeconds ?? Number.NaN
+    return findTenancyError(error)?.retryAfterSeconds ?? Number.NaN
   }
 }
 

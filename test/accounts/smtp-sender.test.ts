@@ -7,7 +7,7 @@ import { passwordResetMail, verificationMail } from '../../src/accounts/mail/mes
 import { createSmtpSender } from '../../src/accounts/mail/smtp-sender.js'
 import type { MailSender } from '../../src/core/accounts.js'
 import type { Config } from '../../src/core/config.js'
-import { isTenancyError, type TenancyError } from '../../src/core/errors.js'
+import { findTenancyError, isTenancyError, type TenancyError } from '../../src/core/errors.js'
 import { recordingLogger } from './recording-logger.js'
 
 const mail = verificationMail({ to: 'ada@example.com', link: 'https://app.example.com/v?token=t0k3n' })
@@ -99,8 +99,9 @@ async function failureOf(work: Promise<unknown>): Promise<TenancyError> {
     () => undefined,
     (reason: unknown) => reason,
   )
-  if (!isTenancyError(error, 'TENANCY_ACCOUNTS_MAIL_FAILED')) throw new Error('no mail failure', { cause: error })
-  return error
+  const failure = findTenancyError(error, 'TENANCY_ACCOUNTS_MAIL_FAILED')
+  if (failure === undefined) throw new Error('no mail failure', { cause: error })
+  return failure
 }
 
 const plain: SMTPServerOptions = { disabledCommands: ['STARTTLS', 'AUTH'] }

@@ -105,16 +105,12 @@ describe('binding', () => {
     await app.register(
       async (scope) => {
         scope.get('/tenants/:tenant/me', async () => getCurrentTenant().slug)
-        scope.get('/tenants/:tenantName/other', async () => getCurrentTenant().slug)
-        scope.get('/elsewhere/:tenant', async () => getCurrentTenant().slug)
       },
       { prefix: '/api' },
     )
     expect((await get('/api/tenants/acme/me', owner)).body).toBe('acme')
     expect(await codeOf('/api/tenants/globex/me', owner)).toBe('TENANCY_TENANT_FORBIDDEN')
     expect(await codeOf('/api/tenants/%2e%2e%2facme/me', owner)).toBe('TENANCY_TENANT_FORBIDDEN')
-    expect((await get('/api/tenants/globex/other', owner)).body).toBe('acme')
-    expect((await get('/api/elsewhere/globex', owner)).body).toBe('acme')
   })
 
   test('hooks of the application that are added after the plugin have the context', async () => {
@@ -155,7 +151,6 @@ describe('guards', () => {
     await app.register(
       async (scope) => {
         scope.get('/reports/:id', { preHandler: requirePermission() }, async () => 'ok')
-        scope.get('/unruled', { preHandler: requirePermission() }, async () => 'ok')
       },
       { prefix: '/api' },
     )
@@ -170,7 +165,6 @@ describe('guards', () => {
     expect([await statusOf('/api/reports/1', owner, 'HEAD'), await statusOf('/api/reports/1', member, 'HEAD')]).toEqual(
       [200, 403],
     )
-    expect(await statusOf('/api/unruled', owner)).toBe(403)
     for (const url of ['/API/reports/1', '/api//reports/1', '/api/reports/1/', '/api/x/../reports/1']) {
       expect([url, await statusOf(url, member)]).not.toEqual([url, 200])
     }
@@ -198,9 +192,9 @@ describe('guards', () => {
     )
   })
 
-  test('a guard that nothing answers to warns at registration and refuses everybody', async () => {
+  test('a guard that nothing answers to warns at registration and refuses everybody, where the application says so', async () => {
     const log = new PassThrough()
-    app = await createApp(path, {}, { logger: { level: 'warn', stream: log } })
+    app = await createApp(path, { undefinedAccess: 'warn' }, { logger: { level: 'warn', stream: log } })
     app.get('/x', { preHandler: requirePermission('nothing:here') }, async () => 'ok')
     expect(String(log.read())).toContain('permission nothing:here')
     expect(await statusOf('/x', owner)).toBe(403)
@@ -208,7 +202,7 @@ describe('guards', () => {
 
   test('by role: a role that a tenant has made opens nothing, whatever its name', async () => {
     const log = new PassThrough()
-    app = await createApp(path, {}, { logger: { level: 'warn', stream: log } })
+    app = await createApp(path, { undefinedAccess: 'warn' }, { logger: { level: 'warn', stream: log } })
     app.get('/x', { preHandler: requireRole('Auditor') }, async () => 'ok')
     expect(String(log.read())).toContain('role Auditor')
     const { rows } = await path.catalog.pool.query<{ id: string; user_id: string }>(
@@ -288,7 +282,7 @@ describe('guards', () => {
 })
 
 describe('errors', () => {
-  test('ours from a handler is a problem document; others are Fastify’s as ever', async () => {
+  test('ours from a handler is a problem document, and so are others', async () => {
     app = await createApp(path)
     app.get('/ours', async () =>
       Promise.reject(new TenancyError('TENANCY_CONNECTION_TIMEOUT', 'tenant acme on 10.0.0.7')),
@@ -301,11 +295,15 @@ describe('errors', () => {
       'application/problem+json; charset=utf-8',
     ])
     expect(ours.body).not.toContain('10.0.0.7')
-    expect((await get('/theirs', owner)).json()).toEqual({ statusCode: 418, error: "I'm a Teapot", message: 'no tea' })
+    const theirs = await get('/theirs', owner)
+    expect([theirs.headers['content-type'], theirs.json()]).toEqual([
+      'application/problem+json; charset=utf-8',
+      { type: 'about:blank', status: 418, title: "I'm a Teapot", detail: 'no tea', requestId: 'req-2' },
+    ])
   })
 
   test.each(['before', 'after'])(
-    'an error handler that the application sets %s the plugin gets what handlers throw',
+    'an error handler that the application sets %s the plugin gets what handlers throw and what the plugin refuses',
     async (when) => {
       app = Fastify()
       const set = () =>
@@ -318,7 +316,7 @@ describe('errors', () => {
         Promise.reject(new Error('x')),
       )
       expect([(await get('/ours', owner)).json(), await statusOf('/route', owner)]).toEqual([{ mine: 'busy' }, 498])
-      expect(await codeOf('/ours', undefined)).toBe('TENANCY_AUTH_REQUIRED')
+      expect((await get('/ours', undefined)).json()).toEqual({ mine: 'Authentication required' })
     },
   )
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import type { ListenClient } from '../../src/cache/follow-notifications.js'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors.js'
 import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
 
 let path: RequestPath
@@ -23,7 +23,8 @@ async function outcome(work: () => unknown): Promise<string> {
     await work()
     return 'ok'
   } catch (error) {
-    if (isTenancyError(error)) return error.code
+    const { code } = findTenancyError(error) ?? {}
+    if (code !== undefined) return code
     throw error
   }
 }

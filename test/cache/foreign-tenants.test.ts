@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
 import { describeWithRedis } from '../support/redis.js'
 import { testPrefix } from '../support/server.js'
@@ -64,7 +64,7 @@ async function setUp(url?: string) {
     done.length = 0
     const answer = await Promise.resolve(pipeline.handle(asking(opened.tokenFor(user), { tenantHeader }))).then(
       ({ tenant }) => tenant?.slug,
-      (error: unknown) => (isTenancyError(error) ? error.code : error),
+      (error: unknown) => findTenancyError(error)?.code ?? error,
     )
     return { answer, done: [...done] }
   }

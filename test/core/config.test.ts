@@ -9,7 +9,7 @@ function problemsOf(env: Record<string, string>): string {
   try {
     loadConfig(env)
   } catch (error) {
-    if (isTenancyError(error, 'TENANCY_CONFIG_INVALID')) return error.message
+    if (error instanceof Error && isTenancyError(error, 'TENANCY_CONFIG_INVALID')) return error.message
     throw error
   }
   throw new Error('the configuration was accepted')

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors.js'
 import { parseSlug, parseTenantRef, reservedSlugs } from '../../src/core/slug.js'
 
 const letters = 'abcdefghijklmnopqrstuvwxyz'
@@ -19,7 +19,7 @@ const codeOf = (text: unknown) => {
     parseSlug(text)
     return undefined
   } catch (error) {
-    return isTenancyError(error) ? error.code : error
+    return findTenancyError(error)?.code ?? error
   }
 }
 

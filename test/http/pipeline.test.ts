@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors.js'
 import { toProblem } from '../../src/http/problem.js'
 import { asking, createRequestPath, type RequestPath } from './fixture.js'
 
@@ -33,7 +33,8 @@ async function errorOf(work: () => unknown) {
   try {
     await work()
   } catch (error) {
-    if (isTenancyError(error)) return error
+    const found = findTenancyError(error)
+    if (found !== undefined) return found
     throw error
   }
   throw new Error('It passed')

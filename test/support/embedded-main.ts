@@ -1,6 +1,6 @@
 // A process that starts the embedded server and does what it is told: `node embedded-main.js DATA_DIR`.
 import { startEmbeddedServer, type EmbeddedServer } from '../../src/databases/embedded/supervisor.js'
-import { isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors.js'
 
 let server: EmbeddedServer | undefined
 process.on('message', (message) => {
@@ -11,5 +11,5 @@ try {
   server = await startEmbeddedServer({ dataDir: process.argv[2] ?? '', settings: { fsync: 'off' } })
   process.send?.({ account: server.account, adopted: server.adopted, pid: server.pid })
 } catch (error) {
-  process.send?.({ code: isTenancyError(error) ? error.code : undefined, message: String(error) })
+  process.send?.({ code: findTenancyError(error)?.code, message: String(error) })
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { isTenancyError, type Tenancy, type Tenant, type User } from '../../src/index.js'
+import { findTenancyError, type Tenancy, type Tenant, type User } from '../../src/index.js'
 import { createTestAccount, type TestAccount } from '../support/account.js'
 import { createInstallation, type Installation } from '../support/installation.js'
 import { redisUrl } from '../support/redis.js'
@@ -96,7 +96,7 @@ test('after close everything is refused with a code, and no connection is opened
   ]
   for (const attempt of attempts) {
     const error: unknown = await attempt().catch((problem: unknown) => problem)
-    expect([attempt.toString(), isTenancyError(error) && error.statusCode]).toEqual([attempt.toString(), 503])
+    expect([attempt.toString(), findTenancyError(error)?.statusCode]).toEqual([attempt.toString(), 503])
   }
   await account.disconnected()
   await app.close()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createTenancy, isTenancyError } from '../../src/index.js'
+import { createTenancy, findTenancyError } from '../../src/index.js'
 import { createTestAccount, type TestAccount } from '../support/account.js'
 import { createInstallation, type Installation, type OpenOptions } from '../support/installation.js'
 import { testServer, urlOf, withAdmin } from '../support/server.js'
@@ -29,14 +29,15 @@ afterEach(async () => {
 /** Opens, fails, and gives the error; whatever was opened has been closed again. */
 async function failure(options: OpenOptions): Promise<Error & { code: string }> {
   const error: unknown = await installation.open(options).catch((problem: unknown) => problem)
-  if (!isTenancyError(error)) throw new Error('This was to fail with a code', { cause: error })
+  const known = findTenancyError(error)
+  if (known === undefined) throw new Error('This was to fail with a code', { cause: error })
   await account.disconnected()
   // As Node prints it when nobody catches it.
   const printed = inspect(error, { depth: null, showHidden: true })
   for (const secret of [account.password, installation.env['TENANT_SECRET']]) {
     if (secret !== undefined) expect(printed).not.toContain(secret)
   }
-  return error
+  return known
 }
 
 describe('the secret', () => {

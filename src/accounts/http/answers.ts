@@ -1,4 +1,4 @@
-import { isTenancyError, type TenancyError } from '../../core/errors.js'
+import { findTenancyError, type TenancyError } from '../../core/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { toProblem } from '../../http/problem.js'
 
@@ -45,7 +45,7 @@ export function answerProblem(
 
 /** An error of the token endpoint (RFC 6749, 5.2): a code, and text without quotes that repeats nothing of the request. */
 export function answerTokenError(error: unknown, logger: Logger): Response {
-  const known = isTenancyError(error) ? error : undefined
+  const known = findTenancyError(error)
   const status = known?.statusCode ?? 500
   logServerError(error, status, logger)
   const [code, description] = tokenErrorOf(known)

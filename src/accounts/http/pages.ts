@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { isTenancyError } from '../../core/errors.js'
+import { findTenancyError, isTenancyError } from '../../core/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { escapeHtml } from '../escape-html.js'
 import { logServerError, privateHeaders } from './answers.js'
@@ -89,7 +89,7 @@ export function messagePage(status: number, title: string, text: string): Respon
 
 /** Says what went wrong, to somebody who sent a form. */
 export function problemPage(error: unknown, logger: Logger): Response {
-  const known = isTenancyError(error) ? error : undefined
+  const known = findTenancyError(error)
   const status = known?.statusCode ?? 500
   logServerError(error, status, logger)
   if (status >= 500) return messagePage(status, 'Something went wrong', 'Please try again in a moment.')

@@ -1,4 +1,4 @@
-import { isTenancyError } from '../../core/errors.js'
+import { findTenancyError } from '../../core/errors.js'
 import { answerJson, answerNothing } from './answers.js'
 import { readBody } from './body.js'
 import { messagePage, passwordPage, problemPage, readLinkToken } from './pages.js'
@@ -40,8 +40,9 @@ export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTab
           try {
             await reset(token, password, address)
           } catch (error) {
-            if (!isTenancyError(error, 'TENANCY_ACCOUNTS_PASSWORD_INVALID')) throw error
-            return passwordPage(token, { status: error.statusCode, text: error.message })
+            const refusal = findTenancyError(error, 'TENANCY_ACCOUNTS_PASSWORD_INVALID')
+            if (refusal === undefined) throw error
+            return passwordPage(token, { status: refusal.statusCode, text: refusal.message })
           }
           return messagePage(200, 'Your password is set', 'Log in with the new password. You can close this page.')
         } catch (error) {

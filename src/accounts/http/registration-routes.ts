@@ -1,5 +1,5 @@
 import type { Confirmation } from '../../core/accounts.js'
-import { isTenancyError } from '../../core/errors.js'
+import { findTenancyError } from '../../core/errors.js'
 import { answerJson } from './answers.js'
 import { readBody } from './body.js'
 import { confirmationPage, messagePage, problemPage, readLinkToken } from './pages.js'
@@ -40,8 +40,9 @@ export function registrationRoutes({ host, provider, limits }: RouteParts): Rout
           try {
             await confirm({ token, password }, address)
           } catch (error) {
-            if (!isTenancyError(error, 'TENANCY_ACCOUNTS_PASSWORD_INVALID')) throw error
-            return confirmationPage(token, { status: error.statusCode, text: error.message })
+            const refusal = findTenancyError(error, 'TENANCY_ACCOUNTS_PASSWORD_INVALID')
+            if (refusal === undefined) throw error
+            return confirmationPage(token, { status: refusal.statusCode, text: refusal.message })
           }
           return messagePage(
             200,

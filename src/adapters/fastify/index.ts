@@ -1,6 +1,8 @@
 // Declares `request.user`, `request.tenant` and the route option `tenancy` to those who use this module's types.
 // oxlint-disable-next-line import/no-unassigned-import
 import './request-state.js'
+export { tenancyErrorHandler } from './error-handler.js'
 export { type GuardHook, requirePermission, requireRole } from './guards.js'
-export { tenancyPlugin, type TenancyPluginOptions } from './plugin.js'
-export { toProblem, type Problem } from '../../http/problem.js'
+export type { DecoratorNames, TenancyPluginOptions, TenancyRoute } from './options.js'
+export { tenancyPlugin } from './plugin.js'
+export { toProblem, type Problem, type ProblemOptions } from '../../http/problem.js'

@@ -1,47 +1,41 @@
-import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { Register } from '../../core/access.js'
 import type { Work } from '../../core/context.js'
-import { isTenancyError } from '../../core/errors.js'
 import type { Tenant, User } from '../../core/model.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import type { RouteNeeds } from '../../http/pipeline.js'
-import { toProblem } from '../../http/problem.js'
+
+export { sendProblem } from './error-handler.js'
 
 /** The request's work and context; null until the plugin's `onRequest` hook has found the context. */
 export const workKey: unique symbol = Symbol('tenants2fast.work')
 /** The tenancy that the plugin was registered with; not there without the plugin. */
 export const tenancyKey: unique symbol = Symbol('tenants2fast.tenancy')
+/** The preflight of a request (CORS) that has been let through to later hooks, and to nothing else. */
+export const preflightKey: unique symbol = Symbol('tenants2fast.preflight')
+
+/** The name that the application has registered for a decorator (`Register`), or the usual one; never: there is none. */
+type NameOf<Decorator extends string> = Register extends { readonly decorators: infer Names }
+  ? Decorator extends keyof Names
+    ? Names[Decorator] extends string
+      ? Names[Decorator]
+      : never
+    : Decorator
+  : Decorator
+
+/**
+ * What the plugin adds to a request. `user`: who makes this request; throws TENANCY_AUTH_REQUIRED when nobody is
+ * authenticated. `tenant`: the tenant that it is for; throws TENANCY_TENANT_NONE or TENANCY_AUTH_REQUIRED when it has none.
+ */
+type RequestDecorators = { [Name in NameOf<'user'>]: User } & { [Name in NameOf<'tenant'>]: Tenant }
 
 declare module 'fastify' {
-  interface FastifyRequest {
-    /** The tenant that this request is for. Throws TENANCY_TENANT_NONE or TENANCY_AUTH_REQUIRED when it has none. */
-    tenant: Tenant
-    /** The user who makes this request. Throws TENANCY_AUTH_REQUIRED when nobody is authenticated. */
-    user: User
+  interface FastifyRequest extends RequestDecorators {
     [workKey]: Work | null
+    [preflightKey]: boolean
     readonly [tenancyKey]: HttpTenancy | undefined
   }
   interface FastifyContextConfig {
     /** What the route demands: `tenant` (the default: a user in a tenant), `user`, or `none` (public). */
     tenancy?: RouteNeeds
   }
-}
-
-/**
- * Answers with the problem document of a `TenancyError`; any other error goes to Fastify. Server errors are logged
- * with their message and cause, which the response does not carry.
- */
-export function sendProblem(
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  next: HookHandlerDoneFunction,
-): void {
-  const problem = toProblem(error)
-  if (problem === undefined) return next(error as Error)
-  // Nobody reads the answer to a request whose client is gone.
-  const isOutage = problem.status >= 500 && !isTenancyError(error, 'TENANCY_CONNECTION_ABORTED')
-  if (isOutage) request.log.error({ err: error }, problem.body)
-  else request.log.debug({ err: error }, problem.body)
-  // A reply from a hook ends the request: no later hook and no handler runs.
-  void reply.code(problem.status).headers(problem.headers).send(problem.body)
 }

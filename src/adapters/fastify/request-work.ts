@@ -1,17 +1,25 @@
 import type { ServerResponse } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 import { type RequestContext, Work } from '../../core/context.js'
+import { requestIdOf } from './request-id.js'
 
 /**
  * A request as a piece of work: abandoned when its client is gone before the response is complete. Costs next to nothing
  * until somebody has to wait: an AbortController for each request that does would cost more than its query.
  */
 export class RequestWork extends Work {
+  readonly #request: FastifyRequest
   readonly #response: ServerResponse
   #listeners: Set<() => void> | undefined
 
-  constructor(context: RequestContext, response: ServerResponse) {
+  constructor(context: RequestContext, request: FastifyRequest, response: ServerResponse) {
     super(context)
+    this.#request = request
     this.#response = response
+  }
+
+  override get requestId(): string {
+    return requestIdOf(this.#request)
   }
 
   override get isAbandoned(): boolean {

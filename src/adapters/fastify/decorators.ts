@@ -1,0 +1,55 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { RequestContext } from '../../core/context.js'
+import { TenancyError } from '../../core/errors.js'
+import type { HttpTenancy } from '../../http/http-tenancy.js'
+import type { DecoratorNames } from './options.js'
+import { preflightKey, tenancyKey, workKey } from './request-state.js'
+
+/**
+ * Adds what requests carry: their work, `request.user` and `request.tenant`, under the names that the options give.
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: another plugin has the name
+ */
+export function decorateRequests(
+  app: FastifyInstance,
+  tenancy: HttpTenancy,
+  { user, tenant }: Required<DecoratorNames>,
+): void {
+  app.decorateRequest(workKey, null)
+  app.decorateRequest(preflightKey, false)
+  app.decorateRequest(tenancyKey, { getter: () => tenancy })
+  decorate(app, 'user', user, ({ user: found }) => {
+    if (found === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
+    return found
+  })
+  decorate(app, 'tenant', tenant, (context) => {
+    if (context.tenant !== undefined) return context.tenant
+    throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
+  })
+}
+
+function decorate(
+  app: FastifyInstance,
+  option: keyof DecoratorNames,
+  name: string | false,
+  read: (context: RequestContext) => unknown,
+): void {
+  if (name === false) return
+  if (app.hasRequestDecorator(name)) {
+    throw new TenancyError(
+      'TENANCY_CONFIG_INVALID',
+      `request.${name} is another plugin's: give ours another name, decorators: { ${option}: 'tenancy…' }, or none: false`,
+    )
+  }
+  app.decorateRequest(name, {
+    getter(this: FastifyRequest) {
+      return read(contextOf(this))
+    },
+  })
+}
+
+function contextOf(request: FastifyRequest): RequestContext {
+  const work = request[workKey]
+  if (work === null)
+    throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The tenancy plugin has not run for this request yet')
+  return work.context
+}

@@ -1,0 +1,250 @@
+import { PassThrough, Readable } from 'node:stream'
+import { DrizzleQueryError } from 'drizzle-orm'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { requireRole, tenancyErrorHandler, tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { TenancyError } from '../../src/core/errors.js'
+import { createRequestPath, type RequestPath } from '../http/fixture.js'
+import { bearer, createApp, tenancyOver } from './fastify-app.js'
+
+let path: RequestPath
+let app: FastifyInstance
+let token: string
+
+beforeAll(async () => {
+  path = await createRequestPath()
+  const user = await path.addUser()
+  await path.addMember(user, await path.addTenant('acme'))
+  token = path.tokenFor(user)
+})
+afterAll(() => path.close())
+afterEach(() => app.close())
+
+const sql = 'insert into vault values ($1)'
+const failures: Record<string, () => unknown> = {
+  'a query of an ORM': () => new DrizzleQueryError(sql, ['parameter'], new Error('duplicate key (vault)')),
+  'an error with a status of 500': () => Object.assign(new Error(sql), { statusCode: 502, code: '23505', detail: sql }),
+  'something that is no error': () => sql,
+  'an error of a stream': () => new Error(sql),
+}
+const problemJson = 'application/problem+json; charset=utf-8'
+const get = (url: string, headers: object = bearer(token)) => app.inject({ url, headers: { ...headers } })
+
+describe('without an error handler of the application', () => {
+  test.each(Object.entries(failures))(
+    '%s answers 5xx with a title and the id, and is logged once',
+    async (_name, make) => {
+      const log = new PassThrough()
+      app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+      app.get('/x', () => Promise.reject(make()))
+      const response = await get('/x')
+      expect(response.headers['content-type']).toBe(problemJson)
+      const status = response.statusCode
+      expect(status).toBeGreaterThanOrEqual(500)
+      expect(response.json()).toEqual({
+        type: 'about:blank',
+        title: status === 500 ? 'Internal Server Error' : 'Bad Gateway',
+        status,
+        requestId: 'req-1',
+      })
+      const lines = String(log.read())
+        .split('\n')
+        .filter((line) => line.includes('vault'))
+      expect(lines).toHaveLength(1)
+      expect(JSON.parse(lines[0]!)).toMatchObject({ level: 50, requestId: 'req-1' })
+    },
+  )
+
+  test('a stream that fails before its first byte answers 500 without the error', async () => {
+    app = await createApp(path)
+    app.get('/x', (_request, reply) =>
+      reply.send(
+        new Readable({
+          read() {
+            this.destroy(new Error(sql))
+          },
+        }),
+      ),
+    )
+    const response = await get('/x')
+    expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+    expect(response.body).not.toContain('vault')
+  })
+
+  test('an error of the pool inside of an ORM’s is 503 with Retry-After', async () => {
+    app = await createApp(path)
+    app.get('/x', () => Promise.reject(new DrizzleQueryError(sql, [], new TenancyError('TENANCY_CONNECTION_TIMEOUT'))))
+    const response = await get('/x')
+    expect([response.statusCode, response.headers['retry-after'], response.json()]).toEqual([
+      503,
+      '1',
+      expect.objectContaining({ code: 'TENANCY_CONNECTION_TIMEOUT', requestId: 'req-1' }),
+    ])
+  })
+
+  test('the status that a handler had chosen stays, and the message of an error without one does not show', async () => {
+    app = await createApp(path)
+    app.get('/x', (_request, reply) => {
+      reply
+        .code(400)
+        .serializer(() => 'not this')
+        .type('text/html')
+      throw new Error(sql)
+    })
+    const response = await get('/x')
+    expect([response.headers['content-type'], response.json()]).toEqual([
+      problemJson,
+      { type: 'about:blank', title: 'Bad Request', status: 400, requestId: 'req-1' },
+    ])
+  })
+
+  test('what Fastify refuses of a body is a problem document with what Fastify says', async () => {
+    app = await createApp(path)
+    const body = { type: 'object', required: ['name'], properties: { name: { type: 'string', maxLength: 3 } } }
+    app.post('/x', { schema: { body }, bodyLimit: 100 }, async () => 'ok')
+    const post = async (payload: string, type = 'application/json') => {
+      const response = await app.inject({
+        method: 'POST',
+        url: '/x',
+        headers: { ...bearer(token), 'content-type': type },
+        payload,
+      })
+      expect(response.headers['content-type']).toBe(problemJson)
+      return response.json()
+    }
+    expect(await post('{"name":"long"}')).toEqual({
+      type: 'about:blank',
+      title: 'Bad Request',
+      status: 400,
+      code: 'FST_ERR_VALIDATION',
+      detail: 'body/name must NOT have more than 3 characters',
+      validation: [{ in: 'body', path: '/name', message: 'must NOT have more than 3 characters' }],
+      requestId: 'req-1',
+    })
+    expect(await post('{"name":')).toMatchObject({ status: 400, code: 'FST_ERR_CTP_INVALID_JSON_BODY' })
+    expect(await post('')).toMatchObject({ status: 400, code: 'FST_ERR_CTP_EMPTY_JSON_BODY' })
+    expect(await post('x', 'text/csv')).toMatchObject({ status: 415, code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE' })
+    expect(await post(`"${'x'.repeat(200)}"`)).toMatchObject({ status: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
+  })
+
+  test('headers that an error brings are sent, but for those of another body', async () => {
+    app = await createApp(path)
+    app.get('/x', () =>
+      Promise.reject(
+        Object.assign(new Error('slow down'), {
+          statusCode: 429,
+          headers: { 'Retry-After': '9', 'Content-Type': 'text/html', 'Content-Length': '3' },
+        }),
+      ),
+    )
+    const response = await get('/x')
+    expect([response.statusCode, response.headers['retry-after'], response.headers['content-type']]).toEqual([
+      429,
+      '9',
+      problemJson,
+    ])
+  })
+
+  test('routes that were written before the plugin had loaded, and hooks where there is no route, are no exception', async () => {
+    app = Fastify()
+    void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+    app.get('/x', () => Promise.reject(new Error(sql)))
+    app.addHook('preHandler', async (request) => {
+      if (request.is404) throw new Error(sql)
+    })
+    for (const url of ['/x', '/nothing']) {
+      const response = await get(url)
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.body).not.toContain('vault')
+    }
+    expect((await get('/x', {})).json()).toMatchObject({ code: 'TENANCY_AUTH_REQUIRED', requestId: 'req-3' })
+  })
+
+  test('an id that a client sends comes back bounded and in safe characters', async () => {
+    app = await createApp(path, {}, { requestIdHeader: 'x-request-id' })
+    app.get('/x', async () => 'ok')
+    const ask = async (id: string) => (await get('/x', { 'x-request-id': id })).json<{ requestId: string }>().requestId
+    expect(await ask('0c5f-7')).toBe('0c5f-7')
+    expect(await ask('<script>"')).toBe('_script__')
+    expect(await ask('x'.repeat(4000))).toBe('x'.repeat(128))
+  })
+})
+
+describe('an error handler of the application', () => {
+  test.each(['before', 'after'])('set %s the plugin gets refusals of hooks and guards, too', async (when) => {
+    app = Fastify({ allowErrorHandlerOverride: false })
+    const seen: string[] = []
+    const set = () =>
+      app.setErrorHandler((error, _request, reply) => {
+        seen.push((error as TenancyError).code)
+        return reply.code(499).send()
+      })
+    if (when === 'before') set()
+    await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+    if (when === 'after') set()
+    app.get('/x', async () => 'ok')
+    app.get('/guarded', { preHandler: requireRole('Owner') }, async () => 'ok')
+    path.cache.invalidate()
+    const statuses = [await get('/x', {}), await get('/x', bearer(token, 'globex')), await get('/guarded')].map(
+      ({ statusCode }) => statusCode,
+    )
+    expect(statuses).toEqual([499, 499, 499])
+    expect(seen).toEqual(['TENANCY_AUTH_REQUIRED', 'TENANCY_TENANT_FORBIDDEN', 'TENANCY_ACCESS_DENIED'])
+  })
+
+  test('replaces the plugin’s without a warning', async () => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error) => warnings.push(warning)
+    process.on('warning', onWarning)
+    app = await createApp(path)
+    app.setErrorHandler((_error, _request, reply) => reply.code(499).send())
+    await app.ready()
+    await new Promise(setImmediate)
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+  })
+
+  test('may hand on what it does not know, by throwing it or by tenancyErrorHandler', async () => {
+    app = await createApp(path)
+    app.setErrorHandler((error, request, reply) => {
+      if ((error as Error).message === 'mine') return reply.code(499).send()
+      if (request.url === '/throw') throw error
+      return tenancyErrorHandler(error, request, reply)
+    })
+    app.get('/mine', () => Promise.reject(new Error('mine')))
+    for (const url of ['/throw', '/hand-on']) app.get(url, () => Promise.reject(new Error(sql)))
+    expect((await get('/mine')).statusCode).toBe(499)
+    for (const url of ['/throw', '/hand-on']) {
+      const response = await get(url)
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.body).not.toContain('vault')
+    }
+  })
+
+  test('of a child scope or of a route stays theirs, and rethrows to the parent’s', async () => {
+    app = await createApp(path)
+    await app.register(async (scope) => {
+      scope.setErrorHandler((error, _request, reply) => {
+        if (error instanceof TenancyError) return reply.code(498).send()
+        throw error
+      })
+      scope.get('/child', async () => 'ok')
+      scope.get('/child-fails', () => Promise.reject(new Error(sql)))
+    })
+    app.get('/route', { errorHandler: (_error, _request, reply) => void reply.code(497).send() }, async () => 'ok')
+    app.get('/outside', async () => 'ok')
+    const ask = async (url: string, headers?: object) => (await get(url, headers)).statusCode
+    expect([await ask('/child', {}), await ask('/route', {}), await ask('/outside', {})]).toEqual([498, 497, 401])
+    const failed = await get('/child-fails')
+    expect([failed.statusCode, failed.headers['content-type']]).toEqual([500, problemJson])
+  })
+
+  test('onError hooks see refusals', async () => {
+    app = await createApp(path)
+    const seen: unknown[] = []
+    app.addHook('onError', async (_request, _reply, error) => void seen.push(error.code))
+    app.get('/x', async () => 'ok')
+    await get('/x', {})
+    expect(seen).toEqual(['TENANCY_AUTH_REQUIRED'])
+  })
+})

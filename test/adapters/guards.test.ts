@@ -1,0 +1,164 @@
+import { PassThrough } from 'node:stream'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { requirePermission, requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { createRequestPath, type RequestPath } from '../http/fixture.js'
+import { bearer, createApp, tenancyOver } from './fastify-app.js'
+
+let path: RequestPath
+let app: FastifyInstance
+let owner: string
+let member: string
+
+beforeAll(async () => {
+  path = await createRequestPath()
+  const acme = await path.addTenant('acme')
+  const [ownerId, memberId] = [await path.addUser(), await path.addUser()]
+  await path.addMember(ownerId, acme, 'Owner')
+  await path.addMember(memberId, acme)
+  owner = path.tokenFor(ownerId)
+  member = path.tokenFor(memberId)
+})
+afterAll(() => path.close())
+afterEach(() => app.close())
+
+async function answers(url: string, method: 'GET' | 'POST' | 'HEAD' = 'GET') {
+  const statuses: number[] = []
+  for (const headers of [bearer(owner), bearer(member), {}]) {
+    statuses.push((await app.inject({ method, url, headers })).statusCode)
+  }
+  return statuses
+}
+
+describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const)('at %s', (hook) => {
+  test.each([
+    ['requireRole', () => requireRole('Owner')],
+    ['requirePermission, by name', () => requirePermission('reports:read')],
+    ['requirePermission, by rule', () => requirePermission('/reports', 'GET')],
+  ])('%s on a route lets the owner pass and refuses others, with and without a body', async (_name, guard) => {
+    app = await createApp(path)
+    app.route({ method: ['GET', 'POST'], url: '/x', [hook]: guard(), handler: async (request) => request.tenant.slug })
+    expect(await answers('/x')).toEqual([200, 403, 401])
+    const posts = await Promise.all(
+      [owner, member].map((token) =>
+        app.inject({ method: 'POST', url: '/x', headers: bearer(token), payload: { a: 'x'.repeat(1000) } }),
+      ),
+    )
+    expect(posts.map(({ statusCode, body }) => [statusCode, statusCode === 200 && body])).toEqual([
+      [200, 'acme'],
+      [403, false],
+    ])
+  })
+
+  test('as a hook of the whole application it guards routes, and answers 404 where there is none', async () => {
+    app = await createApp(path)
+    addGuard(app, requireRole('Owner'))
+    app.get('/x', async () => 'ok')
+    expect(await answers('/x')).toEqual([200, 403, 401])
+    for (const method of ['GET', 'POST', 'HEAD'] as const)
+      expect(await answers('/nothing', method)).toEqual([404, 404, 404])
+  })
+
+  test('for the route’s own rule on the whole application it answers 404 where there is no route', async () => {
+    app = await createApp(path)
+    addGuard(app, requirePermission())
+    app.get('/reports', async () => 'ok')
+    expect([await answers('/reports'), await answers('/nothing')]).toEqual([
+      [200, 403, 401],
+      [404, 404, 404],
+    ])
+  })
+
+  test('on the whole application it stands before a 404 handler of the application’s, which may serve pages', async () => {
+    app = await createApp(path)
+    addGuard(app, requireRole('Owner'))
+    app.setNotFoundHandler((_request, reply) => void reply.send('<html>'))
+    expect(await answers('/any/page')).toEqual([404, 404, 404])
+  })
+
+  test('one that names what nobody has defined fails when its route is registered', async () => {
+    app = await createApp(path)
+    for (const guard of [
+      requirePermission('reports:raed'),
+      requirePermission('/reprots', 'GET'),
+      requirePermission(),
+      requireRole('Onwer'),
+    ]) {
+      expect(() => app.get('/x', { [hook]: guard }, async () => 'ok')).toThrow(
+        expect.objectContaining({
+          code: 'TENANCY_ACCESS_DEFINITION_INVALID',
+          message: expect.stringMatching(/^Route GET \/x: .*undefinedAccess/),
+        }),
+      )
+    }
+  })
+
+  test('one of a whole scope, or of a route before the plugin had loaded, fails before the application is ready', async () => {
+    for (const guard of [
+      requirePermission('reports:raed'),
+      requirePermission('/reprots', 'GET'),
+      requireRole('Chief of <everything>'),
+    ]) {
+      app = await createApp(path)
+      await app.register(async (scope) => {
+        addGuard(scope, guard)
+        scope.get('/x', async () => 'ok')
+      })
+      await expect(app.ready()).rejects.toMatchObject({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' })
+      app = Fastify()
+      void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+      app.get('/x', { [hook]: guard }, async () => 'ok')
+      await expect(app.ready()).rejects.toMatchObject({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' })
+    }
+  })
+
+  function addGuard(scope: FastifyInstance, guard: ReturnType<typeof requireRole>): void {
+    // The overloads of addHook take one name each.
+    if (hook === 'preParsing') scope.addHook(hook, guard)
+    else scope.addHook(hook as 'onRequest', guard)
+  }
+})
+
+test('a guard of a whole scope for its routes’ own rules says so in the log, once, where there is no rule', async () => {
+  const log = new PassThrough()
+  app = await createApp(path, {}, { logger: { level: 'error', stream: log } })
+  app.addHook('preHandler', requirePermission())
+  app.get('/unruled', async () => 'ok')
+  expect([await answers('/unruled'), await answers('/unruled')]).toEqual([
+    [403, 403, 401],
+    [403, 403, 401],
+  ])
+  expect(String(log.read()).match(/GET \/unruled/g)).toHaveLength(1)
+})
+
+test('where the application says so, a guard waits for somebody to define its permission', async () => {
+  app = await createApp(path, { undefinedAccess: 'warn' })
+  app.get('/x', { preHandler: requirePermission('later:read') }, async () => 'ok')
+  expect(await answers('/x')).toEqual([403, 403, 401])
+  await path.catalog.pool.query(`insert into permissions (name) values ('later:read')`)
+  await path.catalog.pool.query(
+    `insert into role_permissions (role_id, permission_id)
+     select roles.id, permissions.id from roles, permissions where roles.name = 'Owner' and permissions.name = 'later:read'`,
+  )
+  await path.rules.refresh()
+  await path.heard()
+  expect(await answers('/x')).toEqual([200, 403, 401])
+  await expect(createApp(path, { undefinedAccess: 'no' as 'warn' })).rejects.toMatchObject({
+    code: 'TENANCY_CONFIG_INVALID',
+  })
+})
+
+test('a permission that is switched off is defined: its guard registers, and refuses', async () => {
+  await path.catalog.pool.query(`insert into permissions (name, is_active) values ('off:read', false)`)
+  await path.rules.refresh()
+  app = await createApp(path)
+  app.get('/x', { preHandler: requirePermission('off:read') }, async () => 'ok')
+  expect(await answers('/x')).toEqual([403, 403, 401])
+})
+
+test('on a route of several methods, those without a rule refuse', async () => {
+  app = await createApp(path)
+  app.route({ method: ['GET', 'PUT'], url: '/reports', preHandler: requirePermission(), handler: async () => 'ok' })
+  expect(await answers('/reports')).toEqual([200, 403, 401])
+  expect((await app.inject({ method: 'PUT', url: '/reports', headers: bearer(owner) })).statusCode).toBe(403)
+})
