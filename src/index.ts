@@ -92,6 +92,7 @@ export {
 export { errorTable, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
 export type { IssuerOptions, SignatureAlgorithm } from './core/identity.js'
 export type { Logger } from './core/logger.js'
+export type { PgModule } from './core/pg-module.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
 export type { IssuedToken, RotationOptions } from './core/signing-keys.js'
 export { parseSlug } from './core/slug.js'
