@@ -57,6 +57,8 @@ export class LeaseOffice {
   }
   readonly #reaper: NodeJS.Timeout
   readonly #deadlocks: DeadlockWatch
+  /** In nobody's hands any more: what runs on them is the reset. */
+  readonly #restoring = new Set<Lease>()
   /** Streams and cursors of `pool.query`. */
   readonly streams: StreamWatch
   /** Why the last try to open a connection of a tenant found no room. */
@@ -242,7 +244,8 @@ export class LeaseOffice {
 
   #inUse(key: string, pid: number): Lease | undefined {
     for (const lease of this.#open) {
-      if (lease.tenant.key === key && lease.state === 'busy' && lease.connection?.backendPid === pid) return lease
+      if (lease.tenant.key !== key || lease.connection?.backendPid !== pid) continue
+      return lease.state === 'busy' && !this.#restoring.has(lease) ? lease : undefined
     }
     return undefined
   }
@@ -391,6 +394,7 @@ export class LeaseOffice {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
     const { sinceMs, tenant } = lease
     const { key } = tenant
+    this.#restoring.add(lease)
     const isAbandoned = client.running
     if (!isAbandoned && !broken) this.#allocator.announceReturn(lease)
     const isKnown = this.#hiddenCodes.isCurrent(key, client, performance.now())
@@ -399,6 +403,7 @@ export class LeaseOffice {
     const isRestored = await restoreSession(client, isAbandoned)
     const isFit = isRestored && !broken && (isKnown || (await this.#hiddenCodes.learn(key, client)))
     clearTimeout(patience)
+    this.#restoring.delete(lease)
     // Counted now and not when it was given back: until now it counted as lent.
     tenant.usedMs += performance.now() - sinceMs
     if (isFit) this.#allocator.release(lease, performance.now())

@@ -10,7 +10,7 @@ import { type Lease, type LeaseOffice, settleTimeoutMs } from './lease-office.js
 import type { LeaseCallback } from './lease-waiter.js'
 import { descendantOf, type PgCopy } from './pg-copy.js'
 import { textOf } from './query-text.js'
-import { fenceIn, isSubmittable, type Submittable } from './submittable.js'
+import { fenceIn, hearErrors, isSubmittable, type Submittable } from './submittable.js'
 import { SubmittedQuery } from './submitted-query.js'
 import { transactionLeftOpen, transactionMisuseOf, transactionRefused } from './transaction-control.js'
 import { refuseQuery } from './transaction-pooling.js'
@@ -269,6 +269,7 @@ export class SchedulerPool extends EventEmitter {
       const client = lease?.connection
       if (lease === undefined || client === undefined) {
         answeredIn(round)
+        if (work?.isAbandoned === true) hearErrors(query)
         return query.handleError(error)
       }
       lease.holder = work
