@@ -83,6 +83,8 @@ export class Allocator<Connection, Owner = undefined> {
       return false
     }
     this.#queues.push(tenant, waiter, waiter.holder !== undefined && this.#holds(waiter.holder), nowMs)
+    const heldMs = Math.max(tenant.heldUntilMs, this.server.heldUntilMs) - nowMs
+    if (heldMs > 0 && tenant.waiters.size === 1) this.#remindAfter(heldMs)
     if (this.#needsConnection(tenant, nowMs)) this.#openWherePossible(nowMs)
     else if (this.#isPatient(tenant, nowMs)) this.#remind()
     return true
@@ -143,7 +145,7 @@ export class Allocator<Connection, Owner = undefined> {
     if (nowMs >= held.heldUntilMs) held.putOffs += 1
     held.heldUntilMs = Math.max(held.heldUntilMs, untilMs)
     this.#vacate(slot, nowMs)
-    if (this.waiting > 0) this.#effects.remind(untilMs - nowMs)
+    if (this.waiting > 0) this.#remindAfter(untilMs - nowMs)
   }
 
   /** Closes a busy connection that would be closed for another tenant soon after its release. False: it would not. */
@@ -303,6 +305,11 @@ export class Allocator<Connection, Owner = undefined> {
     if (this.#isReminding || this.#draining) return
     this.#isReminding = true
     this.#effects.remind(this.limits.patienceMs)
+  }
+
+  #remindAfter(heldMs: number): void {
+    // A timer may fire a fraction of a millisecond early.
+    this.#effects.remind(Math.ceil(heldMs) + 1)
   }
 
   #openWherePossible(nowMs: number): void {

@@ -262,10 +262,26 @@ test('a full server is asked again later, by nobody before, and whoever waits ke
     expect(world.opening.map(({ tenant }) => tenant.key)).toEqual(scope === 'server' ? [] : ['b'])
     world.wait(49)
     expect(world.opening.filter(({ tenant }) => tenant.key === 'a')).toEqual([])
-    world.wait(1)
+    world.wait(2)
     world.settle()
     expect(world.granted.filter((id) => id !== other)).toEqual(ids)
     expect(world.granted).toContain(other)
+  }
+})
+
+test('whoever comes while nothing is opened, and nobody waits, is served afterwards all the same', () => {
+  for (const scope of ['server', 'tenant'] as const) {
+    const world = new World()
+    world.acquire('a')
+    const [pending] = world.waiting.values()
+    if (pending !== undefined) world.allocator.leave(pending.key, pending.waiter)
+    world.acquire('b')
+    world.findFull(scope, 50)
+    world.wait(10)
+    const late = world.acquire('a')
+    world.wait(42)
+    world.settle()
+    expect(world.granted).toContain(late)
   }
 })
 
