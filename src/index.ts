@@ -75,6 +75,7 @@ export { errorTable, findTenancyError, isTenancyError, TenancyError, type Tenanc
 export type { UserIdentity } from './core/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/issuer.js'
 export type { Logger } from './core/logger.js'
+export type { PgModule } from './core/pg-module.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
 export type { IssuedToken, RotationOptions } from './core/signing-keys.js'
 export { parseSlug } from './core/slug.js'

@@ -52,7 +52,7 @@ export interface Tenancy extends Management, HttpTenancy {
   reconcile(): Promise<Reconciliation>
   /**
    * The pool of a tenant's database: looks like `pg.Pool`, reaches no other database.
-   * @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database
+   * @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database, TENANCY_TENANT_NOT_FOUND when none is given
    */
   getTenantPool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
   /**

@@ -23,11 +23,13 @@ import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
 import { readStats } from './composition/stats.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
+import { pgCopyOf } from './connections/pg-copy.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition, Member } from './core/access.js'
 import { deriveLockKey } from './core/advisory-lock.js'
 import { type Config, loadConfig } from './core/config.js'
 import { type Logger, stderrLogger } from './core/logger.js'
+import type { PgModule } from './core/pg-module.js'
 import { bindSecret } from './databases/bind-secret.js'
 import { ensureCatalogDatabase } from './databases/catalog-database.js'
 import { checkConnectionBudget } from './databases/connection-budget.js'
@@ -49,6 +51,11 @@ export interface CreateTenancyOptions {
   readonly schemaDir?: string
   /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
   readonly logger?: Logger
+  /**
+   * The application's copy of `pg` (8.11 or newer): tenants' pools and clients are instances of its `Pool` and `Client`. Needed
+   * when another copy than this package's is what an ORM knows. Default: the copy that this package resolves.
+   */
+  readonly pg?: PgModule
 }
 
 /**
@@ -64,6 +71,7 @@ export interface CreateTenancyOptions {
  */
 export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
   const { config = loadConfig(), logger = stderrLogger } = options
+  if (options.pg !== undefined) pgCopyOf(options.pg)
   const closing = createClosing()
   try {
     return await open(options, config, logger, closing)
@@ -127,6 +135,7 @@ async function open(
     maxConnectionsPerTenant: config.maxTenantConnections,
     prepareStatements: config.prepareStatements && poolMode === undefined,
     transactionPooling: poolMode === 'transaction',
+    pg: options.pg,
     // The key of a tenant's connections is the id of its database.
     restoreRole: (databaseId) => databases.restoreRole(databaseId),
     logger,

@@ -8,7 +8,7 @@ import type { TenantDatabases } from '../databases/tenant-databases.js'
 
 /** From a tenant to connections to its database. */
 export interface TenantConnections {
-  /** @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database */
+  /** @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database, TENANCY_TENANT_NOT_FOUND when it is none */
   pool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
   /** Closes the tenant's connections in this process; those in use, when they are given back. */
   disconnect(tenant: Pick<Tenant, 'databaseId'>): void
@@ -34,7 +34,9 @@ export function createTenantConnections({
     return databases.targetOf(database)
   }
 
-  function pool({ slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool {
+  function pool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool {
+    requireTenant(tenant)
+    const { slug, databaseId } = tenant
     if (databaseId === null) throw withoutDatabase(slug)
     return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId), slug)
   }
@@ -58,6 +60,22 @@ export function createTenantConnections({
       return runWithContext(Object.freeze(context), callback)
     },
   }
+}
+
+/** JavaScript asks with whatever a query found: nothing, a row of something else. */
+function requireTenant(tenant: unknown): void {
+  const isTenant =
+    typeof tenant === 'object' &&
+    tenant !== null &&
+    'databaseId' in tenant &&
+    (tenant.databaseId === null || typeof tenant.databaseId === 'string') &&
+    'slug' in tenant &&
+    typeof tenant.slug === 'string'
+  if (isTenant) return
+  throw new TenancyError(
+    'TENANCY_TENANT_NOT_FOUND',
+    'No tenant was given: pass what findTenant, getTenant or createTenant gave, once it is there',
+  )
 }
 
 function withoutDatabase(slug: string): TenancyError {

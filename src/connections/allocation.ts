@@ -78,8 +78,10 @@ export interface TenantQueue<Connection, Owner> extends Account {
   generation: number
   /** When somebody who waited got a connection last. */
   progressAtMs: number
+  /** The server has no room for more of its connections: none is opened before. */
+  heldUntilMs: number
+  /** How many tries in a row to open one found no room. */
+  putOffs: number
   /** How long connections were lent, in total; for statistics. */
   usedMs: number
-  /** Connections are closed as soon as nobody waits for them. */
-  isRetiring: boolean
 }

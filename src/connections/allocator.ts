@@ -24,6 +24,8 @@ export class Allocator<Connection, Owner = undefined> {
   readonly #effects: AllocatorEffects<Connection, Owner>
   readonly #idle: IdleSlots<Connection, Owner>
   readonly #queues: TenantQueues<Connection, Owner>
+  /** The server has no room for anybody: nothing is opened before. */
+  readonly server = { heldUntilMs: 0, putOffs: 0 }
   #draining = false
   #isReminding = false
 
@@ -81,6 +83,8 @@ export class Allocator<Connection, Owner = undefined> {
       return false
     }
     this.#queues.push(tenant, waiter, waiter.holder !== undefined && this.#holds(waiter.holder), nowMs)
+    const heldMs = Math.max(tenant.heldUntilMs, this.server.heldUntilMs) - nowMs
+    if (heldMs > 0 && tenant.waiters.size === 1) this.#remindAfter(heldMs)
     if (this.#needsConnection(tenant, nowMs)) this.#openWherePossible(nowMs)
     else if (this.#isPatient(tenant, nowMs)) this.#remind()
     return true
@@ -110,6 +114,8 @@ export class Allocator<Connection, Owner = undefined> {
 
   opened(slot: Slot<Connection, Owner>, connection: Connection, nowMs: number): void {
     slot.connection = connection
+    slot.tenant.putOffs = 0
+    this.server.putOffs = 0
     this.#openingEnded(slot, nowMs)
     slot.state = 'busy'
     slot.sinceMs = nowMs
@@ -125,6 +131,21 @@ export class Allocator<Connection, Owner = undefined> {
     const waiter = this.#queues.shift(tenant)
     this.#vacate(slot, nowMs)
     return waiter
+  }
+
+  /**
+   * Gives the slot back and lets its tenant's waiters wait on: the server has no room, for `scope`, and may have some at
+   * `untilMs`. Meanwhile connections that come back serve them.
+   */
+  openPutOff(slot: Slot<Connection, Owner>, scope: 'tenant' | 'server', untilMs: number, nowMs: number): void {
+    const { tenant } = slot
+    this.#openingEnded(slot, nowMs)
+    const held = scope === 'server' ? this.server : tenant
+    // Tries that were under way together count as one.
+    if (nowMs >= held.heldUntilMs) held.putOffs += 1
+    held.heldUntilMs = Math.max(held.heldUntilMs, untilMs)
+    this.#vacate(slot, nowMs)
+    if (this.waiting > 0) this.#remindAfter(untilMs - nowMs)
   }
 
   /** Closes a busy connection that would be closed for another tenant soon after its release. False: it would not. */
@@ -192,15 +213,6 @@ export class Allocator<Connection, Owner = undefined> {
     for (const slot of [...tenant.idle]) this.discard(slot)
   }
 
-  /** Closes the tenant's connections as soon as those who wait have been served; false: it has none. */
-  retire(key: string): boolean {
-    const tenant = this.#queues.byKey.get(key)
-    if (tenant === undefined) return false
-    tenant.isRetiring = true
-    for (const slot of [...tenant.idle]) this.discard(slot)
-    return true
-  }
-
   /** Closes everything, now or when it comes back; returns the waiters, to be told so. */
   drain(): Waiter<Connection, Owner>[] {
     this.#draining = true
@@ -234,7 +246,7 @@ export class Allocator<Connection, Owner = undefined> {
   /** Finds the next use of a connection that is open and in nobody's hands. */
   #place(slot: Slot<Connection, Owner>, nowMs: number): void {
     const { tenant } = slot
-    if (!this.#isFit(slot) || (tenant.isRetiring && tenant.waiters.size === 0)) {
+    if (!this.#isFit(slot)) {
       this.discard(slot)
     } else if (tenant.waiters.size === 0) {
       slot.state = 'idle'
@@ -273,6 +285,8 @@ export class Allocator<Connection, Owner = undefined> {
     return (
       tenant.waiters.size > tenant.opening + tenant.returning &&
       tenant.total < this.limits.maxConnectionsPerTenant &&
+      nowMs >= tenant.heldUntilMs &&
+      nowMs >= this.server.heldUntilMs &&
       !this.#isPatient(tenant, nowMs)
     )
   }
@@ -291,6 +305,11 @@ export class Allocator<Connection, Owner = undefined> {
     if (this.#isReminding || this.#draining) return
     this.#isReminding = true
     this.#effects.remind(this.limits.patienceMs)
+  }
+
+  #remindAfter(heldMs: number): void {
+    // A timer may fire a fraction of a millisecond early.
+    this.#effects.remind(Math.ceil(heldMs) + 1)
   }
 
   #openWherePossible(nowMs: number): void {

@@ -1,7 +1,8 @@
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
-import pg from 'pg'
+import type pg from 'pg'
 import { TenancyError } from '../core/errors.js'
+import { descendantOf, type PgCopy } from './pg-copy.js'
 import type { SessionClient } from './session-client.js'
 import { isSubmittable } from './submittable.js'
 
@@ -118,8 +119,19 @@ export class CheckedOutClient {
 }
 
 const emitter = EventEmitter.prototype
-// A `pg.Client` to those who look, with an emitter of its own, and without the constructor that makes a connection.
-Object.setPrototypeOf(CheckedOutClient.prototype, pg.Client.prototype)
+const classes = new WeakMap<PgCopy['Client'], typeof CheckedOutClient>()
+
+/**
+ * The class of checked-out clients of one copy of `pg`: a `Client` to those who look, with an emitter of its own, and without
+ * the constructor that makes a connection.
+ */
+export function checkedOutClientClass({ Client }: PgCopy): typeof CheckedOutClient {
+  const known = classes.get(Client)
+  if (known !== undefined) return known
+  const made = descendantOf(CheckedOutClient, Client, 'TenantClient')
+  classes.set(Client, made)
+  return made
+}
 
 function releasedError(): TenancyError {
   const message = 'A query was sent through a client that had been released: await every query before release()'

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { TenancyError } from '../core/errors.js'
 import type { AllocatorLimits } from './allocation.js'
 
@@ -7,7 +8,7 @@ import type { AllocatorLimits } from './allocation.js'
  */
 export function connectFailure(cause: unknown): TenancyError {
   if (cause instanceof TenancyError) return cause
-  if (sqlState(cause) === tooManyConnections) {
+  if (isFull(cause)) {
     return new TenancyError(
       'TENANCY_CONNECTION_TIMEOUT',
       'The PostgreSQL server has no connection left, at all or for this tenant’s role (53300): lower TENANT_MAX_CONNECTIONS, ' +
@@ -30,7 +31,34 @@ export function isRefusal(cause: unknown): boolean {
   return code === undefined || !/^(?:E[A-Z]+|3D000|53...|57P0[123])$/.test(code)
 }
 
+/** Whether the server said so, and not `pg` or the network; of any copy of `pg`. */
+export function isServerError(error: unknown): error is Error & { readonly code?: string } {
+  return error instanceof pg.DatabaseError || (error instanceof Error && 'severity' in error)
+}
+
 const tooManyConnections = '53300'
+
+/** Whether the server is up and has no room for another connection: it may have some in a moment. */
+export function isFull(cause: unknown): boolean {
+  return sqlState(cause) === tooManyConnections
+}
+
+/**
+ * Whether it has no room for anybody. The limits of a role and of a database are one tenant's; which of them it was is told
+ * by the function of the server that says so, in every language.
+ */
+export function isFullForAll(cause: unknown): boolean {
+  const routine = cause instanceof Error && 'routine' in cause ? cause.routine : undefined
+  return isFull(cause) && typeof routine === 'string' && serverIsFull.has(routine)
+}
+
+const serverIsFull = new Set([
+  'InitProcess',
+  'ProcArrayAdd',
+  'InitPostgres',
+  'ProcessStartupPacket',
+  'BackendInitialize',
+])
 
 function reason(cause: unknown): string {
   const code = sqlState(cause)
@@ -51,6 +79,14 @@ export function abandonedError(cause: unknown): TenancyError {
   return new TenancyError('TENANCY_CONNECTION_ABORTED', 'The caller gave up while it waited for a connection', {
     cause,
   })
+}
+
+export function stalledError(timeoutMs: number): TenancyError {
+  return new TenancyError(
+    'TENANCY_CONNECTION_STALLED',
+    `A stream or cursor of pool.query was neither read nor written for ${timeoutMs} ms while the server waited: ` +
+      'its connection was taken back',
+  )
 }
 
 export function timeoutError(waitedMs: number, limits: AllocatorLimits): TenancyError {

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel'
 import { TenancyError } from '../core/errors.js'
 import { isRefusal } from './connection-errors.js'
 import { openSession } from './open-session.js'
-import type { ConnectionSchedulerOptions } from './scheduler.js'
+import type { SchedulerSettings } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
 import { ServerOutages } from './server-outage.js'
 import type { SessionClient } from './session-client.js'
@@ -11,11 +11,11 @@ const roleRestored = channel('tenants2fast:connection:role-restored')
 
 /** Opens connections to tenants' databases: not while their server is away, and with a role that was changed mended. */
 export class Connector {
-  readonly #options: Required<ConnectionSchedulerOptions>
+  readonly #options: SchedulerSettings
   readonly #outages = new ServerOutages()
   #rolesRestored = 0
 
-  constructor(options: Required<ConnectionSchedulerOptions>) {
+  constructor(options: SchedulerSettings) {
     this.#options = options
   }
 
@@ -24,10 +24,11 @@ export class Connector {
   }
 
   async connect(pool: SchedulerPool): Promise<SessionClient> {
-    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling } = this.#options
+    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling, copy } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
     const server = `${target.account.host}:${target.account.port}`
-    const open = () => openSession(target, clientConfig, { timeoutMs, prepareStatements, transactionPooling })
+    const options = { timeoutMs, prepareStatements, transactionPooling, copy }
+    const open = () => openSession(target, clientConfig, options)
     this.#outages.admit(server, performance.now())
     try {
       const client = await open().catch(async (error: unknown) => {

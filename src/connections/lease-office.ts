@@ -7,6 +7,8 @@ import {
   abandonedError,
   closedError,
   connectFailure,
+  isFull,
+  isFullForAll,
   nestedError,
   queueFullError,
   timeoutError,
@@ -19,11 +21,13 @@ import { HiddenCodes } from './hidden-codes.js'
 import { LateResets } from './late-resets.js'
 import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
 import { busiestTenants } from './busiest-tenants.js'
-import type { ConnectionSchedulerOptions, SchedulerStats, TenantUse } from './scheduler.js'
+import type { PgCopy } from './pg-copy.js'
+import type { SchedulerSettings, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
 import { closeSession } from './open-session.js'
 import type { SessionClient } from './session-client.js'
 import { restoreSession } from './session-restore.js'
+import { StreamWatch } from './stream-watch.js'
 
 /** A connection in the hands of a pool. */
 export type Lease = Slot<SessionClient, SchedulerPool>
@@ -31,9 +35,13 @@ export type Lease = Slot<SessionClient, SchedulerPool>
 /** How long an abandoned query and a reset may take before the connection is closed instead. */
 export const settleTimeoutMs = 1000
 
+/** A server without room is asked again after so long, each time twice as long. */
+const minRoomWaitMs = 20
+const maxRoomWaitMs = 500
+
 /** Carries out what the {@link Allocator} decides: opens, proves, lends, restores and closes connections. */
 export class LeaseOffice {
-  readonly #options: Required<ConnectionSchedulerOptions>
+  readonly #options: SchedulerSettings
   readonly #allocator: Allocator<SessionClient, SchedulerPool>
   /** Every lease with a connection. */
   readonly #open = new Set<Lease>()
@@ -49,12 +57,21 @@ export class LeaseOffice {
   }
   readonly #reaper: NodeJS.Timeout
   readonly #deadlocks: DeadlockWatch
+  /** In nobody's hands any more: what runs on them is the reset. */
+  readonly #restoring = new Set<Lease>()
+  /** Streams and cursors of `pool.query`. */
+  readonly streams: StreamWatch
+  /** Why the last try to open a connection of a tenant found no room. */
+  readonly #full = new WeakMap<SchedulerPool, TenancyError>()
   #onChange: (() => void)[] = []
   #closing: Promise<void> | undefined
+  #isClosed = false
+  #hasWarnedOfEnd = false
   #deadline: NodeJS.Timeout | undefined
 
-  constructor(options: Required<ConnectionSchedulerOptions>) {
+  constructor(options: SchedulerSettings) {
     this.#options = options
+    this.streams = new StreamWatch(options.stalledStreamTimeoutMs)
     const starvationMs = options.acquireTimeoutMs / 5
     this.#allocator = new Allocator(
       { ...options, starvationMs },
@@ -86,6 +103,29 @@ export class LeaseOffice {
   get poolOptions(): { readonly max: number; readonly idleTimeoutMillis: number; readonly maxLifetimeSeconds: number } {
     const { maxConnectionsPerTenant: max, idleTimeoutMs: idleTimeoutMillis, connectionLifetimeMs } = this.#options
     return { max, idleTimeoutMillis, maxLifetimeSeconds: connectionLifetimeMs / 1000 }
+  }
+
+  /** Whose `Pool` and `Client` pools and clients are, to `instanceof`. */
+  get copy(): PgCopy {
+    return this.#options.copy
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== undefined
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Says once that `end()` of a pool ends nothing. */
+  warnOfEnd(label: string): void {
+    if (this.#hasWarnedOfEnd) return
+    this.#hasWarnedOfEnd = true
+    const message =
+      'end() of a tenant’s pool (Kysely’s and TypeORM’s destroy() call it) ends nothing: others have the same pool, and the ' +
+      'scheduler closes its connections. Said once'
+    this.#options.logger.warn({ tenant: label }, message)
   }
 
   stats(): SchedulerStats {
@@ -156,7 +196,7 @@ export class LeaseOffice {
       this.#allocator.discard(lease)
       return
     }
-    const seemsClean = !broken && client.ready && !client.touched && client.getTransactionStatus() === 'I'
+    const seemsClean = !broken && client.ready && !client.touched && client.outsideTransaction
     const isClean = seemsClean && isKnown
     // To clean what is closed next is work for nobody.
     if (!isClean && client.ready && this.#allocator.giveWay(lease, nowMs)) {
@@ -176,9 +216,38 @@ export class LeaseOffice {
     this.#allocator.evict(key)
   }
 
-  /** Serves who waits, closes the tenant's connections as they come back; resolves when it has none left. */
-  async retire(key: string): Promise<void> {
-    while (this.#allocator.retire(key)) await this.#nextChange()
+  /** Stops what runs on a connection whose stream nobody reads any more, and closes it. */
+  breakOff(lease: Lease): void {
+    if (lease.state !== 'busy') return
+    lease.tenant.usedMs += performance.now() - lease.sinceMs
+    void lease.connection?.cancel()
+    this.#allocator.discard(lease)
+  }
+
+  /** Stops what runs on the tenant's connection of a backend; false: it has none in use. */
+  async cancelBackend(key: string, pid: number): Promise<boolean> {
+    const client = this.#inUse(key, pid)?.connection
+    if (client === undefined) return false
+    // Whoever has the connection next waits until the request is dealt with.
+    client.touched = true
+    await client.cancel()
+    return true
+  }
+
+  async terminateBackend(key: string, pid: number): Promise<boolean> {
+    const lease = this.#inUse(key, pid)
+    if (lease?.connection === undefined) return false
+    await lease.connection.cancel()
+    lease.connection.destroy()
+    return true
+  }
+
+  #inUse(key: string, pid: number): Lease | undefined {
+    for (const lease of this.#open) {
+      if (lease.tenant.key !== key || lease.connection?.backendPid !== pid) continue
+      return lease.state === 'busy' && !this.#restoring.has(lease) ? lease : undefined
+    }
+    return undefined
   }
 
   /** Turns away who waits and closes all connections, those still in use after `timeoutMs` by force. */
@@ -192,6 +261,7 @@ export class LeaseOffice {
     clearTimeout(this.#deadline)
     this.#lateResets.stop()
     this.#deadlocks.stop()
+    this.streams.stop()
     const waiters = this.#allocator.drain()
     for (const waiter of waiters) waiter.reject(closedError())
     const force = setTimeout(() => {
@@ -202,6 +272,7 @@ export class LeaseOffice {
     }, timeoutMs)
     while (this.#allocator.total > 0) await this.#nextChange()
     clearTimeout(force)
+    this.#isClosed = true
   }
 
   /** One timer for all: it waits for the waiter that is the oldest now. */
@@ -213,7 +284,10 @@ export class LeaseOffice {
       const oldestMs = this.#allocator.oldestWaiterSinceMs()
       this.#deadline = oldestMs === undefined ? undefined : this.#awaitDeadline(oldestMs, atMs)
       this.#counters.rejected += overdue.length
-      for (const waiter of overdue) waiter.reject(timeoutError(acquireTimeoutMs, this.#allocator.limits))
+      for (const waiter of overdue) {
+        const full = waiter instanceof LeaseWaiter ? this.#full.get(waiter.pool) : undefined
+        waiter.reject(full ?? timeoutError(acquireTimeoutMs, this.#allocator.limits))
+      }
       this.#tellChange()
     }
     // A timer may fire a fraction of a millisecond early.
@@ -244,6 +318,7 @@ export class LeaseOffice {
       const client = await this.#connector.connect(pool)
       if (!client.usable) throw new Error('The connection broke before it was used')
       this.#counters.opened += 1
+      this.#full.delete(pool)
       connectionEvents.open(pool, performance.now() - lease.sinceMs)
       this.#open.add(lease)
       this.#hiddenCodes.tell(lease.tenant.key, client, performance.now())
@@ -255,11 +330,24 @@ export class LeaseOffice {
     } catch (cause) {
       const error = connectFailure(cause)
       this.#counters.connectFailures += 1
+      if (pool !== undefined && isFull(cause)) return this.#putOff(lease, pool, cause, error)
       if (isTenancyError(error, 'TENANCY_DATABASE_IDENTITY_MISMATCH')) this.#alarm(lease, error)
       else connectionEvents.connectFailed(lease.tenant, error)
       this.#allocator.openFailed(lease, performance.now())?.reject(error)
       this.#tellChange()
     }
+  }
+
+  /** Whoever waits is told at his deadline; until then there may be room again. */
+  #putOff(lease: Lease, pool: SchedulerPool, cause: unknown, error: TenancyError): void {
+    this.#full.set(pool, error)
+    connectionEvents.connectFailed(lease.tenant, error)
+    const nowMs = performance.now()
+    const scope = isFullForAll(cause) ? 'server' : 'tenant'
+    const { putOffs } = scope === 'server' ? this.#allocator.server : lease.tenant
+    const waitMs = Math.min(minRoomWaitMs * 2 ** putOffs, maxRoomWaitMs) * (0.75 + Math.random() / 4)
+    this.#allocator.openPutOff(lease, scope, nowMs + waitMs, nowMs)
+    this.#tellChange()
   }
 
   #alarm(lease: Lease, error: TenancyError): void {
@@ -306,6 +394,7 @@ export class LeaseOffice {
     const patience = setTimeout(() => this.#allocator.discard(lease), settleTimeoutMs)
     const { sinceMs, tenant } = lease
     const { key } = tenant
+    this.#restoring.add(lease)
     const isAbandoned = client.running
     if (!isAbandoned && !broken) this.#allocator.announceReturn(lease)
     const isKnown = this.#hiddenCodes.isCurrent(key, client, performance.now())
@@ -314,6 +403,7 @@ export class LeaseOffice {
     const isRestored = await restoreSession(client, isAbandoned)
     const isFit = isRestored && !broken && (isKnown || (await this.#hiddenCodes.learn(key, client)))
     clearTimeout(patience)
+    this.#restoring.delete(lease)
     // Counted now and not when it was given back: until now it counted as lent.
     tenant.usedMs += performance.now() - sinceMs
     if (isFit) this.#allocator.release(lease, performance.now())

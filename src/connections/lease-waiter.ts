@@ -14,7 +14,7 @@ export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
   readonly sinceMs: number
   /** The work that the caller does. */
   readonly holder: Work | undefined
-  readonly #pool: SchedulerPool
+  readonly pool: SchedulerPool
   /** Given by the caller, for this wait. */
   readonly #signal: AbortSignal | undefined
   readonly #done: LeaseCallback
@@ -27,7 +27,7 @@ export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
     signal: AbortSignal | undefined,
     done: LeaseCallback,
   ) {
-    this.#pool = pool
+    this.pool = pool
     this.sinceMs = sinceMs
     this.holder = holder
     this.#signal = signal
@@ -50,7 +50,7 @@ export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
 
   reject(error: Error): void {
     this.#settle()
-    connectionEvents.reject(this.#pool, error, performance.now() - this.sinceMs)
+    connectionEvents.reject(this.pool, error, performance.now() - this.sinceMs)
     this.#done(error)
   }
 

@@ -1,7 +1,9 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
-import { SessionClient } from './session-client.js'
+import { isServerError } from './connection-errors.js'
+import { ownCopy, type PgCopy } from './pg-copy.js'
+import { type SessionClient, sessionClientClass } from './session-client.js'
 
 const closeTimeoutMs = 2000
 /** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
@@ -16,6 +18,8 @@ export interface SessionOptions {
   readonly prepareStatements: boolean
   /** Default: false. */
   readonly transactionPooling?: boolean
+  /** Whose clients are made. Default: the copy of `pg` that this package resolves. */
+  readonly copy?: PgCopy
 }
 
 /**
@@ -27,12 +31,12 @@ export interface SessionOptions {
 export async function openSession(
   target: TenantDatabaseTarget,
   config: pg.ClientConfig,
-  { timeoutMs, prepareStatements, transactionPooling = false }: SessionOptions,
+  { timeoutMs, prepareStatements, transactionPooling = false, copy = ownCopy }: SessionOptions,
 ): Promise<SessionClient> {
   const { host, port, user, password, database, ssl } = target.account
   const account = { host, port, user, password, database, ssl: ssl ?? false }
   const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
-  const client = new SessionClient(options, prepareStatements)
+  const client = new (sessionClientClass(copy))(options, prepareStatements)
   client.transactionPooling = transactionPooling
   const deadline = setTimeout(() => client.destroy(), timeoutMs)
   try {
@@ -80,7 +84,7 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
   try {
     return await client.read(identityQuery)
   } catch (error) {
-    const code = error instanceof pg.DatabaseError ? error.code : undefined
+    const code = isServerError(error) ? error.code : undefined
     if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
     throw error
   }

@@ -1,4 +1,5 @@
-import pg from 'pg'
+import type pg from 'pg'
+import type { PgCopy } from './pg-copy.js'
 
 /** The columns of a result, as the server describes them. */
 export type Fields = readonly unknown[]
@@ -7,7 +8,7 @@ interface Connection {
   describe(message: unknown): void
 }
 
-/** What `pg` (pinned exactly) knows about a query and its types do not say; test/connections holds it to that. */
+/** What `pg` knows about a query and its types do not say: `pgCopyOf` looks for it, test/connections holds it to that. */
 interface QueryInternals extends pg.Submittable {
   _result: { addFields(fields: Fields): void }
   _accumulateRows: boolean
@@ -16,7 +17,8 @@ interface QueryInternals extends pg.Submittable {
   handleRowDescription(message: { readonly fields: Fields }): void
 }
 
-const Query = pg.Query as unknown as new (config: object, values: undefined, callback: unknown) => QueryInternals
+/** Makes the queries of prepared statements. */
+export type PreparedQueryClass = new (config: object, callback: unknown, known: KnownStatement) => pg.Submittable
 
 /** What is known about a prepared statement of one connection. */
 export interface KnownStatement {
@@ -24,28 +26,32 @@ export interface KnownStatement {
 }
 
 /**
- * A query of a prepared statement. `pg` has the columns described every time; a prepared statement never changes them
+ * The class of queries of a prepared statement. `pg` has the columns described every time; a prepared statement never changes them
  * (the server refuses it with 0A000 instead), so once is enough.
  */
-export class PreparedQuery extends Query {
-  readonly #known: KnownStatement
+export function preparedQueryClass({ Query: Base }: PgCopy): PreparedQueryClass {
+  const Query = Base as unknown as new (config: object, values: undefined, callback: unknown) => QueryInternals
 
-  constructor(config: object, callback: unknown, known: KnownStatement) {
-    super(config, undefined, callback)
-    this.#known = known
-  }
+  return class PreparedQuery extends Query {
+    readonly #known: KnownStatement
 
-  override prepare(connection: Connection): void {
-    const { fields } = this.#known
-    if (fields === undefined || !this.hasBeenParsed(connection)) return super.prepare(connection)
-    this._result.addFields([...fields])
-    this._accumulateRows = true
-    super.prepare(withoutDescribe(connection))
-  }
+    constructor(config: object, callback: unknown, known: KnownStatement) {
+      super(config, undefined, callback)
+      this.#known = known
+    }
 
-  override handleRowDescription(message: { readonly fields: Fields }): void {
-    this.#known.fields = message.fields
-    super.handleRowDescription(message)
+    override prepare(connection: Connection): void {
+      const { fields } = this.#known
+      if (fields === undefined || !this.hasBeenParsed(connection)) return super.prepare(connection)
+      this._result.addFields([...fields])
+      this._accumulateRows = true
+      super.prepare(withoutDescribe(connection))
+    }
+
+    override handleRowDescription(message: { readonly fields: Fields }): void {
+      this.#known.fields = message.fields
+      super.handleRowDescription(message)
+    }
   }
 }
 

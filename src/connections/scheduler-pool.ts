@@ -1,13 +1,19 @@
-import type { EventEmitter } from 'node:events'
-import pg from 'pg'
+import { EventEmitter } from 'node:events'
+import type pg from 'pg'
 import { tryGetWork, type Work } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
-import { TenancyError } from '../core/errors.js'
 import { inCallerContext } from './caller-context.js'
-import { CheckedOutClient } from './checked-out-client.js'
+import { abandonedError } from './connection-errors.js'
+import { checkedOutClientClass } from './checked-out-client.js'
+import { ControlClient, foreignUse, poolOptionsMark } from './control-client.js'
 import { type Lease, type LeaseOffice, settleTimeoutMs } from './lease-office.js'
 import type { LeaseCallback } from './lease-waiter.js'
-import { fenceIn, isSubmittable, type Submittable } from './submittable.js'
+import { descendantOf, type PgCopy } from './pg-copy.js'
+import { textOf } from './query-text.js'
+import { fenceIn, hearErrors, isSubmittable, type Submittable } from './submittable.js'
+import { SubmittedQuery } from './submitted-query.js'
+import { transactionLeftOpen, transactionMisuseOf, transactionRefused } from './transaction-control.js'
+import { refuseQuery } from './transaction-pooling.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -22,29 +28,36 @@ interface ConnectOptions {
   readonly signal?: AbortSignal
 }
 
-/** No code of `pg-pool` opens a connection here: it would know neither the tenant nor the budget. */
-function refuseClient(): never {
-  throw new TenancyError('TENANCY_CLOSED', 'Connections of a tenant come from the connection scheduler only')
+/** What `pool.query` was asked to do since the last `end()`, or between two of them. */
+interface Round {
+  pending: number
+  onDone: (() => void) | undefined
 }
-
-/** `pg.Pool` without its types: each of its methods is overridden, its getters and overloads fit no subclass. */
-const Pool = pg.Pool as unknown as new (config: object) => EventEmitter
 
 /**
  * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. Holds nothing but its key and its
  * listeners.
  *
  * Differences to `pg.Pool`: a failed `query` keeps its connection; `query(submittable)` returns the submittable, as the
- * types of `pg` have always said; callbacks and listeners of cursors run in the asynchronous context of the caller.
+ * types of `pg` have always said; callbacks and listeners of cursors run in the asynchronous context of the caller;
+ * `query` takes no part of a transaction; `end` ends nothing, because others have the same pool.
+ *
+ * What is made of it by another copy of `pg` (`new Pool(pool)`) reads the fields of its own below as options: none of
+ * them says where to connect, and `Client` and `stream` refuse to.
  */
-export class SchedulerPool extends Pool {
-  readonly key: string
-  /** For people. */
-  label: string
-  resolveTarget: () => Promise<TenantDatabaseTarget>
+export class SchedulerPool extends EventEmitter {
+  readonly options: object
+  readonly log = (): void => {}
+  readonly Promise = Promise
+  /** Makes control clients: Kysely cancels by one. */
+  readonly Client: new (options?: unknown) => ControlClient
+  readonly stream = refuseStream
+  readonly #key: string
+  #label: string
+  #resolveTarget: () => Promise<TenantDatabaseTarget>
   readonly #office: LeaseOffice
-  #ending: Promise<void> | undefined
-  #hasEnded = false
+  #round: Round = { pending: 0, onDone: undefined }
+  #lastEnd: Promise<unknown> = Promise.resolve()
 
   constructor(
     key: string,
@@ -52,29 +65,66 @@ export class SchedulerPool extends Pool {
     office: LeaseOffice,
     label: string = key,
   ) {
-    super({ ...office.poolOptions, Client: refuseClient })
-    // pg.Pool sets these two as properties of its own.
-    Object.defineProperty(this, 'ending', { get: () => this.#ending !== undefined })
-    Object.defineProperty(this, 'ended', { get: () => this.#hasEnded })
-    this.key = key
-    this.label = label
-    this.resolveTarget = resolveTarget
+    super()
+    const control = {
+      cancelBackend: (pid: number) => office.cancelBackend(key, pid),
+      terminateBackend: (pid: number) => office.terminateBackend(key, pid),
+    }
+    // A function, not a class of its own for each pool: an arrow cannot be called with `new`.
+    this.Client = function Client(options?: unknown) {
+      return new ControlClient(control, options)
+    } as unknown as new (options?: unknown) => ControlClient
+    const limits = { min: 0, maxUses: Infinity, allowExitOnIdle: false }
+    this.options = {
+      ...limits,
+      ...office.poolOptions,
+      Client: this.Client,
+      stream: refuseStream,
+      [poolOptionsMark]: true,
+    }
+    this.#key = key
+    this.#label = label
+    this.#resolveTarget = resolveTarget
     this.#office = office
   }
 
-  declare readonly ending: boolean
-  declare readonly ended: boolean
+  get key(): string {
+    return this.#key
+  }
+
+  /** For people. */
+  get label(): string {
+    return this.#label
+  }
+
+  /** Where the pool's next connections go, and what it is called. */
+  point(resolveTarget: () => Promise<TenantDatabaseTarget>, label: string): void {
+    this.#resolveTarget = resolveTarget
+    this.#label = label
+  }
+
+  resolveTarget(): Promise<TenantDatabaseTarget> {
+    return this.#resolveTarget()
+  }
+
+  get ending(): boolean {
+    return this.#office.isClosing
+  }
+
+  get ended(): boolean {
+    return this.#office.isClosed
+  }
 
   get totalCount(): number {
-    return this.#office.counts(this.key).total
+    return this.#office.counts(this.#key).total
   }
 
   get idleCount(): number {
-    return this.#office.counts(this.key).idle
+    return this.#office.counts(this.#key).idle
   }
 
   get waitingCount(): number {
-    return this.#office.counts(this.key).waiting
+    return this.#office.counts(this.#key).waiting
   }
 
   /** Connections past their lifetime are closed when they come back: none is counted. */
@@ -116,20 +166,26 @@ export class SchedulerPool extends Pool {
     })
   }
 
-  /** Serves who waits already, closes the tenant's connections as they come back, and refuses whoever comes after. */
+  /**
+   * Resolves when what `query` was asked before is answered, and ends nothing: the pool is that of everybody who works for
+   * the tenant, and its connections are the scheduler's, who closes them. Clients that are checked out stay with their users.
+   */
   end(callback?: (error?: Error) => void): Promise<void> | undefined {
-    const again = this.#ending !== undefined
-    this.#ending ??= this.#office.retire(this.key).finally(() => {
-      this.#hasEnded = true
-    })
-    const ended = again ? Promise.reject(new Error('Called end on pool more than once')) : this.#ending
+    this.#office.warnOfEnd(this.label)
+    const ended = this.#endRound()
     if (callback === undefined) return ended
     const told = inCallerContext(callback)
-    ended.then(
-      () => process.nextTick(told),
-      (error: Error) => process.nextTick(told, error),
-    )
+    void ended.then(() => process.nextTick(told))
     return undefined
+  }
+
+  async #endRound(): Promise<void> {
+    const round = this.#round
+    this.#round = { pending: 0, onDone: undefined }
+    const before = this.#lastEnd
+    const done = round.pending === 0 ? undefined : new Promise<void>((resolve) => (round.onDone = resolve))
+    this.#lastEnd = Promise.all([before, done])
+    await this.#lastEnd
   }
 
   /** Emits; a listener that throws does so in a turn of its own and leaves the connection and its slot alone. */
@@ -157,20 +213,33 @@ export class SchedulerPool extends Pool {
   }
 
   #run(query: unknown, values: unknown, callback: QueryCallback): void {
+    const misuse = transactionMisuseOf(textOf(query))
+    if (misuse !== undefined) return void refuseQuery(query, callback, transactionRefused(misuse))
+    const round = this.#round
+    round.pending += 1
     this.#lease(signalOf(query), (leaseError, lease) => {
       const client = lease?.connection
-      if (lease === undefined || client === undefined) return callback(leaseError)
+      if (lease === undefined || client === undefined) {
+        answeredIn(round)
+        return callback(leaseError)
+      }
       this.announce('acquire', client)
       let answered = false
       // pg calls back twice when the values of a query can't be serialized.
       const answer: QueryCallback = (error, result) => {
         if (answered) return
         answered = true
+        // What the text did not show: the server knows whether a transaction is open, and the reset ends it.
+        if (!error && !client.outsideTransaction && client.usable) error = transactionLeftOpen()
         const finish = (): void => {
           this.announce('release', undefined, client)
           this.#office.giveBack(lease, false)
-          if (error) callback(error)
-          else callback(undefined, result)
+          try {
+            if (error) callback(error)
+            else callback(undefined, result)
+          } finally {
+            answeredIn(round)
+          }
         }
         // An error comes before the connection is ready again: a caller who retries at once shall find it idle.
         if (client.ready || client.running || !client.usable) finish()
@@ -185,36 +254,50 @@ export class SchedulerPool extends Pool {
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
-    fenceIn(query)
+    const target = query as { callback?: unknown }
+    if (callback !== undefined && !target.callback) target.callback = callback
+    const fence = fenceIn(query)
+    const misuse = transactionMisuseOf(textOf(query))
+    if (misuse !== undefined) {
+      process.nextTick(() => query.handleError(transactionRefused(misuse)))
+      return query
+    }
     const work = tryGetWork()
+    const round = this.#round
+    round.pending += 1
     this.#lease(undefined, (error, lease) => {
       const client = lease?.connection
-      if (lease === undefined || client === undefined) return query.handleError(error)
+      if (lease === undefined || client === undefined) {
+        answeredIn(round)
+        if (work?.isAbandoned === true) hearErrors(query)
+        return query.handleError(error)
+      }
       lease.holder = work
       this.announce('acquire', client)
-      const giveBack = (broken: boolean): void => {
+      const end = (give: () => void): void => {
+        answeredIn(round)
         this.announce('release', undefined, client)
-        this.#office.giveBack(lease, broken)
+        give()
       }
-      if (query.destroyed === true) return giveBack(false)
+      const giveBack = (): void => end(() => this.#office.giveBack(lease, false))
+      if (query.destroyed === true) return giveBack()
+      fence.onReady = () => (client.outsideTransaction ? undefined : transactionLeftOpen())
       try {
         client.run(query, values, callback)
       } catch (failure) {
-        giveBack(true)
+        end(() => this.#office.giveBack(lease, true))
         return query.handleError(failure)
       }
-      void client.settled().then(() => giveBack(false))
+      const breakOff = (): void => end(() => this.#office.breakOff(lease))
+      const submitted = new SubmittedQuery(query, fence, client, work, { giveBack, breakOff })
+      if (work?.isAbandoned === true) submitted.abort(abandonedError(undefined))
+      else this.#office.streams.watch(submitted)
     })
     return query
   }
 
   #lease(signal: AbortSignal | undefined, done: LeaseCallback): void {
-    if (this.#ending !== undefined) {
-      const message = 'Cannot use a pool after calling end on the pool'
-      queueMicrotask(() => done(new TenancyError('TENANCY_CLOSED', message)))
-      return
-    }
-    const lease = this.#office.takeIdle(this.key)
+    const lease = this.#office.takeIdle(this.#key)
     if (lease === undefined) this.#office.wait(this, signal, done)
     else done(undefined, lease)
   }
@@ -224,13 +307,29 @@ export class SchedulerPool extends Pool {
     const { connection } = lease
     if (connection === undefined) throw new TypeError('A granted lease has a connection')
     lease.holder = work
-    const client = new CheckedOutClient(connection, (error) => {
+    const CheckedOut = checkedOutClientClass(this.#office.copy)
+    const client = new CheckedOut(connection, (error) => {
       this.announce('release', error, client)
       this.#office.giveBack(lease, Boolean(error))
     }) as unknown as pg.PoolClient
     this.announce('acquire', client)
     return client
   }
+}
+
+/** The class of tenants' pools that are pools of `copy`. A minifier renames classes; Drizzle goes by the name. */
+export function schedulerPoolClass(copy: PgCopy): typeof SchedulerPool {
+  return descendantOf(SchedulerPool, copy.Pool, 'TenantPool')
+}
+
+/** `pg` makes the sockets of a client by its option `stream`. */
+function refuseStream(): never {
+  throw foreignUse()
+}
+
+function answeredIn(round: Round): void {
+  round.pending -= 1
+  if (round.pending === 0) round.onDone?.()
 }
 
 function signalOf(query: unknown): AbortSignal | undefined {

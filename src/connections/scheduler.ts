@@ -1,9 +1,11 @@
 import type pg from 'pg'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { type Logger, stderrLogger } from '../core/logger.js'
+import type { PgModule } from '../core/pg-module.js'
 import type { TenantPool } from '../core/tenant-pool.js'
 import { LeaseOffice } from './lease-office.js'
-import { SchedulerPool } from './scheduler-pool.js'
+import { ownCopy, type PgCopy, pgCopyOf } from './pg-copy.js'
+import { type SchedulerPool, schedulerPoolClass } from './scheduler-pool.js'
 
 /** How a {@link ConnectionScheduler} shares connections. */
 export interface ConnectionSchedulerOptions {
@@ -45,6 +47,13 @@ export interface ConnectionSchedulerOptions {
    * transaction, and named ones lose their names. Default false.
    */
   readonly transactionPooling?: boolean
+  /**
+   * A stream or cursor of `pool.query` that waits for its reader or writer, who makes no progress for this long, is ended and
+   * its connection taken back. Default 60,000.
+   */
+  readonly stalledStreamTimeoutMs?: number
+  /** The copy of `pg` whose `Pool` and `Client` pools and clients are. Default: the one that this package resolves. */
+  readonly pg?: PgModule | undefined
   readonly logger?: Logger
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
@@ -54,6 +63,9 @@ export interface ConnectionSchedulerOptions {
    */
   readonly restoreRole?: (key: string) => Promise<readonly string[]>
 }
+
+/** A scheduler's options, the defaults filled in. */
+export type SchedulerSettings = Required<Omit<ConnectionSchedulerOptions, 'pg'>> & { readonly copy: PgCopy }
 
 /** Connections of one process to one server, at this moment; the last six count since the start. */
 export interface SchedulerStats {
@@ -95,7 +107,7 @@ export interface TenantUse {
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
   /**
-   * The pool of the tenant `key`, the same one every time until it is ended; it takes no connection before it is used.
+   * The pool of the tenant `key`, the same one every time until it is evicted; it takes no connection before it is used.
    * `resolveTarget`, the last one given, is asked for each new connection. `label` (default: the key) is for people and
    * shows in {@link TenantUse}.
    */
@@ -112,12 +124,16 @@ export interface ConnectionScheduler {
 /**
  * Creates the scheduler that shares one budget of connections among all tenants of a server.
  *
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: `pg` is no copy of it
  * @example
  * const scheduler = createConnectionScheduler({ maxConnections: 50 })
  * const pool = scheduler.pool(tenant.id, () => findTarget(tenant.id))
  * const { rows } = await pool.query('select * from reports where id = $1', [id])
  */
 export function createConnectionScheduler(options: ConnectionSchedulerOptions = {}): ConnectionScheduler {
+  const { pg: module, ...settings } = options
+  const copy = module === undefined ? ownCopy : pgCopyOf(module)
+  const Pool = schedulerPoolClass(copy)
   const office = new LeaseOffice({
     maxConnections: 50,
     maxConnectionsPerTenant: 5,
@@ -132,21 +148,23 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     deadlockCheckMs: 500,
     prepareStatements: true,
     transactionPooling: false,
+    stalledStreamTimeoutMs: 60_000,
     logger: stderrLogger,
     clientConfig: {},
     restoreRole: () => Promise.resolve([]),
-    ...options,
+    ...settings,
+    copy,
   })
   const pools = new Map<string, SchedulerPool>()
   return {
     pool(key, resolveTarget, label = key) {
       let pool = pools.get(key)
-      if (pool === undefined || pool.ending) {
-        pool = new SchedulerPool(key, resolveTarget, office, label)
+      if (pool === undefined) {
+        pool = new Pool(key, resolveTarget, office, label)
         pools.set(key, pool)
+      } else {
+        pool.point(resolveTarget, label)
       }
-      pool.resolveTarget = resolveTarget
-      pool.label = label
       return pool as unknown as TenantPool
     },
     stats: () => office.stats(),

@@ -1,5 +1,5 @@
-import pg from 'pg'
 import { isTenancyError, TenancyError } from '../core/errors.js'
+import { isServerError } from './connection-errors.js'
 
 interface Outage {
   /** Tries in a row that the server did not answer. */
@@ -64,5 +64,5 @@ export class ServerOutages {
 /** Connection exceptions and shutdowns (PostgreSQL manual, appendix A), and whatever is no answer of a server at all. */
 function isOutage(error: unknown): boolean {
   if (isTenancyError(error)) return false
-  return error instanceof pg.DatabaseError ? /^(?:08...|57P0[1-3])$/.test(error.code ?? '') : true
+  return isServerError(error) ? /^(?:08...|57P0[1-3])$/.test(error.code ?? '') : true
 }

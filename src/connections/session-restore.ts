@@ -11,7 +11,9 @@ const cancelIntervalMs = 50
 export async function restoreSession(client: SessionClient, isAbandoned: boolean): Promise<boolean> {
   const settled = isAbandoned ? await stop(client) : client.ready || (await client.settled())
   if (!settled || !client.usable) return false
-  const dirty = isAbandoned || client.touched || client.getTransactionStatus() !== 'I'
+  // A request to cancel that is still on its way would hit the next user.
+  await client.cancelsDone()
+  const dirty = isAbandoned || client.touched || !client.outsideTransaction
   return !dirty || client.reset()
 }
 

@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
+import { EventEmitter } from 'node:events'
 
 /** What `pg` calls a query object: a cursor, a stream. */
 export interface Submittable {
@@ -20,21 +21,58 @@ export function isSubmittable(query: unknown): query is Submittable {
  * a stream that is destroyed in mid-read asks for rows of a portal that it has closed, and the server answers that to
  * whoever comes next, with an error, or not at all.
  */
-export function fenceIn(query: Submittable): void {
+export function fenceIn(query: Submittable): SubmittableFence {
   const caller = new AsyncResource('tenants2fast.query')
   const target = query as unknown as Record<string, Handler | undefined>
   const fence = new Fence()
+  const call = (name: string, handler: Handler, given: readonly unknown[]): unknown => {
+    const answer = caller.runInAsyncScope(handler, query, ...given.map((value) => fence.instead(value)))
+    if (name === 'handleReadyForQuery' || name === 'handleError') fence.close()
+    return answer
+  }
   for (const name of handlers) {
     const handler = target[name]
     if (typeof handler !== 'function') continue
     target[name] = (...given) => {
-      const answer = caller.runInAsyncScope(handler, query, ...given.map((value) => fence.instead(value)))
-      if (name === 'handleReadyForQuery' || name === 'handleError') fence.close()
+      if (fence.isSilent) return undefined
+      if (name === 'handleError') {
+        if (query.destroyed === true) hearErrors(query)
+        if (fence.abortError !== undefined) given = [fence.abortError, ...given.slice(1)]
+      }
+      const problem = name === 'handleReadyForQuery' ? fence.onReady?.() : undefined
+      const onError = target['handleError']
+      if (problem === undefined || onError === undefined) return call(name, handler, given)
+      return onError.call(query, problem, ...given)
+    }
+  }
+  const destroy = target['destroy']
+  if (typeof destroy === 'function') {
+    target['destroy'] = (...given) => {
+      const answer: unknown = destroy.apply(query, given)
+      fence.onDestroy?.()
       return answer
     }
   }
   const submit = query.submit.bind(query)
   query.submit = (connection) => caller.runInAsyncScope(submit, query, fence.open(connection))
+  return fence
+}
+
+/** Whoever destroyed a stream, or is gone, does not listen to it any more: an error event would end the process. */
+export function hearErrors(query: Submittable): void {
+  if (query instanceof EventEmitter && query.listenerCount('error') === 0) query.once('error', () => {})
+}
+
+/** What the pool does with a submittable that it has fenced in. */
+export interface SubmittableFence {
+  /** Asked when the server is done; what it returns is the submittable's error. */
+  onReady: (() => Error | undefined) | undefined
+  /** Told when the stream was destroyed, by whomever. */
+  onDestroy: (() => void) | undefined
+  /** From now on whatever goes wrong is `error` to the submittable. */
+  abort(error: Error): void
+  /** The submittable is told nothing any more. */
+  silence(): void
 }
 
 type Handler = (...given: unknown[]) => unknown
@@ -52,7 +90,11 @@ const handlers = [
 ]
 
 /** Stands between a submittable and the connection. */
-class Fence {
+class Fence implements SubmittableFence {
+  onReady: (() => Error | undefined) | undefined
+  onDestroy: (() => void) | undefined
+  abortError: Error | undefined
+  isSilent = false
   #connection: object | undefined
   #proxy: object | undefined
   #isOver = false
@@ -62,6 +104,14 @@ class Fence {
     this.#connection = connection
     this.#proxy = new Proxy(connection, { get: (target, name) => this.#get(target, name) })
     return this.#proxy
+  }
+
+  abort(error: Error): void {
+    this.abortError = error
+  }
+
+  silence(): void {
+    this.isSilent = true
   }
 
   /** Nothing that is sent from now on reaches the server. */

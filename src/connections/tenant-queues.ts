@@ -36,11 +36,13 @@ export class TenantQueues<Connection, Owner> {
         returning: 0,
         generation: 0,
         progressAtMs: 0,
+        heldUntilMs: 0,
+        putOffs: 0,
         creditMs: 0,
         period: -1,
         usedMs: 0,
       }
-      tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), isRetiring: false, ...counts }
+      tenant = { key, owner: undefined, idle: [], waiters: new WaiterLine(), ...counts }
       this.byKey.set(key, tenant)
     }
     return tenant

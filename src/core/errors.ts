@@ -184,6 +184,21 @@ export const errorTable = {
     title: 'A client was used after its release',
     fix: 'Await every query before release(), and take a new client afterwards.',
   },
+  TENANCY_CONNECTION_TRANSACTION: {
+    status: 500,
+    title: 'A transaction was sent through pool.query',
+    fix: 'Use one client of pool.connect() for the whole transaction, or send it as one text; docs/pools.md, “Transactions”.',
+  },
+  TENANCY_CONNECTION_FOREIGN: {
+    status: 500,
+    title: 'A connection was to be made beside the tenant’s pool',
+    fix: 'Pass the application’s copy of pg, createTenancy({ pg }); docs/pools.md, “Which copy of pg”.',
+  },
+  TENANCY_CONNECTION_STALLED: {
+    status: 503,
+    title: 'The reader of a stream made no progress',
+    fix: 'Read on, or close the stream or cursor; docs/pools.md, “Streams and cursors”.',
+  },
 
   TENANCY_CONNECTION_BUDGET_TOO_LARGE: {
     status: 500,

@@ -19,7 +19,7 @@ const step = fc.oneof(
         'abort',
         'die',
         'evict',
-        'retire',
+        'full',
         'wait',
         'reap',
         'overdue',
@@ -45,7 +45,7 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
         else if (type === 'fail') world.failOpen(tenant)
         else if (type === 'close') world.finishClose(tenant)
         else if (type === 'release') world.release(tenant)
-        else if (type === 'retire') world.allocator.retire(`t${tenant}`)
+        else if (type === 'full') world.findFull(tenant % 2 === 0 ? 'server' : 'tenant', 7)
         else if (type === 'evict') world.allocator.evict(`t${tenant}`)
         else if (type === 'wait') world.wait(7 * tenant)
         else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
@@ -251,13 +251,48 @@ test('a connection that took longer to open than anybody’s turn lasts still se
   expect(world.granted).toEqual([first])
 })
 
-test('a tenant whose pool is ended serves who waits and then lets its connections go', () => {
-  const world = new World({ maxConnectionsPerTenant: 1 })
-  const ids = [world.acquire('a'), world.acquire('a')]
-  expect(world.allocator.retire('a')).toBe(true)
-  world.settle()
-  expect(world.granted).toEqual(ids)
-  expect(world.allocator.retire('a')).toBe(false)
+test('a full server is asked again later, by nobody before, and whoever waits keeps his place', () => {
+  for (const scope of ['server', 'tenant'] as const) {
+    const world = new World()
+    const ids = [world.acquire('a')]
+    world.findFull(scope, 50)
+    expect([world.allocator.total, world.allocator.waiting, world.failed]).toEqual([0, 1, []])
+    ids.push(world.acquire('a'))
+    const other = world.acquire('b')
+    expect(world.opening.map(({ tenant }) => tenant.key)).toEqual(scope === 'server' ? [] : ['b'])
+    world.wait(49)
+    expect(world.opening.filter(({ tenant }) => tenant.key === 'a')).toEqual([])
+    world.wait(2)
+    world.settle()
+    expect(world.granted.filter((id) => id !== other)).toEqual(ids)
+    expect(world.granted).toContain(other)
+  }
+})
+
+test('whoever comes while nothing is opened, and nobody waits, is served afterwards all the same', () => {
+  for (const scope of ['server', 'tenant'] as const) {
+    const world = new World()
+    world.acquire('a')
+    const [pending] = world.waiting.values()
+    if (pending !== undefined) world.allocator.leave(pending.key, pending.waiter)
+    world.acquire('b')
+    world.findFull(scope, 50)
+    world.wait(10)
+    const late = world.acquire('a')
+    world.wait(42)
+    world.settle()
+    expect(world.granted).toContain(late)
+  }
+})
+
+test('a connection that comes back serves who waits while the server is full', () => {
+  const world = new World()
+  world.acquire('a')
+  world.finishOpen()
+  const second = world.acquire('a')
+  world.findFull('tenant', 1000)
+  world.release()
+  expect(world.granted).toContain(second)
 })
 
 test('a tenant keeps its connection while the others have waited less than the affinity time', () => {

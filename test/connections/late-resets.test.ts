@@ -2,14 +2,15 @@ import fc from 'fast-check'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { Slot } from '../../src/connections/allocation.js'
 import { LateResets } from '../../src/connections/late-resets.js'
-import { SessionClient } from '../../src/connections/session-client.js'
+import { ownCopy } from '../../src/connections/pg-copy.js'
+import { type SessionClient, sessionClientClass } from '../../src/connections/session-client.js'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
 import { pidOf, useScheduler } from './fixture.js'
 import { leakedState } from './session-probe.js'
 
 const { start, stats, databases, current } = useScheduler(2)
-const resets = vi.spyOn(SessionClient.prototype, 'reset')
+const resets = vi.spyOn(sessionClientClass(ownCopy).prototype, 'reset')
 afterEach(() => resets.mockClear())
 
 /** A table whose trigger leaves a lock and a setting in the session: no statement that names it shows that. */

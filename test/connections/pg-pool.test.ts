@@ -74,7 +74,8 @@ test('the pool of a tenant is the same object every time, so that listeners and 
 test('no code of pg-pool opens a connection behind the scheduler', () => {
   const [pool] = start() as [TenantPool]
   const { connect } = pg.Pool.prototype as { connect(this: TenantPool): Promise<unknown> }
-  expect(() => connect.call(pool)).toThrow(/scheduler only/)
+  expect(() => connect.call(pool)).toThrow()
+  expect(stats()).toMatchObject({ open: 0, connecting: 0 })
 })
 
 describe('waiting', () => {
@@ -157,24 +158,46 @@ describe('ending', () => {
 
   test('what was asked before the end is answered', async () => {
     const [pool] = start({ maxConnectionsPerTenant: 2 }) as [TenantPool]
-    const answers = Array.from({ length: 20 }, (_, index) => pool.query(name, [index]))
-    const ending = pool.end()
-    expect([pool.ending, pool.ended]).toEqual([true, false])
-    const rows = (await Promise.all(answers)).map((answer) => answer.rows[0].name as string)
+    const rows: string[] = []
+    const answers = Array.from({ length: 20 }, (_, index) =>
+      pool.query(name, [index]).then((answer) => rows.push(answer.rows[0].name as string)),
+    )
+    await Promise.all([pool.end(), pool.end()])
     expect(rows).toEqual(answers.map((_, index) => String(index)))
-    await ending
-    expect([pool.ended, stats().open]).toEqual([true, 0])
+    await Promise.all(answers)
   })
 
-  test('an ended pool refuses promises and callbacks', async () => {
-    const [pool] = start() as [TenantPool]
+  test('one holder’s end leaves the pool to the others: their queries, clients and connections', async () => {
+    const warnings: string[] = []
+    const logger = {
+      debug() {},
+      info() {},
+      error() {},
+      warn: (_: object, message: string) => void warnings.push(message),
+    }
+    const [pool] = start({ logger }) as [TenantPool]
+    const client = await pool.connect()
+    await pool.query('select 1')
     await pool.end()
+    await new Promise<void>((resolve) => void pool.end(resolve))
+    expect([pool.ending, pool.ended, pool.totalCount]).toEqual([false, false, 2])
+    expect((await client.query(name, ['client'])).rows).toEqual([{ name: 'client' }])
+    client.release()
+    expect((await pool.query(name, ['pool'])).rows).toEqual([{ name: 'pool' }])
+    expect((await connectBack(pool)).client?.release()).toBeUndefined()
+    expect(stats().opened).toBe(2)
+    expect(warnings).toEqual([expect.stringMatching(/ends nothing/)])
+  })
+
+  test('after the scheduler has closed, promises and callbacks are refused', async () => {
+    const [pool] = start() as [TenantPool]
+    await current().close()
+    expect([pool.ending, pool.ended]).toEqual([true, true])
     await expect(pool.connect()).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
     await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
     expect((await connectBack(pool)).error).toMatchObject({ code: 'TENANCY_CLOSED' })
     expect((await queryBack(pool, 'select 1')).error).toMatchObject({ code: 'TENANCY_CLOSED' })
-    const error = await new Promise((resolve) => pool.end(resolve as () => void))
-    expect(error).toBeInstanceOf(Error)
+    await pool.end()
   })
 })
 

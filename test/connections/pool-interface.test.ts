@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import type { TenantPool } from '../../src/core/tenant-pool.js'
 import { pidOf, useScheduler } from './fixture.js'
 
-const { start, stats, current, databases } = useScheduler(1)
+const { start, stats } = useScheduler(1)
 
 const one = 'select $1::int as n'
 
@@ -149,29 +149,6 @@ test('nested checkouts beyond the budget end in an error, not in a deadlock', as
   inner.release()
   await pool.query('select 1')
   outer.release()
-})
-
-test('end closes the tenant’s connections, waits for those in use, and refuses further queries', async () => {
-  const [pool] = start() as [TenantPool]
-  const client = await pool.connect()
-  await pidOf(pool)
-  let ended = false
-  const ending = pool.end().then(() => {
-    ended = true
-  })
-  await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
-  await client.query('select 1')
-  expect(ended).toBe(false)
-  client.release()
-  await ending
-  expect(stats().open).toBe(0)
-  await expect(pool.end()).rejects.toThrow(/more than once/)
-  const [database] = databases
-  const again = current().pool(
-    database?.key ?? '',
-    database?.resolveTarget ?? (() => Promise.reject(new Error('none'))),
-  )
-  expect((await again.query('select 1 as n')).rows).toEqual([{ n: 1 }])
 })
 
 test('the events of pg.Pool are emitted', async () => {

@@ -87,6 +87,11 @@ export class World {
     if (slot !== undefined) this.allocator.openFailed(slot, this.nowMs)?.reject(new Error('down'))
   }
 
+  findFull(scope: 'tenant' | 'server', ms: number): void {
+    const slot = this.opening.shift()
+    if (slot !== undefined) this.allocator.openPutOff(slot, scope, this.nowMs + ms, this.nowMs)
+  }
+
   finishClose(at = 0): void {
     const [slot] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
     if (slot !== undefined) this.allocator.closed(slot, this.nowMs)
