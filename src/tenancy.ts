@@ -49,6 +49,8 @@ export interface CreateTenancyOptions {
   readonly access?: AccessDefinition
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
+  /** Whoever is a member of several tenants has to name one. Default: `TENANT_REQUIRE_NAMED_TENANT`. */
+  readonly requireNamedTenant?: boolean
   /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
   readonly logger?: Logger
   /**
@@ -169,14 +171,16 @@ async function open(
   const installationId = await records.installationId()
   const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, secret, logger }))
   if (redis) closing.add(() => redis.close())
-  const cache = createDirectoryCache({ users, members: createMemberDirectory(catalog), coherence, redis })
+  const { requireNamedTenant = config.requireNamedTenant } = options
+  const members = createMemberDirectory(catalog, { requireNamedTenant })
+  const cache = createDirectoryCache({ users, members, coherence, redis })
   closing.add(() => cache.close())
 
   const pipeline = createRequestPipeline({
     verifier,
     cache,
     rules,
-    resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain }),
+    resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
     pools: (member) => () => connections.pool(member.tenant),
   })
   const management = createManagement({

@@ -93,7 +93,8 @@ export function createCoherence(options: CoherenceOptions): Coherence {
 
   async function follow(): Promise<void> {
     if (changesBy === 'poll') return followChanges(changes, feed)
-    return followNotifications(await connect(), channel, feed)
+    const client = await connectUntil(stop.signal, connect)
+    if (client !== undefined) await followNotifications(client, channel, feed)
   }
 
   async function run(): Promise<void> {
@@ -137,4 +138,29 @@ export function createCoherence(options: CoherenceOptions): Coherence {
       await running
     },
   }
+}
+
+/** Connects, unless the signal comes first: then the connection is ended when it is there, and nobody waits for it. */
+async function connectUntil(
+  signal: AbortSignal,
+  connect: () => Promise<ListenClient>,
+): Promise<ListenClient | undefined> {
+  if (signal.aborted) return undefined
+  let stop = () => {}
+  const aborted = new Promise<undefined>((resolve) => {
+    stop = () => resolve(undefined)
+    signal.addEventListener('abort', stop, { once: true })
+  })
+  const connecting = connect()
+  const client = await Promise.race([connecting, aborted]).finally(() => signal.removeEventListener('abort', stop))
+  if (client === undefined) {
+    connecting.then(
+      (late) => {
+        late.end().catch(() => {})
+        late.unref?.()
+      },
+      () => {},
+    )
+  }
+  return client
 }

@@ -33,6 +33,7 @@ export async function followNotifications(client: ListenClient, channel: string,
   let beats = 0
   let isSending = false
   let timer: NodeJS.Timeout | undefined
+  let stop = () => {}
 
   async function send(payload: string): Promise<void> {
     const { rows } = await client.query('select pg_notify($1, $2), pg_backend_pid() as pid', [channel, payload])
@@ -43,7 +44,8 @@ export async function followNotifications(client: ListenClient, channel: string,
     await new Promise<void>((resolve, reject) => {
       client.on('error', reject)
       client.on('end', () => reject(new Error('The connection was closed')))
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      stop = () => resolve()
+      signal.addEventListener('abort', stop, { once: true })
       client.on('notification', ({ payload = '' }) => {
         const sent = sentAtMs.get(payload)
         if (sent === undefined) return feed.announce(payload)
@@ -82,9 +84,10 @@ export async function followNotifications(client: ListenClient, channel: string,
     })
   } finally {
     clearInterval(timer)
+    signal.removeEventListener('abort', stop)
     const ended = client.end().catch(() => {})
     // A dead connection may never answer; only an orderly end is worth a short wait.
-    if (signal.aborted) await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 1000))])
+    if (signal.aborted) await within(1000, ended)
     client.unref?.()
   }
 }
@@ -95,4 +98,13 @@ function requireSession(client: ListenClient, rows: readonly unknown[]): void {
   const { pid } = rows[0] as { pid: number }
   if (processID === undefined || processID === null || processID === pid) return
   throw new NoSessionError(`Logged in at process ${processID}, answered by process ${pid}`)
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, late])
+  clearTimeout(timer)
 }

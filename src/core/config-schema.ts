@@ -222,6 +222,11 @@ export const settings = {
       .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a domain name in lower case')
       .optional(),
   },
+  TENANT_REQUIRE_NAMED_TENANT: {
+    description:
+      'Whoever is a member of several tenants has to name one in each request: their default tenant is not used. Who has one membership is served as before.',
+    schema: flag(false),
+  },
   TENANT_MAX_STALENESS_MS: {
     description:
       'Longest time, in milliseconds, that a cached user, membership or permission may be out of date; 0: never.',

@@ -29,6 +29,8 @@ export interface Config {
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
   readonly baseDomain: string | undefined
+  /** Whoever is a member of several tenants has to name one: their default is not used. */
+  readonly requireNamedTenant: boolean
   readonly maxStalenessMs: number
   /** How changes in the catalog are heard of. */
   readonly changesBy: 'listen' | 'poll'
@@ -136,6 +138,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
         : Buffer.from(own.TENANT_SECRET, own.TENANT_SECRET.length === 64 ? 'hex' : 'base64url'),
     urlPrefix: own.TENANT_URL_PREFIX,
     baseDomain: own.TENANT_BASE_DOMAIN,
+    requireNamedTenant: own.TENANT_REQUIRE_NAMED_TENANT,
     maxStalenessMs: own.TENANT_MAX_STALENESS_MS,
     changesBy: own.TENANT_CHANGES_BY,
     redis:

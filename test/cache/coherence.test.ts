@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer, connect as tcpConnect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -153,4 +154,53 @@ test('close ends the connection, also while it is being made, and twice', async 
       ).rowCount === 0,
   )
   await client.end()
+})
+
+test('connections that are lost and made again leave no listener behind', async () => {
+  const clients: ListenClient[] = []
+  const signals = new Set<EventTarget>()
+  // oxlint-disable-next-line typescript/unbound-method
+  const { addEventListener } = EventTarget.prototype
+  EventTarget.prototype.addEventListener = function add(
+    this: EventTarget,
+    ...args: Parameters<typeof addEventListener>
+  ) {
+    if (this instanceof AbortSignal) signals.add(this)
+    return addEventListener.apply(this, args)
+  }
+  try {
+    follow(async () => {
+      const client = await listenTo(catalog.url)
+      clients.push(client)
+      return client
+    }, 1000)
+    for (let round = 1; round <= 5; round += 1) {
+      await expect.poll(() => clients.length, { timeout: 20_000 }).toBe(round)
+      await confirmedSince(performance.now())
+      await (clients.at(-1) as pg.Client).end()
+    }
+    for (const signal of signals) expect(getEventListeners(signal, 'abort').length).toBeLessThanOrEqual(2)
+    expect(signals.size).toBeGreaterThan(0)
+  } finally {
+    EventTarget.prototype.addEventListener = addEventListener
+  }
+}, 60_000)
+
+test('close does not wait for a connection that is being made, and ends it when it is there', async () => {
+  let letGo = (_client: ListenClient) => {}
+  let ended = 0
+  const made = new Promise<ListenClient>((resolve) => {
+    letGo = resolve
+  })
+  follow(() => made)
+  await coherence?.close()
+  coherence = undefined
+  letGo({
+    query: () => Promise.resolve({ rows: [] }),
+    on: () => undefined,
+    async end() {
+      ended += 1
+    },
+  })
+  await expect.poll(() => ended).toBe(1)
 })
