@@ -114,18 +114,19 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     },
 
     async createUserFromToken(token) {
-      const trust = trusts.get(token.configuredIssuer ?? token.issuer)
+      const issuer = token.configuredIssuer ?? token.issuer
+      const trust = trusts.get(issuer)
       if (token.isOwn) return undefined
       if (!(trust?.createUsers || trust?.linkByVerifiedEmail)) {
         const help = 'its subject is no user; set "createUsers" in TENANT_OIDC_ISSUERS, or call tenancy.linkIdentity'
-        logRefusal({ check: 'unknown subject', issuer: token.issuer, help })
+        logRefusal({ check: 'unknown subject', issuer, help })
         return undefined
       }
       try {
         return await answered(findOrCreateForeignUser(pool, trust, token, claimEmail(token, trust)))
       } catch (error) {
         const refusal = findTenancyError(error, 'TENANCY_AUTH_USER_REFUSED')
-        if (refusal) logRefusal({ check: 'user', issuer: token.issuer, help: refusal.message })
+        if (refusal) logRefusal({ check: 'user', issuer, help: refusal.message })
         throw error
       }
     },

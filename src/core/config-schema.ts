@@ -270,7 +270,7 @@ export const settings = {
   },
   TENANT_OIDC_ISSUERS: {
     description:
-      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", … }`. docs/identity.md has the fields, and the configuration for eleven providers.',
+      'Other issuers whose tokens are accepted: a JSON array of `{ "issuer", "audience", … }`. docs/identity.md has the fields, and the configuration for nine providers.',
     schema: oidcIssuers.default([]),
   },
 

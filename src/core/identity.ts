@@ -19,6 +19,8 @@ export interface VerifiedToken {
   readonly configuredIssuer?: string | undefined
   /** Foreign tokens: whether the user needs no verified e-mail address (`requireVerifiedEmail: false`). */
   readonly identitySuffices?: boolean | undefined
+  /** Foreign tokens: by how many seconds the issuer's clock may be ahead, where `clockToleranceSeconds` says so. */
+  readonly clockToleranceSeconds?: number | undefined
   /** All claims, as signed. Frozen. */
   readonly claims: Readonly<Record<string, unknown>>
 }
@@ -80,10 +82,11 @@ export function isTenantBound(token: VerifiedToken): boolean {
 
 /**
  * Whether a verified token still counts for its user: not revoked since, and the user is let in.
- * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count.
+ * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count; nor does one that
+ * may have been issued before it by a clock that is ahead.
  */
 export function isTokenCurrent(token: VerifiedToken, record: UserRecord): boolean {
   if (!isUserAdmitted(token, record)) return false
   if (token.isOwn) return token.epoch === record.tokenEpoch
-  return record.tokensValidAfter === 0 || token.issuedAt > record.tokensValidAfter
+  return record.tokensValidAfter === 0 || token.issuedAt - (token.clockToleranceSeconds ?? 0) > record.tokensValidAfter
 }

@@ -1,4 +1,5 @@
 import type { ClaimPath, IssuerOptions } from '../core/issuer.js'
+import { parseTenantRef } from '../core/slug.js'
 
 const maxTokenBytes = 65_536
 const maxToleranceSeconds = 120
@@ -49,6 +50,11 @@ function* problemsOfTenant(options: IssuerOptions) {
     return
   }
   if (isEmptyPath(tenantClaim)) yield 'has an empty tenantClaim'
+  for (const [value, tenant] of Object.entries(tenantMap ?? {})) {
+    if (parseTenantRef(tenant) === undefined) {
+      yield `maps ${JSON.stringify(value)} to ${JSON.stringify(tenant)}, which is neither a tenant's id nor a slug`
+    }
+  }
   if (requireTenant === true && tenantClaimEmpty === 'unbound') {
     yield 'has requireTenant and tenantClaimEmpty "unbound", which contradict each other'
   }

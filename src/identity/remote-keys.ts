@@ -3,12 +3,13 @@ import { TenancyError } from '../core/errors.js'
 import { type IssuerOptions, issuerTenantPlaceholder } from '../core/issuer.js'
 import type { Logger } from '../core/logger.js'
 import type { VerificationKeys } from '../core/signing-keys.js'
+import type { GuardedRequestOptions } from './guarded-request.js'
 import { createJsonFetch } from './json-fetch.js'
-import { createDiscovery } from './key-address.js'
+import { createDiscovery, isLoopbackAddress } from './key-address.js'
 import { problemOfKey } from './usable-key.js'
 
 /** How the keys of foreign issuers are fetched. */
-export interface KeyFetchTimes {
+export interface KeyFetchOptions extends Pick<GuardedRequestOptions, 'lookup' | 'ca'> {
   /** Longest wait for an answer. Default: 5000. */
   readonly timeoutMs?: number | undefined
   /** Least time between two fetches for key ids that are not known. Default: 30000. */
@@ -20,12 +21,14 @@ export interface KeyFetchTimes {
 }
 
 /** The keys of a foreign issuer, fetched on first use and again when they are old or a key id is not known. */
-export function createRemoteKeys(options: IssuerOptions, times: KeyFetchTimes, logger: Logger): VerificationKeys {
+export function createRemoteKeys(options: IssuerOptions, fetching: KeyFetchOptions, logger: Logger): VerificationKeys {
   const { issuer, jwksUri } = options
-  const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000 } = times
+  const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000, lookup, ca } = fetching
+  const rules = { loopback: isLoopbackAddress(jwksUri ?? issuer), privateNetwork: options.allowPrivateNetwork === true }
+  const through = { retryAfterMs, rules, lookup, ca, logger }
   const isTemplate = issuer.includes(issuerTenantPlaceholder)
-  const discover = createDiscovery({ issuer, timeoutMs, retryAfterMs, logger })
-  const fetchKeySet = createJsonFetch({ retryAfterMs, accept: usableKeys, logger })
+  const discover = createDiscovery({ issuer, timeoutMs, ...through })
+  const fetchKeySet = createJsonFetch({ ...through, accept: usableKeys })
   const fetched: { uat?: number; jwks?: { keys: JWK[] } } = {}
   let opening: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined
   let remote: ReturnType<typeof createRemoteJWKSet> | undefined

@@ -29,6 +29,6 @@ export function quote(value: unknown): string {
       ? 'an empty array'
       : `an array with ${Array.isArray(value[0]) ? 'an array' : quote(value[0])}`
   if (typeof value === 'object' && value !== null) return 'an object'
-  if (typeof value !== 'string') return String(value)
+  if (typeof value !== 'string') return JSON.stringify(value)
   return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value).replaceAll(/\p{Cc}/gu, '?')
 }

@@ -7,7 +7,7 @@ import { createRefusalLog } from '../core/refusal-log.js'
 import type { VerificationKeys } from '../core/signing-keys.js'
 import { requireSafeIssuers } from './issuer-options.js'
 import { defaultTokenBytes, parseToken } from './parse-token.js'
-import { createRemoteKeys, type KeyFetchTimes } from './remote-keys.js'
+import { createRemoteKeys, type KeyFetchOptions } from './remote-keys.js'
 import { checkClaims, checkHeader, foreignPolicy, ownPolicy, type TokenPolicy } from './token-policy.js'
 import { quote, TokenRefusal } from './token-refusal.js'
 import { checkSignature } from './token-signature.js'
@@ -24,7 +24,7 @@ export interface TokenVerifierOptions {
   readonly cacheBytes?: number
   /** Difference between clocks that is forgiven where an issuer says nothing else. Default: 5. */
   readonly clockToleranceSeconds?: number
-  readonly keyFetch?: KeyFetchTimes
+  readonly keyFetch?: KeyFetchOptions
   readonly logger?: Logger
   /** The clock, milliseconds since 1970. Default: `Date.now`. */
   readonly now?: () => number

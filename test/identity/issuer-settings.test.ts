@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { isTokenCurrent, type VerifiedToken } from '../../src/core/identity.js'
 import type { IssuerOptions } from '../../src/core/issuer.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { startKeyServer } from './key-server.js'
@@ -234,6 +235,35 @@ describe('a setting takes what it is for from its issuer', () => {
   })
 })
 
+describe('a clock that is off', () => {
+  const record = (tokensValidAfter: number) => ({
+    user: {
+      id: 'u',
+      email: 'u@example.com',
+      name: '',
+      image: null,
+      emailVerified: true,
+      disabledAt: null,
+      createdAt: new Date(),
+      updatedAt: new Date(),
+    },
+    tokenEpoch: 1,
+    tokensValidAfter,
+    accessEpoch: 1,
+  })
+
+  it('carries no token over a revocation that came after it was issued', async () => {
+    await twoIssuers({ clockToleranceSeconds: 120 }, async (verify) => {
+      // The issuer's clock is 100 s ahead; a moment later everything is revoked.
+      const old = (await verify(await sign(lenient, { iat: nowSeconds + 100, exp: nowSeconds + 400 }))) as VerifiedToken
+      expect(isTokenCurrent(old, record(nowSeconds + 1))).toBe(false)
+      expect(isTokenCurrent(old, record(nowSeconds - 30))).toBe(true)
+      const other = (await verify(await sign(strict, { iat: nowSeconds }))) as VerifiedToken
+      expect(isTokenCurrent(other, record(nowSeconds - 1))).toBe(true)
+    })
+  })
+})
+
 describe('settings that are unsafe together are refused at the start', () => {
   const good: IssuerOptions = { issuer: 'https://idp.example', audience: 'api' }
   const template = 'https://login.microsoftonline.com/{tenantid}/v2.0'
@@ -262,6 +292,7 @@ describe('settings that are unsafe together are refused at the start', () => {
       /contradict/,
     ],
     ['a type of tenants without their claim', [{ ...good, tenantClaimType: 'array' }], /set tenantClaim/],
+    ['a map to no tenant', [{ ...good, tenantClaim: 'org', tenantMap: { org_1: 'Acme Inc.' } }], /neither a tenant/],
     ['an empty path', [{ ...good, tenantClaim: [] }], /empty tenantClaim/],
     ['a token size without end', [{ ...good, maxTokenBytes: 1e9 }], /maxTokenBytes/],
     ['a clock without end', [{ ...good, clockToleranceSeconds: 3600 }], /clockToleranceSeconds/],

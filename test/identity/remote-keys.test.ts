@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { IssuerOptions } from '../../src/core/issuer.js'
-import type { KeyFetchTimes } from '../../src/identity/remote-keys.js'
+import type { KeyFetchOptions } from '../../src/identity/remote-keys.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { type Json, makeKey, quietLogger, signExactly, type TestKey } from './tokens.js'
 
@@ -41,7 +41,7 @@ async function startIssuer(keys: TestKey[]) {
   return issuer
 }
 
-function verifierFor(options: IssuerOptions | readonly IssuerOptions[], keyFetch: KeyFetchTimes = {}) {
+function verifierFor(options: IssuerOptions | readonly IssuerOptions[], keyFetch: KeyFetchOptions = {}) {
   const issuers = (Array.isArray(options) ? options : [options]) as readonly IssuerOptions[]
   const verifier = createTokenVerifier({ issuers, keyFetch: { retryAfterMs: 0, ...keyFetch }, logger: quietLogger })
   return async (token: string) => verifier.verify(token)

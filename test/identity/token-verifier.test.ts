@@ -70,6 +70,29 @@ describe('a valid own token', () => {
     expect(keys.lookUps).toBe(1)
   })
 
+  it('is forgotten when those remembered take too many bytes', async () => {
+    const { key, claims } = setUp()
+    const keys = fixedKeys(key)
+    const verifier = createTokenVerifier({
+      own: { issuer, audience, keys },
+      cacheBytes: 20_000,
+      logger: quietLogger,
+      now: () => startMs,
+    })
+    const tokens: string[] = []
+    for (let index = 0; index < 20; index += 1) {
+      const token = await signExactly(key, { typ: 'at+jwt' }, claims())
+      tokens.push(token)
+      await verifier.verify(token)
+    }
+    const newest = tokens.at(-1) as string
+    expect(20 * newest.length * 6).toBeGreaterThan(20_000)
+    expect(verifier.verify(newest)).not.toBeInstanceOf(Promise)
+    expect(keys.lookUps).toBe(20)
+    await verifier.verify(tokens[0] as string)
+    expect(keys.lookUps).toBe(21)
+  })
+
   it('cannot be changed by those who share it', async () => {
     const { sign, verify } = setUp()
     const verified = await verify(await sign({ nested: { list: [1] } }))
