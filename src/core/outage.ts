@@ -2,8 +2,21 @@ import { isTenancyError, TenancyError } from './errors.js'
 
 const brand = Symbol.for('tenants2fast.outage')
 
-/** Connection exceptions, shutdowns, crashes, and "too many clients" (PostgreSQL manual, appendix A). */
-const outageStates = /^(08...|57P0[1-5]|53300)$/
+/** Connection exceptions, shutdowns and crashes (PostgreSQL manual, appendix A). */
+const outageStates = /^(08...|57P0[1-5])$/
+/** Insufficient resources: disk, memory, the lock table ("out of shared memory"), connections, a configured limit. */
+const shortageStates = /^53...$/
+
+/**
+ * Whether the server lacks room for a statement that is right: class 53, and a NOTIFY queue that is full, whose code,
+ * 54000, says other things elsewhere.
+ */
+export function isShortage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code, severity, file } = error as { code?: unknown; severity?: unknown; file?: unknown }
+  if (typeof severity !== 'string' || typeof code !== 'string') return false
+  return shortageStates.test(code) || (code === '54000' && file === 'async.c')
+}
 // node-postgres gives these no code; it is pinned exactly.
 const driverMessages = new Set([
   'Connection terminated unexpectedly',
@@ -28,6 +41,11 @@ export function asOutage(error: unknown): TenancyError | undefined {
     Object.hasOwn(error, brand) ||
     driverMessages.has(error.message) ||
     (typeof severity === 'string' && typeof code === 'string' && outageStates.test(code))
+  if (isShortage(error)) {
+    return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', 'The tenant’s server has no room left for this', {
+      cause: error,
+    })
+  }
   if (!isOutage) return undefined
   return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', 'The connection to the tenant’s database was lost', {
     cause: error,

@@ -51,6 +51,13 @@ export interface RecordedDatabase {
   readonly state: TenantDatabaseState
 }
 
+/** Whose a database is. */
+export interface DatabaseTenant {
+  readonly databaseId: string
+  readonly id: string
+  readonly slug: string
+}
+
 /** A database whose row is gone, and who went with it. */
 export interface RemovedDatabase {
   /** The deleted tenant that it belonged to; null: none. */
@@ -88,6 +95,8 @@ export interface TenantDatabaseRecords {
   retireOutdated(serverId: string, templateVersion: string, olderThanMs: number): Promise<void>
   /** Retires a ready database that cannot be used; it is due at once. */
   retireUnusable(id: string): Promise<void>
+  /** Tenants that databases belong to; databases that belong to nobody are left out. */
+  tenantsOf(databaseIds: readonly string[]): Promise<DatabaseTenant[]>
   /** Every database of the server. */
   list(serverId: string): Promise<RecordedDatabase[]>
   /** Whether this process reconciles the server for the next `leaseMs`: one does at a time, and keeps it by asking again. */
