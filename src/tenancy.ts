@@ -34,7 +34,9 @@ import { bindSecret } from './databases/bind-secret.js'
 import { ensureCatalogDatabase } from './databases/catalog-database.js'
 import { checkConnectionBudget } from './databases/connection-budget.js'
 import { roleConnectionLimit } from './databases/role-limits.js'
+import { databaseIdOf, databaseNames } from './databases/database-names.js'
 import { createTenantDatabases, maxBuilderConnections } from './databases/tenant-databases.js'
+import { createServerWatcher } from './databases/watch/server-watcher.js'
 import { createRequestPipeline } from './http/pipeline.js'
 import { createSigningKeys } from './identity/signing-keys.js'
 import { createTokenVerifier } from './identity/token-verifier.js'
@@ -101,6 +103,7 @@ async function open(
     tenants: config.pooler === undefined ? config.maxConnections : 0,
     catalog: maxCatalogConnections,
     listen: 1,
+    watch: config.watch.intervalMs > 0 ? 1 : 0,
     builder: maxBuilderConnections,
     processes: config.processes,
   })
@@ -130,6 +133,19 @@ async function open(
   await databases.templateVersion()
   databases.refill()
   databases.keepReconciled()
+  const names = databaseNames(config.databasePrefix)
+  if (config.watch.intervalMs > 0) {
+    const watcher = createServerWatcher({
+      ...config.watch,
+      account: catalogAccount,
+      databaseOf: (roleName) => databaseIdOf(names, roleName),
+      tenantOf: async (databaseId) => (await records.tenantsOf([databaseId]))[0],
+      processes: config.processes,
+      logger,
+    })
+    closing.add(() => watcher.close())
+    watcher.start()
+  }
 
   const poolMode = config.pooler && (await openPooler({ server: catalog, records, databases }))
   const scheduler = createConnectionScheduler({

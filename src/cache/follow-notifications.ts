@@ -30,14 +30,28 @@ export async function followNotifications(client: ListenClient, channel: string,
   const { maxStalenessMs, signal } = feed
   const instance = randomUUID()
   const sentAtMs = new Map<string, number>()
+  // Notifications may arrive before the answer to the query that sent them.
+  const answered = new Set<string>()
+  let snapshot: string | undefined
   let beats = 0
   let isSending = false
   let timer: NodeJS.Timeout | undefined
   let stop = () => {}
 
-  async function send(payload: string): Promise<void> {
-    const { rows } = await client.query('select pg_notify($1, $2), pg_backend_pid() as pid', [channel, payload])
+  async function send(payload: string, nowMs: number): Promise<void> {
+    const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null])
     requireSession(client, rows)
+    const answer = rows[0] as Heartbeat
+    if (snapshot === undefined) feed.announceAll()
+    for (const change of answer.changes) feed.announce(change)
+    const isFirst = snapshot === undefined
+    snapshot = answer.snapshot
+    if (!answer.hasRoom) {
+      // Nothing was sent: what was committed before has been read instead.
+      sentAtMs.delete(payload)
+      if (!isFirst) feed.confirm(nowMs)
+    } else if (!sentAtMs.has(payload)) feed.confirm(nowMs)
+    else answered.add(payload)
   }
 
   try {
@@ -50,7 +64,7 @@ export async function followNotifications(client: ListenClient, channel: string,
         const sent = sentAtMs.get(payload)
         if (sent === undefined) return feed.announce(payload)
         sentAtMs.delete(payload)
-        feed.confirm(sent)
+        if (answered.delete(payload)) feed.confirm(sent)
       })
       const beat = () => {
         const nowMs = performance.now()
@@ -63,7 +77,7 @@ export async function followNotifications(client: ListenClient, channel: string,
         const payload = `h:${instance}:${(beats += 1)}`
         sentAtMs.set(payload, nowMs)
         isSending = true
-        send(payload)
+        send(payload, nowMs)
           .finally(() => {
             isSending = false
           })
@@ -74,7 +88,6 @@ export async function followNotifications(client: ListenClient, channel: string,
         requireSession(client, (await client.query('select pg_backend_pid() as pid')).rows)
         await client.query(`listen ${channel}`)
         if (signal.aborted) return
-        feed.announceAll()
         beat()
         timer = setInterval(beat, maxStalenessMs / 4)
         timer.unref()
@@ -91,6 +104,30 @@ export async function followNotifications(client: ListenClient, channel: string,
     client.unref?.()
   }
 }
+
+/** What a heartbeat answers. */
+interface Heartbeat {
+  readonly pid: number
+  /** Whether the server's NOTIFY queue had room, and the heartbeat was sent. */
+  readonly hasRoom: boolean
+  readonly snapshot: string
+  /** Changes since the last heartbeat that nobody was notified of; without room, all of them. */
+  readonly changes: readonly string[]
+}
+
+// The queue is the whole server's, and a tenant can fill it: more than half full, nothing of ours is put into it, neither by
+// the triggers nor here. What they did not announce is in the table; see `change-log.ts` for how it is read.
+const changesWhere = (condition: string) => `
+  select change from access_changes
+   where transaction_id >= pg_snapshot_xmin($3::pg_snapshot)
+     and not pg_visible_in_snapshot(transaction_id, $3::pg_snapshot) ${condition}
+   order by id`
+const heartbeatQuery = `
+  with queue as materialized (select pg_notification_queue_usage() < 0.5 as "hasRoom")
+  select pg_backend_pid() as pid, "hasRoom", pg_current_snapshot()::text as snapshot,
+    case when "hasRoom" then pg_notify($1, $2) end,
+    case when "hasRoom" then array(${changesWhere('and not was_notified')}) else array(${changesWhere('')}) end as changes
+  from queue`
 
 /** A pooler logs its clients in under numbers of its own, and answers from whichever connection is free. */
 function requireSession(client: ListenClient, rows: readonly unknown[]): void {

@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
+import { isShortage } from '../core/outage.js'
 import type { SqlPool } from '../core/sql.js'
 import { createPreparedReads } from './prepared-reads.js'
 
@@ -62,11 +63,11 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
 
 function ignore(): void {}
 
-/** Connection exceptions, shutdowns, idle for too long, and "too many clients" (PostgreSQL manual, appendix A). */
-const outageStates = /^(08...|57P0[1-5]|25P03|53300)$/
+/** Connection exceptions, shutdowns, idle for too long (PostgreSQL manual, appendix A). */
+const outageStates = /^(08...|57P0[1-5]|25P03)$/
 
 function explainOutage(error: unknown): never {
-  const isOutage = error instanceof pg.DatabaseError ? outageStates.test(error.code ?? '') : true
+  const isOutage = error instanceof pg.DatabaseError ? outageStates.test(error.code ?? '') || isShortage(error) : true
   if (!isOutage) throw error
   throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog cannot be reached', { cause: error })
 }

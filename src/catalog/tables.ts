@@ -379,4 +379,6 @@ export const accessChanges = pgTable('access_changes', {
   createdAt: moment('created_at')
     .notNull()
     .default(sql`clock_timestamp()`),
+  /** False: the server's NOTIFY queue had no room. */
+  wasNotified: boolean('was_notified').notNull().default(true),
 })

@@ -1,6 +1,7 @@
 import type { TenantDatabase } from '../core/model.js'
 import { readRepeated, type SqlPool } from '../core/sql.js'
 import type {
+  DatabaseTenant,
   RecordedDatabase,
   RemovedDatabase,
   TenantDatabaseRecords,
@@ -133,6 +134,14 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     async retireUnusable(id) {
       await catalog.query(`update tenant_databases set ${retireNow} where id = $1 and state = 'ready'`, [id])
+    },
+
+    async tenantsOf(databaseIds) {
+      const { rows } = await catalog.query<DatabaseTenant>(
+        'select database_id as "databaseId", id, slug from tenants where database_id = any($1::uuid[])',
+        [databaseIds],
+      )
+      return rows
     },
 
     async list(serverId) {

@@ -19,6 +19,14 @@ const integer = (minimum: number, maximum: number, fallback: number) =>
     .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`))
     .default(fallback)
 
+const optionalInteger = (minimum: number, maximum: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(minimum, `must be at least ${minimum}`).max(maximum, `must be at most ${maximum}`))
+    .optional()
+
 const flag = (fallback: boolean) =>
   z
     .enum(['true', 'false'], 'must be true or false')
@@ -183,6 +191,21 @@ export const settings = {
     description:
       'Processes of this installation that run at a time, those that overlap during a deployment included: together they have to fit the server’s `max_connections`.',
     schema: integer(1, 1000, 1),
+  },
+  TENANT_WATCH_INTERVAL_MS: {
+    description:
+      'Milliseconds between two looks, of all processes together, at what tenants use of the server’s lock table and NOTIFY queue; 0: nothing is watched. See docs/isolation.md.',
+    schema: integer(0, 60_000, 1000),
+  },
+  TENANT_MAX_TENANT_LOCKS: {
+    description:
+      'Entries of the server’s lock table that the sessions of one tenant may take; above, they are ended. Default: a quarter of `max_locks_per_transaction` × (`max_connections` + `max_prepared_transactions`).',
+    schema: optionalInteger(16, 100_000_000),
+  },
+  TENANT_MAX_QUEUE_PERCENT: {
+    description:
+      'Percentage of the server’s NOTIFY queue in use from which on the session of a tenant that it waits for is ended.',
+    schema: integer(1, 100, 50),
   },
   TENANT_POOLER_URL: {
     description:

@@ -25,6 +25,15 @@ export interface Config {
   /** Where tenant traffic goes instead of to the server itself. */
   readonly pooler: ServerAddress | undefined
   readonly prepareStatements: boolean
+  /** What is watched of the resources that databases of one server share. */
+  readonly watch: {
+    /** Between two looks of all processes together; 0: nothing is watched. */
+    readonly intervalMs: number
+    /** Undefined: a quarter of the lock table. */
+    readonly maxTenantLocks: number | undefined
+    /** 0 to 1. */
+    readonly maxQueueUsage: number
+  }
   /** 32 bytes; undefined: a development secret (see `docs/config.md`). */
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
@@ -129,6 +138,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
     retentionDays: own.TENANT_RETENTION_DAYS,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
+    watch: {
+      intervalMs: own.TENANT_WATCH_INTERVAL_MS,
+      maxTenantLocks: own.TENANT_MAX_TENANT_LOCKS,
+      maxQueueUsage: own.TENANT_MAX_QUEUE_PERCENT / 100,
+    },
     processes: own.TENANT_PROCESSES,
     pooler,
     prepareStatements: own.TENANT_PREPARE_STATEMENTS,

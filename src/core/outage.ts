@@ -3,8 +3,11 @@ import { isTenancyError, TenancyError } from './errors.js'
 
 const brand = Symbol.for('tenants2fast.outage')
 
-/** Connection exceptions, shutdowns, crashes, and "too many clients" (PostgreSQL manual, appendix A). */
-const outageStates = /^(08...|57P0[1-5]|53300)$/
+/** Connection exceptions, shutdowns and crashes (PostgreSQL manual, appendix A). */
+const outageStates = /^(08...|57P0[1-5])$/
+/** Insufficient resources: disk, memory, the lock table ("out of shared memory"), connections, a configured limit. */
+const shortageStates = /^53...$/
+
 // node-postgres gives these no code; it is pinned exactly.
 const driverMessages = new Set([
   'Connection terminated unexpectedly',
@@ -27,10 +30,26 @@ export function markOutage(error: Error): void {
  */
 export function asOutage(error: unknown): TenancyError | undefined {
   if (isTenancyError(error)) return undefined
-  if (findInErrors(error, (each) => isOutage(each) || undefined) === undefined) return undefined
-  return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', 'The connection to the tenant’s database was lost', {
-    cause: error,
-  })
+  const found = findInErrors(error, (each) => (isShortage(each) ? 'shortage' : isOutage(each) ? 'outage' : undefined))
+  if (found === undefined) return undefined
+  const message =
+    found === 'shortage'
+      ? 'The tenant’s server has no room left for this'
+      : 'The connection to the tenant’s database was lost'
+  return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', message, { cause: error })
+}
+
+/**
+ * Whether the server lacks room for a statement that is right: class 53, and a NOTIFY queue that is full, whose code,
+ * 54000, says other things elsewhere. Looks at this error alone, not at its causes.
+ */
+export function isShortage(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  const { code, originalCode, severity, file } = error as Record<string, unknown>
+  // Prisma's adapter keeps no error, only its code.
+  if (!(error instanceof Error)) return typeof originalCode === 'string' && shortageStates.test(originalCode)
+  if (typeof severity !== 'string' || typeof code !== 'string') return false
+  return shortageStates.test(code) || (code === '54000' && file === 'async.c')
 }
 
 function isOutage(error: object): boolean {

@@ -66,6 +66,13 @@ export interface VersionedDatabase extends TenantDatabase {
   readonly schemaVersion: number | null
 }
 
+/** Whose a database is. */
+export interface DatabaseTenant {
+  readonly databaseId: string
+  readonly id: string
+  readonly slug: string
+}
+
 /** A database whose row is gone, and who went with it. */
 export interface RemovedDatabase {
   /** The deleted tenant that it belonged to; null: none. */
@@ -105,6 +112,8 @@ export interface TenantDatabaseRecords {
   retireOutdated(serverId: string, templateVersion: string, olderThanMs: number): Promise<void>
   /** Retires a ready database that cannot be used; it is due at once. */
   retireUnusable(id: string): Promise<void>
+  /** Tenants that databases belong to; databases that belong to nobody are left out. */
+  tenantsOf(databaseIds: readonly string[]): Promise<DatabaseTenant[]>
   /** Every database of the server. */
   list(serverId: string): Promise<RecordedDatabase[]>
   /** Whether this process reconciles the server for the next `leaseMs`: one does at a time, and keeps it by asking again. */

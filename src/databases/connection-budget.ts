@@ -9,6 +9,8 @@ export interface ConnectionNeeds {
   readonly catalog: number
   /** The connection that hears of changes (LISTEN). */
   readonly listen: number
+  /** The connection that watches what tenants use of the server; 0: nothing is watched. Default: 0. */
+  readonly watch?: number
   /** To build, migrate and drop tenant databases. */
   readonly builder: number
   /** How many processes share the server. */
@@ -44,8 +46,8 @@ export async function checkConnectionBudget(server: SqlClient, needs: Connection
 
 /** Why the needs do not fit, and what would; undefined: they fit. */
 export function budgetProblem(needs: ConnectionNeeds, limits: ServerLimits): string | undefined {
-  const { tenants, catalog, listen, builder, processes } = needs
-  const perProcess = tenants + catalog + listen + builder
+  const { tenants, catalog, listen, watch = 0, builder, processes } = needs
+  const perProcess = tenants + catalog + listen + watch + builder
   const needed = perProcess * processes
   const available = limits.max - limits.superuser - limits.reserved
   if (needed <= available) return undefined
@@ -58,7 +60,7 @@ export function budgetProblem(needs: ConnectionNeeds, limits: ServerLimits): str
   return (
     `${processes === 1 ? 'This process' : `${processes} processes`} may open ${needed} connections` +
     `${processes === 1 ? '' : `, ${perProcess} each`} (${tenants} to tenants, ${catalog} to the catalog, ${listen} to ` +
-    `listen, ${builder} to build), and the server has ${available} (max_connections ${limits.max} - ` +
+    `listen, ${watch === 0 ? '' : `${watch} to watch, `}${builder} to build), and the server has ${available} (max_connections ${limits.max} - ` +
     `superuser_reserved_connections ${limits.superuser} - reserved_connections ${limits.reserved}): ` +
     remedies.join(', or ')
   )

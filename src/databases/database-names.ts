@@ -37,6 +37,15 @@ export function databaseNames(prefix: string): DatabaseNames {
   }
 }
 
+/** Id of the tenant database that a name, of it or of its login role, is made of; undefined: it is the name of something else. */
+export function databaseIdOf(names: DatabaseNames, name: string): string | undefined {
+  if (!name.startsWith(names.prefix)) return undefined
+  const match = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/.exec(
+    name.slice(names.prefix.length),
+  )
+  return match?.slice(1).join('-')
+}
+
 /** Whether a database is still called as its id says: a drop goes by these names and by nothing else. */
 export function isNamedAfterId(names: DatabaseNames, database: TenantDatabase): boolean {
   const name = names.tenantDatabase(database.id)

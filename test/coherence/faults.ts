@@ -21,7 +21,7 @@ export const faults: readonly Fault[] = [
       for (let round = 0; round < 8; round += 1) {
         await cluster.catalog.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
-           where application_name = 'tenants2fast catalog' and query ~ '^(listen|select pg_notify)'`,
+           where application_name = 'tenants2fast catalog' and query ~ '(^listen|pg_notify)'`,
         )
         await sleep(holdMs / 8)
       }

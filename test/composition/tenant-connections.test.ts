@@ -11,6 +11,7 @@ const connections = createTenantConnections({
     targetOf: () => {
       throw new Error('not asked')
     },
+    demandSchema: () => Promise.reject(new Error('not asked')),
   },
 })
 

@@ -1,10 +1,9 @@
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
 import { type AddressInfo, createConnection } from 'node:net'
 import { PassThrough, Readable, type Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pipeline } from 'node:stream/promises'
-import Fastify from 'fastify'
+import Fastify, { type FastifyReply } from 'fastify'
 import copyStreams from 'pg-copy-streams'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
@@ -185,8 +184,8 @@ async function readSlowly(rows: AsyncIterable<unknown>): Promise<unknown[]> {
 test('clients of an HTTP server that disconnect in mid-download lock nobody out', async () => {
   const [pool] = start(two) as [TenantPool]
   const app = Fastify()
-  const inWork = <Result>(reply: { readonly raw: ServerResponse }, run: () => Result) =>
-    runWork(new RequestWork(anonymousContext, reply.raw), run)
+  const inWork = <Result>({ request, raw }: FastifyReply, run: () => Result) =>
+    runWork(new RequestWork(anonymousContext, request, raw), run)
   app.get('/piped', (_request, reply) => reply.send(inWork(reply, () => pool.query(copyStreams.to(endless)))))
   app.get('/by-hand', async (_request, reply) => {
     reply.hijack()

@@ -1,0 +1,144 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { SessionEndedEvent } from '../../src/databases/watch/watch-events.js'
+import { createTenancy, loadConfig, type Logger, type Tenancy, type Tenant } from '../../src/index.js'
+import { type PrivateServer, privateVersions, startPrivateServer } from '../support/private-server.js'
+
+const channelName = 'tenants2fast:server:session-ended'
+const plain = { user: 'plain', password: 'plain' }
+
+// Few slots, so that they are used up in a moment; the same tables are there on every server, only larger.
+const settings = { max_connections: '40', max_locks_per_transaction: '10' }
+
+describe.each(privateVersions)('PostgreSQL, %s', (version) => {
+  let server: PrivateServer
+  beforeAll(async () => {
+    server = await startPrivateServer(version, settings)
+    const admin = await server.connect()
+    await admin.query(`create role plain login createdb createrole password 'plain'`)
+    await admin.query('grant connect on database postgres to plain')
+  })
+  afterAll(() => server.stop())
+
+  describe.each(['a superuser', 'an account with CREATEDB and CREATEROLE'])('watched by %s', (account) => {
+    let tenancy: Tenancy
+    let attacker: Tenant
+    let victim: Tenant
+    let events: SessionEndedEvent[]
+    let errors: { fields: object; message: string }[]
+    const onEvent = (event: unknown) => void events.push(event as SessionEndedEvent)
+    const isPlain = account !== 'a superuser'
+
+    beforeAll(async () => {
+      const ignored = () => {}
+      const logger: Logger = {
+        debug: ignored,
+        info: ignored,
+        warn: ignored,
+        error: (fields: object, message: string) => void errors.push({ fields, message }),
+      }
+      const url = new URL(server.url)
+      if (isPlain) Object.assign(url, { username: plain.user, password: plain.password })
+      errors = []
+      tenancy = await createTenancy({
+        logger,
+        config: loadConfig({
+          TENANT_DATABASE_URL: url.href,
+          TENANT_CATALOG_DB: isPlain ? 'catalog_plain' : 'catalog_super',
+          TENANT_DB_PREFIX: isPlain ? 'plain_' : 'super_',
+          TENANT_SECRET: 'a'.repeat(64),
+          TENANT_READY_DATABASES: '0',
+          TENANT_MAX_CONNECTIONS: '6',
+          TENANT_MAX_TENANT_CONNECTIONS: '3',
+          TENANT_WATCH_INTERVAL_MS: '200',
+          TENANT_MAX_QUEUE_PERCENT: '1',
+        }),
+      })
+      const owner = await tenancy.createUser({ email: 'o@example.com', name: 'O', emailVerified: true })
+      attacker = await tenancy.createTenant({ name: 'Attacker', slug: 'attacker', owner: owner.id })
+      victim = await tenancy.createTenant({ name: 'Victim', slug: 'victim', owner: owner.id })
+    })
+    beforeEach(() => {
+      events = []
+      errors = []
+      subscribe(channelName, onEvent)
+    })
+    afterEach(() => void unsubscribe(channelName, onEvent))
+    afterAll(() => tenancy?.close())
+
+    /** Others work: they read, they write what takes locks, and the catalog changes. */
+    async function othersWork(): Promise<void> {
+      await tenancy.getTenantPool(victim).query('create temporary table t (id int primary key); drop table t')
+      await tenancy.suspendTenant('victim')
+      await tenancy.reactivateTenant('victim')
+    }
+    const ended = () => expect.poll(() => events.length, { timeout: 20_000 }).toBeGreaterThan(0)
+    const namesTheTenant = (resource: string) => {
+      for (const event of events) {
+        expect(event).toMatchObject({
+          tenantId: attacker.id,
+          slug: 'attacker',
+          databaseId: attacker.databaseId,
+          resource,
+          pid: expect.any(Number),
+        })
+        expect(event.used).toBeGreaterThan(0)
+      }
+      expect(errors).toContainEqual({
+        fields: expect.objectContaining({ tenantId: attacker.id, slug: 'attacker' }),
+        message: expect.stringContaining('A session of a tenant was ended'),
+      })
+    }
+
+    test('advisory locks in a loop end the session that takes them, and the others work', async () => {
+      const pool = tenancy.getTenantPool(attacker)
+      const client = await pool.connect()
+      const attack = client.query('select count(pg_advisory_lock(n)::text) from generate_series(1, 1000000) as n')
+      await expect(attack).rejects.toThrow()
+      await ended()
+      client.release(true)
+      namesTheTenant('locks')
+      await expect.poll(() => othersWork().then(() => 'work', String), { timeout: 20_000 }).toBe('work')
+    })
+
+    test('temporary tables by the thousand end the session that makes them', async () => {
+      const client = await tenancy.getTenantPool(attacker).connect()
+      const attack = client.query(
+        `do $$ begin for n in 1..100000 loop
+           begin execute format('create temporary table t_%s (id int)', n);
+           exception when out_of_memory then perform pg_sleep(0.01); end;
+         end loop; end $$`,
+      )
+      await expect(attack).rejects.toThrow()
+      await ended()
+      client.release(true)
+      namesTheTenant('locks')
+      await expect.poll(() => othersWork().then(() => 'work', String), { timeout: 20_000 }).toBe('work')
+    })
+
+    test('a session that keeps the NOTIFY queue from being emptied is ended, and the queue is emptied', async () => {
+      const pool = tenancy.getTenantPool(attacker)
+      const [listener, notifier] = [await pool.connect(), await pool.connect()]
+      await listener.query('listen flood')
+      await listener.query('begin')
+      // More than the hundredth part of 8 GB, or all of a queue of 64 pages.
+      const flood = notifier.query(
+        "select count(pg_notify('flood', repeat('x', 7900) || n)::text) from generate_series(1, 12000) as n",
+      )
+      await flood.catch((error: unknown) => expect(error).toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE' }))
+      await ended()
+      for (const client of [listener, notifier]) client.release(true)
+      namesTheTenant('notify-queue')
+      await expect
+        .poll(
+          async () => {
+            const { rows } = await (await server.connect()).query('select pg_notification_queue_usage() as usage')
+            return rows[0].usage as number
+          },
+          { timeout: 20_000, interval: 500 },
+        )
+        .toBeLessThan(0.01)
+      await othersWork()
+    })
+  })
+})
