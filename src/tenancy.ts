@@ -22,10 +22,12 @@ import { createManagement } from './composition/management.js'
 import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
 import { readStats } from './composition/stats.js'
+import { reportTrust } from './composition/report-trust.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition, Member } from './core/access.js'
 import { type Config, loadConfig } from './core/config.js'
+import { wholeConfig } from './core/config-secrets.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import { bindSecret } from './databases/bind-secret.js'
 import { ensureCatalogDatabase } from './databases/catalog-database.js'
@@ -62,7 +64,8 @@ export interface CreateTenancyOptions {
  * await app.register(tenancyPlugin, { tenancy })
  */
 export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
-  const { config = loadConfig(), logger = stderrLogger } = options
+  const { logger = stderrLogger } = options
+  const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const closing = createClosing()
   try {
     return await open(options, config, logger, closing)
@@ -88,7 +91,7 @@ async function open(
   await checkConnectionBudget(catalog, {
     tenants: config.pooler === undefined ? config.maxConnections : 0,
     catalog: maxCatalogConnections,
-    listen: 1,
+    listen: config.changesBy === 'listen' ? 1 : 0,
     builder: maxBuilderConnections,
     processes: config.processes,
   })
@@ -111,10 +114,14 @@ async function open(
     logger,
   })
   closing.add(() => databases.close())
+  // Of the embedded server we know how it lets people in.
+  const trust =
+    config.server && reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   await databases.templateVersion()
   databases.refill()
   databases.keepReconciled()
+  await trust
 
   const poolMode = config.pooler && (await openPooler({ server: catalog, records, databases }))
   const scheduler = createConnectionScheduler({
@@ -153,7 +160,8 @@ async function open(
   await rules.refresh()
 
   const installationId = await records.installationId()
-  const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, logger }))
+  const redis =
+    config.redis && (await createRedisTier({ ...config.redis, url: config.redis.url, installationId, logger }))
   if (redis) closing.add(() => redis.close())
   const cache = createDirectoryCache({ users, members: createMemberDirectory(catalog), coherence, redis })
   closing.add(() => cache.close())

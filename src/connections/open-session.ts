@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { holdToChannelBinding } from '../core/channel-binding.js'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { SessionClient } from './session-client.js'
@@ -29,12 +30,18 @@ export async function openSession(
   config: pg.ClientConfig,
   { timeoutMs, prepareStatements, transactionPooling = false }: SessionOptions,
 ): Promise<SessionClient> {
-  const { host, port, user, password, database, ssl } = target.account
-  const account = { host, port, user, password, database, ssl: ssl ?? false }
+  const { host, port, user, password, database, ssl, channelBinding, connectTimeoutMs, applicationName } =
+    target.account
+  const account = {
+    ...{ host, port, user, password, database, ssl: ssl ?? false },
+    ...(channelBinding === undefined ? {} : { enableChannelBinding: true }),
+    ...(applicationName === undefined ? {} : { application_name: applicationName }),
+  }
   const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
   const client = new SessionClient(options, prepareStatements)
   client.transactionPooling = transactionPooling
-  const deadline = setTimeout(() => client.destroy(), timeoutMs)
+  holdToChannelBinding(client, target.account)
+  const deadline = setTimeout(() => client.destroy(), Math.min(timeoutMs, connectTimeoutMs ?? timeoutMs))
   try {
     await client.connect()
     await proveIdentity(client, target)

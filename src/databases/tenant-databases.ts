@@ -94,8 +94,8 @@ interface Prepared {
 export function createTenantDatabases(options: TenantDatabasesOptions): TenantDatabases {
   const { records, server, secret, logger, serverName = 'default', readyTarget = 3, roleConnectionLimit } = options
   const { maxConcurrentBuilds = defaultConcurrentBuilds, reconcileIntervalMs = 5000 } = options
-  const { host, port, ssl } = options.tenantAddress ?? server
-  const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
+  const { user: _user, password: _password, database: _database, ...serverAddress } = server
+  const tenantAddress = options.tenantAddress ?? serverAddress
   const names = databaseNames(options.prefix)
   const admin = new Pool({
     ...connectionOptions(server),
