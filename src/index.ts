@@ -39,6 +39,7 @@ export type { NewTenant } from './catalog/tenant-input.js'
 export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
 export type { NewUser } from './catalog/users.js'
 export type { AccessManagement } from './composition/access-management.js'
+export type { HealthCheck, HealthStatus, TenancyHealth } from './composition/health.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
 export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {

@@ -18,6 +18,7 @@ import { createTenants } from './catalog/tenants.js'
 import { createUserDirectory } from './catalog/users.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
+import { createHealth } from './composition/health.js'
 import { createManagement } from './composition/management.js'
 import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
@@ -166,6 +167,14 @@ async function open(
   const cache = createDirectoryCache({ users, members: createMemberDirectory(catalog), coherence, redis })
   closing.add(() => cache.close())
 
+  const health = createHealth({
+    catalog,
+    pingServer: () => databases.ping(),
+    pooler: config.pooler,
+    redis,
+    coherence,
+    readyTarget: config.readyDatabases,
+  })
   const pipeline = createRequestPipeline({
     verifier,
     cache,
@@ -235,6 +244,10 @@ async function open(
         onClose: (close) => closing.add(close),
       }),
     stats: () => readStats(scheduler),
-    close: () => closing.close(),
+    health: () => health.read(),
+    close() {
+      health.closing()
+      return closing.close().finally(() => health.closed())
+    },
   }
 }

@@ -20,6 +20,8 @@ export interface MemberTier {
   read(address: MemberAddress): Promise<MemberRecord | undefined>
   /** Keeps a record that is at least as new as the user's epoch. Does not wait. */
   write(record: MemberRecord, userEpoch: number): void
+  /** Whether it answers now. */
+  ping?(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -182,6 +184,9 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
       const address = { userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch }
       const value = JSON.stringify({ address: { ...address, installationId }, record })
       void within(client.set(keyOf(address), value, { expiration: { type: 'EX', value: ttlSeconds } }))
+    },
+    async ping() {
+      return client.isReady && (await within(client.ping())) !== undefined
     },
     async close() {
       client.destroy()

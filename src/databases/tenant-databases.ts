@@ -61,6 +61,8 @@ export interface TenantDatabases extends DatabaseSupply {
   restoreRole(databaseId: string): Promise<readonly RoleChange[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
+  /** Asks the server for a sign of life, as the account that builds. */
+  ping(): Promise<void>
   /** Finishes what died, drops what is due, and compares the server with the catalog. */
   reconcile(): Promise<Reconciliation>
   /** Reconciles now and at intervals, until `close`. */
@@ -204,6 +206,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     refill: () => stock.refill(),
     fillStock: () => stock.fill(),
+
+    async ping() {
+      await admin.query('select 1')
+    },
 
     targetOf: (database) => ({
       databaseId: database.id,
