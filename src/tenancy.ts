@@ -18,16 +18,19 @@ import { createTenants } from './catalog/tenants.js'
 import { createUserDirectory } from './catalog/users.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
+import { createHealth } from './composition/health.js'
 import { createManagement } from './composition/management.js'
 import { openPooler } from './composition/open-pooler.js'
 import { openServer } from './composition/open-server.js'
 import { readStats } from './composition/stats.js'
+import { reportTrust } from './composition/report-trust.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
 import { pgCopyOf } from './connections/pg-copy.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
 import type { AccessDefinition, Member } from './core/access.js'
 import { deriveLockKey } from './core/advisory-lock.js'
 import { type Config, loadConfig } from './core/config.js'
+import { wholeConfig } from './core/config-secrets.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/pg-module.js'
 import { bindSecret } from './databases/bind-secret.js'
@@ -74,7 +77,8 @@ export interface CreateTenancyOptions {
  * await app.register(tenancyPlugin, { tenancy })
  */
 export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
-  const { config = loadConfig(), logger = stderrLogger } = options
+  const { logger = stderrLogger } = options
+  const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   if (options.pg !== undefined) pgCopyOf(options.pg)
   const closing = createClosing()
   try {
@@ -102,7 +106,7 @@ async function open(
   await checkConnectionBudget(catalog, {
     tenants: config.pooler === undefined ? config.maxConnections : 0,
     catalog: maxCatalogConnections,
-    listen: 1,
+    listen: config.changesBy === 'listen' ? 1 : 0,
     watch: config.watch.intervalMs > 0 ? 1 : 0,
     builder: maxBuilderConnections,
     processes: config.processes,
@@ -129,6 +133,9 @@ async function open(
     logger,
   })
   closing.add(() => databases.close())
+  // Of the embedded server we know how it lets people in.
+  const trust =
+    config.server && reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   await databases.templateVersion()
   databases.refill()
@@ -146,6 +153,7 @@ async function open(
     closing.add(() => watcher.close())
     watcher.start()
   }
+  await trust
 
   const poolMode = config.pooler && (await openPooler({ server: catalog, records, databases }))
   const scheduler = createConnectionScheduler({
@@ -185,13 +193,22 @@ async function open(
   await rules.refresh()
 
   const installationId = await records.installationId()
-  const redis = config.redis && (await createRedisTier({ ...config.redis, installationId, secret, logger }))
+  const redis =
+    config.redis && (await createRedisTier({ ...config.redis, url: config.redis.url, installationId, secret, logger }))
   if (redis) closing.add(() => redis.close())
   const { requireNamedTenant = config.requireNamedTenant } = options
   const members = createMemberDirectory(catalog, { requireNamedTenant })
   const cache = createDirectoryCache({ users, members, coherence, redis })
   closing.add(() => cache.close())
 
+  const health = createHealth({
+    catalog,
+    pingServer: () => databases.ping(),
+    pooler: config.pooler,
+    redis,
+    coherence,
+    readyTarget: config.readyDatabases,
+  })
   const pipeline = createRequestPipeline({
     verifier,
     cache,
@@ -261,6 +278,10 @@ async function open(
         onClose: (close) => closing.add(close),
       }),
     stats: () => readStats(scheduler, redis),
-    close: () => closing.close(),
+    health: () => health.read(),
+    close() {
+      health.closing()
+      return closing.close().finally(() => health.closed())
+    },
   }
 }

@@ -32,6 +32,8 @@ export interface MemberTier {
   /** Keeps a record that is at least as new as the user's epoch. Does not wait. */
   write(record: MemberRecord, userEpoch: number): void
   stats(): SharedCacheStats
+  /** Whether it answers now. */
+  ping?(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -157,6 +159,9 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
       void connection.send(['SET', key, value, 'EX', String(ttlSeconds)])
     },
     stats: () => ({ ...counts, failures: connection.failures }),
+    async ping() {
+      return connection.isOpen && (await connection.send(['PING'])) !== undefined
+    },
     async close() {
       connection.close()
     },

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { clientOf, holdToChannelBinding } from '../core/channel-binding.js'
 import type { ServerAccount } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { followPool } from '../core/follow-pool.js'
@@ -28,11 +29,17 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   const options: pg.ClientConfig = {
     ...account,
     ssl: account.ssl,
-    application_name: 'tenants2fast catalog',
-    connectionTimeoutMillis: 5000,
+    application_name: account.applicationName ?? 'tenants2fast catalog',
+    connectionTimeoutMillis: account.connectTimeoutMs ?? 5000,
+    enableChannelBinding: account.channelBinding !== undefined,
     keepAlive: true,
   }
-  const native = new pg.Pool({ ...options, max: maxCatalogConnections, query_timeout: queryTimeoutMs })
+  const native = new pg.Pool({
+    ...options,
+    Client: clientOf(pg.Client, account),
+    max: maxCatalogConnections,
+    query_timeout: queryTimeoutMs,
+  })
   // A connection that dies says so in an event as well; unheard, it would end the process. Each has its listener from the
   // first moment: the server's goodbye may come in the same packet as its greeting.
   native.on('error', ignore)
@@ -54,6 +61,7 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     async connectAlone() {
       const client = new pg.Client(options)
       client.on('error', ignore)
+      holdToChannelBinding(client, account)
       await client.connect()
       return client
     },

@@ -22,9 +22,11 @@ export interface OpenServer {
  */
 export async function openServer(config: Config, logger: Logger): Promise<OpenServer> {
   if (config.server) {
-    const { host, port } = config.server
-    const secret = config.secret ?? (await developmentSecret(config.server, logger))
-    return { account: config.server, secret, description: `PostgreSQL on ${host}:${port}`, close: async () => {} }
+    const { host, port, password } = config.server
+    // A copy has no password unless it is given one.
+    const account = { ...config.server, password }
+    const secret = config.secret ?? (await developmentSecret(account, logger))
+    return { account, secret, description: `PostgreSQL on ${host}:${port}`, close: async () => {} }
   }
   const { startEmbeddedServer } = await import('../databases/embedded/index.js')
   const embedded = await startEmbeddedServer({ dataDir: config.dataDir, logger })

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { holdToChannelBinding } from '../core/channel-binding.js'
 import { identityQuery, type TenantDatabaseTarget } from '../core/database-target.js'
 import { TenancyError } from '../core/errors.js'
 import { isServerError } from './connection-errors.js'
@@ -33,12 +34,18 @@ export async function openSession(
   config: pg.ClientConfig,
   { timeoutMs, prepareStatements, transactionPooling = false, copy = ownCopy }: SessionOptions,
 ): Promise<SessionClient> {
-  const { host, port, user, password, database, ssl } = target.account
-  const account = { host, port, user, password, database, ssl: ssl ?? false }
+  const { host, port, user, password, database, ssl, channelBinding, connectTimeoutMs, applicationName } =
+    target.account
+  const account = {
+    ...{ host, port, user, password, database, ssl: ssl ?? false },
+    ...(channelBinding === undefined ? {} : { enableChannelBinding: true }),
+    ...(applicationName === undefined ? {} : { application_name: applicationName }),
+  }
   const options = { keepAlive: true, scramMaxIterations, ...config, ...account }
   const client = new (sessionClientClass(copy))(options, prepareStatements)
   client.transactionPooling = transactionPooling
-  const deadline = setTimeout(() => client.destroy(), timeoutMs)
+  holdToChannelBinding(client, target.account)
+  const deadline = setTimeout(() => client.destroy(), Math.min(timeoutMs, connectTimeoutMs ?? timeoutMs))
   try {
     await client.connect()
     await proveIdentity(client, target)

@@ -47,6 +47,11 @@ const urlWith = (protocols: readonly string[]) =>
     `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   )
 
+/** What stands behind the protocol is read, and its problems named, by `parseDatabaseUrl`. */
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(?:ql)?:\/\//i, 'must be a URL that starts with postgres:// or postgresql://')
+
 const list = z.string().transform((value) =>
   value
     .split(',')
@@ -141,8 +146,9 @@ export const settings = {
     schema: text(63).default('postgres'),
   },
   TENANT_DATABASE_URL: {
-    description: 'Short form of the five above: `postgres://user:password@host:port/database`. Not together with them.',
-    schema: urlWith(['postgres:', 'postgresql:']).optional(),
+    description:
+      'Short form of the five above: `postgres://user:password@host:port/database`, with parameters for TLS: see “PostgreSQL over TLS”. Not together with them.',
+    schema: databaseUrl.optional(),
     isSecret: true,
   },
   TENANT_CATALOG_DB: {
@@ -185,12 +191,12 @@ export const settings = {
   },
   TENANT_MAX_CONNECTIONS: {
     description: 'Most connections to all tenant databases, of one process and server.',
-    schema: integer(1, 10_000, 50),
+    schema: integer(1, 10_000, 25),
   },
   TENANT_PROCESSES: {
     description:
-      'Processes of this installation that run at a time, those that overlap during a deployment included: together they have to fit the server’s `max_connections`.',
-    schema: integer(1, 1000, 1),
+      'Processes of this installation that run at a time, those that overlap during a deployment included: together they have to fit the server’s `max_connections`. The default is one, and its successor while it is replaced.',
+    schema: integer(1, 1000, 2),
   },
   TENANT_WATCH_INTERVAL_MS: {
     description:
@@ -210,7 +216,7 @@ export const settings = {
   TENANT_POOLER_URL: {
     description:
       'PgBouncer in front of the server, for tenant traffic alone: `postgres://host:port`. What a pooler can’t do goes to the server directly: see docs/scaling.md.',
-    schema: urlWith(['postgres:', 'postgresql:']).optional(),
+    schema: databaseUrl.optional(),
   },
   TENANT_PREPARE_STATEMENTS: {
     description:

@@ -2,10 +2,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { parseEnv } from 'node:util'
 import { type SettingName, type SettingValues, settings } from './config-schema.js'
+import { protectConfig } from './config-secrets.js'
 import type { ServerAccount, ServerAddress } from './database-target.js'
+import { parseDatabaseUrl } from './database-url.js'
 import { TenancyError } from './errors.js'
+import { isServiceLink } from './service-links.js'
 
-/** All settings, validated. Holds secrets: printing it, or turning it to JSON, shows none of them. */
+/**
+ * All settings, validated. Secrets (`secret`, `server.password`, `redis.url`, `mail.password`) are read by name; no copy, list
+ * of entries, clone, JSON or print of it has them. `createTenancy()` takes `{ ...config, maxConnections: 5 }` all the same.
+ */
 export interface Config {
   /** The configured PostgreSQL server; undefined: run the embedded one in `dataDir`. */
   readonly server: ServerAccount | undefined
@@ -86,12 +92,14 @@ export function readEnvironment(): Record<string, string | undefined> {
 }
 
 /**
- * Reads every `TENANT_*` setting. An empty variable counts as not set.
+ * Reads every `TENANT_*` setting. An empty variable counts as not set, and so does what Kubernetes sets for a service
+ * whose name starts with `tenant-`.
  *
- * @param env the variables; default: the process environment over `.env`
+ * @param given the variables; default: the process environment over `.env`
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming every problem at once, none with a value of a secret in it
  */
-export function loadConfig(env: Readonly<Record<string, string | undefined>> = readEnvironment()): Config {
+export function loadConfig(given: Readonly<Record<string, string | undefined>> = readEnvironment()): Config {
+  const env = withoutServiceLinks(given)
   const problems: string[] = []
   const values: Record<string, unknown> = {}
   for (const [name, setting] of Object.entries(settings)) {
@@ -126,7 +134,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
   }
   if (problems.length > 0)
     throw new TenancyError('TENANCY_CONFIG_INVALID', `Invalid configuration:\n- ${problems.join('\n- ')}`)
-  return hideSecrets({
+  return protectConfig({
     server,
     catalogDatabase: own.TENANT_CATALOG_DB,
     dataDir: own.TENANT_DATA_DIR,
@@ -185,6 +193,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = r
   })
 }
 
+function withoutServiceLinks(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      ([name, value]) => value === undefined || !name.startsWith('TENANT_') || !isServiceLink(name, value),
+    ),
+  )
+}
+
 function readServer(
   env: Readonly<Record<string, string | undefined>>,
   own: SettingValues,
@@ -217,55 +233,27 @@ function readPooler(
   problems: string[],
 ): ServerAddress | undefined {
   if (own.TENANT_POOLER_URL === undefined) return undefined
-  const url = new URL(own.TENANT_POOLER_URL)
-  if (url.username !== '' || url.password !== '' || !/^\/?$/.test(url.pathname)) {
-    problems.push('TENANT_POOLER_URL names host and port only: tenants log in with their own roles and databases')
-  }
   if (server === undefined) {
     problems.push('TENANT_POOLER_URL needs the server behind it: set TENANT_DATABASE_URL')
   }
   try {
-    const { host, port, ssl } = parseDatabaseUrl(own.TENANT_POOLER_URL, 6432)
-    return { host, port, ...(ssl === undefined ? {} : { ssl }) }
+    const {
+      user: _user,
+      password: _password,
+      database: _database,
+      ...address
+    } = parseDatabaseUrl(own.TENANT_POOLER_URL, 6432)
+    const { username, password, pathname } = new URL(own.TENANT_POOLER_URL)
+    if (username !== '' || password !== '' || !/^\/?$/.test(pathname)) {
+      problems.push('TENANT_POOLER_URL names host and port only: tenants log in with their own roles and databases')
+    }
+    return address
   } catch (error) {
     problems.push(`TENANT_POOLER_URL ${error instanceof TenancyError ? error.message : 'cannot be read'}`)
     return undefined
   }
 }
 
-function parseDatabaseUrl(text: string, defaultPort = 5432): ServerAccount {
-  const url = new URL(text)
-  const unknown = [...url.searchParams.keys()].filter((name) => name !== 'sslmode')
-  if (unknown.length > 0)
-    throw new TenancyError('TENANCY_CONFIG_INVALID', `has parameters that are not supported: ${unknown.join(', ')}`)
-  const sslmode = url.searchParams.get('sslmode') ?? 'disable'
-  if (!['disable', 'require', 'verify-full'].includes(sslmode)) {
-    throw new TenancyError('TENANCY_CONFIG_INVALID', 'has an sslmode other than disable, require or verify-full')
-  }
-  return {
-    host: decodeURIComponent(url.hostname.replace(/^\[|\]$/g, '')) || 'localhost',
-    port: url.port === '' ? defaultPort : Number(url.port),
-    user: decodeURIComponent(url.username) || 'postgres',
-    password: decodeURIComponent(url.password),
-    database: decodeURIComponent(url.pathname.slice(1)) || 'postgres',
-    ...(sslmode === 'disable' ? {} : { ssl: { rejectUnauthorized: sslmode === 'verify-full' } }),
-  }
-}
-
 function isLocal(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('/') || (isIPv4(host) && host.startsWith('127.'))
-}
-
-/** Secrets stay readable as properties; JSON and `util.inspect` show a copy without them. */
-function hideSecrets(config: Config): Config {
-  const shown = {
-    ...config,
-    server: config.server && { ...config.server, password: '[hidden]' },
-    secret: config.secret && '[hidden]',
-    redis: config.redis && { ...config.redis, url: '[hidden]' },
-    mail: config.mail && { ...config.mail, password: config.mail.password && '[hidden]' },
-  }
-  Object.defineProperty(config, 'toJSON', { value: () => shown })
-  Object.defineProperty(config, Symbol.for('nodejs.util.inspect.custom'), { value: () => shown })
-  return Object.freeze(config)
 }

@@ -4,6 +4,12 @@ export interface ServerAddress {
   readonly port: number
   /** TLS options as `pg` takes them. Default: none. */
   readonly ssl?: boolean | Readonly<Record<string, unknown>>
+  /** SCRAM that is bound to the TLS connection: used where it is offered, or insisted on. Default: not used. */
+  readonly channelBinding?: 'prefer' | 'require'
+  /** Longest time to open a connection. Default: what opens it knows best. */
+  readonly connectTimeoutMs?: number
+  /** What the server shows as `application_name`. Default: `tenants2fast` and what the connection is for. */
+  readonly applicationName?: string
 }
 
 /** A PostgreSQL server and the account used on it. Holds a secret: never log it, never put it in an error. */

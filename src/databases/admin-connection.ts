@@ -1,14 +1,17 @@
-import { Client, type ClientConfig, DatabaseError } from 'pg'
+import { Client, DatabaseError, type PoolConfig } from 'pg'
+import { clientOf, holdToChannelBinding } from '../core/channel-binding.js'
 import type { ServerAccount } from '../core/database-target.js'
 
 /** How `pg` takes an account. */
-export function connectionOptions(account: ServerAccount): ClientConfig {
-  const { ssl, ...options } = account
+export function connectionOptions(account: ServerAccount): PoolConfig {
+  const { host, port, user, password, database, ssl, channelBinding, connectTimeoutMs, applicationName } = account
   return {
-    ...options,
-    application_name: 'tenants2fast',
-    connectionTimeoutMillis: 10_000,
+    ...{ host, port, user, password, database },
+    application_name: applicationName ?? 'tenants2fast',
+    connectionTimeoutMillis: connectTimeoutMs ?? 10_000,
+    enableChannelBinding: channelBinding !== undefined,
     ...(ssl === undefined ? {} : { ssl }),
+    Client: clientOf(Client, account),
   }
 }
 
@@ -17,6 +20,7 @@ export async function openConnection(account: ServerAccount, queryTimeoutMs?: nu
   const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs })
   // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
   client.on('error', () => {})
+  holdToChannelBinding(client, account)
   await client.connect()
   return client
 }

@@ -81,6 +81,8 @@ export interface TenantDatabases extends DatabaseSupply {
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
   fillStock(): Promise<void>
+  /** Asks the server for a sign of life, as the account that builds. */
+  ping(): Promise<void>
   /** Finishes what died, drops what is due, and compares the server with the catalog. */
   reconcile(): Promise<Reconciliation>
   /** Reconciles now and at intervals, until `close`. */
@@ -122,8 +124,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     reconcileIntervalMs = 5000,
     migrationLockMs = 60_000,
   } = options
-  const { host, port, ssl } = options.tenantAddress ?? server
-  const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
+  const { user: _user, password: _password, database: _database, ...serverAddress } = server
+  const tenantAddress = options.tenantAddress ?? serverAddress
   const names = databaseNames(options.prefix)
   const admin = new Pool({
     ...connectionOptions(server),
@@ -288,6 +290,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     refill: () => stock.refill(),
     fillStock: () => stock.fill(),
+
+    async ping() {
+      await admin.query('select 1')
+    },
 
     targetOf: (database) => ({
       databaseId: database.id,

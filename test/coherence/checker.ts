@@ -68,7 +68,11 @@ export class Checker {
   }
 
   /** Status of one request; 0 when the connection was lost, undefined when there was no answer for too long. */
-  async ask(member: Member, { path, token, tenantId }: Subject): Promise<number | undefined> {
+  async ask(
+    member: Member,
+    { path, token, tenantId }: Subject,
+    timeoutMs: number = patienceMs,
+  ): Promise<number | undefined> {
     return new Promise((resolve) => {
       const headers = { authorization: `Bearer ${token}`, 'x-tenant-id': tenantId }
       const call = request(`${member.address}${path}`, { agent: this.#agent, headers }, (response) => {
@@ -76,7 +80,7 @@ export class Checker {
         response.once('end', () => resolve(response.statusCode ?? 0)).once('error', () => resolve(0))
       })
       // The others go on: what is remembered is to be asked for also while the catalog is silent.
-      call.setTimeout(patienceMs, () => {
+      call.setTimeout(timeoutMs, () => {
         resolve(undefined)
         call.destroy()
       })

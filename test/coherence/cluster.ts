@@ -69,14 +69,23 @@ export class Cluster {
       const bound = mode === 'strict' ? 0 : maxStalenessMs
       const member = { mode, maxStalenessMs: bound, address: '', postgres: await startTcpProxy(this.#postgres), redis }
       this.members.push(member as Member)
-      starting.push(this.startMember(member as Member))
+      starting.push(this.startMember(member as Member, 3))
     }
     await Promise.all(starting)
     // After them: the access definition is the application's.
     this.tenancy = await createTenancy({ config: loadConfig({ ...env, TENANT_SEED_PROFILE: 'prod' }), logger: silent })
   }
 
-  async startMember(member: Member): Promise<void> {
+  /** @param tries more than one where nothing is wrong but that the machine may be busy */
+  async startMember(member: Member, tries = 1): Promise<void> {
+    for (let attempt = 1; attempt < tries; attempt += 1) {
+      const failure = await this.#startMember(member).catch((error: unknown) => error)
+      if (failure === undefined) return
+    }
+    await this.#startMember(member)
+  }
+
+  async #startMember(member: Member): Promise<void> {
     const env = {
       ...this.#envOf(member.postgres, member.redis),
       PATH: process.env['PATH'],
@@ -111,10 +120,22 @@ export class Cluster {
     this.#server = await this.#startServer()
   }
 
+  /** Asks the catalog until it answers: on a busy machine that may be later than `query_timeout`. */
+  async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<pg.QueryResult<Row>> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.catalog.query<Row>(text, values)
+      } catch (error) {
+        if (attempt === 20) throw error
+        await sleep(50)
+      }
+    }
+  }
+
   /** Removes what this installation has put into Redis. */
   async flushRedis(): Promise<void> {
     if (this.#redisUrl === undefined) return
-    const { rows } = await this.catalog.query<{ id: string }>('select id from installation')
+    const { rows } = await this.query<{ id: string }>('select id from installation')
     const client = createClient({ url: this.#redisUrl })
     await client.connect()
     for await (const keys of client.scanIterator({ MATCH: `tenants2fast:member:${rows[0]?.id}:*`, COUNT: 1000 })) {

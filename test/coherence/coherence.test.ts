@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { randomFrom } from '../faults/random.js'
 import { redisUrl } from '../support/redis.js'
-import { Checker } from './checker.js'
+import { Checker, type Figures } from './checker.js'
 import { Cluster } from './cluster.js'
 import { faults } from './faults.js'
 import { Lane } from './lane.js'
@@ -15,6 +15,10 @@ const holdMs = Number(process.env['T2F_COHERENCE_HOLD_MS'] ?? 700)
 const seed = Number(process.env['T2F_SEED'] ?? Math.floor(Math.random() * 1e6))
 const redis = redisUrl()
 const modes = ['listen', 'listen', 'poll', 'strict'] as const
+
+// Bounds for a run that hangs. On a busy machine an answer takes seconds: nothing here may depend on its speed.
+const answerTimeoutMs = 10_000
+const recoveryTimeoutMs = 300_000
 
 const random = randomFrom(seed)
 const cluster = new Cluster(redis)
@@ -37,7 +41,7 @@ beforeAll(async () => {
     }
   })
   checker.start(cluster, () => (lanes[Math.floor(random() * lanes.length)] as Lane).subjects, 4)
-}, 180_000)
+}, 600_000)
 
 afterAll(async () => {
   writing.abort()
@@ -46,21 +50,38 @@ afterAll(async () => {
   await cluster.close()
 }, 60_000)
 
+/** How much was seen: the fewest changes of a lane, and for each mode who was let in and who was kept out. */
+function evidence(): { changes: number; allowed: number; denied: number } {
+  const perMode = [...new Set(modes)].map((mode) => {
+    const figures = [...checker.figures].filter(([name]) => name.endsWith(`, ${mode}`)).map(([, figure]) => figure)
+    const sum = (count: (figure: Figures) => number) => figures.reduce((total, figure) => total + count(figure), 0)
+    return {
+      allowed: sum(({ allowed }) => allowed),
+      denied: sum(({ answers, allowed, unavailable, silent }) => answers - allowed - unavailable - silent),
+    }
+  })
+  return {
+    changes: Math.min(...lanes.map(({ changes }) => changes)),
+    allowed: Math.min(...perMode.map(({ allowed }) => allowed)),
+    denied: Math.min(...perMode.map(({ denied }) => denied)),
+  }
+}
+
 /** Every process allows and denies again: whatever went wrong is over, without a restart. */
 async function recovered(): Promise<void> {
   for (const member of cluster.members) {
     const answered = async (status: number) => {
       const { subjects } = lanes[Math.floor(random() * lanes.length)] as Lane
       const subject = subjects[Math.floor(random() * subjects.length)]
-      return subject !== undefined && (await checker.ask(member, subject)) === status
+      return subject !== undefined && (await checker.ask(member, subject, answerTimeoutMs)) === status
     }
-    await expect.poll(() => answered(200), { interval: 5, timeout: 30_000 }).toBe(true)
-    await expect.poll(() => answered(403), { interval: 5, timeout: 30_000 }).toBe(true)
+    await expect.poll(() => answered(200), { interval: 5, timeout: recoveryTimeoutMs }).toBe(true)
+    await expect.poll(() => answered(403), { interval: 5, timeout: recoveryTimeoutMs }).toBe(true)
   }
 }
 
 describe(`four processes under random changes and faults (T2F_SEED=${seed})`, () => {
-  test('nothing goes wrong while nothing is wrong', { timeout: 120_000 }, async () => {
+  test('nothing goes wrong while nothing is wrong', { timeout: 1_200_000 }, async () => {
     await recovered()
     await sleep(holdMs)
     expect(checker.violations).toEqual([])
@@ -85,16 +106,18 @@ describe(`four processes under random changes and faults (T2F_SEED=${seed})`, ()
     )
   }
 
-  test('the run was worth something: every mode allowed and denied, and changes were made', () => {
+  test('the run was worth something: every mode allowed and denied, and changes were made', async () => {
+    // What the faults left too little time for, on a machine that is busy, happens now.
+    await expect
+      .poll(
+        () => {
+          const { changes, allowed, denied } = evidence()
+          return changes > 20 && allowed > 100 && denied > 100
+        },
+        { interval: 50, timeout: 1_200_000 },
+      )
+      .toBe(true)
     printFigures(checker, lanes, seed)
-    expect(Math.min(...lanes.map(({ changes }) => changes))).toBeGreaterThan(20)
-    for (const mode of new Set(modes)) {
-      const figures = [...checker.figures].filter(([name]) => name.endsWith(`, ${mode}`)).map(([, figure]) => figure)
-      const sum = (of: 'answers' | 'allowed' | 'unavailable') =>
-        figures.reduce((total, figure) => total + figure[of], 0)
-      expect(sum('allowed')).toBeGreaterThan(100)
-      expect(sum('answers') - sum('allowed') - sum('unavailable')).toBeGreaterThan(100)
-    }
     expect(checker.violations).toEqual([])
-  })
+  }, 1_300_000)
 })

@@ -19,7 +19,7 @@ export const faults: readonly Fault[] = [
     async run(cluster, holdMs) {
       // Again and again, so that the time between two connections counts.
       for (let round = 0; round < 8; round += 1) {
-        await cluster.catalog.query(
+        await cluster.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
            where application_name = 'tenants2fast catalog' and query ~ '(^listen|pg_notify)'`,
         )
@@ -78,12 +78,12 @@ export const faults: readonly Fault[] = [
     async run(cluster, holdMs, random) {
       const untilMs = performance.now() + holdMs
       while (performance.now() < untilMs) {
-        const { rows } = await cluster.catalog.query<{ change: string }>(
+        const { rows } = await cluster.query<{ change: string }>(
           'select change from access_changes order by id desc limit 50',
         )
         const shuffled = rows.map(({ change }) => ({ change, at: random() })).toSorted((a, b) => a.at - b.at)
         for (const { change } of shuffled) {
-          await cluster.catalog.query("select pg_notify('tenants2fast_epochs', $1)", [change])
+          await cluster.query("select pg_notify('tenants2fast_epochs', $1)", [change])
         }
         await sleep(20)
       }

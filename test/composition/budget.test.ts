@@ -41,7 +41,7 @@ test.each([
 })
 
 test('tenants’ roles are limited to what all processes may open, and follow the settings', async () => {
-  const tenancy = await installation.open({ TENANT_MAX_TENANT_CONNECTIONS: '4' })
+  const tenancy = await installation.open({ TENANT_MAX_TENANT_CONNECTIONS: '4', TENANT_PROCESSES: '1' })
   await installation.createTenants(tenancy, 2)
   expect(await roleLimits()).toEqual([6])
   await installation.open({ TENANT_MAX_TENANT_CONNECTIONS: '4', TENANT_PROCESSES: '2' })

@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { settings } from '../../src/core/config-schema.js'
@@ -22,7 +21,8 @@ describe('defaults', () => {
       catalogDatabase: 'tenants2fast',
       databasePrefix: 'tenant_',
       maxTenantConnections: 5,
-      maxConnections: 50,
+      maxConnections: 25,
+      processes: 2,
       urlPrefix: 'tenants',
       redis: undefined,
       authPrefix: '/auth',
@@ -33,38 +33,28 @@ describe('defaults', () => {
   test('an empty variable counts as not set', () => {
     expect(loadConfig({ TENANT_DATABASE_URL: '', TENANT_MAX_CONNECTIONS: '' })).toMatchObject({
       server: undefined,
-      maxConnections: 50,
+      maxConnections: 25,
     })
   })
 
   test('one TENANT_SUPERUSER_DB__ variable is enough to use that server, the others have their defaults', () => {
-    expect(loadConfig({ TENANT_SUPERUSER_DB__PORT: '6000' }).server).toEqual({
-      host: 'localhost',
-      port: 6000,
-      user: 'postgres',
-      password: 'postgres',
-      database: 'postgres',
-    })
+    const { server } = loadConfig({ TENANT_SUPERUSER_DB__PORT: '6000' })
+    expect(server).toEqual({ host: 'localhost', port: 6000, user: 'postgres', database: 'postgres' })
+    expect(server?.password).toBe('postgres')
   })
 
   test('TENANT_REDIS_TTL goes with TENANT_REDIS_URL', () => {
-    expect(loadConfig({ TENANT_REDIS_URL: 'redis://localhost' }).redis).toEqual({
-      url: 'redis://localhost',
-      ttlSeconds: 300,
-    })
+    const { redis } = loadConfig({ TENANT_REDIS_URL: 'redis://localhost' })
+    expect([redis?.url, redis?.ttlSeconds]).toEqual(['redis://localhost', 300])
   })
 })
 
 describe('TENANT_DATABASE_URL', () => {
   test('is the short form of the five', () => {
     const url = 'postgres://me%40x:p%3Aw@127.0.0.1:5433/main'
-    expect(loadConfig({ TENANT_DATABASE_URL: url }).server).toEqual({
-      host: '127.0.0.1',
-      port: 5433,
-      user: 'me@x',
-      password: 'p:w',
-      database: 'main',
-    })
+    const { server } = loadConfig({ TENANT_DATABASE_URL: url })
+    expect(server).toEqual({ host: '127.0.0.1', port: 5433, user: 'me@x', database: 'main' })
+    expect(server?.password).toBe('p:w')
   })
 
   test('excludes the five', () => {
@@ -199,22 +189,5 @@ describe('problems', () => {
         },
       ),
     )
-  })
-
-  test('a printed configuration hides its secrets', () => {
-    const config = loadConfig({
-      TENANT_DATABASE_URL: 'postgres://u:hunter2@localhost/postgres',
-      TENANT_SECRET: 'ab'.repeat(32),
-      TENANT_REDIS_URL: 'redis://:hunter2@localhost',
-      TENANT_MAIL__HOST: 'h',
-      TENANT_MAIL__FROM: 'f',
-      TENANT_MAIL__USERNAME: 'u',
-      TENANT_MAIL__PASSWORD: 'hunter2',
-    })
-    for (const text of [JSON.stringify(config), inspect(config, { depth: 5 })]) {
-      expect(text).not.toContain('hunter2')
-      expect(text).not.toContain('abab')
-    }
-    expect(config.server?.password).toBe('hunter2')
   })
 })

@@ -1,0 +1,56 @@
+import type { HealthCheck, HealthStatus } from './health.js'
+
+/** What is wrong with a part that answers; undefined: nothing. */
+type Finding = { readonly status: HealthStatus; readonly detail: string } | undefined
+
+/**
+ * Looks at one part, within a time. A look that takes longer goes on and is waited for again: a part that hangs is asked once,
+ * not by each caller.
+ */
+export class Probe {
+  readonly #timeoutMs: number
+  readonly #look: () => Promise<Finding | void>
+  #pending: Promise<HealthCheck> | undefined
+
+  constructor(timeoutMs: number, look: () => Promise<Finding | void>) {
+    this.#timeoutMs = timeoutMs
+    this.#look = look
+  }
+
+  /** Never rejects. */
+  async run(): Promise<HealthCheck> {
+    const startedAtMs = performance.now()
+    this.#pending ??= this.#once().finally(() => (this.#pending = undefined))
+    let timer: NodeJS.Timeout | undefined
+    const tooLong = new Promise<HealthCheck>((resolve) => {
+      timer = setTimeout(() => {
+        const detail = `no answer within ${this.#timeoutMs} ms`
+        resolve({ status: 'down', latencyMs: Math.round(performance.now() - startedAtMs), detail })
+      }, this.#timeoutMs)
+    })
+    try {
+      return await Promise.race([this.#pending, tooLong])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #once(): Promise<HealthCheck> {
+    const startedAtMs = performance.now()
+    const finding = await this.#look().catch((error: unknown): Finding => ({
+      status: 'down',
+      detail: codeOf(error) ?? 'cannot be used',
+    }))
+    return { status: 'ok', latencyMs: Math.round(performance.now() - startedAtMs), ...finding }
+  }
+}
+
+/** The most specific code: of Node, PostgreSQL or this package. A message could name accounts and addresses. */
+function codeOf(error: unknown): string | undefined {
+  let code: string | undefined
+  for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth += 1) {
+    const own = (at as { code?: unknown }).code
+    if (typeof own === 'string' && /^[A-Z0-9_]{2,60}$/.test(own)) code = own
+  }
+  return code
+}

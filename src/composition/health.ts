@@ -1,0 +1,164 @@
+import { connect } from 'node:net'
+import type { Coherence } from '../cache/coherence.js'
+import type { MemberTier } from '../cache/redis.js'
+import type { ServerAddress } from '../core/database-target.js'
+import type { SqlClient } from '../core/sql.js'
+import { Probe } from './health-probe.js'
+
+/** How a part is: `degraded` serves requests, slower or with something missing; `down` does not. */
+export type HealthStatus = 'ok' | 'degraded' | 'down'
+
+/** One part, as last looked at. */
+export interface HealthCheck {
+  readonly status: HealthStatus
+  /** How long it took to find out, in milliseconds. */
+  readonly latencyMs: number
+  /** What is wrong, if anything is; no address, account or statement. */
+  readonly detail?: string
+}
+
+/** What {@link Tenancy.health} answers. */
+export interface TenancyHealth {
+  /** The process works; false after `close()`. A process that is not live is to be restarted. */
+  readonly live: boolean
+  /** Requests can be served; false from the moment that `close()` is called. A process that is not ready gets no requests. */
+  readonly ready: boolean
+  readonly checks: {
+    readonly catalog: HealthCheck
+    /** By name; there is one, `default`. */
+    readonly servers: Readonly<Record<string, HealthCheck>>
+    /** Down is only degraded: requests are served from the catalog. Left out where no Redis is configured. */
+    readonly redis?: HealthCheck
+    /** Ready databases; without any, creating a tenant waits for DDL. */
+    readonly stock: HealthCheck
+    /** Whether changes in the catalog are heard of in time; if not, requests ask the catalog. */
+    readonly coherence: HealthCheck
+  }
+}
+
+/** What {@link createHealth} looks at. */
+export interface HealthParts {
+  readonly catalog: SqlClient
+  /** Asks the server of tenants' databases for a sign of life. */
+  readonly pingServer: () => Promise<void>
+  readonly pooler: ServerAddress | undefined
+  readonly redis: Pick<MemberTier, 'isOpen' | 'ping'> | undefined
+  readonly coherence: Pick<Coherence, 'maxStalenessMs' | 'confirmedAtMs'>
+  /** How many databases are meant to be in stock. */
+  readonly readyTarget: number
+  /** Longest wait for one part. Default: 2000. */
+  readonly timeoutMs?: number
+  /** For how long an answer is given again. Default: 1000. */
+  readonly rememberMs?: number
+}
+
+/** Tells live from ready. */
+export interface Health {
+  /** Never rejects, and takes `timeoutMs` at most. Those who ask together, or soon after each other, get one answer. */
+  read(): Promise<TenancyHealth>
+  /** From now on not ready; nothing is looked at any more. */
+  closing(): void
+  closed(): void
+}
+
+/** Makes the checks of one process. */
+export function createHealth(parts: HealthParts): Health {
+  const { catalog, pingServer, pooler, redis, coherence, readyTarget, timeoutMs = 2000, rememberMs = 1000 } = parts
+  const probes = {
+    catalog: new Probe(timeoutMs, async () => {
+      await catalog.query('select 1')
+    }),
+    server: new Probe(timeoutMs, async () => {
+      await Promise.all([pingServer(), pooler && reach(pooler, timeoutMs)])
+    }),
+    redis: new Probe(timeoutMs, async () => {
+      const answers = redis?.ping === undefined ? redis?.isOpen : await redis.ping()
+      return answers === false
+        ? { status: 'degraded', detail: 'does not answer: members are read from the catalog' }
+        : undefined
+    }),
+    stock: new Probe(timeoutMs, async () => {
+      const { rows } = await catalog.query<{ ready: number }>(
+        "select count(*)::int as ready from tenant_databases where state = 'ready'",
+      )
+      const ready = rows[0]?.ready ?? 0
+      if (ready > 0 || readyTarget === 0) return undefined
+      return {
+        status: 'degraded',
+        detail: `none of ${readyTarget} databases is ready: creating a tenant waits for one`,
+      }
+    }),
+    coherence: new Probe(timeoutMs, async () => {
+      if (coherence.maxStalenessMs === 0) return undefined
+      const silentMs = performance.now() - coherence.confirmedAtMs
+      if (silentMs <= coherence.maxStalenessMs) return undefined
+      return { status: 'degraded', detail: 'changes are not heard of in time: requests ask the catalog' }
+    }),
+  }
+
+  async function look(): Promise<TenancyHealth['checks']> {
+    const [catalogCheck, server, redisCheck, stock, changes] = await Promise.all([
+      probes.catalog.run(),
+      probes.server.run(),
+      redis && probes.redis.run(),
+      probes.stock.run(),
+      probes.coherence.run(),
+    ])
+    return {
+      catalog: catalogCheck,
+      servers: { default: server },
+      ...(redisCheck === undefined ? {} : { redis: atMostDegraded(redisCheck) }),
+      stock: atMostDegraded(stock),
+      coherence: atMostDegraded(changes),
+    }
+  }
+
+  let isClosing = false
+  let isClosed = false
+  let looking: Promise<TenancyHealth['checks']> | undefined
+  let seenAtMs = Number.NEGATIVE_INFINITY
+
+  return {
+    async read() {
+      if (looking === undefined || (!isClosing && performance.now() - seenAtMs > rememberMs)) {
+        seenAtMs = Number.POSITIVE_INFINITY
+        looking = isClosing ? Promise.resolve(unknown()) : look().finally(() => (seenAtMs = performance.now()))
+      }
+      const checks = await looking
+      const servers = Object.values(checks.servers)
+      const ready = !isClosing && checks.catalog.status !== 'down' && servers.some(({ status }) => status !== 'down')
+      return { live: !isClosed, ready, checks }
+    },
+    closing() {
+      isClosing = true
+    },
+    closed() {
+      isClosed = true
+    },
+  }
+}
+
+/** What only makes things slower, however much it is down. */
+function atMostDegraded(check: HealthCheck): HealthCheck {
+  return check.status === 'down' ? { ...check, status: 'degraded' } : check
+}
+
+/** The checks of a process that was asked for the first time after it began to close. */
+function unknown(): TenancyHealth['checks'] {
+  const check: HealthCheck = { status: 'down', latencyMs: 0, detail: 'closing' }
+  return { catalog: check, servers: { default: check }, stock: check, coherence: check }
+}
+
+/** Whether somebody listens there. */
+function reach({ host, port }: ServerAddress, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })
+    const end = (error?: Error): void => {
+      socket.destroy()
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+    socket.setTimeout(timeoutMs, () => end(new Error('timeout')))
+    socket.once('connect', () => end()).once('error', end)
+  })
+}
