@@ -45,6 +45,9 @@ interface Remembered {
  */
 const lookUpLength = 12
 
+/** All tokens together; their claims take about four times as much. */
+const maxRememberedLetters = 16 * 2 ** 20
+
 /**
  * Verifies JWT access tokens (RFC 9068) of our own and of foreign issuers. All that can be refused without a key is
  * refused before one is looked up. Only verified tokens are remembered; refusals are worked out anew.
@@ -53,7 +56,10 @@ const lookUpLength = 12
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { clockToleranceSeconds = 5, logger = stderrLogger, now = Date.now } = options
   const issuers = trustedIssuers(options, logger)
-  const remembered = new LRUCache<string, Remembered>({ max: options.cacheSize ?? 10_000 })
+  const remembered = new LRUCache<string, Remembered>({
+    max: options.cacheSize ?? 10_000,
+    maxSize: maxRememberedLetters,
+  })
   const underway = new Map<string, Promise<VerifiedToken>>()
 
   function isExpired(token: VerifiedToken): boolean {
@@ -86,7 +92,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!key) throw new TokenRefusal('unknown key')
     await checkSignature(token, key, { algorithm, lowS: policy.isOwn })
     if (isExpired(verified)) throw new TokenRefusal('expired')
-    remembered.set(token.slice(-lookUpLength), { token, verified, keys, generation })
+    remembered.set(token.slice(-lookUpLength), { token, verified, keys, generation }, { size: token.length })
     return verified
   }
 
