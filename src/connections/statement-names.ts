@@ -14,6 +14,7 @@ export class StatementNames {
   nameFor(text: string): string | undefined {
     const known = this.#names.get(text)
     if (known !== undefined) return known
+    if (text.length > maxTextLength) return undefined
     const name = this.#names.has(text) ? `t2f_${(this.#last += 1)}` : undefined
     // Seen again, it counts as new: what is only seen once makes room first.
     this.#names.delete(text)
@@ -41,3 +42,5 @@ export class StatementNames {
 }
 
 const maxTexts = 200
+/** Longer texts are not kept, and not prepared: a list of values in the text is another one each time. */
+const maxTextLength = 16_384

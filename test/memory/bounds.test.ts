@@ -1,0 +1,260 @@
+import { generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { describe, expect, test } from 'vitest'
+import { createDirectoryCache } from '../../src/cache/directory-cache.js'
+import { createEntry, createEntryStore } from '../../src/cache/entries.js'
+import { createSlugQueue } from '../../src/catalog/slug-queue.js'
+import { factsOf } from '../../src/connections/session-state.js'
+import { StatementNames } from '../../src/connections/statement-names.js'
+import type { MemberDirectory } from '../../src/core/access.js'
+import type { UserDirectory, VerifiedToken } from '../../src/core/identity.js'
+import { createTokenVerifier } from '../../src/identity/token-verifier.js'
+import { memberRecord } from '../cache/member-record.js'
+import { silentLogger } from '../http/fixture.js'
+
+const source = new URL('../../src/', import.meta.url)
+const store = /\bnew (?:Map|Set|LRUCache|WeakMap|WeakSet)\b/g
+
+const local = 'made for one call, of what the call was given'
+const constant = 'made when the module is loaded, of what is written there'
+const configured = 'made at the start, of the configuration or the application’s definition'
+const inFlight = 'one entry for each piece of work under way'
+const perConnection = 'one entry for each connection, of which there is a budget'
+const perTenant = 'one small entry for each tenant that was served'
+
+/**
+ * Every file that makes a map, a set or a cache: how many of them, and what bounds them. Whoever adds one says here what
+ * keeps it from growing with what clients send, and tries it below where that is a number.
+ */
+const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> = {
+  'access/broken-references.ts': [4, configured],
+  'access/compiled-rule-set.ts': [6, 'the rule set, which administrators of the installation write'],
+  'access/define-access.ts': [3, configured],
+  'access/permission-mask.ts': [1, local],
+  'accounts/background-work.ts': [1, inFlight],
+  'accounts/http/account-routes.ts': [2, configured],
+  'accounts/http/body.ts': [1, local],
+  'accounts/mail/smtp-sender.ts': [1, inFlight],
+  'adapters/fastify/guards.ts': [2, configured],
+  'adapters/fastify/request-work.ts': [1, 'listeners of one request'],
+  'cache/coherence.ts': [1, 'listeners of our own'],
+  'cache/entries.ts': [3, '10,000 entries and 64 MiB; keys of at most 300 letters'],
+  'cache/flights.ts': [3, inFlight],
+  'cache/follow-notifications.ts': [1, 'heartbeats without an answer, for a second or twice the staleness'],
+  'catalog/access-explain.ts': [2, local],
+  'catalog/access-provenance.ts': [2, local],
+  'catalog/access-seed.ts': [2, local],
+  'catalog/memberships.ts': [1, local],
+  'catalog/prepared-reads.ts': [2, 'statements of our own, by their text'],
+  'catalog/slug-queue.ts': [1, inFlight],
+  'catalog/users.ts': [2, configured],
+  'connections/allocator.ts': [1, perConnection],
+  'connections/busiest-tenants.ts': [1, local],
+  'connections/checked-out-client.ts': [1, 'listeners of whoever has the connection'],
+  'connections/deadlock-watch.ts': [2, perConnection],
+  'connections/deadlock.ts': [1, local],
+  'connections/hidden-code.ts': [4, '100 entries, of what databases of one schema share'],
+  'connections/hidden-codes.ts': [5, perTenant],
+  'connections/idle-slots.ts': [1, perConnection],
+  'connections/lease-office.ts': [1, perConnection],
+  'connections/pooler-check.ts': [1, local],
+  'connections/popularity.ts': [1, 'fewer keys than two samples'],
+  'connections/prepared-query.ts': [1, perConnection],
+  'connections/query-text.ts': [1, constant],
+  'connections/scheduler.ts': [1, perTenant],
+  'connections/server-outage.ts': [1, 'one entry for each server'],
+  'connections/session-client.ts': [1, '200 names for each connection'],
+  'connections/session-state.ts': [7, '2,000 texts of at most 4,096 letters'],
+  'connections/statement-names.ts': [1, '200 texts of at most 16,384 letters for each connection'],
+  'connections/submittable.ts': [1, constant],
+  'connections/tenant-queues.ts': [1, 'tenants that somebody waits for'],
+  'connections/turns.ts': [1, 'tenants that somebody waits for'],
+  'core/config.ts': [1, local],
+  'core/follow-pool.ts': [1, perConnection],
+  'core/outage.ts': [1, constant],
+  'core/slug.ts': [1, constant],
+  'core/sql-files.ts': [2, local],
+  'databases/build-queue.ts': [1, inFlight],
+  'databases/catalog-database.ts': [2, constant],
+  'databases/embedded/exit-guard.ts': [1, 'one entry for each embedded server'],
+  'databases/inspection.ts': [3, local],
+  'databases/tenant-databases.ts': [1, constant],
+  'http/memos.ts': [2, '64 MiB, and eight ways of asking for each token'],
+  'http/problem.ts': [1, constant],
+  'identity/issuer-options.ts': [1, configured],
+  'identity/signing-keys.ts': [2, 'the keys that the catalog has'],
+  'identity/token-verifier.ts': [3, '10,000 tokens of 16 MiB together; verifications under way'],
+  'identity/usable-key.ts': [1, constant],
+}
+
+test('every map, set and cache in the sources is in the list, with what bounds it', () => {
+  const found: Record<string, number> = {}
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+  for (const file of files) {
+    const count = readFileSync(new URL(file, source), 'utf8').match(store)?.length ?? 0
+    if (count > 0) found[file.replaceAll('\\', '/')] = count
+  }
+  expect(Object.keys(found).length).toBeGreaterThan(40)
+  expect(found).toEqual(Object.fromEntries(Object.entries(bounds).map(([file, [count]]) => [file, count])))
+})
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+async function growthOf(work: () => unknown): Promise<number> {
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  await work()
+  collectGarbage()
+  return process.memoryUsage().heapUsed - before
+}
+const mega = 2 ** 20
+/** Another text each time, in one piece of memory. */
+const long = (length: number): string => randomBytes(length / 2).toString('hex')
+
+describe('what clients send does not fill the memory', () => {
+  test('entries: their number and their bytes have a bound, and one that is too large is not kept', () => {
+    const entries = createEntryStore<object>(100, 1_000_000)
+    const basis = { userId: 'u', tenantId: 't', userEpoch: 1, tenantEpoch: 1, endsAtMs: Number.POSITIVE_INFINITY }
+    const put = (key: string, bytes: number) => {
+      const entry = createEntry({}, bytes, { ...basis, userId: key }, 0)
+      entries.set(key, entry)
+      return entry
+    }
+    for (let index = 0; index < 300; index += 1) put(`small ${index}`, 0)
+    const kept = (name: string) =>
+      Array.from({ length: 300 }, (_, index) => entries.get(`${name} ${index}`)).filter(Boolean)
+    expect(kept('small')).toHaveLength(100)
+    for (let index = 0; index < 300; index += 1) put(`large ${index}`, 50_000)
+    expect(kept('large').length).toBeLessThanOrEqual(20)
+    expect(kept('large').length).toBeGreaterThan(15)
+    const before = put('huge', 10)
+    expect(put('huge', 200_000).isGone).toBe(true)
+    expect([before.isGone, entries.get('huge')]).toEqual([true, undefined])
+    // News of what was not kept reaches nothing.
+    entries.markStale('huge', 5)
+  })
+
+  test(
+    'users and members: subjects of issuers and lists of roles as long as they may be',
+    { timeout: 60_000 },
+    async () => {
+      const coherence = { maxStalenessMs: 60_000, confirmedAtMs: Number.POSITIVE_INFINITY, subscribe: () => () => {} }
+      const at = new Date()
+      const userOf = (id: string) => ({
+        user: {
+          id,
+          email: 'a@example.com',
+          name: long(4096),
+          image: null,
+          emailVerified: true,
+          disabledAt: null,
+          createdAt: at,
+          updatedAt: at,
+        },
+        tokenEpoch: 1,
+        tokensValidAfter: 0,
+        accessEpoch: 1,
+      })
+      const users: UserDirectory = {
+        findUsersById: async (ids) => ids.map(userOf),
+        findUserByIdentity: async () => userOf(randomUUID()),
+        createUserFromToken: async () => undefined,
+      }
+      const members = {
+        async findMember(userId: string) {
+          const record = memberRecord(userId, randomUUID())
+          return { ...record, grants: { ...record.grants, roles: Array.from({ length: 100 }, () => long(100)) } }
+        },
+      } as unknown as MemberDirectory
+      const cache = createDirectoryCache({ users, members, coherence, maxBytes: 4 * mega })
+      const grown = await growthOf(async () => {
+        for (let index = 0; index < 3000; index += 1) {
+          const token = { isOwn: false, issuer: 'https://issuer', subject: long(8192) } as VerifiedToken
+          const user = await cache.findUser(token, performance.now())
+          if (user === undefined) throw new Error('Every user is found')
+          await cache.findMember(user, { kind: 'slug', value: 'acme' }, performance.now())
+        }
+      })
+      // 3,000 users of 4 KB under keys of 8 KB, and members of 10 KB: 66 MB.
+      expect(grown).toBeLessThan(14 * mega)
+      cache.close()
+    },
+  )
+
+  test('tokens: as many as their letters have room for', { timeout: 60_000 }, async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const keys = { generation: 0, isCurrent: () => true, findKey: async () => publicKey as never }
+    const verifier = createTokenVerifier({
+      own: { issuer: 'https://own', audience: 'here', keys },
+      logger: silentLogger,
+    })
+    const nowSeconds = Math.floor(Date.now() / 1000)
+    const tokenOf = (padding: string) => {
+      const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+      const claims = {
+        iss: 'https://own',
+        aud: 'here',
+        sub: randomUUID(),
+        jti: randomUUID(),
+        epoch: 1,
+        iat: nowSeconds,
+        exp: nowSeconds + 900,
+        padding,
+      }
+      const signed = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: 'k' })}.${encode(claims)}`
+      return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`
+    }
+    const first = tokenOf(long(5000))
+    const verified = await verifier.verify(first)
+    expect(verifier.verify(first)).toBe(verified)
+    const grown = await growthOf(async () => {
+      for (let index = 0; index < 6000; index += 1) await verifier.verify(tokenOf(long(5000)))
+    })
+    // 6,000 tokens of 7 KB and their claims: 75 MB. 16 MiB of tokens and their claims: 35 MB at most.
+    expect(grown).toBeLessThan(40 * mega)
+    expect(verifier.verify(first)).toBeInstanceOf(Promise)
+    await verifier.verify(first)
+  })
+
+  test('tokens that are refused are not remembered', async () => {
+    const verifier = createTokenVerifier({ logger: silentLogger })
+    const grown = await growthOf(() => {
+      for (let index = 0; index < 3000; index += 1) {
+        expect(() => verifier.verify(`${long(4000)}.${long(2000)}.${long(100)}`)).toThrow()
+      }
+    })
+    expect(grown).toBeLessThan(3 * mega)
+  })
+
+  test('texts of statements: facts and names are kept of short ones, and of a number of them', async () => {
+    const names = new StatementNames(() => {})
+    const grown = await growthOf(() => {
+      for (let index = 0; index < 2000; index += 1) {
+        const text = `select 1 /* ${long(40_000)} */`
+        factsOf(text)
+        names.nameFor(text)
+        names.nameFor(text)
+      }
+    })
+    // 2,000 texts of 40 KB: 80 MB.
+    expect(grown).toBeLessThan(6 * mega)
+    const repeated = 'select $1::int'
+    expect([names.nameFor(repeated), names.nameFor(repeated)]).toEqual([undefined, expect.stringMatching(/^t2f_/)])
+    const short = await growthOf(() => {
+      for (let index = 0; index < 20_000; index += 1) factsOf(`select ${index} /* ${long(3000)} */`)
+    })
+    // 20,000 of 3 KB: 60 MB; 2,000 of them: 6 MB.
+    expect(short).toBeLessThan(14 * mega)
+  })
+
+  test('slugs that tenants are created with are forgotten when that is over', async () => {
+    const queue = createSlugQueue()
+    const grown = await growthOf(async () => {
+      for (let index = 0; index < 2000; index += 1) await queue.run(long(10_000), async () => {})
+    })
+    expect(grown).toBeLessThan(3 * mega)
+  })
+})
