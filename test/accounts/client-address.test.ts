@@ -26,6 +26,8 @@ describe('walking back through proxies', () => {
     ['the same in hexadecimal', '::ffff:a00:1', '::FFFF:cb00:7109', '203.0.113.9'],
     ['an IPv6 address with a zone', 'fe80::1%eth0', '1.2.3.4', 'fe80::1'],
     ['no address at all', undefined, '203.0.113.9', 'unknown'],
+    ['a Unix socket that is not trusted', 'unix:', '203.0.113.9', 'unix:'],
+    ['an entry that pretends to be a Unix socket', '10.0.0.1', '1.2.3.4, unix:', '10.0.0.1'],
   ])('%s', (_what, remoteAddress, forwardedFor, expected) => {
     expect(clientAddress({ remoteAddress, forwardedFor })).toBe(expected)
   })
@@ -47,6 +49,19 @@ describe('walking back through proxies', () => {
     for (const remoteAddress of ['127.0.0.1', '::1', '10.0.0.1']) {
       expect(reader({ remoteAddress, forwardedFor: '1.2.3.4' })).toBe(remoteAddress)
     }
+  })
+
+  test.each([
+    ['the last entry', '1.2.3.4, 203.0.113.9', '203.0.113.9'],
+    ['the one before a trusted proxy', '1.2.3.4, 203.0.113.9, 10.0.0.1', '203.0.113.9'],
+    ['no header', undefined, 'unix:'],
+    ['an entry that is no address', '203.0.113.9, unknown', 'unix:'],
+    ['an entry that says unix:', '203.0.113.9, unix:', 'unix:'],
+  ])('behind a Unix socket that is trusted counts %s', (_what, forwardedFor, expected) => {
+    const reader = createClientAddress(['unix:', ...proxies])
+    expect(reader({ remoteAddress: 'unix:', forwardedFor })).toBe(expected)
+    // Not so for a connection that has lost its address.
+    expect(reader({ remoteAddress: undefined, forwardedFor })).toBe('unknown')
   })
 
   test('a proxy that is no address is refused', () => {
