@@ -56,8 +56,14 @@ export function readTenants(
     }
     if (rules.isRequired) refuse(`its tenant claim "${name}" names no tenant, and "requireTenant" demands one`)
   }
-  // A value that the map lacks stays a tenant that is not there: the token is bound, to nothing.
-  return rules.map === undefined ? names : names.map((item) => rules.map?.get(item) ?? '')
+  return rules.map === undefined ? names : mapTenants(names, rules.map)
+}
+
+/** Values that the map lacks are no tenant of ours; a token with none but these stays bound, to nothing. */
+function mapTenants(names: readonly string[], map: ReadonlyMap<string, string>): readonly string[] {
+  if (names.length === 0) return names
+  const known = new Set(names.flatMap((name) => map.get(name) ?? []))
+  return known.size === 0 ? [''] : [...known]
 }
 
 /** undefined when the claim has not the configured type. */

@@ -140,6 +140,12 @@ describe('a setting takes what it is for from its issuer', () => {
       { org_id: 'org_1' },
       { tenant: 'acme' },
     ],
+    [
+      'the mapped ones of an array',
+      { tenantClaim: 'org', tenantClaimType: 'array', tenantMap: { a: 'acme', b: 'acme' } },
+      { org: ['a', 'x', 'b'] },
+      { tenant: 'acme' },
+    ],
     // Bound, to nothing: never "no tenant in particular".
     [
       'a value that the map lacks',
