@@ -202,6 +202,7 @@ export class LeaseOffice {
     }, timeoutMs)
     while (this.#allocator.total > 0) await this.#nextChange()
     clearTimeout(force)
+    await this.#connector.settled()
   }
 
   /** One timer for all: it waits for the waiter that is the oldest now. */

@@ -11,7 +11,7 @@ import type { TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-da
 import { withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
 import { restorePrivileges } from './tenant-privileges.js'
-import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
+import { applyTenantSchema, ledgerSchema, type MigrationLimits, type TenantSchema } from './tenant-schema.js'
 
 /** Keeps the schemas of tenants' databases at what this process demands. `slug` is for messages. */
 export interface TenantMigrations {
@@ -63,6 +63,8 @@ export const maxDemandedMigrations = 2
 const maxWaiting = 4
 const maxWaitingForOne = 3
 const waitMs = 1000
+/** A tenant that keeps its own migration waiting is not to keep others waiting. */
+const demandedLimits: MigrationLimits = { runnerTimeoutMs: 2000, maxAttempts: 3 }
 const minRetryMs = 1000
 const maxRetryMs = 60_000
 
@@ -82,13 +84,14 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     }
   }
 
-  const migrate = (database: TenantDatabase, slug: string) =>
+  const migrate = (database: TenantDatabase, slug: string, limits: MigrationLimits = {}) =>
     inside(database, slug, async (client) => {
       const wanted = await schema()
       await restoreOnce(client, database)
       return applyTenantSchema(client, wanted, {
         members,
         lockTimeoutMs,
+        ...limits,
         findBlockers: (pid) => findLockBlockers(admin, pid),
         record: (state) => records.recordSchema(database.id, state),
       })
@@ -109,7 +112,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
 
   const catchUp = async (database: TenantDatabase, slug: string, demanded: number) => {
     if (whenBehind === 'migrate') {
-      const applied = await migrate(database, slug)
+      const applied = await migrate(database, slug, demandedLimits)
       if (applied.length > 0) {
         logger.info({ databaseId: database.id, tenant: slug, files: applied }, 'A tenant was behind and was migrated')
       }
@@ -122,7 +125,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   const start = (entry: Behind, database: TenantDatabase, slug: string, demanded: number) => {
     entry.waitUntilMs = Date.now() + waitMs
     entry.work = queue
-      .run(() => catchUp(database, slug, demanded), false)
+      // One that keeps failing, such as one whose tables its tenant has locked, goes behind all others.
+      .run(() => catchUp(database, slug, demanded), entry.failures === 0)
       .then(
         () => void behind.delete(database.id),
         (error: unknown) => {
@@ -143,7 +147,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   }
 
   return {
-    migrate,
+    migrate: (database, slug) => migrate(database, slug),
 
     async demand(database, slug) {
       const { version: demanded } = (await schema()).latest

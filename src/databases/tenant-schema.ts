@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { LockBlocker } from '../core/lock-blockers.js'
 import type { SqlClient } from '../core/sql.js'
-import { type AppliedFiles, applySqlFiles, describeLedger, readSqlFolder, type SqlFile } from '../core/sql-files.js'
+import {
+  type AppliedFiles,
+  applySqlFiles,
+  describeLedger,
+  readSqlFolder,
+  type SqlFile,
+  type SqlLedger,
+} from '../core/sql-files.js'
 import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
@@ -64,10 +71,15 @@ const groundSql = (membersRole: string) => `
   ${groupPrivileges(membersRole)};
 `
 
+/** How long a migration waits for others. */
+export type MigrationLimits = Pick<SqlLedger, 'runnerTimeoutMs' | 'maxAttempts'>
+
 /** How {@link applyTenantSchema} goes about it. */
-export interface ApplySchemaOptions {
+export interface ApplySchemaOptions extends MigrationLimits {
   /** The group role. */
   readonly members: string
+  /** Default: {@link schemaLockKey}. */
+  readonly lockKey?: SqlLedger['lockKey']
   /** Longest wait of a statement for a lock. Default: 2000. */
   readonly lockTimeoutMs?: number | undefined
   /** Which sessions a backend waits for. Default: nobody knows. */
@@ -87,13 +99,14 @@ export interface ApplySchemaOptions {
 export function applyTenantSchema(
   client: SqlClient,
   schema: TenantSchema,
-  { members, lockTimeoutMs = 2000, findBlockers, record }: ApplySchemaOptions,
+  { members, lockKey = schemaLockKey(), lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
 ): Promise<string[]> {
   return applySqlFiles(client, schema.files, {
     schema: ledgerSchema,
-    lockKey: schemaLockKey(),
+    lockKey,
     codes,
     lockTimeoutMs,
+    ...limits,
     // In the same transaction: nobody takes them away before the file has made its tables.
     prepare: (transaction) => transaction.query(defaultPrivileges(members)),
     ...(findBlockers && { findBlockers }),
