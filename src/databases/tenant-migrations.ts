@@ -134,7 +134,9 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
           const pauseMs = Math.min(minRetryMs * 2 ** (entry.failures - 1), maxRetryMs)
           entry.retryAtMs = Date.now() + pauseMs
           if (!isTenancyError(error, 'TENANCY_DATABASE_SCHEMA_BEHIND')) {
-            logger.error({ databaseId: database.id, tenant: slug, err: error, retryInMs: pauseMs }, messageFor(error))
+            // Somebody is in the way, such as another process that migrates it.
+            const level = isTenancyError(error, 'TENANCY_DATABASE_SCHEMA_BLOCKED') ? 'warn' : 'error'
+            logger[level]({ databaseId: database.id, tenant: slug, err: error, retryInMs: pauseMs }, messageFor(error))
           }
           throw error
         },

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
+import { lockTemplates } from '../../src/databases/template-lock.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 const withInstallation = test.extend<{ installation: Installation }>({
@@ -39,5 +40,21 @@ withInstallation.concurrent(
     expect(versions[0]).toBe(versions[1])
     const { databases } = await installation.onServer()
     expect(databases.filter((name) => name.startsWith(`${installation.prefix}template_`))).toHaveLength(1)
+  },
+)
+
+withInstallation.concurrent(
+  'a process that builds templates without an end is not waited for without one',
+  async ({ installation }) => {
+    const [builder, other] = [new Client({ ...installation.server }), new Client({ ...installation.server })]
+    await Promise.all([builder.connect(), other.connect()])
+    await lockTemplates(builder, installation.prefix)
+    await expect(lockTemplates(other, installation.prefix, 100)).rejects.toMatchObject({
+      code: 'TENANCY_DATABASE_BUILD_FAILED',
+      message: expect.stringContaining(installation.prefix),
+    })
+    // Its connection was not ended: it is alive.
+    await builder.query('select')
+    await Promise.all([builder.end(), other.end()])
   },
 )
