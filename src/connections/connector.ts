@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { TenancyError } from '../core/errors.js'
 import { isRefusal } from './connection-errors.js'
+import { Denials } from './denials.js'
 import { openSession } from './open-session.js'
 import type { SchedulerSettings } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
@@ -13,6 +14,7 @@ const roleRestored = channel('tenants2fast:connection:role-restored')
 export class Connector {
   readonly #options: SchedulerSettings
   readonly #outages = new ServerOutages()
+  readonly #denials = new Denials((key) => this.#restoreRole(key))
   #rolesRestored = 0
 
   constructor(options: SchedulerSettings) {
@@ -21,6 +23,11 @@ export class Connector {
 
   get rolesRestored(): number {
     return this.#rolesRestored
+  }
+
+  /** Waits for a role that is being restored. */
+  settled(): Promise<void> {
+    return this.#denials.settled()
   }
 
   async connect(pool: SchedulerPool): Promise<SessionClient> {
@@ -36,6 +43,7 @@ export class Connector {
         return open()
       })
       this.#outages.answered(server)
+      this.#denials.watch(pool.key, client)
       return client
     } catch (error) {
       this.#outages.failed(server, error, performance.now())

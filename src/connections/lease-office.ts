@@ -272,6 +272,7 @@ export class LeaseOffice {
     }, timeoutMs)
     while (this.#allocator.total > 0) await this.#nextChange()
     clearTimeout(force)
+    await this.#connector.settled()
     this.#isClosed = true
   }
 

@@ -52,6 +52,14 @@ export interface TenantMigrationsOptions {
   readonly logger: Logger
 }
 
+/** How long a migration waits for others. */
+interface MigrationLimits {
+  /** Longest wait for the database's lock. */
+  readonly lockWaitMs: number
+  /** How often a file that waits for locks is tried. Default: as `SqlLedger` says. */
+  readonly maxAttempts?: number
+}
+
 /** A database that is behind, and what is done about it. */
 interface Behind {
   work: Promise<void> | undefined
@@ -69,6 +77,9 @@ export const maxDemandedMigrations = 2
 const maxWaiting = 4
 const maxWaitingForOne = 3
 const waitMs = 1000
+/** A tenant that keeps its own migration waiting is not to keep others waiting. */
+const demandedLimits: MigrationLimits = { lockWaitMs: 2000, maxAttempts: 3 }
+const inTheWay: ReadonlySet<string> = new Set(['TENANCY_DATABASE_SCHEMA_BLOCKED', 'TENANCY_DATABASE_LOCK_TIMEOUT'])
 const minRetryMs = 1000
 const maxRetryMs = 60_000
 
@@ -84,23 +95,29 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   const inside = async <Result>(
     { id, name }: TenantDatabase,
     slug: string,
+    timeoutMs: number,
     work: (client: Client) => Promise<Result>,
   ) => {
     try {
-      const lock = { key: await lockKeyOf(id), timeoutMs: lockWaitMs, what: `the database of tenant "${slug}"` }
+      const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
       return await withDatabaseLock(server, lock, () => withConnection({ ...server, database: name }, work))
     } catch (error) {
       throw named(slug, error)
     }
   }
 
-  const migrate = (database: TenantDatabase, slug: string) =>
-    inside(database, slug, async (client) => {
+  const migrate = (
+    database: TenantDatabase,
+    slug: string,
+    { lockWaitMs: waitForOthersMs, ...limits }: MigrationLimits,
+  ) =>
+    inside(database, slug, waitForOthersMs, async (client) => {
       const wanted = await schema()
       await restoreOnce(client, database)
       return applyTenantSchema(client, wanted, {
         members,
         lockTimeoutMs,
+        ...limits,
         findBlockers: (pid) => findLockBlockers(admin, pid),
         record: (state) => records.recordSchema(database.id, state),
       })
@@ -113,7 +130,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
 
   /** The catalog may not know yet what the database has. */
   const readState = (database: TenantDatabase, slug: string) =>
-    inside(database, slug, async (client) => {
+    inside(database, slug, demandedLimits.lockWaitMs, async (client) => {
       const state = await readAppliedFiles(client, ledgerSchema)
       await records.recordSchema(database.id, state)
       return state.version
@@ -121,7 +138,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
 
   const catchUp = async (database: TenantDatabase, slug: string, demanded: number) => {
     if (whenBehind === 'migrate') {
-      const applied = await migrate(database, slug)
+      const applied = await migrate(database, slug, demandedLimits)
       if (applied.length > 0) {
         logger.info({ databaseId: database.id, tenant: slug, files: applied }, 'A tenant was behind and was migrated')
       }
@@ -134,7 +151,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   const start = (entry: Behind, database: TenantDatabase, slug: string, demanded: number) => {
     entry.waitUntilMs = Date.now() + waitMs
     entry.work = queue
-      .run(() => catchUp(database, slug, demanded), false)
+      // One that keeps failing, such as one whose tables its tenant has locked, goes behind all others.
+      .run(() => catchUp(database, slug, demanded), entry.failures === 0)
       .then(
         () => void behind.delete(database.id),
         (error: unknown) => {
@@ -142,7 +160,9 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
           const pauseMs = Math.min(minRetryMs * 2 ** (entry.failures - 1), maxRetryMs)
           entry.retryAtMs = Date.now() + pauseMs
           if (!isTenancyError(error, 'TENANCY_DATABASE_SCHEMA_BEHIND')) {
-            logger.error({ databaseId: database.id, tenant: slug, err: error, retryInMs: pauseMs }, messageFor(error))
+            // Somebody is in the way, such as another process that migrates it.
+            const level = inTheWay.has(findTenancyError(error)?.code ?? '') ? 'warn' : 'error'
+            logger[level]({ databaseId: database.id, tenant: slug, err: error, retryInMs: pauseMs }, messageFor(error))
           }
           throw error
         },
@@ -155,7 +175,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   }
 
   return {
-    migrate,
+    migrate: (database, slug) => migrate(database, slug, { lockWaitMs }),
 
     async demand(database, slug) {
       const { version: demanded } = (await schema()).latest

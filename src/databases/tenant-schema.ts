@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { LockBlocker } from '../core/lock-blockers.js'
 import type { SqlClient } from '../core/sql.js'
-import { type AppliedFiles, applySqlFiles, describeLedger, readSqlFolder, type SqlFile } from '../core/sql-files.js'
+import {
+  type AppliedFiles,
+  applySqlFiles,
+  describeLedger,
+  readSqlFolder,
+  type SqlFile,
+  type SqlLedger,
+} from '../core/sql-files.js'
 import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
@@ -60,7 +67,7 @@ const groundSql = (membersRole: string) => `
 `
 
 /** How {@link applyTenantSchema} goes about it. */
-export interface ApplySchemaOptions {
+export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
   /** The group role. */
   readonly members: string
   /** Longest wait of a statement for a lock. Default: 2000. */
@@ -83,12 +90,13 @@ export interface ApplySchemaOptions {
 export function applyTenantSchema(
   client: SqlClient,
   schema: TenantSchema,
-  { members, lockTimeoutMs = 2000, findBlockers, record }: ApplySchemaOptions,
+  { members, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
 ): Promise<string[]> {
   return applySqlFiles(client, schema.files, {
     schema: ledgerSchema,
     codes,
     lockTimeoutMs,
+    ...limits,
     // In the same transaction: nobody takes them away before the file has made its tables.
     prepare: (transaction) => transaction.query(defaultPrivileges(members)),
     ...(findBlockers && { findBlockers }),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { templateLockKey } from '../../src/databases/lock-keys.js'
+import { lockTemplates } from '../../src/databases/template-lock.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 const withInstallation = test.extend<{ installation: Installation }>({
@@ -42,5 +43,22 @@ withInstallation.concurrent(
     expect(versions[0]).toBe(versions[1])
     const { databases } = await installation.onServer()
     expect(databases.filter((name) => name.startsWith(`${installation.prefix}template_`))).toHaveLength(1)
+  },
+)
+
+withInstallation.concurrent(
+  'a process that builds templates without an end is not waited for without one',
+  async ({ installation }) => {
+    const [builder, other] = [new Client({ ...installation.server }), new Client({ ...installation.server })]
+    await Promise.all([builder.connect(), other.connect()])
+    const key = templateLockKey(installation, `${installation.prefix}template_`)
+    await lockTemplates(builder, key)
+    await expect(lockTemplates(other, key, 100)).rejects.toMatchObject({
+      code: 'TENANCY_DATABASE_LOCK_TIMEOUT',
+      message: expect.stringContaining('the templates of tenant databases'),
+    })
+    // Its connection was not ended: it is alive.
+    await builder.query('select')
+    await Promise.all([builder.end(), other.end()])
   },
 )
