@@ -33,23 +33,30 @@ export async function followNotifications(client: ListenClient, channel: string,
   // Notifications may arrive before the answer to the query that sent them.
   const answered = new Set<string>()
   let snapshot: string | undefined
+  let wasDeaf = false
   let beats = 0
   let isSending = false
   let timer: NodeJS.Timeout | undefined
   let stop = () => {}
 
   async function send(payload: string, nowMs: number): Promise<void> {
-    const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null])
+    const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null, wasDeaf])
     requireSession(client, rows)
     const answer = rows[0] as Heartbeat
     if (snapshot === undefined) feed.announceAll()
     for (const change of answer.changes) feed.announce(change)
     const isFirst = snapshot === undefined
     snapshot = answer.snapshot
+    wasDeaf = false
     if (!answer.hasRoom) {
       // Nothing was sent: what was committed before has been read instead.
       sentAtMs.delete(payload)
       if (!isFirst) feed.confirm(nowMs)
+      // A listener that nobody wakes keeps the queue full itself, and only a notification would wake it. Listening anew
+      // takes it to the end of the queue; what it did not hear meanwhile, it reads with the next heartbeat.
+      wasDeaf = true
+      await client.query(`unlisten ${channel}`)
+      await client.query(`listen ${channel}`)
     } else if (!sentAtMs.has(payload)) feed.confirm(nowMs)
     else answered.add(payload)
   }
@@ -111,7 +118,7 @@ interface Heartbeat {
   /** Whether the server's NOTIFY queue had room, and the heartbeat was sent. */
   readonly hasRoom: boolean
   readonly snapshot: string
-  /** Changes since the last heartbeat that nobody was notified of; without room, all of them. */
+  /** Changes since the last heartbeat that nobody was notified of; all of them when there was no room, then or now. */
   readonly changes: readonly string[]
 }
 
@@ -126,7 +133,7 @@ const heartbeatQuery = `
   with queue as materialized (select pg_notification_queue_usage() < 0.5 as "hasRoom")
   select pg_backend_pid() as pid, "hasRoom", pg_current_snapshot()::text as snapshot,
     case when "hasRoom" then pg_notify($1, $2) end,
-    case when "hasRoom" then array(${changesWhere('and not was_notified')}) else array(${changesWhere('')}) end as changes
+    case when "hasRoom" and not $4::boolean then array(${changesWhere('and not was_notified')}) else array(${changesWhere('')}) end as changes
   from queue`
 
 /** A pooler logs its clients in under numbers of its own, and answers from whichever connection is free. */

@@ -24,9 +24,7 @@ async function queryAs(
   }
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any -- as node-postgres types a row
-type Row = any
-const asSuperuser = (text: string, values: unknown[] = []) => withAdmin((admin) => admin.query<Row>(text, values))
+const asSuperuser = (text: string, values: unknown[] = []) => withAdmin((admin) => admin.query(text, values))
 
 const outcomeOf = (attempt: Promise<unknown>) =>
   attempt.then(

@@ -94,7 +94,7 @@ test('a tenant cannot connect to the database in which our locks are held', asyn
   const { databaseId } = await createTenant('acme')
   const attacker = await attackAs(databaseId)
   const account = {
-    ...databases.targetOf((await records(databaseId))!).account,
+    ...databases.targetOf(await records(databaseId)).account,
     database: installation.catalog.databaseName,
   }
   await withAdmin((admin) => admin.query(`revoke all on database "${installation.catalog.databaseName}" from public`))

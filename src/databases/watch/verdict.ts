@@ -9,6 +9,8 @@ export interface SessionUse {
   readonly transactionMs: number | null
   /** Whether the session waits for its client inside of a transaction. */
   readonly isIdle: boolean
+  /** Since the session began what it does, or waits, milliseconds; null: that is not shown to this account. */
+  readonly stateMs: number | null
 }
 
 /** What the server's shared resources are used for at a moment. */
@@ -47,10 +49,13 @@ export interface Verdict {
 const fullShare = 0.8
 // A role with fewer than this share is not what fills the table.
 const innocentShare = 0.1
+// Share of the NOTIFY queue above which nothing can be notified any more.
+const fullQueue = 0.98
 
 /**
  * Sessions of tenants that have to end. Locks: the sessions of a role above its limit, those with most entries first,
- * until the rest fits in half of it. NOTIFY queue: one session at a time, the one that the queue waits for.
+ * until the rest fits in half of it. NOTIFY queue: one session at a time, the one that PostgreSQL has named, else the one
+ * that has been in a transaction for longest, idle ones first.
  *
  * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
  */
@@ -93,7 +98,13 @@ function judgeQueue(use: ServerUse, limits: WatchLimits, isTenant: (role: number
   const suspects = sessions
     .filter(({ role, transactionMs }) => transactionMs !== null && isTenant(role))
     .toSorted((a, b) => Number(b.isIdle) - Number(a.isIdle) || (b.transactionMs ?? 0) - (a.transactionMs ?? 0))
-  const culprit = suspects.find(({ pid }) => pid === queueHolder) ?? suspects[0]
+  // Nobody is in a transaction, and the queue is full: a listener that nothing has woken since. No notification can wake it
+  // now; its session has to end, and a session that only waits loses nothing by that.
+  const sleepers = () =>
+    sessions
+      .filter(({ role, transactionMs }) => used >= fullQueue && transactionMs === null && isTenant(role))
+      .toSorted((a, b) => (b.stateMs ?? 0) - (a.stateMs ?? 0))
+  const culprit = suspects.find(({ pid }) => pid === queueHolder) ?? suspects[0] ?? sleepers()[0]
   if (culprit === undefined) return []
   return [{ pid: culprit.pid, role: culprit.role, resource: 'notify-queue', used, limit: limits.queueUsage }]
 }

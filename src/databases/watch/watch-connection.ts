@@ -33,7 +33,7 @@ const queryTimeoutMs = 10_000
 const lookQuery = `
   select usage as "queueUsage", a.pid, a.usesysid::bigint as role, coalesce(a.state like 'idle in transaction%', false) as "isIdle",
     (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::float8 as "transactionMs",
-    coalesce(l.locks, 0)::int as locks
+    (extract(epoch from clock_timestamp() - a.state_change) * 1000)::float8 as "stateMs", coalesce(l.locks, 0)::int as locks
   from pg_notification_queue_usage() as usage
     left join pg_stat_get_activity(null) as a on a.usesysid is not null and a.pid <> pg_backend_pid()
     left join (select pid, count(*) as locks from pg_lock_status() where not fastpath group by pid) as l on l.pid = a.pid`
