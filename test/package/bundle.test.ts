@@ -83,7 +83,7 @@ test('a bundle without a server and without the binaries says what to install', 
   } finally {
     rmSync(folder, { recursive: true })
   }
-}, 60_000)
+}, 300_000)
 
 test('the built package has modules and their declarations only: a file beside them would be missing in a bundle', () => {
   const files = readdirSync(join(repository, 'dist'), { recursive: true, withFileTypes: true })

@@ -49,13 +49,13 @@ const application = `
 
 test('a strict project that checks declarations compiles against the package with its dependencies and peers alone', () => {
   expect(compile(new PackageProject(['pg', 'fastify', '@types/node']), application)).toBe('')
-}, 60_000)
+}, 300_000)
 
 test('the compiler would notice if the types of pg did not come along', () => {
   const messages = compile(new PackageProject(['pg', 'fastify', '@types/node'], ['@types/pg']), application)
   expect(messages).toMatch(/Could not find a declaration file for module 'pg'/)
   expect(messages).toMatch(/Unused '@ts-expect-error'/)
-}, 60_000)
+}, 300_000)
 
 test('a tenant’s pool goes where Drizzle, Kysely and pg take a pool, and the tables come from their subpath', () => {
   const program = `
@@ -76,7 +76,7 @@ test('a tenant’s pool goes where Drizzle, Kysely and pg take a pool, and the t
   // Drizzle's own declarations name packages that nobody has all of.
   const packages = ['pg', '@types/node', 'drizzle-orm', 'kysely']
   expect(compile(new PackageProject(packages), program, { skipLibCheck: true })).toBe('')
-}, 60_000)
+}, 300_000)
 
 test('the root exports no tables: who does not use Drizzle needs none', () => {
   expect(Object.keys(root)).toContain('createTenancy')
