@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { User } from '../../src/index.js'
-import { isTenancyError } from '../../src/index.js'
+import { findTenancyError } from '../../src/index.js'
 import { type AccountsApp, createAccountsApp, someAddress, someEmail, type Tokens } from './accounts-app.js'
 import { allNaughtyStrings, naughtyStrings } from './naughty-strings.js'
 
@@ -234,9 +234,10 @@ async function coded(work: Promise<unknown>): Promise<unknown> {
   try {
     return await work
   } catch (error) {
-    if (!isTenancyError(error)) throw error
-    expect(error.statusCode).toBeLessThan(500)
-    return error.code
+    const refusal = findTenancyError(error)
+    if (refusal === undefined) throw error
+    expect(refusal.statusCode).toBeLessThan(500)
+    return refusal.code
   }
 }
 
