@@ -76,7 +76,8 @@ async function factsOf(open, pool, load) {
     await orm.close()
     return 'ok'
   } catch (error) {
-    for (let cause = error; cause != null; cause = cause.cause) if (/^TENANCY_/.test(cause.code)) return cause.code
+    for (let cause = error; cause != null; cause = cause.cause)
+      if (String(cause.code).startsWith('TENANCY_')) return cause.code
     return String(error.message).split('\n')[0]
   }
 }

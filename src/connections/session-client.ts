@@ -361,7 +361,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
     }
   }
 
-  return Session as unknown as SessionClientClass
+  return Session
 }
 
 function randomSeed(): number {

@@ -80,7 +80,8 @@ test('a request to cancel never hits whoever has the connection next', async () 
     const cancelled = control(pool, `select pg_cancel_backend(${pid})`)
     await answered.catch(() => {})
     client.release()
-    await Promise.all(Array.from({ length: 3 }, () => pool.query('select pg_sleep(0.001)')))
+    const next = await Promise.all(Array.from({ length: 3 }, () => pool.query('select pg_sleep(0.001)')))
+    expect(next).toHaveLength(3)
     await cancelled
   }
 })
