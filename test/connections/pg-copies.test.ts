@@ -132,6 +132,22 @@ test('a client of the other copy reads, prepares, resets and cancels like one of
   await expect(pool.query('begin')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_TRANSACTION' })
 })
 
+test('a query’s object can be used again, by pool and client, with promises and callbacks', async () => {
+  for (const module of [pg, second]) {
+    const [pool] = start({ pg: module, maxConnections: 1 }) as [TenantPool]
+    const query = { text: 'select $1::int as n', values: [1] }
+    for (let round = 0; round < 3; round += 1) {
+      expect((await pool.query(query)).rows).toEqual([{ n: 1 }])
+      await new Promise((resolve) => pool.query(query, resolve))
+      const client = await pool.connect()
+      expect((await client.query(query)).rows).toEqual([{ n: 1 }])
+      client.release()
+    }
+    expect(Object.keys(query)).toEqual(['text', 'values'])
+    await current().close()
+  }
+})
+
 test('what is no copy of pg is refused at the start, before anything is opened', async () => {
   const parts = { ...pg, Client: pg.Client, Pool: pg.Pool }
   /** As node-postgres's native client: no connection of its own. */
