@@ -43,9 +43,9 @@ export class ControlClient extends EventEmitter {
     return told(this.#run(query, Array.isArray(values) ? values : undefined), back)
   }
 
-  end(callback?: () => void): Promise<void> | undefined {
+  end(callback?: Callback): Promise<void> | undefined {
     queueMicrotask(() => this.emit('end'))
-    return told(Promise.resolve(), callback as Callback | undefined) as Promise<void> | undefined
+    return told<void>(Promise.resolve(), callback)
   }
 
   ref(): void {}

@@ -4,11 +4,10 @@ import { identityQuery, type TenantDatabaseTarget } from '../core/database-targe
 import { TenancyError } from '../core/errors.js'
 import { isServerError } from './connection-errors.js'
 import { ownCopy, type PgCopy } from './pg-copy.js'
+import { scramMaxIterations } from './quick-scram.js'
 import { type SessionClient, sessionClientClass } from './session-client.js'
 
 const closeTimeoutMs = 2000
-/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
-const scramMaxIterations = 4096
 const undefinedTable = '42P01'
 const undefinedSchema = '3F000'
 const insufficientPrivilege = '42501'

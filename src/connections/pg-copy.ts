@@ -32,10 +32,8 @@ export function pgCopyOf(given: PgModule): PgCopy {
 
 /** `import * as pg`, and `await import('pg')`, of a copy that is CommonJS only. */
 function withoutWrapping(given: PgModule): Partial<PgCopy> {
-  const module: unknown = given
-  if (typeof module !== 'object' || module === null) return {}
-  if (!('Client' in module) && 'default' in module) return (module.default ?? {}) as Partial<PgCopy>
-  return module as Partial<PgCopy>
+  const module: Partial<PgCopy> & { readonly default?: Partial<PgCopy> } = Object(given) as object
+  return module.Client === undefined && module.default ? module.default : module
 }
 
 /** Looks for the parts that `pg`'s types don't tell of; a client that is never connected costs nothing. */

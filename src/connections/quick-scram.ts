@@ -4,7 +4,10 @@ import { hmacSha256, scramKeys } from '../core/scram.js'
 /** Up to here the password is stretched sooner than it is handed to another thread and back. */
 const fewIterations = 64
 
-/** What `pg` (pinned exactly) knows of a login and its types do not say. */
+/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
+export const scramMaxIterations = 4096
+
+/** What `pg` knows of a login and its types do not say. */
 interface LoginInternals {
   readonly password: unknown
   readonly saslSession: {
@@ -13,7 +16,7 @@ interface LoginInternals {
     response: string
     serverSignature: string
   }
-  readonly connection: { sendSCRAMClientFinalMessage(response: string): void }
+  readonly connection: { sendSCRAMClientFinalMessage(response: string): void; emit(event: 'error', error: Error): void }
   _handleAuthSASLContinue(message: { readonly data: unknown }): unknown
 }
 
@@ -29,10 +32,18 @@ export function useQuickScram(client: pg.Client): void {
     const { saslSession: session, password, connection } = internals
     const isPlain = session.mechanism === 'SCRAM-SHA-256' && session.message === 'SASLInitialResponse'
     const answer = isPlain ? answerScram(password, session.response, message.data) : undefined
+    // Older copies of pg stretch for as long as they are told to.
+    if (answer === undefined && iterationsOf(message.data) > scramMaxIterations) {
+      return connection.emit('error', new Error(`The server asks for more than ${scramMaxIterations} SCRAM iterations`))
+    }
     if (answer === undefined) return asPgDoes(message)
     Object.assign(session, answer, { message: 'SASLResponse' })
     return connection.sendSCRAMClientFinalMessage(answer.response)
   }
+}
+
+function iterationsOf(serverFirst: unknown): number {
+  return typeof serverFirst === 'string' ? Number(/(?:^|,)i=(\d+)/.exec(serverFirst)?.[1] ?? 0) : 0
 }
 
 /** The client's last word, and what the server's has to be. */

@@ -288,7 +288,12 @@ function makeClass(copy: PgCopy): SessionClientClass {
     }
 
     #send(query: unknown, values?: unknown, callback?: Done): unknown {
-      return super.query(query as string, values as unknown[], callback as Done) as unknown
+      const isConfig = callback !== undefined && typeof query === 'object' && query !== null
+      const keepsCallback = !isConfig || 'callback' in query || 'submit' in query
+      const answer: unknown = super.query(query as string, values as unknown[], callback as Done)
+      // pg writes the callback into the caller's object, where the next use of that would find it.
+      if (!keepsCallback) delete (query as { callback?: unknown }).callback
+      return answer
     }
 
     #queryPrepared(query: Preparable, name: string, callback: Done | undefined): Promise<pg.QueryResult> | undefined {
@@ -361,7 +366,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
     }
   }
 
-  return Session as unknown as SessionClientClass
+  return Session
 }
 
 function randomSeed(): number {

@@ -52,8 +52,12 @@ export function statementsOf(text: string): StatementStart[] {
     const opening = take(stringStart)
     if (opening !== undefined) {
       const escapes = opening.startsWith('e') || opening.startsWith('E')
-      do at = escapes ? endOfEscapeString(text, at) : endOfQuoted(text, at, "'")
-      while (escapes && take(stringGoesOn) !== undefined)
+      if (escapes) {
+        do at = endOfEscapeString(text, at)
+        while (take(stringGoesOn) !== undefined)
+      } else {
+        at = endOfQuoted(text, at, "'")
+      }
       note("'")
     } else if (take(quotedNameStart) !== undefined) {
       at = endOfQuoted(text, at, '"')

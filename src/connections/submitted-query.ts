@@ -52,7 +52,7 @@ export class SubmittedQuery {
     end: SubmittedQueryEnd,
   ) {
     this.#query = query
-    this.#stream = query as StreamState
+    this.#stream = query
     this.#fence = fence
     this.#client = client
     this.#work = work

@@ -22,7 +22,7 @@ const endless = 'copy (select i, repeat($$x$$, 1000) from generate_series(1, 100
 const endlessRows = 'select i, repeat($$x$$, 1000) from generate_series(1, 1000000) i'
 
 /** Nothing of the tenant runs on the server, and both of its connections can be had. */
-async function isFree(pool: TenantPool): Promise<void> {
+async function expectFree(pool: TenantPool): Promise<void> {
   await expect.poll(() => stats().inUse, { timeout: 10_000 }).toBe(0)
   const answers = await Promise.all([pool.query('select pg_sleep(0.01)'), pool.query('select pg_sleep(0.01)')])
   expect(answers).toHaveLength(2)
@@ -40,8 +40,9 @@ test('downloads that are destroyed midway give their connections back', async ()
     const streams = [pool.query(copyStreams.to(endless)), pool.query(copyStreams.to(endless))]
     for (const stream of streams) await once(stream, 'data')
     for (const stream of streams) stream.destroy()
-    await isFree(pool)
+    await expectFree(pool)
   }
+  expect(stats().rejected).toBe(0)
 })
 
 test('a pipeline whose end breaks gives the connection back, of a copy as of a stream of rows', async () => {
@@ -53,7 +54,7 @@ test('a pipeline whose end breaks gives the connection back, of a copy as of a s
     })
   await expect(pipeline(pool.query(copyStreams.to(endless)), broken())).rejects.toThrow('the reader broke')
   await expect(pipeline(pool.query(new QueryStream(endlessRows)), broken())).rejects.toThrow('the reader broke')
-  await isFree(pool)
+  await expectFree(pool)
 })
 
 test('a stream of rows that is destroyed while the server is at work stops the server', async () => {
@@ -63,7 +64,7 @@ test('a stream of rows that is destroyed while the server is at work stops the s
   stream.read()
   await expect.poll(() => stats().inUse).toBe(1)
   stream.destroy()
-  await isFree(pool)
+  await expectFree(pool)
 })
 
 test('an upload that is destroyed midway leaves no row and gives the connection back', async () => {
@@ -72,7 +73,7 @@ test('an upload that is destroyed midway leaves no row and gives the connection 
   await new Promise((resolve) => copy.write('3000\ta\n', resolve))
   copy.on('error', () => {})
   copy.destroy()
-  await isFree(pool)
+  await expectFree(pool)
   expect((await pool.query('select id from items where id = 3000')).rows).toEqual([])
 })
 
@@ -97,7 +98,7 @@ test('when its request is gone, each kind is ended and its reader told', async (
       ([error]) => expect(error).toMatchObject(aborted),
       (error: unknown) => expect(error).toMatchObject(aborted),
     )
-    await isFree(pool)
+    await expectFree(pool)
   }
   const controller = new AbortController()
   const cursor = runWork(abortable(controller.signal), () => pool.query(new Cursor(endlessRows)))
@@ -105,7 +106,7 @@ test('when its request is gone, each kind is ended and its reader told', async (
   const reading = expect(cursor.read(1_000_000)).rejects.toMatchObject(aborted)
   controller.abort()
   await reading
-  await isFree(pool)
+  await expectFree(pool)
   expect((await pool.query('select id from items where id = 3001')).rows).toEqual([])
 })
 
@@ -123,7 +124,7 @@ test('nobody listens for the error of a stream whose request is gone, and the pr
     await expect.poll(() => stats().inUse).toBeGreaterThan(0)
   }
   controller.abort()
-  await isFree(pool)
+  await expectFree(pool)
 })
 
 test('a reader or writer who makes no progress is told so, and the tenant works on', async () => {
@@ -142,7 +143,7 @@ test('a reader or writer who makes no progress is told so, and the tenant works 
   const idle = pool.query(copyStreams.from('copy items from stdin'))
   idle.write('3002\ta\n')
   expect(await new Promise((resolve) => idle.once('error', resolve))).toMatchObject(stalled)
-  await isFree(pool)
+  await expectFree(pool)
   expect((await pool.query('select id from items where id = 3002')).rows).toEqual([])
 })
 
@@ -210,8 +211,9 @@ test('clients of an HTTP server that disconnect in mid-download lock nobody out'
         await once(socket, 'data')
         socket.destroy()
       }
-      await isFree(pool)
+      await expectFree(pool)
     }
+    expect(stats().rejected).toBe(0)
   } finally {
     await app.close()
   }

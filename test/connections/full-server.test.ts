@@ -34,10 +34,10 @@ async function takeThePlace(kind: 'role' | 'database'): Promise<void> {
 
 for (const kind of ['role', 'database'] as const) {
   test(`a cold tenant waits for a ${kind} that is full and is served once it is not; others meanwhile`, async () => {
-    const [full, other] = start({ maxConcurrentConnects: 1 }) as [TenantPool, TenantPool]
+    const [full, other] = start({ maxConcurrentConnects: 1, acquireTimeoutMs: 25_000 }) as [TenantPool, TenantPool]
     await takeThePlace(kind)
     const answers = Promise.all(Array.from({ length: 3 }, () => full.query<{ n: number }>('select 1 as n')))
-    await expect.poll(() => stats().connectFailures, { timeout: 4000 }).toBeGreaterThan(2)
+    await expect.poll(() => stats().connectFailures, { timeout: 20_000 }).toBeGreaterThan(2)
     expect(stats().rejected).toBe(0)
     expect((await other.query('select 2 as n')).rows).toEqual([{ n: 2 }])
     await free()
@@ -46,7 +46,7 @@ for (const kind of ['role', 'database'] as const) {
 }
 
 test('whoever waits until the deadline is told that there was no room', async () => {
-  const [pool] = start({ acquireTimeoutMs: 300 }) as [TenantPool]
+  const [pool] = start({ acquireTimeoutMs: 2000 }) as [TenantPool]
   await takeThePlace('role')
   const failure = { code: 'TENANCY_CONNECTION_TIMEOUT', message: expect.stringContaining('53300'), statusCode: 503 }
   await Promise.all([
@@ -58,7 +58,7 @@ test('whoever waits until the deadline is told that there was no room', async ()
 })
 
 test('a tenant that has a connection is served by it while there is no room for another one', async () => {
-  const [pool] = start() as [TenantPool]
+  const [pool] = start({ acquireTimeoutMs: 25_000 }) as [TenantPool]
   await limit('role', 1)
   const answers = Array.from({ length: 10 }, (_, n) => pool.query('select $1::int as n', [n]))
   expect((await Promise.all(answers)).map(({ rows }) => rows[0].n as number)).toEqual(answers.map((_, n) => n))
@@ -88,14 +88,14 @@ test('a server whose places are all taken is asked again by few, and serves ever
   await once(server, 'listening')
   const address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
   try {
-    start()
+    start({ acquireTimeoutMs: 25_000 })
     const pools = [first, second].flatMap((database) => {
       if (database === undefined) return []
       const account = { ...database.target.account, ...address }
       return [current().pool(database.key, () => Promise.resolve({ ...database.target, account }))]
     })
     const answers = pools.flatMap((pool) => Array.from({ length: 20 }, () => pool.query('select 1 as n')))
-    await expect.poll(() => asked, { timeout: 4000 }).toBeGreaterThan(10)
+    await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThan(10)
     // At most six at a time, twice as long apart each time: not each of the forty by itself.
     expect(asked).toBeLessThan(40)
     isFull = false

@@ -10,7 +10,7 @@ import { pidOf, useScheduler } from './fixture.js'
 import { leakedState } from './session-probe.js'
 
 const { start, stats, databases, current } = useScheduler(2)
-const resets = vi.spyOn(sessionClientClass(ownCopy).prototype, 'reset')
+const resets = vi.spyOn(sessionClientClass(ownCopy).prototype as SessionClient, 'reset')
 afterEach(() => resets.mockClear())
 
 /** A table whose trigger leaves a lock and a setting in the session: no statement that names it shows that. */

@@ -1,6 +1,5 @@
 // Two copies of pg in one process: what an ORM that knows the other one does with a tenant's pool.
 import { execFileSync } from 'node:child_process'
-import { createRequire } from 'node:module'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +11,7 @@ import { integer as integer044, pgTable as pgTable044, text as text044 } from 'd
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import * as pgNamespace from 'pg'
+import second from 'pg-second'
 import { expect, test } from 'vitest'
 import { createConnectionScheduler } from '../../src/connections/scheduler.js'
 import { pgCopyOf } from '../../src/connections/pg-copy.js'
@@ -21,7 +21,6 @@ import { createTenancy } from '../../src/tenancy.js'
 import { acquaint, useScheduler } from './fixture.js'
 
 const { start, stats, databases, current } = useScheduler(1)
-const second = createRequire(import.meta.url)('pg-second') as typeof pg
 
 const items = pgTable('items', { id: integer().primaryKey(), name: text().notNull() })
 const items044 = pgTable044('items', { id: integer044().primaryKey(), name: text044().notNull() })
@@ -133,6 +132,22 @@ test('a client of the other copy reads, prepares, resets and cancels like one of
   await expect(pool.query('begin')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_TRANSACTION' })
 })
 
+test('a query’s object can be used again, by pool and client, with promises and callbacks', async () => {
+  for (const module of [pg, second]) {
+    const [pool] = start({ pg: module, maxConnections: 1 }) as [TenantPool]
+    const query = { text: 'select $1::int as n', values: [1] }
+    for (let round = 0; round < 3; round += 1) {
+      expect((await pool.query(query)).rows).toEqual([{ n: 1 }])
+      await new Promise((resolve) => pool.query(query, resolve))
+      const client = await pool.connect()
+      expect((await client.query(query)).rows).toEqual([{ n: 1 }])
+      client.release()
+    }
+    expect(Object.keys(query)).toEqual(['text', 'values'])
+    await current().close()
+  }
+})
+
 test('what is no copy of pg is refused at the start, before anything is opened', async () => {
   const parts = { ...pg, Client: pg.Client, Pool: pg.Pool }
   /** As node-postgres's native client: no connection of its own. */
@@ -140,7 +155,7 @@ test('what is no copy of pg is refused at the start, before anything is opened',
     return Object.assign(new pg.Client(), { connection: undefined })
   }
   Native.prototype = pg.Client.prototype
-  const nonsense = [{}, null, 42, 'pg', class {}, { Client: pg.Client }, { ...parts, Client: class {} }, pg.Pool]
+  const nonsense = [{}, null, 42, 'pg', Map, { Client: pg.Client }, { ...parts, Client: Map }, pg.Pool]
   for (const given of [...nonsense, { ...parts, Client: Native }]) {
     await expect(createTenancy({ pg: given as unknown as PgModule })).rejects.toMatchObject({
       code: 'TENANCY_CONFIG_INVALID',
@@ -158,7 +173,7 @@ test('another copy that takes a tenant’s pool for options connects nowhere, an
   const [pool] = start() as [TenantPool]
   await pool.query('select 1')
   const foreign = { code: 'TENANCY_CONNECTION_FOREIGN', message: expect.stringContaining('createTenancy({ pg })') }
-  for (const options of [pool, pool.options, { ...pool }, { ...pool.options }]) {
+  for (const options of [pool, pool.options, Object.assign({}, pool), { ...pool.options }]) {
     const other = new second.Pool(options as unknown as pg.PoolConfig)
     await expect(other.query('select 1')).rejects.toMatchObject(foreign)
     await expect(other.connect().then((client) => client.query('select 1'))).rejects.toMatchObject(foreign)

@@ -66,6 +66,21 @@ test('channel binding and passwords that SASLprep may change are left to pg', ()
   }
 })
 
+test('a server that wants the password stretched for long is refused, whether pg knows of that or not', () => {
+  const asked: string[] = []
+  const client = {
+    password: 'secret',
+    saslSession: { mechanism: 'SCRAM-SHA-256', message: 'SASLInitialResponse', response: 'n,,n=*,r=nonce' },
+    connection: { emit: (event: string, error: Error) => asked.push(`${event}: ${error.message}`) },
+    _handleAuthSASLContinue: ({ data }: { data: string }) => asked.push(data),
+  }
+  useQuickScram(client as unknown as pg.Client)
+  const serverFirst = (iterations: number) => ({ data: `r=nonce+1,s=AAAA,i=${iterations}` })
+  for (const iterations of [4096, 4097, 999_999_999]) client._handleAuthSASLContinue(serverFirst(iterations))
+  const refused = 'error: The server asks for more than 4096 SCRAM iterations'
+  expect(asked).toEqual([serverFirst(4096).data, refused, refused])
+})
+
 test('whom pg lets in is let in, and whom it refuses is refused', async () => {
   const database = await createTenantDatabase()
   const { account } = await database.resolveTarget()

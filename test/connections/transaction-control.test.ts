@@ -91,8 +91,8 @@ test.each(legal)('not refused: %s', (text) => {
 })
 
 test('strings and comments that nothing closes reach to the end, in time that grows with the text', () => {
-  for (const start of ["'", '"', "e'", "e'a'\n--", '$a$', '/*', '/*/*', "e'\\"]) {
-    const words = statementsOf(`select ${start}${'-- a;begin '.repeat(20_000)}`)
+  for (const opens of ["'", '"', "e'", "e'a'\n--", '$a$', '/*', '/*/*', "e'\\"]) {
+    const words = statementsOf(`select ${opens}${'-- a;begin '.repeat(20_000)}`)
     expect(words).toHaveLength(1)
   }
 })
