@@ -100,7 +100,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       between = undefined
     })
 
-    async function setUp(url: string, maxEntries = 1) {
+    async function setUp(url: string, maxEntries = 1, timeoutMs = 5000) {
       keyPrefix ||= `${testPrefix()}${randomUUID()}`
       path = await createRequestPath({
         redis: async (installationId) => {
