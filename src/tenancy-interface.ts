@@ -17,14 +17,16 @@ export interface Tenancy extends Management, HttpTenancy {
   readonly serverDescription: string
   /**
    * Signs an access token of our own for a user (RFC 9068), valid for `TENANT_TOKEN_TTL` seconds. Whether the user is
-   * disabled is checked when the token is used.
-   * @throws TENANCY_USER_NOT_FOUND, TENANCY_CATALOG_UNAVAILABLE
+   * disabled is checked when the token is used. Leaves an entry in the installation's audit log, without the token.
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_REQUEST_INVALID (the actor), TENANCY_CATALOG_UNAVAILABLE
    */
   issueAccessToken(
     user: Pick<User, 'id'>,
     options?: {
       /** Id or slug that the token is bound to. Default: none. */
       readonly tenant?: string
+      /** Id of the user who has it issued, for the audit log. Default: nobody in particular. */
+      readonly actor?: string | undefined
     },
   ): Promise<IssuedToken>
   /**

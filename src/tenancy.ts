@@ -5,6 +5,8 @@ import { createRedisTier } from './cache/redis.js'
 import { createAccessExplainer } from './catalog/access-explain.js'
 import { seedAccess } from './catalog/access-seed.js'
 import { createAccessAdministration } from './catalog/access.js'
+import { keepAnchored } from './catalog/audit-anchors.js'
+import { recordIssuedToken } from './catalog/audit-tokens.js'
 import { createAuditLog } from './catalog/audit.js'
 import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
 import { createChangeLog } from './catalog/change-log.js'
@@ -216,6 +218,7 @@ async function open(
     resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
     pools: (member) => () => connections.pool(member.tenant),
   })
+  closing.add(keepAnchored({ catalog, logger }))
   const management = createManagement({
     tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
     memberships: createMemberships({ catalog }),
@@ -232,9 +235,15 @@ async function open(
     forget: (id) => cache.invalidate(id),
     disconnect: (tenant) => connections.disconnect(tenant),
   })
-  const issueAccessToken: Tenancy['issueAccessToken'] = async (user, { tenant } = {}) => {
-    const { tokenEpoch } = await management.readUser(user.id)
-    return keys.issueAccessToken({ userId: user.id, epoch: tokenEpoch, tenant, ttlSeconds })
+  const signAccessToken = async (userId: string, tenant: string | undefined) => {
+    const { tokenEpoch } = await management.readUser(userId)
+    return keys.issueAccessToken({ userId, epoch: tokenEpoch, tenant, ttlSeconds })
+  }
+  const issueAccessToken: Tenancy['issueAccessToken'] = async ({ id: userId }, { tenant, actor } = {}) => {
+    const issued = await signAccessToken(userId, tenant)
+    const { tokenId, expiresIn } = issued
+    await recordIssuedToken(catalog, { userId, tokenId, tenant, expiresIn, actor })
+    return issued
   }
   return {
     ...management,
@@ -273,7 +282,8 @@ async function open(
         catalog,
         secret,
         pipeline,
-        issueAccessToken,
+        issueAccessToken: (user, { isRefresh = false } = {}) =>
+          isRefresh ? signAccessToken(user.id, undefined) : issueAccessToken(user, { actor: user.id }),
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),

@@ -50,13 +50,13 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
     }
   }
 
-  async function answer(userId: string, epoch: number, refreshToken: string): Promise<TokenAnswer> {
-    const { token, expiresIn } = await host.issueAccessToken({ id: userId })
+  async function answer(userId: string, epoch: number, refreshToken: string, isRefresh: boolean): Promise<TokenAnswer> {
+    const { token, expiresIn } = await host.issueAccessToken({ id: userId }, { isRefresh })
     const issued = decodeJwt(token)['epoch']
     // The epoch went up since the refresh token was made. If its login was among what ended, this throws.
     if (issued !== epoch) {
       const current = await refreshTokens.readEpoch(refreshToken)
-      if (issued !== current) return answer(userId, current, refreshToken)
+      if (issued !== current) return answer(userId, current, refreshToken, isRefresh)
     }
     // What this process remembers of the user may be older than the token, which would then be refused.
     host.forgetUser(userId)
@@ -69,7 +69,7 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
       const userId = await provider.checkPassword(email, password)
       if (found?.id !== userId) throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID')
       try {
-        return await answer(userId, found.token_epoch, await refreshTokens.issue(userId, found.token_epoch))
+        return await answer(userId, found.token_epoch, await refreshTokens.issue(userId, found.token_epoch), false)
       } catch (error) {
         if (!isTenancyError(error, 'TENANCY_ACCOUNTS_GRANT_INVALID')) throw error
         throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID', undefined, { cause: error })
@@ -78,7 +78,7 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
 
     async refresh(refreshToken) {
       const rotation = await refreshTokens.rotate(refreshToken)
-      return answer(rotation.userId, rotation.epoch, rotation.refreshToken)
+      return answer(rotation.userId, rotation.epoch, rotation.refreshToken, true)
     },
 
     async end(userId, refreshToken) {

@@ -146,13 +146,12 @@ async function connectUntil(
   connect: () => Promise<ListenClient>,
 ): Promise<ListenClient | undefined> {
   if (signal.aborted) return undefined
-  let stop = () => {}
-  const aborted = new Promise<undefined>((resolve) => {
-    stop = () => resolve(undefined)
-    signal.addEventListener('abort', stop, { once: true })
-  })
   const connecting = connect()
-  const client = await Promise.race([connecting, aborted]).finally(() => signal.removeEventListener('abort', stop))
+  const client = await new Promise<ListenClient | undefined>((resolve, reject) => {
+    const stop = () => resolve(undefined)
+    signal.addEventListener('abort', stop, { once: true })
+    connecting.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
   if (client === undefined) {
     connecting.then(
       (late) => {

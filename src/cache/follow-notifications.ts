@@ -37,7 +37,7 @@ export async function followNotifications(client: ListenClient, channel: string,
   let beats = 0
   let isSending = false
   let timer: NodeJS.Timeout | undefined
-  let stop = () => {}
+  let stop: (() => void) | undefined
 
   async function send(payload: string, nowMs: number): Promise<void> {
     const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null, wasDeaf])
@@ -104,7 +104,7 @@ export async function followNotifications(client: ListenClient, channel: string,
     })
   } finally {
     clearInterval(timer)
-    signal.removeEventListener('abort', stop)
+    if (stop !== undefined) signal.removeEventListener('abort', stop)
     const ended = client.end().catch(() => {})
     // A dead connection may never answer; only an orderly end is worth a short wait.
     if (signal.aborted) await within(1000, ended)

@@ -1,4 +1,6 @@
 import type { SqlClient, SqlPool } from '../core/sql.js'
+import { type BrokenAnchor, findBrokenAnchors } from './audit-anchors.js'
+import { chainOf, installationChain } from './audit-chains.js'
 import { hashedColumns, type HashedEntry, hashEntry } from './audit-hash.js'
 import { inTransaction } from './transaction.js'
 
@@ -12,7 +14,7 @@ export interface AuditProblem {
   readonly entryId: string | null
   /**
    * `altered`: the row is not the one that was written, or does not follow the one before it. `missing`: there is a gap.
-   * `truncated`: the last entries were cut off. `unknown`: a row that the chain's head knows nothing of.
+   * `truncated`: the last entries were cut off, or all of them, as the head or an anchor shows. `unknown`: a row that the chain's head knows nothing of.
    * `head-missing`: the chain's head is gone.
    */
   readonly kind: 'altered' | 'missing' | 'truncated' | 'unknown' | 'head-missing'
@@ -36,10 +38,6 @@ interface ChainRow extends HashedEntry {
   readonly headHash: Buffer | null
 }
 
-/** The chain of what concerns no tenant. */
-export const installationChain = '00000000-0000-0000-0000-000000000000'
-/** The chain of `audit_log as entry`. */
-export const chainOf = `coalesce(entry.tenant_id, '${installationChain}'::uuid)`
 const batchSize = 1000
 
 const batchQuery = `
@@ -86,6 +84,9 @@ export async function verifyChains(catalog: SqlPool, only?: string): Promise<Aud
     for (const rowless of rows) {
       const kind = rowless.isHeadless ? 'head-missing' : 'truncated'
       problems.push({ tenantId: tenantOf(rowless.chain), seq: 1, entryId: null, kind })
+    }
+    if (only !== installationChain) {
+      for (const anchor of await findBrokenAnchors(client, only)) addAnchor(problems, anchor)
     }
     const sorted = problems.toSorted((a, b) => compare(a.tenantId ?? '', b.tenantId ?? ''))
     return { isIntact: sorted.length === 0, chains, entries, problems: sorted }
@@ -141,6 +142,17 @@ class Chain {
   #found(seq: bigint, entryId: string | null, kind: AuditProblem['kind']): void {
     this.#problem = { tenantId: tenantOf(this.id), seq: Number(seq), entryId, kind }
   }
+}
+
+/** Adds what an anchor shows, unless the chain is known to be bad from an earlier place on. */
+function addAnchor(problems: AuditProblem[], { chain, seq, entries, entryId }: BrokenAnchor): void {
+  const found: AuditProblem =
+    entryId === null
+      ? { tenantId: chain, seq: entries + 1, entryId, kind: 'truncated' }
+      : { tenantId: chain, seq, entryId, kind: 'altered' }
+  const at = problems.findIndex(({ tenantId }) => tenantId === chain)
+  if (at === -1) problems.push(found)
+  else if (found.seq < (problems[at]?.seq ?? 0)) problems[at] = found
 }
 
 function tenantOf(chain: string): string | null {

@@ -2,7 +2,9 @@ import { z } from 'zod'
 import type { SqlPool } from '../core/sql.js'
 import { isUuid } from '../core/uuid.js'
 import { parse, tenant } from './access-change.js'
-import { type AuditVerification, chainOf, installationChain, verifyChains } from './audit-verification.js'
+import { anchorChains } from './audit-anchors.js'
+import { chainOf, installationChain } from './audit-chains.js'
+import { type AuditVerification, verifyChains } from './audit-verification.js'
 import { findTenant } from './tenant-row.js'
 
 /** One entry of the audit log. */
@@ -55,12 +57,20 @@ export interface AuditLog {
   list(options: ListAuditOptions): Promise<AuditEntry[]>
   /**
    * Computes every hash anew and compares: finds entries that were changed, removed, put in, reordered or cut off behind
-   * the database's back, and names the first bad one of each chain. Reads in batches, from one snapshot.
+   * the database's back, and names the first bad one of each chain. Reads in batches, from one snapshot. A tenant's chain
+   * that was removed or cut off together with its head shows by its anchors in the installation's chain; verify that one,
+   * too (no `tenant`).
    *
-   * It can't find what was forged throughout, heads included, by somebody who writes the catalog as its owner.
+   * It can't find what was forged throughout, heads and the installation's chain included, by somebody who writes the
+   * catalog as its owner; nor what was cut off since the last anchor.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
    */
   verify(options?: VerifyAuditOptions): Promise<AuditVerification>
+  /**
+   * Writes the heads of tenants' chains that have grown into the installation's chain; answers how many. Done every hour
+   * anyway, and when a tenant is purged.
+   */
+  anchor(): Promise<number>
 }
 
 /** The audit log of the catalog. */
@@ -85,5 +95,6 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       const { tenant: ref } = parse(verifyOptions, options)
       return verifyChains(catalog, ref === undefined ? undefined : await chainOfRef(ref))
     },
+    anchor: () => anchorChains(catalog),
   }
 }

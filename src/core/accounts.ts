@@ -97,8 +97,11 @@ export interface AccountsHost {
   readonly catalog: SqlPool
   /** A key for one purpose, derived from the master secret: 32 bytes. */
   deriveKey(purpose: string): Buffer
-  /** @throws TENANCY_USER_NOT_FOUND */
-  issueAccessToken(user: Pick<User, 'id'>): Promise<IssuedToken>
+  /**
+   * Leaves an entry in the audit log, unless the token goes on with a login (`isRefresh`) that has left one.
+   * @throws TENANCY_USER_NOT_FOUND
+   */
+  issueAccessToken(user: Pick<User, 'id'>, options?: { readonly isRefresh?: boolean }): Promise<IssuedToken>
   /**
    * The user behind an `Authorization` header, checked as on any request.
    * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED, TENANCY_AUTH_TOKEN_BOUND

@@ -74,6 +74,8 @@ export interface AccessTokenInput {
 export interface IssuedToken {
   readonly token: string
   readonly expiresIn: number
+  /** Its claim `jti`, under which the audit log knows it. */
+  readonly tokenId: string
 }
 
 /** How signing keys are rotated. */

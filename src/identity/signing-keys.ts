@@ -143,16 +143,17 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const { userId, epoch, tenant, ttlSeconds } = input
       const key = signingKey()
       const issuedAt = Math.floor(now() / 1000)
+      const tokenId = randomUUID()
       const token = await new SignJWT({ epoch, ...(tenant === undefined ? {} : { tenant }) })
         .setProtectedHeader({ typ: 'at+jwt', alg: key.algorithm, kid: key.kid })
         .setIssuer(issuer)
         .setAudience(audience)
         .setSubject(userId)
-        .setJti(randomUUID())
+        .setJti(tokenId)
         .setIssuedAt(issuedAt)
         .setExpirationTime(issuedAt + ttlSeconds)
         .sign(key.privateKey)
-      return { token: key.algorithm === 'ES256' ? withLowS(token) : token, expiresIn: ttlSeconds }
+      return { token: key.algorithm === 'ES256' ? withLowS(token) : token, expiresIn: ttlSeconds, tokenId }
     },
     async jwks() {
       await requireFreshKeys()

@@ -39,6 +39,7 @@ test('what users do to their accounts is on record as theirs, without a secret',
   expect((await call('POST', '/password/reset', { json: { token: reset, password: third } })).status).toBe(204)
   await tenancy.disableUser(id)
 
+  const issued = { jti: expect.any(String), tenant: null, expiresIn: expect.any(Number) }
   const after = { email, name: 'Ada', image: null, emailVerified: true }
   expect(
     (await entries()).map(({ action, actorId, before, after: later }) => [action, actorId, before, later]),
@@ -47,8 +48,10 @@ test('what users do to their accounts is on record as theirs, without a secret',
     ['user.password.set', id, null, null],
     // The first login makes the key that signs its token.
     ['signing-key.create', null, null, expect.anything()],
+    ['token.issue', id, null, issued],
     ['user.update', id, { name: 'Ada' }, { name: 'Ada L.' }],
     ['user.password.change', id, null, null],
+    ['token.issue', id, null, issued],
     ['user.tokens.revoke', id, expect.anything(), expect.anything()],
     ['user.password.change', id, null, null],
     ['user.disable', null, { disabledAt: null }, expect.anything()],
@@ -79,5 +82,5 @@ test('what two users do at once is on record as each one’s own', async () => {
     }),
   )
   const found = await tenancy.audit.list({ tenant: null, after: start })
-  expect(found.map(({ actorId, subject }) => `user:${actorId}` === subject)).toEqual(Array<boolean>(8).fill(true))
+  expect(found.map(({ actorId, subject }) => `user:${actorId}` === subject)).toEqual(Array<boolean>(12).fill(true))
 })

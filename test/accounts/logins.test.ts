@@ -46,7 +46,7 @@ beforeEach(async () => {
         await meanwhile.issuing?.()
         const token = new UnsecuredJWT({ epoch: await epochOf(id) }).encode()
         await meanwhile.issued?.()
-        return { token, expiresIn: 900 }
+        return { token, expiresIn: 900, tokenId: randomUUID() }
       },
     },
   })

@@ -100,7 +100,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       between = undefined
     })
 
-    async function setUp(url: string, maxEntries = 1) {
+    async function setUp(url: string, maxEntries = 1, timeoutMs = 5000) {
       keyPrefix ||= `${testPrefix()}${randomUUID()}`
       path = await createRequestPath({
         redis: async (installationId) => {
@@ -111,6 +111,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
             secret,
             logger: silentLogger,
             keyPrefix,
+            timeoutMs,
           })
           await vi.waitUntil(() => opened.isOpen, { timeout: 10_000, interval: 5 })
           return opened
@@ -142,6 +143,33 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       await expect(ask(one)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
     })
 
+    test('first requests of many members at once, in a new process, cost a read of the users and one of the epochs', async () => {
+      const { tenant, statements } = await setUp(redisUrl, 1000)
+      const users: string[] = []
+      for (let index = 0; index < 50; index += 1) {
+        const user = await path.addUser()
+        await path.addMember(user, tenant)
+        users.push(user)
+      }
+      await path.heard()
+      const tokens = users.map((user) => path.tokenFor(user))
+      const warm = path.anotherProcess()
+      for (const [index, token] of tokens.entries()) {
+        await warm.pipeline.handle(asking(token, index % 2 === 0 ? { tenantHeader: tenant } : {}))
+      }
+      await vi.waitFor(async () => expect(await keys()).toHaveLength(50))
+      const cold = path.anotherProcess()
+      statements.length = 0
+      await Promise.all(
+        tokens.map((token, index) =>
+          cold.pipeline.handle(asking(token, index % 3 === 0 ? {} : { tenantHeader: 'acme' })),
+        ),
+      )
+      expect(statements).toEqual([expect.stringContaining('from users'), expect.stringContaining('unnest')])
+      warm.close()
+      cold.close()
+    })
+
     test('after news of a tenant, one query of its epochs serves all of its members', async () => {
       const { tenant, one, two, ask, statements } = await setUp(redisUrl, 10)
       await ask(one)
@@ -163,7 +191,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
 
     test('Redis that is slow, then gone, then back: every request is answered, from the catalog', async () => {
       between = await putBetween(redisUrl)
-      const { one, two, ask } = await setUp(between.url)
+      const { one, two, ask } = await setUp(between.url, 1, 50)
       for (const state of ['open', 'slow', 'open', 'gone', 'open'] as const) {
         between.set(state)
         for (let round = 0; round < 8; round += 1) {
