@@ -1,0 +1,114 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+
+// Programs of their own: what one of them declares of Fastify's request would be there for all tests.
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
+let folder: string
+
+// A compiler each, on a machine that may be busy.
+vi.setConfig({ testTimeout: 180_000 })
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 't2f-types-'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** What the compiler says of a program and of our types in it; of other libraries' own mistakes nothing. */
+function complaints(source: string): string[] {
+  const config = {
+    compilerOptions: {
+      module: 'nodenext',
+      target: 'es2022',
+      lib: ['es2023'],
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+      paths: {
+        tenants2fast: [join(root, 'dist/index.d.ts')],
+        'tenants2fast/fastify': [join(root, 'dist/adapters/fastify/index.d.ts')],
+      },
+    },
+    files: ['app.ts'],
+  }
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+  writeFileSync(join(folder, 'app.ts'), `${preamble}\n${source}`)
+  const { stdout, status } = spawnSync(process.execPath, [tsc, '-p', '.', '--pretty', 'false'], {
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  expect([0, 1, 2]).toContain(status)
+  // TS2307: a package that another one forgot to name.
+  return stdout
+    .split('\n')
+    .filter((line) => /^(app\.ts|.*adapters\/fastify\/|.*@fastify\/).*error TS(?!2307)/.test(line))
+}
+
+const preamble = `
+import Fastify from 'fastify'
+import type { FastifyRequest } from 'fastify'
+import type { Tenancy, Tenant, User } from 'tenants2fast'
+import { tenancyPlugin } from 'tenants2fast/fastify'
+declare const tenancy: Tenancy
+const app = Fastify()
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+const is = <_ extends true>(): void => {}
+`
+
+test('without another plugin a request has the user and the tenant, and guards fit each hook', () => {
+  expect(
+    complaints(`
+      await app.register(tenancyPlugin, { tenancy })
+      is<Same<FastifyRequest['user'], User>>()
+      is<Same<FastifyRequest['tenant'], Tenant>>()
+      import { requirePermission, requireRole } from 'tenants2fast/fastify'
+      const guard = requirePermission('reports:read')
+      app.addHook('onRequest', guard)
+      app.addHook('preParsing', guard)
+      app.addHook('preValidation', requireRole('Owner'))
+      app.get('/x', { onRequest: guard, preParsing: guard, preValidation: [guard], preHandler: guard }, async () => 'ok')
+    `),
+  ).toEqual([])
+})
+
+test('beside @fastify/jwt request.user is its payload, and ours has the name that is registered', () => {
+  expect(
+    complaints(`
+      import jwt from '@fastify/jwt'
+      declare module '@fastify/jwt' { interface FastifyJWT { user: { scope: string } } }
+      declare module 'tenants2fast' { interface Register { decorators: { user: 'tenancyUser' } } }
+      await app.register(jwt, { secret: 'x' })
+      await app.register(tenancyPlugin, { tenancy, decorators: { user: 'tenancyUser' } })
+      is<Same<FastifyRequest['user'], { scope: string }>>()
+      is<Same<FastifyRequest['tenancyUser'], User>>()
+      is<Same<FastifyRequest['tenant'], Tenant>>()
+      // @ts-expect-error another name than the registered one
+      await app.register(tenancyPlugin, { tenancy, decorators: { user: 'account' } })
+    `),
+  ).toEqual([])
+})
+
+test('beside @fastify/passport ours may be left out', () => {
+  expect(
+    complaints(`
+      import passport from '@fastify/passport'
+      declare module 'fastify' { interface PassportUser { login: string } }
+      declare module 'tenants2fast' { interface Register { decorators: { user: false; tenant: 'shop' } } }
+      await app.register(passport.initialize())
+      await app.register(tenancyPlugin, { tenancy, decorators: { user: false, tenant: 'shop' } })
+      is<Same<FastifyRequest['user'], import('fastify').PassportUser | undefined>>()
+      is<Same<FastifyRequest['shop'], Tenant>>()
+      // @ts-expect-error not there
+      type None = FastifyRequest['tenant']
+    `),
+  ).toEqual([])
+})
