@@ -70,9 +70,13 @@ export async function createAccounts(options: CreateAccountsOptions): Promise<Ac
 async function openProvider(
   host: AccountsHost,
   mail: MailSender | undefined,
-  { mayMail }: AttemptLimits,
+  limits: AttemptLimits,
 ): Promise<AccountProvider> {
-  return createBetterAuthProvider({ host, mail: mail ?? (await openMail(host)), mayMail })
+  return createBetterAuthProvider({
+    host,
+    mail: mail ?? (await openMail(host)),
+    mayMail: (kind, address) => limits.mayMail(kind, address),
+  })
 }
 
 async function openMail(host: AccountsHost): Promise<MailSender> {

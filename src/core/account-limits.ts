@@ -129,6 +129,6 @@ function override<Limits extends object>(
   limits: Limits,
   changes: { readonly [Name in keyof Limits]?: Limits[Name] | undefined } = {},
 ): Limits {
-  const given = Object.entries(changes).filter(([, limit]) => limit !== undefined)
+  const given = Object.entries(changes).filter(([, change]) => change !== undefined)
   return { ...limits, ...Object.fromEntries(given) }
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -162,7 +162,7 @@ describe('behind a Unix socket', () => {
           headers: { 'content-type': 'application/json', ...(from !== undefined && { 'x-forwarded-for': from }) },
         })
         sent.end(JSON.stringify({ email, password: 'wrong horse' }))
-        const [answer] = (await once(sent, 'response')) as [import('node:http').IncomingMessage]
+        const [answer] = (await once(sent, 'response')) as [IncomingMessage]
         await text(answer)
         statuses.push(answer.statusCode ?? 0)
       }

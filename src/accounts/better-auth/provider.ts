@@ -99,7 +99,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       return userId
     },
 
-    resendVerification: (email) => afterAnswer('resend', email, post.confirmationAgain),
+    resendVerification: (email) => afterAnswer('resend', email, (address) => post.confirmationAgain(address)),
 
     async checkPassword(email, password) {
       const address = normalizeEmail(email)
@@ -109,7 +109,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       return user.id
     },
 
-    requestPasswordReset: (email) => afterAnswer('reset', email, post.passwordForgotten),
+    requestPasswordReset: (email) => afterAnswer('reset', email, (address) => post.passwordForgotten(address)),
 
     async resetPassword(token, password) {
       const newPassword = readNewPassword(password)
