@@ -229,8 +229,9 @@ describe('a setting takes what it is for from its issuer', () => {
 
   it('a token of any depth is refused or taken, and is no other error', async () => {
     await twoIssuers({ maxTokenBytes: 65_536 }, async (verify) => {
+      const valid = { iss: lenient, aud: 'api', sub: 'u1', iat: nowSeconds, exp: nowSeconds + 300 }
       const deep = (depth: number) => {
-        const payload = `{"iss":"${lenient}","aud":${'['.repeat(depth)}${']'.repeat(depth)}}`
+        const payload = `${JSON.stringify(valid).slice(0, -1)},"deep":${'['.repeat(depth)}${']'.repeat(depth)}}`
         const header = Buffer.from(JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid: 'shared' })).toString('base64url')
         return `${header}.${Buffer.from(payload).toString('base64url')}.AAAA`
       }
