@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isTokenCurrent, type VerifiedToken } from '../../src/core/identity.js'
 import type { IssuerOptions } from '../../src/core/issuer.js'
+import { readTenants, tenantClaimRules } from '../../src/identity/tenant-claim.js'
+import { TokenRefusal } from '../../src/identity/token-refusal.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { startKeyServer } from './key-server.js'
 import { type Json, makeKey, quietLogger, signExactly } from './tokens.js'
@@ -227,8 +229,9 @@ describe('a setting takes what it is for from its issuer', () => {
 
   it('a token of any depth is refused or taken, and is no other error', async () => {
     await twoIssuers({ maxTokenBytes: 65_536 }, async (verify) => {
+      const valid = { iss: lenient, aud: 'api', sub: 'u1', iat: nowSeconds, exp: nowSeconds + 300 }
       const deep = (depth: number) => {
-        const payload = `{"iss":"${lenient}","aud":${'['.repeat(depth)}${']'.repeat(depth)}}`
+        const payload = `${JSON.stringify(valid).slice(0, -1)},"deep":${'['.repeat(depth)}${']'.repeat(depth)}}`
         const header = Buffer.from(JSON.stringify({ alg: 'ES256', typ: 'at+jwt', kid: 'shared' })).toString('base64url')
         return `${header}.${Buffer.from(payload).toString('base64url')}.AAAA`
       }
@@ -432,6 +435,48 @@ describe('the log of refusals', () => {
         }
       }),
       { numRuns: 30 },
+    )
+  })
+})
+
+describe('a tenant claim of any value', () => {
+  it('is refused, or binds the token to what it names; only what is empty and allowed to be leaves it unbound', () => {
+    const setting = fc.record({
+      tenantClaim: fc.constantFrom('org', ['org']),
+      tenantClaimType: fc.constantFrom('string' as const, 'array' as const, 'object' as const),
+      tenantClaimEmpty: fc.constantFrom('refuse' as const, 'unbound' as const),
+      tenantMap: fc.option(fc.dictionary(fc.string(), fc.constantFrom('acme', 'globex')), { nil: undefined }),
+    })
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.string(),
+      fc.array(fc.string(), { maxLength: 4 }),
+      fc.dictionary(fc.string(), fc.jsonValue()),
+      fc.constantFrom(null, '', [], {}),
+    )
+    fc.assert(
+      fc.property(setting, value, (settings, org) => {
+        let tenants: readonly string[] | undefined
+        try {
+          tenants = readTenants({ org }, tenantClaimRules(settings), (help) => {
+            throw new TokenRefusal('tenant', lenient, help)
+          })
+        } catch (error) {
+          expect(error).toBeInstanceOf(TokenRefusal)
+          return
+        }
+        const isEmpty = org === null || org === '' || (typeof org === 'object' && Object.keys(org).length === 0)
+        if (tenants.length === 0) {
+          expect(isEmpty && settings.tenantClaimEmpty === 'unbound').toBe(true)
+          return
+        }
+        const named = typeof org === 'string' ? [org] : Array.isArray(org) ? org : Object.keys(org as object)
+        for (const tenant of tenants) {
+          if (settings.tenantMap === undefined) expect(named).toContain(tenant)
+          else expect(['', ...named.map((name) => settings.tenantMap?.[String(name)])]).toContain(tenant)
+        }
+      }),
+      { numRuns: 3000 },
     )
   })
 })

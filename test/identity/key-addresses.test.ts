@@ -241,6 +241,25 @@ describe('a name', () => {
     expect(paths).toEqual(['/.well-known/openid-configuration', '/keys'])
   })
 
+  it('is not resolved again for the connection', async () => {
+    const { port, connections } = await startIssuer(honest)
+    let lookups = 0
+    const lookup = async () => {
+      lookups += 1
+      return [{ address: lookups === 1 ? '127.0.0.1' : '10.0.0.1', family: 4 }]
+    }
+    // No other resolver knows this name.
+    const response = await requestGuarded(new URL(`https://idp.example:${port}/keys`), {
+      rules: { loopback: true, privateNetwork: false },
+      headers: {},
+      signal: AbortSignal.timeout(20_000),
+      lookup,
+      ca: certificate.cert,
+    })
+    response.destroy()
+    expect([response.statusCode, connections(), lookups]).toEqual([200, 1, 1])
+  })
+
   it('that is not the certificate’s is not believed, wherever it leads', async () => {
     const { port } = await startIssuer(honest)
     const { verify, warnings } = verifierOf({ issuer: `https://127.0.0.1:${port}` })
