@@ -1,0 +1,11 @@
+import { createTenancy } from '../../src/tenancy.js'
+import { endWithParent } from '../support/parent-process.js'
+
+// A process of the new release that migrates one tenant, named in the first argument, and ends.
+
+const leaveParent = endWithParent()
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const tenancy = await createTenancy({ logger: silent })
+await tenancy.initializeTenantSchema(await tenancy.getTenant(process.argv[2] ?? ''))
+leaveParent()
+await tenancy.close()
