@@ -61,6 +61,8 @@ export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
 export type { NewUser } from './catalog/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
+export type { ActivityOptions, BackendActivity } from './composition/activity.js'
+export type { SessionEndedEvent } from './databases/watch/watch-events.js'
 export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {
   ConnectionErrorEvent,

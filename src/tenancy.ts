@@ -16,6 +16,7 @@ import { createSigningKeyStore } from './catalog/signing-keys.js'
 import { createTenantDatabaseRecords } from './catalog/tenant-databases.js'
 import { createTenants } from './catalog/tenants.js'
 import { createUserDirectory } from './catalog/users.js'
+import { readActivity } from './composition/activity.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
 import { createManagement } from './composition/management.js'
@@ -246,6 +247,7 @@ async function open(
         onClose: (close) => closing.add(close),
       }),
     stats: () => readStats(scheduler),
+    activity: (request) => readActivity({ server: catalog, records, names, users: () => scheduler.users() }, request),
     close: () => closing.close(),
   }
 }
