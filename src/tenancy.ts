@@ -114,6 +114,8 @@ async function open(
     schemaDir: options.schemaDir ?? config.schemaDir,
     readyTarget: config.readyDatabases,
     roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
+    tempFileLimitMb: config.tempFileLimitMb,
+    isHardened: config.isHardened,
     tenantAddress: config.pooler,
     logger,
   })

@@ -4,6 +4,7 @@ import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
 import type { DatabaseNames } from './database-names.js'
 import { templateComment } from './ownership.js'
+import { hardenDatabase } from './hardening.js'
 import { templateLockKey } from './lock-keys.js'
 import { lockTemplates, showingLife } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
@@ -15,6 +16,8 @@ export interface TemplateOptions {
   readonly secret: Buffer
   readonly names: DatabaseNames
   readonly installationId: string
+  /** Whether functions that use up what the server shares are taken from PUBLIC. Default: false. */
+  readonly isHardened?: boolean
 }
 
 /**
@@ -60,7 +63,7 @@ async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> 
 
 async function buildTemplate(
   admin: SqlClient,
-  { server, names, installationId }: TemplateOptions,
+  { server, names, installationId, isHardened = false }: TemplateOptions,
   schema: TenantSchema,
   template: string,
 ): Promise<void> {
@@ -74,6 +77,7 @@ async function buildTemplate(
     const fill = async (client: SqlClient) => {
       await layGround(client, names.members)
       await applyTenantSchema(client, schema)
+      if (isHardened) await hardenDatabase(client, names.members)
     }
     const account = { ...server, database: names.unfinishedTemplate }
     await showingLife(admin, () => withConnection(account, fill))

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
@@ -14,6 +14,7 @@ import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './d
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { withDatabaseLock } from './database-lock.js'
 import { dropTenantDatabase } from './drop-database.js'
+import { hardenDatabase, revokedFunctions } from './hardening.js'
 import { databaseLockKey, roleLockKey } from './lock-keys.js'
 import { type Reconciliation, reconcileDatabases } from './reconcile.js'
 import { createReconciler } from './reconciler.js'
@@ -21,6 +22,7 @@ import { restoreRole, type RoleChange } from './restore-role.js'
 import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
+import { reconcileTempFileLimits, withoutTempFileLimit } from './temp-file-limit.js'
 import { ensureTemplate } from './template.js'
 import { applyTenantSchema, readTenantSchema, type TenantSchema } from './tenant-schema.js'
 
@@ -46,6 +48,10 @@ export interface TenantDatabasesOptions {
   readonly maxConcurrentBuilds?: number
   /** Most connections that the server lets a tenant's role have, see `roleConnectionLimit`. Default: no limit. */
   readonly roleConnectionLimit?: number
+  /** Most temporary files of one session of a tenant, in MB; takes a superuser. Default: 0, no limit. */
+  readonly tempFileLimitMb?: number
+  /** Take functions that use up what the server shares from tenants; takes a superuser. Default: false. */
+  readonly isHardened?: boolean
   /** Where tenants' connections go: a pooler. Default: to the server. */
   readonly tenantAddress?: ServerAddress | undefined
   /** Between two reconciliations in the background. Default: 5000. */
@@ -105,6 +111,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     maxConcurrentBuilds = defaultConcurrentBuilds,
     reconcileIntervalMs = 5000,
     migrationLockMs = 60_000,
+    tempFileLimitMb = 0,
+    isHardened = false,
   } = options
   const { host, port, ssl } = options.tenantAddress ?? server
   const tenantAddress = { host, port, ...(ssl === undefined ? {} : { ssl }) }
@@ -139,10 +147,11 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   }
   const prepareOnce = async (): Promise<Prepared> => {
     const installationId = await records.installationId()
-    const schema = await readTenantSchema(options.schemaDir, installationId)
+    const read = await readTenantSchema(options.schemaDir, installationId)
+    const schema = isHardened ? { ...read, version: hardenedVersion(read.version) } : read
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId, secret }, schema),
+      ensureTemplate({ server, names, installationId, secret, isHardened }, schema),
     ])
     if (roleConnectionLimit !== undefined) {
       const lockKey = roleLockKey({ secret, installationId })
@@ -151,7 +160,21 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     const rights = await readAdminRights(admin)
     reportAdminRights(rights, logger)
     if (needsMembership(rights)) await joinRoles(admin, names.members)
-    const builder = { records, admin, rights, server, serverId, installationId, names, secret, roleConnectionLimit }
+    if (rights.isSuperuser) {
+      await reconcileTempFileLimits(admin, { installationId, prefix: names.prefix, megabytes: tempFileLimitMb })
+    }
+    const builder = {
+      tempFileLimitMb,
+      records,
+      admin,
+      rights,
+      server,
+      serverId,
+      installationId,
+      names,
+      secret,
+      roleConnectionLimit,
+    }
     return { builder, schema, template }
   }
 
@@ -247,7 +270,15 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
       try {
         return await withDatabaseLock(server, lock, () =>
-          withConnection({ ...server, database: database.name }, (client) => applyTenantSchema(client, schema)),
+          withConnection(
+            { ...server, database: database.name },
+            async (client) => {
+              const applied = await applyTenantSchema(client, schema)
+              if (isHardened) await hardenDatabase(client, names.members)
+              return applied
+            },
+            builder.rights.isSuperuser ? withoutTempFileLimit : undefined,
+          ),
         )
       } catch (error) {
         if (isTenancyError(error)) throw error
@@ -297,6 +328,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await closing
     },
   }
+}
+
+/** A template with revocations is another one. */
+function hardenedVersion(version: string): string {
+  return createHash('sha256')
+    .update(`hardened ${version} ${revokedFunctions.join(' ')}`)
+    .digest('hex')
+    .slice(0, 16)
 }
 
 function stillThere(id: string, cause: unknown): TenancyError {
