@@ -43,6 +43,8 @@ export type { AccessManagement } from './composition/access-management.js'
 export type { HealthCheck, HealthStatus, TenancyHealth } from './composition/health.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
 export type { SharedCacheStats } from './cache/redis.js'
+export type { ActivityOptions, BackendActivity } from './composition/activity.js'
+export type { SessionEndedEvent } from './databases/watch/watch-events.js'
 export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {
   ConnectionErrorEvent,

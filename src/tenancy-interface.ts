@@ -1,3 +1,4 @@
+import type { ActivityOptions, BackendActivity } from './composition/activity.js'
 import type { TenancyHealth } from './composition/health.js'
 import type { Management } from './composition/management.js'
 import type { TenancyStats } from './composition/stats.js'
@@ -90,6 +91,12 @@ export interface Tenancy extends Management, HttpTenancy {
    * })
    */
   health(): Promise<TenancyHealth>
+  /**
+   * Which tenant each server process of this installation works for, what it does, since when, and, for connections of this
+   * process, for which user: those that have been at it for longest first. Asks the server once and the catalog once.
+   * @throws TENANCY_CATALOG_UNAVAILABLE
+   */
+  activity(options?: ActivityOptions): Promise<readonly BackendActivity[]>
   /** Ends all connections and, if this process started it, the embedded server. */
   close(): Promise<void>
 }

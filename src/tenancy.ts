@@ -18,6 +18,7 @@ import { createSigningKeyStore } from './catalog/signing-keys.js'
 import { createTenantDatabaseRecords } from './catalog/tenant-databases.js'
 import { createTenants } from './catalog/tenants.js'
 import { createUserDirectory } from './catalog/users.js'
+import { readActivity } from './composition/activity.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
 import { createHealth } from './composition/health.js'
@@ -131,6 +132,8 @@ async function open(
     schemaLockTimeoutMs: config.schemaLockTimeoutMs,
     readyTarget: config.readyDatabases,
     roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
+    tempFileLimitMb: config.tempFileLimitMb,
+    isHardened: config.isHardened,
     tenantAddress: config.pooler,
     logger,
   })
@@ -288,6 +291,7 @@ async function open(
         onClose: (close) => closing.add(close),
       }),
     stats: () => readStats(scheduler, redis),
+    activity: (request) => readActivity({ server: catalog, records, names, users: () => scheduler.users() }, request),
     health: () => health.read(),
     close() {
       health.closing()

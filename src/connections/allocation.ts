@@ -50,6 +50,8 @@ export interface Slot<Connection, Owner> {
   chargedMs: number
   /** Whose work has checked the connection out, to use it as long as it likes; set by the owner. */
   holder: object | undefined
+  /** Whose work uses the connection now, checked out or for one query; set by the owner, for people. */
+  user: object | undefined
   /** Busy, and back in a moment: nobody has it any more. */
   returning: boolean
 }

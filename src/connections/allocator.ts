@@ -347,6 +347,7 @@ export class Allocator<Connection, Owner = undefined> {
       successor: undefined,
       chargedMs: 0,
       holder: undefined,
+      user: undefined,
       returning: false,
     }
   }

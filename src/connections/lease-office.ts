@@ -1,4 +1,4 @@
-import { tryGetWork } from '../core/context.js'
+import { tryGetWork, Work } from '../core/context.js'
 import { isTenancyError, type TenancyError } from '../core/errors.js'
 import type { Slot, Waiter } from './allocation.js'
 import { Allocator } from './allocator.js'
@@ -22,7 +22,7 @@ import { LateResets } from './late-resets.js'
 import { type LeaseCallback, LeaseWaiter } from './lease-waiter.js'
 import { busiestTenants } from './busiest-tenants.js'
 import type { PgCopy } from './pg-copy.js'
-import type { SchedulerSettings, SchedulerStats, TenantUse } from './scheduler.js'
+import type { ConnectionUser, SchedulerSettings, SchedulerStats, TenantUse } from './scheduler.js'
 import type { SchedulerPool } from './scheduler-pool.js'
 import { closeSession } from './open-session.js'
 import type { SessionClient } from './session-client.js'
@@ -159,10 +159,25 @@ export class LeaseOffice {
   /** The tenant's most recently used idle connection, if there is one that can be had at once. */
   takeIdle(key: string): Lease | undefined {
     const lease = this.#allocator.takeIdle(key, performance.now())
-    if (lease?.connection === undefined || !this.#lateResets.isDue(lease)) return lease
+    if (lease?.connection === undefined) return lease
+    if (!this.#lateResets.isDue(lease)) {
+      lease.user = tryGetWork()
+      return lease
+    }
     // Who waits for it gets it once it is reset.
     void this.#restore(lease, lease.connection, false)
     return undefined
+  }
+
+  /** Whose work uses which of the connections now. */
+  users(): ConnectionUser[] {
+    const users: ConnectionUser[] = []
+    for (const { state, user, connection } of this.#open) {
+      const pid = connection?.backendPid
+      if (state === 'busy' && user instanceof Work && typeof pid === 'number')
+        users.push({ pid, context: user.context })
+    }
+    return users
   }
 
   /** Calls `done` with a connection as soon as it is the caller's turn, never during this call. */
@@ -186,6 +201,7 @@ export class LeaseOffice {
   giveBack(lease: Lease, broken: boolean): void {
     const client = lease.connection
     if (client === undefined || lease.state !== 'busy') return
+    lease.user = undefined
     const { tenant } = lease
     const nowMs = performance.now()
     const usedMs = nowMs - lease.sinceMs

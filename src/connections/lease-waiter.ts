@@ -45,6 +45,7 @@ export class LeaseWaiter implements Waiter<SessionClient, SchedulerPool> {
 
   grant(lease: Lease): void {
     this.#settle()
+    lease.user = this.holder
     this.#done(undefined, lease)
   }
 

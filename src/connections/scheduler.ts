@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { RequestContext } from '../core/context.js'
 import type { TenantDatabaseTarget } from '../core/database-target.js'
 import { type Logger, stderrLogger } from '../core/logger.js'
 import type { PgModule } from '../core/pg-module.js'
@@ -104,6 +105,13 @@ export interface TenantUse {
   readonly usedMs: number
 }
 
+/** Whose work uses a connection of this process now. */
+export interface ConnectionUser {
+  /** The server process behind the connection. */
+  readonly pid: number
+  readonly context: RequestContext
+}
+
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
   /**
@@ -115,6 +123,8 @@ export interface ConnectionScheduler {
   stats(): SchedulerStats
   /** The tenants that use or wait for most, at most `limit` of them. */
   busiestTenants(limit: number): TenantUse[]
+  /** Connections that work of a request or job uses now. */
+  users(): ConnectionUser[]
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
   evict(key: string): void
   /** Turns away who waits, closes what is idle, and what is in use when it is released or after `timeoutMs` (10,000). */
@@ -169,6 +179,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     },
     stats: () => office.stats(),
     busiestTenants: (limit) => office.busiestTenants(limit),
+    users: () => office.users(),
     evict: (key) => {
       office.evict(key)
       pools.delete(key)

@@ -198,6 +198,16 @@ export const settings = {
       'Processes of this installation that run at a time, those that overlap during a deployment included: together they have to fit the server’s `max_connections`. The default is one, and its successor while it is replaced.',
     schema: integer(1, 1000, 2),
   },
+  TENANT_TEMP_FILE_LIMIT_MB: {
+    description:
+      'Most temporary files, in megabytes, of one session in a tenant’s database (`temp_file_limit`); 0: no limit. Takes a superuser; migrations are not bound by it.',
+    schema: integer(0, 2_000_000, 4096),
+  },
+  TENANT_HARDENED: {
+    description:
+      '`true`: tenants cannot call advisory locks, `pg_notify`, large objects and `pg_logical_emit_message`. Takes a superuser; existing tenants with their next `initializeTenantSchema`. See docs/isolation.md.',
+    schema: flag(false),
+  },
   TENANT_WATCH_INTERVAL_MS: {
     description:
       'Milliseconds between two looks, of all processes together, at what tenants use of the server’s lock table and NOTIFY queue; 0: nothing is watched. See docs/isolation.md.',

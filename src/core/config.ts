@@ -31,6 +31,10 @@ export interface Config {
   /** Where tenant traffic goes instead of to the server itself. */
   readonly pooler: ServerAddress | undefined
   readonly prepareStatements: boolean
+  /** Most temporary files of one session of a tenant; 0: no limit. */
+  readonly tempFileLimitMb: number
+  /** Functions that use up what databases share are taken from tenants. */
+  readonly isHardened: boolean
   /** What is watched of the resources that databases of one server share. */
   readonly watch: {
     /** Between two looks of all processes together; 0: nothing is watched. */
@@ -146,6 +150,8 @@ export function loadConfig(given: Readonly<Record<string, string | undefined>> =
     retentionDays: own.TENANT_RETENTION_DAYS,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
+    tempFileLimitMb: own.TENANT_TEMP_FILE_LIMIT_MB,
+    isHardened: own.TENANT_HARDENED,
     watch: {
       intervalMs: own.TENANT_WATCH_INTERVAL_MS,
       maxTenantLocks: own.TENANT_MAX_TENANT_LOCKS,

@@ -15,9 +15,16 @@ export function connectionOptions(account: ServerAccount): PoolConfig {
   }
 }
 
-/** Opens a connection to one database, as `account`. `queryTimeoutMs`: longest wait for an answer. Default: none. */
-export async function openConnection(account: ServerAccount, queryTimeoutMs?: number): Promise<Client> {
-  const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs })
+/**
+ * Opens a connection to one database, as `account`. `queryTimeoutMs`: longest wait for an answer. Default: none.
+ * `settings`: settings that it starts with, `-c name=value`. Default: none.
+ */
+export async function openConnection(
+  account: ServerAccount,
+  queryTimeoutMs?: number,
+  settings?: string,
+): Promise<Client> {
+  const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs, options: settings })
   // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
   client.on('error', () => {})
   holdToChannelBinding(client, account)
@@ -29,8 +36,9 @@ export async function openConnection(account: ServerAccount, queryTimeoutMs?: nu
 export async function withConnection<Result>(
   account: ServerAccount,
   work: (client: Client) => Promise<Result>,
+  settings?: string,
 ): Promise<Result> {
-  const client = await openConnection(account)
+  const client = await openConnection(account, undefined, settings)
   try {
     return await work(client)
   } finally {

@@ -12,6 +12,7 @@ import { lockDatabase } from './database-lock.js'
 import { type DropOptions, dropTenantDatabase } from './drop-database.js'
 import { databaseLockKey } from './lock-keys.js'
 import { databaseComment } from './ownership.js'
+import { tempFileLimitSql } from './temp-file-limit.js'
 import { deriveRolePassword, scramVerifier } from './role-password.js'
 import { databaseSettingsSql } from './database-settings.js'
 import type { Template } from './template.js'
@@ -23,6 +24,8 @@ export interface BuilderOptions extends DropOptions {
   readonly serverId: string
   readonly rights: AdminRights
   readonly roleConnectionLimit?: number | undefined
+  /** Most temporary files of one session, in MB; 0: no limit. */
+  readonly tempFileLimitMb?: number
 }
 
 /** One database to be built. */
@@ -98,7 +101,7 @@ async function buildUnderLock(
 }
 
 async function createRoleAndDatabase(
-  { server, names, secret, installationId, rights, roleConnectionLimit = -1 }: BuilderOptions,
+  { server, names, secret, installationId, rights, roleConnectionLimit = -1, tempFileLimitMb = 0 }: BuilderOptions,
   session: SqlClient,
   id: string,
   template: Template,
@@ -119,6 +122,7 @@ async function createRoleAndDatabase(
   await session.query(
     `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,
   )
+  if (rights.isSuperuser && tempFileLimitMb > 0) await session.query(tempFileLimitSql(databaseName, tempFileLimitMb))
   await session.query(
     `comment on database ${name} is ${comment};
      ${databasePrivileges(databaseName, databaseName)};

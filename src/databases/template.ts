@@ -6,6 +6,7 @@ import { isCollationOutdated } from './collations.js'
 import type { DatabaseNames } from './database-names.js'
 import { type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { templateComment } from './ownership.js'
+import { hardenDatabase } from './hardening.js'
 import { templateLockKey } from './lock-keys.js'
 import { lockTemplates, showingLife } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
@@ -19,6 +20,8 @@ export interface TemplateOptions {
   readonly installationId: string
   /** Default: 2000, see `SqlLedger`. */
   readonly lockTimeoutMs?: number | undefined
+  /** Whether functions that use up what the server shares are taken from PUBLIC. Default: false. */
+  readonly isHardened?: boolean
 }
 
 /** A database that tenant databases are copies of. */
@@ -75,7 +78,7 @@ async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> 
 
 async function buildTemplate(
   admin: SqlClient,
-  { server, names, installationId, lockTimeoutMs }: TemplateOptions,
+  { server, names, installationId, lockTimeoutMs, isHardened = false }: TemplateOptions,
   schema: TenantSchema,
   template: string,
 ): Promise<void> {
@@ -89,6 +92,7 @@ async function buildTemplate(
     const fill = async (client: SqlClient) => {
       await layGround(client, names.members)
       await applyTenantSchema(client, schema, { members: names.members, lockTimeoutMs })
+      if (isHardened) await hardenDatabase(client, names.members)
     }
     const account = { ...server, database: names.unfinishedTemplate }
     await showingLife(admin, () => withConnection(account, fill))

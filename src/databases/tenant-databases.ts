@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'pg'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/database-target.js'
@@ -14,6 +14,7 @@ import { isCollationOutdated, warnOfOutdatedCollations } from './collations.js'
 import { type BuilderOptions, type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropTenantDatabase } from './drop-database.js'
+import { revokedFunctions } from './hardening.js'
 import { databaseLockKey, roleLockKey } from './lock-keys.js'
 import { type Reconciliation, reconcileDatabases } from './reconcile.js'
 import { createReconciler } from './reconciler.js'
@@ -21,6 +22,7 @@ import { restoreRole, type RoleChange } from './restore-role.js'
 import { reconcileRoleLimits } from './role-limits.js'
 import { deriveRolePassword } from './role-password.js'
 import { createStock } from './stock.js'
+import { reconcileTempFileLimits, withoutTempFileLimit } from './temp-file-limit.js'
 import { ensureTemplate, type Template } from './template.js'
 import { createTenantMigrations, maxDemandedMigrations } from './tenant-migrations.js'
 import { restorePrivileges } from './tenant-privileges.js'
@@ -52,6 +54,10 @@ export interface TenantDatabasesOptions {
   readonly maxConcurrentBuilds?: number
   /** Most connections that the server lets a tenant's role have, see `roleConnectionLimit`. Default: no limit. */
   readonly roleConnectionLimit?: number
+  /** Most temporary files of one session of a tenant, in MB; takes a superuser. Default: 0, no limit. */
+  readonly tempFileLimitMb?: number
+  /** Take functions that use up what the server shares from tenants; takes a superuser. Default: false. */
+  readonly isHardened?: boolean
   /** Where tenants' connections go: a pooler. Default: to the server. */
   readonly tenantAddress?: ServerAddress | undefined
   /** Between two reconciliations in the background. Default: 5000. */
@@ -123,6 +129,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     maxConcurrentBuilds = defaultConcurrentBuilds,
     reconcileIntervalMs = 5000,
     migrationLockMs = 60_000,
+    tempFileLimitMb = 0,
+    isHardened = false,
   } = options
   const { user: _user, password: _password, database: _database, ...serverAddress } = server
   const tenantAddress = options.tenantAddress ?? serverAddress
@@ -156,13 +164,18 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     })
     return prepared
   }
+  const readSchema = async (installationId: string): Promise<TenantSchema> => {
+    const schema = await readTenantSchema(options.schemaDir, installationId)
+    return isHardened ? { ...schema, version: hardenedVersion(schema.version) } : schema
+  }
   const prepareOnce = async (): Promise<Prepared> => {
     const installationId = await records.installationId()
     // Once it is known to be good: what a process demands does not change while it runs.
-    const schema = knownSchema ?? (await readTenantSchema(options.schemaDir, installationId))
+    const schema = knownSchema ?? (await readSchema(installationId))
+    const { schemaLockTimeoutMs: lockTimeoutMs } = options
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId, secret, lockTimeoutMs: options.schemaLockTimeoutMs }, schema),
+      ensureTemplate({ server, names, installationId, secret, lockTimeoutMs, isHardened }, schema),
     ])
     knownSchema = schema
     if (template.refusedSettings.length > 0) {
@@ -177,7 +190,21 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     const rights = await readAdminRights(admin)
     reportAdminRights(rights, logger)
     if (needsMembership(rights)) await joinRoles(admin, names.members)
-    const builder = { records, admin, rights, server, serverId, installationId, names, secret, roleConnectionLimit }
+    if (rights.isSuperuser) {
+      await reconcileTempFileLimits(admin, { installationId, prefix: names.prefix, megabytes: tempFileLimitMb })
+    }
+    const builder = {
+      tempFileLimitMb,
+      records,
+      admin,
+      rights,
+      server,
+      serverId,
+      installationId,
+      names,
+      secret,
+      roleConnectionLimit,
+    }
     return { builder, schema, template }
   }
 
@@ -203,6 +230,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     members: names.members,
     lockKeyOf: async (databaseId) => databaseLockKey((await prepare()).builder, databaseId),
     lockWaitMs: migrationLockMs,
+    connectionSettings: async () => ((await prepare()).builder.rights.isSuperuser ? withoutTempFileLimit : undefined),
+    isHardened,
     schema: async () => knownSchema ?? (await prepare()).schema,
     whenBehind: options.schemaBehind,
     lockTimeoutMs: options.schemaLockTimeoutMs,
@@ -360,6 +389,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await closing
     },
   }
+}
+
+/** A template with revocations is another one. */
+function hardenedVersion(version: string): string {
+  return createHash('sha256')
+    .update(`hardened ${version} ${revokedFunctions.join(' ')}`)
+    .digest('hex')
+    .slice(0, 16)
 }
 
 function stillThere(id: string, cause: unknown): TenancyError {

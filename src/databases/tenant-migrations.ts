@@ -11,6 +11,7 @@ import type { TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-da
 import { withConnection } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
 import { withDatabaseLock } from './database-lock.js'
+import { hardenDatabase } from './hardening.js'
 import { restorePrivileges } from './tenant-privileges.js'
 import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
 
@@ -45,6 +46,10 @@ export interface TenantMigrationsOptions {
   readonly lockKeyOf: (databaseId: string) => Promise<string>
   /** Longest wait for that lock. */
   readonly lockWaitMs: number
+  /** Settings that connections to tenant databases start with, `-c name=value`. */
+  readonly connectionSettings: () => Promise<string | undefined>
+  /** Whether functions that use up what the server shares are taken from PUBLIC. */
+  readonly isHardened: boolean
   readonly schema: () => Promise<TenantSchema>
   /** What becomes of a database that is behind when somebody wants to use it. Default: `migrate`. */
   readonly whenBehind?: 'migrate' | 'refuse' | undefined
@@ -86,7 +91,7 @@ const maxRetryMs = 60_000
 /** Migrations of the tenant databases of one server. */
 export function createTenantMigrations(options: TenantMigrationsOptions): TenantMigrations {
   const { records, server, admin, members, schema, whenBehind = 'migrate', lockTimeoutMs, logger } = options
-  const { lockKeyOf, lockWaitMs } = options
+  const { lockKeyOf, lockWaitMs, connectionSettings, isHardened } = options
   const queue = createBuildQueue(maxDemandedMigrations)
   const behind = new Map<string, Behind>()
   let waiting = 0
@@ -100,7 +105,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   ) => {
     try {
       const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
-      return await withDatabaseLock(server, lock, () => withConnection({ ...server, database: name }, work))
+      const settings = await connectionSettings()
+      return await withDatabaseLock(server, lock, () => withConnection({ ...server, database: name }, work, settings))
     } catch (error) {
       throw named(slug, error)
     }
@@ -114,13 +120,15 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     inside(database, slug, waitForOthersMs, async (client) => {
       const wanted = await schema()
       await restoreOnce(client, database)
-      return applyTenantSchema(client, wanted, {
+      const applied = await applyTenantSchema(client, wanted, {
         members,
         lockTimeoutMs,
         ...limits,
         findBlockers: (pid) => findLockBlockers(admin, pid),
         record: (state) => records.recordSchema(database.id, state),
       })
+      if (isHardened) await hardenDatabase(client, members)
+      return applied
     })
 
   const restoreOnce = async (client: Client, { id, name, roleName }: TenantDatabase) => {

@@ -1,0 +1,87 @@
+import type { ConnectionUser } from '../connections/scheduler.js'
+import type { SqlClient } from '../core/sql.js'
+import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import { databaseIdOf, type DatabaseNames } from '../databases/database-names.js'
+
+/** Options of `tenancy.activity()`. */
+export interface ActivityOptions {
+  /** Also the text of the statement that runs or ran last, as the server cuts it; it may hold data of users. Default: false. */
+  readonly withQueries?: boolean
+}
+
+/** One server process that works for a tenant: a connection of whatever process, as the tenant's role. */
+export interface BackendActivity {
+  /** Id of the server process, for `pg_cancel_backend` and `pg_terminate_backend`. */
+  readonly pid: number
+  readonly databaseId: string
+  /** Undefined: the database is nobody's, in stock or retired. */
+  readonly tenantId: string | undefined
+  readonly slug: string | undefined
+  /** `active`, `idle`, `idle in transaction` …; null: not shown to the provisioning account. */
+  readonly state: string | null
+  /** What the server process waits for, `Lock: transactionid`; null: it works, or is not shown. */
+  readonly waitsFor: string | null
+  /** Since the statement that runs began, milliseconds; null: none runs. */
+  readonly queryMs: number | null
+  /** Since the transaction began, milliseconds; null: there is none. */
+  readonly transactionMs: number | null
+  /** Since the connection was opened, milliseconds. */
+  readonly connectedMs: number | null
+  /** The user whose request in this process uses the connection now; undefined: none does, or only another process knows. */
+  readonly userId: string | undefined
+  /** With `withQueries` only. */
+  readonly query?: string | null
+}
+
+/** Where the facts are. */
+export interface ActivitySources {
+  /** A connection of the provisioning account to the server. */
+  readonly server: SqlClient
+  readonly records: Pick<TenantDatabaseRecords, 'tenantsOf'>
+  readonly names: DatabaseNames
+  readonly users: () => readonly ConnectionUser[]
+}
+
+interface BackendRow extends Pick<
+  BackendActivity,
+  'pid' | 'state' | 'waitsFor' | 'queryMs' | 'transactionMs' | 'connectedMs'
+> {
+  readonly roleName: string
+  readonly query?: string | null
+}
+
+const since = (moment: string) => `(extract(epoch from clock_timestamp() - ${moment}) * 1000)::float8`
+
+/** Reads what runs on the server for the tenants of an installation, the longest at it first. */
+export async function readActivity(
+  { server, records, names, users }: ActivitySources,
+  { withQueries = false }: ActivityOptions = {},
+): Promise<readonly BackendActivity[]> {
+  const { rows } = await server.query<BackendRow>(
+    `select pid, usename as "roleName", state, wait_event_type || ': ' || wait_event as "waitsFor",
+       case when state in ('active', 'fastpath function call') then ${since('query_start')} end as "queryMs",
+       ${since('xact_start')} as "transactionMs", ${since('backend_start')} as "connectedMs"
+       ${withQueries ? ', query' : ''}
+     from pg_stat_activity where starts_with(usename, $1) and backend_type in ('client backend', 'parallel worker')
+     order by xact_start nulls last, state_change`,
+    [names.prefix],
+  )
+  const backends = rows.flatMap(({ roleName, ...row }) => {
+    const databaseId = databaseIdOf(names, roleName)
+    return databaseId === undefined ? [] : [{ ...row, databaseId }]
+  })
+  // After the server was asked: whoever uses a connection now used it then, or has it since.
+  const contexts = new Map(users().map(({ pid, context }) => [pid, context]))
+  const ids = [...new Set(backends.map(({ databaseId }) => databaseId))]
+  const tenants = new Map((await records.tenantsOf(ids)).map((tenant) => [tenant.databaseId, tenant]))
+  return backends.map((backend) => {
+    const tenant = tenants.get(backend.databaseId)
+    const context = contexts.get(backend.pid)
+    return {
+      ...backend,
+      tenantId: tenant?.id,
+      slug: tenant?.slug,
+      userId: context?.user?.id,
+    }
+  })
+}
