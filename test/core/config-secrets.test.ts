@@ -1,5 +1,5 @@
 import { format, inspect } from 'node:util'
-import pino from 'pino'
+import Fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { wholeConfig } from '../../src/core/config-secrets.js'
 import { type Config, loadConfig } from '../../src/core/config.js'
@@ -39,11 +39,12 @@ const copies: Readonly<Record<string, (config: Config) => unknown>> = {
   },
 }
 
+/** As pino writes it, which is Fastify's logger. */
 function logged(value: unknown): string {
   let text = ''
-  const write = (line: string) => (text += line)
-  pino({ level: 'info' }, { write }).info({ value }, 'started')
-  pino({ level: 'info' }, { write }).info(value as object, 'started')
+  const { log } = Fastify({ logger: { level: 'info', stream: { write: (line: string) => void (text += line) } } })
+  log.info({ value }, 'started')
+  log.info(value as object, 'started')
   return text
 }
 
