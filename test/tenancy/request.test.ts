@@ -101,23 +101,35 @@ describe('who calls, for which tenant, and what they may do', () => {
 
 describe('a tenant that the user is not in', () => {
   // The second ask is answered from what the first one left behind.
-  test.each(['cold', 'warm'])('answers as one that does not exist, to the byte (%s)', async () => {
-    const unknownId = '01890000-0000-7000-8000-000000000000'
-    const missing = seen(await get('/notes', bearer(maxToken, 'no-such-tenant')))
-    expect(missing).toMatchObject({ statusCode: 403, body: expect.stringContaining('TENANCY_TENANT_FORBIDDEN') })
-    for (const forged of ['globex', globex.id, globex.id.toUpperCase(), unknownId, 'Globex', '*', 'acme,globex', '']) {
-      expect(seen(await get('/notes', bearer(maxToken, forged)))).toEqual(missing)
-    }
-    for (const path of ['globex', globex.id, 'no-such-tenant', unknownId]) {
-      expect(seen(await get(`/tenants/${path}/notes`, bearer(maxToken)))).toEqual(missing)
-    }
-    for (const host of ['globex.app.example', 'no-such-tenant.app.example', 'globex.app.example:3000']) {
-      expect(seen(await get('/notes', { ...bearer(maxToken), host }))).toEqual(missing)
-    }
-    for (const claim of ['globex', globex.id, 'no-such-tenant']) {
-      expect(seen(await get('/notes', bearer(await tokenOf(max, claim))))).toEqual(missing)
-    }
-  })
+  test.each(['cold', 'warm'])(
+    'answers as one that does not exist, to the byte but for the request’s id (%s)',
+    async () => {
+      const unknownId = '01890000-0000-7000-8000-000000000000'
+      const missing = seen(await get('/notes', bearer(maxToken, 'no-such-tenant')))
+      expect(missing).toMatchObject({ statusCode: 403, body: expect.stringContaining('TENANCY_TENANT_FORBIDDEN') })
+      for (const forged of [
+        'globex',
+        globex.id,
+        globex.id.toUpperCase(),
+        unknownId,
+        'Globex',
+        '*',
+        'acme,globex',
+        '',
+      ]) {
+        expect(seen(await get('/notes', bearer(maxToken, forged)))).toEqual(missing)
+      }
+      for (const path of ['globex', globex.id, 'no-such-tenant', unknownId]) {
+        expect(seen(await get(`/tenants/${path}/notes`, bearer(maxToken)))).toEqual(missing)
+      }
+      for (const host of ['globex.app.example', 'no-such-tenant.app.example', 'globex.app.example:3000']) {
+        expect(seen(await get('/notes', { ...bearer(maxToken), host }))).toEqual(missing)
+      }
+      for (const claim of ['globex', globex.id, 'no-such-tenant']) {
+        expect(seen(await get('/notes', bearer(await tokenOf(max, claim))))).toEqual(missing)
+      }
+    },
+  )
 
   test('is not told from a missing one by a second, agreeing or disagreeing place', async () => {
     const missing = seen(await get('/tenants/no-such-tenant/notes', bearer(maxToken, 'acme')))
