@@ -1,10 +1,14 @@
-import { setImmediate as afterAnswer } from 'node:timers/promises'
+import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { findTenancyError } from '../core/errors.js'
 import type { Logger } from '../core/logger.js'
 
 /** Work that no answer waits for. */
 export interface BackgroundWork {
-  /** Starts `work`, once what is running now has come to its next wait. A failure is logged with `fields`; what the error says is not, it may repeat what was to be sent. */
+  /**
+   * Starts `work` a moment later, at random: else a request that follows at once would wait for it, and tell whether there was
+   * any. A failure is logged with `fields`; what the error says is not, it may repeat what was to be sent.
+   */
   start(work: () => Promise<void>, fields: Readonly<Record<string, string>>): void
   /** Resolves when everything started until then has ended. */
   settle(): Promise<void>
@@ -15,7 +19,7 @@ export function createBackgroundWork(logger: Logger, failure: string): Backgroun
   const running = new Set<Promise<void>>()
   return {
     start(work, fields) {
-      const run = afterAnswer()
+      const run = sleep(randomInt(20, 120))
         .then(work)
         .catch((error: unknown) => logger.error({ ...fields, error: nameOf(error) }, failure))
         .finally(() => running.delete(run))
