@@ -161,7 +161,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       const cold = path.anotherProcess()
       statements.length = 0
       await Promise.all(
-        tokens.map((token, index) =>
+        tokens.map(async (token, index) =>
           cold.pipeline.handle(asking(token, index % 3 === 0 ? {} : { tenantHeader: 'acme' })),
         ),
       )
