@@ -161,7 +161,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       const cold = path.anotherProcess()
       statements.length = 0
       await Promise.all(
-        tokens.map((token, index) =>
+        tokens.map(async (token, index) =>
           cold.pipeline.handle(asking(token, index % 3 === 0 ? {} : { tenantHeader: 'acme' })),
         ),
       )
@@ -216,8 +216,12 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     const opened = await open(between.url)
     between.set('slow')
     const address = { userId: randomUUID(), tenantId: randomUUID(), user: 1, tenant: 1, rules: 1 }
-    for (let round = 0; round < 5; round += 1) expect(await opened.read(address)).toBeUndefined()
-    expect(opened.isOpen).toBe(false)
+    // Five in a row; on a machine that is busy one may come in time after all.
+    await vi.waitUntil(async () => (await opened.read(address)) === undefined && !opened.isOpen, {
+      timeout: 20_000,
+      interval: 1,
+    })
+    expect(opened.stats().failures).toBeGreaterThanOrEqual(5)
     between.set('open')
     await vi.waitUntil(() => opened.isOpen, { timeout: 20_000, interval: 20 })
     await between.close()
