@@ -28,7 +28,8 @@ interface Passport {
   }
 }
 // Not imported: its types would declare a `user` of its own for all tests.
-const { Authenticator } = createRequire(import.meta.url)('@fastify/passport') as { Authenticator: Passport }
+const require = createRequire(import.meta.url)
+const { Authenticator } = require('@fastify/passport') as { Authenticator: Passport }
 
 let path: RequestPath
 let app: FastifyInstance
@@ -205,8 +206,8 @@ describe('a preflight', () => {
     }
     // What later hooks see of it has no tenant.
     expect(contexts.every((tenant) => tenant === undefined)).toBe(true)
-    const open = await app.inject({ method: 'OPTIONS', url: '/public', headers: asks })
-    expect([open.statusCode, ran.includes('public')]).toEqual(isAnswered ? [204, false] : [200, true])
+    const response = await app.inject({ method: 'OPTIONS', url: '/public', headers: asks })
+    expect([response.statusCode, ran.includes('public')]).toEqual(isAnswered ? [204, false] : [200, true])
   })
 
   test('with credentials or a body is a request like any other', async () => {
