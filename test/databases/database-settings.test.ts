@@ -1,8 +1,10 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { quoteIdentifier, quoteLiteral } from '../../src/core/sql.js'
 import { databaseSettingsSql, readDatabaseSettings } from '../../src/databases/database-settings.js'
 import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
+
+vi.setConfig({ testTimeout: 90_000 })
 
 let source: TestDatabase
 let copy: TestDatabase
@@ -37,7 +39,7 @@ test('any text is carried over as it is', async () => {
         expect(copied).toEqual(settings)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 30 },
   )
 })
 
