@@ -47,7 +47,7 @@ interface LookRow extends Omit<SessionUse, 'role' | 'pid'> {
 
 /** Opens the connection, and does everything once that it will do: later, its caches know what they need. */
 export async function openWatchConnection(account: ServerAccount): Promise<WatchConnection> {
-  const client = await openConnection({ ...account }, queryTimeoutMs)
+  const client = await openConnection(account, queryTimeoutMs)
   try {
     return await prepare(client)
   } catch (error) {
@@ -94,8 +94,8 @@ async function prepare(client: Client): Promise<WatchConnection> {
     lockTable,
     async look() {
       const looked = await client.query<LookRow>({ name: 'tenants2fast_look', text: lookQuery })
-      const sessions = looked.rows.flatMap(({ queueUsage: _, pid, role, ...use }) =>
-        pid === null ? [] : [{ ...use, pid, role: Number(role) }],
+      const sessions = looked.rows.flatMap(({ pid, role, locks, transactionMs, stateMs, isIdle }) =>
+        pid === null ? [] : [{ pid, role: Number(role), locks, transactionMs, stateMs, isIdle }],
       )
       const holder = queueHolder
       queueHolder = undefined
@@ -112,17 +112,11 @@ async function prepare(client: Client): Promise<WatchConnection> {
       }),
     end: (pid, roleName) =>
       withReserve(async () => {
-        const terminate = () =>
-          client.query<{ isEnded: boolean }>({
-            name: 'tenants2fast_end',
-            text: 'select pg_terminate_backend($1) as "isEnded"',
-            values: [pid],
-          })
-        const ended = await terminate().catch(async (error: unknown) => {
+        const ended = await terminate(client, pid).catch(async (error: unknown) => {
           // On PostgreSQL 15 a role can end the memberships in itself.
           if (sqlStateOf(error) !== '42501') throw error
           await joinRole(client, roleName)
-          return terminate()
+          return terminate(client, pid)
         })
         return ended.rows[0]?.isEnded === true
       }),
@@ -139,6 +133,14 @@ async function prepare(client: Client): Promise<WatchConnection> {
     close: () => client.end(),
     abandon: () => socketOf(client)?.destroy(),
   }
+}
+
+function terminate(client: Client, pid: number) {
+  return client.query<{ isEnded: boolean }>({
+    name: 'tenants2fast_end',
+    text: 'select pg_terminate_backend($1) as "isEnded"',
+    values: [pid],
+  })
 }
 
 /** The types of `pg` leave the socket out. */
