@@ -46,7 +46,6 @@ export function asOutage(error: unknown): TenancyError | undefined {
 export function isShortage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false
   const { code, originalCode, severity, file } = error as Record<string, unknown>
-  // Prisma's adapter keeps no error, only its code.
   if (!(error instanceof Error)) return typeof originalCode === 'string' && shortageStates.test(originalCode)
   if (typeof severity !== 'string' || typeof code !== 'string') return false
   return shortageStates.test(code) || (code === '54000' && file === 'async.c')
@@ -55,9 +54,10 @@ export function isShortage(error: unknown): boolean {
 function isOutage(error: object): boolean {
   const { code, originalCode, severity, message } = error as Record<string, unknown>
   if (Object.hasOwn(error, brand)) return true
-  if (error instanceof Error && driverMessages.has(message as string)) return true
-  if (isState(code) && typeof severity === 'string') return true
+  // Prisma's adapter keeps no error, only its code.
   if (!(error instanceof Error)) return isState(originalCode)
+  if (driverMessages.has(message as string)) return true
+  if (isState(code) && typeof severity === 'string') return true
   return error.name === 'DriverAdapterError' && adapterKinds.has(readProperty(error.cause, 'kind') as string)
 }
 
