@@ -353,7 +353,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       const password = deriveRolePassword(secret, databaseId)
       const changes = await restoreRole(admin, { ...server, user: role, password, database: name })
       const isRestored = await withConnection({ ...server, database: name }, (client) =>
-        restorePrivileges(client, { database: name, role, members: names.members }),
+        restorePrivileges(client, database, names.members),
       ).catch((error: unknown) => {
         // What was mended of the role counts.
         if (changes.length === 0) throw error

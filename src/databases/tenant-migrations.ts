@@ -131,9 +131,10 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       return applied
     })
 
-  const restoreOnce = async (client: Client, { id, name, roleName }: TenantDatabase) => {
-    const isRestored = await restorePrivileges(client, { database: name, role: roleName, members })
-    if (isRestored) logger.warn({ databaseId: id }, 'Privileges of a tenant database were missing; they were restored')
+  const restoreOnce = async (client: Client, database: TenantDatabase) => {
+    const isRestored = await restorePrivileges(client, database, members)
+    if (isRestored)
+      logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
   }
 
   /** The catalog may not know yet what the database has. */

@@ -1,3 +1,5 @@
+import { TenancyError } from '../core/errors.js'
+import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 
 // What a tenant may do, in one place: the template is laid out with it, every migration restores it, and so does the repair
@@ -56,20 +58,25 @@ export function databasePrivileges(database: string, role: string): string {
  * Gives role and group back what they lack in one tenant database, on a connection of the provisioning account to it:
  * membership, CONNECT, our own schema, default privileges, and privileges on what was made while those were missing. That
  * are this account's tables, sequences and schemas that nobody was ever granted anything on: what a file has revoked stays
- * revoked, and what it has given to another owner is that one's.
+ * revoked, and what it has given to another owner is that one's. In a database that is not the tenant's own, whatever its
+ * name, nothing is given to anybody.
  *
  * @returns whether something was missing
+ * @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH
  */
 export async function restorePrivileges(
   client: SqlClient,
-  { database, role, members }: { readonly database: string; readonly role: string; readonly members: string },
+  database: Pick<TenantDatabase, 'id' | 'epoch' | 'name' | 'roleName'>,
+  members: string,
 ): Promise<boolean> {
+  await proveIdentity(client, database)
+  const { name: databaseName, roleName: role } = database
   const statements: string[] = []
   const { rows } = await client.query<MissingRow>(missing(members), [role, members])
   const [found] = rows
   if (found === undefined) throw new Error(`the role ${role} or its group is gone`)
   if (!found.isMember) statements.push(membership(role, members))
-  if (!found.mayConnect) statements.push(databasePrivileges(database, role))
+  if (!found.mayConnect) statements.push(databasePrivileges(databaseName, role))
   if (!found.hasPrivileges) statements.push(ownPrivileges(members), defaultPrivileges(members))
   const group = quoteIdentifier(members)
   for (const { kind, name } of found.bare) {
@@ -81,6 +88,17 @@ export async function restorePrivileges(
   // One message is one transaction.
   await client.query(statements.join(';\n'))
   return true
+}
+
+async function proveIdentity(client: SqlClient, { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>): Promise<void> {
+  const { rows } = await client.query<{ database_id: string | null; epoch: number | null }>(
+    'select database_id, epoch from tenants2fast.identity',
+  )
+  if (rows.length === 1 && rows[0]?.database_id === id && rows[0].epoch === epoch) return
+  throw new TenancyError(
+    'TENANCY_DATABASE_IDENTITY_MISMATCH',
+    'A database with the name of a tenant’s is not that tenant’s: nothing was changed in it',
+  )
 }
 
 interface MissingRow {

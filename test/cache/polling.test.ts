@@ -99,8 +99,10 @@ describeWithPgBouncer('a pooler before the catalog', () => {
     const { rows } = await catalog.pool.query<{ id: string }>(
       "insert into users (email) values ('a@example.com') returning id",
     )
-    await catalog.pool.query("update users set name = 'New'")
-    await expect.poll(() => heard).toEqual([`${rows[0]!.id} 2`])
+    const updated = await catalog.pool.query<{ epoch: string }>(
+      "update users set name = 'New' returning access_epoch::text as epoch",
+    )
+    await expect.poll(() => heard).toEqual([`${rows[0]!.id} ${updated.rows[0]!.epoch}`])
     await coherence.close()
     await pooled.end()
     await pgbouncer.stop()

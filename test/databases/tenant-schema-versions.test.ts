@@ -237,7 +237,7 @@ test('a process that dies after the ledger and before the catalog leaves a versi
       } as never),
       recordSchema: () => Promise.reject(new Error('killed')),
     },
-    server: config.server!,
+    server: { ...config.server!, password: config.server!.password, database: installation.catalogName },
     prefix: config.databasePrefix,
     secret: config.secret!,
     schemaDir: newer,

@@ -6,7 +6,7 @@ import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { getTenantPool } from '../../src/core/context.js'
 import { quoteIdentifier } from '../../src/core/sql.js'
 import { withAdmin } from '../support/server.js'
-import { openInstallation, type TestInstallation, type TestTenant } from './installation.js'
+import { endConnections, openInstallation, type TestInstallation, type TestTenant } from './installation.js'
 
 let installation: TestInstallation
 let acme: TestTenant
@@ -46,7 +46,7 @@ const post = async ({ token }: TestTenant) => {
   return { status: response.status, body: await response.text() }
 }
 const disconnect = async () => {
-  for (const { tenant } of installation.tenants) await installation.tenancy.getTenantPool(tenant).end()
+  for (const tenant of installation.tenants) await endConnections(installation.tenancy, tenant)
 }
 const countNotes = async () => {
   const counts = await Promise.all(

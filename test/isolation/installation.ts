@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
+import { expect } from 'vitest'
 import { loadConfig } from '../../src/core/config.js'
 import type { ServerAccount } from '../../src/core/database-target.js'
 import type { Logger } from '../../src/core/logger.js'
@@ -141,4 +142,17 @@ async function dropAll(admin: pg.Client, prefix: string): Promise<void> {
     [prefix],
   )
   for (const { name } of roles.rows) await admin.query(`drop role ${quoteIdentifier(name)}`)
+}
+
+/** Ends the connections to a tenant's database on the server, and waits until the process has noticed. */
+export async function endConnections(tenancy: Tenancy, { tenant, account }: TestTenant): Promise<void> {
+  const pool = tenancy.getTenantPool(tenant)
+  const end = 'select pg_terminate_backend(pid) from pg_stat_activity where usename = $1'
+  await expect
+    .poll(async () => {
+      // Again each time: one of them may have been on its way.
+      const { rowCount } = await withAdmin((admin) => admin.query(end, [account.user]))
+      return [rowCount, pool.totalCount]
+    })
+    .toEqual([0, 0])
 }

@@ -48,6 +48,7 @@ describe.each(privateVersions)('PostgreSQL, %s', (version) => {
           TENANT_DB_PREFIX: isPlain ? 'plain_' : 'super_',
           TENANT_SECRET: 'a'.repeat(64),
           TENANT_READY_DATABASES: '0',
+          TENANT_PROCESSES: '1',
           TENANT_MAX_CONNECTIONS: '6',
           TENANT_MAX_TENANT_CONNECTIONS: '3',
           TENANT_WATCH_INTERVAL_MS: '200',

@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { testServer, withAdmin } from '../support/server.js'
-import { openInstallation, type TestInstallation, type TestTenant } from './installation.js'
+import { endConnections, openInstallation, type TestInstallation, type TestTenant } from './installation.js'
 
 // All pairs of these are tried: a dozen in the suite, 200 in the soak.
 const count = Number(process.env['T2F_WALL_TENANTS'] ?? 12)
@@ -360,7 +360,7 @@ test('a role that changes its password and its settings locks nobody out and poi
     const pool = tenancy.getTenantPool(attacker.tenant)
     // An attacker who found an SQL injection has a pooled connection, not the password.
     for (const statement of poison) await pool.query(statement)
-    await pool.end()
+    await endConnections(tenancy, attacker)
     const again = tenancy.getTenantPool(attacker.tenant)
     const { rows } = await again.query(
       `select current_user = session_user as own_role, current_setting('search_path') as path,

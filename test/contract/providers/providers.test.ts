@@ -111,7 +111,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
   })
 
   // Which check failed is for the log: no answer says it.
-  const refusal = '401 TENANCY_AUTH_TOKEN_INVALID type,title,status,code'
+  const refusal = '401 TENANCY_AUTH_TOKEN_INVALID type,title,status,code,requestId'
   const answerTo = async (token: string) => {
     const answer = await ask(token)
     return `${outcome(answer)} ${Object.keys(answer.json()).join(',')}`
