@@ -63,7 +63,7 @@ export type {
   RegisteredRole,
 } from './core/access.js'
 export { bindContext } from './core/bind-context.js'
-export { type Config, loadConfig } from './core/config.js'
+export { type Config, loadConfig, readEnvironment } from './core/config.js'
 export {
   getCurrentMember,
   getCurrentTenant,

@@ -58,6 +58,7 @@ export function renderMetrics(
       'Connections that reached a wrong database. Alert on any.',
       stats.identityMismatches,
     ),
+    counter('roles_restored', 'Roles of tenants that had changed themselves, and were restored.', stats.rolesRestored),
   ]
   if (stats.sharedCache !== undefined) {
     const { hits, misses, refused, failures } = stats.sharedCache

@@ -1,6 +1,6 @@
 /** What has changed in the catalog since the last look. */
 export interface ChangesSeen {
-  /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.28). */
+  /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.27). */
   readonly snapshot: string
   /**
    * As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>`, `r:<epoch>` or `k:<time>`. `:<tenant id>` after a

@@ -191,7 +191,7 @@ export const settings = {
   },
   TENANT_MAX_CONNECTIONS: {
     description: 'Most connections to all tenant databases, of one process and server.',
-    schema: integer(1, 10_000, 25),
+    schema: integer(1, 10_000, 20),
   },
   TENANT_PROCESSES: {
     description:

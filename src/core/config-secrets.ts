@@ -60,7 +60,7 @@ function lost(name: string): TenancyError {
   return new TenancyError(
     'TENANCY_CONFIG_INVALID',
     `${name} is a copy without its secrets, which copying leaves out: change a setting by ` +
-      'loadConfig({ ...process.env, TENANT_…: value }), or one of the first level by { ...config, name: value }',
+      'loadConfig({ ...readEnvironment(), TENANT_…: value }), or one of the first level by { ...config, name: value }',
   )
 }
 

@@ -13,7 +13,7 @@ const supported = ['sslmode', 'sslrootcert', 'channel_binding', 'connect_timeout
 
 /**
  * Reads `postgres://user:password@host:port/database?…`. Parameters are libpq's and mean what they mean there (PostgreSQL
- * manual, 34.1.2): `sslmode`, `sslrootcert`, `channel_binding`, `connect_timeout`, `application_name`.
+ * manual, 32.1.2): `sslmode`, `sslrootcert`, `channel_binding`, `connect_timeout`, `application_name`.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID; the message follows the name of the setting, and holds no password
  */

@@ -24,7 +24,7 @@ export interface IssuerTrust {
   readonly createUsers?: boolean | undefined
   /**
    * Whether a subject seen for the first time is joined to the account that has the same e-mail address, when
-   * both the token and the account say it is verified. Default: false.
+   * the token says that it is verified. An account whose address nobody had proven loses what it had. Default: false.
    */
   readonly linkByVerifiedEmail?: boolean | undefined
   /**

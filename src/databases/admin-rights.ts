@@ -42,7 +42,7 @@ export function needsMembership(rights: AdminRights): boolean {
 
 /**
  * Makes the account a member of a role, so that it sees and ends the role's sessions. Whoever made a role may do that
- * (PostgreSQL manual, 22.4 and GRANT); from PostgreSQL 16 on without the right to become it.
+ * (PostgreSQL manual, 21.3 and GRANT); from PostgreSQL 16 on without the right to become it.
  */
 export async function joinRole(admin: SqlClient, role: string): Promise<void> {
   const name = quoteIdentifier(role)

@@ -24,6 +24,8 @@ export type AccountsHandler = (
      * in its address, so that a path passes here which a proxy's rules did not mean to let through. Default: those of the request.
      */
     readonly target?: string | undefined
+    /** The request's id, for problem documents. Default: none. */
+    readonly requestId?: string | undefined
   },
 ) => Promise<Response>
 

@@ -107,7 +107,9 @@ describe('host', () => {
       if (!name.endsWith('.example.com')) return undefined
       const label = name.slice(0, -'.example.com'.length)
       if (label === '' || label.includes('.') || reservedSlugs.has(label)) return undefined
-      return /^[a-z][a-z0-9-]{1,38}[a-z0-9]$/.test(label) && !/^[0-9a-f]{8}-/.test(label) ? label : ''
+      return /^[a-z][a-z0-9-]{1,38}[a-z0-9]$/.test(label) && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(label)
+        ? label
+        : ''
     }
     const piece = fc.oneof(
       fc.constantFrom('.', ':', '.example.com', '.EXAMPLE.com', 'example', '8443', '-', 'www', 'a'.repeat(63), 'é'),

@@ -53,11 +53,15 @@ export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesPa
     }
     const allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
     if (request.method === 'OPTIONS') return answerNothing({ allow })
-    return answerProblem(new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`), logger, { allow })
+    const refusal = new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`)
+    return answerProblem(refusal, logger, { requestId: connection.requestId, headers: { allow } })
   }
 
   return async (request, connection) => {
-    const response = await answer(request, connection).catch((error: unknown) => answerProblem(error, logger))
+    const { requestId } = connection
+    const response = await answer(request, connection).catch((error: unknown) =>
+      answerProblem(error, logger, { requestId }),
+    )
     return request.method === 'HEAD' ? new Response(null, response) : response
   }
 }

@@ -28,16 +28,19 @@ export function answerNothing(headers: Readonly<Record<string, string>> = {}): R
 export function answerProblem(
   error: unknown,
   logger: Logger,
-  headers: Readonly<Record<string, string>> = {},
+  {
+    requestId,
+    headers = {},
+  }: { readonly requestId?: string | undefined; readonly headers?: Record<string, string> } = {},
 ): Response {
-  const problem = toProblem(error)
+  const problem = toProblem(error, { requestId })
   logServerError(error, problem?.status ?? 500, logger)
   if (problem)
     return new Response(problem.body, {
       status: problem.status,
       headers: { ...privateHeaders, ...problem.headers, ...headers },
     })
-  return new Response(JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500 }), {
+  return new Response(JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500, requestId }), {
     status: 500,
     headers: { ...privateHeaders, 'content-type': 'application/problem+json; charset=utf-8' },
   })

@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors.js'
 import { type AccountsHandler, maxAccountsBodyBytes } from '../../http/http-tenancy.js'
+import { requestIdOf } from './request-id.js'
 import { sendProblem } from './request-state.js'
 
 /**
@@ -19,11 +20,14 @@ export function mountAccounts(app: FastifyInstance, prefix: string, handle: Acco
       method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       url: `${prefix}/*`,
       config: { tenancy: 'none' },
+      // The links in mails have their tokens in the query, and a log is read by more people than a mailbox.
+      logSerializers: { req: withoutQuery },
       async handler(request, reply) {
         // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
         const response = await handle(toWebRequest(request), {
           remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
           target: request.url,
+          requestId: requestIdOf(request),
         })
         reply.code(response.status)
         for (const [name, value] of response.headers) {
@@ -39,6 +43,13 @@ export function mountAccounts(app: FastifyInstance, prefix: string, handle: Acco
       },
     })
   })
+}
+
+/** A request as Fastify logs it, less the query. */
+function withoutQuery(request: FastifyRequest) {
+  const { method, host, ip: remoteAddress, socket } = request
+  const [url] = request.url.split('?')
+  return { method, url, host, remoteAddress, remotePort: socket?.remotePort }
 }
 
 /** What Fastify says of a body that it did not take, in our words. */
