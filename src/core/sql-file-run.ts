@@ -19,6 +19,9 @@ const resetSettings = 'reset session authorization; reset role; reset all'
 // And whatever else a file may leave to the next one.
 const resetSession = `${resetSettings}; close all; unlisten *; discard temp; discard sequences; deallocate all`
 
+/** For statements of our own: objects that somebody else made are not found by their bare names, operators included. */
+const ownNamesOnly = 'set search_path = pg_catalog'
+
 // Lock not available; deadlock.
 const lockStates = new Set(['55P03', '40P01'])
 // "Tuple concurrently updated" is one: somebody changes the same privileges at the same moment.
@@ -99,7 +102,7 @@ async function applyOnce(
     await client.query('rollback').catch(() => {})
     throw error
   }
-  await client.query(resetSession)
+  await client.query(`${resetSession}; ${ownNamesOnly}`)
 }
 
 async function currentTransaction(client: SqlClient): Promise<string | undefined> {

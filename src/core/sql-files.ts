@@ -57,14 +57,16 @@ export async function applySqlFiles(
 ): Promise<string[]> {
   const table = `${ledger.schema}.schema_migrations`
   if (ledger.lock) await waitForLock(client, ledger.lock)
-  await client.query(
-    `create table if not exists ${table} (
-       version integer primary key,
-       name text not null,
-       checksum text not null,
-       applied_at timestamptz not null default now()
-     )`,
-  )
+  if (!(await hasLedger(client, table))) {
+    await client.query(
+      `create table if not exists ${table} (
+         version integer primary key,
+         name text not null,
+         checksum text not null,
+         applied_at timestamptz not null default now()
+       )`,
+    )
+  }
   const applied = await readLedger(client, table)
   const pending = pendingFiles(files, applied, ledger.codes)
   if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
@@ -77,10 +79,14 @@ export async function applySqlFiles(
 /** What the ledger of a database says; a database without a ledger has nothing. */
 export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
   const table = `${schema}.schema_migrations`
+  return describeLedger((await hasLedger(client, table)) ? await readLedger(client, table) : [])
+}
+
+async function hasLedger(client: SqlClient, table: string): Promise<boolean> {
   const { rows } = await client.query<{ found: boolean }>(
     `select pg_catalog.to_regclass(${quoteLiteral(table)}) is not null as found`,
   )
-  return describeLedger(rows[0]?.found === true ? await readLedger(client, table) : [])
+  return rows[0]?.found === true
 }
 
 /** What a ledger says after these files. */
@@ -91,10 +97,11 @@ export function describeLedger(files: readonly LedgerRow[]): AppliedFiles {
 }
 
 async function readLedger(client: SqlClient, table: string): Promise<LedgerRow[]> {
-  const { rows } = await client.query<LedgerRow>(
-    `select version::pg_catalog.float8 as version, name, checksum from ${table} order by 1`,
+  // As text: how a float8 is shown is a setting that a database may have.
+  const { rows } = await client.query<Omit<LedgerRow, 'version'> & { readonly number: string }>(
+    `select version::pg_catalog.text as number, name, checksum from ${table} order by version`,
   )
-  return rows
+  return rows.map(({ number, name, checksum }) => ({ version: Number(number), name, checksum }))
 }
 
 function ledgerInsert(table: string, { version, name, checksum }: SqlFile): string {

@@ -46,6 +46,41 @@ export async function withConnection<Result>(
   }
 }
 
+/** What `ALTER DATABASE … SET` says for tenants is not to end, or to forbid, our own work. */
+const ownLimits = [
+  'statement_timeout=0',
+  'lock_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+  'default_transaction_read_only=off',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ')
+
+/**
+ * Settings of a provisioning connection into a tenant's database. Whoever may make objects there could make a function or an
+ * operator that a bare name, or a bare `=`, finds before PostgreSQL's own, and that would run with our rights.
+ */
+export const insideSettings = `${ownLimits} -c search_path=pg_catalog`
+
+/**
+ * Runs `work` on a connection of its own inside of a tenant's database, as {@link insideSettings} says; RESET gives the
+ * session the database's own search path, for SQL files of the application.
+ */
+export async function withConnectionInside<Result>(
+  account: ServerAccount,
+  work: (client: Client) => Promise<Result>,
+  settings = '',
+): Promise<Result> {
+  return withConnection(
+    account,
+    async (client) => {
+      await client.query('set search_path = pg_catalog')
+      return work(client)
+    },
+    `${ownLimits} ${settings}`,
+  )
+}
+
 /** SQLSTATE of an error that PostgreSQL raised, or undefined. */
 export function sqlStateOf(error: unknown): string | undefined {
   return error instanceof DatabaseError ? error.code : undefined

@@ -5,7 +5,7 @@ import { TenancyError } from '../core/errors.js'
 import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
 import type { AppliedFiles } from '../core/sql-files.js'
-import { openConnection } from './admin-connection.js'
+import { insideSettings, openConnection } from './admin-connection.js'
 import { type AdminRights, joinRole, needsMembership } from './admin-rights.js'
 import { keepLease, leaseMs } from './database-lease.js'
 import { lockDatabase } from './database-lock.js'
@@ -134,7 +134,7 @@ async function createRoleAndDatabase(
 
 /** This first connection also warms the database up: it writes the cache file that later ones start from. */
 async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
-  const client = await openConnection(account, leaseMs)
+  const client = await openConnection(account, leaseMs, insideSettings)
   try {
     await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
   } finally {

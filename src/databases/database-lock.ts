@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { tryLock, unlock, waitForLock } from '../core/advisory-lock.js'
+import { tryLock, unlock } from '../core/advisory-lock.js'
 import type { ServerAccount } from '../core/database-target.js'
 import type { SqlClient, SqlPool } from '../core/sql.js'
 import { withConnection } from './admin-connection.js'
+import { holdersOf, showingLife, waitForLivingLock } from './lock-life.js'
 
 /**
  * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
@@ -13,16 +14,6 @@ export interface LockedSession extends SqlClient {
   /** Gives lock and connection back. */
   release(): Promise<void>
 }
-
-/**
- * Sessions that hold a lock in this database, which is the catalog: no tenant can connect to it. Advisory locks are per
- * database, and `pg_locks` shows those of all: one that a tenant takes in its own database is not this lock.
- */
-export const holdersOf = (key: string): string => `
-  select l.pid from pg_locks l
-   where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid <> pg_backend_pid()
-     and l.database = (select oid from pg_database where datname = current_database())
-     and ((l.classid::bigint << 32) | l.objid::bigint) = ${key}`
 
 /**
  * Takes the lock of a tenant database; undefined: another session holds it.
@@ -61,17 +52,20 @@ export async function withDatabaseLock<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   return withConnection(catalog, async (client) => {
-    await waitForLock(client, lock)
-    return work()
+    await waitForLivingLock(client, lock)
+    return showingLife(client, work)
   })
 }
 
 /** Ends the connections that hold the lock of a tenant database, and waits until the server has let go of them. */
 export async function breakLock(admin: SqlClient, key: string): Promise<void> {
+  const { rows } = await admin.query<{ pid: number }>(holdersOf('$1::bigint'), [key])
+  const pids = rows.map(({ pid }) => pid)
   for (const deadline = Date.now() + breakTimeoutMs; Date.now() < deadline; await sleep(50)) {
+    // Those alone: whoever takes the lock as soon as it is free is at work.
     const { rowCount } = await admin.query(
-      `select pg_terminate_backend(pid) from (${holdersOf('$1::bigint')}) as others`,
-      [key],
+      `select pg_terminate_backend(pid) from (${holdersOf('$1::bigint')}) as others where pid = any ($2::integer[])`,
+      [key, pids],
     )
     if (rowCount === 0) return
   }

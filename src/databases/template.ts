@@ -1,14 +1,15 @@
 import { tryLock } from '../core/advisory-lock.js'
 import type { ServerAccount } from '../core/database-target.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
-import { withConnection } from './admin-connection.js'
+import { withConnection, withConnectionInside } from './admin-connection.js'
 import { isCollationOutdated } from './collations.js'
 import type { DatabaseNames } from './database-names.js'
 import { type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { templateComment } from './ownership.js'
 import { hardenDatabase } from './hardening.js'
 import { templateLockKey } from './lock-keys.js'
-import { lockTemplates, showingLife } from './template-lock.js'
+import { showingLife } from './lock-life.js'
+import { lockTemplates } from './template-lock.js'
 import { applyTenantSchema, layGround, type TenantSchema } from './tenant-schema.js'
 
 /** Whose templates, on which server. */
@@ -95,7 +96,7 @@ async function buildTemplate(
       if (isHardened) await hardenDatabase(client, names.members)
     }
     const account = { ...server, database: names.unfinishedTemplate }
-    await showingLife(admin, () => withConnection(account, fill))
+    await showingLife(admin, () => withConnectionInside(account, fill))
     // One message is one transaction: the name appears together with what makes the template safe to use.
     await admin.query(
       `comment on database ${unfinished} is ${quoteLiteral(templateComment(installationId))};

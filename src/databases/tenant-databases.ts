@@ -7,7 +7,7 @@ import { followPool } from '../core/follow-pool.js'
 import type { Logger } from '../core/logger.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-databases.js'
-import { connectionOptions, sqlStateOf, withConnection } from './admin-connection.js'
+import { connectionOptions, sqlStateOf, withConnectionInside } from './admin-connection.js'
 import { joinRoles, needsMembership, readAdminRights, reportAdminRights } from './admin-rights.js'
 import { createBuildQueue } from './build-queue.js'
 import { isCollationOutdated, warnOfOutdatedCollations } from './collations.js'
@@ -352,7 +352,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       const { name, roleName: role } = database
       const password = deriveRolePassword(secret, databaseId)
       const changes = await restoreRole(admin, { ...server, user: role, password, database: name })
-      const isRestored = await withConnection({ ...server, database: name }, (client) =>
+      const isRestored = await withConnectionInside({ ...server, database: name }, (client) =>
         restorePrivileges(client, database, names.members),
       ).catch((error: unknown) => {
         // What was mended of the role counts.

@@ -8,10 +8,11 @@ import type { TenantDatabase } from '../core/model.js'
 import type { SqlPool } from '../core/sql.js'
 import { readAppliedFiles } from '../core/sql-files.js'
 import type { TenantDatabaseRecords, VersionedDatabase } from '../core/tenant-databases.js'
-import { withConnection } from './admin-connection.js'
+import { withConnectionInside } from './admin-connection.js'
 import { createBuildQueue } from './build-queue.js'
 import { withDatabaseLock } from './database-lock.js'
 import { hardenDatabase } from './hardening.js'
+import { endStuckSessions } from './lock-life.js'
 import { restorePrivileges } from './tenant-privileges.js'
 import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
 
@@ -106,7 +107,12 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     try {
       const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
       const settings = await connectionSettings()
-      return await withDatabaseLock(server, lock, () => withConnection({ ...server, database: name }, work, settings))
+      const account = { ...server, database: name }
+      const cleanAndWork = async (client: Client) => {
+        await endStuckSessions(client)
+        return work(client)
+      }
+      return await withDatabaseLock(server, lock, () => withConnectionInside(account, cleanAndWork, settings))
     } catch (error) {
       throw named(slug, error)
     }
