@@ -78,6 +78,15 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
         [id, lease, reservedMs, schema.version, schema.fingerprint],
       ),
 
+    async countDiverged(serverId, { version, fingerprint }) {
+      const { rows } = await catalog.query<{ count: number }>(
+        `select count(*)::int as count from tenant_databases
+         where server_id = $1 and state in ('assigned', 'retired') and schema_version = $2 and schema_fingerprint <> $3`,
+        [serverId, version, fingerprint],
+      )
+      return rows[0]?.count ?? 0
+    },
+
     async recordSchema(id, { version, fingerprint }) {
       await catalog.query(
         `update tenant_databases set schema_version = $2, schema_fingerprint = $3

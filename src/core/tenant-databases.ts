@@ -95,6 +95,8 @@ export interface TenantDatabaseRecords {
   beginBuild(build: DatabaseBuild): Promise<boolean>
   /** From `building` to `ready`; undefined when the build was lost. A reserved one stays reserved for `reservedMs`. */
   markReady(id: string, lease: string, reservedMs: number, schema: AppliedFiles): Promise<TenantDatabase | undefined>
+  /** How many databases in use say that they have the files up to that version, and other texts in them. */
+  countDiverged(serverId: string, latest: AppliedFiles): Promise<number>
   /** Writes down what a database's ledger says; called under the lock of whoever migrates it. */
   recordSchema(id: string, schema: AppliedFiles): Promise<void>
   /** The server's databases in state `building` or `dropping`, and retired ones that are due, the oldest first. */

@@ -182,6 +182,13 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       const fields = { settings: template.refusedSettings }
       logger.warn(fields, 'The schema gives its database settings that new tenants do not get: they load code')
     }
+    const diverged = await records.countDiverged(serverId, schema.latest)
+    if (diverged > 0) {
+      logger.warn(
+        { databases: diverged },
+        'Tenants have schema files of the same numbers and other texts: a file was edited after it was applied. Restore it and add a new one',
+      )
+    }
     await retireOutdatedStock(serverId)
     if (roleConnectionLimit !== undefined) {
       const lockKey = roleLockKey({ secret, installationId })

@@ -284,12 +284,16 @@ test('a catalog that is ahead of a database, as after a restore, is corrected by
   expect(await versions()).toEqual([['acme', 2]])
 })
 
-test('an edited file keeps its tenants serving and fails the next migration by name', async () => {
+test('an edited file is warned of at the start, keeps its tenants serving, and fails the next migration by name', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
   await writeFile(join(older, '0001_orders.sql'), 'create table orders (id bigint)')
+  expect(installation.log.filter(({ message }) => message.includes('was edited'))).toEqual([])
   const edited = await open(older)
+  expect(installation.log.filter(({ message }) => message.includes('was edited'))).toEqual([
+    expect.objectContaining({ level: 'warn', fields: { databases: 1 } }),
+  ])
   expect((await edited.getTenantPool(tenant).query('select 1')).rowCount).toBe(1)
   await expect(edited.initializeTenantSchema(tenant)).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_INVALID',
