@@ -106,6 +106,23 @@ describe('a token', () => {
     expect(isTokenCurrent({ ...own, epoch: undefined }, after)).toBe(false)
   })
 
+  it('of another issuer ends when it was issued within the tolerance of clocks after a revocation', async () => {
+    const users = directory()
+    const { user } = await users.createUser({ email: 'a@b.c', emailVerified: true })
+    for (const end of [users.revokeUserTokens, users.disableUser]) {
+      await end(user.id)
+      const after = await users.enableUser(user.id)
+      const since = Math.floor(after.tokensValidAfter)
+      const issued = (seconds: number) => ({
+        ...foreignToken('s'),
+        issuedAt: since + seconds,
+        clockToleranceSeconds: 5,
+      })
+      for (const seconds of [-1, 0, 1, 4, 5]) expect(isTokenCurrent(issued(seconds), after)).toBe(false)
+      expect(isTokenCurrent(issued(6), after)).toBe(true)
+    }
+  })
+
   it('does not count while the e-mail address is not verified', async () => {
     const record = await directory().createUser({ email: 'a@b.c' })
     expect(isTokenCurrent(foreignToken('s'), record)).toBe(false)
