@@ -19,7 +19,8 @@ export interface Tenancy extends Management, HttpTenancy {
   /**
    * Signs an access token of our own for a user (RFC 9068), valid for `TENANT_TOKEN_TTL` seconds. Whether the user is
    * disabled is checked when the token is used. Leaves an entry in the installation's audit log, without the token.
-   * @throws TENANCY_USER_NOT_FOUND, TENANCY_REQUEST_INVALID (the actor), TENANCY_CATALOG_UNAVAILABLE
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_TENANT_NOT_FOUND (neither an id nor a slug), TENANCY_REQUEST_INVALID (the
+   *   actor), TENANCY_CATALOG_UNAVAILABLE
    */
   issueAccessToken(
     user: Pick<User, 'id'>,

@@ -34,8 +34,10 @@ import type { AccessDefinition, Member } from './core/access.js'
 import { deriveLockKey } from './core/advisory-lock.js'
 import { type Config, loadConfig } from './core/config.js'
 import { wholeConfig } from './core/config-secrets.js'
+import { TenancyError } from './core/errors.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/pg-module.js'
+import { parseTenantRef } from './core/slug.js'
 import { bindSecret } from './databases/bind-secret.js'
 import { ensureCatalogDatabase } from './databases/catalog-database.js'
 import { checkConnectionBudget } from './databases/connection-budget.js'
@@ -243,6 +245,13 @@ async function open(
     return keys.issueAccessToken({ userId, epoch: tokenEpoch, tenant, ttlSeconds })
   }
   const issueAccessToken: Tenancy['issueAccessToken'] = async ({ id: userId }, { tenant, actor } = {}) => {
+    if (tenant !== undefined && (typeof tenant !== 'string' || parseTenantRef(tenant) === undefined)) {
+      const given = typeof tenant === 'string' ? JSON.stringify(tenant.slice(0, 60)) : typeof tenant
+      throw new TenancyError(
+        'TENANCY_TENANT_NOT_FOUND',
+        `${given} is neither the id nor the slug of a tenant: check it`,
+      )
+    }
     const issued = await signAccessToken(userId, tenant)
     const { tokenId, expiresIn } = issued
     await recordIssuedToken(catalog, { userId, tokenId, tenant, expiresIn, actor })

@@ -1,4 +1,4 @@
-import { normalizeEmail } from '../core/email.js'
+import { normalizeEmail, placeholderDomain } from '../core/email.js'
 import { TenancyError } from '../core/errors.js'
 import type { UserRecord, VerifiedToken } from '../core/identity.js'
 import { type ClaimPath, type ClaimValue, type IssuerTrust, readClaim } from '../core/issuer.js'
@@ -106,7 +106,7 @@ async function insertNameless(
 ): Promise<UserRow | undefined> {
   if (!trust.createUsers) return undefined
   const { rows } = await client.query<UserRow>(
-    `insert into users (email, name, email_verified) values (gen_random_uuid() || '@identity.invalid', $1, false)
+    `insert into users (email, name, email_verified) values (gen_random_uuid() || '@${placeholderDomain}', $1, false)
      returning ${userColumns}`,
     [claimName(token)],
   )

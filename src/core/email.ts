@@ -1,10 +1,38 @@
+import { domainToASCII } from 'node:url'
+
 /**
- * An e-mail address in lower case; undefined when it is none. Letters beyond ASCII are left alone: lower-casing
- * some of them (the Kelvin sign) gives an ASCII letter, and so somebody else's address.
+ * The domain of the placeholder addresses of users who have none (RFC 2606). Only the catalog makes addresses in it;
+ * whoever could claim one would claim its user.
+ */
+export const placeholderDomain = 'identity.invalid'
+
+/**
+ * An e-mail address in its one spelling: letters of ASCII in lower case, the domain in ASCII (`xn--…`); undefined when it
+ * is none, or a placeholder. Letters beyond ASCII before the `@` are left alone: lower-casing some of them (the Kelvin
+ * sign) gives an ASCII letter, and so somebody else's address.
  */
 export function normalizeEmail(text: string): string | undefined {
   if (typeof text !== 'string') return undefined
   const address = text.trim()
   if (address.length > 320 || !/^[^\s@\p{Cc}\p{Cs}]{1,64}@[^\s@\p{Cc}\p{Cs}]{1,255}$/u.test(address)) return undefined
-  return address.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
+  const at = address.indexOf('@')
+  const domain = normalizeDomain(lowerAscii(address.slice(at + 1)))
+  if (domain === undefined || domain === placeholderDomain) return undefined
+  return `${lowerAscii(address.slice(0, at))}@${domain}`
+}
+
+/** Undefined: no domain, or one with an empty label, such as the one after a last dot, which names the same mailbox. */
+function normalizeDomain(domain: string): string | undefined {
+  const ascii = /^\p{ASCII}*$/u.test(domain) ? domain : asciiOf(domain)
+  return ascii.length > 255 || ascii.split('.').includes('') ? undefined : ascii
+}
+
+/** As mail is routed (UTS 46): other dots, wide letters and invisible characters are spellings of the same name. */
+function asciiOf(domain: string): string {
+  // What is read as part of a URL, such as `%2e`, is no spelling.
+  return /[^\w.\-\P{ASCII}]/u.test(domain) ? '' : domainToASCII(domain)
+}
+
+function lowerAscii(text: string): string {
+  return text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
 }

@@ -19,7 +19,7 @@ export interface VerifiedToken {
   readonly configuredIssuer?: string | undefined
   /** Foreign tokens: whether the user needs no verified e-mail address (`requireVerifiedEmail: false`). */
   readonly identitySuffices?: boolean | undefined
-  /** Foreign tokens: by how many seconds the issuer's clock may be ahead, where `clockToleranceSeconds` says so. */
+  /** Foreign tokens: by how many seconds the issuer's clock may be ahead of ours, so how much too late `issuedAt` may be. */
   readonly clockToleranceSeconds?: number | undefined
   /** All claims, as signed. Frozen. */
   readonly claims: Readonly<Record<string, unknown>>
@@ -82,8 +82,8 @@ export function isTenantBound(token: VerifiedToken): boolean {
 
 /**
  * Whether a verified token still counts for its user: not revoked since, and the user is let in.
- * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count; nor does one that
- * may have been issued before it by a clock that is ahead.
+ * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count. Nor does one issued
+ * within the tolerance after it: a clock that is ahead may have issued it before.
  */
 export function isTokenCurrent(token: VerifiedToken, record: UserRecord): boolean {
   if (!isUserAdmitted(token, record)) return false

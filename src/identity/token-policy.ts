@@ -30,8 +30,6 @@ export interface TokenPolicy {
   readonly identitySuffices: boolean
   readonly maxTokenBytes: number
   readonly toleranceSeconds: number
-  /** Whether its clock is known to differ: more is forgiven than between clocks that are kept. */
-  readonly isClockOff: boolean
 }
 
 /** Difference between clocks that is forgiven where nothing else is configured. */
@@ -53,7 +51,6 @@ export function ownPolicy(issuer: string, audience: string, toleranceSeconds = d
     identitySuffices: false,
     maxTokenBytes: defaultTokenBytes,
     toleranceSeconds,
-    isClockOff: false,
   }
 }
 
@@ -77,7 +74,6 @@ export function foreignPolicy(options: IssuerOptions, toleranceSeconds = default
     identitySuffices: options.requireVerifiedEmail === false,
     maxTokenBytes: options.maxTokenBytes ?? defaultTokenBytes,
     toleranceSeconds: options.clockToleranceSeconds ?? toleranceSeconds,
-    isClockOff: (options.clockToleranceSeconds ?? 0) > defaultToleranceSeconds,
   }
 }
 
@@ -162,7 +158,7 @@ export function checkClaims(claims: ParsedToken['claims'], policy: TokenPolicy, 
     ...(tenants.length > 1 ? { tenants: Object.freeze(tenants) } : undefined),
     ...(issuer === policy.issuer ? undefined : { configuredIssuer: policy.issuer }),
     ...(policy.identitySuffices ? { identitySuffices: true } : undefined),
-    ...(policy.isClockOff ? { clockToleranceSeconds: policy.toleranceSeconds } : undefined),
+    ...(isOwn ? undefined : { clockToleranceSeconds: policy.toleranceSeconds }),
     claims: deepFreeze(claims),
   })
 }

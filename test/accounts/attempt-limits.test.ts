@@ -410,6 +410,13 @@ describe('folding of e-mail addresses', () => {
     }
   })
 
+  test('another spelling of the domain stays the same account', () => {
+    for (const domain of ['x\u3002co', 'x\uFF0Eco', 'X.CO', 'x\u00AD.co', 'x.c\u200Bo', '\uFF58.co']) {
+      expect(foldAccount(`f@${domain}`)).toBe(foldAccount('f@x.co'))
+    }
+    expect(foldAccount('f@exämple.de')).toBe(foldAccount('f@xn--exmple-cua.de'))
+  })
+
   test('different ASCII addresses stay different accounts', () => {
     const accounts = ['ada@x.y', 'ad@x.y', 'ada@x.yz', 'a.da@x.y', 'ada+1@x.y', 'ada_@x.y', 'ada-@x.y']
     expect(new Set(accounts.map(foldAccount)).size).toBe(accounts.length)

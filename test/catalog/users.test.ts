@@ -45,12 +45,22 @@ describe('users', () => {
     await expect(users.createUser({ email: 'ADA@EXAMPLE.com' })).rejects.toMatchObject({ code: 'TENANCY_USER_EXISTS' })
   })
 
-  it.each(['', ' ', 'ada', '@', 'ada@', '@example.com', 'a@b@c', 'a b@c.d', 'a\0@b.c', `${'a'.repeat(320)}@b.c`])(
-    'with the address %j are refused',
-    async (email) => {
-      await expect(directory().createUser({ email })).rejects.toMatchObject({ code: 'TENANCY_ACCOUNTS_EMAIL_INVALID' })
-    },
-  )
+  it.each([
+    '',
+    ' ',
+    'ada',
+    '@',
+    'ada@',
+    '@example.com',
+    'a@b@c',
+    'a b@c.d',
+    'a\0@b.c',
+    'a@b.c.',
+    'a@identity.invalid',
+    `${'a'.repeat(320)}@b.c`,
+  ])('with the address %j are refused', async (email) => {
+    await expect(directory().createUser({ email })).rejects.toMatchObject({ code: 'TENANCY_ACCOUNTS_EMAIL_INVALID' })
+  })
 
   it.each(['', 'x', "' or true --", '\0', '00000000-0000-0000-0000-00000000000g', `${randomUUID()} `])(
     'are not found by the id %j',
@@ -104,6 +114,23 @@ describe('a token', () => {
     expect(isTokenCurrent(foreign, after)).toBe(false)
     expect(isTokenCurrent({ ...foreign, issuedAt: Math.ceil(after.tokensValidAfter) + 1 }, after)).toBe(true)
     expect(isTokenCurrent({ ...own, epoch: undefined }, after)).toBe(false)
+  })
+
+  it('of another issuer ends when it was issued within the tolerance of clocks after a revocation', async () => {
+    const users = directory()
+    const { user } = await users.createUser({ email: 'a@b.c', emailVerified: true })
+    for (const end of [users.revokeUserTokens, users.disableUser]) {
+      await end(user.id)
+      const after = await users.enableUser(user.id)
+      const since = Math.floor(after.tokensValidAfter)
+      const issued = (seconds: number) => ({
+        ...foreignToken('s'),
+        issuedAt: since + seconds,
+        clockToleranceSeconds: 5,
+      })
+      for (const seconds of [-1, 0, 1, 4, 5]) expect(isTokenCurrent(issued(seconds), after)).toBe(false)
+      expect(isTokenCurrent(issued(6), after)).toBe(true)
+    }
   })
 
   it('does not count while the e-mail address is not verified', async () => {

@@ -268,7 +268,19 @@ describe('a clock that is off', () => {
       expect(isTokenCurrent(old, record(nowSeconds + 1))).toBe(false)
       expect(isTokenCurrent(old, record(nowSeconds - 30))).toBe(true)
       const other = (await verify(await sign(strict, { iat: nowSeconds }))) as VerifiedToken
-      expect(isTokenCurrent(other, record(nowSeconds - 1))).toBe(true)
+      expect(isTokenCurrent(other, record(nowSeconds - 1))).toBe(false)
+      expect(isTokenCurrent(other, record(nowSeconds - 6))).toBe(true)
+    })
+  })
+
+  it.each([undefined, 0, 3, 5])('nor one of an issuer with clockToleranceSeconds %s', async (clockToleranceSeconds) => {
+    const tolerance = clockToleranceSeconds ?? 5
+    const settings = clockToleranceSeconds === undefined ? {} : { clockToleranceSeconds }
+    await twoIssuers(settings, async (verify) => {
+      const latest = await sign(lenient, { iat: nowSeconds + tolerance, exp: nowSeconds + 400 })
+      const old = (await verify(latest)) as VerifiedToken
+      expect(isTokenCurrent(old, record(nowSeconds))).toBe(false)
+      expect(isTokenCurrent(old, record(nowSeconds - 1))).toBe(true)
     })
   })
 })

@@ -89,6 +89,22 @@ describe('a user without a verified address', () => {
     expect(await me(await trusted.token({ sub: 'alone', jti: '2' }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
+  test('is not reached by their placeholder, which nobody can claim, register or look up', async () => {
+    expect(await me(await trusted.token({ sub: 'nameless' }))).toBe('200')
+    const user = (await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'nameless' })) as User
+    for (const email of [user.email, user.email.toUpperCase(), user.email.replace('.invalid', '\u3002invalid')]) {
+      const token = await linking.token({ sub: 'thief', email, email_verified: true })
+      expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
+      expect(await tenancy.findUserByEmail(email)).toBeUndefined()
+      await expect(tenancy.createUser({ email })).rejects.toEqual(code('TENANCY_ACCOUNTS_EMAIL_INVALID'))
+    }
+    expect(await tenancy.listIdentities(user.id)).toMatchObject([{ issuer: trusted.issuer, subject: 'nameless' }])
+    // An issuer that is trusted for identity alone has its own nameless user for such a claim.
+    expect(await me(await trusted.token({ sub: 'second', email: user.email }))).toBe('200')
+    const other = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'second' })
+    expect(other?.id).not.toBe(user.id)
+  })
+
   test('is one user however many requests come at once', async () => {
     const tokens = await Promise.all(
       Array.from({ length: 10 }, (_none, jti) => trusted.token({ sub: 'crowd', jti: `${jti}` })),

@@ -60,11 +60,17 @@ describe('a token that is issued', () => {
     expect(await issuedEntries()).toEqual(before)
   })
 
-  test('for what can’t be a tenant is on record all the same', async () => {
-    for (const tenant of ['\0', '\uD800', 'No tenant', 'x'.repeat(10_000)]) {
-      await tenancy.issueAccessToken(max, { tenant })
-      expect((await issuedEntries()).at(-1)?.after).toMatchObject({ tenant: '?' })
+  test('for what can’t be a tenant is none and leaves none', async () => {
+    const before = await issuedEntries()
+    const rubbish: unknown[] = ['', 'ACME', ' acme', 'acme ', 'a\0b', '../x', '\0', '\uD800', 'No tenant', 'admin']
+    rubbish.push('x'.repeat(10_000), randomUUID().toUpperCase(), null, 7, ['acme'])
+    for (const tenant of rubbish) {
+      await expect(tenancy.issueAccessToken(max, { tenant: tenant as string })).rejects.toMatchObject({
+        code: 'TENANCY_TENANT_NOT_FOUND',
+      })
     }
+    expect(await issuedEntries()).toEqual(before)
+    await expect(tenancy.issueAccessToken(max, { tenant: randomUUID() })).resolves.toBeDefined()
   })
 
   test('that can’t be recorded is not given out', async () => {

@@ -6,6 +6,7 @@ import {
   type AttemptLimit,
 } from '../../core/account-limits.js'
 import type { AccountsHost } from '../../core/accounts.js'
+import { normalizeEmail } from '../../core/email.js'
 import { isTenancyError, TenancyError } from '../../core/errors.js'
 import { callerNetwork } from './client-address.js'
 
@@ -150,12 +151,13 @@ interface Taken {
 }
 
 /**
- * An e-mail address so that every spelling that could find the same account is one text. Coarser than any rule of lower
+ * An e-mail address so that every spelling that could find the same account is one text, those of its domain included.
+ * Coarser than any rule of lower
  * case (accents go, compatible letters are one): a count that two addresses share does no harm, one that a spelling
  * escapes does.
  */
 export function foldAccount(email: string): string {
-  return email.normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().toUpperCase().trim()
+  return (normalizeEmail(email) ?? email).normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().toUpperCase().trim()
 }
 
 async function answered<Result>(work: Promise<Result>): Promise<Result> {
