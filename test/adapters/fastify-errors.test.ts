@@ -127,6 +127,78 @@ describe('without an error handler of the application', () => {
     expect(await post(`"${'x'.repeat(200)}"`)).toMatchObject({ status: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
   })
 
+  test.each<[string, () => unknown]>([
+    ['an error', () => new Error(sql)],
+    [
+      'an error with a status of 400 and headers',
+      () => Object.assign(new Error(sql), { statusCode: 400, headers: { vault: sql } }),
+    ],
+    ['something that is no error', () => sql],
+    ['an object without a prototype', () => Object.assign(Object.create(null) as object, { message: sql })],
+  ])('an onSend hook that throws %s each time is a plain 500, logged, on every kind of route', async (_name, make) => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+    const finished: number[] = []
+    app.addHook('onResponse', async (_request, reply) => void finished.push(reply.statusCode))
+    app.addHook('onSend', async (_request, reply) => {
+      reply.header('content-encoding', 'gzip')
+      reply.raw.setHeader('x-vault', 'raw')
+      throw make()
+    })
+    app.get('/fine', async () => ({ fine: true }))
+    app.get('/broken', () => Promise.reject(new Error(sql)))
+    app.get('/handled', {
+      errorHandler: (error, request, reply) => tenancyErrorHandler(error, request, reply),
+      handler: () => Promise.reject(new Error(sql)),
+    })
+    app.get('/async', {
+      errorHandler: async (error, request, reply) => {
+        tenancyErrorHandler(error, request, reply)
+        return reply
+      },
+      handler: () => Promise.reject(new Error(sql)),
+    })
+    const urls = ['/fine', '/broken', '/handled', '/async', '/nothing']
+    for (const url of urls) {
+      const response = await get(url)
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.json()).toEqual({
+        type: 'about:blank',
+        title: 'Internal Server Error',
+        status: 500,
+        requestId: expect.stringMatching(/^req-/),
+      })
+      expect(JSON.stringify(response.headers)).not.toMatch(/vault|gzip/)
+      expect(response.headers['content-length']).toBe(String(response.body.length))
+    }
+    expect(finished).toEqual(urls.map(() => 500))
+    expect(String(log.read())).toContain('vault')
+  })
+
+  test('a handler of the application’s that hands on to tenancyErrorHandler has the same last answer', async () => {
+    app = Fastify()
+    app.setErrorHandler((error, request, reply) => tenancyErrorHandler(error, request, reply))
+    await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+    app.addHook('onSend', (_request, _reply, _payload, done) => done(new Error(sql)))
+    app.get('/x', async () => 'fine')
+    const response = await get('/x')
+    expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+    expect(response.body).not.toContain('vault')
+  })
+
+  test('an onSend hook that throws once gets its problem document through the hooks', async () => {
+    app = await createApp(path)
+    let calls = 0
+    app.addHook('onSend', async (_request, reply) => {
+      calls += 1
+      if (calls === 1) throw new TenancyError('TENANCY_TENANT_NONE')
+      reply.header('x-hook', 'ran')
+    })
+    app.get('/x', async () => 'fine')
+    const response = await get('/x')
+    expect([response.json().code, response.headers['x-hook']]).toEqual(['TENANCY_TENANT_NONE', 'ran'])
+  })
+
   test('headers that an error brings are sent, but for those of another body', async () => {
     app = await createApp(path)
     app.get('/x', () =>

@@ -13,7 +13,7 @@ function isUpgrade(request: IncomingMessage): boolean {
  */
 export function closeAfterRefusedUpgrades(app: FastifyInstance): void {
   const root = rootOf(app)
-  const { routing } = root
+  const routing = root.routing.bind(root)
   root.routing = function routeUpgrade(request, response) {
     if (!isUpgrade(request)) return routing(request, response)
     closeAfterRefusedUpgrade(response)
