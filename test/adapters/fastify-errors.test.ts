@@ -27,6 +27,41 @@ const failures: Record<string, () => unknown> = {
   'something that is no error': () => sql,
   'an error of a stream': () => new Error(sql),
 }
+const refuses = () => {
+  throw new Error(sql)
+}
+const unwritable: Record<string, () => unknown> = {
+  'an aggregate that holds itself'() {
+    const error = new AggregateError([], sql)
+    error.errors.push(error)
+    return error
+  },
+  'two aggregates that hold each other'() {
+    const first = new AggregateError([], sql)
+    first.errors.push(new AggregateError([first], sql))
+    return first
+  },
+  'fifty thousand causes'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 50_000; level += 1) error = new Error(sql, { cause: error })
+    return error
+  },
+  'fifty thousand aggregates'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 50_000; level += 1) error = new AggregateError([error], sql)
+    return error
+  },
+  'aggregates that hold the next one twice'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 64; level += 1) error = new AggregateError([error, error], sql)
+    return error
+  },
+  'a message that throws': () => Object.defineProperty(new Error(sql), 'message', { get: refuses }),
+  'a stack that throws': () => Object.defineProperty(new Error(sql), 'stack', { get: refuses }),
+  'a frozen error': () => Object.freeze(new Error(sql)),
+  'a proxy that refuses everything': () =>
+    new Proxy(new Error(sql), { get: refuses, has: refuses, ownKeys: refuses, getPrototypeOf: refuses, set: refuses }),
+}
 const problemJson = 'application/problem+json; charset=utf-8'
 const get = (url: string, headers: object = bearer(token)) => app.inject({ url, headers: { ...headers } })
 
@@ -125,6 +160,41 @@ describe('without an error handler of the application', () => {
     expect(await post('')).toMatchObject({ status: 400, code: 'FST_ERR_CTP_EMPTY_JSON_BODY' })
     expect(await post('x', 'text/csv')).toMatchObject({ status: 415, code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE' })
     expect(await post(`"${'x'.repeat(200)}"`)).toMatchObject({ status: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
+  })
+
+  test.each(Object.entries(unwritable))(
+    'an error that cannot be logged, %s, is answered, and the log says so',
+    async (_name, make) => {
+      const log = new PassThrough()
+      app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+      app.get('/x', () => Promise.reject(make()))
+      const response = await get('/x')
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.body).not.toContain('vault')
+      const errors = String(log.read())
+        .split('\n')
+        .filter((line) => line.includes('"level":50'))
+      expect(errors).toHaveLength(1)
+      expect(JSON.parse(errors[0]!)).toMatchObject({
+        requestId: 'req-1',
+        msg: 'An error that was answered with 500 could not be written to the log',
+      })
+    },
+  )
+
+  test('an error with twenty causes, and one of three hundred errors, are logged in full', async () => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+    let caused = new Error('vault 0')
+    for (let level = 1; level <= 20; level += 1) caused = Object.assign(new Error(`vault ${level}`), { cause: caused })
+    const many = new AggregateError(Array.from({ length: 300 }, (_, index) => new Error(`many ${index}.`)))
+    app.get('/caused', () => Promise.reject(caused))
+    app.get('/many', () => Promise.reject(many))
+    await get('/caused')
+    await get('/many')
+    const text = String(log.read())
+    for (const said of ['vault 20: vault 19:', 'vault 1: vault 0', 'many 0.', 'many 299.']) expect(text).toContain(said)
+    expect(text).not.toContain('could not be written')
   })
 
   test.each<[string, () => unknown]>([
