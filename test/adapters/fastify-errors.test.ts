@@ -269,7 +269,7 @@ describe('without an error handler of the application', () => {
     expect([response.json().code, response.headers['x-hook']]).toEqual(['TENANCY_TENANT_NONE', 'ran'])
   })
 
-  test('headers that an error brings are sent, but for those of another body', async () => {
+  test('headers that an error brings for the next request are sent, and none of its body', async () => {
     app = await createApp(path)
     app.get('/x', () =>
       Promise.reject(
@@ -285,6 +285,13 @@ describe('without an error handler of the application', () => {
       '9',
       problemJson,
     ])
+  })
+
+  test('an id of genReqId that has no text is "_" in the problem document', async () => {
+    app = await createApp(path, {}, { genReqId: () => Object.create(null) as string })
+    app.get('/x', () => Promise.reject(new Error(sql)))
+    const response = await get('/x')
+    expect([response.statusCode, response.json().requestId]).toEqual([500, '_'])
   })
 
   test('routes that were written before the plugin had loaded, and hooks where there is no route, are no exception', async () => {
