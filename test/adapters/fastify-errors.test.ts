@@ -221,12 +221,12 @@ describe('without an error handler of the application', () => {
       errorHandler: (error, request, reply) => tenancyErrorHandler(error, request, reply),
       handler: () => Promise.reject(new Error(sql)),
     })
-    app.get('/async', {
-      errorHandler: async (error, request, reply) => {
+    await app.register(async (scope) => {
+      scope.setErrorHandler(async (error, request, reply) => {
         tenancyErrorHandler(error, request, reply)
         return reply
-      },
-      handler: () => Promise.reject(new Error(sql)),
+      })
+      scope.get('/async', () => Promise.reject(new Error(sql)))
     })
     const urls = ['/fine', '/broken', '/handled', '/async', '/nothing']
     for (const url of urls) {
