@@ -1,6 +1,6 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES, validateHeaderValue } from 'node:http'
 import { readProperty } from '../core/error-chain.js'
-import { type Problem, problemHeaders, type ProblemOptions, toProblem } from './problem.js'
+import { documentOf, isErrorStatus, type Problem, problemHeaders, type ProblemOptions, toProblem } from './problem.js'
 
 /** What {@link problemOf} is told beside the error. */
 export interface ForeignProblemOptions extends ProblemOptions {
@@ -11,19 +11,15 @@ export interface ForeignProblemOptions extends ProblemOptions {
 /** So many findings of a validator are shown. */
 const maxFindings = 16
 
-/** These are of the response that a foreign error's `headers` belonged to. */
-const ownHeaders: ReadonlySet<string> = new Set([
-  ...Object.keys(problemHeaders),
-  'content-length',
-  'content-encoding',
-  'transfer-encoding',
-  'connection',
-])
+/** What an error may say to the client of its next request; anything else (`Set-Cookie`) is not an error's to say. */
+const clientHeaders = ['retry-after', 'www-authenticate', 'allow'] as const
+const serverHeaders = ['retry-after'] as const
 
 /**
  * Turns any error into a response: ours as {@link toProblem} does. Of another one, the status is what it says
  * (`statusCode` or `status`, from 400 to 599), else 500. The client's faults (4xx) show message, code and what a validator
- * found. Of everything else the response has a title and the request's id, nothing of the error.
+ * found, as far as it can be written as JSON. Of everything else the response has a title and the request's id, nothing of
+ * the error but its `Retry-After`.
  */
 export function problemOf(error: unknown, options: ForeignProblemOptions = {}): Problem {
   const ours = toProblem(error, options)
@@ -33,19 +29,17 @@ export function problemOf(error: unknown, options: ForeignProblemOptions = {}): 
   const status = ownStatus ?? (isErrorStatus(chosenStatus) ? chosenStatus : 500)
   return {
     status,
-    headers: { ...(ownStatus === undefined ? undefined : headersOf(error)), ...problemHeaders },
-    body: JSON.stringify({
-      type: 'about:blank',
-      title: STATUS_CODES[status] ?? 'Error',
-      status,
-      ...(ownStatus !== undefined && ownStatus < 500 ? detailsOf(error) : undefined),
-      ...(requestId === undefined ? undefined : { requestId }),
-    }),
+    headers: { ...(ownStatus === undefined ? undefined : headersOf(error, status)), ...problemHeaders },
+    body: documentOf(
+      {
+        type: 'about:blank',
+        title: STATUS_CODES[status] ?? 'Error',
+        status,
+        ...(requestId === undefined ? undefined : { requestId }),
+      },
+      () => (ownStatus !== undefined && ownStatus < 500 ? detailsOf(error) : {}),
+    ),
   }
-}
-
-function isErrorStatus(status: unknown): status is number {
-  return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
 }
 
 function detailsOf(error: unknown): object {
@@ -68,13 +62,34 @@ function detailsOf(error: unknown): object {
   }
 }
 
-/** What `http-errors` and others set on an error: `Retry-After`, `WWW-Authenticate`. */
-function headersOf(error: unknown): Record<string, string> {
+/** What `http-errors` and others set on an error, in any case; nothing that Node would refuse to write. */
+function headersOf(error: unknown, status: number): Record<string, string> {
   const headers = readProperty(error, 'headers')
   if (typeof headers !== 'object' || headers === null) return {}
-  return Object.fromEntries(
-    Object.keys(headers)
-      .map((name) => [name.toLowerCase(), readProperty(headers, name)] as const)
-      .filter((entry): entry is [string, string] => typeof entry[1] === 'string' && !ownHeaders.has(entry[0])),
-  )
+  const found: Record<string, string> = {}
+  for (const name of namesOf(headers)) {
+    const lower = name.toLowerCase()
+    const allowed: readonly string[] = status < 500 ? clientHeaders : serverHeaders
+    const value = readProperty(headers, name)
+    if (allowed.includes(lower) && isHeaderValue(lower, value)) found[lower] = value
+  }
+  return found
+}
+
+function namesOf(value: object): string[] {
+  try {
+    return Object.keys(value)
+  } catch {
+    return []
+  }
+}
+
+function isHeaderValue(name: string, value: unknown): value is string {
+  if (typeof value !== 'string') return false
+  try {
+    validateHeaderValue(name, value)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -50,12 +50,24 @@ const maxRequestIdLength = 128
  * The message of a server error (5xx) stays in the log; neither it nor a cause reaches the response.
  */
 export function toProblem(given: unknown, options: ProblemOptions = {}): Problem | undefined {
-  const error = knownError(given)
-  if (error === undefined) return undefined
+  try {
+    const error = knownError(given)
+    return error === undefined || !isErrorStatus(error.statusCode) ? undefined : problemOfOurs(error, options)
+  } catch {
+    // It passes for ours, and has properties that throw.
+    return undefined
+  }
+}
+
+/** Whether a status says that there was an error: a whole number from 400 to 599. */
+export function isErrorStatus(status: unknown): status is number {
+  return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
+}
+
+function problemOfOurs(error: TenancyError, { requestId }: ProblemOptions): Problem {
   const { code, title, statusCode: status, message } = error
   const isOpen = status < 500 && !terseCodes.has(code)
   const challenge = challenges[code]
-  const { requestId } = options
   return {
     status,
     headers: {
@@ -65,15 +77,29 @@ export function toProblem(given: unknown, options: ProblemOptions = {}): Problem
         ? undefined
         : { 'retry-after': String(Math.ceil(error.retryAfterSeconds)) }),
     },
-    body: JSON.stringify({
-      ...(isOpen ? error.details : undefined),
-      type: `urn:tenants2fast:error:${code}`,
-      title,
-      status,
-      code,
-      ...(isOpen && message !== title ? { detail: message } : undefined),
-      ...(requestId === undefined ? undefined : { requestId }),
-    }),
+    body: documentOf(
+      {
+        type: `urn:tenants2fast:error:${code}`,
+        title,
+        status,
+        code,
+        ...(requestId === undefined ? undefined : { requestId }),
+      },
+      () => (isOpen ? { ...error.details, ...(message === title ? undefined : { detail: message }) } : {}),
+    ),
+  }
+}
+
+/**
+ * A problem document of what is always said and of the error's own details, which may be anything: what JSON has no form
+ * for (bigints, circles, a `toJSON` or getter that throws) leaves them out.
+ */
+export function documentOf(always: object, readDetails: () => object): string {
+  try {
+    // A document with a `toJSON` of the details' would be whatever that says.
+    return JSON.stringify({ ...always, ...readDetails(), ...always, toJSON: undefined })
+  } catch {
+    return JSON.stringify(always)
   }
 }
 
@@ -82,9 +108,18 @@ export function toProblem(given: unknown, options: ProblemOptions = {}): Problem
  * The id may be a header of the client's.
  */
 export function safeRequestId(id: unknown): string {
-  return String(id)
+  return textOf(id)
     .slice(0, maxRequestIdLength)
     .replaceAll(/[^\w.:@/+=-]/g, '_')
+}
+
+/** Nothing of an id that has no text, such as an object without a prototype. */
+function textOf(id: unknown): string {
+  try {
+    return String(id)
+  } catch {
+    return '_'
+  }
 }
 
 function knownError(given: unknown): TenancyError | undefined {

@@ -27,6 +27,41 @@ const failures: Record<string, () => unknown> = {
   'something that is no error': () => sql,
   'an error of a stream': () => new Error(sql),
 }
+const refuses = () => {
+  throw new Error(sql)
+}
+const unwritable: Record<string, () => unknown> = {
+  'an aggregate that holds itself'() {
+    const error = new AggregateError([], sql)
+    error.errors.push(error)
+    return error
+  },
+  'two aggregates that hold each other'() {
+    const first = new AggregateError([], sql)
+    first.errors.push(new AggregateError([first], sql))
+    return first
+  },
+  'fifty thousand causes'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 50_000; level += 1) error = new Error(sql, { cause: error })
+    return error
+  },
+  'fifty thousand aggregates'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 50_000; level += 1) error = new AggregateError([error], sql)
+    return error
+  },
+  'aggregates that hold the next one twice'() {
+    let error = new Error(sql)
+    for (let level = 0; level < 64; level += 1) error = new AggregateError([error, error], sql)
+    return error
+  },
+  'a message that throws': () => Object.defineProperty(new Error(sql), 'message', { get: refuses }),
+  'a stack that throws': () => Object.defineProperty(new Error(sql), 'stack', { get: refuses }),
+  'a frozen error': () => Object.freeze(new Error(sql)),
+  'a proxy that refuses everything': () =>
+    new Proxy(new Error(sql), { get: refuses, has: refuses, ownKeys: refuses, getPrototypeOf: refuses, set: refuses }),
+}
 const problemJson = 'application/problem+json; charset=utf-8'
 const get = (url: string, headers: object = bearer(token)) => app.inject({ url, headers: { ...headers } })
 
@@ -127,7 +162,114 @@ describe('without an error handler of the application', () => {
     expect(await post(`"${'x'.repeat(200)}"`)).toMatchObject({ status: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
   })
 
-  test('headers that an error brings are sent, but for those of another body', async () => {
+  test.each(Object.entries(unwritable))(
+    'an error that cannot be logged, %s, is answered, and the log says so',
+    async (_name, make) => {
+      const log = new PassThrough()
+      app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+      app.get('/x', () => Promise.reject(make()))
+      const response = await get('/x')
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.body).not.toContain('vault')
+      const errors = String(log.read())
+        .split('\n')
+        .filter((line) => line.includes('"level":50'))
+      expect(errors).toHaveLength(1)
+      expect(JSON.parse(errors[0]!)).toMatchObject({
+        requestId: 'req-1',
+        msg: 'An error that was answered with 500 could not be written to the log',
+      })
+    },
+  )
+
+  test('an error with twenty causes, and one of three hundred errors, are logged in full', async () => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+    let caused = new Error('vault 0')
+    for (let level = 1; level <= 20; level += 1) caused = Object.assign(new Error(`vault ${level}`), { cause: caused })
+    const many = new AggregateError(Array.from({ length: 300 }, (_, index) => new Error(`many ${index}.`)))
+    app.get('/caused', () => Promise.reject(caused))
+    app.get('/many', () => Promise.reject(many))
+    await get('/caused')
+    await get('/many')
+    const text = String(log.read())
+    for (const said of ['vault 20: vault 19:', 'vault 1: vault 0', 'many 0.', 'many 299.']) expect(text).toContain(said)
+    expect(text).not.toContain('could not be written')
+  })
+
+  test.each<[string, () => unknown]>([
+    ['an error', () => new Error(sql)],
+    [
+      'an error with a status of 400 and headers',
+      () => Object.assign(new Error(sql), { statusCode: 400, headers: { vault: sql } }),
+    ],
+    ['something that is no error', () => sql],
+    ['an object without a prototype', () => Object.assign(Object.create(null) as object, { message: sql })],
+  ])('an onSend hook that throws %s each time is a plain 500, logged, on every kind of route', async (_name, make) => {
+    const log = new PassThrough()
+    app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+    const finished: number[] = []
+    app.addHook('onResponse', async (_request, reply) => void finished.push(reply.statusCode))
+    app.addHook('onSend', async (_request, reply) => {
+      reply.header('content-encoding', 'gzip')
+      reply.raw.setHeader('x-vault', 'raw')
+      throw make()
+    })
+    app.get('/fine', async () => ({ fine: true }))
+    app.get('/broken', () => Promise.reject(new Error(sql)))
+    app.get('/handled', {
+      errorHandler: (error, request, reply) => tenancyErrorHandler(error, request, reply),
+      handler: () => Promise.reject(new Error(sql)),
+    })
+    await app.register(async (scope) => {
+      scope.setErrorHandler(async (error, request, reply) => {
+        tenancyErrorHandler(error, request, reply)
+        return reply
+      })
+      scope.get('/async', () => Promise.reject(new Error(sql)))
+    })
+    const urls = ['/fine', '/broken', '/handled', '/async', '/nothing']
+    for (const url of urls) {
+      const response = await get(url)
+      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+      expect(response.json()).toEqual({
+        type: 'about:blank',
+        title: 'Internal Server Error',
+        status: 500,
+        requestId: expect.stringMatching(/^req-/),
+      })
+      expect(JSON.stringify(response.headers)).not.toMatch(/vault|gzip/)
+      expect(response.headers['content-length']).toBe(String(response.body.length))
+    }
+    expect(finished).toEqual(urls.map(() => 500))
+    expect(String(log.read())).toContain('vault')
+  })
+
+  test('a handler of the application’s that hands on to tenancyErrorHandler has the same last answer', async () => {
+    app = Fastify()
+    app.setErrorHandler((error, request, reply) => tenancyErrorHandler(error, request, reply))
+    await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+    app.addHook('onSend', (_request, _reply, _payload, done) => done(new Error(sql)))
+    app.get('/x', async () => 'fine')
+    const response = await get('/x')
+    expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+    expect(response.body).not.toContain('vault')
+  })
+
+  test('an onSend hook that throws once gets its problem document through the hooks', async () => {
+    app = await createApp(path)
+    let calls = 0
+    app.addHook('onSend', async (_request, reply) => {
+      calls += 1
+      if (calls === 1) throw new TenancyError('TENANCY_TENANT_NONE')
+      reply.header('x-hook', 'ran')
+    })
+    app.get('/x', async () => 'fine')
+    const response = await get('/x')
+    expect([response.json().code, response.headers['x-hook']]).toEqual(['TENANCY_TENANT_NONE', 'ran'])
+  })
+
+  test('headers that an error brings for the next request are sent, and none of its body', async () => {
     app = await createApp(path)
     app.get('/x', () =>
       Promise.reject(
@@ -143,6 +285,13 @@ describe('without an error handler of the application', () => {
       '9',
       problemJson,
     ])
+  })
+
+  test('an id of genReqId that has no text is "_" in the problem document', async () => {
+    app = await createApp(path, {}, { genReqId: () => Object.create(null) as string })
+    app.get('/x', () => Promise.reject(new Error(sql)))
+    const response = await get('/x')
+    expect([response.statusCode, response.json().requestId]).toEqual([500, '_'])
   })
 
   test('routes that were written before the plugin had loaded, and hooks where there is no route, are no exception', async () => {

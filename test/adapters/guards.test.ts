@@ -162,3 +162,44 @@ test('on a route of several methods, those without a rule refuse', async () => {
   expect(await answers('/reports')).toEqual([200, 403, 401])
   expect((await app.inject({ method: 'PUT', url: '/reports', headers: bearer(owner) })).statusCode).toBe(403)
 })
+
+const misplaced = {
+  code: 'TENANCY_ACCESS_DEFINITION_INVALID',
+  message: expect.stringMatching(/guard at \w+, .*preHandler$/) as string,
+}
+
+describe.each(['preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'] as const)(
+  'a guard at %s, which protects nothing, fails',
+  (hook) => {
+    const guard = requireRole('Owner') as never
+
+    test('when its route is registered, alone or among others, also where guards may wait', async () => {
+      for (const undefinedAccess of ['refuse', 'warn'] as const) {
+        app = await createApp(path, { undefinedAccess })
+        for (const hooks of [guard, [async () => {}, guard]]) {
+          expect(() => app.get('/x', { [hook]: hooks }, async () => 'ok')).toThrow(expect.objectContaining(misplaced))
+        }
+      }
+    })
+
+    test('before the application is ready, of a whole scope or of a route before the plugin had loaded', async () => {
+      app = await createApp(path, { undefinedAccess: 'warn' })
+      await app.register(async (scope) => {
+        scope.addHook(hook as 'onSend', guard)
+        scope.get('/x', async () => 'ok')
+      })
+      await expect(app.ready()).rejects.toMatchObject(misplaced)
+      app = Fastify()
+      void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+      app.get('/x', { [hook]: guard }, async () => 'ok')
+      await expect(app.ready()).rejects.toMatchObject(misplaced)
+    })
+  },
+)
+
+test.each(['handler', 'errorHandler'])('a guard as the %s of a route fails when it is registered', async (name) => {
+  app = await createApp(path)
+  expect(() =>
+    app.route({ method: 'GET', url: '/x', handler: async () => 'ok', [name]: requirePermission('reports:read') }),
+  ).toThrow(expect.objectContaining(misplaced))
+})

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect as connectSocket } from 'node:net'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -62,6 +62,23 @@ async function refusal(url: string, headers: object): Promise<{ status: number; 
   return { status: response.statusCode, connection: response.headers.connection }
 }
 
+/** The whole answer to an upgrade; the client keeps its half of the socket open for ever. */
+async function rawUpgrade(url: string): Promise<string> {
+  const socket = connectSocket({
+    port: (app.server.address() as AddressInfo).port,
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+  })
+  socket.write(
+    `GET ${url} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  )
+  const parts: Buffer[] = []
+  socket.on('data', (part: Buffer) => parts.push(part))
+  await once(socket, 'end')
+  return Buffer.concat(parts).toString()
+}
+
 const connections = () =>
   new Promise<number>((resolve, reject) =>
     app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
@@ -95,6 +112,22 @@ describe.each<Order>([
     await expect.poll(connections).toBe(0)
     await app.close()
   })
+
+  test.each([
+    ['an address that cannot be decoded', '/%zz', 400],
+    ['a parameter that is too long', `/rooms/${'x'.repeat(200)}`, 414],
+  ])(
+    'fifty upgrades to %s, which no hook sees, leave no socket behind, and close() ends',
+    async (_what, url, status) => {
+      await open(order, (scope) => {
+        scope.get('/rooms/:room', { websocket: true }, (socket) => socket.send('hello'))
+      })
+      const answers = await Promise.all(Array.from({ length: 50 }, () => rawUpgrade(url)))
+      for (const answer of answers) expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*connection: close`, 'i'))
+      await expect.poll(connections).toBe(0)
+      await app.close()
+    },
+  )
 
   test('listeners of a socket have the context of its upgrade, whatever else is served', async () => {
     await open(order, (scope) => {
@@ -131,5 +164,18 @@ test('a response to an upgrade that is no refusal closes its socket, too', async
     scope.get('/socket', { websocket: true }, (socket) => socket.send('hello'))
   })
   expect(await refusal('/socket', bearer(acme))).toEqual({ status: 200, connection: 'close' })
+  await expect.poll(connections).toBe(0)
+})
+
+test('an upgrade that fails before Fastify can answer leaves no socket behind', async () => {
+  app = Fastify({
+    genReqId() {
+      throw new Error('no ids today')
+    },
+  })
+  await app.register(websocket)
+  await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  expect(await rawUpgrade('/nothing')).toBe('')
   await expect.poll(connections).toBe(0)
 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { errorTable, TenancyError, type TenancyErrorCode } from '../../src/core/errors.js'
 import { readBearerToken } from '../../src/http/bearer.js'
-import { toProblem } from '../../src/http/problem.js'
+import { problemOf } from '../../src/http/foreign-problem.js'
+import { safeRequestId, toProblem } from '../../src/http/problem.js'
 
 test('every code gives a problem document with its status, title and code', () => {
   for (const [code, { status, title }] of Object.entries(errorTable)) {
@@ -79,4 +80,86 @@ test.each([
   ['Bearer \ta', '\ta'],
 ])('what follows the scheme in %j goes to the verifier as it is, which knows a token', (header, credentials) => {
   expect(readBearerToken(header)).toBe(credentials)
+})
+
+const circle: { self?: unknown } = {}
+circle.self = circle
+const refuse = () => {
+  throw new Error('no')
+}
+const withoutJson: Record<string, Record<string, unknown>> = {
+  'a bigint': { value: 1n },
+  'a circle': circle,
+  'a toJSON that throws': { value: { toJSON: refuse } },
+  'a getter that throws': Object.defineProperty({}, 'value', { get: refuse, enumerable: true }) as Record<
+    string,
+    unknown
+  >,
+  'a proxy that throws': new Proxy({}, { ownKeys: refuse }),
+}
+
+test.each(Object.entries(withoutJson))('details that JSON has no form for, %s, are left out', (_name, details) => {
+  const problem = toProblem(new TenancyError('TENANCY_REQUEST_INVALID', 'why', { details }), { requestId: 'r' })!
+  const { status, title } = errorTable.TENANCY_REQUEST_INVALID
+  expect(JSON.parse(problem.body)).toEqual({
+    type: 'urn:tenants2fast:error:TENANCY_REQUEST_INVALID',
+    title,
+    status,
+    code: 'TENANCY_REQUEST_INVALID',
+    requestId: 'r',
+  })
+})
+
+test.each(Object.entries(withoutJson))(
+  'what a validator found that JSON has no form for, %s, is left out',
+  (_name, found) => {
+    const error = Object.assign(new Error('bad'), {
+      statusCode: 400,
+      validation: [{ message: 'm', instancePath: found }],
+      validationContext: found,
+    })
+    expect(JSON.parse(problemOf(error, { requestId: 'r' }).body)).toMatchObject({ status: 400, requestId: 'r' })
+  },
+)
+
+test('a toJSON among the details does not replace the document', () => {
+  for (const toJSON of [() => 'mine', () => undefined, refuse]) {
+    const { body } = toProblem(new TenancyError('TENANCY_REQUEST_INVALID', 'why', { details: { toJSON, field: 'a' } }))!
+    expect(JSON.parse(body)).toMatchObject({ code: 'TENANCY_REQUEST_INVALID', detail: 'why', field: 'a' })
+  }
+})
+
+test('what passes for ours and cannot be read, or has no status of an error, is a 500', () => {
+  const hostile = new Proxy(new TenancyError('TENANCY_TENANT_NONE'), {
+    get: (target, key) => (key === 'code' ? refuse() : Reflect.get(target, key)),
+  })
+  const fine = Object.defineProperty(new TenancyError('TENANCY_TENANT_NONE'), 'statusCode', { value: 200 })
+  for (const error of [hostile, fine]) expect(toProblem(error)).toBeUndefined()
+  expect(problemOf(fine).status).toBe(500)
+})
+
+test('a request id without a text is "_"', () => {
+  for (const id of [Object.create(null), { toString: refuse }]) expect(safeRequestId(id)).toBe('_')
+})
+
+test('of headers of an error, those for the next request are sent, as far as they can be written', () => {
+  const headers = {
+    'Retry-After': '9',
+    'WWW-Authenticate': 'Basic',
+    allow: 'GET',
+    'Set-Cookie': 'session=stolen',
+    Location: 'https://evil.example',
+    'Access-Control-Allow-Origin': '*',
+    'X-Sql': 'select',
+    'Content-Type': 'text/html',
+  }
+  const sent = (statusCode: number, given: unknown) =>
+    problemOf(Object.assign(new Error('x'), { statusCode, headers: given })).headers
+  const always = { 'content-type': 'application/problem+json; charset=utf-8', 'cache-control': 'no-store' }
+  expect(sent(405, headers)).toEqual({ ...always, 'retry-after': '9', 'www-authenticate': 'Basic', allow: 'GET' })
+  expect(sent(503, headers)).toEqual({ ...always, 'retry-after': '9' })
+  for (const value of ['a\r\nSet-Cookie: x', '\u0000', 'snow ☃', 9, ['9'], null]) {
+    expect(sent(429, { 'retry-after': value })).toEqual(always)
+  }
+  for (const given of [new Proxy({}, { ownKeys: refuse }), 'text', null, 7]) expect(sent(429, given)).toEqual(always)
 })

@@ -1,13 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import { readProperty } from '../../core/error-chain.js'
-import { isTenancyError } from '../../core/errors.js'
 import { problemOf } from '../../http/foreign-problem.js'
-import { type Problem, toProblem } from '../../http/problem.js'
+import { toProblem } from '../../http/problem.js'
+import { answerSecondErrorsBare } from './bare-answer.js'
+import { logError } from './error-log.js'
 import { requestIdOf } from './request-id.js'
 
 /**
  * Answers any error with a problem document (RFC 9457), and logs it once: server errors as errors, in full; refusals of
- * this package at level debug; other faults of the client at level info.
+ * this package at level debug; other faults of the client at level info. When sending the document fails, because an
+ * `onSend` hook throws, the answer is a plain 500 past all hooks.
  *
  * The plugin sets it as the error handler of its scope if there is none yet. An application that has its own gets every
  * error of the plugin there, as any other, and may hand on what it does not know.
@@ -21,6 +22,7 @@ import { requestIdOf } from './request-id.js'
 export function tenancyErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error, { requestId: requestIdOf(request), chosenStatus: reply.statusCode })
   logError(error, problem, request)
+  answerSecondErrorsBare(reply)
   reply.code(problem.status).headers(problem.headers)
   // The document is text already, whatever the handler had chosen to serialize its answer with.
   void reply.serializer(asItIs).send(problem.body)
@@ -46,17 +48,6 @@ export function useErrorHandler(app: FastifyInstance): void {
     ({ description }) => description === 'fastify.errorHandlerAlreadySet',
   )
   if (alreadySet !== undefined) Object.assign(app, { [alreadySet]: false })
-}
-
-function logError(error: unknown, problem: Problem, request: FastifyRequest): void {
-  const said = readProperty(error, 'message')
-  const message = typeof said === 'string' ? said : problem.body
-  if (problem.status < 500) {
-    if (isTenancyError(error)) request.log.debug({ err: error }, message)
-    else request.log.info({ err: error }, message)
-    // Nobody reads the answer to a request whose client is gone.
-  } else if (isTenancyError(error, 'TENANCY_CONNECTION_ABORTED')) request.log.debug({ err: error }, message)
-  else request.log.error({ err: error }, message)
 }
 
 function asItIs(payload: unknown): string {

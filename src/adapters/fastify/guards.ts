@@ -37,7 +37,8 @@ const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as 
  * `requirePermission()`: what the rule of the route it guards asks for, `/x/:id` read as `/x/{id}`. Not for routes
  * with wildcards, regular expressions, or several parameters in a segment: those fail when they are registered.
  *
- * A permission or rule that nobody has defined fails when its route is registered (plugin option `undefinedAccess`).
+ * A permission or rule that nobody has defined fails when its route is registered (plugin option `undefinedAccess`), and
+ * so does a guard at a later hook, such as `onSend`.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID when called with something else, and when the route is
  * registered; to a request: TENANCY_ACCESS_DENIED, TENANCY_AUTH_REQUIRED, TENANCY_REQUEST_PATH_UNKNOWN (no route; the guard
@@ -101,9 +102,13 @@ function makeHook(requirement: RouteRequirement): GuardHook {
  *
  * @param onUndefined is told of a requirement that nothing in the rule set answers to
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route without a template;
- * `requireRole` of a role that the application's access definition does not have
+ * `requireRole` of a role that the application's access definition does not have; a guard that is no hook before the
+ * handler
  */
 export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (message: string) => void): void {
+  for (const [name, value] of Object.entries(route) as [string, unknown][]) {
+    if (!isGuardHook(name) && [value].flat().some(isGuard)) throw misplaced(`Route ${route.url}`, name)
+  }
   for (const name of hookNames) {
     const hooks = route[name]
     if (hooks === undefined) continue
@@ -122,11 +127,30 @@ export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (mess
  */
 export function checkUnboundGuards(app: FastifyInstance, rules: Rules, onUndefined: (message: string) => void): void {
   const shown = app.printRoutes({ includeHooks: true, commonPrefix: false })
+  for (const [, name = ''] of shown.matchAll(/• \((\w+)\) .*tenancyGuard</g)) {
+    if (!isGuardHook(name)) throw misplaced('A scope or route', name)
+  }
   const names = new Set([...shown.matchAll(/tenancyGuard<([^>]*)>/g)].map(([, encoded = '']) => encoded))
   for (const encoded of names) {
     const requirement = JSON.parse(decodeURIComponent(encoded)) as RouteRequirement
     if (requirement.kind !== 'own-route') bindCheck(requirement, rules, { url: '', method: [] }, onUndefined)
   }
+}
+
+function isGuardHook(name: string): boolean {
+  return (hookNames as readonly string[]).includes(name)
+}
+
+function isGuard(value: unknown): boolean {
+  return typeof value === 'function' && requirementKey in value
+}
+
+/** Where the handler has run already, or never does, a guard would protect nothing. */
+function misplaced(where: string, name: string): TenancyError {
+  return new TenancyError(
+    'TENANCY_ACCESS_DEFINITION_INVALID',
+    `${where} has a guard at ${name}, where it would not keep anybody from the handler. Put it at ${hookNames.join(', ')}`,
+  )
 }
 
 function nameOf(requirement: RouteRequirement): string {

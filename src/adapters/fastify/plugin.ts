@@ -12,7 +12,7 @@ import { identifyLogLines } from './request-log.js'
 import { preflightKey, workKey } from './request-state.js'
 import { RequestWork } from './request-work.js'
 import { createRoutePlans, type RoutePlans } from './route-plan.js'
-import { closeAfterRefusedUpgrade, isUpgrade } from './upgrades.js'
+import { closeAfterRefusedUpgrades } from './upgrades.js'
 import { bindWebSocketsOf } from './websockets.js'
 
 /**
@@ -36,6 +36,7 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   decorateRequests(app, tenancy, resolved.decorators)
   useErrorHandler(app)
+  closeAfterRefusedUpgrades(app)
   const identify = identifyLogLines(app)
 
   app.addHook('onRoute', function onRoute(route) {
@@ -52,7 +53,6 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
       identify?.(request, reply, context)
       runWork(work, done)
     }
-    if (isUpgrade(request.raw)) closeAfterRefusedUpgrade(reply.raw)
     let context: RequestContext | Promise<RequestContext>
     try {
       context = contextOf(request, plans, pipeline)
