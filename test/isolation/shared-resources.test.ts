@@ -131,6 +131,19 @@ describe.each(privateVersions)('PostgreSQL, %s', (version) => {
       await expect.poll(() => othersWork().then(() => 'work', String), { timeout: 20_000 }).toBe('work')
     })
 
+    test('a serializable transaction that reads more rows than a tenant may take locks is no culprit', async () => {
+      const client = await tenancy.getTenantPool(victim).connect()
+      await client.query('set enable_seqscan = off; set enable_bitmapscan = off')
+      await client.query('begin isolation level serializable')
+      await client.query('select count(*) from numbers where id between 1 and 900')
+      const locks = "select count(*)::int as count from pg_locks where pid = pg_backend_pid() and mode = 'SIReadLock'"
+      expect((await client.query(locks)).rows[0].count).toBeGreaterThan(500)
+      expect(await lookOnce()).toEqual([])
+      await client.query('commit')
+      client.release(true)
+      expect(events).toEqual([])
+    })
+
     /** A look of a watcher of its own, to which each role is a tenant's but the superuser's. */
     async function lookOnce() {
       const watcher = createServerWatcher({

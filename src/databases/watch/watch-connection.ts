@@ -32,14 +32,14 @@ const reserveLocks = 64
 const queryTimeoutMs = 10_000
 
 // Functions and no views: those name shared catalogs, which take locks in the very table that may be full. Planned once, the
-// statement takes none at all.
+// statement takes none at all. What serializable transactions have read is kept in another table, with bounds of its own.
 const lookQuery = `
   select usage as "queueUsage", a.pid, a.usesysid::bigint as role,
     (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::float8 as "transactionMs",
     (extract(epoch from clock_timestamp() - a.state_change) * 1000)::float8 as "stateMs", coalesce(l.locks, 0)::int as locks
   from pg_notification_queue_usage() as usage
     left join pg_stat_get_activity(null) as a on a.usesysid is not null and a.pid <> pg_backend_pid()
-    left join (select pid, count(*) as locks from pg_lock_status() where not fastpath group by pid) as l on l.pid = a.pid`
+    left join (select pid, count(*) as locks from pg_lock_status() where not fastpath and mode <> 'SIReadLock' group by pid) as l on l.pid = a.pid`
 
 interface LookRow extends Omit<SessionUse, 'role' | 'pid'> {
   /** null: nobody is connected. */
