@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount } from '../../core/database-target.js'
 import type { Logger } from '../../core/logger.js'
 import { isShortage } from '../../core/outage.js'
-import { judge, type ServerUse, type Verdict, type WatchLimits } from './verdict.js'
+import { createQueueMemory } from './queue-memory.js'
+import { judgeLocks, judgeQueue, type ServerUse, type Verdict, type WatchLimits } from './verdict.js'
 import { openWatchConnection, type WatchConnection } from './watch-connection.js'
 import { publishSessionEnded } from './watch-events.js'
 
@@ -19,7 +20,10 @@ export interface ServerWatcherOptions {
   readonly intervalMs?: number
   /** Entries of the lock table that the sessions of one tenant may take. Default: a quarter of the table. */
   readonly maxTenantLocks?: number | undefined
-  /** Share of the NOTIFY queue, 0 to 1, from which on the session that it waits for is ended. Default: 0.5. */
+  /**
+   * Share of the NOTIFY queue, 0 to 1, from which on the session that it waits for is ended. Default: 0.5. PostgreSQL
+   * names that session from 0.5 on: less is no earlier.
+   */
   readonly maxQueueUsage?: number
   readonly logger: Logger
 }
@@ -36,6 +40,8 @@ const defaultQueueUsage = 0.5
 const longestBackoffMs = 30_000
 // While somebody nears a limit.
 const closeLookMs = 200
+// While PostgreSQL is asked who holds the NOTIFY queue: whoever notifies first, once in five seconds, is told.
+const askAgainMs = 50
 
 /** A watcher of one server. Connects when it is started, and stays connected: a server that is full lets nobody in. */
 export function createServerWatcher(options: ServerWatcherOptions): ServerWatcher {
@@ -43,6 +49,7 @@ export function createServerWatcher(options: ServerWatcherOptions): ServerWatche
   const { maxTenantLocks, maxQueueUsage = defaultQueueUsage } = options
   const closing = new AbortController()
   const roleNames = new Map<number, string>()
+  const memory = createQueueMemory()
   let connection: WatchConnection | undefined
   let running: Promise<void> | undefined
 
@@ -70,10 +77,11 @@ export function createServerWatcher(options: ServerWatcherOptions): ServerWatche
     return true
   }
 
-  async function report({ pid, resource, used, limit }: Verdict, databaseId: string): Promise<void> {
+  async function report(verdict: Verdict, databaseId: string): Promise<void> {
+    const { pid, resource, used, limit, isGuess } = verdict
     const tenant = await nameTenant(databaseId)
-    const event = { databaseId, tenantId: tenant?.id, slug: tenant?.slug, pid, resource, used, limit }
-    logger.error(event, messages[resource])
+    const event = { databaseId, tenantId: tenant?.id, slug: tenant?.slug, pid, resource, used, limit, isGuess }
+    logger.error(event, isGuess ? guessMessage : messages[resource])
     publishSessionEnded(event)
   }
 
@@ -88,11 +96,23 @@ export function createServerWatcher(options: ServerWatcherOptions): ServerWatche
     return undefined
   }
 
-  async function look(): Promise<{ ended: Verdict[]; isClose: boolean }> {
+  /** What to know of the queue before somebody is ended for it. */
+  async function learnQueue(watch: WatchConnection, use: ServerUse, limits: WatchLimits, sentAt: number) {
+    // Whoever is named has to be so by this look, and not by one before.
+    if (use.queueUsage >= Math.max(limits.queueUsage, defaultQueueUsage)) {
+      const seenAt = performance.now()
+      return memory.see(use.queueUsage, await watch.askForQueueHolder(), sentAt, seenAt)
+    }
+    memory.forget()
+    return undefined
+  }
+
+  async function look(): Promise<{ ended: Verdict[]; pauseMs: number | undefined }> {
     connection ??= await openWatchConnection(account)
     const watch = connection
     try {
       const limits = limitsOf(watch)
+      const sentAt = performance.now()
       const use = await watch.look()
       // A server that is full names no role that is new: those that are known may be what fills it.
       const unnamed = await learnRoles(watch, use).then(
@@ -101,13 +121,21 @@ export function createServerWatcher(options: ServerWatcherOptions): ServerWatche
       )
       const isTenant = (role: number) => databaseOf(roleNames.get(role) ?? '') !== undefined
       const ended: Verdict[] = []
-      for (const verdict of judge(use, limits, isTenant)) if (await end(watch, verdict)) ended.push(verdict)
-      if (use.queueUsage >= Math.max(limits.queueUsage, defaultQueueUsage)) await watch.askForQueueHolder()
+      const endAll = async (verdicts: readonly Verdict[]) => {
+        for (const verdict of verdicts) if (await end(watch, verdict)) ended.push(verdict)
+      }
+      // Locks first: to ask who holds the queue takes one.
+      await endAll(judgeLocks(use, limits, isTenant))
+      const queue = await learnQueue(watch, use, limits, sentAt)
+      await endAll(judgeQueue({ ...use, queue }, limits, isTenant))
       const locks = use.sessions.reduce((sum, session) => sum + session.locks, 0)
       const isClose = ended.length > 0 || locks > limits.locksPerRole / 2 || use.queueUsage > limits.queueUsage / 2
       if (unnamed !== undefined) throw unnamed
       if (!isClose) await watch.keepReserve()
-      return { ended, isClose }
+      // After a guess the server gets time to show whether it was right.
+      if (ended.some(({ isGuess }) => isGuess)) return { ended, pauseMs: undefined }
+      const isUnnamed = queue !== undefined && queue.holder === undefined
+      return { ended, pauseMs: isUnnamed ? askAgainMs : isClose ? closeLookMs : undefined }
     } catch (error) {
       // Nobody gets a new connection from a server that is full: this one is kept.
       if (!isShortage(error)) {
@@ -123,8 +151,7 @@ export function createServerWatcher(options: ServerWatcherOptions): ServerWatche
     while (!closing.signal.aborted) {
       let pauseMs = intervalMs * processes * (0.8 + Math.random() * 0.4)
       try {
-        const { isClose } = await look()
-        if (isClose) pauseMs = Math.min(pauseMs, closeLookMs)
+        pauseMs = Math.min(pauseMs, (await look()).pauseMs ?? pauseMs)
         failures = 0
       } catch (error) {
         if (failures === 0 && !closing.signal.aborted) {
@@ -155,3 +182,5 @@ const messages = {
   'notify-queue':
     'A session of a tenant was ended: it kept the NOTIFY queue that all databases share from being emptied',
 } as const
+const guessMessage =
+  'A session of a tenant was ended on a guess: the NOTIFY queue that all databases share is full, and PostgreSQL did not name the session that it waits for'

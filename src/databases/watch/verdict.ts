@@ -7,8 +7,6 @@ export interface SessionUse {
   readonly locks: number
   /** Since the session's transaction began, milliseconds; null: it is in none, or that is not shown to this account. */
   readonly transactionMs: number | null
-  /** Whether the session waits for its client inside of a transaction. */
-  readonly isIdle: boolean
   /** Since the session began what it does, or waits, milliseconds; null: that is not shown to this account. */
   readonly stateMs: number | null
 }
@@ -18,8 +16,18 @@ export interface ServerUse {
   readonly sessions: readonly SessionUse[]
   /** Used share of the NOTIFY queue, 0 to 1. */
   readonly queueUsage: number
-  /** Session that PostgreSQL itself has named as the one that the NOTIFY queue waits for; undefined: none. */
-  readonly queueHolder?: number | undefined
+  /** What was learned about the NOTIFY queue besides; undefined: nothing. */
+  readonly queue?: QueueFacts | undefined
+}
+
+/** What PostgreSQL says about the NOTIFY queue, and what looks before have shown of it. */
+export interface QueueFacts {
+  /** Session that PostgreSQL names, at this look, as the one that the queue waits for; undefined: it named none. */
+  readonly holder: number | undefined
+  /** For how long PostgreSQL has been asked for a name without giving one, milliseconds. */
+  readonly unnamedMs: number
+  /** For how long the queue has been full, at least, milliseconds; 0: it is full for the first time, or not full. */
+  readonly fullMs: number
 }
 
 /** Where the watcher steps in. */
@@ -43,6 +51,8 @@ export interface Verdict {
   /** Entries of the lock table that the role has taken, or the used share of the queue. */
   readonly used: number
   readonly limit: number
+  /** Whether PostgreSQL has not named the session: it may be another that keeps the queue from being emptied. */
+  readonly isGuess: boolean
 }
 
 // Above this share of the table the role with most entries has to give way, whatever its limit.
@@ -50,20 +60,21 @@ const fullShare = 0.8
 // A role with fewer than this share is not what fills the table.
 const innocentShare = 0.1
 // Share of the NOTIFY queue above which nothing can be notified any more.
-const fullQueue = 0.98
+export const fullQueue = 0.98
+// PostgreSQL gives a name once in five seconds, to whoever notifies first then.
+const namingMs = 5500
 
 /**
- * Sessions of tenants that have to end. Locks: the sessions of a role above its limit, those with most entries first,
- * until the rest fits in half of it. NOTIFY queue: one session at a time, the one that PostgreSQL has named, else the one
- * that has been in a transaction for longest, idle ones first.
+ * Sessions of tenants that have to end because of the lock table: those of a role above its limit, those with most
+ * entries first, until the rest fits in half of it.
  *
  * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
  */
-export function judge(use: ServerUse, limits: WatchLimits, isTenant: (role: number) => boolean): Verdict[] {
-  return [...judgeLocks(use, limits, isTenant), ...judgeQueue(use, limits, isTenant)]
-}
-
-function judgeLocks({ sessions }: ServerUse, limits: WatchLimits, isTenant: (role: number) => boolean): Verdict[] {
+export function judgeLocks(
+  { sessions }: Pick<ServerUse, 'sessions'>,
+  limits: WatchLimits,
+  isTenant: (role: number) => boolean,
+): Verdict[] {
   const byRole = new Map<number, { locks: number; sessions: SessionUse[] }>()
   let total = 0
   for (const session of sessions) {
@@ -85,26 +96,41 @@ function judgeLocks({ sessions }: ServerUse, limits: WatchLimits, isTenant: (rol
     for (const { pid, locks } of held.sessions.toSorted((a, b) => b.locks - a.locks)) {
       if (rest <= limit / 2) break
       rest -= locks
-      verdicts.push({ pid, role, resource: 'locks', used: held.locks, limit })
+      verdicts.push({ pid, role, resource: 'locks', used: held.locks, limit, isGuess: false })
     }
   }
   return verdicts
 }
 
-function judgeQueue(use: ServerUse, limits: WatchLimits, isTenant: (role: number) => boolean): Verdict[] {
-  const { sessions, queueUsage: used, queueHolder } = use
-  if (used < limits.queueUsage) return []
-  // A session that listens reads the queue between two transactions: one that is in none does not hold it up.
-  const suspects = sessions
-    .filter(({ role, transactionMs }) => transactionMs !== null && isTenant(role))
-    .toSorted((a, b) => Number(b.isIdle) - Number(a.isIdle) || (b.transactionMs ?? 0) - (a.transactionMs ?? 0))
-  // Nobody is in a transaction, and the queue is full: a listener that nothing has woken since. No notification can wake it
-  // now; its session has to end, and a session that only waits loses nothing by that.
-  const sleepers = () =>
-    sessions
-      .filter(({ role, transactionMs }) => used >= fullQueue && transactionMs === null && isTenant(role))
-      .toSorted((a, b) => (b.stateMs ?? 0) - (a.stateMs ?? 0))
-  const culprit = suspects.find(({ pid }) => pid === queueHolder) ?? suspects[0] ?? sleepers()[0]
-  if (culprit === undefined) return []
-  return [{ pid: culprit.pid, role: culprit.role, resource: 'notify-queue', used, limit: limits.queueUsage }]
+/**
+ * The session of a tenant that has to end because of the NOTIFY queue; at most one. It is the one that PostgreSQL names.
+ * Nobody else is ended, unless the queue is full and PostgreSQL has given no name for long enough: then it is a guess.
+ *
+ * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
+ */
+export function judgeQueue(use: ServerUse, limits: WatchLimits, isTenant: (role: number) => boolean): Verdict[] {
+  const { sessions, queueUsage: used, queue } = use
+  if (used < limits.queueUsage || queue === undefined) return []
+  const isFull = used >= fullQueue
+  const tenants = sessions.filter(({ role }) => isTenant(role))
+  const verdict = ({ pid, role }: SessionUse, isGuess: boolean): Verdict[] => [
+    { pid, role, resource: 'notify-queue', used, limit: limits.queueUsage, isGuess },
+  ]
+  if (queue.holder !== undefined) {
+    // A session that listens reads the queue between two transactions: one that is in none is about to read it. Not so
+    // when the queue is full: no notification wakes it then.
+    const named = tenants.find(({ pid, transactionMs }) => pid === queue.holder && (isFull || transactionMs !== null))
+    return named === undefined ? [] : verdict(named, false)
+  }
+  if (!isFull || queue.unnamedMs < namingMs) return []
+  // What holds the queue has done so since before the queue was full. A session that is in no transaction loses least, but
+  // is asleep for certain only when nobody is in an old transaction.
+  const oldest = (sinceMs: (session: SessionUse) => number | null) =>
+    tenants
+      .filter((session) => (sinceMs(session) ?? -1) >= queue.fullMs)
+      .toSorted((a, b) => (sinceMs(b) ?? 0) - (sinceMs(a) ?? 0))[0]
+  const guess =
+    oldest(({ transactionMs }) => transactionMs) ??
+    oldest(({ transactionMs, stateMs }) => (transactionMs === null ? stateMs : null))
+  return guess === undefined ? [] : verdict(guess, true)
 }

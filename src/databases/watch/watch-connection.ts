@@ -15,8 +15,11 @@ export interface WatchConnection {
   rolesNamed(roles: readonly number[]): Promise<Map<number, string>>
   /** Ends a session; false: it is gone already. @param roleName whose it is */
   end(pid: number, roleName: string): Promise<boolean>
-  /** Sends a notification to nobody: while the queue is more than half full, PostgreSQL says which session it waits for. */
-  askForQueueHolder(): Promise<void>
+  /**
+   * Sends a notification to nobody: while the queue is more than half full, PostgreSQL says which session it waits for.
+   * Undefined: it has told somebody else within the last five seconds, or nobody listens.
+   */
+  askForQueueHolder(): Promise<number | undefined>
   /** Takes back the lock entries that were given up in an emergency. */
   keepReserve(): Promise<void>
   close(): Promise<void>
@@ -29,14 +32,14 @@ const reserveLocks = 64
 const queryTimeoutMs = 10_000
 
 // Functions and no views: those name shared catalogs, which take locks in the very table that may be full. Planned once, the
-// statement takes none at all.
+// statement takes none at all. What serializable transactions have read is kept in another table, with bounds of its own.
 const lookQuery = `
-  select usage as "queueUsage", a.pid, a.usesysid::bigint as role, coalesce(a.state like 'idle in transaction%', false) as "isIdle",
+  select usage as "queueUsage", a.pid, a.usesysid::bigint as role,
     (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::float8 as "transactionMs",
     (extract(epoch from clock_timestamp() - a.state_change) * 1000)::float8 as "stateMs", coalesce(l.locks, 0)::int as locks
   from pg_notification_queue_usage() as usage
     left join pg_stat_get_activity(null) as a on a.usesysid is not null and a.pid <> pg_backend_pid()
-    left join (select pid, count(*) as locks from pg_lock_status() where not fastpath group by pid) as l on l.pid = a.pid`
+    left join (select pid, count(*) as locks from pg_lock_status() where not fastpath and mode <> 'SIReadLock' group by pid) as l on l.pid = a.pid`
 
 interface LookRow extends Omit<SessionUse, 'role' | 'pid'> {
   /** null: nobody is connected. */
@@ -60,7 +63,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
   let queueHolder: number | undefined
   client.on('notice', ({ code, detail }) => {
     // "The server process with PID 123 is among those with the oldest transactions", in whatever language.
-    if (code === '01000' && detail !== undefined) queueHolder = Number(/\d+/.exec(detail)?.[0] ?? Number.NaN)
+    if (code === '01000' && detail !== undefined) queueHolder = Number(/\d+/.exec(detail)?.[0]) || undefined
   })
   const { rows } = await client.query<{ lockTable: number }>(
     `select current_setting('max_locks_per_transaction')::int
@@ -94,12 +97,10 @@ async function prepare(client: Client): Promise<WatchConnection> {
     lockTable,
     async look() {
       const looked = await client.query<LookRow>({ name: 'tenants2fast_look', text: lookQuery })
-      const sessions = looked.rows.flatMap(({ pid, role, locks, transactionMs, stateMs, isIdle }) =>
-        pid === null ? [] : [{ pid, role: Number(role), locks, transactionMs, stateMs, isIdle }],
+      const sessions = looked.rows.flatMap(({ pid, role, locks, transactionMs, stateMs }) =>
+        pid === null ? [] : [{ pid, role: Number(role), locks, transactionMs, stateMs }],
       )
-      const holder = queueHolder
-      queueHolder = undefined
-      return { sessions, queueUsage: looked.rows[0]?.queueUsage ?? 0, queueHolder: holder }
+      return { sessions, queueUsage: looked.rows[0]?.queueUsage ?? 0 }
     },
     rolesNamed: (roles) =>
       withReserve(async () => {
@@ -121,10 +122,12 @@ async function prepare(client: Client): Promise<WatchConnection> {
         return ended.rows[0]?.isEnded === true
       }),
     async askForQueueHolder() {
+      queueHolder = undefined
       await client.query("select pg_notify('tenants2fast_watch', '')").catch((error: unknown) => {
         // Full: the warning has come before the error.
         if (sqlStateOf(error) !== '54000') throw error
       })
+      return queueHolder
     },
     async keepReserve() {
       if (hasReserve) return

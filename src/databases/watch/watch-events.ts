@@ -14,6 +14,11 @@ export interface SessionEndedEvent {
   /** Entries of the lock table that all sessions of the role held, or the used share of the NOTIFY queue (0 to 1). */
   readonly used: number
   readonly limit: number
+  /**
+   * Whether the session was chosen without being named by PostgreSQL: the NOTIFY queue was full, and another session may
+   * be what kept it so.
+   */
+  readonly isGuess: boolean
 }
 
 const sessionEnded = channel('tenants2fast:server:session-ended')

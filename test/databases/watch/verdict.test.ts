@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { judge, type SessionUse, type WatchLimits } from '../../../src/databases/watch/verdict.js'
+import { describe, expect, test } from 'vitest'
+import { judgeLocks, judgeQueue, type SessionUse, type WatchLimits } from '../../../src/databases/watch/verdict.js'
 
 const limits: WatchLimits = { lockTable: 1000, locksPerRole: 250, queueUsage: 0.5 }
 const session = (pid: number, use: Partial<SessionUse> = {}): SessionUse => ({
@@ -8,66 +8,138 @@ const session = (pid: number, use: Partial<SessionUse> = {}): SessionUse => ({
   role: 1,
   locks: 0,
   transactionMs: null,
-  isIdle: false,
   stateMs: 10,
   ...use,
 })
-const everybody = () => true
-const pids = (use: Parameters<typeof judge>[0], isTenant: (role: number) => boolean = everybody) =>
-  judge(use, limits, isTenant).map(({ pid }) => pid)
+const everybody = (_role: number) => true
+const pids = (sessions: SessionUse[]) => judgeLocks({ sessions }, limits, everybody).map(({ pid }) => pid)
+
+interface Queue {
+  readonly usage: number
+  readonly holder?: number
+  readonly unnamedMs?: number
+  readonly fullMs?: number
+}
+const forQueue = (
+  sessions: SessionUse[],
+  { usage, holder, unnamedMs = 60_000, fullMs = 0 }: Queue,
+  isTenant = everybody,
+) =>
+  judgeQueue({ sessions, queueUsage: usage, queue: { holder, unnamedMs, fullMs } }, limits, isTenant).map(
+    ({ pid, isGuess }) => [pid, isGuess ? 'guess' : 'named'],
+  )
 
 test('a role at its limit is left alone, above it the sessions with most locks end until the rest fits in half', () => {
   const sessions = [session(1, { locks: 30 }), session(2, { locks: 120 }), session(3, { locks: 100 })]
-  expect(pids({ sessions, queueUsage: 0 })).toEqual([])
-  expect(pids({ sessions: [...sessions, session(4, { locks: 1 })], queueUsage: 0 })).toEqual([2, 3])
+  expect(pids(sessions)).toEqual([])
+  expect(pids([...sessions, session(4, { locks: 1 })])).toEqual([2, 3])
 })
 
 test('a table that is nearly full by many roles costs the one that has most', () => {
   const sessions = [1, 2, 3, 4].map((role) => session(role, { role, locks: 200 + role }))
-  expect(pids({ sessions, queueUsage: 0 })).toEqual([4])
+  expect(pids(sessions)).toEqual([4])
 })
 
-test('the queue costs the session that PostgreSQL names, else the oldest transaction, idle ones first', () => {
+describe('the NOTIFY queue', () => {
+  // Idle ones and busy ones, short ones and long ones: nothing of it shows who listens.
   const sessions = [
     session(1, { transactionMs: 9000 }),
-    session(2, { transactionMs: 5000, isIdle: true }),
-    session(3, { transactionMs: 6000, isIdle: true }),
+    session(2, { transactionMs: 5000 }),
+    session(3, { transactionMs: 6000 }),
     session(4),
   ]
-  expect(pids({ sessions, queueUsage: 0.49 })).toEqual([])
-  expect(pids({ sessions, queueUsage: 0.5 })).toEqual([3])
-  expect(pids({ sessions, queueUsage: 0.5, queueHolder: 1 })).toEqual([1])
-  expect(pids({ sessions, queueUsage: 0.5, queueHolder: 99 })).toEqual([3])
+
+  test('costs the session that PostgreSQL names, from the limit on', () => {
+    expect(forQueue(sessions, { usage: 0.49, holder: 2 })).toEqual([])
+    expect(forQueue(sessions, { usage: 0.5, holder: 2 })).toEqual([[2, 'named']])
+    expect(forQueue(sessions, { usage: 1, holder: 2 })).toEqual([[2, 'named']])
+    expect(judgeQueue({ sessions, queueUsage: 1 }, limits, everybody)).toEqual([])
+  })
+
+  test('costs nobody who is not named, until it is full', () => {
+    expect(forQueue(sessions, { usage: 0.97 })).toEqual([])
+    expect(forQueue(sessions, { usage: 0.97, holder: 99 })).toEqual([])
+  })
+
+  test('costs nobody else when the one that is named is no tenant, however full it is', () => {
+    expect(forQueue(sessions, { usage: 1, holder: 99 })).toEqual([])
+    expect(
+      forQueue([...sessions, session(5, { role: 7, transactionMs: 1 })], { usage: 1, holder: 5 }, (of) => of !== 7),
+    ).toEqual([])
+  })
+
+  test('costs the longest transaction, as a guess, when it is full and PostgreSQL has had the time to give a name', () => {
+    expect(forQueue(sessions, { usage: 1, unnamedMs: 5000 })).toEqual([])
+    expect(forQueue(sessions, { usage: 1, unnamedMs: 5500 })).toEqual([[1, 'guess']])
+  })
+
+  test('costs no transaction that began when it was full already', () => {
+    expect(forQueue(sessions, { usage: 1, fullMs: 9000 })).toEqual([[1, 'guess']])
+    expect(forQueue(sessions, { usage: 1, fullMs: 9001 })).toEqual([])
+  })
+
+  test('costs a session in no transaction only when it is full and no transaction is old enough', () => {
+    const sleepers = [session(1, { stateMs: 10 }), session(2, { stateMs: 99_000 })]
+    expect(forQueue(sleepers, { usage: 0.9 })).toEqual([])
+    expect(forQueue(sleepers, { usage: 0.9, holder: 1 })).toEqual([])
+    expect(forQueue(sleepers, { usage: 1, holder: 1 })).toEqual([[1, 'named']])
+    expect(forQueue(sleepers, { usage: 1 })).toEqual([[2, 'guess']])
+    expect(forQueue([...sleepers, session(3, { transactionMs: 1 })], { usage: 1 })).toEqual([[3, 'guess']])
+    expect(forQueue([...sleepers, session(3, { transactionMs: 1 })], { usage: 1, fullMs: 5000 })).toEqual([
+      [2, 'guess'],
+    ])
+  })
 })
 
-test('a session in no transaction ends only when the queue is full and nobody else keeps it so', () => {
-  const sessions = [session(1, { stateMs: 10 }), session(2, { stateMs: 99_000 })]
-  expect(pids({ sessions, queueUsage: 0.9 })).toEqual([])
-  expect(pids({ sessions, queueUsage: 1 })).toEqual([2])
-  expect(pids({ sessions: [...sessions, session(3, { transactionMs: 1 })], queueUsage: 1 })).toEqual([3])
-})
-
-test('nobody but tenants is ever ended', () => {
-  const use = fc.record({
-    sessions: fc.array(
+test('nobody but tenants is ever ended, and for the queue nobody but who is named or who can be guessed', () => {
+  const used = fc.record({
+    sessions: fc.uniqueArray(
       fc.record({
-        pid: fc.nat(),
+        pid: fc.nat(20),
         role: fc.nat(5),
         locks: fc.nat(2000),
-        transactionMs: fc.option(fc.nat()),
-        isIdle: fc.boolean(),
-        stateMs: fc.option(fc.nat()),
+        transactionMs: fc.option(fc.nat(20_000)),
+        stateMs: fc.option(fc.nat(20_000)),
       }),
+      { selector: ({ pid }) => pid },
     ),
-    queueUsage: fc.double({ min: 0, max: 1, noNaN: true }),
-    queueHolder: fc.option(fc.nat(), { nil: undefined }),
+    queueUsage: fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0.5, 0.98, 1)),
+    queue: fc.option(
+      fc.record({
+        holder: fc.option(fc.nat(20), { nil: undefined }),
+        unnamedMs: fc.nat(12_000),
+        fullMs: fc.nat(12_000),
+      }),
+      { nil: undefined },
+    ),
   })
+  const isTenant = (role: number) => role > 2
+  let [named, guessed] = [0, 0]
   fc.assert(
-    fc.property(use, (seen) => {
-      for (const { role, used, limit } of judge(seen, limits, (of) => of > 2)) {
-        expect(role).toBeGreaterThan(2)
-        expect(used).toBeGreaterThanOrEqual(limit)
+    fc.property(used, (seen) => {
+      const forTheQueue = judgeQueue(seen, limits, isTenant)
+      for (const verdict of [...judgeLocks(seen, limits, isTenant), ...forTheQueue]) {
+        expect(isTenant(verdict.role)).toBe(true)
+        expect(verdict.used).toBeGreaterThanOrEqual(verdict.limit)
+      }
+      expect(forTheQueue.length).toBeLessThanOrEqual(1)
+      for (const { pid, isGuess } of forTheQueue) {
+        expect(isGuess).toBe(pid !== seen.queue?.holder)
+        if (!isGuess) {
+          named += 1
+          continue
+        }
+        guessed += 1
+        const { transactionMs, stateMs } = seen.sessions.find((of) => of.pid === pid)!
+        expect(seen.queueUsage).toBeGreaterThanOrEqual(0.98)
+        expect(seen.queue).toMatchObject({ holder: undefined })
+        expect(seen.queue!.unnamedMs).toBeGreaterThan(5000)
+        expect(transactionMs ?? stateMs).toBeGreaterThanOrEqual(seen.queue!.fullMs)
       }
     }),
+    { numRuns: 2000 },
   )
+  // The property says something of both.
+  expect(named).toBeGreaterThan(0)
+  expect(guessed).toBeGreaterThan(0)
 })
