@@ -220,7 +220,7 @@ export const settings = {
   },
   TENANT_MAX_QUEUE_PERCENT: {
     description:
-      'Percentage of the server’s NOTIFY queue in use from which on the session of a tenant that it waits for is ended.',
+      'Percentage of the server’s NOTIFY queue in use from which on the session of a tenant that it waits for is ended; PostgreSQL names it from 50 on.',
     schema: integer(1, 100, 50),
   },
   TENANT_POOLER_URL: {

@@ -47,7 +47,7 @@ const hostile = [
   ),
   ...functions.map(
     (signature) => `create function public.${signature} returns text language plpgsql as $f$
-        begin insert into public.calls values (current_user, ${`'${signature}'`}); return null; end $f$`,
+        begin insert into public.calls values (current_user, '${signature}'); return null; end $f$`,
   ),
 ]
 

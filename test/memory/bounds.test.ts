@@ -37,6 +37,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'accounts/http/account-routes.ts': [2, configured],
   'accounts/http/strict-text.ts': [1, local],
   'accounts/mail/smtp-sender.ts': [1, inFlight],
+  'adapters/fastify/error-log.ts': [1, local],
   'adapters/fastify/guards.ts': [3, configured],
   'adapters/fastify/request-work.ts': [1, 'listeners of one request'],
   'adapters/fastify/route-plan.ts': [1, configured],
@@ -99,7 +100,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
   'databases/watch/verdict.ts': [1, local],
   'databases/watch/watch-connection.ts': [1, local],
-  'http/foreign-problem.ts': [1, constant],
+
   'http/memos.ts': [2, '64 MiB, and eight ways of asking for each token'],
   'http/problem.ts': [1, constant],
   'identity/issuer-options.ts': [1, configured],

@@ -112,9 +112,12 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
         await intruder.write(maxKey, value)
         const process = await openProcess()
         expect([name, await answers(process)]).toEqual([name, expected])
-        const { sharedCache } = process.tenancy.stats()
-        expect([name, sharedCache?.refused]).toEqual([name, 1])
-        expect(renderMetrics(process.tenancy)).toContain('tenants2fast_shared_cache_reads_total{result="refused"} 1\n')
+        // Again, where news on its way kept the process from writing its own value over the forged one.
+        const count = process.tenancy.stats().sharedCache?.refused ?? 0
+        expect([name, count > 0]).toEqual([name, true])
+        expect(renderMetrics(process.tenancy)).toContain(
+          `tenants2fast_shared_cache_reads_total{result="refused"} ${count}\n`,
+        )
         refused += 1
         await process.tenancy.close()
       }
