@@ -21,7 +21,7 @@ describe('defaults', () => {
       catalogDatabase: 'tenants2fast',
       databasePrefix: 'tenant_',
       maxTenantConnections: 5,
-      maxConnections: 25,
+      maxConnections: 20,
       processes: 2,
       urlPrefix: 'tenants',
       redis: undefined,
@@ -33,7 +33,7 @@ describe('defaults', () => {
   test('an empty variable counts as not set', () => {
     expect(loadConfig({ TENANT_DATABASE_URL: '', TENANT_MAX_CONNECTIONS: '' })).toMatchObject({
       server: undefined,
-      maxConnections: 25,
+      maxConnections: 20,
     })
   })
 
