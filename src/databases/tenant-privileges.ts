@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { TenancyError } from '../core/errors.js'
 import type { TenantDatabase } from '../core/model.js'
 import { quoteIdentifier, quoteLiteral, type SqlClient } from '../core/sql.js'
@@ -85,10 +86,27 @@ export async function restorePrivileges(
     statements.push(`grant ${privileges.join(', ')} on ${noun}${name} to ${group}`)
   }
   if (statements.length === 0) return false
-  // One message is one transaction.
-  await client.query(statements.join(';\n'))
+  await inOneTransaction(client, statements)
   return true
 }
+
+/** A tenant that takes its privileges away at the same moment may be in the way. */
+async function inOneTransaction(client: SqlClient, statements: readonly string[]): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      // One message is one transaction.
+      await client.query(statements.join(';\n'))
+      return
+    } catch (error) {
+      if (attempt === maxAttempts || !inTheWay.has(String((error as { code?: unknown }).code))) throw error
+      await sleep(Math.random() * 100 * attempt)
+    }
+  }
+}
+
+const maxAttempts = 10
+// Deadlock; "tuple concurrently updated", an internal error.
+const inTheWay: ReadonlySet<string> = new Set(['40P01', 'XX000'])
 
 async function proveIdentity(client: SqlClient, { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>): Promise<void> {
   const { rows } = await client.query<{ database_id: string | null; epoch: number | null }>(

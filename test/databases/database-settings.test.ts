@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { quoteIdentifier, quoteLiteral } from '../../src/core/sql.js'
 import { databaseSettingsSql, readDatabaseSettings } from '../../src/databases/database-settings.js'
 import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
+import { isPlainAdmin } from '../support/server.js'
 
 vi.setConfig({ testTimeout: 90_000 })
 
@@ -25,7 +26,8 @@ async function carryOver(statements: readonly string[]) {
   return { settings, refused, copied: copied.settings }
 }
 
-test('any text is carried over as it is', async () => {
+// Before PostgreSQL 16, settings of the application's own take a superuser.
+test.skipIf(isPlainAdmin())('any text is carried over as it is', async () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),
     fc.string({ unit: fc.constantFrom("'", '"', '\\', '$', '$$', '=', ';', ',', ' ', '\n', 'E'), maxLength: 20 }),
@@ -57,7 +59,7 @@ test('a search path of any names means the same schemas afterwards', async () =>
   )
 })
 
-test('what loads code or changes who one is stays behind, by name', async () => {
+test.skipIf(isPlainAdmin())('what loads code or changes who one is stays behind, by name', async () => {
   const { settings, refused, copied } = await carryOver([
     "set local_preload_libraries to 'x'",
     "set session_preload_libraries to 'y', 'z'",

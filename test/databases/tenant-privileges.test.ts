@@ -1,7 +1,7 @@
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Tenant } from '../../src/index.js'
-import { withAdmin } from '../support/server.js'
+import { withAdmin, withServerAccount } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 
 let installation: Installation
@@ -98,11 +98,14 @@ test('what was made while the defaults were missing is given to the tenant by th
   const { tenant, role, name, asTenant } = await createTenant()
   await asTenant(`drop owned by "${installation.prefix}members"`)
   // As a release of before has migrated it.
-  await queryIn(
+  await withServerAccount(
+    (account) =>
+      account.query(
+        `create table public.items (id int, nr serial); create schema "Late one"; create table "Late one"."A b" (id int);
+         create table public.secret (id int); revoke all on public.secret from public;
+         insert into tenants2fast.schema_migrations values (2, '0002_items.sql', '')`,
+      ),
     name,
-    `create table public.items (id int, nr serial); create schema "Late one"; create table "Late one"."A b" (id int);
-     create table public.secret (id int); revoke all on public.secret from public;
-     insert into tenants2fast.schema_migrations values (2, '0002_items.sql', '')`,
   )
   // A file may give a table to a role of its own: that is nobody else's.
   await queryIn(

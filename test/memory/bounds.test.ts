@@ -96,6 +96,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/embedded/exit-guard.ts': [1, 'one entry for each embedded server'],
   'databases/inspection.ts': [3, local],
   'databases/tenant-databases.ts': [2, 'constant, and one list for each start'],
+  'databases/tenant-privileges.ts': [1, constant],
   'databases/tenant-migrations.ts': [2, 'tenants that are behind and that somebody asked for'],
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
   'databases/watch/verdict.ts': [1, local],
