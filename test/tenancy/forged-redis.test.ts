@@ -26,6 +26,8 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
     const tenancy = await installation.open()
     const app = await createNotesApp(tenancy)
     apps.push(app)
+    // One that has no connection to Redis yet would not ask it.
+    await expect.poll(async () => (await tenancy.health()).checks.redis?.status).toBe('ok')
     return {
       tenancy,
       async get(path, token, tenant) {
@@ -146,7 +148,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
       }
       const last = await openProcess()
       expect(await answers(last)).toEqual(expected)
-      expect(last.tenancy.stats().sharedCache?.refused).toBe(1)
+      expect(last.tenancy.stats().sharedCache?.refused).toBeGreaterThan(0)
       for (const key of await intruder.keys(prefix)) await intruder.send('DEL', key)
     },
   )
