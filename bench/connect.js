@@ -2,7 +2,7 @@
 // SCRAM verifier of one iteration (what tenant roles have), of 4096 (what PostgreSQL makes of a password), and not at all.
 import { readFile, writeFile } from 'node:fs/promises'
 import pg from 'pg'
-import { deriveRolePassword, scramVerifier } from '../dist/databases/role-password.js'
+import { deriveRolePassword, scramVerifier } from '../dist/databases/server/role-password.js'
 import { withServer } from './database.js'
 import { figure } from './figures.js'
 

@@ -14,7 +14,7 @@ const isBuilt = (file) => extname(file) === '.ts' || /^catalog[\\/]migrations[\\
 
 /** The module that reads the folder of migrations becomes one that holds what it would read. */
 async function embedMigrations() {
-  const { readSqlFolder } = await import(pathToFileURL(join(root, 'dist/core/sql-files.js')).href)
+  const { readSqlFolder } = await import(pathToFileURL(join(root, 'dist/postgres/sql-files.js')).href)
   const invalid = 'TENANCY_CATALOG_MIGRATION_FAILED'
   const codes = { invalid, failed: invalid, newer: 'TENANCY_CATALOG_NEWER' }
   const files = await readSqlFolder(join(root, 'src/catalog/migrations'), codes)

@@ -1,8 +1,8 @@
 // Writes the tables of docs/config.md and docs/errors.md from the code, between their markers. A test fails when
 // they are not what this script would write.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { settings } from '../dist/core/config-schema.js'
-import { errorTable } from '../dist/core/errors.js'
+import { settings } from '../dist/core/config/settings.js'
+import { errorTable } from '../dist/core/errors/errors.js'
 import { configTable, errorsTable, replaceTable } from './reference-tables.js'
 
 for (const [file, table] of [

@@ -1,13 +1,13 @@
 export { defineAccess, parseAccessDefinition } from './access/index.js'
 export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './access/index.js'
-export type { AccessExplanation, AccessReason, ExplainInput } from './catalog/access-explain.js'
+export type { AccessExplanation, AccessReason, ExplainInput } from './catalog/access/explain.js'
 export type {
   MemberRoleInput,
   Override,
   OverrideInput,
   OverrideKeyInput,
   OverrideListInput,
-} from './catalog/access-members.js'
+} from './catalog/access/member-access.js'
 export type {
   CategoryKeyInput,
   CategoryUpdateInput,
@@ -17,8 +17,8 @@ export type {
   PermissionActiveInput,
   PermissionCategory,
   PermissionUpdateInput,
-} from './catalog/access-permissions.js'
-export type { PermissionProvenance, RoleChain } from './catalog/access-provenance.js'
+} from './catalog/access/permissions.js'
+export type { PermissionProvenance, RoleChain } from './catalog/access/provenance.js'
 export type {
   NewRoleInput,
   Role,
@@ -28,17 +28,22 @@ export type {
   RoleKeyInput,
   RoleListInput,
   RoleUpdateInput,
-} from './catalog/access-roles.js'
-export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/access-routes.js'
-export type { AccessAdministration } from './catalog/access.js'
-export type { AuditProblem, AuditVerification } from './catalog/audit-verification.js'
-export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit.js'
-export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog/membership-lists.js'
-export type { AddMemberOptions } from './catalog/memberships.js'
-export type { NewTenant } from './catalog/tenant-input.js'
-export type { ActorOption, ListTenantsOptions } from './catalog/tenants.js'
-export type { IdentityKey, LinkIdentityInput, UnlinkIdentityInput, UserIdentities } from './catalog/user-identities.js'
-export type { NewUser } from './catalog/users.js'
+} from './catalog/access/roles.js'
+export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/access/route-rules.js'
+export type { AccessAdministration } from './catalog/access/administration.js'
+export type { AuditProblem, AuditVerification } from './catalog/audit/verification.js'
+export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit/audit-log.js'
+export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog/members/membership-lists.js'
+export type { AddMemberOptions } from './catalog/members/memberships.js'
+export type { NewTenant } from './catalog/tenants/tenant-input.js'
+export type { ActorOption, ListTenantsOptions } from './catalog/tenants/tenants.js'
+export type {
+  IdentityKey,
+  LinkIdentityInput,
+  UnlinkIdentityInput,
+  UserIdentities,
+} from './catalog/users/user-identities.js'
+export type { NewUser } from './catalog/users/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export type { HealthCheck, HealthStatus, TenancyHealth } from './composition/health.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
@@ -61,9 +66,9 @@ export type {
   Register,
   RegisteredPermission,
   RegisteredRole,
-} from './core/access.js'
-export { bindContext } from './core/bind-context.js'
-export { type Config, loadConfig, readEnvironment } from './core/config.js'
+} from './core/access/access.js'
+export { bindContext } from './core/context/bind-context.js'
+export { type Config, loadConfig, readEnvironment } from './core/config/config.js'
 export {
   getCurrentMember,
   getCurrentTenant,
@@ -73,16 +78,22 @@ export {
   tryGetCurrentTenant,
   tryGetCurrentUser,
   tryGetTenantPool,
-} from './core/context.js'
-export { errorTable, findTenancyError, isTenancyError, TenancyError, type TenancyErrorCode } from './core/errors.js'
-export type { UserIdentity } from './core/identity.js'
-export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/issuer.js'
+} from './core/context/current.js'
+export {
+  errorTable,
+  findTenancyError,
+  isTenancyError,
+  TenancyError,
+  type TenancyErrorCode,
+} from './core/errors/errors.js'
+export type { UserIdentity } from './core/identity/identity.js'
+export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'
-export type { PgModule } from './core/pg-module.js'
+export type { PgModule } from './core/tenants/pg-module.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
-export type { IssuedToken, RotationOptions } from './core/signing-keys.js'
-export { parseSlug } from './core/slug.js'
-export type { TenantPool } from './core/tenant-pool.js'
-export type { Reconciliation } from './databases/reconcile.js'
+export type { IssuedToken, RotationOptions } from './core/identity/signing-keys.js'
+export { parseSlug } from './core/tenants/slug.js'
+export type { TenantPool } from './core/tenants/tenant-pool.js'
+export type { Reconciliation } from './databases/lifecycle/reconcile.js'
 export { type CreateTenancyOptions, createTenancy } from './tenancy.js'
 export type { Tenancy } from './tenancy-interface.js'

@@ -1,23 +1,24 @@
 import { CompiledRuleSet, createAccessRules, devAccess, problemOfTemplate, prodAccess } from './access/index.js'
 import { createCoherence } from './cache/coherence.js'
 import { createDirectoryCache } from './cache/directory-cache.js'
+import { createRequestContexts } from './cache/request-contexts.js'
 import { createRedisTier } from './cache/redis.js'
-import { createAccessExplainer } from './catalog/access-explain.js'
-import { seedAccess } from './catalog/access-seed.js'
-import { createAccessAdministration } from './catalog/access.js'
-import { keepAnchored } from './catalog/audit-anchors.js'
-import { recordIssuedToken } from './catalog/audit-tokens.js'
-import { createAuditLog } from './catalog/audit.js'
+import { createAccessExplainer } from './catalog/access/explain.js'
+import { seedAccess } from './catalog/access/seed.js'
+import { createAccessAdministration } from './catalog/access/administration.js'
+import { keepAnchored } from './catalog/audit/anchors.js'
+import { recordIssuedToken } from './catalog/audit/issued-tokens.js'
+import { createAuditLog } from './catalog/audit/audit-log.js'
 import { createCatalogPool, maxCatalogConnections } from './catalog/catalog-pool.js'
 import { createChangeLog } from './catalog/change-log.js'
-import { createMemberDirectory } from './catalog/member-directory.js'
-import { createMemberships } from './catalog/memberships.js'
+import { createMemberDirectory } from './catalog/members/member-directory.js'
+import { createMemberships } from './catalog/members/memberships.js'
 import { migrateCatalog } from './catalog/migrate.js'
-import { createRuleSetReader } from './catalog/rule-set-reader.js'
+import { createRuleSetReader } from './catalog/access/rule-set-reader.js'
 import { createSigningKeyStore } from './catalog/signing-keys.js'
-import { createTenantDatabaseRecords } from './catalog/tenant-databases.js'
-import { createTenants } from './catalog/tenants.js'
-import { createUserDirectory } from './catalog/users.js'
+import { createTenantDatabaseRecords } from './catalog/tenants/tenant-databases.js'
+import { createTenants } from './catalog/tenants/tenants.js'
+import { createUserDirectory } from './catalog/users/users.js'
 import { readActivity } from './composition/activity.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { createClosing } from './composition/closing.js'
@@ -28,25 +29,25 @@ import { openServer } from './composition/open-server.js'
 import { readStats } from './composition/stats.js'
 import { reportTrust } from './composition/report-trust.js'
 import { createTenantConnections } from './composition/tenant-connections.js'
-import { pgCopyOf } from './connections/pg-copy.js'
+import { pgCopyOf } from './connections/session/pg-copy.js'
 import { createConnectionScheduler } from './connections/scheduler.js'
-import type { AccessDefinition, Member } from './core/access.js'
-import { deriveLockKey } from './core/advisory-lock.js'
-import { type Config, loadConfig } from './core/config.js'
-import { wholeConfig } from './core/config-secrets.js'
-import { TenancyError } from './core/errors.js'
+import type { AccessDefinition, Member } from './core/access/access.js'
+import { deriveLockKey } from './postgres/advisory-lock.js'
+import { type Config, loadConfig } from './core/config/config.js'
+import { wholeConfig } from './core/config/config-secrets.js'
+import { TenancyError } from './core/errors/errors.js'
 import { type Logger, stderrLogger } from './core/logger.js'
-import type { PgModule } from './core/pg-module.js'
-import { parseTenantRef } from './core/slug.js'
-import { bindSecret } from './databases/bind-secret.js'
-import { ensureCatalogDatabase } from './databases/catalog-database.js'
-import { checkConnectionBudget } from './databases/connection-budget.js'
-import { roleConnectionLimit } from './databases/role-limits.js'
+import type { PgModule } from './core/tenants/pg-module.js'
+import { parseTenantRef } from './core/tenants/slug.js'
+import { bindSecret } from './databases/server/bind-secret.js'
+import { ensureCatalogDatabase } from './databases/server/catalog-database.js'
+import { checkConnectionBudget } from './databases/server/connection-budget.js'
+import { roleConnectionLimit } from './databases/server/role-limits.js'
 import { databaseIdOf, databaseNames } from './databases/database-names.js'
 import { createTenantDatabases, maxBuilderConnections } from './databases/tenant-databases.js'
 import { createServerWatcher } from './databases/watch/server-watcher.js'
 import { createRequestPipeline } from './http/pipeline.js'
-import { createSigningKeys } from './identity/signing-keys.js'
+import { createSigningKeys } from './identity/keys/signing-keys.js'
 import { createTokenVerifier } from './identity/token-verifier.js'
 import { createTenantResolver } from './resolve/tenant-resolver.js'
 import type { Tenancy } from './tenancy-interface.js'
@@ -193,7 +194,7 @@ async function open(
     changes: coherence,
     logger,
   })
-  coherence.subscribe({ keys: () => keys.doubt(), all: () => keys.doubt() })
+  coherence.subscribe({ keys: () => keys.invalidate(), all: () => keys.invalidate() })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
   const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
   const rules = createAccessRules(createRuleSetReader(catalog), options.access)
@@ -219,6 +220,7 @@ async function open(
   const pipeline = createRequestPipeline({
     verifier,
     cache,
+    contexts: createRequestContexts(),
     rules,
     resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
     pools: (member) => () => connections.pool(member.tenant),

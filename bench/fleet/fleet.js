@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { createTenancy, loadConfig } from 'tenants2fast'
 import { startEmbeddedServer } from '../../dist/databases/embedded/supervisor.js'
-import { deriveRolePassword } from '../../dist/databases/role-password.js'
+import { deriveRolePassword } from '../../dist/databases/server/role-password.js'
 
 export const tenantCount = Number(process.env.T2F_BENCH_TENANTS ?? 1000)
 const bytesPerDatabase = 9e6
@@ -30,7 +30,7 @@ const settings = {
 
 /**
  * @typedef {{ slug: string, databaseId: string, account: { user: string, password: string, database: string } }} FleetTenant
- * @typedef {{ url: string, server: import('../../dist/core/database-target.js').ServerAccount, env: Record<string, string>,
+ * @typedef {{ url: string, server: import('../../dist/core/tenants/database-target.js').ServerAccount, env: Record<string, string>,
  *   tenants: FleetTenant[], prefix: string, admin: pg.Client }} Fleet
  */
 

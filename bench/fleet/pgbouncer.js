@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findFreePort } from '../../dist/databases/embedded/postmaster.js'
-import { scramVerifier } from '../../dist/databases/role-password.js'
+import { scramVerifier } from '../../dist/databases/server/role-password.js'
 
 const user = 'bench_pgbouncer'
 

@@ -118,7 +118,7 @@ function delaysOf(revoked, deniedAtMs) {
   return deniedAtMs.slice(warmUp).map((atMs, index) => {
     const { sentAtMs, committedAtMs } = revoked[warmUp + index]
     if (atMs < sentAtMs) throw new Error('A member was denied who was not revoked yet')
-    // News can overtake the answer to whoever revoked.
+    // News can invalidate the answer to whoever revoked.
     return Math.max(0, atMs - committedAtMs)
   })
 }

@@ -1,7 +1,7 @@
 // A thousand tenants on fifty connections in virtual time: the scheduler's own allocator beside first-in-first-out and
 // plain round robin, with the same budget, the same cap for one tenant and the same requests. Prints a table of every
 // run to standard error; the same on every machine.
-import { Allocator } from '../../dist/connections/allocator.js'
+import { Allocator } from '../../dist/connections/allocation/allocator.js'
 import { figure } from '../figures.js'
 import { DrrPolicy, FifoPolicy, RoundRobinPolicy } from './policies.js'
 import { capacityPerSecond } from './server.js'

@@ -7,8 +7,8 @@ import type {
   Requirement,
   RuleSet,
   RuleSetReader,
-} from '../core/access.js'
-import { TenancyError } from '../core/errors.js'
+} from '../core/access/access.js'
+import { TenancyError } from '../core/errors/errors.js'
 import { CompiledRuleSet } from './compiled-rule-set.js'
 import { compileMemberAccess } from './member-access.js'
 import { holdsAny, type PermissionMask } from './permission-mask.js'

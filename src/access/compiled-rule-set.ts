@@ -1,4 +1,4 @@
-import type { Requirement, RuleSet } from '../core/access.js'
+import type { Requirement, RuleSet } from '../core/access/access.js'
 import { compileMask, type PermissionMask } from './permission-mask.js'
 import { isMethod, parameter, splitPath, splitTemplate } from './route-template.js'
 import type { TemplateSegment } from './route-template.js'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import type { AccessDefinition } from '../core/access.js'
-import { groupNamePattern, permissionNamePattern } from '../core/access-names.js'
-import { TenancyError } from '../core/errors.js'
+import type { AccessDefinition } from '../core/access/access.js'
+import { groupNamePattern, permissionNamePattern } from '../core/access/names.js'
+import { TenancyError } from '../core/errors/errors.js'
 import { brokenReferences, shorten } from './broken-references.js'
 import { problemOfTemplate } from './route-template.js'
 

@@ -1,4 +1,4 @@
-import type { MemberAccess, MemberGrants } from '../core/access.js'
+import type { MemberAccess, MemberGrants } from '../core/access/access.js'
 
 /** The highest permission id that a bitset has room for (128 KiB); what lies beyond is not held. */
 const maxPermissionId = 2 ** 20 - 1

@@ -1,4 +1,4 @@
-import type { MemberAccess } from '../core/access.js'
+import type { MemberAccess } from '../core/access/access.js'
 import { isPermissionId } from './member-access.js'
 
 /**

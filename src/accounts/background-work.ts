@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findTenancyError } from '../core/errors.js'
+import { findTenancyError } from '../core/errors/errors.js'
 import type { Logger } from '../core/logger.js'
 
 /** Work that no answer waits for. */

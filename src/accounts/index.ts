@@ -1,4 +1,4 @@
-import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts.js'
+import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts/accounts.js'
 import type { AccountsHandler } from '../http/http-tenancy.js'
 import { createBetterAuthProvider } from './better-auth/provider.js'
 import { createAccountRoutes } from './http/account-routes.js'
@@ -16,7 +16,7 @@ export type {
   MailSender,
   ProfileChange,
   Registration,
-} from '../core/accounts.js'
+} from '../core/accounts/accounts.js'
 export type { AccountsHandler } from '../http/http-tenancy.js'
 
 /** Options of {@link createAccounts}. */

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
-import type { AccountProvider, AccountsHost } from '../core/accounts.js'
-import { normalizeEmail } from '../core/email.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
+import type { AccountProvider, AccountsHost } from '../core/accounts/accounts.js'
+import { normalizeEmail } from '../core/identity/email.js'
+import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { RefreshTokens } from './refresh-tokens.js'
 
 /** Tokens as RFC 6749, 5.1 answers them. */

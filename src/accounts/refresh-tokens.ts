@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { auditActor } from '../core/audit-actor.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
-import type { SqlPool, SqlResult } from '../core/sql.js'
+import { isTenancyError, TenancyError } from '../core/errors/errors.js'
+import type { SqlPool, SqlResult } from '../core/sql-client.js'
 
 /** What a refresh token was exchanged for. */
 export interface Rotation {

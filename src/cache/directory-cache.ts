@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access.js'
-import { isTenancyError, TenancyError } from '../core/errors.js'
-import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity.js'
+import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access/access.js'
+import { isTenancyError, TenancyError } from '../core/errors/errors.js'
+import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity/identity.js'
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
-import type { TenantRef } from '../core/slug.js'
+import type { TenantRef } from '../core/tenants/slug.js'
 import { createBatch } from './batches.js'
 import type { Coherence, MembershipChange } from './coherence.js'
 import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
-import { createFlights, type FlightState } from './flights.js'
+import { createSingleFlight, type FlightState } from './single-flight.js'
 import { memberBytes, userBytes } from './record-bytes.js'
 import type { MemberTier } from './redis.js'
 import { createSharedMembers, type SharedAnswer } from './shared-members.js'
@@ -48,7 +48,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const { maxStalenessMs } = coherence
   const userStore = createEntryStore<UserRecord>(maxEntries, maxBytes)
   const memberStore = createEntryStore<MemberRecord>(maxEntries, maxBytes)
-  const flights = createFlights()
+  const flights = createSingleFlight()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
   const heardUntilMs = () => coherence.confirmedAtMs
@@ -66,13 +66,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     userStore.markStale(id, epoch)
     memberStore.markStale(id, epoch)
     shared.markStale(id, epoch)
-    flights.overtake(id)
+    flights.invalidate(id)
   }
 
   function changeMembership(userId: string, epoch: number, change: MembershipChange): void {
     userStore.changeMembership(userId, epoch, change)
     memberStore.changeMembership(userId, epoch, change)
-    flights.overtake(userId)
+    flights.invalidate(userId)
   }
 
   /** Whether the membership is known to have ended: its member is refused without a query. */
@@ -96,7 +96,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       const tenant = tenantId === undefined ? undefined : ({ kind: 'id', value: tenantId } as const)
       const epochs = await askEpochs({ userId, tenant })
       const ids = tenantId === undefined ? [userId] : [userId, tenantId]
-      return { epochs, startedAtMs: state.startedAtMs, isOvertaken: state.isOvertaken(ids) }
+      return { epochs, startedAtMs: state.startedAtMs, isInvalidated: state.isInvalidated(ids) }
     })
   }
 
@@ -106,7 +106,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     sinceMs: number,
   ): Promise<boolean> {
     if (isLost(user) || (member !== undefined && (isLost(member) || sinceMs >= member.endsAtMs))) return false
-    const { epochs, startedAtMs, isOvertaken } = await readEpochs(user.value.user.id, member?.tenantId, sinceMs)
+    const { epochs, startedAtMs, isInvalidated } = await readEpochs(user.value.user.id, member?.tenantId, sinceMs)
     if (epochs.user !== user.userEpoch) outdate(user)
     if (
       member !== undefined &&
@@ -116,7 +116,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     ) {
       outdate(member)
     }
-    if (isOvertaken || isLost(user) || (member !== undefined && isLost(member))) return false
+    if (isInvalidated || isLost(user) || (member !== undefined && isLost(member))) return false
     for (const entry of member === undefined ? [user] : [user, member]) {
       entry.confirmedAtMs = Math.max(entry.confirmedAtMs, startedAtMs)
       entry.isStale = false

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
 import type { MembershipChange } from './coherence.js'
-import type { FlightState } from './flights.js'
+import type { FlightState } from './single-flight.js'
 
 /** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
@@ -133,7 +133,7 @@ export function keepEntry<Value extends object>(
   entry: Entry<Value>,
   state: FlightState,
 ): Entry<Value> {
-  if (state.isOvertaken(idsOf(entry))) {
+  if (state.isInvalidated(idsOf(entry))) {
     entry.isStale = true
     entry.isGone = true
   } else store.set(key, entry)

@@ -1,5 +1,5 @@
-import type { MemberRecord } from '../core/access.js'
-import type { UserRecord } from '../core/identity.js'
+import type { MemberRecord } from '../core/access/access.js'
+import type { UserRecord } from '../core/identity/identity.js'
 
 /** Objects and dates of a record, without its texts and lists. */
 const frameBytes = 1000

@@ -1,4 +1,4 @@
-import { TenancyError } from '../core/errors.js'
+import { TenancyError } from '../core/errors/errors.js'
 import type { Logger } from '../core/logger.js'
 
 /** A command of Redis and its arguments. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { MemberRecord } from '../core/access.js'
+import type { MemberRecord } from '../core/access/access.js'
 import type { Logger } from '../core/logger.js'
 import { createRedisConnection } from './redis-connection.js'
 import { createValueSeal } from './value-seal.js'

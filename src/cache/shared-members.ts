@@ -1,8 +1,8 @@
-import type { EpochQuestion, Epochs, MemberRecord } from '../core/access.js'
-import type { UserRecord } from '../core/identity.js'
-import type { TenantRef } from '../core/slug.js'
+import type { EpochQuestion, Epochs, MemberRecord } from '../core/access/access.js'
+import type { UserRecord } from '../core/identity/identity.js'
+import type { TenantRef } from '../core/tenants/slug.js'
 import { createEntry, createEntryStore, type Entry, keepEntry } from './entries.js'
-import type { FlightState } from './flights.js'
+import type { FlightState } from './single-flight.js'
 import type { MemberAddress, MemberTier } from './redis.js'
 
 /** What {@link createSharedMembers} needs. */

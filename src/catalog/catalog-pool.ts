@@ -1,10 +1,10 @@
 import pg from 'pg'
-import { clientOf, holdToChannelBinding } from '../core/channel-binding.js'
-import type { ServerAccount } from '../core/database-target.js'
-import { TenancyError } from '../core/errors.js'
-import { followPool } from '../core/follow-pool.js'
-import { isShortage } from '../core/outage.js'
-import type { SqlPool } from '../core/sql.js'
+import { clientOf, holdToChannelBinding } from '../postgres/channel-binding.js'
+import type { ServerAccount } from '../core/tenants/database-target.js'
+import { TenancyError } from '../core/errors/errors.js'
+import { followPool } from '../postgres/follow-pool.js'
+import { isShortage } from '../postgres/outage.js'
+import type { SqlPool } from '../core/sql-client.js'
 import { createPreparedReads } from './prepared-reads.js'
 
 /** Connections to the catalog database. */

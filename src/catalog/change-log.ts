@@ -1,6 +1,6 @@
 import type { ChangeLog, ChangesSeen } from '../core/change-log.js'
-import { TenancyError } from '../core/errors.js'
-import type { SqlPool } from '../core/sql.js'
+import { TenancyError } from '../core/errors/errors.js'
+import type { SqlPool } from '../core/sql-client.js'
 
 // One statement, so one snapshot: what it sees of the table is exactly what it says it has seen. Transactions that were
 // still open at the last look, or began later, are those that the last snapshot does not show.

@@ -1,6 +1,6 @@
-import { findLockBlockers } from '../core/lock-blockers.js'
-import type { SqlPool } from '../core/sql.js'
-import { applySqlFiles, readSqlFolder } from '../core/sql-files.js'
+import { findLockBlockers } from '../postgres/lock-blockers.js'
+import type { SqlPool } from '../core/sql-client.js'
+import { applySqlFiles, readSqlFolder } from '../postgres/sql-files.js'
 import { shippedMigrations } from './shipped-migrations.js'
 
 const codes = {

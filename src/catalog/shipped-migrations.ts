@@ -1,4 +1,4 @@
-import { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from '../core/sql-files.js'
+import { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from '../postgres/sql-files.js'
 
 /**
  * The numbered files of `catalog/migrations`. In the package as published this module holds their text instead of reading

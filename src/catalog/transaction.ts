@@ -1,5 +1,5 @@
-import { isTenancyError } from '../core/errors.js'
-import type { SqlClient, SqlPool } from '../core/sql.js'
+import { isTenancyError } from '../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../core/sql-client.js'
 
 /**
  * Runs `work` in one transaction on one connection: committed when it resolves, rolled back when it throws. A

@@ -1,5 +1,5 @@
-import type { AccessExplainer } from '../catalog/access-explain.js'
-import type { AccessAdministration } from '../catalog/access.js'
+import type { AccessExplainer } from '../catalog/access/explain.js'
+import type { AccessAdministration } from '../catalog/access/administration.js'
 
 /** Who may do what: changed, listed and explained. */
 export interface AccessManagement extends AccessAdministration, AccessExplainer {}

@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto'
-import type { AccountsHost } from '../core/accounts.js'
-import { TenancyError } from '../core/errors.js'
+import type { AccountsHost } from '../core/accounts/accounts.js'
+import { TenancyError } from '../core/errors/errors.js'
 import type { RequestPipeline } from '../http/pipeline.js'
 
 /** What {@link createAccountsHost} is put together from. */

@@ -1,6 +1,6 @@
 import type { ConnectionUser } from '../connections/scheduler.js'
-import type { SqlClient } from '../core/sql.js'
-import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import type { SqlClient } from '../core/sql-client.js'
+import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
 import { databaseIdOf, type DatabaseNames } from '../databases/database-names.js'
 
 /** Options of `tenancy.activity()`. */

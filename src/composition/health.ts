@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
 import type { Coherence } from '../cache/coherence.js'
 import type { MemberTier } from '../cache/redis.js'
-import type { ServerAddress } from '../core/database-target.js'
-import type { SqlClient } from '../core/sql.js'
+import type { ServerAddress } from '../core/tenants/database-target.js'
+import type { SqlClient } from '../core/sql-client.js'
 import { Probe } from './health-probe.js'
 
 /** How a part is: `degraded` serves requests, slower or with something missing; `down` does not. */

@@ -1,6 +1,6 @@
 import { checkPooler, type PoolMode } from '../connections/pooler-check.js'
-import type { SqlClient } from '../core/sql.js'
-import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
+import type { SqlClient } from '../core/sql-client.js'
+import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
 import type { TenantDatabases } from '../databases/tenant-databases.js'
 
 /**

@@ -1,9 +1,9 @@
 import { hkdfSync } from 'node:crypto'
-import type { Config } from '../core/config.js'
-import type { ServerAccount } from '../core/database-target.js'
-import { TenancyError } from '../core/errors.js'
+import type { Config } from '../core/config/config.js'
+import type { ServerAccount } from '../core/tenants/database-target.js'
+import { TenancyError } from '../core/errors/errors.js'
 import type { Logger } from '../core/logger.js'
-import { withConnection } from '../databases/admin-connection.js'
+import { withConnection } from '../databases/server/admin-connection.js'
 
 /** The PostgreSQL server of an installation, opened. */
 export interface OpenServer {

@@ -1,9 +1,9 @@
 import type { ConnectionScheduler } from '../connections/scheduler.js'
-import { runWithContext } from '../core/context.js'
-import { TenancyError } from '../core/errors.js'
+import { runWithContext } from '../core/context/current.js'
+import { TenancyError } from '../core/errors/errors.js'
 import type { Tenant } from '../core/model.js'
-import type { TenantDatabaseRecords } from '../core/tenant-databases.js'
-import type { TenantPool } from '../core/tenant-pool.js'
+import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
+import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import type { TenantDatabases } from '../databases/tenant-databases.js'
 
 /** From a tenant to connections to its database. */

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { TenancyError } from '../core/errors.js'
-import type { AllocatorLimits } from './allocation.js'
+import { TenancyError } from '../core/errors/errors.js'
+import type { AllocatorLimits } from './allocation/ports.js'
 
 /**
  * What the caller is told when a connection could not be opened. Messages of the driver and of the server name hosts
@@ -75,7 +75,7 @@ export function closedError(): TenancyError {
   return new TenancyError('TENANCY_CLOSED', 'The connection scheduler is closed')
 }
 
-export function abandonedError(cause: unknown): TenancyError {
+export function abortedError(cause: unknown): TenancyError {
   return new TenancyError('TENANCY_CONNECTION_ABORTED', 'The caller gave up while it waited for a connection', {
     cause,
   })

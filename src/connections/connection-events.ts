@@ -1,5 +1,5 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
-import type { TenancyError } from '../core/errors.js'
+import type { TenancyError } from '../core/errors/errors.js'
 
 /** Whom an event is about. `label` is what the pool was called, for people. */
 export interface ConnectionEvent {

@@ -1,12 +1,12 @@
 import { channel } from 'node:diagnostics_channel'
-import { TenancyError } from '../core/errors.js'
+import { TenancyError } from '../core/errors/errors.js'
 import { isRefusal } from './connection-errors.js'
 import { Denials } from './denials.js'
-import { openSession } from './open-session.js'
+import { openSession } from './session/open-session.js'
 import type { SchedulerSettings } from './scheduler.js'
-import type { SchedulerPool } from './scheduler-pool.js'
-import { ServerOutages } from './server-outage.js'
-import type { SessionClient } from './session-client.js'
+import type { TenantPgPool } from './tenant-pool.js'
+import { ServerOutages } from './server-outages.js'
+import type { SessionClient } from './session/session-client.js'
 
 const roleRestored = channel('tenants2fast:connection:role-restored')
 
@@ -30,7 +30,7 @@ export class Connector {
     return this.#denials.settled()
   }
 
-  async connect(pool: SchedulerPool): Promise<SessionClient> {
+  async connect(pool: TenantPgPool): Promise<SessionClient> {
     const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling, copy } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
     const server = `${target.account.host}:${target.account.port}`

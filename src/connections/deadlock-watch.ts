@@ -1,23 +1,23 @@
-import type { Slot } from './allocation.js'
-import type { Allocator } from './allocator.js'
+import type { Slot } from './allocation/ports.js'
+import type { Allocator } from './allocation/allocator.js'
 import { outsideOfRequests } from './caller-context.js'
-import { findStuck, type Stuck } from './deadlock.js'
-import type { SchedulerPool } from './scheduler-pool.js'
-import type { SessionClient } from './session-client.js'
+import { findStuck, type Stuck } from './allocation/deadlock-search.js'
+import type { TenantPgPool } from './tenant-pool.js'
+import type { SessionClient } from './session/session-client.js'
 
 /** Looks for works that wait for each other's connections as long as anybody waits, and names one to be turned away. */
 export class DeadlockWatch {
-  readonly #allocator: Allocator<SessionClient, SchedulerPool>
+  readonly #allocator: Allocator<SessionClient, TenantPgPool>
   readonly #checkMs: number
-  readonly #onStuck: (stuck: Stuck<SessionClient, SchedulerPool>) => void
+  readonly #onStuck: (stuck: Stuck<SessionClient, TenantPgPool>) => void
   #check: NodeJS.Timeout | undefined
   /** What each connection had read at the last check. */
-  #bytesRead = new Map<Slot<SessionClient, SchedulerPool>, number>()
+  #bytesRead = new Map<Slot<SessionClient, TenantPgPool>, number>()
 
   constructor(
-    allocator: Allocator<SessionClient, SchedulerPool>,
+    allocator: Allocator<SessionClient, TenantPgPool>,
     checkMs: number,
-    onStuck: (stuck: Stuck<SessionClient, SchedulerPool>) => void,
+    onStuck: (stuck: Stuck<SessionClient, TenantPgPool>) => void,
   ) {
     this.#allocator = allocator
     this.#checkMs = checkMs

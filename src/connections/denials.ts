@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SessionClient } from './session-client.js'
+import type { SessionClient } from './session/session-client.js'
 
 /** Part of `pg`'s connection: what the server says of a statement that failed. */
 interface ErrorMessages {

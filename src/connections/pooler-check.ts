@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { TenantDatabaseTarget } from '../core/database-target.js'
-import { TenancyError } from '../core/errors.js'
-import { closeSession, openSession } from './open-session.js'
-import type { SessionClient } from './session-client.js'
+import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import { TenancyError } from '../core/errors/errors.js'
+import { closeSession, openSession } from './session/open-session.js'
+import type { SessionClient } from './session/session-client.js'
 
 /** For how long a pooler gives a client the same connection to the server. */
 export type PoolMode = 'session' | 'transaction'

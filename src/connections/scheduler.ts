@@ -1,12 +1,12 @@
 import type pg from 'pg'
-import type { RequestContext } from '../core/context.js'
-import type { TenantDatabaseTarget } from '../core/database-target.js'
+import type { RequestContext } from '../core/context/current.js'
+import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { type Logger, stderrLogger } from '../core/logger.js'
-import type { PgModule } from '../core/pg-module.js'
-import type { TenantPool } from '../core/tenant-pool.js'
-import { LeaseOffice } from './lease-office.js'
-import { ownCopy, type PgCopy, pgCopyOf } from './pg-copy.js'
-import { type SchedulerPool, schedulerPoolClass } from './scheduler-pool.js'
+import type { PgModule } from '../core/tenants/pg-module.js'
+import type { TenantPool } from '../core/tenants/tenant-pool.js'
+import { ConnectionDispatcher } from './connection-dispatcher.js'
+import { ownCopy, type PgCopy, pgCopyOf } from './session/pg-copy.js'
+import { type TenantPgPool, tenantPgPoolClass } from './tenant-pool.js'
 
 /** How a {@link ConnectionScheduler} shares connections. */
 export interface ConnectionSchedulerOptions {
@@ -127,7 +127,7 @@ export interface ConnectionScheduler {
   users(): ConnectionUser[]
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
   evict(key: string): void
-  /** Turns away who waits, closes what is idle, and what is in use when it is released or after `timeoutMs` (10,000). */
+  /** DeficitRoundRobin away who waits, closes what is idle, and what is in use when it is released or after `timeoutMs` (10,000). */
   close(options?: { readonly timeoutMs?: number }): Promise<void>
 }
 
@@ -143,8 +143,8 @@ export interface ConnectionScheduler {
 export function createConnectionScheduler(options: ConnectionSchedulerOptions = {}): ConnectionScheduler {
   const { pg: module, ...settings } = options
   const copy = module === undefined ? ownCopy : pgCopyOf(module)
-  const Pool = schedulerPoolClass(copy)
-  const office = new LeaseOffice({
+  const Pool = tenantPgPoolClass(copy)
+  const office = new ConnectionDispatcher({
     maxConnections: 50,
     maxConnectionsPerTenant: 5,
     acquireTimeoutMs: 5000,
@@ -165,7 +165,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     ...settings,
     copy,
   })
-  const pools = new Map<string, SchedulerPool>()
+  const pools = new Map<string, TenantPgPool>()
   return {
     pool(key, resolveTarget, label = key) {
       let pool = pools.get(key)

@@ -1,6 +1,7 @@
-import type { MemberRecord } from './access.js'
-import type { UserRecord, VerifiedToken } from './identity.js'
-import type { TenantRef } from './slug.js'
+import type { MemberRecord } from './access/access.js'
+import type { RequestContext } from './context/current.js'
+import type { UserRecord, VerifiedToken } from './identity/identity.js'
+import type { TenantRef } from './tenants/slug.js'
 
 /** Something read from the catalog and remembered. Whether it may still be used, the directory cache says. */
 export interface Remembered<Value> {
@@ -34,6 +35,32 @@ export interface DirectoryCache {
     sinceMs: number,
   ): Promise<Remembered<MemberRecord> | undefined>
   findDefaultMember(user: Remembered<UserRecord>, sinceMs: number): Promise<RememberedDefault>
+}
+
+/** What a route demands before its handler runs: a user in a tenant, only a user, or nothing (public). */
+export type RouteNeeds = 'tenant' | 'user' | 'none'
+
+/**
+ * A context that was given for one token and one way of asking, and what it rests on. A way of asking is what the places
+ * of the request name, as ids and slugs, which have at most 40 letters: none of the bytes that a client sent.
+ */
+export interface RememberedContext {
+  readonly needs: RouteNeeds
+  readonly byHeader: string | undefined
+  readonly byHost: string | undefined
+  readonly byPath: string | undefined
+  readonly user: Remembered<UserRecord>
+  readonly member: Remembered<MemberRecord> | undefined
+  readonly context: RequestContext
+}
+
+/** RequestContexts by token, bounded in bytes. */
+export interface RequestContexts {
+  of(token: VerifiedToken): readonly RememberedContext[] | undefined
+  /** Replaces the contexts of a token. */
+  set(token: VerifiedToken, contexts: readonly RememberedContext[]): void
+  /** About how much memory all of them take. */
+  readonly bytes: number
 }
 
 /** Where a request may name its tenant, as the framework hands it over. undefined: this place says nothing. */

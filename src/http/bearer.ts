@@ -1,4 +1,4 @@
-import { TenancyError } from '../core/errors.js'
+import { TenancyError } from '../core/errors/errors.js'
 
 /** RFC 6750, 2.1: the scheme in any case (RFC 9110, 11.1), spaces, and what is to be the token. */
 const bearerPattern = /^bearer(?: +(.*))?$/is

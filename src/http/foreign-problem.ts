@@ -1,5 +1,5 @@
 import { STATUS_CODES, validateHeaderValue } from 'node:http'
-import { readProperty } from '../core/error-chain.js'
+import { readProperty } from '../core/errors/error-chain.js'
 import { documentOf, isErrorStatus, type Problem, problemHeaders, type ProblemOptions, toProblem } from './problem.js'
 
 /** What {@link problemOf} is told beside the error. */
@@ -16,7 +16,7 @@ const clientHeaders = ['retry-after', 'www-authenticate', 'allow'] as const
 const serverHeaders = ['retry-after'] as const
 
 /**
- * Turns any error into a response: ours as {@link toProblem} does. Of another one, the status is what it says
+ * DeficitRoundRobin any error into a response: ours as {@link toProblem} does. Of another one, the status is what it says
  * (`statusCode` or `status`, from 400 to 599), else 500. The client's faults (4xx) show message, code and what a validator
  * found, as far as it can be written as JSON. Of everything else the response has a title and the request's id, nothing of
  * the error but its `Retry-After`.

@@ -1,4 +1,4 @@
-import type { AccessRules } from '../core/access.js'
+import type { AccessRules } from '../core/access/access.js'
 import type { RequestPipeline } from './pipeline.js'
 
 /** The part of a tenancy that HTTP adapters use. */

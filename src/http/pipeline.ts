@@ -1,6 +1,6 @@
-import type { AccessRules, MemberRecord } from '../core/access.js'
-import type { RequestContext } from '../core/context.js'
-import { TenancyError } from '../core/errors.js'
+import type { AccessRules, MemberRecord } from '../core/access/access.js'
+import type { RequestContext } from '../core/context/current.js'
+import { TenancyError } from '../core/errors/errors.js'
 import {
   isTenantBound,
   isTokenCurrent,
@@ -8,14 +8,18 @@ import {
   type TokenVerifier,
   type UserRecord,
   type VerifiedToken,
-} from '../core/identity.js'
-import type { DirectoryCache, Remembered, TenantResolver, TenantSources } from '../core/request-path.js'
-import type { TenantPool } from '../core/tenant-pool.js'
+} from '../core/identity/identity.js'
+import type {
+  DirectoryCache,
+  Remembered,
+  RememberedContext,
+  RequestContexts,
+  RouteNeeds,
+  TenantResolver,
+  TenantSources,
+} from '../core/request-path.js'
+import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import { readBearerToken } from './bearer.js'
-import { createMemos, type Memo } from './memos.js'
-
-/** What a route demands before its handler runs: a user in a tenant, only a user, or nothing (public). */
-export type RouteNeeds = 'tenant' | 'user' | 'none'
 
 /** The part of a request that decides over its context. */
 export interface RequestFacts extends TenantSources {
@@ -23,7 +27,7 @@ export interface RequestFacts extends TenantSources {
   readonly needs: RouteNeeds
 }
 
-/** Turns a request into its context. */
+/** DeficitRoundRobin a request into its context. */
 export interface RequestPipeline {
   /** Whether `host` of the facts is looked at. */
   readonly readsHost: boolean
@@ -40,6 +44,7 @@ export interface RequestPipeline {
 export interface RequestPipelineOptions {
   readonly verifier: TokenVerifier
   readonly cache: DirectoryCache
+  readonly contexts: RequestContexts
   readonly resolver: TenantResolver
   readonly rules: Pick<AccessRules, 'epoch' | 'compile' | 'refresh'>
   /** Gives the function that opens (or finds) the pool of a member's tenant. */
@@ -47,10 +52,7 @@ export interface RequestPipelineOptions {
 }
 
 /** Ways of asking that are remembered for one token: a member of more tenants than that is served from the cache. */
-const maxMemosPerToken = 8
-
-/** Most memory that all of them take: about 15,000 tokens with one way of asking each. */
-const maxMemoBytes = 64 * 2 ** 20
+const maxContextsPerToken = 8
 
 /** The context of public routes. */
 export const anonymousContext: RequestContext = Object.freeze({
@@ -64,24 +66,28 @@ export const anonymousContext: RequestContext = Object.freeze({
 
 /** Puts the request path together; frameworks call it through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
-  const { verifier, cache, resolver, rules, pools } = options
-  const memos = createMemos(maxMemoBytes)
+  const { verifier, cache, contexts, resolver, rules, pools } = options
 
   function admit(facts: RequestFacts, token: VerifiedToken): RequestContext | Promise<RequestContext> {
     const nowMs = performance.now()
-    const memo = recall(memos.of(token), facts, resolver.nameOfHost(facts.host))
+    const known = recall(contexts.of(token), facts, resolver.nameOfHost(facts.host))
     if (
-      memo !== undefined &&
-      cache.isUsable(memo.user, nowMs) &&
-      (memo.member === undefined || cache.isUsable(memo.member, nowMs))
+      known !== undefined &&
+      cache.isUsable(known.user, nowMs) &&
+      (known.member === undefined || cache.isUsable(known.member, nowMs))
     ) {
-      return memo.context
+      return known.context
     }
-    return readmit(facts, token, memo, nowMs)
+    return readmit(facts, token, known, nowMs)
   }
 
-  async function readmit(facts: RequestFacts, token: VerifiedToken, memo: Memo | undefined, sinceMs: number) {
-    if (memo !== undefined && (await cache.confirm(memo.user, memo.member, sinceMs))) return memo.context
+  async function readmit(
+    facts: RequestFacts,
+    token: VerifiedToken,
+    known: RememberedContext | undefined,
+    sinceMs: number,
+  ) {
+    if (known !== undefined && (await cache.confirm(known.user, known.member, sinceMs))) return known.context
     const user = await cache.findUser(token, sinceMs)
     if (user === undefined) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
     if (!isUserAdmitted(token, user.value)) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
@@ -119,10 +125,14 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     await refreshing
   }
 
-  function remember(facts: RequestFacts, token: VerifiedToken, found: Pick<Memo, 'user' | 'member' | 'context'>): void {
+  function remember(
+    facts: RequestFacts,
+    token: VerifiedToken,
+    found: Pick<RememberedContext, 'user' | 'member' | 'context'>,
+  ): void {
     const { needs, tenantHeader, pathTenant } = facts
     const byHost = resolver.nameOfHost(facts.host)
-    const others = memos.of(token)?.filter((memo) => !isFor(memo, facts, byHost)) ?? []
+    const others = contexts.of(token)?.filter((known) => !isFor(known, facts, byHost)) ?? []
     // Whoever needs a user only is answered alike whatever the places say; whoever needs a tenant has named it by now in
     // its one spelling, or not at all.
     const named =
@@ -133,7 +143,7 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
             byHost: byHost && copyOf(byHost),
             byPath: pathTenant && copyOf(pathTenant),
           }
-    memos.set(token, [{ needs, ...named, ...found }, ...others.slice(0, maxMemosPerToken - 1)])
+    contexts.set(token, [{ needs, ...named, ...found }, ...others.slice(0, maxContextsPerToken - 1)])
   }
 
   return {
@@ -146,18 +156,22 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   }
 }
 
-function recall(memos: readonly Memo[] | undefined, facts: RequestFacts, byHost: string | undefined): Memo | undefined {
-  if (memos === undefined) return undefined
-  for (const memo of memos) if (isFor(memo, facts, byHost)) return memo
+function recall(
+  known: readonly RememberedContext[] | undefined,
+  facts: RequestFacts,
+  byHost: string | undefined,
+): RememberedContext | undefined {
+  if (known === undefined) return undefined
+  for (const one of known) if (isFor(one, facts, byHost)) return one
   return undefined
 }
 
 /** Ids and slugs have one spelling: what is not equal to it names something else, or nothing. */
-function isFor(memo: Memo, facts: RequestFacts, byHost: string | undefined): boolean {
+function isFor(known: RememberedContext, facts: RequestFacts, byHost: string | undefined): boolean {
   return (
-    memo.needs === facts.needs &&
-    (memo.needs === 'user' ||
-      (memo.byHeader === facts.tenantHeader && memo.byPath === facts.pathTenant && memo.byHost === byHost))
+    known.needs === facts.needs &&
+    (known.needs === 'user' ||
+      (known.byHeader === facts.tenantHeader && known.byPath === facts.pathTenant && known.byHost === byHost))
   )
 }
 

@@ -1,6 +1,6 @@
-import { readProperty } from '../core/error-chain.js'
-import { findTenancyError, type TenancyError, type TenancyErrorCode } from '../core/errors.js'
-import { asOutage } from '../core/outage.js'
+import { readProperty } from '../core/errors/error-chain.js'
+import { findTenancyError, type TenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
+import { asOutage } from '../postgres/outage.js'
 
 /** An error as an HTTP response: `application/problem+json` (RFC 9457). */
 export interface Problem {
@@ -43,7 +43,7 @@ const challenges: Partial<Record<TenancyErrorCode, string>> = {
 const maxRequestIdLength = 128
 
 /**
- * Turns a `TenancyError`, or a database that went away in the middle of a query, into a response; an ORM may have wrapped
+ * DeficitRoundRobin a `TenancyError`, or a database that went away in the middle of a query, into a response; an ORM may have wrapped
  * either. Returns undefined for any other error: those are the application's. So is one that wraps ours and says that it
  * is the client's fault (a `statusCode` from 400 to 499).
  *

@@ -1,5 +1,5 @@
-import type { Guard, MemberAccess, Requirement } from '../core/access.js'
-import { TenancyError } from '../core/errors.js'
+import type { Guard, MemberAccess, Requirement } from '../core/access/access.js'
+import { TenancyError } from '../core/errors/errors.js'
 
 /** What a guard of a route demands; `own-route` is the matched route's own template and method. */
 export type RouteRequirement = Requirement | { readonly kind: 'own-route' }

@@ -1,5 +1,5 @@
-import type { ClaimPath, IssuerOptions } from '../core/issuer.js'
-import { parseTenantRef } from '../core/slug.js'
+import type { ClaimPath, IssuerOptions } from '../core/identity/issuer.js'
+import { parseTenantRef } from '../core/tenants/slug.js'
 
 const maxTokenBytes = 65_536
 const maxToleranceSeconds = 120

@@ -1,6 +1,6 @@
-import { TenancyError } from '../core/errors.js'
-import { type IssuerOptions, issuerTenantPlaceholder, readIssuerTenant } from '../core/issuer.js'
-import { isSafeKeyAddress } from './key-address.js'
+import { TenancyError } from '../core/errors/errors.js'
+import { type IssuerOptions, issuerTenantPlaceholder, readIssuerTenant } from '../core/identity/issuer.js'
+import { isSafeKeyAddress } from './keys/key-address.js'
 import { problemsOfClaims } from './issuer-claims.js'
 
 const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']

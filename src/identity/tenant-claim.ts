@@ -1,4 +1,4 @@
-import { type ClaimPath, type IssuerOptions, readClaim } from '../core/issuer.js'
+import { type ClaimPath, type IssuerOptions, readClaim } from '../core/identity/issuer.js'
 import type { ParsedToken } from './parse-token.js'
 import { quote } from './token-refusal.js'
 

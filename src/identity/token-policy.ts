@@ -1,12 +1,12 @@
-import type { VerifiedToken } from '../core/identity.js'
+import type { VerifiedToken } from '../core/identity/identity.js'
 import {
   type ClaimValue,
   isSubject,
   type IssuerOptions,
   issuerTenantPlaceholder,
   readIssuerTenant,
-} from '../core/issuer.js'
-import { maxAccessTokenSeconds } from '../core/signing-keys.js'
+} from '../core/identity/issuer.js'
+import { maxAccessTokenSeconds } from '../core/identity/signing-keys.js'
 import { defaultTokenBytes, type ParsedToken } from './parse-token.js'
 import { readTenants, type TenantClaimRules, tenantClaimRules } from './tenant-claim.js'
 import { quote, TokenRefusal } from './token-refusal.js'

@@ -1,6 +1,6 @@
-import { TenancyError } from '../core/errors.js'
-import type { VerifiedToken } from '../core/identity.js'
-import { parseTenantRef } from '../core/slug.js'
+import { TenancyError } from '../core/errors/errors.js'
+import type { VerifiedToken } from '../core/identity/identity.js'
+import { parseTenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
 
 /** The tenant that the token was issued for, by id or slug. */

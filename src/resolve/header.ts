@@ -1,4 +1,4 @@
-import { parseTenantRef } from '../core/slug.js'
+import { parseTenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
 
 /**

@@ -1,4 +1,4 @@
-import { parseTenantRef, reservedSlugs } from '../core/slug.js'
+import { parseTenantRef, reservedSlugs } from '../core/tenants/slug.js'
 
 /**
  * Reads the tenant from a host: exactly one label below `baseDomain`, which is a slug (RFC 9110, 7.2: the case of

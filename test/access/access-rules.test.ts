@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createAccessRules } from '../../src/access/access-rules.js'
 import { devAccess } from '../../src/access/index.js'
 import { parseAccessDefinition } from '../../src/access/define-access.js'
-import type { Requirement, RuleSet } from '../../src/core/access.js'
+import type { Requirement, RuleSet } from '../../src/core/access/access.js'
 import { get, grantsOf, opens, permissions, route, rulesOf, ruleSetOf } from './rules-fixture.js'
 
 describe('route guards', () => {

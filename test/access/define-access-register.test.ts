@@ -4,7 +4,7 @@ import { expect, expectTypeOf, test } from 'vitest'
 import type {
   RegisteredPermission as UnregisteredPermission,
   RegisteredRole as UnregisteredRole,
-} from '../../src/core/access.js'
+} from '../../src/core/access/access.js'
 
 // As an application does it, by the package's public name; the other tests import the sources and stay unregistered.
 const access = defineAccess({

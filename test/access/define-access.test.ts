@@ -3,7 +3,7 @@ import { defineAccess, parseAccessDefinition } from '../../src/access/define-acc
 import type { PermissionOf } from '../../src/access/define-access.js'
 import { devAccess } from '../../src/access/seeds/dev.js'
 import { prodAccess } from '../../src/access/seeds/prod.js'
-import { findTenancyError, isTenancyError } from '../../src/core/errors.js'
+import { findTenancyError, isTenancyError } from '../../src/core/errors/errors.js'
 
 function problemsOf(json: unknown): string[] {
   try {

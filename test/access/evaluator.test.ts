@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { AccessRules, MemberAccess, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
+import type { AccessRules, MemberAccess, MemberGrants, Requirement, RuleSet } from '../../src/core/access/access.js'
 import { heldNames, mayMember, mayMemberSend } from './reference-evaluator.js'
 import { rulesOf } from './rules-fixture.js'
 

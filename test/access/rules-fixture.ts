@@ -1,5 +1,5 @@
 import { createAccessRules } from '../../src/access/access-rules.js'
-import type { AccessRules, MemberGrants, Requirement, RuleSet } from '../../src/core/access.js'
+import type { AccessRules, MemberGrants, Requirement, RuleSet } from '../../src/core/access/access.js'
 
 export const permissions = ['reports:read', 'reports:create', 'reports:export', 'admin:all'].map((name, index) => ({
   id: index + 1,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Guard, MemberAccess, RuleSet } from '../../src/core/access.js'
+import type { Guard, MemberAccess, RuleSet } from '../../src/core/access/access.js'
 import { rulesOf } from './rules-fixture.js'
 
 const checks = 100_000

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createRefreshTokens, type RefreshTokens } from '../../src/accounts/refresh-tokens.js'
-import { createUserDirectory } from '../../src/catalog/users.js'
+import { createUserDirectory } from '../../src/catalog/users/users.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
 const invalid = expect.objectContaining({ code: 'TENANCY_ACCOUNTS_GRANT_INVALID' })

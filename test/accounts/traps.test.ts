@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { defaultAccountLimits, type MailingLimits } from '../../src/core/account-limits.js'
+import { defaultAccountLimits, type MailingLimits } from '../../src/core/accounts/account-limits.js'
 import {
   type AccountsApp,
   type Answer,

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type ConnectionScheduler, createConnectionScheduler } from '../../src/connections/scheduler.js'
-import { tryGetWork } from '../../src/core/context.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { tryGetScope } from '../../src/core/context/current.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { createTenantDatabase, type TestTenantDatabase } from '../connections/tenant-database.js'
 import { createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
 import { bearer, createApp } from './fastify-app.js'
@@ -41,10 +41,10 @@ beforeAll(async () => {
   app.post('/wait', handler)
   app.get('/many', () => Promise.all(Array.from({ length: 50 }, () => pool.query('select 1'))))
   app.get('/background', async () => {
-    const work = tryGetWork()
-    work?.onAbandoned(() => ended.push('abandoned'))
+    const work = tryGetScope()
+    work?.onAborted(() => ended.push('abandoned'))
     // Answered, then the connection ends: whoever works on after that has not been given up.
-    setTimeout(() => ended.push(String(work?.isAbandoned)), 50)
+    setTimeout(() => ended.push(String(work?.isAborted)), 50)
     return 'answered'
   })
   await app.listen({ port: 0, host: '127.0.0.1' })

@@ -3,7 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { requireRole, tenancyErrorHandler, tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { TenancyError } from '../../src/core/errors.js'
+import { TenancyError } from '../../src/core/errors/errors.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp, tenancyOver } from './fastify-app.js'
 

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { getCurrentTenant, getTenantPool, tryGetContext } from '../../src/core/context.js'
+import { getCurrentTenant, getTenantPool, tryGetContext } from '../../src/core/context/current.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp } from './fastify-app.js'
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { parseTenantRef } from '../../src/core/slug.js'
+import { parseTenantRef } from '../../src/core/tenants/slug.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp, tenancyOver } from './fastify-app.js'
 

@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { getCurrentTenant, getTenantPool, tryGetCurrentTenant } from '../../src/core/context.js'
+import { getCurrentTenant, getTenantPool, tryGetCurrentTenant } from '../../src/core/context/current.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, tenancyOver } from './fastify-app.js'
 

@@ -1,4 +1,4 @@
-import type { MemberRecord } from '../../src/core/access.js'
+import type { MemberRecord } from '../../src/core/access/access.js'
 
 const at = new Date('2026-01-02T03:04:05.678Z')
 

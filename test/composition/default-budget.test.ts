@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { withConnection } from '../../src/databases/admin-connection.js'
+import { withConnection } from '../../src/databases/server/admin-connection.js'
 import { startNode } from '../support/node-process.js'
 import { type PrivateEmbedded, startPrivateEmbedded } from '../support/private-embedded.js'
 

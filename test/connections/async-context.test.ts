@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import QueryStream from 'pg-query-stream'
 import { expect, test } from 'vitest'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { useScheduler } from './fixture.js'
 
 const { start } = useScheduler(2)

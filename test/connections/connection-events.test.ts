@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { isTenancyError } from '../../src/core/errors.js'
+import { isTenancyError } from '../../src/core/errors/errors.js'
 import { useScheduler } from './fixture.js'
 
 const scheduler = useScheduler(3)

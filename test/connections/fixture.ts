@@ -4,8 +4,8 @@ import {
   type ConnectionSchedulerOptions,
   createConnectionScheduler,
 } from '../../src/connections/scheduler.js'
-import { Work } from '../../src/core/context.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { RequestScope } from '../../src/core/context/current.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { anonymousContext } from '../../src/http/pipeline.js'
 import { countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'
 
@@ -60,18 +60,18 @@ export async function pidOf(pool: TenantPool): Promise<number> {
   return rows[0]?.pid ?? 0
 }
 
-/** Work that is abandoned when `signal` is aborted. */
-export function abortable(signal: AbortSignal): Work {
-  return new (class extends Work {
-    override get isAbandoned(): boolean {
+/** RequestScope that is abandoned when `signal` is aborted. */
+export function abortable(signal: AbortSignal): RequestScope {
+  return new (class extends RequestScope {
+    override get isAborted(): boolean {
       return signal.aborted
     }
 
-    override onAbandoned(listener: () => void): void {
+    override onAborted(listener: () => void): void {
       signal.addEventListener('abort', listener)
     }
 
-    override offAbandoned(listener: () => void): void {
+    override offAborted(listener: () => void): void {
       signal.removeEventListener('abort', listener)
     }
   })(anonymousContext)

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { isFullForAll } from '../../src/connections/connection-errors.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { testServer, withAdmin } from '../support/server.js'
 import { useScheduler } from './fixture.js'
 

@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import QueryStream from 'pg-query-stream'
 import { expect, test } from 'vitest'
-import { findStuck } from '../../src/connections/deadlock.js'
-import { runWithContext } from '../../src/core/context.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { findStuck } from '../../src/connections/allocation/deadlock-search.js'
+import { runWithContext } from '../../src/core/context/current.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { anonymousContext } from '../../src/http/pipeline.js'
 import { useScheduler } from './fixture.js'
-import { World } from './world.js'
+import { World } from './allocation/world.js'
 
 const { start, stats } = useScheduler(2)
 

@@ -2,7 +2,7 @@ import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
 import { expect, test } from 'vitest'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { pidOf, useScheduler } from './fixture.js'
 
 const { start, stats } = useScheduler(1)

@@ -4,8 +4,8 @@ import {
   type ConnectionSchedulerOptions,
   createConnectionScheduler,
 } from '../../src/connections/scheduler.js'
-import { runWork } from '../../src/core/context.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import { runInScope } from '../../src/core/context/current.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
 import { abortable } from './fixture.js'
 import { backendsOf, countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'
@@ -134,7 +134,7 @@ test('a waiter whose signal is aborted leaves the queue at once', async () => {
   const controller = new AbortController()
   const [a] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await a.connect()
-  await runWork(abortable(controller.signal), async () => {
+  await runInScope(abortable(controller.signal), async () => {
     const waiting = a.query('select 1')
     expect(a.waitingCount).toBe(1)
     controller.abort()

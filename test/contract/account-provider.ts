@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { AccountProvider, Mail } from '../../src/core/accounts.js'
-import type { TenancyErrorCode } from '../../src/core/errors.js'
-import type { UserRecord } from '../../src/core/identity.js'
+import type { AccountProvider, Mail } from '../../src/core/accounts/accounts.js'
+import type { TenancyErrorCode } from '../../src/core/errors/errors.js'
+import type { UserRecord } from '../../src/core/identity/identity.js'
 
 /** A provider on a catalog of its own, and what the contract needs to look at it from outside. */
 export interface ProviderUnderTest {

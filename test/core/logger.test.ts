@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { TenancyError } from '../../src/core/errors.js'
+import { TenancyError } from '../../src/core/errors/errors.js'
 import { stderrLogger } from '../../src/core/logger.js'
 
 afterEach(() => {

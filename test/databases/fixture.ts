@@ -3,11 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
-import { createTenantDatabaseRecords } from '../../src/catalog/tenant-databases.js'
-import { createTenants, type Tenants } from '../../src/catalog/tenants.js'
-import type { ServerAccount } from '../../src/core/database-target.js'
+import { createTenantDatabaseRecords } from '../../src/catalog/tenants/tenant-databases.js'
+import { createTenants, type Tenants } from '../../src/catalog/tenants/tenants.js'
+import type { ServerAccount } from '../../src/core/tenants/database-target.js'
 import type { Logger } from '../../src/core/logger.js'
-import { quoteIdentifier } from '../../src/core/sql.js'
+import { quoteIdentifier } from '../../src/postgres/quote.js'
 import {
   createTenantDatabases,
   type TenantDatabases,

@@ -1,6 +1,6 @@
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { identityQuery, type ServerAccount } from '../../src/core/database-target.js'
+import { identityQuery, type ServerAccount } from '../../src/core/tenants/database-target.js'
 import { withAdmin } from '../support/server.js'
 import { createInstallation, type Installation } from './fixture.js'
 

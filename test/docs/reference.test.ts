@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { configTable, errorsTable, replaceTable } from '../../scripts/reference-tables.js'
-import { settings } from '../../src/core/config-schema.js'
-import { errorTable } from '../../src/core/errors.js'
+import { settings } from '../../src/core/config/settings.js'
+import { errorTable } from '../../src/core/errors/errors.js'
 
 test.each([
   ['docs/config.md', configTable(settings)],

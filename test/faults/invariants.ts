@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { identityQuery } from '../../src/core/database-target.js'
+import { identityQuery } from '../../src/core/tenants/database-target.js'
 
 /** Where to look: an installation and its server. */
 export interface Place {

@@ -1,5 +1,5 @@
-import { loadConfig } from '../../src/core/config.js'
-import { isTenancyError } from '../../src/core/errors.js'
+import { loadConfig } from '../../src/core/config/config.js'
+import { isTenancyError } from '../../src/core/errors/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
 import { endWithParent } from '../support/parent-process.js'
 import { randomFrom } from './random.js'

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { defineAccess } from '../../src/access/index.js'
-import { getTenantPool } from '../../src/core/context.js'
+import { getTenantPool } from '../../src/core/context/current.js'
 import { createTenancy } from '../../src/tenancy.js'
 import { endWithParent } from '../support/parent-process.js'
 

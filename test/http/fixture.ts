@@ -1,3 +1,4 @@
+import { createRequestContexts } from '../../src/cache/request-contexts.js'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -6,17 +7,17 @@ import { type Coherence, createCoherence } from '../../src/cache/coherence.js'
 import type { ListenClient } from '../../src/cache/follow-notifications.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../src/cache/directory-cache.js'
 import type { MemberTier } from '../../src/cache/redis.js'
-import { seedAccess } from '../../src/catalog/access-seed.js'
+import { seedAccess } from '../../src/catalog/access/seed.js'
 import { createChangeLog } from '../../src/catalog/change-log.js'
-import { createMemberDirectory } from '../../src/catalog/member-directory.js'
-import { createRuleSetReader } from '../../src/catalog/rule-set-reader.js'
-import { createUserDirectory } from '../../src/catalog/users.js'
-import type { AccessRules, MemberRecord } from '../../src/core/access.js'
-import { TenancyError } from '../../src/core/errors.js'
-import type { TokenVerifier, VerifiedToken } from '../../src/core/identity.js'
+import { createMemberDirectory } from '../../src/catalog/members/member-directory.js'
+import { createRuleSetReader } from '../../src/catalog/access/rule-set-reader.js'
+import { createUserDirectory } from '../../src/catalog/users/users.js'
+import type { AccessRules, MemberRecord } from '../../src/core/access/access.js'
+import { TenancyError } from '../../src/core/errors/errors.js'
+import type { TokenVerifier, VerifiedToken } from '../../src/core/identity/identity.js'
 import type { Logger } from '../../src/core/logger.js'
-import type { SqlPool, SqlResult } from '../../src/core/sql.js'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import type { SqlPool, SqlResult } from '../../src/core/sql-client.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { createRequestPipeline, type RequestFacts, type RequestPipeline } from '../../src/http/pipeline.js'
 import { createTenantResolver } from '../../src/resolve/tenant-resolver.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
@@ -105,6 +106,7 @@ export async function createRequestPath(options: RequestPathOptions = {}): Promi
     createRequestPipeline({
       verifier,
       cache: members,
+      contexts: createRequestContexts(),
       rules,
       resolver: createTenantResolver({ members, baseDomain: options.baseDomain, requireNamedTenant }),
       pools: (member: MemberRecord) => () => ({ tenant: member.tenant.slug }) as unknown as TenantPool,

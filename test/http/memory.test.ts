@@ -2,8 +2,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, describe, expect, test } from 'vitest'
 import { anonymousContext, type RequestFacts } from '../../src/http/pipeline.js'
-import { createMemos, type Memo } from '../../src/http/memos.js'
-import type { VerifiedToken } from '../../src/core/identity.js'
+import { createRequestContexts } from '../../src/cache/request-contexts.js'
+import type { RememberedContext } from '../../src/core/request-path.js'
+import type { VerifiedToken } from '../../src/core/identity/identity.js'
 import { asking, createRequestPath, type RequestPath } from './fixture.js'
 
 let path: RequestPath | undefined
@@ -96,40 +97,40 @@ test('one way of asking has one memory, however it is spelled', async () => {
   await expect(Promise.resolve(list)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
 })
 
-describe('memos', () => {
+describe('remembered contexts', () => {
   const tokenOf = (claims: Record<string, unknown>) => ({ claims }) as VerifiedToken
-  const memo = (bytes: number): Memo => ({
+  const resting = (bytes: number): RememberedContext => ({
     needs: 'user',
     byHeader: undefined,
     byHost: undefined,
     byPath: undefined,
-    user: { bytes } as Memo['user'],
+    user: { bytes } as RememberedContext['user'],
     member: undefined,
     context: anonymousContext,
   })
 
   test('take no more than they may, whatever they rest on; the first ones go first', () => {
-    const memos = createMemos(100_000)
+    const contexts = createRequestContexts(100_000)
     const tokens = Array.from({ length: 200 }, (_, index) => tokenOf({ index }))
     for (const token of tokens) {
-      memos.set(token, [memo(1000), memo(4000)])
-      expect(memos.bytes).toBeLessThanOrEqual(100_000)
+      contexts.set(token, [resting(1000), resting(4000)])
+      expect(contexts.bytes).toBeLessThanOrEqual(100_000)
     }
-    const kept = tokens.filter((token) => memos.of(token)?.length === 2)
+    const kept = tokens.filter((token) => contexts.of(token)?.length === 2)
     expect(kept.length).toBeGreaterThan(10)
     expect(kept).toEqual(tokens.slice(-kept.length))
   })
 
   test('count the claims of the token, and what is larger than everything is not kept', () => {
-    const memos = createMemos(100_000)
+    const contexts = createRequestContexts(100_000)
     const token = tokenOf({ text: 'x'.repeat(20_000) })
-    memos.set(token, [memo(1000)])
-    expect(memos.bytes).toBeGreaterThan(80_000)
-    memos.set(token, [memo(200_000)])
-    expect([memos.bytes, memos.of(token)]).toEqual([0, []])
-    memos.set(token, [memo(1000)])
-    expect(memos.of(token)).toHaveLength(1)
-    memos.set(token, [memo(1000)])
-    expect(memos.bytes).toBeLessThan(85_000)
+    contexts.set(token, [resting(1000)])
+    expect(contexts.bytes).toBeGreaterThan(80_000)
+    contexts.set(token, [resting(200_000)])
+    expect([contexts.bytes, contexts.of(token)]).toEqual([0, []])
+    contexts.set(token, [resting(1000)])
+    expect(contexts.of(token)).toHaveLength(1)
+    contexts.set(token, [resting(1000)])
+    expect(contexts.bytes).toBeLessThan(85_000)
   })
 })

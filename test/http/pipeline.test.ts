@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { findTenancyError } from '../../src/core/errors.js'
+import { findTenancyError } from '../../src/core/errors/errors.js'
 import { toProblem } from '../../src/http/problem.js'
 import { asking, createRequestPath, type RequestPath } from './fixture.js'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { errorTable, TenancyError, type TenancyErrorCode } from '../../src/core/errors.js'
+import { errorTable, TenancyError, type TenancyErrorCode } from '../../src/core/errors/errors.js'
 import { readBearerToken } from '../../src/http/bearer.js'
 import { problemOf } from '../../src/http/foreign-problem.js'
 import { safeRequestId, toProblem } from '../../src/http/problem.js'

@@ -7,7 +7,7 @@ import Fastify from 'fastify'
 import QueryStream from 'pg-query-stream'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { getTenantPool } from '../../src/core/context.js'
+import { getTenantPool } from '../../src/core/context/current.js'
 import { openInstallation, type TestInstallation } from './installation.js'
 
 const rounds = Number(process.env['T2F_ABORT_ROUNDS'] ?? 120)

@@ -1,10 +1,10 @@
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { migrateCatalog } from '../../src/catalog/migrate.js'
-import { deriveLockKey } from '../../src/core/advisory-lock.js'
-import { databaseLockKey, templateLockKey } from '../../src/databases/lock-keys.js'
+import { deriveLockKey } from '../../src/postgres/advisory-lock.js'
+import { databaseLockKey, templateLockKey } from '../../src/databases/server/lock-keys.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
-import type { Tenants } from '../../src/catalog/tenants.js'
+import type { Tenants } from '../../src/catalog/tenants/tenants.js'
 import { withAdmin } from '../support/server.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
 

@@ -1,6 +1,6 @@
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Tenants } from '../../src/catalog/tenants.js'
+import type { Tenants } from '../../src/catalog/tenants/tenants.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
 import { createTestAccount } from '../support/account.js'
 import { isPlainAdmin, withAdmin } from '../support/server.js'

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
-import type { TenantPool } from '../../src/core/tenant-pool.js'
+import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 
 /** The schema that the operations work on: every row carries its tenant's mark. */
 export const schema = `

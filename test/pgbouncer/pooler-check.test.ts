@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { checkPooler } from '../../src/connections/pooler-check.js'
 import { testServer, withAdmin } from '../support/server.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
-import type { TenantDatabaseTarget } from '../../src/core/database-target.js'
+import type { TenantDatabaseTarget } from '../../src/core/tenants/database-target.js'
 import { describeWithPgBouncer, type PgBouncer, startPgBouncer } from './pgbouncer.js'
 
 let installation: Installation

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { quoteIdentifier, quoteLiteral } from '../../src/core/sql.js'
+import { quoteIdentifier, quoteLiteral } from '../../src/postgres/quote.js'
 import { uniqueName, urlOf, withAdmin } from './server.js'
 
 /** An account that one test uses: whatever is connected as it, the test has opened. */

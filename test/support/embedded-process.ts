@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { ServerAccount } from '../../src/core/database-target.js'
+import type { ServerAccount } from '../../src/core/tenants/database-target.js'
 import { CompiledProgram } from './compiled-program.js'
 
 /** What a process answers that started the embedded server, or failed to. */

@@ -1,7 +1,7 @@
 import { chmod, chown, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ServerAccount } from '../../src/core/database-target.js'
+import type { ServerAccount } from '../../src/core/tenants/database-target.js'
 import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { chooseRunAs } from '../../src/databases/embedded/run-as.js'
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { ServerAccount } from '../../src/core/database-target.js'
+import type { ServerAccount } from '../../src/core/tenants/database-target.js'
 import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { locateServerUser } from './server-user.js'
 

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { FastifyInstance } from 'fastify'
 import { createTenancy, loadConfig, type Logger, type Tenancy, type Tenant } from '../../src/index.js'
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
-import { deriveRolePassword } from '../../src/databases/role-password.js'
+import { deriveRolePassword } from '../../src/databases/server/role-password.js'
 import { notesSchema } from '../support/installation.js'
 import { bearer, createNotesApp, outcome } from './notes-app.js'
 

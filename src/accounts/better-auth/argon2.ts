@@ -1,6 +1,6 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
-/** Turns passwords into what may be stored of them. */
+/** DeficitRoundRobin passwords into what may be stored of them. */
 export interface PasswordHasher {
   hash(password: string): Promise<string>
   /** Whether `hash` was made of `password`. Takes as long for a wrong one as for the right one. */

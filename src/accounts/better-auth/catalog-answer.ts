@@ -1,4 +1,4 @@
-import { isTenancyError, TenancyError } from '../../core/errors.js'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 
 /**
  * What the catalog answers. That it does not is an outage, never a wrong password or a bad link.

@@ -1,7 +1,7 @@
 import type { BetterAuthOptions } from 'better-auth'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { auditActor } from '../../core/audit-actor.js'
-import type { SqlPool } from '../../core/sql.js'
+import type { SqlPool } from '../../core/sql-client.js'
 
 const acting = new AsyncLocalStorage<string>()
 

@@ -1,4 +1,4 @@
-import { normalizeEmail } from '../../core/email.js'
+import { normalizeEmail } from '../../core/identity/email.js'
 import type { User } from '../../core/model.js'
 import { isUuid } from '../../core/uuid.js'
 import { answered } from './catalog-answer.js'

@@ -1,6 +1,6 @@
 import type { AuthContext, BetterAuthOptions } from 'better-auth'
-import type { AccountsHost } from '../../core/accounts.js'
-import { TenancyError } from '../../core/errors.js'
+import type { AccountsHost } from '../../core/accounts/accounts.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { PasswordHasher } from './argon2.js'
 import { catalogConnections } from './catalog-connections.js'

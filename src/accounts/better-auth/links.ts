@@ -1,6 +1,6 @@
-import type { Config } from '../../core/config.js'
+import type { Config } from '../../core/config/config.js'
 import type { User } from '../../core/model.js'
-import type { SqlPool } from '../../core/sql.js'
+import type { SqlPool } from '../../core/sql-client.js'
 import { answered } from './catalog-answer.js'
 import type { Engine } from './engine.js'
 import { createLinkToken, hashLinkToken, isLinkToken } from './link-token.js'

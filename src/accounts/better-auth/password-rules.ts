@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
 /** Fewest and most characters of a password. */

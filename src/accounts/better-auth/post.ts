@@ -1,4 +1,4 @@
-import type { AccountsHost, Mail, MailSender } from '../../core/accounts.js'
+import type { AccountsHost, Mail, MailSender } from '../../core/accounts/accounts.js'
 import type { User } from '../../core/model.js'
 import type { MailKind } from '../limits/attempt-limits.js'
 import { addressTakenMail, type NamedMailFacts, passwordResetMail, verificationMail } from '../mail/messages.js'

@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
 const longestName = 200
 const longestImage = 2048

@@ -1,4 +1,4 @@
-import type { SqlPool } from '../../core/sql.js'
+import type { SqlPool } from '../../core/sql-client.js'
 import { answered } from './catalog-answer.js'
 import { createLinkToken, hashLinkToken, isLinkToken } from './link-token.js'
 

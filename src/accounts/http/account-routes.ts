@@ -1,5 +1,5 @@
 import { unixSocketRange } from '../../core/address-range.js'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
 import type { ClientAddress } from '../limits/client-address.js'
 import { answerNothing, answerProblem } from './answers.js'

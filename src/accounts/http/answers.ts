@@ -1,4 +1,4 @@
-import { findTenancyError, type TenancyError } from '../../core/errors.js'
+import { findTenancyError, type TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { toProblem } from '../../http/problem.js'
 

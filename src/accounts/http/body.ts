@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { maxAccountsBodyBytes } from '../../http/http-tenancy.js'
 import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
 

@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { TokenAnswer } from '../logins.js'
 import { answerJson, answerNothing, answerTokenError } from './answers.js'
 import { readBody } from './body.js'

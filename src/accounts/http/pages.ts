@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { findTenancyError, isTenancyError } from '../../core/errors.js'
+import { findTenancyError, isTenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { escapeHtml } from '../escape-html.js'
 import { logServerError, privateHeaders } from './answers.js'

@@ -1,4 +1,4 @@
-import { findTenancyError } from '../../core/errors.js'
+import { findTenancyError } from '../../core/errors/errors.js'
 import { answerJson, answerNothing } from './answers.js'
 import { readBody } from './body.js'
 import { messagePage, passwordPage, problemPage, readLinkToken } from './pages.js'

@@ -1,5 +1,5 @@
-import type { Confirmation } from '../../core/accounts.js'
-import { findTenancyError } from '../../core/errors.js'
+import type { Confirmation } from '../../core/accounts/accounts.js'
+import { findTenancyError } from '../../core/errors/errors.js'
 import { answerJson } from './answers.js'
 import { readBody } from './body.js'
 import { confirmationPage, messagePage, problemPage, readLinkToken } from './pages.js'

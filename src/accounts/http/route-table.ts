@@ -1,4 +1,4 @@
-import type { AccountProvider, AccountsHost } from '../../core/accounts.js'
+import type { AccountProvider, AccountsHost } from '../../core/accounts/accounts.js'
 import type { AttemptLimits } from '../limits/attempt-limits.js'
 import type { Logins } from '../logins.js'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
 /** Free text of a person; what cannot be stored (NUL) or shown is refused. */

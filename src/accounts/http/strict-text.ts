@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
 // What a request says, read in one way only: two texts that differ are never read as the same one, and nothing is repaired.

@@ -4,10 +4,10 @@ import {
   type AccountLimits,
   accountLimitsWith,
   type AttemptLimit,
-} from '../../core/account-limits.js'
-import type { AccountsHost } from '../../core/accounts.js'
-import { normalizeEmail } from '../../core/email.js'
-import { isTenancyError, TenancyError } from '../../core/errors.js'
+} from '../../core/accounts/account-limits.js'
+import type { AccountsHost } from '../../core/accounts/accounts.js'
+import { normalizeEmail } from '../../core/identity/email.js'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { callerNetwork } from './client-address.js'
 
 /** What is limited. Logins by `/login` and `/token` are one kind, and so is every other use of a password. */

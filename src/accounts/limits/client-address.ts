@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import { parseAddress, parseAddressRange, unixSocketRange } from '../../core/address-range.js'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
 /** What a request says about where it comes from. */
 export interface RequestOrigin {

@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
 // One address as RFC 5321 writes it without quotes (RFC 6531 adds what is beyond ASCII). What a mail library could read
 // as a display name, a comment or a second recipient is refused: quotes, commas, semicolons, brackets, spaces.

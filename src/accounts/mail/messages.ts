@@ -1,5 +1,5 @@
-import type { Mail } from '../../core/accounts.js'
-import { TenancyError } from '../../core/errors.js'
+import type { Mail } from '../../core/accounts/accounts.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { escapeHtml } from '../escape-html.js'
 import { mailAddress } from './mail-address.js'
 

@@ -1,6 +1,6 @@
-import type { MailSender } from '../../core/accounts.js'
-import type { Config } from '../../core/config.js'
-import { TenancyError } from '../../core/errors.js'
+import type { MailSender } from '../../core/accounts/accounts.js'
+import type { Config } from '../../core/config/config.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { mailAddress } from './mail-address.js'
 

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyRequest } from 'fastify'
 import { unixSocketRange } from '../../core/address-range.js'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { type AccountsHandler, maxAccountsBodyBytes } from '../../http/http-tenancy.js'
 import { requestIdOf } from './request-id.js'
 import { sendProblem } from './request-state.js'

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { RequestContext } from '../../core/context.js'
-import { TenancyError } from '../../core/errors.js'
+import type { RequestContext } from '../../core/context/current.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import type { DecoratorNames } from './options.js'
-import { preflightKey, tenancyKey, workKey } from './request-state.js'
+import { preflightKey, tenancyKey, scopeKey } from './request-state.js'
 
 /**
  * Adds what requests carry: their work, `request.user` and `request.tenant`, under the names that the options give.
@@ -14,7 +14,7 @@ export function decorateRequests(
   tenancy: HttpTenancy,
   { user, tenant }: Required<DecoratorNames>,
 ): void {
-  app.decorateRequest(workKey, null)
+  app.decorateRequest(scopeKey, null)
   app.decorateRequest(preflightKey, false)
   app.decorateRequest(tenancyKey, { getter: () => tenancy })
   decorate(app, 'user', user, ({ user: found }) => {
@@ -48,7 +48,7 @@ function decorate(
 }
 
 function contextOf(request: FastifyRequest): RequestContext {
-  const work = request[workKey]
+  const work = request[scopeKey]
   if (work === null)
     throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The tenancy plugin has not run for this request yet')
   return work.context

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { readProperty } from '../../core/error-chain.js'
-import { isTenancyError } from '../../core/errors.js'
+import { readProperty } from '../../core/errors/error-chain.js'
+import { isTenancyError } from '../../core/errors/errors.js'
 import type { Problem } from '../../http/problem.js'
 
 /** So many errors inside of one are written, each as often as it is reached, and so deep. */

@@ -6,10 +6,10 @@ import type {
   RequestPayload,
   RouteOptions,
 } from 'fastify'
-import type { AccessRules, Guard, RegisteredPermission, RegisteredRole, Requirement } from '../../core/access.js'
-import { TenancyError } from '../../core/errors.js'
+import type { AccessRules, Guard, RegisteredPermission, RegisteredRole, Requirement } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { describeRequirement, enforce, readRequirement, type RouteRequirement } from '../../http/requirement.js'
-import { tenancyKey, workKey } from './request-state.js'
+import { tenancyKey, scopeKey } from './request-state.js'
 
 /**
  * A Fastify hook that lets a request pass or refuses it, at `onRequest`, `preParsing`, `preValidation` or `preHandler`. A
@@ -192,7 +192,7 @@ function guardAt(requirements: readonly Requirement[], at: number, rules: Rules)
 }
 
 function enforceIn(request: FastifyRequest, guard: Guard | undefined): void {
-  const work = request[workKey]
+  const work = request[scopeKey]
   if (work === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')
   if (guard === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
   enforce(guard, work.context)

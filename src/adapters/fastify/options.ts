@@ -1,8 +1,8 @@
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
-import type { Register } from '../../core/access.js'
-import { TenancyError } from '../../core/errors.js'
+import type { Register } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
-import type { RouteNeeds } from '../../http/pipeline.js'
+import type { RouteNeeds } from '../../core/request-path.js'
 
 /** A route as {@link TenancyPluginOptions.needs} is asked about it. */
 export interface TenancyRoute {

@@ -1,5 +1,5 @@
-import { TenancyError } from '../../core/errors.js'
-import { parseTenantRef } from '../../core/slug.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import { parseTenantRef } from '../../core/tenants/slug.js'
 
 /** How a URL names a tenant: `/<prefix>/:<parameter>`. */
 export interface PathTenantNames {

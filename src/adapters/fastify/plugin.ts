@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type RequestContext, runWork, tryGetWork } from '../../core/context.js'
-import { TenancyError } from '../../core/errors.js'
+import { type RequestContext, runInScope, tryGetScope } from '../../core/context/current.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { anonymousContext, type RequestPipeline } from '../../http/pipeline.js'
 import { mountAccounts } from './accounts.js'
 import { decorateRequests } from './decorators.js'
@@ -9,8 +9,8 @@ import { bindGuards, checkUnboundGuards } from './guards.js'
 import { resolveOptions, type TenancyPluginOptions } from './options.js'
 import { isPreflight } from './preflight.js'
 import { identifyLogLines } from './request-log.js'
-import { preflightKey, workKey } from './request-state.js'
-import { RequestWork } from './request-work.js'
+import { preflightKey, scopeKey } from './request-state.js'
+import { FastifyRequestScope } from './request-scope.js'
 import { createRoutePlans, type RoutePlans } from './route-plan.js'
 import { closeAfterRefusedUpgrades } from './upgrades.js'
 import { bindWebSocketsOf } from './websockets.js'
@@ -48,10 +48,10 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   app.addHook('onRequest', (request, reply, done) => {
     const bind = (context: RequestContext): void => {
-      const work = new RequestWork(context, request, reply.raw)
-      request[workKey] = work
+      const work = new FastifyRequestScope(context, request, reply.raw)
+      request[scopeKey] = work
       identify?.(request, reply, context)
-      runWork(work, done)
+      runInScope(work, done)
     }
     let context: RequestContext | Promise<RequestContext>
     try {
@@ -65,17 +65,17 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   // What comes after reading a body runs in the socket's asynchronous context, not in the request's.
   app.addHook('preValidation', (request, _reply, done) => {
-    const work = request[workKey]
+    const work = request[scopeKey]
     if (request[preflightKey]) done(new TenancyError('TENANCY_AUTH_REQUIRED'))
-    else if (work === null || tryGetWork() === work) done()
-    else runWork(work, done)
+    else if (work === null || tryGetScope() === work) done()
+    else runInScope(work, done)
   })
 
   // So do the hooks that are told of a client who went away.
   app.addHook('onRequestAbort', (request, done) => {
-    const work = request[workKey]
+    const work = request[scopeKey]
     if (work === null) done()
-    else runWork(work, done)
+    else runInScope(work, done)
   })
 
   app.get('/.well-known/jwks.json', { config: { tenancy: 'none' } }, async () => tenancy.jwks())

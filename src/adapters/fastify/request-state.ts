@@ -1,13 +1,13 @@
-import type { Register } from '../../core/access.js'
-import type { Work } from '../../core/context.js'
+import type { Register } from '../../core/access/access.js'
+import type { RequestScope } from '../../core/context/current.js'
 import type { Tenant, User } from '../../core/model.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
-import type { RouteNeeds } from '../../http/pipeline.js'
+import type { RouteNeeds } from '../../core/request-path.js'
 
 export { sendProblem } from './error-handler.js'
 
 /** The request's work and context; null until the plugin's `onRequest` hook has found the context. */
-export const workKey: unique symbol = Symbol('tenants2fast.work')
+export const scopeKey: unique symbol = Symbol('tenants2fast.work')
 /** The tenancy that the plugin was registered with; not there without the plugin. */
 export const tenancyKey: unique symbol = Symbol('tenants2fast.tenancy')
 /** The preflight of a request (CORS) that has been let through to later hooks, and to nothing else. */
@@ -30,7 +30,7 @@ type RequestDecorators = { [Name in NameOf<'user'>]: User } & { [Name in NameOf<
 
 declare module 'fastify' {
   interface FastifyRequest extends RequestDecorators {
-    [workKey]: Work | null
+    [scopeKey]: RequestScope | null
     [preflightKey]: boolean
     readonly [tenancyKey]: HttpTenancy | undefined
   }

@@ -1,6 +1,6 @@
 import type { FastifyContextConfig, FastifyRequest, RouteOptions } from 'fastify'
-import { TenancyError } from '../../core/errors.js'
-import type { RouteNeeds } from '../../http/pipeline.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { RouteNeeds } from '../../core/request-path.js'
 import type { ResolvedOptions, TenancyRoute } from './options.js'
 import { namesTenantInPath } from './path-tenant.js'
 

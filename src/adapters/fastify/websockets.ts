@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { bindContext } from '../../core/bind-context.js'
-import { tryGetWork } from '../../core/context.js'
+import { bindContext } from '../../core/context/bind-context.js'
+import { tryGetScope } from '../../core/context/current.js'
 
 const bound = new WeakSet<EventEmitter>()
 
@@ -15,6 +15,6 @@ export function bindWebSocketsOf(scope: FastifyInstance, route: RouteOptions): v
   if ((websocket !== true && wsHandler === undefined) || server === undefined || bound.has(server)) return
   bound.add(server)
   server.on('connection', (socket: EventEmitter) => {
-    if (tryGetWork() !== undefined) bindContext(socket)
+    if (tryGetScope() !== undefined) bindContext(socket)
   })
 }

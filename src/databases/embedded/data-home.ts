@@ -14,7 +14,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import type { RunAs } from './run-as.js'
 
 /** Longest socket folder: a socket's path has at most 103 bytes on macOS, and `/.s.PGSQL.65535.lock` needs 21. */

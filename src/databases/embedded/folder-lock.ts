@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, linkSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 import { isRunning, pidOf, processIdentity } from './process-identity.js'
 
 const takeoverMaxAgeMs = 10_000

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 // Not `createRequire` by name: what bundles are commonly started with declares it once more.
 import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
-import { TenancyError } from '../../core/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
 /** The version of PostgreSQL that the embedded server is, and that its data folders are of. */
 export const majorVersion = '18'

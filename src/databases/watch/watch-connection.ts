@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Client } from 'pg'
-import type { ServerAccount } from '../../core/database-target.js'
-import { openConnection, sqlStateOf } from '../admin-connection.js'
-import { joinRole } from '../admin-rights.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { openConnection, sqlStateOf } from '../server/admin-connection.js'
+import { joinRole } from '../server/admin-rights.js'
 import type { ServerUse, SessionUse } from './verdict.js'
 
 /** A connection that is open before anything is wrong, and that looks at the server without taking a lock. */

@@ -1,0 +1,143 @@
+import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { isUuid } from '../../core/uuid.js'
+import type { Scope, TenantScope } from '../change.js'
+import { effectiveRoles, holdsPermission, overrideCounts } from './effective-access.js'
+
+/** What somebody is about to give, or what a member or role holds. */
+export interface Holdings {
+  /** Roles, with all that they include. */
+  readonly roleIds?: readonly string[]
+  readonly permissionIds?: readonly number[]
+}
+
+/** What the actor lacks of some holdings. */
+interface Missing {
+  readonly permissions: readonly string[]
+  readonly roles: readonly string[]
+  /** Whether they are an active member at all. */
+  readonly isMember: boolean
+  readonly isOwner: boolean
+}
+
+// What of the holdings the actor does not hold. What is switched off counts among them (somebody may switch it on again),
+// and a permission that is switched off as held by who would hold it. A built-in role opens doors by its name as well, so
+// its name counts, too; an Owner has all of them.
+const missingQuery = `
+  with recursive given (role_id) as (
+    select unnest($3::uuid[])
+    union
+    select inclusion.included_role_id from given join role_inclusions as inclusion on inclusion.role_id = given.role_id
+  )
+  select
+    array(
+      select permission.name from permissions as permission
+      where (
+        permission.id = any ($4::integer[])
+        or permission.id in (select permission_id from role_permissions where role_id in (select role_id from given))
+      ) and not (${holdsPermission('actor')})
+      order by permission.name
+    ) as permissions,
+    array(
+      select role.name from roles as role
+      where role.tenant_id is null and role.id in (select role_id from given) and role.id <> all (effective.role_ids)
+        and not owner.is_owner
+      order by role.name
+    ) as roles,
+    true as "isMember",
+    owner.is_owner as "isOwner"
+  from user_tenants as actor
+  join users on users.id = actor.user_id and users.disabled_at is null
+  join tenants on tenants.id = actor.tenant_id and tenants.status = 'active'
+  cross join lateral (${effectiveRoles('actor')}) as effective
+  cross join lateral (
+    select exists (
+      select from roles as role
+      where role.id = any (effective.role_ids) and role.tenant_id is null and role.name = 'Owner'
+    ) as is_owner
+  ) as owner
+  where actor.tenant_id = $1 and actor.user_id = $2 and actor.is_active`
+
+/**
+ * Call before access is given to a member or to a tenant's role: refuses unless the actor holds everything that is given.
+ * Who runs the installation (no actor) may give anything, and built-in things (no tenant) are theirs alone to change.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_GRANT_REFUSED
+ */
+export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: Holdings): Promise<void> {
+  const missing = await readMissing(client, scope, given)
+  if (missing !== undefined) refuse('TENANCY_ACCESS_GRANT_REFUSED', scope, 'give', missing)
+}
+
+/**
+ * Call before a membership, or the roles or overrides of a member are changed: refuses an actor who does not hold
+ * everything that the member holds, unless they are an Owner. Everybody may change themselves (and so leave).
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
+ */
+export async function refuseToChangeMember(client: SqlClient, scope: TenantScope, userId: string): Promise<void> {
+  if (scope.actorId === null || scope.actorId === userId) return
+  await refuseToReachUp(client, scope, `the member ${userId}`, await holdingsOf(client, scope.tenantId, userId))
+}
+
+/**
+ * Call before a tenant's role is changed: refuses an actor who does not hold everything that the role gives, unless they
+ * are an Owner.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
+ */
+export async function refuseToChangeRole(
+  client: SqlClient,
+  scope: Scope,
+  role: { readonly id: string; readonly name: string },
+): Promise<void> {
+  await refuseToReachUp(client, scope, `the role "${role.name}"`, { roleIds: [role.id] })
+}
+
+/** What a member is given once they are active: roles, switched off or not, and direct allows, whatever is denied them. */
+export async function holdingsOf(client: SqlClient, tenantId: string, userId: string): Promise<Holdings> {
+  const { rows } = await client.query<Holdings>(
+    `select
+       array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
+       array(
+         select permission_id from user_tenant_permissions as override
+         where tenant_id = $1 and user_id = $2 and effect = 'allow' and ${overrideCounts}
+       ) as "permissionIds"`,
+    [tenantId, userId],
+  )
+  return rows[0] as Holdings
+}
+
+async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, held: Holdings): Promise<void> {
+  const missing = await readMissing(client, scope, held)
+  if (missing !== undefined && !missing.isOwner)
+    refuse('TENANCY_ACCESS_CHANGE_REFUSED', scope, `change ${what}, with`, missing)
+}
+
+/** Refuses unless nothing is missing. */
+function refuse(code: TenancyErrorCode, { actorId, tenantId }: Scope, deed: string, missing: Missing): void {
+  const { permissions, roles, isMember } = missing
+  if (!isMember) {
+    const message = `The user ${actorId} is no active member of the tenant ${tenantId}: they give nothing and change nobody there`
+    throw new TenancyError(code, message)
+  }
+  if (permissions.length === 0 && roles.length === 0) return
+  const names = [...roles.map((role) => `the role ${role}`), ...permissions].join(', ')
+  throw new TenancyError(code, `The user ${actorId} can't ${deed} what they don't hold: ${names}`, {
+    details: { permissions, roles },
+  })
+}
+
+const stranger: Missing = { permissions: [], roles: [], isMember: false, isOwner: false }
+
+/** Undefined: nobody asks, who runs the installation does it. */
+async function readMissing(
+  client: SqlClient,
+  { tenantId, actorId }: Scope,
+  { roleIds = [], permissionIds = [] }: Holdings,
+): Promise<Missing | undefined> {
+  if (tenantId === null || actorId === null) return undefined
+  if (!isUuid(actorId)) return stranger
+  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roleIds, permissionIds])
+  return rows[0] ?? stranger
+}

@@ -1,0 +1,150 @@
+import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js'
+import type { UserTenant } from '../../core/model.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
+import type { Scope, TenantScope } from '../change.js'
+
+/** A row of `roles`. */
+export interface RoleRow {
+  readonly id: string
+  readonly tenant_id: string | null
+  readonly name: string
+  readonly description: string
+  readonly is_active: boolean
+  readonly is_system: boolean
+}
+
+/** A row of `permissions`. */
+interface PermissionRow {
+  readonly id: number
+  readonly name: string
+  readonly description: string
+  readonly category: string | null
+}
+
+/** Columns of `user_tenants` under the names of {@link UserTenant}. */
+export const membershipColumns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive",
+  is_default as "isDefault", created_at as "createdAt", updated_at as "updatedAt"`
+
+/**
+ * Finds a membership to be changed, active or not, and locks it until the end of the transaction. Every change of a
+ * member comes by here, with the tenant's row locked: what the actor holds then is what they hold when it is written.
+ * The user is locked before the membership, as everywhere: both are changed, and so are the user's memberships in other
+ * tenants by others.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_NOT_FOUND
+ */
+export async function findMemberToChange(client: SqlClient, scope: TenantScope, userId: string): Promise<UserTenant> {
+  await refuseToChangeMember(client, scope, userId)
+  await client.query('select from users where id = $1 for no key update', [userId])
+  const { rows } = await client.query<UserTenant>(
+    `select ${membershipColumns} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
+    [userId, scope.tenantId],
+  )
+  if (rows[0] !== undefined) return rows[0]
+  throw new TenancyError(
+    'TENANCY_MEMBER_NOT_FOUND',
+    `The user ${userId} is not a member of the tenant ${scope.tenantId}`,
+  )
+}
+
+/**
+ * Finds a role by its exact name: the tenant's own, or a built-in one.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND
+ */
+export async function findRole(client: SqlClient, tenantId: string | null, name: string): Promise<RoleRow> {
+  const { rows } = await client.query<RoleRow>(
+    `select id, tenant_id, name, description, is_active, is_system from roles
+     where name = $2 and (tenant_id is null or tenant_id = $1)`,
+    [tenantId, name],
+  )
+  const [role] = rows
+  if (role !== undefined) return role
+  const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
+  throw new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} named ${JSON.stringify(name)}`)
+}
+
+/**
+ * Finds a role to be changed: a tenant changes its own roles only. Every change of a role comes by here, with the tenant's
+ * row locked.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+ *   TENANCY_ACCESS_CHANGE_REFUSED
+ */
+export async function findRoleToChange(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
+  const role = await findRole(client, scope.tenantId, name)
+  if (role.tenant_id !== scope.tenantId) {
+    throw new TenancyError(
+      'TENANCY_ACCESS_ROLE_PROTECTED',
+      `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
+    )
+  }
+  await refuseToChangeRole(client, scope, role)
+  return role
+}
+
+/** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+export async function findPermission(client: SqlClient, name: string): Promise<PermissionRow> {
+  const { rows } = await client.query<PermissionRow>(
+    'select id, name, description, category from permissions where name = $1',
+    [name],
+  )
+  const [permission] = rows
+  if (permission !== undefined) return permission
+  throw new TenancyError('TENANCY_ACCESS_PERMISSION_NOT_FOUND', `There is no permission ${JSON.stringify(name)}`)
+}
+
+/**
+ * Call before a member is demoted, deactivated or removed, in the same transaction and with the tenant's row locked, so
+ * that two Owners can't take each other away at once: refuses when no other active, enabled Owner would remain.
+ *
+ * @throws {@link TenancyError} TENANCY_MEMBER_LAST_OWNER
+ */
+export async function keepAnOwner(client: SqlClient, tenantId: string, userId: string): Promise<void> {
+  const { rows } = await client.query<{ is_owner: boolean; has_other: boolean }>(
+    `select coalesce(bool_or(membership.user_id = $2), false) as is_owner,
+            coalesce(bool_or(membership.user_id <> $2 and membership.is_active and users.disabled_at is null), false)
+              as has_other
+     from user_tenant_roles as held
+     join roles on roles.id = held.role_id and roles.tenant_id is null and roles.name = 'Owner'
+     join user_tenants as membership on (membership.user_id, membership.tenant_id) = (held.user_id, held.tenant_id)
+     join users on users.id = membership.user_id
+     where held.tenant_id = $1`,
+    [tenantId, userId],
+  )
+  const [owners] = rows
+  if (owners === undefined || !owners.is_owner || owners.has_other) return
+  throw new TenancyError(
+    'TENANCY_MEMBER_LAST_OWNER',
+    `The user ${userId} is the last Owner of the tenant ${tenantId}: make somebody else an Owner first`,
+  )
+}
+
+/** Writes the audit entry of a change, in the change's own transaction. */
+export async function recordChange(
+  client: SqlClient,
+  { actorId, tenantId }: { readonly actorId?: string | null | undefined; readonly tenantId?: string | null },
+  action: string,
+  subject: string | null,
+  before: object | null,
+  after: object | null,
+): Promise<void> {
+  await client.query(
+    'insert into audit_log (actor_id, tenant_id, action, subject, before, after) values ($1, $2, $3, $4, $5, $6)',
+    [
+      actorId ?? null,
+      tenantId ?? null,
+      action,
+      subject,
+      before && JSON.stringify(before),
+      after && JSON.stringify(after),
+    ],
+  )
+}
+
+/** Says of a unique violation what is taken; anything else passes. */
+export function explainTaken(error: unknown, code: TenancyErrorCode, what: string, taken: string): never {
+  if ((error as { code?: unknown }).code !== '23505') throw error
+  throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })
+}

@@ -1,0 +1,181 @@
+import { z } from 'zod'
+import { groupNamePattern, permissionNamePattern } from '../../core/access/names.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { actor, createChange, description, name } from '../change.js'
+import { explainTaken, findPermission, recordChange } from './lookup.js'
+
+const permissionName = z
+  .string()
+  .regex(permissionNamePattern, 'is not a permission name: resource:action in lower case')
+const categoryName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
+
+const newPermissionInput = z.strictObject({
+  name: permissionName,
+  description: description.default(''),
+  category: name.nullish(),
+  actor,
+})
+const permissionUpdateInput = z.strictObject({
+  permission: name,
+  description: description.optional(),
+  category: name.nullable().optional(),
+  actor,
+})
+const permissionActiveInput = z.strictObject({ permission: name, isActive: z.boolean(), actor })
+const newCategoryInput = z.strictObject({ name: categoryName, description: description.default(''), actor })
+const categoryUpdateInput = z.strictObject({
+  category: name,
+  name: categoryName.optional(),
+  description: description.optional(),
+  actor,
+})
+const categoryKeyInput = z.strictObject({ category: name, actor })
+
+export type NewPermissionInput = z.input<typeof newPermissionInput>
+/** What is absent stays as it is; `category` null: none. */
+export type PermissionUpdateInput = z.input<typeof permissionUpdateInput>
+export type PermissionActiveInput = z.input<typeof permissionActiveInput>
+export type NewCategoryInput = z.input<typeof newCategoryInput>
+/** What is absent stays as it is. */
+export type CategoryUpdateInput = z.input<typeof categoryUpdateInput>
+export type CategoryKeyInput = z.input<typeof categoryKeyInput>
+
+/** A permission as the catalog has it. */
+export interface Permission {
+  readonly name: string
+  readonly description: string
+  readonly category: string | null
+  readonly isActive: boolean
+  /** Ships with the access definition. */
+  readonly isSystem: boolean
+}
+
+/** A group of permissions, for people who look at them. */
+export interface PermissionCategory {
+  readonly name: string
+  readonly description: string
+}
+
+/** Permissions and their categories: the same for every tenant, and the installation's to change. */
+export interface PermissionAdministration {
+  /** @throws TENANCY_ACCESS_PERMISSION_EXISTS, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  createPermission(input: NewPermissionInput): Promise<void>
+  /** @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  updatePermission(input: PermissionUpdateInput): Promise<void>
+  /** Nobody holds an inactive permission. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+  setPermissionActive(input: PermissionActiveInput): Promise<void>
+  /** By name. */
+  listPermissions(): Promise<Permission[]>
+  /** @throws TENANCY_ACCESS_CATEGORY_EXISTS */
+  createCategory(input: NewCategoryInput): Promise<void>
+  /** Renames or describes it. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND, TENANCY_ACCESS_CATEGORY_EXISTS */
+  updateCategory(input: CategoryUpdateInput): Promise<void>
+  /** Its permissions stay, without a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  deleteCategory(input: CategoryKeyInput): Promise<void>
+  /** By name. */
+  listCategories(): Promise<PermissionCategory[]>
+}
+
+/** The services that change permissions and categories. */
+export function createPermissions(pool: SqlPool): PermissionAdministration {
+  const change = createChange(pool)
+  return {
+    createPermission: change.ofInstallation(newPermissionInput, async (client, input, scope) => {
+      const after = { description: input.description, category: input.category ?? null }
+      await findCategory(client, after.category)
+      await client
+        .query('insert into permissions (name, description, category) values ($1, $2, $3)', [
+          input.name,
+          after.description,
+          after.category,
+        ])
+        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_PERMISSION_EXISTS', 'permission', input.name))
+      await recordChange(client, scope, 'permission.create', `permission:${input.name}`, null, after)
+    }),
+
+    updatePermission: change.ofInstallation(permissionUpdateInput, async (client, input, scope) => {
+      const { id, name: found, description: text, category } = await findPermission(client, input.permission)
+      const before = { description: text, category }
+      const after = {
+        description: input.description ?? text,
+        category: input.category === undefined ? category : input.category,
+      }
+      if (after.description === text && after.category === category) return
+      await findCategory(client, after.category)
+      await client.query('update permissions set description = $2, category = $3 where id = $1', [
+        id,
+        after.description,
+        after.category,
+      ])
+      await recordChange(client, scope, 'permission.update', `permission:${found}`, before, after)
+    }),
+
+    setPermissionActive: change.ofInstallation(
+      permissionActiveInput,
+      async (client, { permission, isActive }, scope) => {
+        const { id } = await findPermission(client, permission)
+        const { rowCount } = await client.query(
+          'update permissions set is_active = $2 where id = $1 and is_active <> $2',
+          [id, isActive],
+        )
+        if (rowCount === 0) return
+        const subject = `permission:${permission}`
+        await recordChange(client, scope, 'permission.update', subject, { isActive: !isActive }, { isActive })
+      },
+    ),
+
+    async listPermissions() {
+      const { rows } = await pool.query<Permission>(
+        `select name, description, category, is_active as "isActive", is_system as "isSystem"
+         from permissions order by name`,
+      )
+      return rows
+    },
+
+    createCategory: change.ofInstallation(newCategoryInput, async (client, input, scope) => {
+      await client
+        .query('insert into permission_categories (name, description) values ($1, $2)', [input.name, input.description])
+        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', input.name))
+      const after = { description: input.description }
+      await recordChange(client, scope, 'category.create', `category:${input.name}`, null, after)
+    }),
+
+    updateCategory: change.ofInstallation(categoryUpdateInput, async (client, input, scope) => {
+      const before = await findCategory(client, input.category)
+      const after = { name: input.name ?? before.name, description: input.description ?? before.description }
+      if (after.name === before.name && after.description === before.description) return
+      await client
+        .query('update permission_categories set name = $2, description = $3 where name = $1', [
+          before.name,
+          after.name,
+          after.description,
+        ])
+        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', after.name))
+      await recordChange(client, scope, 'category.update', `category:${before.name}`, before, after)
+    }),
+
+    deleteCategory: change.ofInstallation(categoryKeyInput, async (client, input, scope) => {
+      const before = await findCategory(client, input.category)
+      await client.query('delete from permission_categories where name = $1', [before.name])
+      await recordChange(client, scope, 'category.delete', `category:${before.name}`, before, null)
+    }),
+
+    async listCategories() {
+      const text = 'select name, description from permission_categories order by name'
+      return (await pool.query<PermissionCategory>(text)).rows
+    },
+  }
+}
+
+async function findCategory(client: SqlClient, category: string): Promise<PermissionCategory>
+async function findCategory(client: SqlClient, category: string | null): Promise<PermissionCategory | undefined>
+async function findCategory(client: SqlClient, category: string | null) {
+  if (category === null) return undefined
+  const { rows } = await client.query<PermissionCategory>(
+    'select name, description from permission_categories where name = $1',
+    [category],
+  )
+  if (rows[0] !== undefined) return rows[0]
+  throw new TenancyError('TENANCY_ACCESS_CATEGORY_NOT_FOUND', `There is no category ${JSON.stringify(category)}`)
+}

@@ -1,0 +1,243 @@
+import { z } from 'zod'
+import { groupNamePattern } from '../../core/access/names.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { refuseToGiveMore } from './authority.js'
+import { actor, createChange, description, name, parse, tenant } from '../change.js'
+import { findPermission, findRole, findRoleToChange, recordChange, type RoleRow } from './lookup.js'
+import { findTenant } from '../tenants/tenant-row.js'
+
+/** null: the built-in roles. */
+const owner = { tenant: tenant.nullable(), actor }
+const newRoleName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
+
+const newRoleInput = z.strictObject({ ...owner, name: newRoleName, description: description.default('') })
+const roleUpdateInput = z.strictObject({
+  ...owner,
+  role: name,
+  name: newRoleName.optional(),
+  description: description.optional(),
+})
+const roleKeyInput = z.strictObject({ ...owner, role: name })
+const roleActiveInput = z.strictObject({ ...owner, role: name, isActive: z.boolean() })
+const roleGrantInput = z.strictObject({ ...owner, role: name, permission: name })
+const roleInclusionInput = z.strictObject({ ...owner, role: name, included: name })
+const roleListInput = z.strictObject({ tenant: tenant.nullable() })
+
+/** A new role; `tenant` null makes a built-in one. */
+export type NewRoleInput = z.input<typeof newRoleInput>
+/** What is absent stays as it is. */
+export type RoleUpdateInput = z.input<typeof roleUpdateInput>
+/** A role by its name; `tenant` null means the built-in role of that name. */
+export type RoleKeyInput = z.input<typeof roleKeyInput>
+export type RoleActiveInput = z.input<typeof roleActiveInput>
+export type RoleGrantInput = z.input<typeof roleGrantInput>
+/** `role` gives what `included` gives: a built-in role, or one of the same tenant. */
+export type RoleInclusionInput = z.input<typeof roleInclusionInput>
+export type RoleListInput = z.input<typeof roleListInput>
+
+/** A role as the catalog has it. */
+export interface Role {
+  readonly id: string
+  /** null: built in. */
+  readonly tenantId: string | null
+  readonly name: string
+  readonly description: string
+  readonly isActive: boolean
+  /** Ships with the access definition. */
+  readonly isSystem: boolean
+  /** Names of what it holds itself, active or not. */
+  readonly permissions: readonly string[]
+  /** Names of the roles that it includes itself, active or not. */
+  readonly includes: readonly string[]
+}
+
+/**
+ * Roles: built in, and a tenant's own. A tenant changes its own only. Role names go by their exact spelling.
+ *
+ * Every change of a role that is there throws TENANCY_ACCESS_CHANGE_REFUSED for an actor who does not hold everything
+ * that the role gives and is no Owner.
+ */
+export interface RoleAdministration {
+  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member) */
+  createRole(input: NewRoleInput): Promise<Role>
+  /**
+   * Renames or describes it.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+   *   TENANCY_ACCESS_ROLE_EXISTS
+   */
+  updateRole(input: RoleUpdateInput): Promise<Role>
+  /**
+   * An inactive role gives nothing, nor does what it includes.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner),
+   *   TENANCY_ACCESS_GRANT_REFUSED
+   */
+  setRoleActive(input: RoleActiveInput): Promise<void>
+  /**
+   * Whoever holds it loses it.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner)
+   */
+  deleteRole(input: RoleKeyInput): Promise<void>
+  /**
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+   *   TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_GRANT_REFUSED
+   */
+  grantPermission(input: RoleGrantInput): Promise<void>
+  /**
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+   *   TENANCY_ACCESS_PERMISSION_NOT_FOUND
+   */
+  revokePermission(input: RoleGrantInput): Promise<void>
+  /**
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
+   *   TENANCY_ACCESS_ROLE_CYCLE, TENANCY_ACCESS_GRANT_REFUSED
+   */
+  includeRole(input: RoleInclusionInput): Promise<void>
+  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED */
+  excludeRole(input: RoleInclusionInput): Promise<void>
+  /** The built-in roles and the tenant's own, by name. @throws TENANCY_TENANT_NOT_FOUND */
+  listRoles(input: RoleListInput): Promise<Role[]>
+}
+
+const roleColumns = `
+  id, tenant_id as "tenantId", name, description, is_active as "isActive", is_system as "isSystem",
+  array(
+    select permissions.name from role_permissions join permissions on permissions.id = permission_id
+    where role_id = roles.id order by permissions.name
+  ) as permissions,
+  array(
+    select included.name from role_inclusions join roles as included on included.id = included_role_id
+    where role_id = roles.id order by included.name
+  ) as includes`
+
+/** The services that change roles. */
+export function createRoles(pool: SqlPool): RoleAdministration {
+  const change = createChange(pool)
+  return {
+    createRole: change.ofEither(newRoleInput, async (client, input, scope) => {
+      await refuseToGiveMore(client, scope, {})
+      const { rows } = await client
+        .query<Role>(`insert into roles (tenant_id, name, description) values ($1, $2, $3) returning ${roleColumns}`, [
+          scope.tenantId,
+          input.name,
+          input.description,
+        ])
+        .catch((error: unknown) => explainTakenName(error, input.name))
+      const role = rows[0] as Role
+      const after = { name: role.name, description: role.description }
+      await recordChange(client, scope, 'role.create', `role:${role.id}`, null, after)
+      return role
+    }),
+
+    updateRole: change.ofEither(roleUpdateInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      const before = { name: role.name, description: role.description }
+      const after = { name: input.name ?? before.name, description: input.description ?? before.description }
+      if (after.name === before.name && after.description === before.description) return readRole(client, role.id)
+      if (after.name !== before.name) protectOwner(role, 'renamed')
+      await client
+        .query('update roles set name = $2, description = $3 where id = $1', [role.id, after.name, after.description])
+        .catch((error: unknown) => explainTakenName(error, after.name))
+      await recordChange(client, scope, 'role.update', `role:${role.id}`, before, after)
+      return readRole(client, role.id)
+    }),
+
+    setRoleActive: change.ofEither(roleActiveInput, async (client, { role: roleName, isActive }, scope) => {
+      const role = await findRoleToChange(client, scope, roleName)
+      if (role.is_active === isActive) return
+      if (isActive) await refuseToGiveMore(client, scope, { roleIds: [role.id] })
+      else protectOwner(role, 'switched off')
+      await client.query('update roles set is_active = $2 where id = $1', [role.id, isActive])
+      await recordChange(client, scope, 'role.update', `role:${role.id}`, { isActive: !isActive }, { isActive })
+    }),
+
+    deleteRole: change.ofEither(roleKeyInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      protectOwner(role, 'deleted')
+      const before = await readRole(client, role.id)
+      await client.query('delete from roles where id = $1', [role.id])
+      await recordChange(client, scope, 'role.delete', `role:${role.id}`, before, null)
+    }),
+
+    grantPermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      const permission = await findPermission(client, input.permission)
+      await refuseToGiveMore(client, scope, { permissionIds: [permission.id] })
+      const { rowCount } = await client.query(
+        'insert into role_permissions (role_id, permission_id) values ($1, $2) on conflict do nothing',
+        [role.id, permission.id],
+      )
+      if (rowCount === 0) return
+      await recordChange(client, scope, 'role.grant', `role:${role.id}`, null, { permission: permission.name })
+    }),
+
+    revokePermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      const permission = await findPermission(client, input.permission)
+      const { rowCount } = await client.query(
+        'delete from role_permissions where role_id = $1 and permission_id = $2',
+        [role.id, permission.id],
+      )
+      if (rowCount === 0) return
+      await recordChange(client, scope, 'role.revoke', `role:${role.id}`, { permission: permission.name }, null)
+    }),
+
+    includeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      const included = await findRole(client, scope.tenantId, input.included)
+      await refuseToGiveMore(client, scope, { roleIds: [included.id] })
+      const { rowCount } = await client
+        .query('insert into role_inclusions (role_id, included_role_id) values ($1, $2) on conflict do nothing', [
+          role.id,
+          included.id,
+        ])
+        .catch((error: unknown) => explainCycle(error, input.role, input.included))
+      if (rowCount === 0) return
+      await recordChange(client, scope, 'role.include', `role:${role.id}`, null, { included: included.name })
+    }),
+
+    excludeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
+      const role = await findRoleToChange(client, scope, input.role)
+      const included = await findRole(client, scope.tenantId, input.included)
+      const { rowCount } = await client.query(
+        'delete from role_inclusions where role_id = $1 and included_role_id = $2',
+        [role.id, included.id],
+      )
+      if (rowCount === 0) return
+      await recordChange(client, scope, 'role.exclude', `role:${role.id}`, { included: included.name }, null)
+    }),
+
+    async listRoles(input) {
+      const parsed = parse(roleListInput, input)
+      const tenantId = parsed.tenant === null ? null : (await findTenant(pool, parsed.tenant)).id
+      const { rows } = await pool.query<Role>(
+        `select ${roleColumns} from roles where tenant_id is null or tenant_id = $1 order by name, id`,
+        [tenantId],
+      )
+      return rows
+    },
+  }
+}
+
+async function readRole(client: SqlClient, id: string): Promise<Role> {
+  const { rows } = await client.query<Role>(`select ${roleColumns} from roles where id = $1`, [id])
+  return rows[0] as Role
+}
+
+/** Owner is part of the structure: a tenant keeps one, and without the role it would have none. */
+function protectOwner(role: RoleRow, what: string): void {
+  if (role.tenant_id !== null || role.name !== 'Owner') return
+  throw new TenancyError('TENANCY_ACCESS_ROLE_PROTECTED', `The role "Owner" can't be ${what}: every tenant needs it`)
+}
+
+function explainTakenName(error: unknown, roleName: string): never {
+  if ((error as { code?: unknown }).code !== '23505') throw error
+  const message = `There is a role "${roleName}" already, built in or the tenant's own (case does not count)`
+  throw new TenancyError('TENANCY_ACCESS_ROLE_EXISTS', message, { cause: error })
+}
+
+function explainCycle(error: unknown, role: string, included: string): never {
+  if ((error as { constraint?: unknown }).constraint !== 'role_inclusions_no_cycle') throw error
+  const message = `The role "${role}" can't include "${included}", which is or includes "${role}" itself`
+  throw new TenancyError('TENANCY_ACCESS_ROLE_CYCLE', message, { cause: error })
+}

@@ -1,0 +1,117 @@
+import { z } from 'zod'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { actor, createChange, name } from '../change.js'
+import { explainTaken, findPermission, recordChange } from './lookup.js'
+
+const ruleKey = {
+  method: z.string().regex(/^([A-Z]{1,20}|\*)$/, 'is not a method in upper case, nor *'),
+  path: z
+    .string()
+    .regex(/^\/[^\0]*$/, 'is not a path')
+    .max(1000),
+  permission: name,
+  actor,
+}
+const ruleActiveInput = z.strictObject({ ...ruleKey, isActive: z.boolean() })
+const ruleKeyInput = z.strictObject(ruleKey)
+
+/** A route rule: `method` in upper case or `*`, `path` of literal and `{param}` segments, and the permission it asks for. */
+export type RouteRuleInput = z.input<typeof ruleKeyInput>
+export type RouteRuleActiveInput = z.input<typeof ruleActiveInput>
+
+/** Which permission a route needs; rules of the same method and path are alternatives. */
+export interface RouteRule {
+  readonly method: string
+  readonly path: string
+  readonly permission: string
+  readonly isActive: boolean
+}
+
+/** Route rules: the same for every tenant, and the installation's to change. */
+export interface RouteAdministration {
+  /** @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_RULE_EXISTS */
+  createRouteRule(input: RouteRuleInput): Promise<void>
+  /** An inactive rule stays in place and closes its route; it never opens a wider one. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
+  setRouteRuleActive(input: RouteRuleActiveInput): Promise<void>
+  /** Without it a wider rule may answer for the route. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
+  deleteRouteRule(input: RouteRuleInput): Promise<void>
+  /** By path and method. */
+  listRouteRules(): Promise<RouteRule[]>
+}
+
+/**
+ * The services that change route rules.
+ *
+ * @param problemOfTemplate what is wrong with a rule's path, or undefined
+ */
+export function createRoutes(
+  pool: SqlPool,
+  problemOfTemplate: (path: string) => string | undefined,
+): RouteAdministration {
+  const change = createChange(pool)
+  const newRuleInput = z.strictObject({
+    ...ruleKey,
+    path: ruleKey.path.superRefine((path, context) => {
+      const problem = problemOfTemplate(path)
+      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+    }),
+  })
+  return {
+    createRouteRule: change.ofInstallation(newRuleInput, async (client, input, scope) => {
+      const { id } = await findPermission(client, input.permission)
+      const what = `${input.method} ${input.path} for ${input.permission}`
+      await client
+        .query('insert into route_rules (method, path, permission_id) values ($1, $2, $3)', [
+          input.method,
+          input.path,
+          id,
+        ])
+        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_RULE_EXISTS', 'route rule', what))
+      const after = { permission: input.permission }
+      await recordChange(client, scope, 'route.create', `route:${input.method} ${input.path}`, null, after)
+    }),
+
+    setRouteRuleActive: change.ofInstallation(ruleActiveInput, async (client, input, scope) => {
+      const { isActive, permission } = input
+      const rule = await findRule(client, input)
+      if (rule.isActive === isActive) return
+      await client.query('update route_rules set is_active = $2 where id = $1', [rule.id, isActive])
+      const [before, after] = [
+        { permission, isActive: !isActive },
+        { permission, isActive },
+      ]
+      await recordChange(client, scope, 'route.update', `route:${input.method} ${input.path}`, before, after)
+    }),
+
+    deleteRouteRule: change.ofInstallation(ruleKeyInput, async (client, input, scope) => {
+      const { id, isActive } = await findRule(client, input)
+      await client.query('delete from route_rules where id = $1', [id])
+      const before = { permission: input.permission, isActive }
+      await recordChange(client, scope, 'route.delete', `route:${input.method} ${input.path}`, before, null)
+    }),
+
+    async listRouteRules() {
+      const { rows } = await pool.query<RouteRule>(
+        `select method, path, permission.name as permission, rule.is_active as "isActive"
+         from route_rules as rule join permissions as permission on permission.id = permission_id
+         order by path, method, permission.name`,
+      )
+      return rows
+    },
+  }
+}
+
+async function findRule(client: SqlClient, { method, path, permission }: z.output<typeof ruleKeyInput>) {
+  const { rows } = await client.query<{ id: number; isActive: boolean }>(
+    `select rule.id, rule.is_active as "isActive"
+     from route_rules as rule join permissions on permissions.id = rule.permission_id
+     where method = $1 and path = $2 and permissions.name = $3 for update of rule`,
+    [method, path, permission],
+  )
+  if (rows[0] !== undefined) return rows[0]
+  throw new TenancyError(
+    'TENANCY_ACCESS_RULE_NOT_FOUND',
+    `There is no route rule ${method} ${JSON.stringify(path)} for ${JSON.stringify(permission)}`,
+  )
+}

@@ -1,0 +1,34 @@
+import type { RuleSet, RuleSetReader } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient } from '../../core/sql-client.js'
+
+// One statement, so one snapshot: the epoch is the one these rules belong to.
+const ruleSetQuery = `
+  select
+    rules_epoch::float8 as epoch,
+    (select coalesce(json_agg(json_build_object('id', id, 'name', name, 'isActive', is_active) order by id), '[]')
+       from permissions) as permissions,
+    (select coalesce(json_agg(json_build_object(
+         'method', method, 'path', path, 'permissionId', permission_id, 'isActive', is_active) order by id), '[]')
+       from route_rules) as routes,
+    array(select name from roles where tenant_id is null and is_active order by name) as roles
+  from installation`
+
+/** Reads permissions, route rules and built-in roles from the catalog, consistent with their epoch. */
+export function createRuleSetReader(pool: SqlClient): RuleSetReader {
+  return {
+    /** @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
+    async readRuleSet() {
+      try {
+        const { rows } = await pool.query<RuleSet>(ruleSetQuery)
+        const [ruleSet] = rows
+        if (ruleSet === undefined) throw new Error('The catalog has no installation row')
+        return ruleSet
+      } catch (error) {
+        throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The access rules could not be read from the catalog', {
+          cause: error,
+        })
+      }
+    },
+  }
+}

@@ -1,0 +1,149 @@
+import type { AccessDefinition } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { recordChange } from './lookup.js'
+import { entriesOf, parseKey, type SeedEntry, seedKinds } from './seed-entries.js'
+import { insertions, retirements, revivals } from './seed-statements.js'
+import { inTransaction } from '../transaction.js'
+
+/** What {@link seedAccess} did. Both 0: it wrote nothing. */
+export interface SeedAccessResult {
+  /** Entries of the definition that were new to this catalog, or came back to it. */
+  readonly applied: number
+  /** Entries that left the definition. */
+  readonly retired: number
+}
+
+/** What became of an entry: it is in; it left and was taken away; it left and was let alone, as somebody had changed it. */
+type State = 'applied' | 'retired' | 'left'
+
+interface Plan {
+  readonly fresh: readonly SeedEntry[]
+  /** Retired ones that the definition has again. */
+  readonly revived: readonly SeedEntry[]
+  /** Ones let alone that the definition has again. */
+  readonly resumed: readonly SeedEntry[]
+  readonly leaving: readonly SeedEntry[]
+}
+
+/**
+ * Makes the catalog follow an access definition, in one transaction, one process at a time. Every entry is applied once
+ * and remembered: what an administrator switched off, removed or granted by hand stays so. A definition of the catalog's
+ * version adds what is new in it; one of a higher version also takes away what left it, unless somebody changed that. A second run writes
+ * nothing, and neither does a process whose definition has a lower version than the catalog's.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_EXISTS when a tenant has a role of its own with the name of a new
+ * built-in one; TENANCY_ACCESS_ROLE_CYCLE when an administrator let the included role include the including one
+ */
+export async function seedAccess(pool: SqlPool, definition: AccessDefinition): Promise<SeedAccessResult> {
+  return inTransaction(pool, async (client) => {
+    await client.query('select pg_advisory_xact_lock(7230951, 2)')
+    const version = await readVersion(client)
+    if (definition.version < version) return { applied: 0, retired: 0 }
+    const plan = await makePlan(client, entriesOf(definition))
+    const { fresh, revived, resumed } = plan
+    // Of two definitions of one version, neither is the later one: a script that brings none of its own, or a process of
+    // the last deployment, takes nothing away.
+    const leaving = definition.version > version ? plan.leaving : []
+    if (definition.version > version) {
+      await client.query('update installation set access_version = $1', [definition.version])
+    }
+    if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
+    const retired = await retire(client, leaving)
+    await apply(client, plan)
+    await recordChange(client, {}, 'access.seed', null, null, {
+      version: definition.version,
+      entries: keysOf([...fresh, ...revived, ...resumed]),
+      retired,
+      left: keysOf(leaving).filter((key) => !retired.includes(key)),
+    })
+    return { applied: fresh.length + revived.length + resumed.length, retired: leaving.length }
+  })
+}
+
+async function readVersion(client: SqlClient): Promise<number> {
+  const { rows } = await client.query<{ version: number }>('select access_version as version from installation')
+  return rows[0]?.version ?? 0
+}
+
+async function makePlan(client: SqlClient, entries: readonly SeedEntry[]): Promise<Plan> {
+  const { rows } = await client.query<{ entry: string; state: State }>('select entry, state from access_seed_entries')
+  const states = new Map(rows.map(({ entry, state }) => [entry, state]))
+  const wanted = new Set(entries.map((entry) => entry.key))
+  const inState = (state: State | undefined) => entries.filter((entry) => states.get(entry.key) === state)
+  const gone = rows.filter(({ entry, state }) => state === 'applied' && !wanted.has(entry))
+  return {
+    fresh: inState(undefined),
+    revived: inState('retired'),
+    resumed: inState('left'),
+    leaving: gone.map(({ entry }) => parseKey(entry)).filter((entry) => entry !== undefined),
+  }
+}
+
+/** Takes away what left the definition; returns the keys of what nobody had changed. */
+async function retire(client: SqlClient, leaving: readonly SeedEntry[]): Promise<string[]> {
+  const retired: string[] = []
+  for (const kind of seedKinds.toReversed()) {
+    const keys = await run<{ key: string }>(client, retirements[kind], ofKind(leaving, kind))
+    retired.push(...keys.map(({ key }) => key))
+  }
+  await client.query(
+    `update access_seed_entries set state = 'retired', applied_at = now() where entry = any ($1::text[])`,
+    [retired],
+  )
+  await client.query(
+    `update access_seed_entries set state = 'left' where entry = any ($1::text[]) and entry <> all ($2::text[])`,
+    [keysOf(leaving), retired],
+  )
+  return retired
+}
+
+async function apply(client: SqlClient, { fresh, revived, resumed }: Plan): Promise<void> {
+  for (const kind of seedKinds) {
+    await run(client, revivals[kind], ofKind(revived, kind))
+    await run(client, insertions[kind], ofKind([...fresh, ...(kind in revivals ? [] : revived)], kind)).catch(explain)
+  }
+  await client.query(
+    `insert into access_seed_entries (entry) select unnest($1::text[])
+     on conflict (entry) do update set state = 'applied', applied_at = now()`,
+    [keysOf([...fresh, ...revived])],
+  )
+  await client.query(`update access_seed_entries set state = 'applied' where entry = any ($1::text[])`, [
+    keysOf(resumed),
+  ])
+}
+
+function keysOf(entries: readonly SeedEntry[]): string[] {
+  return entries.map((entry) => entry.key)
+}
+
+async function run<Row extends object>(
+  client: SqlClient,
+  statement: string | undefined,
+  entries: readonly SeedEntry[],
+): Promise<Row[]> {
+  if (statement === undefined || entries.length === 0) return []
+  const values = JSON.stringify(entries.map(({ key, values: rest }) => ({ key, ...rest })))
+  return (await client.query<Row>(statement, [values])).rows
+}
+
+function ofKind(entries: readonly SeedEntry[], kind: SeedEntry['kind']): SeedEntry[] {
+  return entries.filter((entry) => entry.kind === kind)
+}
+
+function explain(error: unknown): never {
+  const { constraint } = error as { constraint?: unknown }
+  if (constraint === 'role_inclusions_no_cycle') {
+    throw new TenancyError(
+      'TENANCY_ACCESS_ROLE_CYCLE',
+      'A role of the access definition includes one that was made to include it: take one of the two ways out',
+      { cause: error },
+    )
+  }
+  if (constraint !== 'roles_built_in_name') throw error
+  throw new TenancyError(
+    'TENANCY_ACCESS_ROLE_EXISTS',
+    'A built-in role of the access definition has the name of a role that a tenant made: rename one of the two',
+    { cause: error },
+  )
+}

@@ -1,0 +1,164 @@
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { type BrokenAnchor, findBrokenAnchors } from './anchors.js'
+import { chainOf, installationChain } from './chains.js'
+import { hashedColumns, type HashedEntry, hashEntry } from './entry-hash.js'
+import { inTransaction } from '../transaction.js'
+
+/** What is wrong with a chain, at its first bad place. */
+export interface AuditProblem {
+  /** null: the installation's chain. */
+  readonly tenantId: string | null
+  /** Place in the chain of the first bad entry: the one that is wrong, or missing. */
+  readonly seq: number
+  /** `audit_log.id` of the row at fault; null: there is none, it is missing. */
+  readonly entryId: string | null
+  /**
+   * `altered`: the row is not the one that was written, or does not follow the one before it. `missing`: there is a gap.
+   * `truncated`: the last entries were cut off, or all of them, as the head or an anchor shows. `unknown`: a row that the chain's head knows nothing of.
+   * `head-missing`: the chain's head is gone.
+   */
+  readonly kind: 'altered' | 'missing' | 'truncated' | 'unknown' | 'head-missing'
+}
+
+/** What {@link verifyChains} found. */
+export interface AuditVerification {
+  readonly isIntact: boolean
+  /** How many chains have entries. */
+  readonly chains: number
+  readonly entries: number
+  /** One for each bad chain, the installation's first. */
+  readonly problems: readonly AuditProblem[]
+}
+
+interface ChainRow extends HashedEntry {
+  readonly chain: string
+  readonly hash: Buffer
+  /** null: the chain has no head. */
+  readonly headLength: string | null
+  readonly headHash: Buffer | null
+}
+
+const batchSize = 1000
+
+const batchQuery = `
+  select ${chainOf}::text as chain, ${hashedColumns}, entry.hash, head.length::text as "headLength", head.hash as "headHash"
+  from audit_log as entry left join audit_chains as head on head.chain_id = ${chainOf}
+  where ($1::uuid is null or (${chainOf}, entry.seq) > ($1, $2::bigint)) and ($3::uuid is null or ${chainOf} = $3)
+  order by ${chainOf}, entry.seq limit ${batchSize}`
+
+// Chains without a row to show it: emptied ones, and those whose head is gone. Every tenant has a head, from the start.
+const rowlessQuery = `
+  with expected (chain_id) as (
+    select chain_id from audit_chains union select id from tenants union select '${installationChain}'::uuid
+  )
+  select expected.chain_id::text as chain, head.chain_id is null as "isHeadless"
+  from expected left join audit_chains as head using (chain_id)
+  where ($1::uuid is null or expected.chain_id = $1) and (head.length > 0 or head.chain_id is null)
+    and not exists (select from audit_log as entry where ${chainOf} = expected.chain_id)
+  order by expected.chain_id`
+
+/** Follows the chains of the audit log, all of them or one, computing every hash anew. */
+export async function verifyChains(catalog: SqlPool, only?: string): Promise<AuditVerification> {
+  return inTransaction(catalog, async (client) => {
+    // One snapshot: heads and rows belong together while others write.
+    await client.query('set transaction isolation level repeatable read, read only')
+    const problems: AuditProblem[] = []
+    let chains = 0
+    let entries = 0
+    let chain: Chain | undefined
+    const finish = () => {
+      const problem = chain?.finish()
+      if (problem !== undefined) problems.push(problem)
+    }
+    for await (const row of readRows(client, only)) {
+      if (row.chain !== chain?.id) {
+        finish()
+        chain = new Chain(row)
+        chains += 1
+      }
+      chain.follow(row)
+      entries += 1
+    }
+    finish()
+    const { rows } = await client.query<{ chain: string; isHeadless: boolean }>(rowlessQuery, [only ?? null])
+    for (const rowless of rows) {
+      const kind = rowless.isHeadless ? 'head-missing' : 'truncated'
+      problems.push({ tenantId: tenantOf(rowless.chain), seq: 1, entryId: null, kind })
+    }
+    if (only !== installationChain) {
+      for (const anchor of await findBrokenAnchors(client, only)) addAnchor(problems, anchor)
+    }
+    const sorted = problems.toSorted((a, b) => compare(a.tenantId ?? '', b.tenantId ?? ''))
+    return { isIntact: sorted.length === 0, chains, entries, problems: sorted }
+  })
+}
+
+async function* readRows(client: SqlClient, only: string | undefined): AsyncGenerator<ChainRow> {
+  let after: readonly [string | null, string | null] = [null, null]
+  for (;;) {
+    const { rows } = await client.query<ChainRow>(batchQuery, [...after, only ?? null])
+    yield* rows
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < batchSize) return
+    after = [last.chain, last.seq]
+  }
+}
+
+/** One chain on its way from its first row to its head. */
+class Chain {
+  readonly id: string
+  readonly #head: { readonly length: bigint; readonly hash: Buffer } | undefined
+  #length = 0n
+  #hash: Buffer = Buffer.alloc(0)
+  #problem: AuditProblem | undefined
+
+  constructor({ chain, headLength, headHash }: ChainRow) {
+    this.id = chain
+    if (headLength !== null && headHash !== null) this.#head = { length: BigInt(headLength), hash: headHash }
+  }
+
+  follow(row: ChainRow): void {
+    if (this.#problem !== undefined) return
+    const expected = this.#length + 1n
+    const seq = BigInt(row.seq)
+    if (seq < expected) this.#found(seq, row.id, 'altered')
+    else if (seq > expected) this.#found(expected, null, 'missing')
+    else if (!hashEntry(this.#hash, row).equals(row.hash)) this.#found(seq, row.id, 'altered')
+    else if (this.#head !== undefined && seq > this.#head.length) this.#found(seq, row.id, 'unknown')
+    this.#length = seq
+    this.#hash = row.hash
+  }
+
+  finish(): AuditProblem | undefined {
+    const head = this.#head
+    if (this.#problem !== undefined) return this.#problem
+    if (head === undefined) this.#found(this.#length, null, 'head-missing')
+    else if (this.#length < head.length) this.#found(this.#length + 1n, null, 'truncated')
+    // Every hash follows, and yet the end is not the one that was written: the chain was forged from somewhere on.
+    else if (!this.#hash.equals(head.hash)) this.#found(this.#length, null, 'altered')
+    return this.#problem
+  }
+
+  #found(seq: bigint, entryId: string | null, kind: AuditProblem['kind']): void {
+    this.#problem = { tenantId: tenantOf(this.id), seq: Number(seq), entryId, kind }
+  }
+}
+
+/** Adds what an anchor shows, unless the chain is known to be bad from an earlier place on. */
+function addAnchor(problems: AuditProblem[], { chain, seq, entries, entryId }: BrokenAnchor): void {
+  const found: AuditProblem =
+    entryId === null
+      ? { tenantId: chain, seq: entries + 1, entryId, kind: 'truncated' }
+      : { tenantId: chain, seq, entryId, kind: 'altered' }
+  const at = problems.findIndex(({ tenantId }) => tenantId === chain)
+  if (at === -1) problems.push(found)
+  else if (found.seq < (problems[at]?.seq ?? 0)) problems[at] = found
+}
+
+function tenantOf(chain: string): string | null {
+  return chain === installationChain ? null : chain
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b)
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod'
+import { TenancyError } from '../core/errors/errors.js'
+import type { SqlClient, SqlPool } from '../core/sql-client.js'
+import { isStorable } from '../core/text.js'
+import { findTenant } from './tenants/tenant-row.js'
+import { inTransaction } from './transaction.js'
+
+/** Whose access is changed, and by whom. */
+export interface Scope {
+  /** null: the installation's. */
+  readonly tenantId: string | null
+  /** Id of a user; null: an operator of the installation. */
+  readonly actorId: string | null
+}
+
+/** A change of one tenant. */
+export interface TenantScope extends Scope {
+  readonly tenantId: string
+}
+
+/** Parts of inputs. A tenant is an id or a slug, a user an id. */
+export const tenant = z.string().min(1).max(200).refine(isStorable, 'cannot be stored')
+export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
+export const actor = user.nullish()
+/** The name of something that exists: what it may look like is for its maker to check. */
+export const name = z.string().min(1).max(200).refine(isStorable, 'holds a NUL or half of a surrogate pair')
+export const description = z.string().max(1000).refine(isStorable, 'holds a NUL or half of a surrogate pair')
+
+/** @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem */
+export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`)
+  throw new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
+}
+
+type Actor = { readonly actor?: string | null | undefined }
+type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
+
+/**
+ * Makes the methods that change something: the input is checked, then `work` runs in one transaction. A tenant's row is
+ * locked first, so that changes of one tenant's access come one after the other: what was checked still holds when it is
+ * written, and two members who take each other's rights away don't both succeed.
+ */
+export function createChange(pool: SqlPool) {
+  function make<Input extends Actor, TenantId extends string | null, Result>(
+    schema: z.ZodType<Input>,
+    lockTenant: (client: SqlClient, input: Input) => Promise<TenantId>,
+    work: Work<Input, Scope & { readonly tenantId: TenantId }, Result>,
+  ) {
+    return async (input: unknown): Promise<Result> => {
+      const parsed = parse(schema, input)
+      return inTransaction(pool, async (client) => {
+        const tenantId = await lockTenant(client, parsed)
+        return work(client, parsed, { tenantId, actorId: parsed.actor ?? null })
+      })
+    }
+  }
+
+  return {
+    /** A change of the installation. */
+    ofInstallation: <Input extends Actor, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
+      make(schema, async () => null, work),
+
+    /** A change of one tenant. */
+    ofTenant: <Input extends Actor & { readonly tenant: string }, Result>(
+      schema: z.ZodType<Input>,
+      work: Work<Input, TenantScope, Result>,
+    ) => make(schema, (client, input) => lockTenantOf(client, input.tenant), work),
+
+    /** A change of one tenant, or with the tenant null of the installation. */
+    ofEither: <Input extends Actor & { readonly tenant: string | null }, Result>(
+      schema: z.ZodType<Input>,
+      work: Work<Input, Scope, Result>,
+    ) =>
+      make(schema, async (client, input) => (input.tenant === null ? null : lockTenantOf(client, input.tenant)), work),
+  }
+}
+
+async function lockTenantOf(client: SqlClient, idOrSlug: string): Promise<string> {
+  return (await findTenant(client, idOrSlug, { lock: true })).id
+}

@@ -1,0 +1,219 @@
+import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { TenantStatus } from '../../core/model.js'
+import type { TenantRef } from '../../core/tenants/slug.js'
+import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
+
+// What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
+// belong together. Epochs travel as float8, which node-postgres reads as a number (exact up to 2^53).
+const memberColumns = `
+  tenant.id, tenant.slug, tenant.name, tenant.status, tenant.contact_email, tenant.max_users, tenant.database_id,
+  tenant.created_by, tenant.created_at, tenant.updated_at, tenant.suspended_at, tenant.deleted_at,
+  tenant.access_epoch::float8 as tenant_epoch,
+  installation.rules_epoch::float8 as rules_epoch,
+  membership.user_id, membership.is_active, membership.is_default,
+  membership.created_at as member_created_at, membership.updated_at as member_updated_at,
+  array(
+    select role.name from roles as role
+    where role.id = any (effective.role_ids) and tenant.status = 'active'
+    order by role.name
+  ) as roles,
+  array(
+    select permission.id from permissions as permission
+    where permission.is_active and tenant.status = 'active' and ${holdsPermission('membership')}
+    order by permission.id
+  ) as permission_ids,
+  (
+    select floor(extract(epoch from min(override.expires_at)) * 1000)::float8 from user_tenant_permissions as override
+    where override.user_id = membership.user_id and override.tenant_id = membership.tenant_id
+      and override.expires_at > now() and isfinite(override.expires_at)
+  ) as changes_at_ms`
+
+const memberTables = `
+  user_tenants as membership
+  join tenants as tenant on tenant.id = membership.tenant_id
+  cross join lateral (${effectiveRoles('membership')}) as effective
+  cross join installation`
+
+const memberQuery = (tenantColumn: 'id' | 'slug') => `
+  select ${memberColumns} from ${memberTables}
+  where membership.user_id = $1 and membership.is_active and tenant.${tenantColumn} = $2`
+const memberByIdQuery = memberQuery('id')
+const memberBySlugQuery = memberQuery('slug')
+
+// Which tenant a request is for that names none, and how many it could be. A deleted tenant stands in the way of no other
+// one. The default counts whatever its tenant's status: to pass over a suspended one would be a silent fallback to another
+// tenant.
+const defaultTenant = (user: string, named: string) => `
+  select count(*)::integer as candidates,
+    case when count(*) = 1 then min(tenant_id::text)::uuid
+      when not ${named} then min(tenant_id::text) filter (where is_default)::uuid end as tenant_id
+  from (
+    select membership.tenant_id, membership.is_default, tenant.status <> 'deleted' as is_live,
+      bool_or(tenant.status <> 'deleted') over () as has_live
+    from user_tenants as membership join tenants as tenant on tenant.id = membership.tenant_id
+    where membership.user_id = ${user} and membership.is_active
+  ) as memberships where is_live or is_default or not has_live`
+
+const defaultMemberQuery = `
+  select chosen.candidates, member.*
+  from (${defaultTenant('$1', '$2::boolean')}) as chosen
+  left join lateral (
+    select ${memberColumns} from ${memberTables}
+    where membership.user_id = $1 and membership.tenant_id = chosen.tenant_id
+  ) as member on true`
+
+// Subqueries, so that each is a look-up by key, however many are asked for and however large the tables are. The epochs
+// of a tenant are for its members: to anybody else it is as one that does not exist.
+const epochsQuery = `
+  select
+    rules_epoch::float8 as rules,
+    (select access_epoch::float8 from users where users.id = asked.user_id) as user,
+    coalesce(chosen.candidates, 0) as candidates,
+    tenant.id as tenant_id,
+    tenant.access_epoch::float8 as tenant
+  from installation
+  cross join unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])
+    with ordinality as asked (user_id, tenant_id, slug, is_default, position)
+  left join lateral (${defaultTenant('asked.user_id', '$5::boolean')}) as chosen on asked.is_default
+  left join lateral (
+    select tenants.id, tenants.access_epoch
+    from user_tenants as membership join tenants on tenants.id = membership.tenant_id
+    where membership.user_id = asked.user_id and membership.is_active
+      and membership.tenant_id = coalesce(asked.tenant_id, chosen.tenant_id)
+    union all
+    select tenants.id, tenants.access_epoch
+    from tenants join user_tenants as membership on membership.tenant_id = tenants.id
+    where tenants.slug = asked.slug and membership.user_id = asked.user_id and membership.is_active
+    limit 1
+  ) as tenant on true
+  order by position`
+
+interface EpochsRow {
+  readonly rules: number
+  readonly user: number | null
+  readonly candidates: number
+  readonly tenant_id: string | null
+  readonly tenant: number | null
+}
+
+interface MemberRow {
+  readonly id: string
+  readonly slug: string
+  readonly name: string
+  readonly status: TenantStatus
+  readonly contact_email: string | null
+  readonly max_users: number | null
+  readonly database_id: string | null
+  readonly created_by: string | null
+  readonly created_at: Date
+  readonly updated_at: Date
+  readonly suspended_at: Date | null
+  readonly deleted_at: Date | null
+  readonly tenant_epoch: number
+  readonly rules_epoch: number
+  readonly user_id: string
+  readonly is_active: boolean
+  readonly is_default: boolean
+  readonly member_created_at: Date
+  readonly member_updated_at: Date
+  readonly roles: string[]
+  readonly permission_ids: number[]
+  readonly changes_at_ms: number | null
+}
+
+/** Options of {@link createMemberDirectory}. */
+export interface MemberDirectoryOptions {
+  /** Whoever could be meant for several tenants has no default one. Default: false. */
+  readonly requireNamedTenant?: boolean | undefined
+}
+
+/**
+ * Finds members in the catalog. An inactive membership is none: its user is answered like a stranger. Only an active
+ * tenant's member holds roles and permissions; a suspended or deleted tenant is found, with nothing in the grants.
+ *
+ * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
+ */
+export function createMemberDirectory(
+  pool: SqlPool,
+  { requireNamedTenant = false }: MemberDirectoryOptions = {},
+): MemberDirectory {
+  return {
+    async findMember(userId, ref) {
+      const text = ref.kind === 'id' ? memberByIdQuery : memberBySlugQuery
+      const [row] = await read<MemberRow>(pool, text, [userId, ref.value])
+      return row === undefined ? undefined : toRecord(row)
+    },
+    async findDefaultMember(userId): Promise<DefaultMember> {
+      const [row] = await read<{ candidates: number; id: string | null }>(pool, defaultMemberQuery, [
+        userId,
+        requireNamedTenant,
+      ])
+      if (row === undefined || row.candidates === 0) return { kind: 'none' }
+      if (row.id === null) return { kind: 'ambiguous' }
+      return { kind: 'member', member: toRecord(row as unknown as MemberRow) }
+    },
+    async readEpochs(questions): Promise<Epochs[]> {
+      const rows = await read<EpochsRow>(pool, epochsQuery, [
+        questions.map(({ userId }) => userId),
+        questions.map((question) => nameOf(question, 'id')),
+        questions.map((question) => nameOf(question, 'slug')),
+        questions.map(({ tenant }) => tenant === 'default'),
+        requireNamedTenant,
+      ])
+      if (rows.length !== questions.length)
+        throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog has no installation row')
+      return rows.map((row) => ({
+        rules: row.rules,
+        user: row.user ?? undefined,
+        tenantId: row.tenant_id ?? undefined,
+        tenant: row.tenant ?? undefined,
+        candidates: row.candidates,
+      }))
+    },
+  }
+}
+
+/** What the question calls its tenant by, if it does so in this way. */
+function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
+  return tenant !== 'default' && tenant?.kind === kind ? tenant.value : null
+}
+
+async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
+  try {
+    return (await readRepeated<Row>(pool, text, values)).rows
+  } catch (error) {
+    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not be read', { cause: error })
+  }
+}
+
+function toRecord(row: MemberRow): MemberRecord {
+  return {
+    tenant: {
+      id: row.id,
+      slug: row.slug,
+      name: row.name,
+      status: row.status,
+      contactEmail: row.contact_email,
+      maxUsers: row.max_users,
+      databaseId: row.database_id,
+      createdBy: row.created_by,
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+      suspendedAt: row.suspended_at,
+      deletedAt: row.deleted_at,
+    },
+    membership: {
+      userId: row.user_id,
+      tenantId: row.id,
+      isActive: row.is_active,
+      isDefault: row.is_default,
+      createdAt: row.member_created_at,
+      updatedAt: row.member_updated_at,
+    },
+    grants: { roles: row.roles, permissionIds: row.permission_ids, changesAtMs: row.changes_at_ms },
+    tenantEpoch: row.tenant_epoch,
+    rulesEpoch: row.rules_epoch,
+  }
+}

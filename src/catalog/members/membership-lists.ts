@@ -1,0 +1,79 @@
+import { z } from 'zod'
+import type { Tenant, UserTenant } from '../../core/model.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import { isUuid } from '../../core/uuid.js'
+import { parse } from '../change.js'
+import { findTenant } from '../tenants/tenant-row.js'
+
+/** One tenant that a user is in, as a list shows it. */
+export interface MembershipEntry extends UserTenant {
+  readonly slug: string
+  readonly tenantName: string
+  readonly status: Tenant['status']
+  /** Names of the member's roles. */
+  readonly roles: readonly string[]
+}
+
+/** One member of a tenant, as a list shows it. */
+export interface MemberEntry extends UserTenant {
+  readonly email: string
+  readonly name: string
+  /** Names of the roles that the member holds directly. */
+  readonly roles: readonly string[]
+}
+
+/** Which members to list. */
+export interface ListMembersOptions {
+  /** Id of the last member of the page before. */
+  readonly after?: string | undefined
+  /** 1 to 1000. Default: 100. */
+  readonly limit?: number | undefined
+}
+
+/** Memberships, from either side. */
+export interface MembershipLists {
+  /** The user's memberships by slug, deleted tenants left out; empty for an unknown user. */
+  listMemberships(user: string): Promise<MembershipEntry[]>
+  /** The tenant's members, inactive ones included, by user id. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID */
+  listMembers(tenant: string, options?: ListMembersOptions): Promise<MemberEntry[]>
+}
+
+const listOptions = z.strictObject({
+  after: z.guid().optional(),
+  limit: z.int().min(1).max(1000).default(100),
+})
+
+const columns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive", is_default as "isDefault",
+  membership.created_at as "createdAt", membership.updated_at as "updatedAt",
+  array(
+    select role.name from user_tenant_roles as held join roles as role on role.id = held.role_id
+    where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id order by role.name
+  ) as roles`
+
+/** The lists of memberships. */
+export function createMembershipLists({ catalog }: { readonly catalog: SqlPool }): MembershipLists {
+  return {
+    async listMemberships(user) {
+      if (!isUuid(user)) return []
+      const { rows } = await catalog.query<MembershipEntry>(
+        `select ${columns}, slug, tenant.name as "tenantName", status
+         from user_tenants as membership join tenants as tenant on tenant.id = tenant_id
+         where user_id = $1 and status <> 'deleted' order by slug`,
+        [user],
+      )
+      return rows
+    },
+
+    async listMembers(idOrSlug, options = {}) {
+      const { after, limit } = parse(listOptions, options)
+      const { id } = await findTenant(catalog, idOrSlug)
+      const { rows } = await catalog.query<MemberEntry>(
+        `select ${columns}, email, users.name as name
+         from user_tenants as membership join users on users.id = user_id
+         where tenant_id = $1 and ($2::uuid is null or user_id > $2) order by user_id limit $3`,
+        [id, after ?? null, limit],
+      )
+      return rows
+    },
+  }
+}

@@ -1,0 +1,128 @@
+import { TenancyError } from '../../core/errors/errors.js'
+import type { Tenant } from '../../core/model.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
+import { recordChange } from '../access/lookup.js'
+import { findTenant, tenantColumns } from './tenant-row.js'
+import type { ActorOption } from './tenants.js'
+import { inTransaction } from '../transaction.js'
+
+/** The end of tenants. `tenant` is an id or a slug. Every change is one transaction with its audit entry. */
+export interface TenantDeletion {
+  /**
+   * Marks the tenant deleted and retires its database. It can be brought back until its retention is over
+   * (`TENANT_RETENTION_DAYS`); then the database is dropped, and the tenant is gone with its memberships and roles.
+   * Until that is verified, its slug stays taken. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
+   */
+  deleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  /**
+   * Brings a deleted tenant back within its retention, with its database: active, or suspended if it was that before. The
+   * schema files that it missed are applied first; when one fails, the tenant stays deleted.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted, or its retention is over)
+   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   *   TENANCY_DATABASE_UNAVAILABLE
+   */
+  undeleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  /**
+   * Erases a deleted tenant now, without waiting for the end of its retention: drops its database and removes its row,
+   * its memberships and its roles. There is no way back.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted)
+   * @throws TENANCY_DATABASE_UNAVAILABLE: it is decided, the drop follows as soon as the server can do it
+   */
+  purgeTenant(tenant: string, options?: ActorOption): Promise<void>
+}
+
+/** What {@link createTenantDeletion} needs. */
+export interface TenantDeletionOptions {
+  readonly catalog: SqlPool
+  readonly databases: Pick<DatabaseSupply, 'dropTenantDatabase' | 'bringUpToDate'>
+  readonly retentionDays: number
+}
+
+/** Deletes tenants of the catalog, with a way back. */
+export function createTenantDeletion({ catalog, databases, retentionDays }: TenantDeletionOptions): TenantDeletion {
+  return {
+    deleteTenant: (idOrSlug, { actor } = {}) =>
+      inTransaction(catalog, async (client) => {
+        const before = await findTenant(client, idOrSlug, { lock: true })
+        if (before.status === 'deleted') throw conflict(before, 'is deleted already')
+        const { rows } = await client.query<Tenant>(
+          `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantColumns}`,
+          [before.id],
+        )
+        await client.query(
+          `update tenant_databases set state = 'retired', retired_at = now(),
+             drop_after = now() + make_interval(hours => 24 * $2::integer)
+           where id = $1 and state = 'assigned'`,
+          [before.databaseId, retentionDays],
+        )
+        const scope = { actorId: actor, tenantId: before.id }
+        const after = { status: 'deleted', retentionDays }
+        await recordChange(client, scope, 'tenant.delete', `tenant:${before.id}`, { status: before.status }, after)
+        return rows[0] as Tenant
+      }),
+
+    async undeleteTenant(idOrSlug, { actor } = {}) {
+      // Outside of the transaction: files may take their time. That it can come back is looked at again afterwards.
+      const deleted = await findRecoverable(catalog, idOrSlug)
+      if (deleted.databaseId !== null) await databases.bringUpToDate(deleted)
+      return inTransaction(catalog, async (client) => {
+        const before = await findDeleted(client, deleted.id)
+        const { rowCount } = await client.query(
+          `update tenant_databases set state = 'assigned', retired_at = null, drop_after = null
+           where id = $1 and state = 'retired' and drop_after > now()`,
+          [before.databaseId],
+        )
+        if (rowCount === 0) throw conflict(before, retentionOver)
+        const status = before.suspendedAt === null ? 'active' : 'suspended'
+        const { rows } = await client.query<Tenant>(
+          `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantColumns}`,
+          [before.id, status],
+        )
+        const scope = { actorId: actor, tenantId: before.id }
+        await recordChange(client, scope, 'tenant.undelete', `tenant:${before.id}`, { status: 'deleted' }, { status })
+        return rows[0] as Tenant
+      })
+    },
+
+    async purgeTenant(idOrSlug, { actor } = {}) {
+      const { databaseId } = await inTransaction(catalog, async (client) => {
+        const before = await findDeleted(client, idOrSlug)
+        const scope = { actorId: actor, tenantId: before.id }
+        const { slug, deletedAt } = before
+        await recordChange(client, scope, 'tenant.purge', `tenant:${before.id}`, { slug, deletedAt }, null)
+        // The lease of nobody: whoever comes first drops it, this process or the reconciler.
+        await client.query(
+          `update tenant_databases set state = 'dropping', drop_after = now(), lease_owner = null, lease_expires_at = null
+           where id = $1 and state = 'retired'`,
+          [before.databaseId],
+        )
+        if (before.databaseId === null) await client.query('delete from tenants where id = $1', [before.id])
+        return before
+      })
+      if (databaseId !== null) await databases.dropTenantDatabase(databaseId)
+    },
+  }
+}
+
+const retentionOver = 'cannot be brought back: its retention is over'
+
+async function findRecoverable(client: SqlClient, idOrSlug: string): Promise<Tenant> {
+  const tenant = await findDeleted(client, idOrSlug, { lock: false })
+  const { rowCount } = await client.query(
+    "select from tenant_databases where id = $1 and state = 'retired' and drop_after > now()",
+    [tenant.databaseId],
+  )
+  if (rowCount === 0) throw conflict(tenant, retentionOver)
+  return tenant
+}
+
+async function findDeleted(client: SqlClient, idOrSlug: string, { lock = true } = {}): Promise<Tenant> {
+  const tenant = await findTenant(client, idOrSlug, { lock })
+  if (tenant.status !== 'deleted') throw conflict(tenant, `is ${tenant.status}: delete it first`)
+  return tenant
+}
+
+function conflict(tenant: Tenant, problem: string): TenancyError {
+  return new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${tenant.slug}" ${problem}`)
+}

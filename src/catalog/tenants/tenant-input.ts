@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { parseSlug } from '../../core/tenants/slug.js'
+import { isPlainLine } from '../../core/text.js'
+
+/** A tenant to create. */
+export interface NewTenant {
+  /** What people call it: 1 to 200 characters. */
+  readonly name: string
+  /** 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, not a reserved one; unique. */
+  readonly slug: string
+  /** Id of the user who becomes its Owner. */
+  readonly owner: string
+  readonly contactEmail?: string | null | undefined
+  /** The most members it may have. Default: no limit. */
+  readonly maxUsers?: number | null | undefined
+  /** Id of the user who does this, for the audit log. Default: the owner. */
+  readonly actor?: string | undefined
+}
+
+/** A {@link NewTenant} that was checked. */
+export interface ParsedTenant {
+  readonly name: string
+  readonly slug: string
+  readonly owner: string
+  readonly contactEmail: string | null
+  readonly maxUsers: number | null
+  readonly actor: string
+}
+
+const slug = z.unknown().transform((value, context) => {
+  try {
+    return parseSlug(value)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message, params: { error } })
+    return z.NEVER
+  }
+})
+
+const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
+
+const newTenant = z.strictObject({
+  name: z
+    .string('must be text')
+    .trim()
+    .min(1, 'must not be empty')
+    .max(200, 'must have at most 200 characters')
+    .refine(isPlainLine, 'must not hold control characters'),
+  slug,
+  owner: userId,
+  contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
+  maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
+  actor: userId.optional(),
+})
+
+/**
+ * Checks a tenant to create.
+ *
+ * @throws {@link TenancyError} TENANCY_TENANT_INPUT_INVALID naming every problem; when the slug is the only one, its own
+ *   TENANCY_TENANT_SLUG_INVALID or TENANCY_TENANT_SLUG_RESERVED
+ */
+export function parseNewTenant(input: unknown): ParsedTenant {
+  const { data, error } = newTenant.safeParse(input)
+  if (data) {
+    const { contactEmail = null, maxUsers = null, actor = data.owner } = data
+    return { ...data, contactEmail, maxUsers, actor }
+  }
+  const [first, ...others] = error.issues
+  const slugError: unknown = first?.code === 'custom' ? first.params?.['error'] : undefined
+  if (others.length === 0 && isTenancyError(slugError)) throw slugError
+  const problems = error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  )
+  throw new TenancyError('TENANCY_TENANT_INPUT_INVALID', `Invalid tenant: ${problems.join('; ')}`, {
+    details: { problems },
+  })
+}

@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
+import { z } from 'zod'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { Tenant, TenantStatus } from '../../core/model.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
+import { recordChange } from '../access/lookup.js'
+import { createSlugQueue } from './slug-queue.js'
+import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
+import { type NewTenant, type ParsedTenant, parseNewTenant } from './tenant-input.js'
+import { findTenant, tenantColumns } from './tenant-row.js'
+import { inTransaction } from '../transaction.js'
+
+/** Who does something, for the audit log. */
+export interface ActorOption {
+  /** Id of a user. Default: nobody in particular. */
+  readonly actor?: string | undefined
+}
+
+/** Which tenants to list. */
+export interface ListTenantsOptions {
+  /** Default: any. */
+  readonly status?: TenantStatus | undefined
+  /**
+   * `true`: only those whose schema is older than this process demands, or not known yet; deleted ones only with that
+   * status. Default: all.
+   */
+  readonly behind?: boolean | undefined
+  /** Id of the last tenant of the page before. */
+  readonly after?: string | undefined
+  /** 1 to 1000. Default: 100. */
+  readonly limit?: number | undefined
+}
+
+/** The life of tenants. `tenant` is an id or a slug. Every change is one transaction with its audit entry. */
+export interface Tenants extends TenantDeletion {
+  /**
+   * Creates a tenant on a ready database; its owner becomes a member with the role Owner.
+   * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
+   *   TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND (the owner: unknown or disabled), TENANCY_DATABASE_BUILD_FAILED
+   */
+  createTenant(input: NewTenant): Promise<Tenant>
+  /** @throws TENANCY_TENANT_NOT_FOUND */
+  getTenant(tenant: string): Promise<Tenant>
+  /** In the order of creation. @throws TENANCY_REQUEST_INVALID */
+  listTenants(options?: ListTenantsOptions): Promise<Tenant[]>
+  /** From active to suspended: refuses its members' requests. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
+  suspendTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  /** From suspended to active. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
+  reactivateTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+}
+
+const listOptions = z.strictObject({
+  status: z.enum(['active', 'suspended', 'deleted']).optional(),
+  behind: z.boolean().optional(),
+  after: z.guid().optional(),
+  limit: z.int().min(1).max(1000).default(100),
+})
+
+// Others may take a stock database between two looks, but not one that is reserved: a second round is for a lease that ran out.
+const maxRounds = 3
+
+/** The tenants of the catalog. */
+export function createTenants({
+  catalog,
+  databases,
+  retentionDays = 30,
+}: {
+  readonly catalog: SqlPool
+  readonly databases: DatabaseSupply
+  /** Days that a deleted tenant can be brought back. Default: 30. */
+  readonly retentionDays?: number
+}): Tenants {
+  const slugs = createSlugQueue()
+
+  const assign = async (input: ParsedTenant, version: string, reservation: string | null) => {
+    const { rows } = await catalog
+      .query<Tenant>(`select ${tenantColumns} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
+        uuidv7(),
+        input.slug,
+        input.name,
+        input.contactEmail,
+        input.maxUsers,
+        input.owner,
+        input.actor,
+        version,
+        reservation,
+      ])
+      .catch((error: unknown) => explainRefusal(error, input))
+    return rows[0]
+  }
+
+  const create = async (input: ParsedTenant): Promise<Tenant> => {
+    const reservation = randomUUID()
+    for (let round = 1; round <= maxRounds; round += 1) {
+      const version = await databases.templateVersion()
+      const tenant = await assign(input, version, reservation)
+      if (tenant) {
+        if (round === 1) databases.refill()
+        return tenant
+      }
+      await databases.createTenantDatabase({ reservedFor: reservation })
+    }
+    throw new TenancyError(
+      'TENANCY_DATABASE_BUILD_FAILED',
+      `No database could be kept for the tenant "${input.slug}": try again`,
+    )
+  }
+
+  const change = (
+    from: TenantStatus,
+    to: TenantStatus,
+    action: string,
+    assignments: string,
+  ): ((tenant: string, options?: ActorOption) => Promise<Tenant>) => {
+    return (idOrSlug, { actor } = {}) =>
+      inTransaction(catalog, async (client) => {
+        const before = await findTenant(client, idOrSlug, { lock: true })
+        if (before.status !== from) {
+          throw new TenancyError(
+            'TENANCY_TENANT_STATE_CONFLICT',
+            `The tenant "${before.slug}" is ${before.status}: only from ${from} can it become ${to}`,
+          )
+        }
+        const { rows } = await client.query<Tenant>(
+          `update tenants set status = $2, ${assignments} where id = $1 returning ${tenantColumns}`,
+          [before.id, to],
+        )
+        const scope = { actorId: actor, tenantId: before.id }
+        await recordChange(client, scope, action, `tenant:${before.id}`, { status: before.status }, { status: to })
+        return rows[0] as Tenant
+      })
+  }
+
+  return {
+    async createTenant(input) {
+      const parsed = parseNewTenant(input)
+      // One at a time for each slug: a hundred creators of one slug do not build a hundred databases.
+      return slugs.run(parsed.slug, () => create(parsed))
+    },
+
+    getTenant: (tenant) => findTenant(catalog, tenant),
+
+    async listTenants(options = {}) {
+      const { data, error } = listOptions.safeParse(options)
+      if (error)
+        throw new TenancyError('TENANCY_REQUEST_INVALID', `Tenants cannot be listed so: ${z.prettifyError(error)}`)
+      const { status, behind = false, after, limit } = data
+      const { rows } = await catalog.query<Tenant>(
+        `select ${tenantColumns} from tenants
+         where ($1::text is null or status = $1) and ($2::uuid is null or id > $2)
+           and ($4::bigint is null or ((status <> 'deleted' or $1 = 'deleted') and database_id in (
+             select id from tenant_databases where coalesce(schema_version < $4, $4 > -1))))
+         order by id limit $3`,
+        [status ?? null, after ?? null, limit, behind ? await databases.schemaVersion() : null],
+      )
+      return rows
+    },
+
+    suspendTenant: change('active', 'suspended', 'tenant.suspend', 'suspended_at = now()'),
+    reactivateTenant: change('suspended', 'active', 'tenant.reactivate', 'suspended_at = null'),
+    ...createTenantDeletion({ catalog, databases, retentionDays }),
+  }
+}
+
+function explainRefusal(error: unknown, { slug, owner }: ParsedTenant): never {
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown }
+  if (code === '23505' && constraint === 'tenants_slug_key') {
+    throw new TenancyError('TENANCY_TENANT_SLUG_TAKEN', `The slug "${slug}" is taken: choose another`)
+  }
+  if (code === 'T2F01') {
+    throw new TenancyError(
+      'TENANCY_USER_NOT_FOUND',
+      `The owner ${owner} does not exist or is disabled: check the user id`,
+    )
+  }
+  throw error
+}

@@ -1,0 +1,178 @@
+import { auditActor } from '../../core/audit-actor.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { UserIdentity } from '../../core/identity/identity.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { isUuid } from '../../core/uuid.js'
+import { inTransaction } from '../transaction.js'
+
+/** Issuer and subject: who somebody is at a foreign issuer. */
+export interface IdentityKey {
+  readonly issuer: string
+  readonly subject: string
+}
+
+/** Input of {@link UserIdentities.linkIdentity}. */
+export interface LinkIdentityInput extends IdentityKey {
+  /** Id of the user who gets in with it from now on. */
+  readonly user: string
+  /** Id of the user who does it, for the audit log. Default: nobody in particular. */
+  readonly actor?: string | undefined
+}
+
+/** Input of {@link UserIdentities.unlinkIdentity}. */
+export interface UnlinkIdentityInput extends LinkIdentityInput {
+  /** Whether it may be the last way in: the user then has no password and no other identity. Default: false. */
+  readonly allowLast?: boolean | undefined
+}
+
+/**
+ * The foreign identities of users. Every change is in the installation's audit log (`user.identity.link` and
+ * `user.identity.unlink`), by triggers.
+ */
+export interface UserIdentities {
+  /** The oldest first. @throws TENANCY_USER_NOT_FOUND */
+  listIdentities(user: string): Promise<UserIdentity[]>
+  /**
+   * Lets the user in with this identity; nothing changes if it does already. Whoever links must know that both are the
+   * same person: tokens of that identity are the user's from now on.
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_TAKEN, TENANCY_REQUEST_INVALID (an issuer that is not configured, or
+   * a subject that no token can have)
+   */
+  linkIdentity(input: LinkIdentityInput): Promise<UserIdentity>
+  /**
+   * Takes this way in away, for good: the issuer does not link it again by itself, nor create a user for it.
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_NOT_FOUND, TENANCY_IDENTITY_LAST
+   */
+  unlinkIdentity(input: UnlinkIdentityInput): Promise<void>
+}
+
+interface IdentityRow {
+  readonly issuer: string
+  readonly subject: string
+  readonly user_id: string
+  readonly created_at: Date
+}
+
+const columns = 'issuer, subject, user_id, created_at'
+
+/** Serialises everything that decides whose an identity is: first sights of it, links and unlinks. Ends with the transaction. */
+export async function lockIdentity(client: SqlClient, { issuer, subject }: IdentityKey): Promise<void> {
+  await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
+    JSON.stringify(['user_identities', issuer, subject]),
+  ])
+}
+
+/** Makes an identity that nobody has the user's. */
+export async function insertIdentity(client: SqlClient, { issuer, subject }: IdentityKey, user: string): Promise<void> {
+  await client.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
+    issuer,
+    subject,
+    user,
+  ])
+}
+
+/** Whether an identity was unlinked, and not linked again since. */
+export async function isUnlinked(client: SqlClient, { issuer, subject }: IdentityKey): Promise<boolean> {
+  const { rows } = await client.query('select 1 from unlinked_identities where issuer = $1 and subject = $2', [
+    issuer,
+    subject,
+  ])
+  return rows.length > 0
+}
+
+/** The identities of a user, the oldest first. @throws {@link TenancyError} TENANCY_USER_NOT_FOUND */
+export async function readIdentities(pool: Pick<SqlPool, 'query'>, user: string): Promise<UserIdentity[]> {
+  const { rows } = isUuid(user)
+    ? await pool.query<IdentityRow>(
+        `select issuer, subject, user_id, user_identities.created_at from users left join user_identities
+           on user_id = users.id where users.id = $1 order by user_identities.created_at, issuer, subject`,
+        [user],
+      )
+    : { rows: [] }
+  if (rows.length === 0) throw noUser(user)
+  return rows.filter((row) => row.user_id !== null).map(toIdentity)
+}
+
+/** See {@link UserIdentities.linkIdentity}. */
+export async function linkIdentity(pool: SqlPool, input: LinkIdentityInput, actor: string): Promise<UserIdentity> {
+  return inTransaction(pool, async (client) => {
+    await client.query(auditActor('$1'), [actor])
+    await lockIdentity(client, input)
+    await lockUser(client, input.user)
+    const found = await findIdentity(client, input)
+    if (found === undefined) await insertIdentity(client, input, input.user)
+    else if (found.user_id !== input.user.toLowerCase()) {
+      throw new TenancyError(
+        'TENANCY_IDENTITY_TAKEN',
+        `The subject ${JSON.stringify(input.subject)} of issuer ${input.issuer} is another user: unlink it there first`,
+      )
+    }
+    const row = found ?? (await findIdentity(client, input))
+    if (row === undefined)
+      throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'An identity was written and not found')
+    return toIdentity(row)
+  })
+}
+
+/** See {@link UserIdentities.unlinkIdentity}. */
+export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput, actor: string): Promise<void> {
+  await inTransaction(pool, async (client) => {
+    await client.query(auditActor('$1'), [actor])
+    await lockIdentity(client, input)
+    // Two that take away the last two ways in come one after the other.
+    await lockUser(client, input.user)
+    const { rows } = await client.query<IdentityRow>(
+      `delete from user_identities where issuer = $1 and subject = $2 and user_id = $3 returning ${columns}`,
+      [input.issuer, input.subject, input.user],
+    )
+    if (rows.length === 0) {
+      throw noIdentity(input)
+    }
+    if (input.allowLast !== true && !(await hasWayIn(client, input.user))) {
+      throw new TenancyError(
+        'TENANCY_IDENTITY_LAST',
+        'The user would have no password and no other identity left: link another one first, or say allowLast: true',
+      )
+    }
+  })
+}
+
+async function findIdentity(client: SqlClient, { issuer, subject }: IdentityKey): Promise<IdentityRow | undefined> {
+  const { rows } = await client.query<IdentityRow>(
+    `select ${columns} from user_identities where issuer = $1 and subject = $2`,
+    [issuer, subject],
+  )
+  return rows[0]
+}
+
+async function hasWayIn(client: SqlClient, user: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select 1 from user_identities where user_id = $1
+     union all select 1 from user_credentials where user_id = $1 and password is not null limit 1`,
+    [user],
+  )
+  return rows.length > 0
+}
+
+async function lockUser(client: SqlClient, user: string): Promise<void> {
+  const { rows } = isUuid(user)
+    ? await client.query('select 1 from users where id = $1 for no key update', [user])
+    : { rows: [] }
+  if (rows.length === 0) throw noUser(user)
+}
+
+/** The error for an identity that a user does not have. */
+export function noIdentity({ issuer, subject }: IdentityKey): TenancyError {
+  return new TenancyError(
+    'TENANCY_IDENTITY_NOT_FOUND',
+    `The user has no identity ${JSON.stringify(subject)} of issuer ${JSON.stringify(issuer)}: see listIdentities`,
+  )
+}
+
+function noUser(user: string): TenancyError {
+  return new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(user)}: check the id`)
+}
+
+function toIdentity({ issuer, subject, created_at: createdAt }: IdentityRow): UserIdentity {
+  return { issuer, subject, createdAt }
+}

@@ -1,0 +1,26 @@
+/** A result as node-postgres gives it: the part this package reads. */
+export interface SqlResult<Row> {
+  readonly rows: Row[]
+  readonly rowCount: number | null
+}
+
+/** Structural part of a `pg` client: what queries need. */
+export interface SqlClient {
+  query<Row extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<SqlResult<Row>>
+}
+
+/** Structural part of a `pg.Pool`: a query on any connection, or a connection for a transaction. */
+export interface SqlPool extends SqlClient {
+  connect(): Promise<SqlClient & { release(error?: boolean | Error): void }>
+  /** As `query`, for reads that come again and again with the same text: they may be prepared, and sent again. */
+  queryRepeated?<Row extends object>(text: string, values: unknown[]): Promise<SqlResult<Row>>
+}
+
+/** Runs a read that comes again and again with the same text; prepared where the pool can do that. */
+export function readRepeated<Row extends object>(
+  pool: SqlPool,
+  text: string,
+  values: unknown[],
+): Promise<SqlResult<Row>> {
+  return pool.queryRepeated?.<Row>(text, values) ?? pool.query<Row>(text, values)
+}

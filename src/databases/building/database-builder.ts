@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { TenantDatabase } from '../../core/model.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
+import { insideSettings, openConnection } from '../server/admin-connection.js'
+import { type AdminRights, joinRole, needsMembership } from '../server/admin-rights.js'
+import { keepLease, leaseMs } from '../server/database-lease.js'
+import { lockDatabase } from '../server/database-lock.js'
+import { type DropOptions, dropTenantDatabase } from '../lifecycle/drop-database.js'
+import { databaseLockKey } from '../server/lock-keys.js'
+import { databaseComment } from '../ownership.js'
+import { tempFileLimitSql } from '../server/temp-file-limit.js'
+import { deriveRolePassword, scramVerifier } from '../server/role-password.js'
+import { databaseSettingsSql } from './database-settings.js'
+import type { Template } from './template.js'
+import { databasePrivileges, membership } from './tenant-privileges.js'
+
+/** What a build needs. */
+export interface BuilderOptions extends DropOptions {
+  readonly server: ServerAccount
+  readonly serverId: string
+  readonly rights: AdminRights
+  readonly roleConnectionLimit?: number | undefined
+  /** Most temporary files of one session, in MB; 0: no limit. */
+  readonly tempFileLimitMb?: number
+}
+
+/** One database to be built. */
+export interface BuildRequest {
+  readonly template: Template
+  readonly templateVersion: string
+  /** What the template's ledger says. */
+  readonly schema: AppliedFiles
+  readonly reservedFor?: string | undefined
+  readonly stockTarget?: number | undefined
+}
+
+const reservedMs = 60_000
+
+/**
+ * Builds one tenant database: its row is committed before the DDL, so that nothing can be on the server without one.
+ *
+ * @returns the ready database; undefined when the stock was full
+ * @throws {@link TenancyError} TENANCY_DATABASE_BUILD_FAILED; the database is dropped, or left to the reconciler
+ */
+export async function buildTenantDatabase(
+  options: BuilderOptions,
+  request: BuildRequest,
+): Promise<TenantDatabase | undefined> {
+  const id = uuidv7()
+  const name = options.names.tenantDatabase(id)
+  try {
+    return await buildUnderLock(options, request, id, name)
+  } catch (cause) {
+    // What cannot be dropped now has a row, and the reconciler finds it.
+    await dropTenantDatabase(options, id).catch(() => {})
+    throw new TenancyError(
+      'TENANCY_DATABASE_BUILD_FAILED',
+      `The tenant database ${name} could not be built: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
+  }
+}
+
+async function buildUnderLock(
+  options: BuilderOptions,
+  { template, templateVersion, schema, reservedFor, stockTarget }: BuildRequest,
+  id: string,
+  name: string,
+): Promise<TenantDatabase | undefined> {
+  const { admin, records, serverId } = options
+  // Before the row is there to be seen: a row whose lock is free is a build that died.
+  const session = await lockDatabase(admin, databaseLockKey(options, id))
+  if (!session) throw new Error('somebody else works on a database of this id')
+  const lease = randomUUID()
+  const stopRenewing = keepLease(records, id, lease)
+  try {
+    const begun = await records.beginBuild({
+      id,
+      serverId,
+      name,
+      roleName: name,
+      templateVersion,
+      lease,
+      leaseMs,
+      reservedFor,
+      stockTarget,
+    })
+    if (!begun) return undefined
+    await createRoleAndDatabase(options, session, id, template)
+    const ready = await records.markReady(id, lease, reservedMs, schema)
+    if (!ready) throw new Error('the build took longer than its lease')
+    return ready
+  } finally {
+    stopRenewing()
+    await session.release()
+  }
+}
+
+async function createRoleAndDatabase(
+  { server, names, secret, installationId, rights, roleConnectionLimit = -1, tempFileLimitMb = 0 }: BuilderOptions,
+  session: SqlClient,
+  id: string,
+  template: Template,
+): Promise<void> {
+  const databaseName = names.tenantDatabase(id)
+  // The role has the database's name.
+  const name = quoteIdentifier(databaseName)
+  const comment = quoteLiteral(databaseComment(installationId))
+  const verifier = scramVerifier(deriveRolePassword(secret, id))
+  await session.query(
+    `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+       connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)};
+     ${membership(databaseName, names.members)};
+     comment on role ${name} is ${comment}`,
+  )
+  if (needsMembership(rights)) await joinRole(session, databaseName)
+  // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
+  await session.query(
+    `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,
+  )
+  if (rights.isSuperuser && tempFileLimitMb > 0) await session.query(tempFileLimitSql(databaseName, tempFileLimitMb))
+  await session.query(
+    `comment on database ${name} is ${comment};
+     ${databasePrivileges(databaseName, databaseName)};
+     ${databaseSettingsSql(databaseName, template.settings)}
+     alter database ${name} allow_connections true`,
+  )
+  await writeIdentity({ ...server, database: databaseName }, id)
+}
+
+/** This first connection also warms the database up: it writes the cache file that later ones start from. */
+async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
+  const client = await openConnection(account, leaseMs, insideSettings)
+  try {
+    await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
+  } finally {
+    // Nobody waits for the server's side of the end: the row is committed.
+    void client.end().catch(() => {})
+  }
+}

@@ -1,0 +1,15 @@
+import type { SqlClient } from '../../core/sql-client.js'
+import { waitForLivingLock } from '../server/lock-life.js'
+
+/** Longest wait for a process that builds a template: a large schema takes its time. */
+const templateWaitMs = 600_000
+
+/**
+ * Takes the lock under which templates are built and dropped, for as long as the connection lasts.
+ *
+ * @param admin a connection of the provisioning account to the catalog database
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
+ */
+export async function lockTemplates(admin: SqlClient, key: string, timeoutMs = templateWaitMs): Promise<void> {
+  await waitForLivingLock(admin, { key, timeoutMs, what: 'the templates of tenant databases' })
+}

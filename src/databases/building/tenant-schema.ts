@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import type { LockBlocker } from '../../postgres/lock-blockers.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { applySqlFiles, describeLedger, readSqlFolder, type SqlFile, type SqlLedger } from '../../postgres/sql-files.js'
+import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
+import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
+
+const codes = {
+  invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
+  failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
+  blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
+  // During a deployment, processes of two releases serve the same databases.
+  newer: undefined,
+} as const
+
+/** Where the ledger of a tenant database is. */
+export const ledgerSchema = 'tenants2fast'
+
+/** The application's schema: its files, in order. */
+export interface TenantSchema {
+  readonly files: readonly SqlFile[]
+  /** 16 hex digits that change with any file, with the ground below them, and with the installation. */
+  readonly version: string
+  /** What the ledger of a database says that has all files and no more. */
+  readonly latest: AppliedFiles
+}
+
+/**
+ * Reads the folder of numbered SQL files that make up every tenant's schema.
+ *
+ * @param folder undefined: no files, tenants start empty
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_INVALID
+ */
+export async function readTenantSchema(folder: string | undefined, installationId: string): Promise<TenantSchema> {
+  const files = folder === undefined ? [] : await readSqlFolder(folder, codes)
+  const hash = createHash('sha256').update(JSON.stringify([installationId, groundSql('members')]))
+  for (const file of files) hash.update(`\n${file.name} ${file.checksum}`)
+  return { files, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
+}
+
+/**
+ * Lays the ground of an empty database: our own schema, and privileges. A tenant's role makes no objects but temporary
+ * ones. Our own tables come before the default privileges and are not covered by them.
+ */
+export async function createBaseSchema(client: SqlClient, membersRole: string): Promise<void> {
+  await client.query(groundSql(membersRole))
+}
+
+const groundSql = (membersRole: string) => `
+  create schema tenants2fast;
+  -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
+  -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
+  create table tenants2fast.identity (database_id uuid, epoch integer);
+  create table tenants2fast.schema_migrations (
+    version integer primary key,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+  );
+  ${groupPrivileges(membersRole)};
+`
+
+/** How {@link applyTenantSchema} goes about it. */
+export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
+  /** The group role. */
+  readonly members: string
+  /** Longest wait of a statement for a lock. Default: 2000. */
+  readonly lockTimeoutMs?: number | undefined
+  /** Which sessions a backend waits for. Default: nobody knows. */
+  readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** Told what the database has, before another process may change it. */
+  readonly record?: (state: AppliedFiles) => Promise<unknown>
+}
+
+/**
+ * Applies the schema's files that the database's ledger lacks. A database that a newer release has brought further is left
+ * as it is. The caller holds the database's lock, in the catalog: one in this database would be the tenant's to take. After
+ * an error, close the connection.
+ *
+ * @returns names of the files applied now
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
+ *   TENANCY_DATABASE_SCHEMA_INVALID
+ */
+export function applyTenantSchema(
+  client: SqlClient,
+  schema: TenantSchema,
+  { members, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+): Promise<string[]> {
+  return applySqlFiles(client, schema.files, {
+    schema: ledgerSchema,
+    codes,
+    lockTimeoutMs,
+    ...limits,
+    // In the same transaction: nobody takes them away before the file has made its tables.
+    prepare: (transaction) => transaction.query(defaultPrivileges(members)),
+    ...(findBlockers && { findBlockers }),
+    ...(record && { record }),
+  })
+}

@@ -1,0 +1,87 @@
+import { Client, DatabaseError, type PoolConfig } from 'pg'
+import { clientOf, holdToChannelBinding } from '../../postgres/channel-binding.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+
+/** How `pg` takes an account. */
+export function connectionOptions(account: ServerAccount): PoolConfig {
+  const { host, port, user, password, database, ssl, channelBinding, connectTimeoutMs, applicationName } = account
+  return {
+    ...{ host, port, user, password, database },
+    application_name: applicationName ?? 'tenants2fast',
+    connectionTimeoutMillis: connectTimeoutMs ?? 10_000,
+    enableChannelBinding: channelBinding !== undefined,
+    ...(ssl === undefined ? {} : { ssl }),
+    Client: clientOf(Client, account),
+  }
+}
+
+/**
+ * Opens a connection to one database, as `account`. `queryTimeoutMs`: longest wait for an answer. Default: none.
+ * `settings`: settings that it starts with, `-c name=value`. Default: none.
+ */
+export async function openConnection(
+  account: ServerAccount,
+  queryTimeoutMs?: number,
+  settings?: string,
+): Promise<Client> {
+  const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs, options: settings })
+  // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
+  client.on('error', () => {})
+  holdToChannelBinding(client, account)
+  await client.connect()
+  return client
+}
+
+/** Runs `work` on a connection of its own to one database, as `account`. */
+export async function withConnection<Result>(
+  account: ServerAccount,
+  work: (client: Client) => Promise<Result>,
+  settings?: string,
+): Promise<Result> {
+  const client = await openConnection(account, undefined, settings)
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** What `ALTER DATABASE … SET` says for tenants is not to end, or to forbid, our own work. */
+const ownLimits = [
+  'statement_timeout=0',
+  'lock_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+  'default_transaction_read_only=off',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ')
+
+/**
+ * Settings of a provisioning connection into a tenant's database. Whoever may make objects there could make a function or an
+ * operator that a bare name, or a bare `=`, finds before PostgreSQL's own, and that would run with our rights.
+ */
+export const insideSettings = `${ownLimits} -c search_path=pg_catalog`
+
+/**
+ * Runs `work` on a connection of its own inside of a tenant's database, as {@link insideSettings} says; RESET gives the
+ * session the database's own search path, for SQL files of the application.
+ */
+export async function withConnectionInside<Result>(
+  account: ServerAccount,
+  work: (client: Client) => Promise<Result>,
+  settings = '',
+): Promise<Result> {
+  return withConnection(
+    account,
+    async (client) => {
+      await client.query('set search_path = pg_catalog')
+      return work(client)
+    },
+    `${ownLimits} ${settings}`,
+  )
+}
+
+/** SQLSTATE of an error that PostgreSQL raised, or undefined. */
+export function sqlStateOf(error: unknown): string | undefined {
+  return error instanceof DatabaseError ? error.code : undefined
+}

@@ -1,0 +1,73 @@
+import type { Logger } from '../../core/logger.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { quoteIdentifier } from '../../postgres/quote.js'
+import { sqlStateOf } from './admin-connection.js'
+
+/** What the provisioning account may do beside creating databases and roles. */
+export interface AdminRights {
+  readonly isSuperuser: boolean
+  /** Ends any session that is not a superuser's (`pg_signal_backend`). */
+  readonly maySignal: boolean
+  /** Sees what any session does (`pg_read_all_stats`). */
+  readonly mayReadActivity: boolean
+}
+
+/** Reads what the account of a connection may do. */
+export async function readAdminRights(admin: SqlClient): Promise<AdminRights> {
+  const { rows } = await admin.query<AdminRights>(
+    `select rolsuper as "isSuperuser",
+       rolsuper or pg_has_role(oid, 'pg_signal_backend', 'usage') as "maySignal",
+       rolsuper or pg_has_role(oid, 'pg_read_all_stats', 'usage') as "mayReadActivity"
+     from pg_roles where rolname = current_user`,
+  )
+  const [rights] = rows
+  if (rights === undefined) throw new Error('The account of this connection is no role')
+  return rights
+}
+
+/** Says in one line what an account that is no superuser cannot do here. */
+export function reportAdminRights(rights: AdminRights, logger: Logger): void {
+  if (rights.isSuperuser) return
+  const lacking = [
+    'superuser (limits of temporary files, TENANT_HARDENED)',
+    ...(rights.maySignal ? [] : ['pg_signal_backend (ends sessions of roles that this account did not make)']),
+    ...(rights.mayReadActivity ? [] : ['pg_read_all_stats (sees what sessions of other roles do)']),
+  ]
+  logger.warn({ lacking }, 'The provisioning account is no superuser: docs/isolation.md says what is left out')
+}
+
+/** Whether the account has to belong to tenants' roles to see and end their sessions. */
+export function needsMembership(rights: AdminRights): boolean {
+  return !(rights.maySignal && rights.mayReadActivity)
+}
+
+/**
+ * Makes the account a member of a role, so that it sees and ends the role's sessions. Whoever made a role may do that
+ * (PostgreSQL manual, 21.3 and GRANT); from PostgreSQL 16 on without the right to become it.
+ */
+export async function joinRole(admin: SqlClient, role: string): Promise<void> {
+  const name = quoteIdentifier(role)
+  try {
+    await admin.query(`grant ${name} to current_user with inherit true, set false`)
+  } catch (error) {
+    // PostgreSQL 15 knows no such options; a member inherits.
+    if (sqlStateOf(error) !== '42601') throw error
+    await admin.query(`grant ${name} to current_user`)
+  }
+}
+
+/** Makes the account a member of every login role of an installation that it does not belong to yet. */
+export async function joinRoles(admin: SqlClient, members: string): Promise<void> {
+  const { rows } = await admin.query<{ name: string }>(
+    `select r.rolname as name from pg_auth_members m join pg_roles r on r.oid = m.member
+      where m.roleid = to_regrole(quote_ident($1)) and r.rolcanlogin and not r.rolcreaterole
+        and not pg_has_role(r.oid, 'usage')`,
+    [members],
+  )
+  for (const { name } of rows) {
+    // Dropped meanwhile, or made by another account, which is reported when its sessions cannot be ended.
+    await joinRole(admin, name).catch((error: unknown) => {
+      if (!['42704', '42501', '0LP01'].includes(sqlStateOf(error) ?? '')) throw error
+    })
+  }
+}

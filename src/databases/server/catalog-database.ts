@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { quoteIdentifier } from '../../postgres/quote.js'
+import { sqlStateOf, withConnection } from './admin-connection.js'
+
+// Somebody else created it between look and create: as a name that exists, or as a row of pg_database.
+const lostRace = new Set(['42P04', '23505'])
+// Someone else is using template0 for a moment, or alters the same row of pg_database.
+const busy = new Set(['55006', 'XX000'])
+
+/**
+ * Creates the catalog database if it is missing and closes it to PUBLIC; safe when several processes start at once.
+ *
+ * @param account may create databases and roles; its `database` is connected to for that
+ * @returns the account with the catalog as its database
+ * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE, TENANCY_CONFIG_INVALID (the account may not do that)
+ */
+export async function ensureCatalogDatabase(account: ServerAccount, name: string): Promise<ServerAccount> {
+  try {
+    await withConnection(account, async (admin) => {
+      const { rows } = await admin.query<{ isThere: boolean; mayBuild: boolean }>(
+        `select exists (select from pg_database where datname = $1) as "isThere",
+           rolsuper or (rolcreatedb and rolcreaterole) as "mayBuild"
+         from pg_roles where rolname = current_user`,
+        [name],
+      )
+      if (!rows[0]?.mayBuild) {
+        throw new TenancyError(
+          'TENANCY_CONFIG_INVALID',
+          `The account ${JSON.stringify(account.user)} on ${account.host}:${account.port} may not create databases and ` +
+            'roles: let it ("alter role … createdb createrole"), or configure another one',
+        )
+      }
+      if (!rows[0].isThere) {
+        await retryWhenBusy(() => admin.query(`create database ${quoteIdentifier(name)} template template0`)).catch(
+          (error: unknown) => {
+            if (!lostRace.has(sqlStateOf(error) ?? '')) throw error
+          },
+        )
+      }
+      await retryWhenBusy(() => admin.query(`revoke all on database ${quoteIdentifier(name)} from public`))
+    })
+  } catch (cause) {
+    if (isTenancyError(cause)) throw cause
+    throw new TenancyError(
+      'TENANCY_CATALOG_UNAVAILABLE',
+      `The catalog database ${JSON.stringify(name)} cannot be reached or created on ${account.host}:${account.port}: ` +
+        (cause instanceof Error ? cause.message : String(cause)),
+      { cause },
+    )
+  }
+  return { ...account, database: name }
+}
+
+async function retryWhenBusy(work: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (attempt === 5 || !busy.has(sqlStateOf(error) ?? '')) throw error
+      await sleep(20 * attempt)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { tryLock, unlock } from '../../postgres/advisory-lock.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { withConnection } from './admin-connection.js'
+import { holdersOf, showingLife, waitForLivingLock } from './lock-life.js'
+
+/**
+ * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
+ * on it: as long as the server works on the database, the lock is held, whether the process behind it lives or not; and
+ * once the connection is gone, a process that comes back to life finds that it can do nothing any more.
+ */
+export interface LockedSession extends SqlClient {
+  /** Gives lock and connection back. */
+  release(): Promise<void>
+}
+
+/**
+ * Takes the lock of a tenant database; undefined: another session holds it.
+ *
+ * @param admin connections of the provisioning account to the catalog database
+ */
+export async function lockDatabase(admin: SqlPool, key: string): Promise<LockedSession | undefined> {
+  const client = await admin.connect()
+  const release = async () => {
+    try {
+      await unlock(client, key)
+      client.release()
+    } catch {
+      // Whatever state it is in: its end gives the lock back.
+      client.release(true)
+    }
+  }
+  try {
+    if (await tryLock(client, key)) return { query: (text, values) => client.query(text, values), release }
+    client.release()
+    return undefined
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+}
+
+/**
+ * Runs `work` under the lock of a tenant database, on a connection of its own to the catalog.
+ *
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
+ */
+export async function withDatabaseLock<Result>(
+  catalog: ServerAccount,
+  lock: { readonly key: string; readonly timeoutMs: number; readonly what: string },
+  work: () => Promise<Result>,
+): Promise<Result> {
+  return withConnection(catalog, async (client) => {
+    await waitForLivingLock(client, lock)
+    return showingLife(client, work)
+  })
+}
+
+/** Ends the connections that hold the lock of a tenant database, and waits until the server has let go of them. */
+export async function breakLock(admin: SqlClient, key: string): Promise<void> {
+  const { rows } = await admin.query<{ pid: number }>(holdersOf('$1::bigint'), [key])
+  const pids = rows.map(({ pid }) => pid)
+  for (const deadline = Date.now() + breakTimeoutMs; Date.now() < deadline; await sleep(50)) {
+    // Those alone: whoever takes the lock as soon as it is free is at work.
+    const { rowCount } = await admin.query(
+      `select pg_terminate_backend(pid) from (${holdersOf('$1::bigint')}) as others where pid = any ($2::integer[])`,
+      [key, pids],
+    )
+    if (rowCount === 0) return
+  }
+}
+
+const breakTimeoutMs = 5000

@@ -1,0 +1,56 @@
+import { TenancyError } from '../../core/errors/errors.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { quoteLiteral } from '../../postgres/quote.js'
+
+/**
+ * Functions that use up what a server shares, and that PostgreSQL lets everybody call: advisory locks, notifications, large
+ * objects, messages in the WAL. The statements LISTEN and NOTIFY have no privilege that could be revoked.
+ */
+export const revokedFunctions: readonly string[] = [
+  ...['lock', 'lock_shared', 'xact_lock', 'xact_lock_shared'].flatMap((kind) => [
+    `pg_advisory_${kind}`,
+    `pg_try_advisory_${kind}`,
+  ]),
+  'pg_notify',
+  ...['creat', 'create', 'from_bytea', 'put', 'open', 'truncate', 'truncate64', 'import', 'export'].map(
+    (verb) => `lo_${verb}`,
+  ),
+  'lowrite',
+  'pg_logical_emit_message',
+]
+
+/**
+ * Takes the right to call these functions from PUBLIC in one database, and looks whether that had an effect: for who is no
+ * superuser, REVOKE says nothing but a warning.
+ *
+ * @param role that must not be able to call them afterwards
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming those that the role can still call
+ */
+export async function hardenDatabase(client: SqlClient, role: string): Promise<void> {
+  const names = revokedFunctions.map((name) => quoteLiteral(name)).join(', ')
+  const functions = `select oid from pg_catalog.pg_proc
+    where pronamespace = 'pg_catalog'::regnamespace and proname in (${names})`
+  await client.query(
+    `do $do$
+     declare target oid;
+     begin
+       for target in ${functions} loop
+         begin
+           execute format('revoke execute on function %s from public', target::regprocedure);
+         exception when insufficient_privilege then null;
+         end;
+       end loop;
+     end $do$`,
+  )
+  const { rows } = await client.query<{ signature: string }>(
+    `select oid::regprocedure::text as signature from (${functions}) as f
+      where has_function_privilege($1::name, oid, 'execute') order by 1`,
+    [role],
+  )
+  if (rows.length === 0) return
+  throw new TenancyError(
+    'TENANCY_CONFIG_INVALID',
+    `TENANT_HARDENED has no effect on ${rows.length} functions, ${rows.map(({ signature }) => signature).join(', ')}: ` +
+      'configure a superuser as provisioning account, or unset TENANT_HARDENED',
+  )
+}

@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto'
+import { type LockWait, unlock, waitForLock } from './advisory-lock.js'
+import type { AppliedFiles } from '../core/tenants/tenant-databases.js'
+import { TenancyError } from '../core/errors/errors.js'
+import type { LockBlocker } from './lock-blockers.js'
+import type { SqlClient } from '../core/sql-client.js'
+import { quoteLiteral } from './quote.js'
+import { applySqlFile } from './sql-file-run.js'
+import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
+
+export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
+
+/** What {@link applySqlFiles} needs to know of a database's ledger. */
+export interface SqlLedger {
+  /** Schema of the table `schema_migrations`; it exists. */
+  readonly schema: string
+  /** Advisory lock that keeps two runners apart; undefined: the caller holds one. */
+  readonly lock?: LockWait | undefined
+  readonly codes: SqlFileErrorCodes
+  /** Longest wait of a statement for a lock; then its file is rolled back and tried again. Default: 2000. */
+  readonly lockTimeoutMs?: number
+  /** How often a file that waits for locks is tried. Default: 8. */
+  readonly maxAttempts?: number
+  /** Runs in the transaction of each file, before it. */
+  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  /** Which sessions a backend waits for: asked, on another connection, while a file runs. Default: nobody knows. */
+  readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** Told what the database has, under the lock, after the last file. */
+  readonly record?: (state: AppliedFiles) => Promise<unknown>
+}
+
+interface LedgerRow {
+  readonly version: number
+  readonly name: string
+  readonly checksum: string
+}
+
+/**
+ * Applies the files that the ledger lacks, in order, each in one transaction with its ledger row; safe when two
+ * processes do it at once. Each file finds the session as it was opened, whatever the one before has set. `client` is one
+ * connection, not a pool, outside of a transaction; after an error it may still hold the lock, so close it.
+ *
+ * @returns the names of the files that were applied now
+ * @throws {@link TenancyError} `codes.failed` (file, line and PostgreSQL's message; rolled back), `codes.blocked`,
+ *   `codes.invalid` (an applied file was edited, renumbered or removed), `codes.newer`
+ */
+export async function applySqlFiles(
+  client: SqlClient,
+  files: readonly SqlFile[],
+  ledger: SqlLedger,
+): Promise<string[]> {
+  const table = `${ledger.schema}.schema_migrations`
+  if (ledger.lock) await waitForLock(client, ledger.lock)
+  if (!(await hasLedger(client, table))) {
+    await client.query(
+      `create table if not exists ${table} (
+         version integer primary key,
+         name text not null,
+         checksum text not null,
+         applied_at timestamptz not null default now()
+       )`,
+    )
+  }
+  const applied = await readLedger(client, table)
+  const pending = pendingFiles(files, applied, ledger.codes)
+  if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
+  for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
+  await ledger.record?.(describeLedger([...applied, ...pending]))
+  if (ledger.lock) await unlock(client, ledger.lock.key)
+  return pending.map((file) => file.name)
+}
+
+/** What the ledger of a database says; a database without a ledger has nothing. */
+export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
+  const table = `${schema}.schema_migrations`
+  return describeLedger((await hasLedger(client, table)) ? await readLedger(client, table) : [])
+}
+
+async function hasLedger(client: SqlClient, table: string): Promise<boolean> {
+  const { rows } = await client.query<{ found: boolean }>(
+    `select pg_catalog.to_regclass(${quoteLiteral(table)}) is not null as found`,
+  )
+  return rows[0]?.found === true
+}
+
+/** What a ledger says after these files. */
+export function describeLedger(files: readonly LedgerRow[]): AppliedFiles {
+  const hash = createHash('sha256')
+  for (const { name, checksum } of files) hash.update(`\n${name} ${checksum}`)
+  return { version: files.at(-1)?.version ?? -1, fingerprint: hash.digest('hex').slice(0, 16) }
+}
+
+async function readLedger(client: SqlClient, table: string): Promise<LedgerRow[]> {
+  // As text: how a float8 is shown is a setting that a database may have.
+  const { rows } = await client.query<Omit<LedgerRow, 'version'> & { readonly number: string }>(
+    `select version::pg_catalog.text as number, name, checksum from ${table} order by version`,
+  )
+  return rows.map(({ number, name, checksum }) => ({ version: Number(number), name, checksum }))
+}
+
+function ledgerInsert(table: string, { version, name, checksum }: SqlFile): string {
+  return `insert into ${table} (version, name, checksum)
+    values (${version}, ${quoteLiteral(name)}, ${quoteLiteral(checksum)})`
+}
+
+const maxInteger = 2_147_483_647
+
+/**
+ * Makes room for numbers of up to 14 digits. Only where a folder has them: processes of an earlier release of this package
+ * read the ledger, too, and know short ones only.
+ */
+async function widenVersions(client: SqlClient, schema: string): Promise<void> {
+  const { rowCount } = await client.query(
+    `select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass($1) and attname = 'version'
+       and atttypid = 'pg_catalog.int4'::pg_catalog.regtype`,
+    [`${schema}.schema_migrations`],
+  )
+  if (rowCount === 0) return
+  await client.query(`alter table ${schema}.schema_migrations alter column version type pg_catalog.int8`)
+}
+
+function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], codes: SqlFileErrorCodes): SqlFile[] {
+  const lastFile = files.at(-1)?.version ?? -1
+  const lastApplied = applied.at(-1)
+  if (lastApplied && lastApplied.version > lastFile && codes.newer !== undefined) {
+    throw new TenancyError(
+      codes.newer,
+      `${lastApplied.name} was applied to the database, but there is no such file here`,
+    )
+  }
+  const byVersion = new Map(files.map((file) => [file.version, file]))
+  for (const row of applied) {
+    // What a newer release has added is its business.
+    if (row.version > lastFile) continue
+    const file = byVersion.get(row.version)
+    if (file?.name !== row.name) {
+      throw new TenancyError(
+        codes.invalid,
+        `${row.name} was applied to the database and then removed or renamed: restore it`,
+      )
+    }
+    if (file.checksum !== row.checksum) {
+      throw new TenancyError(
+        codes.invalid,
+        `${row.name} was edited after it was applied: restore it and add a new file`,
+      )
+    }
+  }
+  const pending = files.filter((file) => !applied.some((row) => row.version === file.version))
+  const late = pending.find((file) => file.version < (lastApplied?.version ?? -1))
+  if (late) {
+    throw new TenancyError(
+      codes.invalid,
+      `${late.name} comes before ${lastApplied?.name}, which was applied: give it a higher number`,
+    )
+  }
+  return pending
+}

@@ -1,0 +1,431 @@
+import { createHash, randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type AttemptLimits, createAttemptLimits, foldAccount } from '../../../src/accounts/limits/attempt-limits.js'
+import { type AccountLimitChanges, defaultAccountLimits } from '../../../src/core/accounts/account-limits.js'
+import { createCatalogPool } from '../../../src/catalog/catalog-pool.js'
+import { findTenancyError, isTenancyError, type TenancyError } from '../../../src/core/errors/errors.js'
+import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
+
+let catalog: TestDatabase
+let otherPool: pg.Pool
+beforeAll(async () => {
+  catalog = await createTestCatalog()
+  otherPool = new pg.Pool({ connectionString: catalog.url, max: 10 })
+})
+afterAll(async () => {
+  await otherPool.end()
+  await catalog.drop()
+})
+beforeEach(async () => {
+  await catalog.pool.query('truncate account_attempts')
+})
+
+const secret = randomBytes(32)
+const deriveKey = (purpose: string) => createHash('sha256').update(secret).update(purpose).digest()
+
+function limitsOn(pool: pg.Pool, limits?: AccountLimitChanges): AttemptLimits {
+  return createAttemptLimits({ catalog: pool, deriveKey }, limits)
+}
+
+const ada = { account: 'ada@example.com', address: '203.0.113.9' }
+
+/** What came of an attempt: let through, or the seconds to wait. */
+async function outcome(attempt: Promise<unknown>): Promise<'through' | number> {
+  try {
+    await attempt
+    return 'through'
+  } catch (error) {
+    if (!isTenancyError(error, 'TENANCY_REQUEST_TOO_MANY')) throw error
+    return findTenancyError(error)?.retryAfterSeconds ?? Number.NaN
+  }
+}
+
+async function letThrough(attempts: readonly Promise<unknown>[]): Promise<number> {
+  const outcomes = await Promise.all(attempts.map(outcome))
+  return outcomes.filter((one) => one === 'through').length
+}
+
+/** Makes `count` attempts one after the other. */
+async function repeat(count: number, attempt: (index: number) => Promise<unknown>): Promise<('through' | number)[]> {
+  const outcomes: ('through' | number)[] = []
+  for (let index = 0; index < count; index += 1) outcomes.push(await outcome(attempt(index)))
+  return outcomes
+}
+
+/** Lets time pass in the catalog: every window ends `seconds` earlier. */
+async function passSeconds(seconds: number): Promise<void> {
+  await catalog.pool.query('update account_attempts set expires_at = expires_at - make_interval(secs => $1)', [seconds])
+}
+
+async function rowCount(): Promise<number> {
+  const { rows } = await catalog.pool.query<{ count: number }>('select count(*)::int from account_attempts')
+  return rows[0]?.count ?? Number.NaN
+}
+
+const through = (count: number) => Array.from({ length: count }, () => 'through')
+const second = 1
+const hour = 3600
+const loose = { count: 1_000_000, windowSeconds: hour }
+
+describe('limits', () => {
+  test('the eleventh login for an account from one address in a quarter of an hour is refused, with the time to wait', async () => {
+    const limits = limitsOn(catalog.pool)
+    const outcomes = await repeat(12, () => limits.attempt('login', ada))
+    expect(outcomes.slice(0, 10)).toEqual(through(10))
+    for (const wait of outcomes.slice(10)) {
+      expect(wait).toBeGreaterThan(15 * 60 - 60)
+      expect(wait).toBeLessThanOrEqual(15 * 60)
+    }
+  })
+
+  test('the error is the documented one', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(10, () => limits.attempt('login', ada))
+    const error = (await limits.attempt('login', ada).catch((reason: unknown) => reason)) as TenancyError
+    expect(error).toMatchObject({ code: 'TENANCY_REQUEST_TOO_MANY', statusCode: 429 })
+    expect(Number.isInteger(error.retryAfterSeconds)).toBe(true)
+    expect(error.message).not.toContain('ada')
+    expect(error.details).toBeUndefined()
+  })
+
+  test('of logins are 20 failures for an account from anywhere and 300 from an address for any account', async () => {
+    const limits = limitsOn(catalog.pool)
+    const spread = await repeat(21, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
+    expect(spread.slice(0, 20)).toEqual(through(20))
+    expect(spread[20]).toBeGreaterThan(0)
+    const many = await repeat(301, (index) => limits.attempt('login', { ...ada, account: `user${index}@example.com` }))
+    expect(many.slice(0, 300)).toEqual(through(300))
+    expect(many[300]).toBeGreaterThan(0)
+  })
+
+  test.each(['register', 'reset', 'resend'] as const)(
+    '%s: 100 from an address, and none for an account from anywhere, which would keep its owner out',
+    async (kind) => {
+      const limits = limitsOn(catalog.pool)
+      const spread = await repeat(110, (index) => limits.attempt(kind, { ...ada, address: `198.51.100.${index}` }))
+      expect(spread).toEqual(through(110))
+      const many = await repeat(101, (index) => limits.attempt(kind, { ...ada, account: `user${index}@example.com` }))
+      expect(many.slice(0, 100)).toEqual(through(100))
+      expect(many[100]).toBeGreaterThan(0)
+    },
+  )
+
+  test('of mails count what is sent to an account, per kind, and only say no', async () => {
+    const limits = limitsOn(catalog.pool)
+    for (const kind of ['register', 'reset', 'resend'] as const) {
+      const { count } = defaultAccountLimits[kind].mailsPerAccount
+      const answers: boolean[] = []
+      for (let index = 0; index <= count; index += 1) {
+        answers.push(await limits.mayMail(kind, index % 2 ? ' ADA@example.com' : ada.account))
+      }
+      expect(answers).toEqual([...Array.from({ length: count }, () => true), false])
+      expect(await limits.mayMail(kind, 'bob@example.com')).toBe(true)
+    }
+    await passSeconds(hour)
+    expect(await limits.mayMail('reset', ada.account)).toBe(true)
+  })
+
+  test('of profiles are 60 changes of a user an hour', async () => {
+    const limits = limitsOn(catalog.pool)
+    const outcomes = await repeat(61, () => limits.attempt('profile', ada))
+    expect(outcomes.slice(0, 60)).toEqual(through(60))
+    expect(outcomes[60]).toBeGreaterThan(0)
+    expect(await outcome(limits.attempt('profile', { ...ada, account: 'another user' }))).toBe('through')
+  })
+
+  test('of logins that succeed are 60 in a quarter of an hour, for an account from one address', async () => {
+    const limits = limitsOn(catalog.pool)
+    for (let index = 0; index < 60; index += 1) await (await limits.attempt('login', ada)).succeeded()
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, address: '198.51.100.1' }))).toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, account: 'bob@example.com' }))).toBe('through')
+    await passSeconds(15 * 60)
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+  })
+
+  test('are as the configuration says, where it says something', async () => {
+    const limits = limitsOn(catalog.pool, {
+      register: { perAddress: { count: 2, windowSeconds: hour } },
+      login: { perAccountAndAddress: { count: 1, windowSeconds: hour } },
+    })
+    expect(await repeat(3, () => limits.attempt('register', ada))).toEqual(['through', 'through', expect.any(Number)])
+    expect(await repeat(2, () => limits.attempt('login', ada))).toEqual(['through', expect.any(Number)])
+    expect(await repeat(4, () => limits.attempt('reset', ada))).toEqual(through(4))
+  })
+
+  test('kinds are counted apart', async () => {
+    const limits = limitsOn(catalog.pool, { reset: { perAddress: { count: 1, windowSeconds: hour } } })
+    await repeat(2, () => limits.attempt('reset', ada))
+    expect(await outcome(limits.attempt('reset', ada))).not.toBe('through')
+    for (const kind of ['login', 'register', 'resend', 'profile'] as const) {
+      expect(await outcome(limits.attempt(kind, ada))).toBe('through')
+    }
+  })
+
+  test('every address of an IPv6 /64 is one caller, and the next /64 is another', async () => {
+    const limits = limitsOn(catalog.pool, { register: { perAddress: { count: 10, windowSeconds: hour } } })
+    const outcomes = await repeat(11, (index) =>
+      limits.attempt('register', { account: `user${index}@example.com`, address: `2001:db8:1:2::${index}` }),
+    )
+    expect(outcomes.at(-1)).not.toBe('through')
+    const next = { account: 'user@example.com', address: '2001:db8:1:3::1' }
+    expect(await outcome(limits.attempt('register', next))).toBe('through')
+  })
+
+  test('spellings of one e-mail address are one account', async () => {
+    const limits = limitsOn(catalog.pool, {
+      login: { perAddress: loose, perAccount: { count: 3, windowSeconds: hour } },
+    })
+    const spellings = ['ada@example.com', 'ADA@Example.COM', ' Ada@example.com ', 'aDa@example.com']
+    const outcomes = await repeat(4, (index) => limits.attempt('login', { ...ada, account: spellings[index] ?? '' }))
+    expect(outcomes.slice(0, 3)).toEqual(through(3))
+    expect(outcomes[3]).not.toBe('through')
+  })
+
+  test('an account that exists is answered exactly as one that does not', async () => {
+    const limits = limitsOn(catalog.pool)
+    await catalog.pool.query(`insert into users (email, email_verified) values ('ada@example.com', true)`)
+    const errors = []
+    for (const account of ['ada@example.com', 'nobody@example.com']) {
+      await repeat(10, () => limits.attempt('login', { ...ada, account }))
+      const error = await limits
+        .attempt('login', { ...ada, account })
+        .catch((reason: unknown) => reason as TenancyError)
+      const { code, statusCode, details } = error as TenancyError
+      errors.push({ code, statusCode, details, message: (error as TenancyError).message.replaceAll(/\d+/g, 'N') })
+    }
+    expect(errors[0]).toEqual(errors[1])
+  })
+})
+
+describe('at the same time', () => {
+  test('of 100 attempts of two processes exactly 10 get through', async () => {
+    const [one, other] = [limitsOn(catalog.pool), limitsOn(otherPool)]
+    const attempts = Array.from({ length: 100 }, (_, index) => (index % 2 ? one : other).attempt('login', ada))
+    expect(await letThrough(attempts)).toBe(10)
+  })
+
+  test('as many when an expired window is still there', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(10, () => limits.attempt('login', ada))
+    await passSeconds(hour)
+    const other = limitsOn(otherPool)
+    const attempts = Array.from({ length: 100 }, (_, index) => (index % 2 ? limits : other).attempt('login', ada))
+    expect(await letThrough(attempts)).toBe(10)
+  })
+
+  test('attempts for many accounts from many addresses, with successes between, never end in a deadlock', async () => {
+    const both = [limitsOn(catalog.pool), limitsOn(otherPool)]
+    const work = Array.from({ length: 400 }, async (_, index) => {
+      const limits = both[index % 2]
+      const subject = { account: `user${index % 3}@example.com`, address: `203.0.113.${index % 5}` }
+      const result = await outcome(limits!.attempt('login', subject))
+      if (index % 4 === 0) await limits!.trust(subject)
+      if (index % 7 === 0) await (await limits!.attempt('profile', subject)).succeeded()
+      return result
+    })
+    expect((await Promise.all(work)).length).toBe(400)
+  })
+})
+
+describe('the end of a limit', () => {
+  test('refused attempts do not prolong it: an owner who waits gets in', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(10, () => limits.attempt('login', ada))
+    await passSeconds(14 * 60)
+    expect(await outcome(limits.attempt('login', ada))).toBeLessThanOrEqual(60)
+    await passSeconds(60 + second)
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+  })
+
+  test('a success forgets the failures from there', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(9, () => limits.attempt('login', ada))
+    await (await limits.attempt('login', ada)).succeeded()
+    expect(await repeat(10, () => limits.attempt('login', ada))).toEqual(through(10))
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+  })
+
+  test('where the owner came from before, failures that others cause elsewhere do not keep them out', async () => {
+    const limits = limitsOn(catalog.pool)
+    await (await limits.attempt('login', ada)).succeeded()
+    const elsewhere = (index: number) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` })
+    await repeat(25, elsewhere)
+    expect(await outcome(elsewhere(99))).not.toBe('through')
+    for (let index = 0; index < 15; index += 1) await (await limits.attempt('login', ada)).succeeded()
+    // It ends nothing for the others, so it tells them nothing.
+    expect(await outcome(elsewhere(99))).not.toBe('through')
+    // And is no way to guess without limit.
+    const guesses = await repeat(11, () => limits.attempt('login', ada))
+    expect(guesses.slice(0, 10)).toEqual(through(10))
+    expect(guesses[10]).toBeGreaterThan(0)
+  })
+
+  test('whoever shows a link from the mailbox is let in where they are, also when others used up the attempts', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(20, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+    await limits.trust(ada)
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+    expect(await outcome(limits.attempt('login', { ...ada, address: '198.51.100.99' }))).not.toBe('through')
+    await passSeconds(31 * 24 * hour)
+    await repeat(20, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+  })
+
+  test('one caller alone cannot keep the owner out', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(50, () => limits.attempt('login', { ...ada, address: '198.51.100.1' }))
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+  })
+
+  test('people who share an address may all log in', async () => {
+    const limits = limitsOn(catalog.pool)
+    for (let index = 0; index < 350; index += 1) {
+      await (await limits.attempt('login', { ...ada, account: `user${index}@example.com` })).succeeded()
+    }
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+  })
+
+  test('a success with an account of one’s own takes back no failure of that address', async () => {
+    const limits = limitsOn(catalog.pool, { login: { perAddress: { count: 20, windowSeconds: hour } } })
+    const own = { ...ada, account: 'mallory@example.com' }
+    for (let index = 0; index < 19; index += 1) {
+      await limits.attempt('login', { ...ada, account: `user${index}@example.com` })
+      await (await limits.attempt('login', own)).succeeded()
+    }
+    expect(await outcome(limits.attempt('login', ada))).toBe('through')
+    expect(await outcome(limits.attempt('login', own))).not.toBe('through')
+  })
+})
+
+describe('what is stored', () => {
+  test('no address can be read, and another installation’s key gives other rows', async () => {
+    await limitsOn(catalog.pool).attempt('login', ada)
+    const { rows } = await catalog.pool.query<{ key: Buffer }>('select key from account_attempts')
+    expect(rows).toHaveLength(4)
+    for (const { key } of rows) {
+      expect(key).toHaveLength(32)
+      for (const text of [ada.account, ada.address]) {
+        expect(key.includes(text)).toBe(false)
+        expect(key.equals(createHash('sha256').update(text).digest())).toBe(false)
+      }
+    }
+    const elsewhere = createAttemptLimits({ catalog: catalog.pool, deriveKey: () => randomBytes(32) })
+    await elsewhere.attempt('login', ada)
+    expect(await rowCount()).toBe(8)
+  })
+
+  test('expired rows go as a by-product, those in force stay', async () => {
+    const limits = limitsOn(catalog.pool)
+    await repeat(40, (index) =>
+      limits.attempt('register', { account: `u${index}@x.y`, address: `198.51.100.${index}` }),
+    )
+    await passSeconds(2 * hour)
+    await repeat(10, () => limits.attempt('login', ada))
+    await repeat(30, (index) => limits.attempt('register', { account: `v${index}@x.y`, address: `192.0.2.${index}` }))
+    const { rows } = await catalog.pool.query<{ live: number; expired: number }>(
+      `select count(*) filter (where expires_at > now())::int as live,
+              count(*) filter (where expires_at <= now())::int as expired from account_attempts`,
+    )
+    expect(rows[0]).toEqual({ live: 4 + 30, expired: 0 })
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+  })
+
+  test('a refused attempt writes nothing', async () => {
+    const limits = limitsOn(catalog.pool, {
+      login: { perAddress: { count: 1, windowSeconds: hour }, perAccountAndAddress: loose, perAccount: loose },
+    })
+    await limits.attempt('login', ada)
+    const read = () =>
+      catalog.pool.query('select key, count, expires_at, xmin, xmax from account_attempts order by key')
+    const before = await read()
+    expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
+    expect((await read()).rows).toEqual(before.rows)
+  })
+
+  test('an attempt that is refused for its address is not counted against the account', async () => {
+    const limits = limitsOn(catalog.pool, {
+      login: { perAddress: { count: 1, windowSeconds: hour }, perAccount: { count: 2, windowSeconds: hour } },
+    })
+    await repeat(5, () => limits.attempt('login', ada))
+    expect(await outcome(limits.attempt('login', { ...ada, address: '198.51.100.1' }))).toBe('through')
+  })
+})
+
+describe('without the catalog', () => {
+  test('nobody may try: the server does not answer', async () => {
+    const pool = createCatalogPool({ host: '127.0.0.1', port: 1, user: 'x', password: 'x', database: 'x' })
+    const limits = createAttemptLimits({ catalog: pool, deriveKey })
+    try {
+      await expect(limits.attempt('login', ada)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+      await expect(limits.trust(ada)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+    } finally {
+      await pool.end()
+    }
+  })
+
+  test('nobody may try: the catalog refuses the statement', async () => {
+    const broken = new pg.Pool({ connectionString: catalog.url, max: 1, options: '-c search_path=pg_temp' })
+    try {
+      await expect(limitsOn(broken).attempt('login', ada)).rejects.toMatchObject({
+        code: 'TENANCY_CATALOG_UNAVAILABLE',
+      })
+    } finally {
+      await broken.end()
+    }
+  })
+})
+
+describe('folding of e-mail addresses', () => {
+  // Planes 0 and 1: beyond them no letter has a case.
+  const codePoints = Array.from({ length: 0x2_0000 - 1 }, (_, index) => index + 1).filter(
+    (point) => point < 0xd800 || point > 0xdfff,
+  )
+
+  test('whatever lower case JavaScript makes of a letter, it stays the same account', () => {
+    const escaping = codePoints
+      .map((point) => String.fromCodePoint(point))
+      .filter((letter) => foldAccount(`x${letter}@y`) !== foldAccount(`x${letter}@y`.toLowerCase()))
+    expect(escaping).toEqual([])
+  })
+
+  test('whatever lower case PostgreSQL makes of it in any of its locales, too', async () => {
+    const { rows: collations } = await catalog.pool.query<{ name: string }>(
+      `select quote_ident(collname) as name from pg_collation
+        where collname in ('default', 'C', 'pg_c_utf8', 'C.utf8', 'en_US.utf8', 'und-x-icu', 'tr-x-icu', 'lt-x-icu', 'el-x-icu')`,
+    )
+    expect(collations.length).toBeGreaterThan(1)
+    for (const { name } of collations) {
+      const { rows } = await catalog.pool.query<{ letter: string; lower: string }>(
+        `select letter, lower(letter collate ${name}) as lower
+           from (select chr(point) as letter from unnest($1::int[]) as point) as letters
+          where letter <> lower(letter collate ${name})`,
+        [codePoints],
+      )
+      expect(rows.length).toBeGreaterThan(25)
+      const escaping = rows.filter(({ letter, lower }) => foldAccount(`x${letter}@y`) !== foldAccount(`x${lower}@y`))
+      expect(escaping).toEqual([])
+    }
+  })
+
+  test('another spelling of the domain stays the same account', () => {
+    for (const domain of ['x\u3002co', 'x\uFF0Eco', 'X.CO', 'x\u00AD.co', 'x.c\u200Bo', '\uFF58.co']) {
+      expect(foldAccount(`f@${domain}`)).toBe(foldAccount('f@x.co'))
+    }
+    expect(foldAccount('f@exämple.de')).toBe(foldAccount('f@xn--exmple-cua.de'))
+  })
+
+  test('different ASCII addresses stay different accounts', () => {
+    const accounts = ['ada@x.y', 'ad@x.y', 'ada@x.yz', 'a.da@x.y', 'ada+1@x.y', 'ada_@x.y', 'ada-@x.y']
+    expect(new Set(accounts.map(foldAccount)).size).toBe(accounts.length)
+  })
+})
+
+test('the defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
+  const { perAccount } = defaultAccountLimits.login
+  // An hour touches one window more than fit into it.
+  const windows = Math.ceil(hour / perAccount.windowSeconds) + 1
+  expect(perAccount.count * windows).toBeLessThanOrEqual(100)
+})

@@ -1,0 +1,170 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { addressTakenMail, passwordResetMail, verificationMail } from '../../../src/accounts/mail/messages.js'
+import { isTenancyError } from '../../../src/core/errors/errors.js'
+
+const builders = { passwordResetMail, addressTakenMail }
+const facts = { to: 'ada@example.com', name: 'Ada', link: 'https://app.example.com/auth/verify-email?token=a1-B_2' }
+
+describe.each(Object.entries(builders))('%s', (_name, build) => {
+  test('greets by name, says where it comes from, and gives the link twice in HTML, once in the text', () => {
+    const mail = build(facts)
+    expect(mail.to).toBe('ada@example.com')
+    expect(mail.subject).toMatch(/^[A-Za-z -]{10,60}$/)
+    expect(mail.text).toContain('Hello Ada,\n')
+    expect(mail.text).toContain('app.example.com')
+    expect(mail.text.split(facts.link)).toHaveLength(2)
+    expect(mail.html.split(facts.link)).toHaveLength(3)
+  })
+
+  test('whatever the name, HTML and text say the same, and nothing of the name is markup', () => {
+    const name = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 120 }),
+      fc.string({ unit: fc.constantFrom('<', '>', '&', '"', "'", ';', 'script', ' ', '\n', 'x', '=', '#39', 'lt') }),
+    )
+    const neutral = build({ ...facts, name: 'Ada' })
+    fc.assert(
+      fc.property(name, (text) => {
+        const mail = build({ ...facts, name: text })
+        const page = readHtml(mail.html)
+        // The tags are those of a harmless name, so the name added none.
+        expect(page.tags).toEqual(readHtml(neutral.html).tags)
+        const [greeting = '', ...rest] = page.paragraphs
+        expect(mail.text.startsWith(`${greeting}\n\n`)).toBe(true)
+        for (const line of rest.flatMap((paragraph) => paragraph.split('\n'))) expect(mail.text).toContain(line)
+        expect(mail.subject).toBe(neutral.subject)
+        expect(mail.to).toBe(neutral.to)
+      }),
+    )
+  })
+
+  test('whatever the name and the link, the text has the link on a line of its own and as many lines as ever', () => {
+    const lines = build(facts).text.split('\n').length
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.webUrl({ withQueryParameters: true }), (name, link) => {
+        const own = build({ ...facts, name, link }).text.split('\n')
+        expect(own).toContain(link)
+        expect(own).toHaveLength(lines)
+      }),
+    )
+  })
+
+  test('a link leads where it says, also when it holds characters of HTML', () => {
+    const link = `https://app.example.com/x?a=1&b='"<>&lt;`
+    const page = readHtml(build({ ...facts, link }).html)
+    expect(page.hrefs).toEqual([link])
+    expect(page.paragraphs[2]).toContain(link)
+  })
+
+  test.each([
+    'javascript:alert(1)',
+    'data:text/html,x',
+    'ftp://example.com',
+    '//example.com/x',
+    '/verify',
+    '',
+    'https://example.com/a b',
+    'https://example.com/\r\nBcc: x@example.com',
+  ])('refuses the link %j and does not repeat it', (link) => {
+    const error = errorOf(() => build({ ...facts, link }))
+    expect(isTenancyError(error, 'TENANCY_CONFIG_INVALID')).toBe(true)
+    if (link !== '') expect((error as Error).message).not.toContain(link)
+  })
+
+  test.each([
+    'ada@example.com\r\nBcc: eve@example.com',
+    'ada@example.com\n',
+    'ada@example.com,eve@example.com',
+    'ada@example.com;eve@example.com',
+    'Ada <ada@example.com>',
+    '<ada@example.com>',
+    '"eve@example.com x"@example.org',
+    'eve@example.com(x)@example.org',
+    'ada@[127.0.0.1]',
+    'ada',
+    '@example.com',
+    '',
+  ])('refuses to go to %j', (to) => {
+    expect(
+      isTenancyError(
+        errorOf(() => build({ ...facts, to })),
+        'TENANCY_ACCOUNTS_EMAIL_INVALID',
+      ),
+    ).toBe(true)
+  })
+
+  test.each(['ada+tag@example.com', "o'brien@example.co.uk", 'jörg@exämple.de', '用户@例子.广告'])(
+    'goes to %s',
+    (to) => {
+      expect(build({ ...facts, to }).to).toBe(to)
+    },
+  )
+})
+
+test('a mail to an address that nobody has proven holds nothing but the link, whatever else is handed in', () => {
+  const stranger = { ...facts, name: 'Eve was here', subject: 'Eve was here', text: 'Eve was here' }
+  expect(verificationMail(stranger)).toEqual(verificationMail({ to: facts.to, link: facts.link }))
+  expect(verificationMail(facts).text).toMatch(/^Hello,\n\nPlease confirm/)
+  expect(readHtml(verificationMail(facts).html).hrefs).toEqual([facts.link])
+  expect(() => verificationMail({ ...facts, to: 'a@example.com\r\nBcc: b@example.com' })).toThrow('No mail can be sent')
+})
+
+describe('greetings', () => {
+  const greetingFor = (name: string) => passwordResetMail({ ...facts, name }).text.split('\n')[0]
+
+  test.each([
+    'Ada Lovelace',
+    'J. R. R. Tolkien',
+    "Mary O'Brien",
+    'Зоя',
+    '王芳',
+    'José-María',
+    'Tom & Co <b>',
+    '🦊 Fox',
+  ])('greet %s by name', (name) => {
+    expect(greetingFor(name)).toBe(`Hello ${name},`)
+  })
+
+  test.each([
+    '',
+    ' \t\n',
+    'You won: https://evil.example',
+    'Visit evil.com today',
+    'evil。com',
+    'www.evil.example',
+    'mail eve@evil',
+    '//evil',
+    'x'.repeat(101),
+  ])('leave out %j, which a stranger may have written', (name) => {
+    expect(greetingFor(name)).toBe('Hello,')
+  })
+
+  test('line breaks become spaces, and characters that turn text around go', () => {
+    expect(greetingFor('Ada\r\n\u2028Love\u202Elace\u0000')).toBe('Hello Ada Lovelace,')
+  })
+})
+
+function errorOf(work: () => unknown): unknown {
+  try {
+    work()
+  } catch (error) {
+    return error
+  }
+  throw new Error('nothing was thrown')
+}
+
+/** Takes the page apart as a browser would: tags, then the texts between them with entities resolved. */
+function readHtml(html: string): { tags: string[]; hrefs: string[]; paragraphs: string[] } {
+  const unescape = (text: string) =>
+    text.replaceAll(/&(amp|lt|gt|quot|#39);/g, (_all, name: string) => {
+      return { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" }[name] ?? ''
+    })
+  const tags = html.match(/<[^>]*>/g) ?? []
+  // What is left of `&` begins an entity of ours, or the page is not escaped.
+  expect(html.replaceAll(/&(amp|lt|gt|quot|#39);/g, '')).not.toContain('&')
+  const paragraphs = [...html.matchAll(/<p>([\s\S]*?)<\/p>/g)].map(([, inner = '']) =>
+    unescape(inner.replaceAll(/<[^>]*>/g, '')),
+  )
+  const hrefs = tags.flatMap((tag) => /^<a href="([^"]*)">$/.exec(tag)?.[1] ?? []).map(unescape)
+  return { tags, hrefs, paragraphs }
+}

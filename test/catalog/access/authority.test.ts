@@ -1,0 +1,380 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { problemOfTemplate } from '../../../src/access/route-template.js'
+import { type AccessAdministration, createAccessAdministration } from '../../../src/catalog/access/administration.js'
+import { createMemberships, type Memberships } from '../../../src/catalog/members/memberships.js'
+import { createAccessCatalog, type AccessCatalog } from './fixture.js'
+
+let catalog: AccessCatalog
+let admin: AccessAdministration
+let memberships: Memberships
+let tenant: string
+let owner: string
+/** An Admin, who is a Member by inclusion and does not hold `secrets:read`. */
+let actor: string
+let user: string
+
+beforeAll(async () => {
+  catalog = await createAccessCatalog()
+  admin = createAccessAdministration({ catalog: catalog.pool, problemOfTemplate })
+  memberships = createMemberships({ catalog: catalog.pool })
+  const notes = await catalog.addPermission('notes:read')
+  const secrets = await catalog.addPermission('secrets:read')
+  await catalog.addRole(null, 'Member', notes)
+  await catalog.addRole(null, 'Admin')
+  await catalog.addRole(null, 'Auditor')
+  await admin.includeRole({ tenant: null, role: 'Admin', included: 'Member' })
+  for (const permission of ['notes:read', 'secrets:read']) {
+    await admin.grantPermission({ tenant: null, role: 'Owner', permission })
+  }
+  expect([notes, secrets]).toEqual([1, 2])
+})
+afterAll(() => catalog.drop())
+beforeEach(async () => {
+  tenant = (await catalog.addTenant()).id
+  owner = await catalog.addMember(tenant, 'Owner')
+  actor = await catalog.addMember(tenant, 'Admin')
+  user = await catalog.addMember(tenant)
+  await catalog.addRole(tenant, 'Empty')
+  await catalog.addRole(tenant, 'Agent', 2)
+})
+
+const refused = { code: 'TENANCY_ACCESS_GRANT_REFUSED' }
+const above = { code: 'TENANCY_ACCESS_CHANGE_REFUSED' }
+const entries = async () =>
+  (await catalog.one<{ count: number }>('select count(*)::int as count from audit_log where tenant_id = $1', [tenant]))
+    .count
+
+/** Whether it is refused to the actor, with nothing written, and then done by whoever `may`. */
+async function isRefused(
+  give: (by: string | undefined) => Promise<unknown>,
+  may: string | undefined,
+  why = refused,
+): Promise<boolean> {
+  const before = await entries()
+  const raised = await catalog.raisedBy(() => expect(give(actor)).rejects.toMatchObject(why))
+  const isUnchanged = raised.length === 0 && (await entries()) === before
+  await give(may)
+  return isUnchanged && (await entries()) === before + 1
+}
+
+describe('an actor who does not hold it', () => {
+  test('grants no permission to a role; an Owner and an operator do', async () => {
+    const grant = (role: string) => (by: string | undefined) =>
+      admin.grantPermission({ tenant, role, permission: 'secrets:read', actor: by })
+    expect(await isRefused(grant('Empty'), owner)).toBe(true)
+    await admin.createRole({ tenant, name: 'Other', actor })
+    expect(await isRefused(grant('Other'), undefined)).toBe(true)
+  })
+
+  test('allows no permission to a member, themselves included', async () => {
+    const allow = (to: string) => (by: string | undefined) =>
+      admin.setOverride({ tenant, user: to, permission: 'secrets:read', effect: 'allow', actor: by })
+    expect(await isRefused(allow(user), owner)).toBe(true)
+    expect(await isRefused(allow(actor), owner)).toBe(true)
+  })
+
+  test('lifts no deny of it: by clearing, by replacing, by letting it end sooner', async () => {
+    const override = { tenant, user, permission: 'secrets:read' } as const
+    await admin.setOverride({ ...override, effect: 'deny', actor })
+    const expiresAt = new Date(Date.now() + 60_000)
+    expect(
+      await isRefused((by) => admin.setOverride({ ...override, effect: 'deny', expiresAt, actor: by }), owner),
+    ).toBe(true)
+    expect(await isRefused((by) => admin.clearOverride({ ...override, actor: by }), owner)).toBe(true)
+  })
+
+  test('assigns no role that holds it, itself or by inclusion, also while role or permission are switched off', async () => {
+    const assign = (role: string) => (by: string | undefined) => admin.assignRole({ tenant, user, role, actor: by })
+    const unassign = (role: string) => admin.unassignRole({ tenant, user, role })
+    expect(await isRefused(assign('Agent'), owner)).toBe(true)
+    await unassign('Agent')
+    await admin.includeRole({ tenant, role: 'Empty', included: 'Agent' })
+    expect(await isRefused(assign('Empty'), owner)).toBe(true)
+    await unassign('Empty')
+    await admin.setRoleActive({ tenant, role: 'Agent', isActive: false })
+    expect(await isRefused(assign('Empty'), undefined)).toBe(true)
+    await unassign('Empty')
+    await admin.setRoleActive({ tenant, role: 'Agent', isActive: true })
+    await admin.setPermissionActive({ permission: 'secrets:read', isActive: false })
+    try {
+      expect(await isRefused(assign('Empty'), owner)).toBe(true)
+    } finally {
+      await admin.setPermissionActive({ permission: 'secrets:read', isActive: true })
+    }
+  })
+
+  test('includes no role that holds it, and switches none on', async () => {
+    expect(
+      await isRefused((by) => admin.includeRole({ tenant, role: 'Empty', included: 'Agent', actor: by }), owner),
+    ).toBe(true)
+    await admin.setRoleActive({ tenant, role: 'Empty', isActive: false })
+    expect(
+      await isRefused((by) => admin.setRoleActive({ tenant, role: 'Empty', isActive: true, actor: by }), owner, above),
+    ).toBe(true)
+  })
+
+  test('adds no member with such a role, and lets none come back', async () => {
+    const stranger = await catalog.addUser()
+    expect(
+      await isRefused((by) => memberships.addMember(tenant, stranger, { roles: ['Agent'], actor: by }), owner),
+    ).toBe(true)
+    await memberships.setMemberActive(tenant, stranger, false)
+    expect(
+      await isRefused((by) => memberships.setMemberActive(tenant, stranger, true, { actor: by }), owner, above),
+    ).toBe(true)
+  })
+
+  test('gives no built-in role that they don’t hold, whatever it holds; an Owner gives any', async () => {
+    for (const role of ['Owner', 'Auditor']) {
+      const to = await catalog.addMember(tenant)
+      expect(await isRefused((by) => admin.assignRole({ tenant, user: to, role, actor: by }), owner)).toBe(true)
+    }
+    await admin.assignRole({ tenant, user, role: 'Member', actor })
+    await admin.assignRole({ tenant, user, role: 'Admin', actor })
+  })
+})
+
+describe('an actor who holds less', () => {
+  const override = (of: string) => ({ tenant, user: of, permission: 'notes:read' }) as const
+  const expiresAt = new Date(Date.now() + 3_600_000)
+  /** Every way to change a member, one after the other on the same one. Each is no more than the actor could give. */
+  const ways: readonly (readonly [string, (of: string, by: string | undefined) => Promise<unknown>])[] = [
+    ['assignRole', (of, by) => admin.assignRole({ tenant, user: of, role: 'Member', actor: by })],
+    ['unassignRole', (of, by) => admin.unassignRole({ tenant, user: of, role: 'Member', actor: by })],
+    ['setOverride, allow', (of, by) => admin.setOverride({ ...override(of), effect: 'allow', expiresAt, actor: by })],
+    ['setOverride, deny', (of, by) => admin.setOverride({ ...override(of), effect: 'deny', actor: by })],
+    ['clearOverride', (of, by) => admin.clearOverride({ ...override(of), actor: by })],
+    ['setDefaultTenant', (of, by) => memberships.setDefaultTenant(tenant, of, { actor: by })],
+    ['setMemberActive, off', (of, by) => memberships.setMemberActive(tenant, of, false, { actor: by })],
+    ['setMemberActive, on', (of, by) => memberships.setMemberActive(tenant, of, true, { actor: by })],
+    ['removeMember', (of, by) => memberships.removeMember(tenant, of, { actor: by })],
+  ]
+
+  /** The ways that are refused to the actor, with nothing written, and then done by whoever `may`. */
+  async function refusedWays(of: string, may: string | undefined): Promise<string[]> {
+    const found: string[] = []
+    for (const [way, change] of ways) if (await isRefused((by) => change(of, by), may, above)) found.push(way)
+    return found
+  }
+  const all = ways.map(([way]) => way)
+
+  test('changes no Owner, in no way, though another one is there; an Owner and an operator do', async () => {
+    expect(await refusedWays(await catalog.addMember(tenant, 'Owner'), owner)).toEqual(all)
+    expect(await refusedWays(await catalog.addMember(tenant, 'Owner'), undefined)).toEqual(all)
+    const demote = (by: string | undefined) => admin.unassignRole({ tenant, user: second, role: 'Owner', actor: by })
+    const second = await catalog.addMember(tenant, 'Owner')
+    expect(await isRefused(demote, owner, above)).toBe(true)
+  })
+
+  test('changes nobody who holds a role or a permission that they don’t, be it switched off or denied', async () => {
+    expect(await refusedWays(await catalog.addMember(tenant, 'Agent'), owner)).toEqual(all)
+    expect(await refusedWays(await catalog.addMember(tenant, 'Auditor'), owner)).toEqual(all)
+    const allowed = await catalog.addMember(tenant)
+    await admin.setOverride({ tenant, user: allowed, permission: 'secrets:read', effect: 'allow' })
+    expect(await refusedWays(allowed, owner)).toEqual(all)
+    const denied = await catalog.addMember(tenant, 'Agent')
+    await admin.setOverride({ tenant, user: denied, permission: 'secrets:read', effect: 'deny' })
+    expect(await refusedWays(denied, owner)).toEqual(all)
+    await admin.setRoleActive({ tenant, role: 'Agent', isActive: false })
+    expect(await refusedWays(await catalog.addMember(tenant, 'Agent'), owner)).toEqual(all)
+  })
+
+  test('changes whoever holds no more than they do, and an equal', async () => {
+    for (const of of [await catalog.addMember(tenant, 'Member'), await catalog.addMember(tenant, 'Admin')]) {
+      for (const [, change] of ways) await change(of, actor)
+      expect(await catalog.held(of, tenant)).toEqual([])
+    }
+  })
+
+  test('changes themselves and leaves, with more than they hold, and gives themselves nothing', async () => {
+    const self = await catalog.addMember(tenant, 'Agent', 'Member')
+    const deny = { tenant, user: self, permission: 'secrets:read', effect: 'deny' } as const
+    await admin.setOverride({ ...deny, actor: self })
+    await expect(admin.clearOverride({ tenant, user: self, permission: 'secrets:read', actor: self })).rejects.toEqual(
+      expect.objectContaining(refused),
+    )
+    await admin.unassignRole({ tenant, user: self, role: 'Member', actor: self })
+    await memberships.removeMember(tenant, self, { actor: self.toUpperCase() })
+    await expect(memberships.removeMember(tenant, owner, { actor: owner })).rejects.toMatchObject({
+      code: 'TENANCY_MEMBER_LAST_OWNER',
+    })
+  })
+
+  test('changes no role that gives what they don’t hold, itself or by inclusion', async () => {
+    await admin.includeRole({ tenant, role: 'Empty', included: 'Agent' })
+    const role = { tenant, role: 'Empty' }
+    const changes: readonly ((by: string | undefined) => Promise<unknown>)[] = [
+      (by) => admin.updateRole({ ...role, description: 'x', actor: by }),
+      (by) => admin.grantPermission({ ...role, permission: 'notes:read', actor: by }),
+      (by) => admin.revokePermission({ ...role, permission: 'notes:read', actor: by }),
+      (by) => admin.includeRole({ ...role, included: 'Member', actor: by }),
+      (by) => admin.excludeRole({ ...role, included: 'Member', actor: by }),
+      (by) => admin.setRoleActive({ ...role, isActive: false, actor: by }),
+      (by) => admin.setRoleActive({ ...role, isActive: true, actor: by }),
+      (by) => admin.deleteRole({ ...role, actor: by }),
+    ]
+    for (const change of changes) expect(await isRefused(change, owner, above)).toBe(true)
+  })
+
+  test('is told what they lack', async () => {
+    await admin.includeRole({ tenant, role: 'Agent', included: 'Auditor' })
+    const of = await catalog.addMember(tenant, 'Agent')
+    await expect(memberships.removeMember(tenant, of, { actor })).rejects.toMatchObject({
+      ...above,
+      details: { permissions: ['secrets:read'], roles: ['Auditor'] },
+      message: expect.stringContaining(of),
+    })
+  })
+
+  test('may be an Owner who does not hold everything: an Owner changes anybody', async () => {
+    const second = await catalog.addMember(tenant, 'Owner')
+    await admin.setOverride({ tenant, user: owner, permission: 'secrets:read', effect: 'deny', actor: second })
+    await memberships.removeMember(tenant, second, { actor: owner })
+    expect(await catalog.held(second, tenant)).toEqual([])
+  })
+
+  test('is anybody who is no active member', async () => {
+    const of = await catalog.addMember(tenant)
+    const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
+    await catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [owner])
+    for (const by of ['', 'nobody', elsewhere, owner, '00000000-0000-4000-8000-000000000000']) {
+      await expect(memberships.removeMember(tenant, of, { actor: by })).rejects.toMatchObject(above)
+      await expect(memberships.removeMember(tenant, randomUUID(), { actor: by })).rejects.toMatchObject(above)
+    }
+    await expect(admin.createRole({ tenant, name: 'Mine', actor: elsewhere })).rejects.toMatchObject(refused)
+    await expect(admin.deleteRole({ tenant, role: 'Empty', actor: elsewhere })).rejects.toMatchObject(above)
+  })
+
+  test('at that moment: who is promoted while they are changed is changed before, or not at all', async () => {
+    const client = await catalog.pool.connect()
+    try {
+      await client.query('begin')
+      await client.query('select from tenants where id = $1 for no key update', [tenant])
+      await client.query(
+        `insert into user_tenant_roles (user_id, tenant_id, role_id)
+         select $1, $2, id from roles where name = 'Owner' and tenant_id is null`,
+        [user, tenant],
+      )
+      const outcome = memberships.removeMember(tenant, user, { actor }).then(
+        () => 'removed',
+        (error: { code: string }) => error.code,
+      )
+      await Promise.race([outcome, catalog.untilSomebodyWaits()])
+      await client.query('commit')
+      expect(await outcome).toBe('TENANCY_ACCESS_CHANGE_REFUSED')
+    } finally {
+      client.release()
+    }
+  })
+})
+
+test('what the actor holds by a role, by inclusion or by a direct allow they give', async () => {
+  const grant = (permission: string) => admin.grantPermission({ tenant, role: 'Empty', permission, actor })
+  await grant('notes:read')
+  await admin.setOverride({ tenant, user: actor, permission: 'secrets:read', effect: 'allow', actor: owner })
+  await grant('secrets:read')
+  await admin.setOverride({ tenant, user: actor, permission: 'notes:read', effect: 'deny', actor: owner })
+  await expect(admin.assignRole({ tenant, user, role: 'Empty', actor })).rejects.toMatchObject({
+    ...refused,
+    details: { permissions: ['notes:read'], roles: [] },
+    message: expect.stringContaining(actor),
+  })
+})
+
+test('the error names everything that is missing', async () => {
+  await admin.includeRole({ tenant, role: 'Agent', included: 'Auditor' })
+  await expect(admin.assignRole({ tenant, user, role: 'Agent', actor })).rejects.toMatchObject({
+    details: { permissions: ['secrets:read'], roles: ['Auditor'] },
+  })
+})
+
+test('an override that has expired gives its holder nothing to give', async () => {
+  await catalog.pool.query(
+    `insert into user_tenant_permissions values ($1, $2, 2, 'allow', now() - interval '1 second')`,
+    [actor, tenant],
+  )
+  const allow = { tenant, user, permission: 'secrets:read', effect: 'allow', actor } as const
+  await expect(admin.setOverride(allow)).rejects.toMatchObject(refused)
+})
+
+test('an actor gives nothing and changes nobody who is no member, inactive, disabled, or whose tenant is suspended', async () => {
+  const give = (by: string) => admin.assignRole({ tenant, user, role: 'Empty', actor: by })
+  const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
+  await expect(give(elsewhere)).rejects.toMatchObject(above)
+  await expect(give('00000000-0000-4000-8000-000000000000')).rejects.toMatchObject(above)
+  const stranger = await catalog.addUser()
+  for (const by of ['', 'nobody', elsewhere]) {
+    await expect(memberships.addMember(tenant, stranger, { actor: by })).rejects.toMatchObject(refused)
+  }
+  const states = [
+    ['update user_tenants set is_active = $2 where user_id = $1', false, true],
+    ['update users set disabled_at = case when $2 then now() end where id = $1', true, false],
+    [
+      'update tenants set status = $2 where id = (select tenant_id from user_tenants where user_id = $1)',
+      'suspended',
+      'active',
+    ],
+  ] as const
+  for (const [text, off, on] of states) {
+    await catalog.pool.query(text, [owner, off])
+    await expect(give(owner)).rejects.toMatchObject(above)
+    await catalog.pool.query(text, [owner, on])
+  }
+  await give(owner)
+})
+
+test('who loses a right while they give it away either gave it before or is refused', async () => {
+  await admin.setOverride({ tenant, user: actor, permission: 'secrets:read', effect: 'allow' })
+  const client = await catalog.pool.connect()
+  try {
+    await client.query('begin')
+    await client.query('select from tenants where id = $1 for no key update', [tenant])
+    await client.query('delete from user_tenant_permissions where user_id = $1', [actor])
+    const outcome = admin.setOverride({ tenant, user, permission: 'secrets:read', effect: 'allow', actor }).then(
+      () => 'given',
+      (error: { code: string }) => error.code,
+    )
+    await Promise.race([outcome, catalog.untilSomebodyWaits()])
+    await client.query('commit')
+    expect(await outcome).toBe('TENANCY_ACCESS_GRANT_REFUSED')
+  } finally {
+    client.release()
+  }
+})
+
+describe('the last Owner', () => {
+  const last = { code: 'TENANCY_MEMBER_LAST_OWNER' }
+
+  test('is not deactivated, demoted or removed, even with others who hold Owner by inclusion', async () => {
+    await admin.includeRole({ tenant, role: 'Empty', included: 'Owner' })
+    await admin.assignRole({ tenant, user, role: 'Empty' })
+    await expect(memberships.setMemberActive(tenant, owner, false)).rejects.toMatchObject(last)
+    await expect(admin.unassignRole({ tenant, user: owner, role: 'Owner' })).rejects.toMatchObject(last)
+    await expect(memberships.removeMember(tenant, owner)).rejects.toMatchObject(last)
+  })
+
+  test('stays when two Owners take each other away at once, in whatever way', async () => {
+    const ways = [
+      (of: string, by: string) => admin.unassignRole({ tenant, user: of, role: 'Owner', actor: by }),
+      (of: string, by: string) => memberships.setMemberActive(tenant, of, false, { actor: by }),
+      (of: string, by: string) => memberships.removeMember(tenant, of, { actor: by }),
+    ]
+    for (const one of ways) {
+      for (const other of ways) {
+        tenant = (await catalog.addTenant()).id
+        const [a, b] = [await catalog.addMember(tenant, 'Owner'), await catalog.addMember(tenant, 'Owner')]
+        const outcomes = await Promise.allSettled([one(a, b), other(b, a)])
+        expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
+      }
+    }
+  })
+
+  test('keeps the role Owner: it is not renamed, switched off or deleted, by nobody', async () => {
+    const role = { tenant: null, role: 'Owner' }
+    const code = 'TENANCY_ACCESS_ROLE_PROTECTED'
+    await expect(admin.updateRole({ ...role, name: 'Boss' })).rejects.toMatchObject({ code })
+    await expect(admin.setRoleActive({ ...role, isActive: false })).rejects.toMatchObject({ code })
+    await expect(admin.deleteRole(role)).rejects.toMatchObject({ code })
+  })
+})

@@ -1,0 +1,174 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Tenants } from '../../../src/catalog/tenants/tenants.js'
+import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
+import { withAdmin } from '../../support/server.js'
+import { createInstallation, type Installation } from '../../databases/fixture.js'
+
+let installation: Installation
+let databases: TenantDatabases
+let tenants: Tenants
+let owner: string
+
+beforeEach(async () => {
+  installation = await createInstallation()
+  ;({ databases, tenants } = installation.open())
+  owner = await installation.createUser('owner')
+})
+afterEach(() => installation.drop())
+
+const sql = async (text: string, values: unknown[] = []) => (await installation.catalog.pool.query(text, values)).rows
+const create = (slug = 'acme') => tenants.createTenant({ name: 'Acme', slug, owner })
+/** Lets the retention of everything that is deleted end now. */
+const endRetention = () => sql("update tenant_databases set drop_after = now() where state = 'retired'")
+const actions = async (tenantId: string) =>
+  (await sql('select action from audit_log where tenant_id = $1 order by id', [tenantId])).map((row) => row.action)
+const conflict = { code: 'TENANCY_TENANT_STATE_CONFLICT', statusCode: 409 }
+
+test('a deleted tenant comes back with its database and data, and its members’ access is read anew', async () => {
+  const tenant = await create()
+  const [{ name }] = await sql('select name from tenant_databases')
+  await withAdmin((admin) => admin.query('create table kept as select 42 as answer'), name)
+  await tenants.deleteTenant('acme')
+  const epochOf = async () => Number((await sql('select access_epoch from tenants'))[0].access_epoch)
+  const before = await epochOf()
+  expect(await tenants.undeleteTenant('acme', { actor: owner })).toMatchObject({
+    id: tenant.id,
+    status: 'active',
+    deletedAt: null,
+    databaseId: tenant.databaseId,
+  })
+  expect(await epochOf()).toBeGreaterThan(before)
+  expect(await sql('select state, epoch, retired_at, drop_after from tenant_databases')).toEqual([
+    { state: 'assigned', epoch: 1, retired_at: null, drop_after: null },
+  ])
+  expect(await databases.reconcile()).toMatchObject({ dropped: [] })
+  const { rows } = await withAdmin((admin) => admin.query('select answer from kept'), name)
+  expect(rows).toEqual([{ answer: 42 }])
+  expect(await sql("select actor_id, before, after from audit_log where action = 'tenant.undelete'")).toEqual([
+    { actor_id: owner, before: { status: 'deleted' }, after: { status: 'active' } },
+  ])
+  expect(await tenants.deleteTenant('acme')).toMatchObject({ status: 'deleted' })
+})
+
+test('a tenant that was suspended when it was deleted comes back suspended', async () => {
+  await create()
+  await tenants.suspendTenant('acme')
+  await tenants.deleteTenant('acme')
+  expect(await tenants.undeleteTenant('acme')).toMatchObject({ status: 'suspended', suspendedAt: expect.any(Date) })
+})
+
+test('only a deleted tenant is undeleted or purged', async () => {
+  await create()
+  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
+  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject(conflict)
+  await tenants.suspendTenant('acme')
+  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject(conflict)
+  await expect(tenants.undeleteTenant('nobody')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  await expect(tenants.purgeTenant('nobody')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  expect(await sql('select state from tenant_databases')).toEqual([{ state: 'assigned' }])
+})
+
+test('after its retention a tenant cannot come back, and goes with its database, memberships and roles', async () => {
+  const tenant = await create()
+  const other = await create('other')
+  await sql("insert into roles (tenant_id, name) values ($1, 'Accountant')", [tenant.id])
+  await tenants.deleteTenant('acme')
+  await endRetention()
+  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
+  expect(await databases.reconcile()).toMatchObject({ dropped: [tenant.databaseId], purged: [tenant.id], failed: [] })
+  await expect(tenants.getTenant(tenant.id)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  expect(await sql('select tenant_id from user_tenants')).toEqual([{ tenant_id: other.id }])
+  expect(await sql('select from roles where tenant_id is not null')).toEqual([])
+  expect(await actions(tenant.id)).toEqual(['tenant.create', 'tenant.delete', 'tenant.dropped'])
+})
+
+test('a slug is free when the drop is verified, and not before', async () => {
+  const tenant = await create()
+  await tenants.deleteTenant('acme')
+  await endRetention()
+  const [{ name }] = await sql('select name from tenant_databases')
+  // A drop that fails, as one does that a replication slot stands in the way of.
+  await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
+  expect(await databases.reconcile()).toMatchObject({ dropped: [], failed: [tenant.databaseId] })
+  await expect(create()).rejects.toMatchObject({ code: 'TENANCY_TENANT_SLUG_TAKEN' })
+  await withAdmin((admin) => admin.query(`alter database "${name}" is_template false`))
+  await databases.reconcile()
+  expect(await create()).toMatchObject({ slug: 'acme', status: 'active' })
+})
+
+test('a purge drops at once, says who wanted it, and frees the slug', async () => {
+  const tenant = await create()
+  await tenants.deleteTenant('acme')
+  await tenants.purgeTenant('acme', { actor: owner })
+  const onServer = await installation.onServer()
+  expect(onServer.databases).toHaveLength(1)
+  expect(await sql('select from tenant_databases')).toEqual([])
+  expect(await sql("select actor_id, before from audit_log where action = 'tenant.purge'")).toMatchObject([
+    { actor_id: owner, before: { slug: 'acme' } },
+  ])
+  expect(await actions(tenant.id)).toEqual(['tenant.create', 'tenant.delete', 'tenant.purge', 'tenant.dropped'])
+  expect((await create()).id).not.toBe(tenant.id)
+})
+
+test('a purge that cannot drop now is decided all the same: no way back, and the reconciler drops it', async () => {
+  const tenant = await create()
+  await tenants.deleteTenant('acme')
+  const [{ name }] = await sql('select name from tenant_databases')
+  await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
+  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_UNAVAILABLE',
+    statusCode: 503,
+  })
+  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
+  await withAdmin((admin) => admin.query(`alter database "${name}" is_template false`))
+  expect(await databases.reconcile()).toMatchObject({ purged: [tenant.id] })
+})
+
+test('of an undelete and a drop at the same moment one happens, and the loser changes nothing', async () => {
+  for (let round = 0; round < 6; round += 1) {
+    const tenant = await create()
+    await tenants.deleteTenant('acme')
+    await sql("update tenant_databases set drop_after = now() + interval '20 milliseconds'")
+    const [undeleted] = await Promise.all([
+      tenants.undeleteTenant('acme').then(
+        () => true,
+        (error: unknown) => (error as { code?: string }).code,
+      ),
+      databases.reconcile(),
+      new Promise((resolve) => setTimeout(resolve, round * 5)).then(() => databases.reconcile()),
+    ])
+    const rows = await sql(
+      'select tenants.status, state from tenants left join tenant_databases on database_id = tenant_databases.id',
+    )
+    if (undeleted === true) expect(rows).toEqual([{ status: 'active', state: 'assigned' }])
+    else expect(undeleted).toBe('TENANCY_TENANT_STATE_CONFLICT')
+    expect(rows.length === 0 || (rows[0].status === 'deleted') === (rows[0].state !== 'assigned')).toBe(true)
+    if (undeleted === true) await tenants.deleteTenant('acme')
+    await endRetention()
+    await databases.reconcile()
+    expect(await sql('select from tenants where id = $1', [tenant.id])).toEqual([])
+  }
+}, 60_000)
+
+test('the retention is the one of the day of the deletion, whatever is configured later', async () => {
+  const { tenants: brief } = installation.open({ retentionDays: 0 })
+  await create('first')
+  await tenants.deleteTenant('first')
+  await create('second')
+  await brief.deleteTenant('second')
+  const { dropped } = await installation.open({ retentionDays: 0 }).databases.reconcile()
+  expect(dropped).toHaveLength(1)
+  expect(await tenants.undeleteTenant('first')).toMatchObject({ status: 'active' })
+  const days = await sql("select before, after from audit_log where action = 'tenant.delete' order by id")
+  expect(days.map((row) => row.after.retentionDays)).toEqual([30, 0])
+})
+
+test('a purge of a tenant whose database is gone already removes the tenant', async () => {
+  const tenant = await create()
+  await tenants.deleteTenant('acme')
+  await sql('update tenants set database_id = null where id = $1', [tenant.id])
+  await tenants.purgeTenant('acme')
+  await expect(tenants.getTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  await sql("update tenant_databases set drop_after = now() where state = 'retired'")
+  await databases.reconcile()
+})

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import {
+  getCurrentMember,
+  getCurrentTenant,
+  getCurrentUser,
+  getTenantPool,
+  type RequestContext,
+  runWithContext,
+  tryGetCurrentMember,
+  tryGetCurrentTenant,
+  tryGetCurrentUser,
+  tryGetTenantPool,
+} from '../../../src/core/context/current.js'
+import type { Tenant, User } from '../../../src/core/model.js'
+
+const anonymous: RequestContext = {
+  user: undefined,
+  tenant: undefined,
+  membership: undefined,
+  access: undefined,
+  token: undefined,
+  pool: undefined,
+}
+const user = { id: 'u1', email: 'a@b.c' } as User
+
+test('outside of a request the getters say so and the try twins answer undefined', () => {
+  for (const get of [getCurrentUser, getCurrentTenant, getCurrentMember, getTenantPool]) {
+    expect(get).toThrow(expect.objectContaining({ code: 'TENANCY_CONTEXT_MISSING' }))
+  }
+  for (const tryGet of [tryGetCurrentUser, tryGetCurrentTenant, tryGetCurrentMember, tryGetTenantPool]) {
+    expect(tryGet()).toBeUndefined()
+  }
+})
+
+test('in an anonymous request the getters ask for authentication', () => {
+  runWithContext(anonymous, () => {
+    expect(getCurrentUser).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
+    expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
+    expect(getCurrentMember).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
+  })
+})
+
+test('a user without a tenant is told that there is none', () => {
+  runWithContext({ ...anonymous, user }, () => {
+    expect(getCurrentUser()).toBe(user)
+    expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
+    expect(getTenantPool).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
+    expect(getCurrentMember).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
+    expect(tryGetCurrentMember()).toBeUndefined()
+  })
+})
+
+test('interleaved contexts never see each other', async () => {
+  const seen = await Promise.all(
+    Array.from({ length: 50 }, (_, index) =>
+      runWithContext({ ...anonymous, user, tenant: { slug: `t${index}` } as Tenant }, async () => {
+        await sleep(index % 7)
+        await Promise.resolve()
+        return getCurrentTenant().slug
+      }),
+    ),
+  )
+  expect(seen).toEqual(Array.from({ length: 50 }, (_, index) => `t${index}`))
+  expect(tryGetCurrentTenant()).toBeUndefined()
+})

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { expect, test } from 'vitest'
+import { templateLockKey } from '../../../src/databases/server/lock-keys.js'
+import { lockTemplates } from '../../../src/databases/building/template-lock.js'
+import { createInstallation, type Installation } from '../fixture.js'
+
+const withInstallation = test.extend<{ installation: Installation }>({
+  // oxlint-disable-next-line no-empty-pattern -- vitest reads from the pattern what a fixture needs
+  installation: async ({}, use) => {
+    const installation = await createInstallation()
+    await use(installation)
+    await installation.drop()
+  },
+})
+
+// Each waits until a lease has run out: both at the same time.
+
+withInstallation.concurrent(
+  'a process that fell silent while it held the lock of the templates is not waited for',
+  { timeout: 60_000 },
+  async ({ installation }) => {
+    const { databases } = installation.open()
+    const silent = new Client({ ...installation.server })
+    silent.on('error', () => {})
+    await silent.connect()
+    await silent.query('select pg_advisory_lock($1)', [
+      templateLockKey(installation, `${installation.prefix}template_`),
+    ])
+    const gone = new Promise((resolve) => silent.once('end', resolve))
+    await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
+    await gone
+  },
+)
+
+withInstallation.concurrent(
+  'a process that builds a template for longer than that is waited for',
+  { timeout: 90_000 },
+  async ({ installation }) => {
+    await installation.writeSchema('0001_slow.sql', 'create table slow (id int); select pg_sleep(18)')
+    const [one, other] = [installation.open().databases, installation.open().databases]
+    const versions = await Promise.all([one.templateVersion(), sleep(100).then(() => other.templateVersion())])
+    expect(versions[0]).toBe(versions[1])
+    const { databases } = await installation.onServer()
+    expect(databases.filter((name) => name.startsWith(`${installation.prefix}template_`))).toHaveLength(1)
+  },
+)
+
+withInstallation.concurrent(
+  'a process that builds templates without an end is not waited for without one',
+  async ({ installation }) => {
+    const [builder, other] = [new Client({ ...installation.server }), new Client({ ...installation.server })]
+    await Promise.all([builder.connect(), other.connect()])
+    const key = templateLockKey(installation, `${installation.prefix}template_`)
+    await lockTemplates(builder, key)
+    await expect(lockTemplates(other, key, 100)).rejects.toMatchObject({
+      code: 'TENANCY_DATABASE_LOCK_TIMEOUT',
+      message: expect.stringContaining('the templates of tenant databases'),
+    })
+    // Its connection was not ended: it is alive.
+    await builder.query('select')
+    await Promise.all([builder.end(), other.end()])
+  },
+)

@@ -1,0 +1,394 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { Client } from 'pg'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Tenant } from '../../../src/index.js'
+import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
+import { createTestDatabase } from '../../support/catalog.js'
+import { isPlainAdmin, withAdmin, withServerAccount } from '../../support/server.js'
+import { createInstallation, type Installation } from '../fixture.js'
+
+vi.setConfig({ testTimeout: 90_000 })
+
+let installation: Installation
+beforeEach(async () => {
+  installation = await createInstallation()
+})
+afterEach(() => installation.drop())
+
+const query = async (databaseName: string, text: string, values: unknown[] = []) =>
+  withAdmin(async (admin) => (await admin.query(text, values)).rows, databaseName)
+
+async function createTenant(): Promise<{ tenant: Tenant; name: string }> {
+  const { tenants } = installation.open()
+  const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
+  const { rows } = await installation.catalog.pool.query('select name from tenant_databases where id = $1', [
+    tenant.databaseId,
+  ])
+  return { tenant, name: rows[0].name }
+}
+
+/** Another process, which has read the folder as it is now. */
+const reopen = (options: Parameters<Installation['open']>[0] = {}): TenantDatabases =>
+  installation.open(options).databases
+
+/** What a file may leave in its session, and what shows it. */
+const leaks = {
+  "select pg_catalog.set_config('search_path', '', false)": "current_setting('search_path') <> ''",
+  "set search_path = 'elsewhere'": "current_setting('search_path') <> 'elsewhere'",
+  'set statement_timeout = 1234': "current_setting('statement_timeout') <> '1234ms'",
+  'set lock_timeout = 4321': "current_setting('lock_timeout') <> '4321ms'",
+  'set idle_in_transaction_session_timeout = 999': "current_setting('idle_in_transaction_session_timeout') <> '999ms'",
+  "set default_tablespace = 'pg_default'": "current_setting('default_tablespace') = ''",
+  'set row_security = off': "current_setting('row_security') = 'on'",
+  'set check_function_bodies = false': "current_setting('check_function_bodies') = 'on'",
+  "set client_encoding = 'LATIN1'": "current_setting('client_encoding') = 'UTF8'",
+  'set default_transaction_read_only = on': "current_setting('default_transaction_read_only') = 'off'",
+  'set session_replication_role = replica': "current_setting('session_replication_role') = 'origin'",
+  "set application_name = 'file'": "current_setting('application_name') <> 'file'",
+  "select set_config('my.setting', 'x', false)": "coalesce(current_setting('my.setting', true), '') = ''",
+  'set role pg_monitor': "current_user <> 'pg_monitor'",
+  'set session authorization pg_monitor': "session_user <> 'pg_monitor' and current_user <> 'pg_monitor'",
+  'create temp table leftover (id int)': "to_regclass('pg_temp.leftover') is null",
+  'prepare leftover as select 1': "not exists (select from pg_prepared_statements where name = 'leftover')",
+  'declare leftover cursor with hold for select 1': "not exists (select from pg_cursors where name = 'leftover')",
+  'listen leftover': 'not exists (select from pg_listening_channels())',
+} as const
+
+// No other account may do these.
+const forSuperusers = /session_replication_role|pg_monitor/
+
+test('nothing that one file sets is there for the next one, nor for the ledger', async () => {
+  const kinds = Object.entries(leaks).filter(([statement]) => !isPlainAdmin() || !forSuperusers.test(statement))
+  for (const [index, [statement, isGone]] of kinds.entries()) {
+    const number = String(index * 2 + 1).padStart(4, '0')
+    await installation.writeSchema(`${number}_leak.sql`, `create table t${index} (id int);\n${statement};`)
+    const next = String(index * 2 + 2).padStart(4, '0')
+    const message = statement.replaceAll("'", "''")
+    await installation.writeSchema(
+      `${next}_next.sql`,
+      `do $$ begin if not (${isGone}) then raise exception 'leaked: ${message}'; end if; end $$; create table n${index} (id int)`,
+    )
+  }
+  const { name } = await createTenant()
+  expect(await query(name, 'select count(*)::int from tenants2fast.schema_migrations')).toEqual([
+    { count: kinds.length * 2 },
+  ])
+  // A tenant that is there already gets the same.
+  const tables = await query(name, "select count(*)::int from pg_tables where schemaname = 'public'")
+  expect(tables).toEqual([{ count: kinds.length * 2 }])
+})
+
+test('what a file sets with each of its own statements holds until its end', async () => {
+  await installation.writeSchema(
+    '0001_own.sql',
+    `create schema app; set search_path = app; create table things (id int);
+     set constraints all deferred;
+     create function app.check_path() returns trigger language plpgsql as $$
+       begin perform 1 from things; return new; end $$;
+     create constraint trigger late after insert on things deferrable initially deferred
+       for each row execute function app.check_path();
+     insert into things values (1);`,
+  )
+  const { name } = await createTenant()
+  expect(await query(name, 'select id from app.things')).toEqual([{ id: 1 }])
+})
+
+test('an existing tenant gets a file with a dump’s preamble, and the files after it', async () => {
+  await installation.writeSchema('0001_first.sql', 'create table first (id int)')
+  const { tenant, name } = await createTenant()
+  await installation.writeSchema('0002_dump.sql', preamble + 'CREATE TABLE public.dumped (id integer);')
+  await installation.writeSchema('0003_after.sql', 'create table after (id int); insert into dumped values (1)')
+  expect(await reopen().initializeTenantSchema(tenant)).toEqual(['0002_dump.sql', '0003_after.sql'])
+  expect(await query(name, 'select to_regclass($$public.after$$) is not null as found')).toEqual([{ found: true }])
+})
+
+// As pg_dump 15 begins.
+const preamble = `--
+-- PostgreSQL database dump
+--
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+SET default_tablespace = '';
+SET default_table_access_method = heap;
+`
+
+const pgDump = ['/usr/lib/postgresql/18/bin/pg_dump', '/usr/lib/postgresql/15/bin/pg_dump'].find((path) =>
+  existsSync(path),
+)
+test.skipIf(pgDump === undefined)('what pg_dump writes is a schema file', async ({ skip }) => {
+  const source = await createTestDatabase()
+  try {
+    await source.pool.query(`
+      create table orders (id bigint generated always as identity primary key, note text default ';');
+      create function total() returns bigint language sql begin atomic select count(*) from orders; end;
+      create index on orders (note)`)
+    const dumped = await promisify(execFile)(pgDump!, ['--schema-only', '--no-owner', '--no-acl', source.url]).catch(
+      (error: Error) => error,
+    )
+    if (dumped instanceof Error) {
+      expect(dumped.message).toContain('server version mismatch')
+      skip(`${pgDump} is older than the server`)
+      return
+    }
+    // \restrict and \unrestrict are psql's, not SQL.
+    await installation.writeSchema('0001_dump.sql', dumped.stdout.replaceAll(/^\\(un)?restrict.*$/gm, ''))
+    await installation.writeSchema('0002_more.sql', "insert into orders (note) values ('more')")
+    const { name } = await createTenant()
+    expect(await query(name, 'select total()::int')).toEqual([{ total: 1 }])
+  } finally {
+    await source.drop()
+  }
+})
+
+test('an open transaction in the way is waited for, while those behind the migration are served', async () => {
+  await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
+  const { tenant, name } = await createTenant()
+  await installation.writeSchema('0002_column.sql', 'alter table orders add column note text')
+  const databases = reopen({ schemaLockTimeoutMs: 100 })
+  await withAdmin(async (reader) => {
+    await reader.query('begin; select * from orders')
+    const migration = databases.initializeTenantSchema(tenant)
+    await withAdmin(async (other) => {
+      const waiting = `select count(*)::int from pg_locks where not granted and relation = 'orders'::regclass`
+      await vi.waitUntil(async () => (await other.query(waiting)).rows[0].count > 0, { timeout: 20_000, interval: 5 })
+      // Comes behind it, and waits as long as it does.
+      expect((await other.query('select * from orders')).rowCount).toBe(0)
+    }, name)
+    await reader.query('commit')
+    expect(await migration).toEqual(['0002_column.sql'])
+  }, name)
+})
+
+test('a lock that nobody gives back fails the migration by tenant, file, line and whoever holds it', async () => {
+  await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
+  const { tenant, name } = await createTenant()
+  await installation.writeSchema('0002_column.sql', "select 'first';\n\nalter table orders\n add column note text;")
+  // An account sees of its own sessions what they are.
+  await withServerAccount(async (reader) => {
+    await reader.query("set application_name = 'month''s report'")
+    const [{ pid }] = (await reader.query('select pg_backend_pid() as pid')).rows
+    await reader.query('begin; select * from orders')
+    const failure = await reopen({ schemaLockTimeoutMs: 60 })
+      .initializeTenantSchema(tenant)
+      .catch((error: unknown) => error)
+    expect(failure).toMatchObject({
+      code: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
+      statusCode: 503,
+      message: expect.stringMatching(
+        new RegExp(
+          `^Tenant "acme": 0002_column.sql, line 3 \\(statement 2\\): a lock could not be had within 60 ms, 8 times; ` +
+            `held by process ${pid} \\(application "month's report", its transaction is \\d+ s old\\)`,
+        ),
+      ),
+    })
+    // Nothing of the file is left, and no lock.
+    expect((await reader.query('select * from orders')).fields.map((field) => field.name)).toEqual(['id'])
+    await reader.query('commit')
+  }, name)
+  expect(await reopen().initializeTenantSchema(tenant)).toEqual(['0002_column.sql'])
+})
+
+test('a migration of the same database that does not end is not waited for without a limit', async () => {
+  const { applySqlFiles } = await import('../../../src/postgres/sql-files.js')
+  const { name } = await createTenant()
+  const ledger = {
+    schema: 'tenants2fast',
+    lock: { key: '7205002', timeoutMs: 100, what: 'this database' },
+    codes: {
+      invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
+      failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
+      blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
+      newer: undefined,
+    },
+  } as const
+  await withAdmin(async (holder) => {
+    await holder.query('select pg_advisory_lock(7205002)')
+    await withAdmin(async (client) => {
+      await expect(applySqlFiles(client, [], ledger)).rejects.toMatchObject({
+        code: 'TENANCY_DATABASE_LOCK_TIMEOUT',
+        message: expect.stringContaining('the lock of this database'),
+      })
+    }, name)
+  }, name)
+})
+
+test('names with 0000, with dates, and folders as Prisma makes them are applied in the order of their numbers', async () => {
+  await installation.writeSchema(
+    '0000_curvy_name.sql',
+    'create table a (id int);--> statement-breakpoint\ncreate index on a (id)',
+  )
+  await installation.writeSchema('0001_next.sql', 'create table b (id int)')
+  await installation.writeSchema('1711929600_unix.sql', 'create table c (id int)')
+  await installation.writeSchema('20240101120000_dated.sql', 'create table d (id int)')
+  await mkdir(`${installation.schemaDir}/20250101120000_init`)
+  await writeFile(`${installation.schemaDir}/20250101120000_init/migration.sql`, 'create table e (id int)')
+  await mkdir(`${installation.schemaDir}/meta`)
+  await writeFile(`${installation.schemaDir}/meta/0000_snapshot.json`, '{}')
+  await installation.writeSchema('migration_lock.toml', 'provider = "postgresql"')
+  const { name } = await createTenant()
+  expect(await query(name, 'select version::text, name from tenants2fast.schema_migrations order by version')).toEqual([
+    { version: '0', name: '0000_curvy_name.sql' },
+    { version: '1', name: '0001_next.sql' },
+    { version: '1711929600', name: '1711929600_unix.sql' },
+    { version: '20240101120000', name: '20240101120000_dated.sql' },
+    { version: '20250101120000', name: '20250101120000_init/migration.sql' },
+  ])
+  expect((await installation.catalog.pool.query('select schema_version::text from tenant_databases')).rows).toEqual([
+    { schema_version: '20250101120000' },
+  ])
+})
+
+test('a ledger of short numbers takes long ones, once, and nothing is applied again', async () => {
+  await installation.writeSchema('0000_a.sql', 'create table a (id int)')
+  const { tenant, name } = await createTenant()
+  const typeOf = async () =>
+    (
+      await query(
+        name,
+        `select format_type(atttypid, null) as type from pg_attribute
+          where attrelid = 'tenants2fast.schema_migrations'::regclass and attname = 'version'`,
+      )
+    )[0].type
+  expect(await typeOf()).toBe('integer')
+  await installation.writeSchema('20240101120000_b.sql', 'create table b (id int)')
+  expect(await reopen().initializeTenantSchema(tenant)).toEqual(['20240101120000_b.sql'])
+  expect(await typeOf()).toBe('bigint')
+  await installation.writeSchema('99999999999999_c.sql', 'create table c (id int)')
+  expect(await reopen().initializeTenantSchema(tenant)).toEqual(['99999999999999_c.sql'])
+  expect(await reopen().initializeTenantSchema(tenant)).toEqual([])
+  await installation.writeSchema('0001_late.sql', 'create table late (id int)')
+  await expect(reopen().initializeTenantSchema(tenant)).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_SCHEMA_INVALID',
+    message:
+      'Tenant "acme": 0001_late.sql comes before 99999999999999_c.sql, which was applied: give it a higher number',
+  })
+})
+
+test('twins of different width, short and long numbers, and a folder without its file are refused with every problem', async () => {
+  await installation.writeSchema('0001_a.sql', '')
+  await installation.writeSchema('00001_b.sql', '')
+  await installation.writeSchema('123_c.sql', '')
+  await installation.writeSchema('123456789012345_d.sql', '')
+  await installation.writeSchema('0005_E.SQL', '')
+  await expect(reopen().templateVersion()).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_SCHEMA_INVALID',
+    message: expect.stringMatching(
+      /00001_b.sql and 0001_a.sql have the same number; 0005_E.SQL is not named .*; 123456789012345_d.sql is not named .*; 123_c.sql is not named/,
+    ),
+  })
+  for (const name of ['0001_a.sql', '00001_b.sql', '123_c.sql', '123456789012345_d.sql', '0005_E.SQL']) {
+    await installation.removeSchema(name)
+  }
+  await mkdir(`${installation.schemaDir}/20250101120000_init`)
+  await expect(reopen().templateVersion()).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_SCHEMA_INVALID',
+    message: '20250101120000_init/migration.sql cannot be read as UTF-8 text',
+  })
+})
+
+test('an error without a position names the statement that failed, in a block, at the end, and behind semicolons', async () => {
+  await installation.writeSchema('0001_orders.sql', 'create table orders (id int primary key)')
+  const { tenant } = await createTenant()
+  const failing = {
+    'insert into orders values (1);\ninsert into orders values (2);\n\n  insert into orders values (1)':
+      'line 4 (statement 3)',
+    "select ';';;; \n do $$ begin\n raise exception 'hunter2 is not in it'; end $$; select 1": 'line 2 (statement 2)',
+    'insert into orders values (1);\nselect 1/0; select 2': 'line 2 (statement 2)',
+  }
+  for (const [sql, place] of Object.entries(failing)) {
+    await installation.writeSchema('0002_bad.sql', sql)
+    const failure = await reopen()
+      .initializeTenantSchema(tenant)
+      .catch((error: unknown) => error)
+    // Some fail in the template already, which is nobody's.
+    expect((failure as Error).message).toMatch(/^(Tenant "acme": )?0002_bad.sql, /)
+    expect((failure as Error).message).toContain(`0002_bad.sql, ${place}: `)
+    expect((failure as Error).message).not.toContain('insert into')
+  }
+  // Deferred until the end of the file.
+  await installation.writeSchema(
+    '0002_bad.sql',
+    'create table items (o int references orders deferrable initially deferred); insert into items values (9)',
+  )
+  await expect(reopen().templateVersion()).rejects.toMatchObject({
+    code: 'TENANCY_DATABASE_SCHEMA_FAILED',
+    message: expect.stringMatching(/^0002_bad.sql: insert or update on table "items" violates foreign key/),
+  })
+})
+
+// Before PostgreSQL 16, settings of the application's own take a superuser.
+test.skipIf(isPlainAdmin())(
+  'settings that files give to their database reach existing tenants and new ones alike',
+  async () => {
+    await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')
+    const { tenant, name: existing } = await createTenant()
+    const settings = [
+      String.raw`search_path = app, "odd, name", "$user", public`,
+      `statement_timeout = '90s'`,
+      String.raw`my.greeting = 'it''s \ "quoted", = here'`,
+      `my.empty = ''`,
+      `datestyle = 'ISO, DMY'`,
+      `timezone = 'Europe/Berlin'`,
+      `default_transaction_isolation = 'repeatable read'`,
+      `intervalstyle = iso_8601`,
+    ]
+    await installation.writeSchema(
+      '0002_settings.sql',
+      settings
+        .map(
+          (s) =>
+            `do $do$ begin execute format($f$alter database %I set ${s.replaceAll('%', '%%')}$f$, current_database()); end $do$;`,
+        )
+        .join('\n'),
+    )
+    const databases = reopen()
+    await databases.initializeTenantSchema(tenant)
+    const built = await databases.createTenantDatabase()
+    const settingsOf = async (name: string) =>
+      (
+        await query(
+          name,
+          `select setconfig from pg_db_role_setting where setrole = 0
+          and setdatabase = (select oid from pg_database where datname = current_database())`,
+        )
+      )[0]?.setconfig
+    expect(await settingsOf(built.name)).toHaveLength(settings.length)
+    expect(await settingsOf(built.name)).toEqual(await settingsOf(existing))
+    const client = new Client(databases.targetOf(built).account)
+    await client.connect()
+    expect((await client.query('select current_schemas(false)::text[] as schemas')).rows).toEqual([
+      { schemas: ['app', 'odd, name', 'public'] },
+    ])
+    await client.end()
+  },
+)
+
+test('a setting that would load code into every session is not carried over, and that is said', async () => {
+  await installation.writeSchema(
+    '0001_settings.sql',
+    `do $$ begin
+       execute format('alter database %I set local_preload_libraries = %L', current_database(), 'nothing');
+       execute format('alter database %I set work_mem = %L', current_database(), '5MB');
+     end $$`,
+  )
+  const { databases } = installation.open()
+  const { name } = await databases.createTenantDatabase()
+  const rows = await query(
+    'postgres',
+    'select setconfig from pg_db_role_setting join pg_database on pg_database.oid = setdatabase where datname = $1',
+    [name],
+  )
+  expect(rows).toEqual([{ setconfig: ['work_mem=5MB'] }])
+  expect(installation.log.filter((line) => line.startsWith('warn: The schema gives'))).toHaveLength(1)
+})

@@ -1,0 +1,213 @@
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import * as tls from 'node:tls'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createCatalogPool } from '../../../src/catalog/catalog-pool.js'
+import { openSession } from '../../../src/connections/session/open-session.js'
+import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
+import { parseDatabaseUrl } from '../../../src/core/config/database-url.js'
+import { withConnection } from '../../../src/databases/server/admin-connection.js'
+import { hasOpenssl, TestAuthority } from '../../support/certificates.js'
+import { type PrivateEmbedded, startPrivateEmbedded } from '../../support/private-embedded.js'
+
+const suite = hasOpenssl ? describe : describe.skip
+
+suite(
+  `TLS by parameters of TENANT_DATABASE_URL${hasOpenssl ? '' : ' [skipped: no openssl to make certificates]'}`,
+  () => {
+    let authority: TestAuthority
+    let stranger: TestAuthority
+    let server: PrivateEmbedded
+
+    beforeAll(async () => {
+      authority = new TestAuthority()
+      stranger = new TestAuthority()
+      server = await startPrivateEmbedded(
+        {},
+        {
+          tls: authority.issue('localhost', 'DNS:localhost'),
+          hba: [
+            'hostssl all scram_user 127.0.0.1/32 scram-sha-256',
+            'hostssl all md5_user 127.0.0.1/32 md5',
+            'hostssl all plain_user 127.0.0.1/32 password',
+            'hostssl all trusted_user 127.0.0.1/32 trust',
+            'host all postgres 127.0.0.1/32 scram-sha-256',
+          ],
+        },
+      )
+      await withConnection(server.account, (client) =>
+        client.query(`
+        create role scram_user login password 'pw'; create role plain_user login password 'pw'; create role trusted_user login;
+        set password_encryption = 'md5'; create role md5_user login password 'pw';
+        grant connect on database postgres to scram_user, plain_user, trusted_user, md5_user`),
+      )
+    }, 120_000)
+    afterAll(async () => {
+      await server?.stop()
+      authority?.remove()
+      stranger?.remove()
+    })
+
+    const accountOf = (
+      parameters: string,
+      { host = 'localhost', port = server.account.port, user = 'scram_user' } = {},
+    ) => parseDatabaseUrl(`postgres://${user}:pw@${host}:${port}/postgres?${parameters}`)
+
+    async function cipherOf(account: ServerAccount): Promise<unknown> {
+      return withConnection(account, async (client) => {
+        const { rows } = await client.query('select ssl, cipher from pg_stat_ssl where pid = pg_backend_pid()')
+        return rows[0]
+      })
+    }
+    const encrypted = { ssl: true, cipher: expect.stringMatching(/^TLS_/) }
+    const ca = () => `sslrootcert=${encodeURIComponent(authority.certificate)}`
+    const foreign = () => `sslrootcert=${encodeURIComponent(stranger.certificate)}`
+
+    test('without sslmode nothing is encrypted, which a server that insists on it refuses', async () => {
+      await expect(cipherOf(accountOf(''))).rejects.toMatchObject({ code: '28000' })
+    })
+
+    test('require encrypts, and believes any certificate', async () => {
+      expect(await cipherOf(accountOf('sslmode=require'))).toEqual(encrypted)
+    })
+
+    test('verify-ca and verify-full accept a certificate of the given authority', async () => {
+      expect(await cipherOf(accountOf(`sslmode=verify-ca&${ca()}`))).toEqual(encrypted)
+      expect(await cipherOf(accountOf(`sslmode=verify-full&${ca()}`))).toEqual(encrypted)
+    })
+
+    test('require with a root certificate verifies the authority, as libpq does', async () => {
+      expect(await cipherOf(accountOf(`sslmode=require&${ca()}`))).toEqual(encrypted)
+      await expect(cipherOf(accountOf(`sslmode=require&${foreign()}`))).rejects.toThrow(/certificate/)
+    })
+
+    test.each(['verify-ca', 'verify-full'])(
+      '%s refuses a certificate of another authority, and of none',
+      async (mode) => {
+        await expect(cipherOf(accountOf(`sslmode=${mode}&${foreign()}`))).rejects.toThrow(/certificate/)
+        await expect(cipherOf(accountOf(`sslmode=${mode}`))).rejects.toThrow(/certificate/)
+      },
+    )
+
+    test('verify-full by the system’s authorities refuses one that the system does not know', async () => {
+      await expect(cipherOf(accountOf('sslmode=verify-full&sslrootcert=system'))).rejects.toThrow(/certificate/)
+      await expect(cipherOf(accountOf('sslrootcert=system'))).rejects.toThrow(/certificate/)
+    })
+
+    test('only verify-full compares the name, and an address is no name of the certificate', async () => {
+      expect(await cipherOf(accountOf(`sslmode=verify-ca&${ca()}`, { host: '127.0.0.1' }))).toEqual(encrypted)
+      await expect(cipherOf(accountOf(`sslmode=verify-full&${ca()}`, { host: '127.0.0.1' }))).rejects.toThrow(
+        /IP: 127.0.0.1 is not in the cert/,
+      )
+    })
+
+    describe('channel_binding=require', () => {
+      const bound = 'sslmode=require&channel_binding=require'
+
+      test('logs in by a binding to the connection', async () => {
+        expect(await cipherOf(accountOf(bound))).toEqual(encrypted)
+        expect(await cipherOf(accountOf('sslmode=require&channel_binding=prefer'))).toEqual(encrypted)
+      })
+
+      test('holds for the catalog’s pool, its lone connection, and tenants’ sessions', async () => {
+        const pool = createCatalogPool(accountOf(bound))
+        expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }])
+        const alone = await pool.connectAlone()
+        await alone.end()
+        await pool.end()
+        const target = { databaseId: 'x', epoch: 1, account: accountOf(bound) }
+        const options = { timeoutMs: 5000, prepareStatements: false }
+        // Logged in: the database has no identity row.
+        await expect(openSession(target, {}, options)).rejects.toMatchObject({
+          code: 'TENANCY_DATABASE_IDENTITY_MISMATCH',
+        })
+      })
+
+      test.each([
+        ['md5_user', /asks for a password in another way|does not offer it/],
+        ['plain_user', /asks for a password in another way/],
+        ['trusted_user', /has not proved that it knows the password/],
+      ])('refuses a server that lets %s in otherwise', async (user, message) => {
+        await expect(cipherOf(accountOf(bound, { user }))).rejects.toThrow(message)
+        // By itself, the driver takes it.
+        expect(await cipherOf(accountOf('sslmode=require', { user }))).toEqual(encrypted)
+        const pool = createCatalogPool(accountOf(bound, { user }))
+        await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+        await expect(pool.connectAlone()).rejects.toThrow(message)
+        await pool.end()
+        const target = { databaseId: 'x', epoch: 1, account: accountOf(bound, { user }) }
+        await expect(openSession(target, {}, { timeoutMs: 5000, prepareStatements: false })).rejects.toThrow(message)
+      })
+
+      test('can not be passed on by somebody in between with a certificate of their own, and other logins can', async () => {
+        const between = await startInterposer(stranger.issue('between', 'DNS:localhost'), server.account.port)
+        try {
+          const { port } = between
+          expect(await cipherOf(accountOf('sslmode=require', { port }))).toEqual(encrypted)
+          expect(between.overheard()).toContain('pg_stat_ssl')
+          await expect(cipherOf(accountOf(bound, { port }))).rejects.toThrow(/channel binding/)
+        } finally {
+          await between.close()
+        }
+      })
+    })
+
+    test('connect_timeout ends the wait for a server that does not answer, application_name is shown', async () => {
+      const sockets: Socket[] = []
+      const silentServer = createServer((socket) => void sockets.push(socket))
+      await new Promise<void>((resolve) => silentServer.listen(0, '127.0.0.1', resolve))
+      const { port } = silentServer.address() as AddressInfo
+      await expect(cipherOf(accountOf('connect_timeout=1', { port, host: '127.0.0.1' }))).rejects.toThrow(/timeout/)
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => {
+        silentServer.close(resolve)
+      })
+      const shown = await withConnection(accountOf('sslmode=require&application_name=billing'), (client) =>
+        client.query('show application_name'),
+      )
+      expect(shown.rows).toEqual([{ application_name: 'billing' }])
+    })
+  },
+)
+
+/** Ends TLS on both sides and passes on what it reads. */
+async function startInterposer(files: { key: string; certificate: string }, upstreamPort: number) {
+  const [key, cert] = [readFileSync(files.key), readFileSync(files.certificate)]
+  const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+  const sockets = new Set<Socket>()
+  const quietly = <S extends Socket>(socket: S): S => {
+    sockets.add(socket)
+    return socket.on('error', () => socket.destroy())
+  }
+  let overheard = ''
+  const server = createServer((client) => {
+    quietly(client).once('data', () => {
+      const upstream = quietly(connect(upstreamPort, '127.0.0.1', () => upstream.write(sslRequest)))
+      upstream.once('data', () => {
+        const far = quietly(tls.connect({ socket: upstream, rejectUnauthorized: false }))
+        const near = quietly(new tls.TLSSocket(client, { isServer: true, key, cert }))
+        client.write('S')
+        near.on('data', (chunk) => (overheard += chunk.toString('latin1')))
+        near.pipe(far).pipe(near)
+        for (const [one, other] of [
+          [near, far],
+          [far, near],
+        ] as const)
+          one.on('close', () => other.destroy())
+      })
+    })
+  })
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    overheard: () => overheard,
+    close: () => {
+      for (const socket of sockets) socket.destroy()
+      return new Promise((resolve) => {
+        server.close(resolve)
+      })
+    },
+  }
+}
