@@ -6,12 +6,15 @@ const frameBytes = 1000
 
 /** About how much memory a user takes. */
 export function userBytes({ user }: UserRecord): number {
-  return frameBytes + 2 * (user.email.length + user.name.length + (user.image?.length ?? 0))
+  return frameBytes + 2 * lettersOf(user)
 }
 
 /** About how much memory a member takes, with what is compiled of it. */
 export function memberBytes({ tenant, grants }: MemberRecord): number {
-  const letters = tenant.name.length + tenant.slug.length + (tenant.contactEmail?.length ?? 0)
   const roleBytes = grants.roles.reduce((sum, role) => sum + 2 * role.length + 32, 0)
-  return frameBytes + 2 * letters + roleBytes + 8 * grants.permissionIds.length
+  return frameBytes + 2 * lettersOf(tenant) + roleBytes + 8 * grants.permissionIds.length
+}
+
+function lettersOf(row: object): number {
+  return Object.values(row).reduce<number>((sum, value) => sum + (typeof value === 'string' ? value.length : 0), 0)
 }

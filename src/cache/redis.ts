@@ -1,18 +1,8 @@
-import { z } from 'zod'
 import type { MemberRecord } from '../core/access/access.js'
 import type { Logger } from '../core/logger.js'
+import { decodeMember, encodeMember, type MemberAddress } from './member-format.js'
 import { createRedisConnection } from './redis-connection.js'
 import { createValueSeal } from './value-seal.js'
-
-/** Where in the shared tier a member is found: who, where, and at which epochs. */
-export interface MemberAddress {
-  readonly userId: string
-  readonly tenantId: string
-  /** `users.access_epoch`, `tenants.access_epoch` and `installation.rules_epoch`. */
-  readonly user: number
-  readonly tenant: number
-  readonly rules: number
-}
 
 /** What became of the reads of a shared tier. */
 export interface SharedCacheStats {
@@ -56,47 +46,7 @@ export interface RedisTierOptions {
 
 /** Longer values are neither written nor read: a member with 30,000 permissions fits. */
 const maxValueBytes = 256 * 1024
-/** How far the clocks of two processes may be apart. */
-const clockToleranceMs = 60_000
 const refusalLogIntervalMs = 60_000
-
-const date = z.iso.datetime().transform((text) => new Date(text))
-const epoch = z.int().nonnegative()
-const text = z.string()
-const valueSchema = z.object({
-  writtenAtMs: z.number(),
-  record: z.object({
-    tenant: z.object({
-      id: text,
-      slug: text,
-      name: text,
-      status: z.enum(['active', 'suspended', 'deleted']),
-      contactEmail: text.nullable(),
-      maxUsers: z.int().nullable(),
-      databaseId: text.nullable(),
-      createdBy: text.nullable(),
-      createdAt: date,
-      updatedAt: date,
-      suspendedAt: date.nullable(),
-      deletedAt: date.nullable(),
-    }),
-    membership: z.object({
-      userId: text,
-      tenantId: text,
-      isActive: z.boolean(),
-      isDefault: z.boolean(),
-      createdAt: date,
-      updatedAt: date,
-    }),
-    grants: z.object({
-      roles: z.array(text),
-      permissionIds: z.array(z.int()),
-      changesAtMs: z.number().nullable(),
-    }),
-    tenantEpoch: epoch,
-    rulesEpoch: epoch,
-  }),
-})
 
 /**
  * The shared tier on Redis, which is not trusted: whoever can write there can make it forget, and nothing else. A key names
@@ -146,7 +96,7 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
       }
       const opened = stored.length > maxValueBytes ? undefined : seal.open(key, stored)
       if (opened === undefined) return refuse(address)
-      const record = decode(opened, address, now() - ttlSeconds * 1000, now() + clockToleranceMs)
+      const record = decodeMember(opened, address, { oldestMs: now() - ttlSeconds * 1000, nowMs: now() })
       counts[record === undefined ? 'misses' : 'hits'] += 1
       return record
     },
@@ -154,7 +104,7 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
       if (!connection.isOpen) return
       const { userId, tenantId } = record.membership
       const key = keyOf({ userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch })
-      const value = seal.seal(key, JSON.stringify({ writtenAtMs: now(), record }))
+      const value = seal.seal(key, encodeMember(record, now()))
       if (Buffer.byteLength(value) > maxValueBytes) return
       void connection.send(['SET', key, value, 'EX', String(ttlSeconds)])
     },
@@ -166,22 +116,4 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
       connection.close()
     },
   }
-}
-
-/**
- * The record of a genuine value, if it is of the time between the two moments: Redis is told to forget it later, but who
- * can write there can tell it otherwise.
- */
-function decode(value: string, address: MemberAddress, oldestMs: number, newestMs: number): MemberRecord | undefined {
-  const { data } = valueSchema.safeParse(JSON.parse(value))
-  if (data === undefined || data.writtenAtMs < oldestMs || data.writtenAtMs > newestMs) return undefined
-  const { record } = data
-  const isSame =
-    record.membership.userId === address.userId &&
-    record.membership.tenantId === address.tenantId &&
-    record.tenant.id === address.tenantId &&
-    record.tenantEpoch === address.tenant &&
-    record.rulesEpoch === address.rules
-  const { changesAtMs } = record.grants
-  return isSame && (changesAtMs === null || newestMs - clockToleranceMs < changesAtMs) ? record : undefined
 }

@@ -3,7 +3,8 @@ import type { UserRecord } from '../core/identity/identity.js'
 import type { TenantRef } from '../core/tenants/slug.js'
 import { createEntry, createEntryStore, type Entry, keepEntry } from './entries.js'
 import type { FlightState } from './single-flight.js'
-import type { MemberAddress, MemberTier } from './redis.js'
+import type { MemberAddress } from './member-format.js'
+import type { MemberTier } from './redis.js'
 
 /** What {@link createSharedMembers} needs. */
 export interface SharedMembersOptions {

@@ -1,5 +1,33 @@
+import type { Columns } from './columns.js'
+
 /** The lifecycle of a tenant. Only an `active` one serves requests. */
 export type TenantStatus = 'active' | 'suspended' | 'deleted'
+
+/**
+ * The columns of `tenants`. A new one is added here and in a migration; without a flag it goes nowhere. What is public is
+ * cached: the context of a request may come from Redis.
+ */
+export const tenantColumns = {
+  id: { name: 'id', kind: 'text', cached: true, public: true },
+  slug: { name: 'slug', kind: 'text', cached: true, public: true, writable: true },
+  name: { name: 'name', kind: 'text', cached: true, public: true, writable: true },
+  status: { name: 'status', kind: ['active', 'suspended', 'deleted'], cached: true, public: true },
+  contactEmail: {
+    name: 'contact_email',
+    kind: 'text',
+    nullable: true,
+    cached: true,
+    public: true,
+    writable: true,
+  },
+  maxUsers: { name: 'max_users', kind: 'integer', nullable: true, cached: true, public: true, writable: true },
+  databaseId: { name: 'database_id', kind: 'text', nullable: true, cached: true, public: true },
+  createdBy: { name: 'created_by', kind: 'text', nullable: true, cached: true, public: true },
+  createdAt: { name: 'created_at', kind: 'time', cached: true, public: true },
+  updatedAt: { name: 'updated_at', kind: 'time', cached: true, public: true },
+  suspendedAt: { name: 'suspended_at', kind: 'time', nullable: true, cached: true, public: true },
+  deletedAt: { name: 'deleted_at', kind: 'time', nullable: true, cached: true, public: true },
+} as const satisfies Columns
 
 /** A customer organisation. `id` is a UUIDv7. The Drizzle table `tenants` has this row type. */
 export interface Tenant {
@@ -19,6 +47,28 @@ export interface Tenant {
   readonly deletedAt: Date | null
 }
 
+/**
+ * The columns of `users`. A new one is added here and in a migration; without a flag it goes nowhere. Epochs are read as
+ * float8, which `pg` gives as a number (exact up to 2^53).
+ */
+export const userColumns = {
+  id: { name: 'id', kind: 'text', public: true },
+  email: { name: 'email', kind: 'text', public: true },
+  name: { name: 'name', kind: 'text', public: true, writable: true },
+  image: { name: 'image', kind: 'text', nullable: true, public: true, writable: true },
+  emailVerified: { name: 'email_verified', kind: 'boolean', public: true },
+  disabledAt: { name: 'disabled_at', kind: 'time', nullable: true, public: true },
+  createdAt: { name: 'created_at', kind: 'time', public: true },
+  updatedAt: { name: 'updated_at', kind: 'time', public: true },
+  tokenEpoch: { name: 'token_epoch', kind: 'integer' },
+  tokensValidAfter: {
+    name: 'tokens_valid_after',
+    kind: 'integer',
+    read: 'coalesce(extract(epoch from $), 0)::float8',
+  },
+  accessEpoch: { name: 'access_epoch', kind: 'integer', read: '$::float8' },
+} as const satisfies Columns
+
 /** A person or service that calls. `id` is a UUID. Part of the Drizzle table `users`; no credentials in it. */
 export interface User {
   readonly id: string
@@ -30,6 +80,16 @@ export interface User {
   readonly createdAt: Date
   readonly updatedAt: Date
 }
+
+/** The columns of `user_tenants`. A new one is added here and in a migration; without a flag it goes nowhere. */
+export const membershipColumns = {
+  userId: { name: 'user_id', kind: 'text', cached: true, public: true },
+  tenantId: { name: 'tenant_id', kind: 'text', cached: true, public: true },
+  isActive: { name: 'is_active', kind: 'boolean', cached: true, public: true },
+  isDefault: { name: 'is_default', kind: 'boolean', cached: true, public: true },
+  createdAt: { name: 'created_at', kind: 'time', cached: true, public: true },
+  updatedAt: { name: 'updated_at', kind: 'time', cached: true, public: true },
+} as const satisfies Columns
 
 /** A user's place in a tenant (reference: `UserTenant`). */
 export interface UserTenant {

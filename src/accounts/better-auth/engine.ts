@@ -2,6 +2,7 @@ import type { AuthContext, BetterAuthOptions } from 'better-auth'
 import type { AccountsHost } from '../../core/accounts/accounts.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
+import { userColumns } from '../../core/model.js'
 import type { PasswordHasher } from './argon2.js'
 import { catalogConnections } from './catalog-connections.js'
 import { hashLinkIdentifier } from './link-token.js'
@@ -74,15 +75,15 @@ function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): Bet
   }
 }
 
-const times = { createdAt: 'created_at', updatedAt: 'updated_at' } as const
+const times = { createdAt: userColumns.createdAt.name, updatedAt: userColumns.updatedAt.name } as const
 
 /** The library's models in the catalog: 0001_catalog.sql and 0004_accounts.sql. */
 const models = {
   user: {
     modelName: 'users',
-    fields: { ...times, emailVerified: 'email_verified' },
+    fields: { ...times, emailVerified: userColumns.emailVerified.name },
     additionalFields: {
-      disabledAt: { type: 'date', required: false, input: false, fieldName: 'disabled_at' },
+      disabledAt: { type: 'date', required: false, input: false, fieldName: userColumns.disabledAt.name },
     },
   },
   account: {

@@ -1,4 +1,5 @@
-import type { User } from '../../core/model.js'
+import { partOf } from '../../core/columns.js'
+import { type User, userColumns } from '../../core/model.js'
 import { answerJson } from './answers.js'
 import { readBody } from './body.js'
 import type { RouteParts, RouteTable } from './route-table.js'
@@ -25,6 +26,8 @@ export function profileRoutes({ host, provider, limits }: RouteParts): RouteTabl
   }
 }
 
-function profileOf({ id, email, name, image, emailVerified, createdAt, updatedAt }: User): object {
-  return { id, email, name, image, emailVerified, createdAt, updatedAt }
+/** The user as they see themselves. Whoever is disabled sees nothing. */
+function profileOf(user: User): object {
+  const { disabledAt: _, ...profile } = partOf(userColumns, 'public', user)
+  return profile
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { NamesOf } from '../../core/columns.js'
+import type { userColumns } from '../../core/model.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
@@ -33,7 +35,10 @@ export const schemas = {
   passwordForm: z.strictObject({ token: opaque, password: password.default('') }),
   passwordChange: z.strictObject({ current: password, next: password }),
   logout: z.strictObject({ refresh_token: opaque.optional(), everywhere: z.boolean().optional() }),
-  profileChange: z.strictObject({ name: text(200).optional(), image: webAddress.nullable().optional() }),
+  profileChange: z.strictObject({
+    name: text(200).optional(),
+    image: webAddress.nullable().optional(),
+  } satisfies Record<NamesOf<typeof userColumns, 'writable'>, z.ZodType>),
   // RFC 6749, 3.2: parameters that mean nothing here are ignored.
   tokenRequest: z.object({
     grant_type: z.string().optional(),

@@ -1,5 +1,6 @@
 import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js'
-import type { UserTenant } from '../../core/model.js'
+import { selectList } from '../../core/columns.js'
+import { membershipColumns, type UserTenant } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
 import type { Scope, TenantScope } from '../change.js'
@@ -22,9 +23,8 @@ interface PermissionRow {
   readonly category: string | null
 }
 
-/** Columns of `user_tenants` under the names of {@link UserTenant}. */
-export const membershipColumns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive",
-  is_default as "isDefault", created_at as "createdAt", updated_at as "updatedAt"`
+/** Reads a row of `user_tenants` as a {@link UserTenant}. */
+export const membershipList = selectList(membershipColumns)
 
 /**
  * Finds a membership to be changed, active or not, and locks it until the end of the transaction. Every change of a
@@ -38,7 +38,7 @@ export async function findMemberToChange(client: SqlClient, scope: TenantScope, 
   await refuseToChangeMember(client, scope, userId)
   await client.query('select from users where id = $1 for no key update', [userId])
   const { rows } = await client.query<UserTenant>(
-    `select ${membershipColumns} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
+    `select ${membershipList} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
     [userId, scope.tenantId],
   )
   if (rows[0] !== undefined) return rows[0]

@@ -1,6 +1,7 @@
 import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import type { TenantStatus } from '../../core/model.js'
+import { partOf, selectList, unprefixed } from '../../core/columns.js'
+import { membershipColumns, tenantColumns } from '../../core/model.js'
 import type { TenantRef } from '../../core/tenants/slug.js'
 import { readRepeated, type SqlPool } from '../../core/sql-client.js'
 import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
@@ -8,12 +9,10 @@ import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 // What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
 // belong together. Epochs travel as float8, which node-postgres reads as a number (exact up to 2^53).
 const memberColumns = `
-  tenant.id, tenant.slug, tenant.name, tenant.status, tenant.contact_email, tenant.max_users, tenant.database_id,
-  tenant.created_by, tenant.created_at, tenant.updated_at, tenant.suspended_at, tenant.deleted_at,
+  ${selectList(tenantColumns, { table: 'tenant', prefix: 'tenant.' })},
+  ${selectList(membershipColumns, { table: 'membership', prefix: 'membership.' })},
   tenant.access_epoch::float8 as tenant_epoch,
   installation.rules_epoch::float8 as rules_epoch,
-  membership.user_id, membership.is_active, membership.is_default,
-  membership.created_at as member_created_at, membership.updated_at as member_updated_at,
   array(
     select role.name from roles as role
     where role.id = any (effective.role_ids) and tenant.status = 'active'
@@ -99,28 +98,13 @@ interface EpochsRow {
 }
 
 interface MemberRow {
-  readonly id: string
-  readonly slug: string
-  readonly name: string
-  readonly status: TenantStatus
-  readonly contact_email: string | null
-  readonly max_users: number | null
-  readonly database_id: string | null
-  readonly created_by: string | null
-  readonly created_at: Date
-  readonly updated_at: Date
-  readonly suspended_at: Date | null
-  readonly deleted_at: Date | null
   readonly tenant_epoch: number
   readonly rules_epoch: number
-  readonly user_id: string
-  readonly is_active: boolean
-  readonly is_default: boolean
-  readonly member_created_at: Date
-  readonly member_updated_at: Date
   readonly roles: string[]
   readonly permission_ids: number[]
   readonly changes_at_ms: number | null
+  /** The columns of tenant and membership, prefixed. */
+  readonly [column: `tenant.${string}` | `membership.${string}`]: unknown
 }
 
 /** Options of {@link createMemberDirectory}. */
@@ -146,13 +130,13 @@ export function createMemberDirectory(
       return row === undefined ? undefined : toRecord(row)
     },
     async findDefaultMember(userId): Promise<DefaultMember> {
-      const [row] = await read<{ candidates: number; id: string | null }>(pool, defaultMemberQuery, [
+      const [row] = await read<MemberRow & { candidates: number }>(pool, defaultMemberQuery, [
         userId,
         requireNamedTenant,
       ])
       if (row === undefined || row.candidates === 0) return { kind: 'none' }
-      if (row.id === null) return { kind: 'ambiguous' }
-      return { kind: 'member', member: toRecord(row as unknown as MemberRow) }
+      if (row['tenant.id'] === null) return { kind: 'ambiguous' }
+      return { kind: 'member', member: toRecord(row) }
     },
     async readEpochs(questions): Promise<Epochs[]> {
       const rows = await read<EpochsRow>(pool, epochsQuery, [
@@ -190,28 +174,8 @@ async function read<Row extends object>(pool: SqlPool, text: string, values: unk
 
 function toRecord(row: MemberRow): MemberRecord {
   return {
-    tenant: {
-      id: row.id,
-      slug: row.slug,
-      name: row.name,
-      status: row.status,
-      contactEmail: row.contact_email,
-      maxUsers: row.max_users,
-      databaseId: row.database_id,
-      createdBy: row.created_by,
-      createdAt: row.created_at,
-      updatedAt: row.updated_at,
-      suspendedAt: row.suspended_at,
-      deletedAt: row.deleted_at,
-    },
-    membership: {
-      userId: row.user_id,
-      tenantId: row.id,
-      isActive: row.is_active,
-      isDefault: row.is_default,
-      createdAt: row.member_created_at,
-      updatedAt: row.member_updated_at,
-    },
+    tenant: partOf(tenantColumns, 'public', unprefixed(tenantColumns, row, 'tenant.')),
+    membership: partOf(membershipColumns, 'public', unprefixed(membershipColumns, row, 'membership.')),
     grants: { roles: row.roles, permissionIds: row.permission_ids, changesAtMs: row.changes_at_ms },
     tenantEpoch: row.tenant_epoch,
     rulesEpoch: row.rules_epoch,

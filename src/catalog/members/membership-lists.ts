@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { Tenant, UserTenant } from '../../core/model.js'
+import { selectList } from '../../core/columns.js'
+import { membershipColumns, type Tenant, type UserTenant } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
 import { parse } from '../change.js'
@@ -43,8 +44,7 @@ const listOptions = z.strictObject({
   limit: z.int().min(1).max(1000).default(100),
 })
 
-const columns = `user_id as "userId", tenant_id as "tenantId", is_active as "isActive", is_default as "isDefault",
-  membership.created_at as "createdAt", membership.updated_at as "updatedAt",
+const columns = `${selectList(membershipColumns, { table: 'membership' })},
   array(
     select role.name from user_tenant_roles as held join roles as role on role.id = held.role_id
     where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id order by role.name

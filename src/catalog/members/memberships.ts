@@ -8,7 +8,7 @@ import {
   findMemberToChange,
   findRole,
   keepAnOwner,
-  membershipColumns,
+  membershipList,
   recordChange,
   type RoleRow,
 } from '../access/lookup.js'
@@ -80,7 +80,7 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
           [userId, scope.tenantId],
         )
         const { rows } = await client.query<UserTenant>(
-          `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipColumns}`,
+          `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipList}`,
           [userId, scope.tenantId],
         )
         const [previous = null] = before
@@ -105,7 +105,7 @@ async function setMemberActive(
   if (isActive) await refuseToGiveMore(client, scope, await holdingsOf(client, scope.tenantId, userId))
   else await keepAnOwner(client, scope.tenantId, userId)
   const { rows } = await client.query<UserTenant>(
-    `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipColumns}`,
+    `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipList}`,
     [scope.tenantId, userId, isActive],
   )
   await recordChange(client, scope, 'member.update', `user:${userId}`, { isActive: !isActive }, { isActive })
@@ -160,7 +160,7 @@ async function addMember(
   if (isDefault)
     await client.query('update user_tenants set is_default = false where user_id = $1 and is_default', [userId])
   const { rows } = await client.query<UserTenant>(
-    `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipColumns}`,
+    `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipList}`,
     [tenant.id, userId, isDefault],
   )
   const scope = { actorId: options.actor ?? null, tenantId: tenant.id }

@@ -3,7 +3,7 @@ import type { Tenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { recordChange } from '../access/lookup.js'
-import { findTenant, tenantColumns } from './tenant-row.js'
+import { findTenant, tenantList } from './tenant-row.js'
 import type { ActorOption } from './tenants.js'
 import { inTransaction } from '../transaction.js'
 
@@ -47,7 +47,7 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         const before = await findTenant(client, idOrSlug, { lock: true })
         if (before.status === 'deleted') throw conflict(before, 'is deleted already')
         const { rows } = await client.query<Tenant>(
-          `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantColumns}`,
+          `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantList}`,
           [before.id],
         )
         await client.query(
@@ -76,7 +76,7 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         if (rowCount === 0) throw conflict(before, retentionOver)
         const status = before.suspendedAt === null ? 'active' : 'suspended'
         const { rows } = await client.query<Tenant>(
-          `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantColumns}`,
+          `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantList}`,
           [before.id, status],
         )
         const scope = { actorId: actor, tenantId: before.id }

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import type { NamesOf } from '../../core/columns.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import type { tenantColumns } from '../../core/model.js'
 import { parseSlug } from '../../core/tenants/slug.js'
 import { isPlainLine } from '../../core/text.js'
 
@@ -51,7 +53,7 @@ const newTenant = z.strictObject({
   contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
   maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
   actor: userId.optional(),
-})
+} satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>)
 
 /**
  * Checks a tenant to create.

@@ -9,7 +9,7 @@ import { recordChange } from '../access/lookup.js'
 import { createSlugQueue } from './slug-queue.js'
 import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
 import { type NewTenant, type ParsedTenant, parseNewTenant } from './tenant-input.js'
-import { findTenant, tenantColumns } from './tenant-row.js'
+import { findTenant, tenantList } from './tenant-row.js'
 import { inTransaction } from '../transaction.js'
 
 /** Who does something, for the audit log. */
@@ -76,7 +76,7 @@ export function createTenants({
 
   const assign = async (input: ParsedTenant, version: string, reservation: string | null) => {
     const { rows } = await catalog
-      .query<Tenant>(`select ${tenantColumns} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
+      .query<Tenant>(`select ${tenantList} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9)`, [
         uuidv7(),
         input.slug,
         input.name,
@@ -124,7 +124,7 @@ export function createTenants({
           )
         }
         const { rows } = await client.query<Tenant>(
-          `update tenants set status = $2, ${assignments} where id = $1 returning ${tenantColumns}`,
+          `update tenants set status = $2, ${assignments} where id = $1 returning ${tenantList}`,
           [before.id, to],
         )
         const scope = { actorId: actor, tenantId: before.id }
@@ -148,7 +148,7 @@ export function createTenants({
         throw new TenancyError('TENANCY_REQUEST_INVALID', `Tenants cannot be listed so: ${z.prettifyError(error)}`)
       const { status, behind = false, after, limit } = data
       const { rows } = await catalog.query<Tenant>(
-        `select ${tenantColumns} from tenants
+        `select ${tenantList} from tenants
          where ($1::text is null or status = $1) and ($2::uuid is null or id > $2)
            and ($4::bigint is null or ((status <> 'deleted' or $1 = 'deleted') and database_id in (
              select id from tenant_databases where coalesce(schema_version < $4, $4 > -1))))

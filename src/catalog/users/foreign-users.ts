@@ -5,7 +5,7 @@ import { type ClaimPath, type ClaimValue, type IssuerTrust, readClaim } from '..
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { inTransaction } from '../transaction.js'
 import { insertIdentity, isUnlinked, lockIdentity } from './user-identities.js'
-import { toUserRecord, type UserRow, userColumns } from './user-row.js'
+import { toUserRecord, type UserRow, userList } from './user-row.js'
 
 /**
  * The verified e-mail address that a foreign token claims; undefined when it has none and its issuer is trusted for
@@ -73,7 +73,7 @@ export async function findOrCreateForeignUser(
 
 async function findByIdentity(client: SqlClient, { issuer, subject }: VerifiedToken): Promise<UserRow | undefined> {
   const { rows } = await client.query<UserRow>(
-    `select ${userColumns} from users join user_identities on user_id = users.id where issuer = $1 and subject = $2`,
+    `select ${userList} from users join user_identities on user_id = users.id where issuer = $1 and subject = $2`,
     [issuer, subject],
   )
   return rows[0]
@@ -88,7 +88,7 @@ async function insertUser(
   if (!trust.createUsers) return undefined
   const { rows } = await client.query<UserRow>(
     `insert into users (email, name, email_verified) values ($1, $2, true)
-     on conflict (lower(email)) do nothing returning ${userColumns}`,
+     on conflict (lower(email)) do nothing returning ${userList}`,
     [email, claimName(token)],
   )
   if (rows[0]) await insertIdentity(client, token, rows[0].id)
@@ -107,7 +107,7 @@ async function insertNameless(
   if (!trust.createUsers) return undefined
   const { rows } = await client.query<UserRow>(
     `insert into users (email, name, email_verified) values (gen_random_uuid() || '@${placeholderDomain}', $1, false)
-     returning ${userColumns}`,
+     returning ${userList}`,
     [claimName(token)],
   )
   if (rows[0]) await insertIdentity(client, token, rows[0].id)
@@ -121,7 +121,7 @@ async function linkUser(
   email: string,
 ): Promise<UserRow | undefined> {
   const { rows } = await client.query<UserRow>(
-    `select ${userColumns} from users where lower(email) = lower($1) for update`,
+    `select ${userList} from users where lower(email) = lower($1) for update`,
     [email],
   )
   const [row] = rows
@@ -149,11 +149,11 @@ async function provenUser(
   token: VerifiedToken,
   row: UserRow,
 ): Promise<UserRow | undefined> {
-  if (row.email_verified) return trust.linkByVerifiedEmail ? row : undefined
-  if (row.disabled_at !== null || !(trust.linkByVerifiedEmail || (await isEmpty(client, row.id)))) return undefined
+  if (row.emailVerified) return trust.linkByVerifiedEmail ? row : undefined
+  if (row.disabledAt !== null || !(trust.linkByVerifiedEmail || (await isEmpty(client, row.id)))) return undefined
   await client.query('select prove_address($1)', [row.id])
   const { rows } = await client.query<UserRow>(
-    `update users set name = coalesce(nullif($2, ''), name) where id = $1 returning ${userColumns}`,
+    `update users set name = coalesce(nullif($2, ''), name) where id = $1 returning ${userList}`,
     [row.id, claimName(token)],
   )
   return rows[0]

@@ -20,7 +20,7 @@ import {
   unlinkIdentity,
   type UserIdentities,
 } from './user-identities.js'
-import { toUserRecord, type UserRow, userColumns } from './user-row.js'
+import { toUserRecord, type UserRow, userList } from './user-row.js'
 
 /** A user to create. */
 export interface NewUser {
@@ -70,7 +70,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
   const trusts = new Map((options.issuers ?? []).map((trust) => [trust.issuer, trust]))
 
   async function findOne(condition: string, values: readonly string[]): Promise<UserRecord | undefined> {
-    const { rows } = await answered(pool.query<UserRow>(`select ${userColumns} from users ${condition}`, [...values]))
+    const { rows } = await answered(pool.query<UserRow>(`select ${userList} from users ${condition}`, [...values]))
     return rows[0] && toUserRecord(rows[0])
   }
 
@@ -79,7 +79,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     const { rows } = isUuid(id)
       ? await answered(
           pool.query<UserRow>(
-            `update users set ${assignments} from (${auditActor('$2')}) as acting where id = $1 returning ${userColumns}`,
+            `update users set ${assignments} from (${auditActor('$2')}) as acting where id = $1 returning ${userList}`,
             [id, actor],
           ),
         )
@@ -95,9 +95,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async findUsersById(ids) {
       const { rows } = await answered(
-        readRepeated<UserRow>(pool, `select ${userColumns} from users where id = any($1::uuid[])`, [
-          ids.filter(isUuid),
-        ]),
+        readRepeated<UserRow>(pool, `select ${userList} from users where id = any($1::uuid[])`, [ids.filter(isUuid)]),
       )
       const records = new Map(rows.map((row) => [row.id, toUserRecord(row)]))
       return ids.map((id) => records.get(id.toLowerCase()))
@@ -142,7 +140,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
         pool.query<UserRow>(
           `insert into users (email, name, email_verified)
            select $1::text, $2::text, $3::boolean from (${auditActor('$4')}) as acting
-           on conflict (lower(email)) do nothing returning ${userColumns}`,
+           on conflict (lower(email)) do nothing returning ${userList}`,
           [address, name, emailVerified, actor],
         ),
       )
