@@ -4,8 +4,8 @@ export interface BatchOptions {
   readonly maxSize?: number
   /** Most reads at a time. Default: 4. */
   readonly maxRunning?: number
-  /** What is asked while a read runs is joined in the next one, which begins when that is over, or after this. Default: 20. */
-  readonly patienceMs?: number
+  /** While a read runs, questions wait for its end or for this long; then the next read begins. Default: 20. */
+  readonly maxWaitMs?: number
 }
 
 interface Waiting<Question, Answer> {
@@ -15,15 +15,15 @@ interface Waiting<Question, Answer> {
 }
 
 /**
- * Joins questions that are asked at about the same time into one read. A read begins after its last question was asked.
- * When it fails, it fails for all of them.
+ * Joins questions that are asked at about the same time into one read. A read begins after its last question was asked, and
+ * a failed read rejects all of its questions.
  *
  * @param readMany answers in the order of the questions
  * @returns asks one question
  */
 export function createBatch<Question, Answer>(
   readMany: (questions: readonly Question[]) => Promise<readonly Answer[]>,
-  { maxSize = 500, maxRunning = 4, patienceMs = 20 }: BatchOptions = {},
+  { maxSize = 500, maxRunning = 4, maxWaitMs = 20 }: BatchOptions = {},
 ): (question: Question) => Promise<Answer> {
   let waiting: Waiting<Question, Answer>[] = []
   let running = 0
@@ -32,9 +32,9 @@ export function createBatch<Question, Answer>(
 
   function schedule(): void {
     if (waiting.length === 0 || running >= maxRunning) return
-    // Not a microtask: requests that arrived in one turn of the event loop are to be in one read.
+    // Not a microtask: requests that arrive in one turn of the event loop share a read.
     if (running === 0) immediate ??= setImmediate(begin)
-    else timer ??= setTimeout(begin, patienceMs)
+    else timer ??= setTimeout(begin, maxWaitMs)
   }
 
   function begin(): void {

@@ -25,11 +25,11 @@ export interface DirectoryCacheOptions {
   readonly maxBytes?: number
 }
 
-/** A {@link DirectoryCache} that can be told of changes and closed. */
+/** A {@link DirectoryCache} that accepts changes and can be closed. */
 export interface LocalDirectoryCache extends DirectoryCache {
-  /** Makes this process check its entries of a user or tenant (no id: all) again, before the catalog's news arrives. */
+  /** Makes this process confirm its entries of a user or tenant (no id: all) again, without waiting for the catalog's message. */
   invalidate(id?: string): void
-  /** Stops following the catalog; nothing that is remembered is usable afterwards. */
+  /** Stops following the catalog; no entry is usable afterwards. */
   close(): void
 }
 
@@ -38,10 +38,10 @@ const maxKeyLength = 200
 const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
- * Remembers users and members. An entry is usable without a query while nothing was announced for its user and
- * tenant and the coherence is confirmed (or the entry itself was) within `maxStalenessMs`. Otherwise one query of
- * the epochs, shared by the requests that wait for it, tells whether it is still current; only then it is read again.
- * What is not there is not remembered, except of a member that their membership has ended.
+ * Caches users and members. An entry is usable without a query while no change of its user or tenant was reported and the
+ * coherence (or the entry itself) was confirmed within `maxStalenessMs`. Otherwise one query of the epochs, shared by the
+ * waiting requests, tells whether it is current; an entry that is not is read again. Misses are not cached, except that an
+ * ended membership is.
  */
 export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
   const { users, members, coherence, redis, maxEntries = 10_000, maxBytes = 64 * 2 ** 20 } = options
@@ -75,7 +75,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     flights.invalidate(userId)
   }
 
-  /** Whether the membership is known to have ended: its member is refused without a query. */
+  /** Tells whether the membership is known to have ended: the request is refused without a query. */
   function isKnownEnded(entry: Entry<MemberRecord>, sinceMs: number): boolean {
     return !isClosed && entry.isEnded && coherence.confirmedAtMs >= sinceMs - maxStalenessMs
   }
@@ -84,13 +84,13 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     return !isClosed && !entry.isStale && wasCurrentAt(entry, sinceMs - maxStalenessMs) && sinceMs < entry.endsAtMs
   }
 
-  /** Whether the entry was current at that moment or later, unless something was announced of it since. */
+  /** Tells whether the entry was current at that moment or later, apart from changes reported since. */
   function wasCurrentAt(entry: Entry<object>, momentMs: number): boolean {
-    // No news reaches what is gone: that there was none says nothing of it.
+    // Changes do not reach an entry that left the store: hearing of none says nothing about it.
     return Math.max(entry.confirmedAtMs, entry.isGone ? entry.confirmedAtMs : coherence.confirmedAtMs) >= momentMs
   }
 
-  /** Reads the epochs, sharing the query, and says how far back the answer reaches. */
+  /** Reads the epochs, by a query shared with others, and returns when that query began. */
   function readEpochs(userId: string, tenantId: string | undefined, sinceMs: number) {
     return flights.share(`epochs ${userId} ${tenantId ?? ''}`, sinceMs - maxStalenessMs, async (state) => {
       const tenant = tenantId === undefined ? undefined : ({ kind: 'id', value: tenantId } as const)
@@ -124,7 +124,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     return true
   }
 
-  /** Makes an entry of what a read gave, and keeps it unless a change overtook the read. */
+  /** Makes an entry of a record and stores it, unless a change was reported while it was read. */
   function enterUser(key: string, record: UserRecord, state: FlightState): Entry<UserRecord> {
     const { user, accessEpoch: userEpoch } = record
     const basis = {
@@ -197,7 +197,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       }
       return shareMember(enterMember(key, record, userEpoch, state))
     })
-    // Whoever began it may have been content with older epochs.
+    // The request that began the read may have accepted older epochs.
     return found === undefined || wasCurrentAt(found, sinceMs - maxStalenessMs) ? found : findMember(user, ref, sinceMs)
   }
 
@@ -233,7 +233,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     sinceMs: number,
     state: FlightState,
   ): Promise<SharedAnswer> {
-    // When the user has changed since, no other process is likely to have put the news there already.
+    // After a change of the user, no other process is likely to have cached the new state yet.
     if (known !== undefined && known.userEpoch !== user.userEpoch) return undefined
     return shared.find(user, asked, known, sinceMs, state)
   }
@@ -252,7 +252,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     findDefaultMember: (user, sinceMs) => findDefaultMember(user as Entry<UserRecord>, sinceMs),
     invalidate,
     close() {
-      // What a query confirms from here on serves the request that asked, and none after it.
+      // From here on, what a query confirms serves the request that asked and no later one.
       isClosed = true
       unsubscribe()
       invalidate()
@@ -260,14 +260,14 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 }
 
-/** What a user is remembered by. The issuer chose the subject: however long that is, the key is not. */
+/** The cache key of a user. An issuer may choose a subject of any length; the key is bounded. */
 function userKeyOf({ isOwn, issuer, subject }: VerifiedToken): string {
   // Injective: a JSON array starts with a bracket, a hash with a hash sign, an id with neither.
   const key = isOwn ? subject : JSON.stringify([issuer, subject])
   return key.length <= maxKeyLength ? key : `#${createHash('sha256').update(key).digest('base64url')}`
 }
 
-/** Runs a read of the catalog: when it fails, the answer is "try again", never "nobody" or "no tenant". */
+/** Runs a read of the catalog. A failure becomes TENANCY_CATALOG_UNAVAILABLE, never "no user" or "no tenant". */
 async function fromCatalog<Value>(read: () => Promise<Value>): Promise<Value> {
   try {
     return await read()

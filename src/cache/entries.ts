@@ -3,7 +3,7 @@ import type { Remembered } from '../core/request-path.js'
 import type { MembershipChange } from './coherence.js'
 import type { FlightState } from './single-flight.js'
 
-/** What a remembered record depends on and how current it is known to be. Times are `performance.now()`. */
+/** A cached record with what it depends on and how current it is. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
   readonly userId: string | undefined
   readonly tenantId: string | undefined
@@ -11,17 +11,17 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   userEpoch: number
   /** `tenants.access_epoch` that the record was read at; 0 without a tenant. */
   readonly tenantEpoch: number
-  /** From here on the record says something else by itself (temporary permissions). */
+  /** When the record changes by itself (a temporary permission begins or ends). */
   readonly endsAtMs: number
   /** When the read, or the last query that confirmed it, began. */
   confirmedAtMs: number
-  /** Something changed since: a query has to confirm it first. */
+  /** A change was reported since: a query of the epochs has to confirm it first. */
   isStale: boolean
-  /** A newer epoch of its user or tenant was heard of: no query can confirm it. */
+  /** A newer epoch of its user or tenant is known: no query can confirm it. */
   isOutdated: boolean
-  /** The membership has ended, and nothing was heard of its user or tenant since. */
+  /** The membership has ended, and no change of its user or tenant was reported since. */
   isEnded: boolean
-  /** No longer in the store, so no news reaches it: never usable again. */
+  /** No longer in the store, so changes do not reach it: never usable again. */
   isGone: boolean
 }
 
@@ -35,13 +35,13 @@ export function createEntry<Value extends object>(
   return { value, bytes, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
 }
 
-/** Says that a newer epoch than the entry's is known. */
+/** Marks an entry whose user or tenant has a newer epoch. */
 export function outdate(entry: Entry<object>): void {
   entry.isOutdated = true
   entry.isStale = true
 }
 
-/** Whether nothing can make the entry usable again. */
+/** Tells whether the entry can never be usable again. */
 export function isLost(entry: Entry<object>): boolean {
   return entry.isGone || entry.isOutdated
 }
@@ -54,8 +54,8 @@ export interface EntryStore<Value extends object> {
   /** Marks the entries of a user or tenant as stale, and as outdated if older than `epoch`; without an id: all as stale. */
   markStale(id?: string, epoch?: number): void
   /**
-   * Says that this epoch of the user's concerns their place in one tenant only. Entries of that place are outdated; others
-   * that were current until then still are, and what may have missed something is marked as by `markStale`.
+   * Applies a change of one membership, which raised the user's epoch to `epoch`. Entries of that membership become outdated.
+   * The user's other entries stay current if they had the epoch before; the rest is marked as by `markStale`.
    */
   changeMembership(userId: string, epoch: number, change: MembershipChange): void
 }
@@ -64,8 +64,8 @@ export interface EntryStore<Value extends object> {
 const entryBytes = 700
 
 /**
- * Makes a store of at most `maxEntries` that take at most `maxBytes` together; the least recently used go first. One that
- * would take more than a tenth of it serves once.
+ * Makes a store of at most `maxEntries` entries and `maxBytes` bytes; the least recently used are evicted. An entry larger
+ * than a tenth of `maxBytes` is not kept: it serves the request that read it.
  */
 export function createEntryStore<Value extends object>(
   maxEntries: number,
@@ -108,7 +108,7 @@ export function createEntryStore<Value extends object>(
     },
     changeMembership(userId, epoch, { tenantId, hasEnded }) {
       for (const entry of entriesById.get(userId) ?? []) {
-        // Epochs count every change: whoever was at the one before, and heard of none since, has missed nothing.
+        // Epochs count every change: an entry at the epoch before this one has missed none.
         if (entry.isOutdated || entry.userEpoch !== epoch - 1) {
           markEntryStale(entry, userId, epoch)
         } else if (entry.tenantId === tenantId) {
@@ -126,7 +126,7 @@ function markEntryStale(entry: Entry<object>, id: string | undefined, epoch: num
   if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) outdate(entry)
 }
 
-/** Keeps an entry, unless a change overtook the read it comes from: then it serves this once. */
+/** Stores an entry, unless a change was reported while it was read: then it serves this request only. */
 export function keepEntry<Value extends object>(
   store: Pick<EntryStore<Value>, 'set'>,
   key: string,
@@ -140,7 +140,7 @@ export function keepEntry<Value extends object>(
   return entry
 }
 
-/** The user and the tenant whose news concern the entry. */
+/** Ids of the user and the tenant whose changes concern the entry. */
 function idsOf({ userId, tenantId }: Entry<object>): string[] {
   return [userId, tenantId].filter((id) => id !== undefined)
 }

@@ -4,9 +4,9 @@ import type { Logger } from '../core/logger.js'
 /** A command of Redis and its arguments. */
 export type RedisCommand = readonly (string | Buffer)[]
 
-/** One connection to Redis that is made again when it is lost. It never throws. */
+/** One connection to Redis that is opened again when it is lost. It never throws. */
 export interface RedisConnection {
-  /** False while there is no connection; one that does not answer is given up for a while. */
+  /** False while there is no connection; one that does not answer is paused for a while. */
   readonly isOpen: boolean
   /** Answers that came too late, connections that were lost, and refusals. */
   readonly failures: number
@@ -35,7 +35,7 @@ const firstBackoffMs = 50
 const longestBackoffMs = 5000
 
 /**
- * Connects to Redis (package `redis`, an optional peer), in the background. Nothing of it keeps the process alive.
+ * Connects to Redis (package `redis`, an optional peer) in the background. It does not keep the process alive.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
@@ -59,7 +59,7 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
   let pausedUntilMs = Number.NEGATIVE_INFINITY
   let client = connect()
 
-  /** One client for one connection: the package's own way of reconnecting can't be stopped while it waits or connects. */
+  /** One client for each connection: the package's own reconnecting cannot be stopped while it waits or connects. */
   function connect() {
     const made = createClient({
       url,
@@ -67,7 +67,7 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
       // A command for a Redis that is away fails at once instead of waiting for it.
       disableOfflineQueue: true,
       commandsQueueMaxLength: 10_000,
-      // Whoever speaks for Redis is not to send us to another address.
+      // A server must not be able to redirect us to another address.
       maintNotifications: 'disabled',
       socket: { connectTimeout: connectTimeoutMs, reconnectStrategy: false },
     })
@@ -76,10 +76,10 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
     made.on('ready', () => {
       backoffMs = firstBackoffMs
     })
-    // Closed while it connected: only now there is something to destroy.
+    // close() was called while it connected: only now there is a socket to destroy.
     made.on('connect', () => isClosed && made.destroy())
     made.on('terminated', () => reconnect(made))
-    // Not awaited: a process starts without its Redis, and finds it later.
+    // Not awaited: a process starts without its Redis and connects later.
     made.connect().catch(() => reconnect(made))
     return made
   }
@@ -101,14 +101,14 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
   function fail(error: unknown): void {
     if (isClosed) return
     const nowMs = performance.now()
-    // Those who wait together give up together: a moment in which nothing moved is one failure, however many felt it.
+    // Commands that wait together time out together: that counts as one failure.
     if (nowMs - failedAtMs < timeoutMs / 2 || nowMs < pausedUntilMs) return
     failedAtMs = nowMs
     failures += 1
     failuresInARow += 1
     if (failuresInARow < failuresUntilPause) return
     pausedUntilMs = nowMs + pauseMs
-    // With what waits in it. A connection that fell silent may never be heard of again.
+    // Rejects the waiting commands, too. A silent connection may never report its end.
     client.destroy()
     connectIn(pauseMs, client)
     logger.warn({ err: error }, 'Redis does not answer; members are read from the catalog')
@@ -134,7 +134,7 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
           sent,
           new Promise<never>((_, reject) => {
             const giveUp = () => reject(new Error(`Redis took longer than ${timeoutMs} ms`))
-            // When this process was busy for that long, the answer is there by now, and comes before the immediate.
+            // When this process was busy for that long, the answer has arrived by now and comes before the immediate.
             timer = setTimeout(() => setImmediate(giveUp), timeoutMs)
           }),
         ])

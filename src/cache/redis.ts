@@ -4,22 +4,22 @@ import { decodeMember, encodeMember, type MemberAddress } from './member-format.
 import { createRedisConnection } from './redis-connection.js'
 import { createValueSeal } from './value-seal.js'
 
-/** What became of the reads of a shared tier. */
+/** Counts of what the reads of a shared tier found. */
 export interface SharedCacheStats {
   readonly hits: number
   readonly misses: number
-  /** Values that this installation did not write under their key: somebody else did. */
+  /** Values that this installation did not write under their key. */
   readonly refused: number
   /** Answers that came too late, and connections that were lost. */
   readonly failures: number
 }
 
-/** A tier of members that processes share. It may always answer "don't know"; it never throws. */
+/** A cache of members that processes share. It may answer undefined at any time; it never throws. */
 export interface MemberTier {
-  /** False while it is left alone because it does not answer. */
+  /** False while it is paused because it does not answer. */
   readonly isOpen: boolean
   read(address: MemberAddress): Promise<MemberRecord | undefined>
-  /** Keeps a record that is at least as new as the user's epoch. Does not wait. */
+  /** Stores a record that is at least as new as the user's epoch. Does not wait. */
   write(record: MemberRecord, userEpoch: number): void
   stats(): SharedCacheStats
   /** Whether it answers now. */
@@ -49,9 +49,10 @@ const maxValueBytes = 256 * 1024
 const refusalLogIntervalMs = 60_000
 
 /**
- * The shared tier on Redis, which is not trusted: whoever can write there can make it forget, and nothing else. A key names
- * installation, user, tenant and all three epochs; a value carries a code over the key and itself ({@link createValueSeal})
- * and its age. Down, slow, corrupt, forged, or older than `ttlSeconds`: "don't know".
+ * The shared tier on Redis, which is not trusted: an attacker who can write there can delete values, and nothing else. A key
+ * names installation, user, tenant and all three epochs; a value carries a MAC over key and value ({@link createValueSeal})
+ * and its age. While Redis is down or slow, or for a value that is corrupt, forged or older than `ttlSeconds`, the answer
+ * is undefined.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
@@ -75,7 +76,7 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
     refusalLoggedAtMs = nowMs
     logger.warn(
       { userId, tenantId, refused: counts.refused },
-      'A value in Redis was not written by this installation and is not believed: somebody else writes there',
+      'A value in Redis was not written by this installation and was refused: somebody else writes there',
     )
   }
 

@@ -12,13 +12,13 @@ export interface SharedMembersOptions {
   readonly tier: MemberTier | undefined
   readonly askEpochs: (question: EpochQuestion) => Promise<Epochs>
   readonly isUsable: (entry: Entry<object>, sinceMs: number) => boolean
-  /** Up to when all news has been heard (`performance.now()`). */
+  /** Up to when all changes have been reported (`performance.now()`). */
   readonly heardUntilMs: () => number
-  /** Most tenants whose epochs are remembered. */
+  /** Most tenants whose epochs are cached. */
   readonly maxEntries: number
 }
 
-/** What the epochs and the shared tier say of a member; undefined: nothing, the catalog has to be asked. */
+/** The answer of the epochs and the shared tier; undefined: unknown, the catalog has to be asked. */
 export type SharedAnswer =
   | { readonly kind: 'none' }
   | { readonly kind: 'ambiguous' }
@@ -34,8 +34,8 @@ export type SharedAnswer =
 /** Members in the shared tier, and the epochs under which they are found there. */
 export interface SharedMembers {
   /**
-   * Looks for a member at the epochs that are current now. The tier is asked for members only, whom the catalog has to
-   * vouch for first: for anybody else the same is done whether there is such a tenant or not.
+   * Looks for a member at the current epochs. Only a membership that the catalog confirmed is looked up in the tier: a stranger's
+   * request takes the same steps whether the tenant exists or not.
    *
    * @param known the member as it was read before
    * @param state of the read that this is a part of
@@ -47,7 +47,7 @@ export interface SharedMembers {
     sinceMs: number,
     state: FlightState,
   ): Promise<SharedAnswer>
-  /** Says that a tenant changed (see `EntryStore`). */
+  /** Reports a change of a tenant (see `EntryStore`). */
   markStale(id?: string, epoch?: number): void
 }
 
@@ -56,13 +56,13 @@ const epochsBytes = 200
 /** Epochs that all members of a tenant share. */
 type TenantEpochs = Pick<MemberAddress, 'tenantId' | 'tenant' | 'rules'>
 
-/** Finds members in the shared tier; the epochs of a tenant are asked for once, until there is news of it. */
+/** Finds members in the shared tier; a tenant's epochs are read once and cached until the tenant changes. */
 export function createSharedMembers(options: SharedMembersOptions): SharedMembers {
   const { tier, askEpochs, isUsable, heardUntilMs, maxEntries } = options
   /** By the tenant's id. */
   const store = createEntryStore<TenantEpochs>(maxEntries)
 
-  /** The epochs of a member whose user has not changed since: their membership is the same, its tenant may not be. */
+  /** The cached epochs of a member whose user has not changed: the membership is the same, its tenant may have changed. */
   function recall(user: Entry<UserRecord>, member: Entry<MemberRecord> | undefined, sinceMs: number) {
     if (member?.tenantId === undefined || member.userEpoch !== user.userEpoch || member.isGone) return undefined
     const known = store.get(member.tenantId)
@@ -101,7 +101,7 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
   }
 }
 
-/** Whether the record is what was asked for: since the tenant's id was known, it may have got another slug, or be deleted. */
+/** Tells whether the record answers the question: the tenant may have been renamed or deleted since its id was read. */
 function isAnswer({ tenant }: MemberRecord, asked: TenantRef | 'default'): boolean {
   if (asked === 'default') return tenant.status !== 'deleted'
   return asked.kind === 'id' || tenant.slug === asked.value

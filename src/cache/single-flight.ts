@@ -1,28 +1,28 @@
-/** A read of the catalog under way. */
+/** A running read of the catalog. */
 export interface Flight<Value> {
   readonly startedAtMs: number
   readonly promise: Promise<Value>
 }
 
-/** What a running read knows of itself. */
+/** The state of a running read, handed to it. */
 export interface FlightState {
   readonly startedAtMs: number
-  /** Whether any of these users or tenants changed, as far as was heard, since the read began. */
+  /** Tells whether a change of any of these users or tenants was reported since the read began. */
   isInvalidated(ids: readonly string[]): boolean
 }
 
-/** Reads of the catalog that requests share, and the fence against those that a change overtook. */
+/** Reads of the catalog that concurrent requests share; a reported change keeps later requests from joining older reads. */
 export interface SingleFlight {
   /**
-   * Joins the read of `key` that began no earlier than `oldestMs`, or begins one. While an older one is running,
-   * its end is awaited first, so that at most one read of a key runs at a time.
+   * Joins the running read of `key` if it began at `oldestMs` or later, else starts one. An older read is awaited first, so
+   * at most one read of a key runs at a time.
    */
   share<Value>(key: string, oldestMs: number, read: (state: FlightState) => Promise<Value>): Promise<Value>
-  /** Says that a user or tenant changed; without an id: that anything may have. */
+  /** Reports a change of a user or tenant; without an id, of anything. */
   invalidate(id?: string): void
 }
 
-/** Makes an empty set of {@link SingleFlight}. */
+/** Makes a {@link SingleFlight} without running reads. */
 export function createSingleFlight(): SingleFlight {
   const flights = new Map<string, Flight<unknown> & { isJoinable: boolean }>()
   const changedIds = new Set<Set<string | undefined>>()
@@ -48,7 +48,7 @@ export function createSingleFlight(): SingleFlight {
     },
     invalidate(id) {
       for (const changed of changedIds) changed.add(id)
-      // Whoever comes after the news must not be answered by a read that began before it.
+      // A request that arrives after the change must not be answered by a read that began before it.
       for (const flight of flights.values()) flight.isJoinable = false
     },
   }

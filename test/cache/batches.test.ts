@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createBatch } from '../../src/cache/batches.js'
 
-test('what is asked in one turn is read at once, and each gets its own answer', async () => {
+test('questions asked in one turn of the event loop share one read, and each gets its own answer', async () => {
   const reads: number[][] = []
   const ask = createBatch(async (questions: readonly number[]) => {
     reads.push([...questions])
@@ -13,7 +13,7 @@ test('what is asked in one turn is read at once, and each gets its own answer', 
   expect(reads).toEqual([[1, 2, 3], [4]])
 })
 
-test('what is asked while as many reads run as may waits for the next, which is no larger than it may be', async () => {
+test('while the most allowed reads run, further questions wait for the next read, which stays within its size', async () => {
   const reads: number[] = []
   let letGo = () => {}
   const held = new Promise<void>((resolve) => {
@@ -52,7 +52,7 @@ test('no read answers a question that was asked after it began', async () => {
   )
 })
 
-test('a read that fails fails for all it was for, and for nobody else', async () => {
+test('a failed read rejects the questions it was for and no others', async () => {
   let isDown = true
   const ask = createBatch(async (questions: readonly number[]) => {
     if (isDown) throw new Error('down')

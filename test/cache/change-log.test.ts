@@ -22,12 +22,12 @@ async function addUser(): Promise<string> {
 }
 const bump = 'update users set token_epoch = token_epoch + 1 where id = $1'
 
-test('a first look gives a place to go on from and no changes', async () => {
+test('the first poll returns a position to continue from and no changes', async () => {
   await catalog.pool.query('select bump_rules_epoch()')
   expect((await look()).changes).toEqual([])
 })
 
-test('changes are the texts of the notifications, also those of raw SQL and of rows that are gone', async () => {
+test('the table of changes holds the texts of the notifications, for raw SQL and deleted rows as well', async () => {
   const id = await addUser()
   const tenant = 'aaaaaaaa-0000-4000-8000-000000000000'
   await catalog.pool.query("insert into tenants (id, slug, name, access_epoch) values ($1, 'acme', 'Acme', 1)", [
@@ -43,7 +43,7 @@ test('changes are the texts of the notifications, also those of raw SQL and of r
   expect(changes).toEqual([`u:${id}:2`, `u:${id}:3`, `t:${tenant}:2`, `u:${id}:4`, expect.stringMatching(/^r:\d+$/)])
 })
 
-test('a change of one membership names its tenant, and the end of one is a single change', async () => {
+test('a change of one membership names its tenant, and its end is a single change', async () => {
   const id = await addUser()
   const tenant = 'bbbbbbbb-0000-4000-8000-000000000000'
   await catalog.pool.query("insert into tenants (id, slug, name, access_epoch) values ($1, 'globex', 'Globex', 1)", [
@@ -77,7 +77,7 @@ test('a change of one membership names its tenant, and the end of one is a singl
   ])
 })
 
-test('a transaction that began before a look and commits after it is in the next one, and what is rolled back in none', async () => {
+test('a transaction that commits after a poll is in the next poll, and a rolled back one in none', async () => {
   const [early, late, never] = [await addUser(), await addUser(), await addUser()]
   const [slow, undone] = [await catalog.pool.connect(), await catalog.pool.connect()]
   await slow.query('begin')
@@ -97,7 +97,7 @@ test('a transaction that began before a look and commits after it is in the next
   undone.release()
 })
 
-test('of transactions that commit in any order, each change is read exactly once', async () => {
+test('each change is read exactly once, in whatever order transactions commit', async () => {
   const ids = await Promise.all(Array.from({ length: 8 }, addUser))
   const first = await look()
   let isWriting = true

@@ -43,7 +43,7 @@ async function addUser(): Promise<string> {
   return rows[0]!.id
 }
 
-test('changes of users, tenants and rules are heard, others’ heartbeats and garbage are not', async () => {
+test('changes of users, tenants and rules are reported, heartbeats of other processes and garbage are not', async () => {
   const heard = follow()
   await confirmedSince(0)
   const id = await addUser()
@@ -66,7 +66,7 @@ test('changes of users, tenants and rules are heard, others’ heartbeats and ga
   expect(heard).toEqual(['all', `u ${id} 2`, expect.stringMatching(/^r \d+$/)])
 })
 
-test('what was committed before the confirmed moment has been heard', async () => {
+test('every change committed before the confirmed moment has been reported', async () => {
   const heard = follow()
   await confirmedSince(0)
   const id = await addUser()
@@ -77,7 +77,7 @@ test('what was committed before the confirmed moment has been heard', async () =
   }
 })
 
-test('a connection that is killed is made anew; everything is told to be in doubt before it counts as confirmed', async () => {
+test('a killed connection is opened again, and everything is invalidated before it counts as confirmed', async () => {
   const heard = follow()
   await confirmedSince(0)
   for (let round = 0; round < 3; round += 1) {
@@ -92,7 +92,7 @@ test('a connection that is killed is made anew; everything is told to be in doub
   }
 })
 
-test('while nobody can connect nothing is confirmed; it goes on by itself', async () => {
+test('nothing is confirmed while the catalog cannot be reached, and following resumes by itself', async () => {
   let isDown = true
   const heard = follow(() => (isDown ? Promise.reject(new Error('down')) : listenTo(catalog.url)))
   await sleep(100)
@@ -129,14 +129,14 @@ test('a connection that goes silent without closing stops confirming and is repl
   await new Promise((resolve) => proxy.close(resolve))
 })
 
-test('strict: no connection is made and nothing is ever confirmed', async () => {
+test('a strict installation opens no connection and confirms nothing', async () => {
   const connect = vi.fn<() => Promise<ListenClient>>()
   follow(connect, 0)
   await sleep(20)
   expect([connect.mock.calls.length, coherence!.confirmedAtMs]).toEqual([0, Number.NEGATIVE_INFINITY])
 })
 
-test('close ends the connection, also while it is being made, and twice', async () => {
+test('close() ends the connection, also while it is being opened, and may be called twice', async () => {
   for (const waitMs of [0, 1, 5, 30]) {
     follow()
     await sleep(waitMs)
@@ -156,7 +156,7 @@ test('close ends the connection, also while it is being made, and twice', async 
   await client.end()
 })
 
-test('connections that are lost and made again leave no listener behind', async () => {
+test('connections that are lost and opened again leave no listener behind', async () => {
   const clients: ListenClient[] = []
   const signals = new Set<EventTarget>()
   // oxlint-disable-next-line typescript/unbound-method
@@ -186,7 +186,7 @@ test('connections that are lost and made again leave no listener behind', async 
   }
 }, 60_000)
 
-test('close does not wait for a connection that is being made, and ends it when it is there', async () => {
+test('close() does not wait for a connection that is being opened, and ends it once it is open', async () => {
   let letGo = (_client: ListenClient) => {}
   let ended = 0
   const made = new Promise<ListenClient>((resolve) => {

@@ -40,7 +40,7 @@ test('requests that arrive together share one read of the user and one of the me
   expect(await queriesOf(() => Promise.all(Array.from({ length: 50 }, ask)))).toBe(2)
 })
 
-test('in doubt, one query of the epochs confirms both; a change is read again', async () => {
+test('one query of the epochs confirms invalidated user and member, and a changed one is read again', async () => {
   const { ask, user } = await setUp()
   await ask()
   path.cache.invalidate(user)
@@ -52,7 +52,7 @@ test('in doubt, one query of the epochs confirms both; a change is read again', 
   expect(await queriesOf(ask)).toBe(0)
 })
 
-test('news of one user or tenant puts nobody else in doubt', async () => {
+test('a change of one user or tenant invalidates nobody else', async () => {
   const { ask } = await setUp()
   const [other, elsewhere] = [await path.addUser(), await path.addTenant('globex')]
   await ask()
@@ -62,7 +62,7 @@ test('news of one user or tenant puts nobody else in doubt', async () => {
   expect(await queriesOf(ask)).toBe(0)
 })
 
-test('whose membership has ended is refused without a query, and let in without delay when it is back', async () => {
+test('a user whose membership ended is refused without a query, and admitted at once when it is restored', async () => {
   const { ask, user, tenant } = await setUp()
   const byName = 'user_id = $1 and tenant_id = $2'
   for (const [end, begin] of [
@@ -102,7 +102,7 @@ test('a change in one of a user’s tenants costs a query there and none in the 
   expect([await askOther(), await ask()]).toEqual(['ok', 'TENANCY_TENANT_FORBIDDEN'])
 })
 
-test('whose default membership has ended is asked for the remaining one', async () => {
+test('a user whose default membership ended gets the remaining one', async () => {
   const { user, tenant } = await setUp()
   const elsewhere = await path.addTenant('globex')
   await path.addMember(user, elsewhere)
@@ -116,7 +116,7 @@ test('whose default membership has ended is asked for the remaining one', async 
   expect(await tenantOf()).toBe('globex')
 })
 
-test('news of an ended membership that comes late, early or twice refuses nobody who is a member', async () => {
+test('a message about an ended membership that comes late, early or twice refuses no current member', async () => {
   const { ask, user, tenant } = await setUp()
   await ask()
   const { rows } = await path.catalog.pool.query<{ epoch: number }>(
@@ -135,7 +135,7 @@ test('news of an ended membership that comes late, early or twice refuses nobody
   }
 })
 
-test('ended memberships are refused by memory only while the coherence is confirmed', async () => {
+test('ended memberships are refused from memory only while the cache is confirmed to be current', async () => {
   const { ask, user, tenant } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
   await ask()
   await path.catalog.pool.query('delete from user_tenants where user_id = $1', [user])
@@ -146,7 +146,7 @@ test('ended memberships are refused by memory only while the coherence is confir
   await expect.poll(ask, { timeout: 10_000 }).toBe('ok')
 })
 
-test('a token that is newer than what is remembered of its user is not refused for that', async () => {
+test('a token issued after its user was cached is accepted', async () => {
   let isDeaf = false
   const listen = async (url: string): Promise<ListenClient> => {
     const client = await listenTo(url)
@@ -168,7 +168,7 @@ test('a token that is newer than what is remembered of its user is not refused f
   expect(await ask()).toBe('TENANCY_AUTH_TOKEN_INVALID')
 })
 
-test('a read that a change overtakes is not kept', async () => {
+test('the result of a read is not cached when a change arrives while it runs', async () => {
   const { ask, user } = await setUp()
   let isFirst = true
   path.before = async (text) => {
@@ -181,7 +181,7 @@ test('a read that a change overtakes is not kept', async () => {
   expect(await queriesOf(ask)).toBeGreaterThan(0)
 })
 
-test('who asks after the news of a revocation is not answered by a read that began before it', async () => {
+test('a request that arrives after a revocation was reported does not join a read that began before it', async () => {
   const { ask, user } = await setUp()
   let letGo = () => {}
   let isFirst = true
@@ -201,7 +201,7 @@ test('who asks after the news of a revocation is not answered by a read that beg
   expect([await early, await late]).toEqual(['TENANCY_TENANT_FORBIDDEN', 'TENANCY_TENANT_FORBIDDEN'])
 })
 
-test('the end of a temporary permission is kept to without any news', async () => {
+test('a temporary permission ends on time without a message', async () => {
   const { facts, user, tenant } = await setUp()
   await path.catalog.pool.query(
     `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
@@ -216,7 +216,7 @@ test('the end of a temporary permission is kept to without any news', async () =
   expect(await allowed()).toBe(false)
 })
 
-test('without the LISTEN connection entries are good for maxStalenessMs, then one query confirms them', async () => {
+test('without the LISTEN connection entries are usable for maxStalenessMs, then one query confirms them', async () => {
   const { ask } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
   await ask()
   await killListener()
@@ -234,7 +234,7 @@ test('with the LISTEN connection lost a revocation is seen after maxStalenessMs 
   expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
 })
 
-test('with catalog and LISTEN connection lost nothing is answered from memory beyond maxStalenessMs', async () => {
+test('with catalog and LISTEN connection lost nothing is served from memory beyond maxStalenessMs', async () => {
   const { ask } = await setUp({ maxStalenessMs: 300, listen: failingAfter(1) })
   await ask()
   await killListener()
@@ -245,7 +245,7 @@ test('with catalog and LISTEN connection lost nothing is answered from memory be
   expect(await ask()).toBe('ok')
 })
 
-test('a revocation that the LISTEN connection missed while it was away is seen once it is back', async () => {
+test('a revocation that was missed while the LISTEN connection was lost is seen once it is back', async () => {
   const { ask, user } = await setUp({ maxStalenessMs: 30_000 })
   await ask()
   let isBack = false
@@ -260,7 +260,7 @@ test('a revocation that the LISTEN connection missed while it was away is seen o
   expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
 })
 
-test('strict: a revocation counts for the very next request', async () => {
+test('with maxStalenessMs 0 a revocation counts for the very next request', async () => {
   const { ask, user } = await setUp({ maxStalenessMs: 0 })
   for (let round = 0; round < 5; round += 1) {
     expect(await ask()).toBe('ok')
@@ -270,14 +270,14 @@ test('strict: a revocation counts for the very next request', async () => {
   }
 })
 
-test('strict: a request costs one query; those that arrive together share it', async () => {
+test('with maxStalenessMs 0 a request costs one query, and requests that arrive together share it', async () => {
   const { ask } = await setUp({ maxStalenessMs: 0 })
   await ask()
   expect(await queriesOf(ask)).toBe(1)
   expect(await queriesOf(() => Promise.all(Array.from({ length: 50 }, ask)))).toBeLessThanOrEqual(2)
 })
 
-test('strict: a request does not join a query that began before it arrived', async () => {
+test('with maxStalenessMs 0 a request does not join a query that began before it arrived', async () => {
   const { ask, user } = await setUp({ maxStalenessMs: 0 })
   await ask()
   let letGo = () => {}
@@ -304,7 +304,7 @@ test('strict: a request does not join a query that began before it arrived', asy
   path.catalog.pool.query = real
 })
 
-test('strict: a changed rule set counts for the very next request', async () => {
+test('with maxStalenessMs 0 a changed rule set counts for the very next request', async () => {
   const { facts } = await setUp({ maxStalenessMs: 0 })
   const guard = path.rules.guard({ kind: 'permission', name: 'notes:read' })
   const allowed = async () => guard.allows((await path.pipeline.handle(facts)).access!)
@@ -313,7 +313,7 @@ test('strict: a changed rule set counts for the very next request', async () => 
   expect(await allowed()).toBe(false)
 })
 
-test('more members than there is room for are all answered right', async () => {
+test('every member gets the right answer when there are more members than the cache holds', async () => {
   const { tenant } = await setUp({ maxEntries: 5 })
   const tokens = await Promise.all(
     Array.from({ length: 20 }, async () => {
@@ -332,7 +332,7 @@ test('more members than there is room for are all answered right', async () => {
   expect(await outcome(() => path.pipeline.handle(asking(tokens[0]!.token)))).toBe('TENANCY_AUTH_USER_REFUSED')
 })
 
-test('first requests of many members at once share the reads of users', async () => {
+test('first requests of many members at once share their reads of users', async () => {
   const { tenant } = await setUp()
   const tokens = await Promise.all(
     Array.from({ length: 40 }, async () => {
@@ -350,7 +350,7 @@ test('first requests of many members at once share the reads of users', async ()
   expect(reads).toBeLessThanOrEqual(2)
 })
 
-test('in doubt about everything, many members at once are confirmed by a few queries', async () => {
+test('after everything was invalidated, many members at once are confirmed by a few queries', async () => {
   const { tenant } = await setUp()
   const tokens = await Promise.all(
     Array.from({ length: 40 }, async () => {
@@ -384,7 +384,7 @@ test('a change in one tenant costs the members of the others no query', async ()
   expect(await queriesOf(askOthers)).toBe(0)
 })
 
-test('a revocation that was heard of costs a read of the user and one of the member, and no query of epochs', async () => {
+test('a reported revocation costs one read of the user and one of the member, and no query of epochs', async () => {
   const { ask, user } = await setUp()
   await ask()
   await path.catalog.pool.query('update user_tenants set is_default = true where user_id = $1', [user])
@@ -392,7 +392,7 @@ test('a revocation that was heard of costs a read of the user and one of the mem
   expect(await queriesOf(ask)).toBe(2)
 })
 
-test('a foreign subject that is unlinked in plain SQL is nobody’s from then on', async () => {
+test('an identity that is unlinked by plain SQL belongs to nobody from then on', async () => {
   const { user } = await setUp()
   await path.catalog.pool.query(
     "insert into user_identities (issuer, subject, user_id) values ('https://a', 's', $1)",
@@ -407,7 +407,7 @@ test('a foreign subject that is unlinked in plain SQL is nobody’s from then on
   expect(await ask()).toBe('TENANCY_AUTH_USER_REFUSED')
 })
 
-test('whose other tenant was deleted and comes back has to choose again', async () => {
+test('a user whose deleted second tenant is restored has to name a tenant again', async () => {
   const { user } = await setUp()
   const other = await path.addTenant('other-tenant')
   await path.addMember(user, other)

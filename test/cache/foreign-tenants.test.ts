@@ -72,7 +72,7 @@ async function setUp(url?: string) {
 }
 
 function sameWork(url?: string): void {
-  test('for a tenant that the user is not in, the same is done whether it exists or not', async () => {
+  test('a request for a tenant without membership takes the same steps whether that tenant exists or not', async () => {
     const { path: opened, theirs, insider, outsider, trace } = await setUp(url)
     await trace(outsider, undefined)
     const compare = async () => {
@@ -111,7 +111,7 @@ describe('without Redis', () => {
 describeWithRedis('with Redis', (url) => {
   sameWork(url)
 
-  test('a request that names no tenant writes its member to Redis, and reads the one that another process wrote', async () => {
+  test('a request that names no tenant writes its member to Redis and reads the one of another process', async () => {
     const { path: opened, outsider, trace } = await setUp(url)
     const first = await trace(outsider, undefined)
     expect(first).toMatchObject({ answer: 'ours' })
@@ -131,7 +131,7 @@ describeWithRedis('with Redis', (url) => {
     other.close()
   })
 
-  test('whose default tenant is another one now, is suspended, or is gone, is told so by a process that read Redis', async () => {
+  test('a changed, suspended or deleted default tenant is noticed by a process that read the member from Redis', async () => {
     const { path: opened, ours, outsider, trace } = await setUp(url)
     const second = await opened.addTenant('second')
     const other = opened.anotherProcess()

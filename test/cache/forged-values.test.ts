@@ -9,7 +9,7 @@ import { describeWithRedis } from '../support/redis.js'
 import { testPrefix } from '../support/server.js'
 import { memberRecord } from './member-record.js'
 
-describeWithRedis('whoever can write to Redis', (url) => {
+describeWithRedis('an attacker who can write to Redis', (url) => {
   const secret = randomBytes(32)
   const keyPrefix = `${testPrefix()}${randomUUID()}`
   const [userId, tenantId] = [randomUUID(), randomUUID()]
@@ -57,7 +57,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     return { tier, key, value: await intruder.read(key) }
   }
 
-  test('gets nothing from a genuine entry under the key of another user, tenant or epoch, of before or after', async () => {
+  test('gains nothing by copying a genuine value to the key of another user, tenant or epoch', async () => {
     const { tier, key, value } = await withEntry()
     const others: Partial<MemberAddress>[] = [{ userId: randomUUID() }, { tenantId: randomUUID() }]
     for (const part of ['user', 'tenant', 'rules'] as const) {
@@ -78,7 +78,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(await tier.read(address)).toEqual(record)
   })
 
-  test('gets nothing by another byte anywhere in key or value', async () => {
+  test('gains nothing by changing any byte of key or value', async () => {
     const { tier, key, value } = await withEntry()
     await fc.assert(
       fc.asyncProperty(fc.nat(value.length - 1), fc.integer({ min: 1, max: 255 }), async (place, by) => {
@@ -97,7 +97,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(await tier.read({ ...address, rules: 70 })).toBeUndefined()
   })
 
-  test('gets nothing by what looks like an entry: unsealed, of the last release, garbage, empty, or of another type', async () => {
+  test('gains nothing by values without a MAC, of an older format, of garbage, empty, or of another type', async () => {
     const { tier, key, value } = await withEntry()
     const owner = { ...record, grants: { ...record.grants, roles: ['Owner'] } }
     const code = value.subarray(0, 43).toString()
@@ -131,7 +131,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(tier.isOpen).toBe(true)
   })
 
-  test('is counted, and told of once in a while without a word of the value', async () => {
+  test('is counted, and logged at intervals without any part of the value', async () => {
     const { tier, key } = await withEntry()
     for (let round = 0; round < 20; round += 1) {
       await intruder.write(key, 'a forged value')
@@ -146,7 +146,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(JSON.stringify(logged)).not.toContain('forged')
   })
 
-  test('cannot have another installation’s, or another secret’s, entry believed', async () => {
+  test('cannot have values of another installation or secret accepted', async () => {
     const { key, value } = await withEntry()
     const other = await open({ installationId: 'two' })
     await intruder.write(key.replace(':one:', ':two:'), value)
@@ -157,7 +157,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(changed.stats().refused).toBe(1)
   })
 
-  test('cannot keep an entry alive: it ends by its own age, and so does one from the future', async () => {
+  test('cannot keep a value alive: it expires by its own age, and one from the future is refused', async () => {
     let nowMs = Date.now()
     const { tier, key } = await withEntry({ now: () => nowMs })
     await intruder.send('PERSIST', key)
@@ -172,7 +172,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(tier.stats().refused).toBe(0)
   })
 
-  test('cannot keep a temporary permission: the entry ends with it, at the same epochs', async () => {
+  test('cannot keep a temporary permission: the value ends with it at unchanged epochs', async () => {
     let nowMs = Date.now()
     const tier = await open({ now: () => nowMs })
     const temporary = memberRecord(userId, tenantId, nowMs + 5000)
@@ -184,7 +184,7 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(await tier.read(address)).toBeUndefined()
   })
 
-  test('cannot fill our memory: of a long value no more than a bounded part is read', async () => {
+  test('cannot fill the memory: at most a bounded part of a long value is read', async () => {
     const { tier, key, value } = await withEntry()
     await intruder.write(key, Buffer.concat([value, Buffer.alloc(64 * 1024 * 1024, ' ')]))
     const before = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed
@@ -194,14 +194,14 @@ describeWithRedis('whoever can write to Redis', (url) => {
     expect(tier.stats()).toMatchObject({ refused: 20, failures: 0 })
   })
 
-  test('can delete, and that costs a read of the catalog', async () => {
+  test('can delete values, which costs a read of the catalog each', async () => {
     const { tier, key } = await withEntry()
     await intruder.send('DEL', key)
     expect(await tier.read(address)).toBeUndefined()
     expect(tier.stats()).toMatchObject({ refused: 0, failures: 0 })
   })
 
-  test('finds no secret in what is there, and every entry with its end', async () => {
+  test('finds no secret in the values, and an expiry on each', async () => {
     const { key, value } = await withEntry()
     expect(Number(await intruder.send('TTL', key))).toBeGreaterThan(0)
     expect(value.toString()).not.toMatch(/secret|password|token|database"/i)

@@ -7,12 +7,12 @@ import { memberRecord } from './member-record.js'
 const address = { userId: 'ada', tenantId: 'acme', user: 2, tenant: 4, rules: 7 }
 const nowMs = Date.parse('2026-03-04T05:06:07Z')
 
-test('A member that is written and read again is the same member.', () => {
+test('a member is the same after it was written and read', () => {
   const record = memberRecord('ada', 'acme', nowMs + 1000)
   expect(decodeMember(encodeMember(record, nowMs), address, { oldestMs: nowMs - 1000, nowMs })).toEqual(record)
 })
 
-test('Only the columns that may be cached are written, whatever else the row has.', () => {
+test('only the columns that may be cached are written, whatever else the row has', () => {
   const record = memberRecord('ada', 'acme')
   const secret = { billingToken: 'a secret' }
   const withSecret = {
@@ -27,7 +27,7 @@ test('Only the columns that may be cached are written, whatever else the row has
   expect(Object.keys(written.record.membership)).toEqual(namesOf(membershipColumns, 'cached'))
 })
 
-test('A column that nobody may cache is not taken from Redis either.', () => {
+test('a column that may not be cached is not taken from Redis either', () => {
   const { record, writtenAtMs } = JSON.parse(encodeMember(memberRecord('ada', 'acme'), nowMs)) as {
     record: { tenant: object }
     writtenAtMs: number

@@ -34,7 +34,7 @@ async function setUp(maxStalenessMs: number) {
   return { opened, user, tenant, ask }
 }
 
-test('polling, a revocation is heard of, and a member of whom nothing is heard costs no query', async () => {
+test('polling reports a revocation, and a member without changes costs no query', async () => {
   const { opened, user, ask } = await setUp(2000)
   const setUpAtMs = performance.now()
   await expect.poll(() => opened.coherence.confirmedAtMs).toBeGreaterThan(setUpAtMs)
@@ -48,7 +48,7 @@ test('polling, a revocation is heard of, and a member of whom nothing is heard c
   expect(await ask()).toBe('TENANCY_TENANT_FORBIDDEN')
 })
 
-test('polling that fails confirms nothing; what was missed is doubted when it is back', async () => {
+test('failed polls confirm nothing, and everything is invalidated when polling resumes', async () => {
   const catalog = await createTestCatalog()
   const real = createChangeLog(catalog.pool)
   let isDown = false

@@ -44,7 +44,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       return found
     })
 
-  test('gives back what was written, at the very epochs only, for a limited time, without a secret', async () => {
+  test('returns what was written, at the same epochs only, for a limited time, without a secret', async () => {
     const opened = await open()
     const [userId, tenantId] = [randomUUID(), randomUUID()]
     const record = memberRecord(userId, tenantId)
@@ -76,7 +76,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     await two.close()
   })
 
-  test('an address where nobody listens is no error at the start', async () => {
+  test('an unreachable Redis is no error at the start', async () => {
     const nowhere = await createRedisTier({
       url: 'redis://127.0.0.1:1',
       ttlSeconds: 60,
@@ -130,7 +130,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     }
     const memberReads = (statements: string[]) => statements.filter((text) => text.includes('permission_ids')).length
 
-    test('a member that another process has read costs no read of the member; a change is read from the catalog', async () => {
+    test('a member that another process cached costs no read, and a changed one is read from the catalog', async () => {
       const { one, two, ask, statements } = await setUp(redisUrl)
       await ask(one)
       await vi.waitFor(async () => expect(await keys()).toHaveLength(1))
@@ -143,7 +143,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       await expect(ask(one)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
     })
 
-    test('first requests of many members at once, in a new process, cost a read of the users and one of the epochs', async () => {
+    test('first requests of many members in a new process cost one read of the users and one of the epochs', async () => {
       const { tenant, statements } = await setUp(redisUrl, 1000)
       const users: string[] = []
       for (let index = 0; index < 50; index += 1) {
@@ -170,7 +170,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       cold.close()
     })
 
-    test('after news of a tenant, one query of its epochs serves all of its members', async () => {
+    test('after a change of a tenant, one query of its epochs serves all of its members', async () => {
       const { tenant, one, two, ask, statements } = await setUp(redisUrl, 10)
       await ask(one)
       await ask(two)
@@ -181,7 +181,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       await vi.waitFor(async () => expect(await keys()).toHaveLength(4))
       other.close()
       statements.length = 0
-      // In doubt: one query each says that the entry is out of date. Then epochs once, members never.
+      // Invalidated: one query each says that the entry is out of date. Then epochs once, members never.
       expect([(await ask(one)).tenant?.name, (await ask(two)).tenant?.name]).toEqual(['Other', 'Other'])
       expect(memberReads(statements)).toBe(0)
       await path.catalog.pool.query("update tenants set status = 'suspended' where id = $1", [tenant])
@@ -189,7 +189,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
       await expect(ask(two)).rejects.toMatchObject({ code: 'TENANCY_TENANT_SUSPENDED' })
     })
 
-    test('Redis that is slow, then gone, then back: every request is answered, from the catalog', async () => {
+    test('every request is answered from the catalog while Redis is slow, gone and back', async () => {
       between = await putBetween(redisUrl)
       const { one, two, ask } = await setUp(between.url, 1, 50)
       for (const state of ['open', 'slow', 'open', 'gone', 'open'] as const) {
@@ -201,7 +201,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     })
   })
 
-  test('many answers that do not come at one moment are no reason to leave Redis alone', async () => {
+  test('many late answers at one moment count as one failure and do not pause Redis', async () => {
     const between = await putBetween(redisUrl)
     const opened = await open(between.url)
     between.set('slow')
@@ -211,7 +211,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     await between.close()
   })
 
-  test('after a few answers that do not come Redis is left alone for a while', async () => {
+  test('Redis is paused for a while after a few late answers in a row', async () => {
     const between = await putBetween(redisUrl)
     const opened = await open(between.url)
     between.set('slow')
@@ -227,7 +227,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     await between.close()
   })
 
-  test('a Redis that is killed is no error either', async (context) => {
+  test('a killed Redis fails no request', async (context) => {
     const port = 20_000 + Math.floor(Math.random() * 20_000)
     const server = await startRedis(port)
     if (server === undefined) return context.skip('no redis-server program on this machine')

@@ -15,7 +15,7 @@ describeWithRedis('members in the shared tier', (url) => {
     path = undefined
   })
 
-  test('who joins a read that was begun with remembered epochs is answered by none that are too old for them', async () => {
+  test('a request that joins a read with cached epochs never gets an answer older than it allows', async () => {
     let letGo = () => {}
     let held: Promise<void> | undefined
     let isHeld = false

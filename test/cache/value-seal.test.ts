@@ -8,7 +8,7 @@ const installation = randomUUID()
 const seal = createValueSeal(secret, installation)
 const text = fc.string({ unit: 'grapheme', maxLength: 60 })
 
-test('what was sealed is opened under its key, whatever it says', () => {
+test('a sealed text opens under its own key, whatever it holds', () => {
   fc.assert(
     fc.property(text, text, (key, value) => {
       expect(seal.open(key, Buffer.from(seal.seal(key, value)))).toBe(Buffer.from(value).toString())
@@ -16,7 +16,7 @@ test('what was sealed is opened under its key, whatever it says', () => {
   )
 })
 
-test('a byte that is changed, put in, left out or appended, anywhere in the value, makes it worthless', () => {
+test('a value with any byte changed, inserted, removed or appended does not open', () => {
   fc.assert(
     fc.property(text, text, fc.nat(), fc.integer({ min: 1, max: 255 }), (key, value, at, by) => {
       const sealed = Buffer.from(seal.seal(key, value))
@@ -34,7 +34,7 @@ test('a byte that is changed, put in, left out or appended, anywhere in the valu
   )
 })
 
-test('every single byte of one value matters', () => {
+test('changing any single byte of a value keeps it from opening', () => {
   const sealed = Buffer.from(seal.seal('key', 'value'))
   for (let place = 0; place < sealed.length; place += 1) {
     for (let by = 1; by < 256; by += 1) {
@@ -45,7 +45,7 @@ test('every single byte of one value matters', () => {
   }
 })
 
-test('a value counts under no other key, not even one whose end it begins with', () => {
+test('a value opens under no other key, not even where key and text could be cut elsewhere', () => {
   fc.assert(
     fc.property(text, text, text, (key, other, value) => {
       fc.pre(Buffer.from(key).toString() !== Buffer.from(other).toString())
@@ -56,13 +56,13 @@ test('a value counts under no other key, not even one whose end it begins with',
   expect(seal.open('key1', Buffer.from(sealed.slice(0, 43) + sealed.slice(44)))).toBeUndefined()
 })
 
-test('another secret and another installation make another code', () => {
+test('another secret or another installation gives another MAC', () => {
   const sealed = Buffer.from(seal.seal('key', 'value'))
   expect(createValueSeal(secret, installation).open('key', sealed)).toBe('value')
   expect(createValueSeal(randomBytes(32), installation).open('key', sealed)).toBeUndefined()
   expect(createValueSeal(secret, randomUUID()).open('key', sealed)).toBeUndefined()
 })
 
-test('a secret that is too short makes no seal', () => {
+test('a secret below 32 bytes is refused', () => {
   expect(() => createValueSeal(randomBytes(31), installation)).toThrow(RangeError)
 })

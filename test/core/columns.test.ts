@@ -17,7 +17,7 @@ const columns = {
   epoch: { name: 'epoch', kind: 'integer', read: '$::float8' },
 } as const satisfies Columns
 
-test('A column without a flag belongs to no part of its row.', () => {
+test('a column without a flag belongs to no part of its row', () => {
   for (const use of ['cached', 'public', 'writable'] as const) {
     expect(namesOf(columns, use)).not.toContain('secretHash')
   }
@@ -25,13 +25,13 @@ test('A column without a flag belongs to no part of its row.', () => {
   expect(namesOf(columns, 'writable')).toEqual(['status'])
 })
 
-test('A part of a row has the columns of that use and nothing else that the row carries.', () => {
+test('a part of a row has the columns of that use and nothing else that the row carries', () => {
   const row = { id: '1', status: 'open', closedAt: null, secretHash: 'x', epoch: 3, joined: 'y' } as const
   expect(partOf(columns, 'public', row)).toStrictEqual({ id: '1', status: 'open', closedAt: null })
   expect(partOf(columns, 'cached', row)).toStrictEqual({ id: '1' })
 })
 
-test('A select list reads every column under its TypeScript name, qualified and prefixed on demand.', () => {
+test('a select list reads every column under its TypeScript name, qualified and prefixed on demand', () => {
   expect(selectList({ closedAt: columns.closedAt, epoch: columns.epoch })).toBe(
     'closed_at as "closedAt", epoch::float8 as "epoch"',
   )
@@ -40,12 +40,12 @@ test('A select list reads every column under its TypeScript name, qualified and 
   )
 })
 
-test('Rows of several tables in one are told apart by their prefix.', () => {
+test('rows of several tables in one are told apart by their prefix', () => {
   const row = { 'door.id': '1', 'door.status': 'shut', 'house.id': '2' }
   expect(unprefixed({ id: columns.id, status: columns.status }, row, 'door.')).toEqual({ id: '1', status: 'shut' })
 })
 
-test('The types of rows and parts follow from the declaration.', () => {
+test('the types of rows and parts follow from the declaration', () => {
   expectTypeOf<RowOf<typeof columns>['secretHash']>().toEqualTypeOf<string>()
   expectTypeOf<PartOf<typeof columns, 'public'>>().toEqualTypeOf<{
     readonly id: string

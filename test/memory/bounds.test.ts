@@ -115,7 +115,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'identity/keys/usable-key.ts': [1, constant],
 }
 
-test('every map, set and cache in the sources is in the list, with what bounds it', () => {
+test('every Map, Set and cache of the sources is in the list with its bound', () => {
   const found: Record<string, number> = {}
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
   for (const file of files) {
@@ -140,8 +140,8 @@ const mega = 2 ** 20
 /** Another text each time, in one piece of memory. */
 const long = (length: number): string => randomBytes(length / 2).toString('hex')
 
-describe('what clients send does not fill the memory', () => {
-  test('entries: their number and their bytes have a bound, and one that is too large is not kept', () => {
+describe('input from clients does not fill the memory', () => {
+  test('cache entries are bounded in number and bytes, and a too large one is not kept', () => {
     const entries = createEntryStore<object>(100, 1_000_000)
     const basis = { userId: 'u', tenantId: 't', userEpoch: 1, tenantEpoch: 1, endsAtMs: Number.POSITIVE_INFINITY }
     const put = (key: string, bytes: number) => {
@@ -210,7 +210,7 @@ describe('what clients send does not fill the memory', () => {
     },
   )
 
-  test('tokens: as many as their letters have room for', { timeout: 60_000 }, async () => {
+  test('verified tokens are bounded by their bytes', { timeout: 60_000 }, async () => {
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const keys = { generation: 0, isCurrent: () => true, findKey: async () => publicKey as never }
     const verifier = createTokenVerifier({
@@ -245,7 +245,7 @@ describe('what clients send does not fill the memory', () => {
     await verifier.verify(first)
   })
 
-  test('tokens that are refused are not remembered', async () => {
+  test('refused tokens are not cached', async () => {
     const verifier = createTokenVerifier({ logger: silentLogger })
     const grown = await growthOf(() => {
       for (let index = 0; index < 3000; index += 1) {
@@ -255,7 +255,7 @@ describe('what clients send does not fill the memory', () => {
     expect(grown).toBeLessThan(3 * mega)
   })
 
-  test('texts of statements: facts and names are kept of short ones, and of a number of them', async () => {
+  test('facts and names are kept for a bounded number of short statement texts', async () => {
     const names = new StatementNames(() => {})
     const grown = await growthOf(() => {
       for (let index = 0; index < 2000; index += 1) {
@@ -276,7 +276,7 @@ describe('what clients send does not fill the memory', () => {
     expect(short).toBeLessThan(14 * mega)
   })
 
-  test('slugs that tenants are created with are forgotten when that is over', async () => {
+  test('slugs of tenants under creation are forgotten afterwards', async () => {
     const queue = createSlugQueue()
     const grown = await growthOf(async () => {
       for (let index = 0; index < 2000; index += 1) await queue.run(long(10_000), async () => {})
