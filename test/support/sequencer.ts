@@ -4,14 +4,14 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const longest = [
   'test/faults/lifecycle.test.ts',
   'test/examples/quick-start.test.ts',
-  'test/tenancy/close.test.ts',
+  'test/tenancy/start-and-stop/close.test.ts',
   'test/databases/embedded/embedded.test.ts',
   'test/coherence/coherence.test.ts',
-  'test/tenancy/outages.test.ts',
+  'test/tenancy/requests/outages.test.ts',
   'test/databases/building/template-lock.test.ts',
   'test/isolation/isolation.test.ts',
   'test/faults/restart.test.ts',
-  'test/tenancy/start.test.ts',
+  'test/tenancy/start-and-stop/start.test.ts',
 ]
 
 /** Starts the longest files first, so that none of them runs alone at the end. The others by size, as vitest does. */

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { findTenancyError, type Tenancy, type Tenant, type User } from '../../src/index.js'
-import { createTestAccount, type TestAccount } from '../support/account.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { redisUrl } from '../support/redis.js'
-import { testServer, withAdmin } from '../support/server.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import { findTenancyError, type Tenancy, type Tenant, type User } from '../../../src/index.js'
+import { createTestAccount, type TestAccount } from '../../support/account.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { redisUrl } from '../../support/redis.js'
+import { testServer, withAdmin } from '../../support/server.js'
+import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let account: TestAccount
 let installation: Installation

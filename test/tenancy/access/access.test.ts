@@ -1,9 +1,9 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { defineAccess, type Tenancy, type User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import { requireRole, tenancyPlugin } from '../../../src/adapters/fastify/index.js'
+import { defineAccess, type Tenancy, type User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let installation: Installation
 let tenancy: Tenancy

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type { Tenancy, Tenant } from '../../src/index.js'
-import { createTestTenancies, type TestTenancies } from '../support/tenancy.js'
-import { withAdmin } from '../support/server.js'
+import type { Tenancy, Tenant } from '../../../src/index.js'
+import { createTestTenancies, type TestTenancies } from '../../support/tenancy.js'
+import { withAdmin } from '../../support/server.js'
 
 let installation: TestTenancies
 let tenancy: Tenancy

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createTenancy, findTenancyError } from '../../src/index.js'
-import { createTestAccount, type TestAccount } from '../support/account.js'
-import { createInstallation, type Installation, type OpenOptions } from '../support/installation.js'
-import { testServer, urlOf, withAdmin } from '../support/server.js'
-import { type ProxyMode, startTcpProxy } from '../support/tcp-proxy.js'
+import { createTenancy, findTenancyError } from '../../../src/index.js'
+import { createTestAccount, type TestAccount } from '../../support/account.js'
+import { createInstallation, type Installation, type OpenOptions } from '../../support/installation.js'
+import { testServer, urlOf, withAdmin } from '../../support/server.js'
+import { type ProxyMode, startTcpProxy } from '../../support/tcp-proxy.js'
 
 let account: TestAccount
 let installation: Installation

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { getCurrentTenant, getCurrentUser, type User } from '../../src/index.js'
-import { type AccountsApp, createAccountsApp } from '../accounts/accounts-app.js'
-import { type OidcIssuer, startOidcIssuer } from '../support/oidc-issuer.js'
-import { bearer, outcome } from './notes-app.js'
+import { getCurrentTenant, getCurrentUser, type User } from '../../../src/index.js'
+import { type AccountsApp, createAccountsApp } from '../../accounts/accounts-app.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { bearer, outcome } from '../notes-app.js'
 
 let accounts: AccountsApp
 let issuer: OidcIssuer

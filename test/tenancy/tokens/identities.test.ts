@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Tenancy, User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { type OidcIssuer, startOidcIssuer } from '../support/oidc-issuer.js'
-import { urlOf } from '../support/server.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import type { Tenancy, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { urlOf } from '../../support/server.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let installation: Installation
 /** Two processes on one catalog. */

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Tenancy, User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { createNotesApp, outcome } from './notes-app.js'
+import type { Tenancy, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { createNotesApp, outcome } from '../notes-app.js'
 
 let installation: Installation
 let tenancy: Tenancy

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { getCurrentMember, type Tenancy, type Tenant, tryGetCurrentMember, type User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { withAdmin } from '../support/server.js'
-import { bearer } from './notes-app.js'
+import { tenancyPlugin } from '../../../src/adapters/fastify/index.js'
+import { getCurrentMember, type Tenancy, type Tenant, tryGetCurrentMember, type User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { withAdmin } from '../../support/server.js'
+import { bearer } from '../notes-app.js'
 
 let installation: Installation
 let tenancy: Tenancy

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Tenancy, Tenant, User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { withAdmin } from '../support/server.js'
-import { bearer, createNotesApp, outcome, seen } from './notes-app.js'
+import type { Tenancy, Tenant, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { withAdmin } from '../../support/server.js'
+import { bearer, createNotesApp, outcome, seen } from '../notes-app.js'
 
 let installation: Installation
 let tenancy: Tenancy
@@ -91,7 +91,7 @@ describe('who calls, for which tenant, and what they may do', () => {
 
   test('work outside of a request runs as a tenant, too', async () => {
     const slug = await tenancy.runWithTenant('globex', async () => {
-      const { getCurrentTenant, tryGetCurrentUser } = await import('../../src/index.js')
+      const { getCurrentTenant, tryGetCurrentUser } = await import('../../../src/index.js')
       expect(tryGetCurrentUser()).toBeUndefined()
       return getCurrentTenant().slug
     })

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Tenancy, Tenant, User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { withAdmin } from '../support/server.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import type { Tenancy, Tenant, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { withAdmin } from '../../support/server.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 const maxStalenessMs = 1000
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { runWithContext } from '../../src/core/context/current.js'
-import type { Tenancy, Tenant, User } from '../../src/index.js'
-import { createTestTenancies, type TestTenancies } from '../support/tenancy.js'
+import { runWithContext } from '../../../src/core/context/current.js'
+import type { Tenancy, Tenant, User } from '../../../src/index.js'
+import { createTestTenancies, type TestTenancies } from '../../support/tenancy.js'
 
 let tenancies: TestTenancies
 let tenancy: Tenancy
@@ -58,7 +58,7 @@ test('a query of the pool shows who sent it while it runs, how long, and its tex
   expect(await busy()).not.toHaveProperty('query')
   const shown = await busy(true)
   expect(shown).toMatchObject({ query: 'select pg_sleep(60)' })
-  const { withAdmin } = await import('../support/server.js')
+  const { withAdmin } = await import('../../support/server.js')
   await withAdmin((admin) => admin.query('select pg_cancel_backend($1)', [shown!.pid]))
   await expect(ended).resolves.toBeInstanceOf(Error)
 })

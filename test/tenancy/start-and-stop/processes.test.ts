@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { repository, startNode } from '../support/node-process.js'
-import { withAdmin } from '../support/server.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { repository, startNode } from '../../support/node-process.js'
+import { withAdmin } from '../../support/server.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let installation: Installation
 

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { afterEach, expect, test, vi } from 'vitest'
-import type { Tenancy } from '../../src/index.js'
-import { renderMetrics } from '../../src/index.js'
-import { createInstallation, type Installation, notesSchema } from '../support/installation.js'
-import { openRedisIntruder, type RedisIntruder } from '../support/redis-keys.js'
-import { describeWithRedis } from '../support/redis.js'
-import { withAdmin } from '../support/server.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import type { Tenancy } from '../../../src/index.js'
+import { renderMetrics } from '../../../src/index.js'
+import { createInstallation, type Installation, notesSchema } from '../../support/installation.js'
+import { openRedisIntruder, type RedisIntruder } from '../../support/redis-keys.js'
+import { describeWithRedis } from '../../support/redis.js'
+import { withAdmin } from '../../support/server.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 describeWithRedis('an installation whose Redis somebody else writes to', (url) => {
   let installation: Installation

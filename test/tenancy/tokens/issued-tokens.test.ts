@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Tenancy, User } from '../../src/index.js'
-import { createInstallation, type Installation } from '../support/installation.js'
-import { withAdmin } from '../support/server.js'
+import type { Tenancy, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { withAdmin } from '../../support/server.js'
 
 let installation: Installation
 let tenancy: Tenancy

@@ -7,11 +7,11 @@ import { inspect } from 'node:util'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { FastifyInstance } from 'fastify'
-import { createTenancy, loadConfig, type Logger, type Tenancy, type Tenant } from '../../src/index.js'
-import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
-import { deriveRolePassword } from '../../src/databases/server/role-password.js'
-import { notesSchema } from '../support/installation.js'
-import { bearer, createNotesApp, outcome } from './notes-app.js'
+import { createTenancy, loadConfig, type Logger, type Tenancy, type Tenant } from '../../../src/index.js'
+import { type EmbeddedServer, startEmbeddedServer } from '../../../src/databases/embedded/index.js'
+import { deriveRolePassword } from '../../../src/databases/server/role-password.js'
+import { notesSchema } from '../../support/installation.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 const secretHex = 'c0ffee00'.repeat(8)
 const secret = Buffer.from(secretHex, 'hex')

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { processIdentity } from '../../src/databases/embedded/process-identity.js'
-import { notesSchema } from '../support/installation.js'
-import { createTenancy, type CreateTenancyOptions, loadConfig, type Logger, type Tenancy } from '../../src/index.js'
+import { processIdentity } from '../../../src/databases/embedded/process-identity.js'
+import { notesSchema } from '../../support/installation.js'
+import { createTenancy, type CreateTenancyOptions, loadConfig, type Logger, type Tenancy } from '../../../src/index.js'
 
 let dataDir: string
 let opened: Tenancy[]
