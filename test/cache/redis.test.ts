@@ -6,7 +6,7 @@ import { createClient } from 'redis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
-import { describeWithRedis } from '../support/redis.js'
+import { describeWithRedis } from '../support/redis/redis.js'
 import { testPrefix } from '../support/server.js'
 import { memberRecord } from './member-record.js'
 

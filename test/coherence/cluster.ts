@@ -12,8 +12,8 @@ import { processIdentity } from '../../src/databases/embedded/process-identity.j
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { createTenancy } from '../../src/tenancy.js'
 import type { Tenancy } from '../../src/tenancy-interface.js'
-import { CompiledProgram } from '../support/compiled-program.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import { CompiledProgram } from '../support/processes/compiled-program.js'
+import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
 import type { ProcessReport } from './process.js'
 
 /** How one process keeps its caches right. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { randomFrom } from '../faults/random.js'
-import { redisUrl } from '../support/redis.js'
+import { redisUrl } from '../support/redis/redis.js'
 import { Checker, type Figures } from './checker.js'
 import { Cluster } from './cluster.js'
 import { faults } from './faults.js'

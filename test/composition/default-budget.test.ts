@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { withConnection } from '../../src/databases/server/admin-connection.js'
-import { startNode } from '../support/node-process.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../support/private-embedded.js'
+import { startNode } from '../support/processes/node-process.js'
+import { type PrivateEmbedded, startPrivateEmbedded } from '../support/servers/private-embedded.js'
 
 let server: PrivateEmbedded
 beforeAll(async () => {

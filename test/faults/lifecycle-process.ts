@@ -1,7 +1,7 @@
 import { loadConfig } from '../../src/core/config/config.js'
 import { isTenancyError } from '../../src/core/errors/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
 import { randomFrom } from './random.js'
 
 // A process of an installation that goes through the lives of tenants until it is killed. It tells its parent what it

@@ -1,5 +1,5 @@
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
 
 // A process of the new release that migrates one tenant, named in the first argument, and ends.
 

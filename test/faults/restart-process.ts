@@ -3,7 +3,7 @@ import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/ind
 import { defineAccess } from '../../src/access/index.js'
 import { getTenantPool } from '../../src/core/context/current.js'
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
 
 // An application like many: a query, a transaction and a slow query, with nothing said about outages.
 

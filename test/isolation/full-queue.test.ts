@@ -6,7 +6,7 @@ import { createChangeLog } from '../../src/catalog/change-log.js'
 import { asOutage } from '../../src/postgres/outage.js'
 import { createTenancy, loadConfig, type Tenancy, type User } from '../../src/index.js'
 import { silentLogger } from '../http/fixture.js'
-import { type PrivateServer, startPrivateServer } from '../support/private-server.js'
+import { type PrivateServer, startPrivateServer } from '../support/servers/private-server.js'
 
 let server: PrivateServer
 let tenancy: Tenancy

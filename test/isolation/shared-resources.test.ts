@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { createServerWatcher } from '../../src/databases/watch/server-watcher.js'
 import type { SessionEndedEvent } from '../../src/databases/watch/watch-events.js'
 import { createTenancy, loadConfig, type Logger, type Tenancy, type Tenant } from '../../src/index.js'
-import { type PrivateServer, privateVersions, startPrivateServer } from '../support/private-server.js'
+import { type PrivateServer, privateVersions, startPrivateServer } from '../support/servers/private-server.js'
 
 const channelName = 'tenants2fast:server:session-ended'
 const plain = { user: 'plain', password: 'plain' }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createTestCatalog, createTestDatabase } from './catalog.js'
-import { leakedObjects } from './leak-check.js'
+import { leakedObjects } from './run/leak-check.js'
 import { isPlainAdmin, testServer, withAdmin } from './server.js'
 
 const objects = (databases: string[], roles: string[] = []) => ({

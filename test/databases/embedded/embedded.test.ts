@@ -15,7 +15,7 @@ import {
 } from '../../../src/databases/embedded/index.js'
 import { findSurvivor } from '../../../src/databases/embedded/postmaster-pid.js'
 import { processIdentity } from '../../../src/databases/embedded/process-identity.js'
-import { EmbeddedProcesses } from '../../support/embedded-process.js'
+import { EmbeddedProcesses } from '../../support/processes/embedded-processes.js'
 
 const isRoot = process.getuid?.() === 0
 const nobody = { uid: 65_534, gid: 65_534 }

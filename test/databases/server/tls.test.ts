@@ -7,8 +7,8 @@ import { openSession } from '../../../src/connections/session/open-session.js'
 import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
 import { parseDatabaseUrl } from '../../../src/core/config/database-url.js'
 import { withConnection } from '../../../src/databases/server/admin-connection.js'
-import { hasOpenssl, TestAuthority } from '../../support/certificates.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../../support/private-embedded.js'
+import { hasOpenssl, TestAuthority } from '../../support/servers/certificates.js'
+import { type PrivateEmbedded, startPrivateEmbedded } from '../../support/servers/private-embedded.js'
 
 const suite = hasOpenssl ? describe : describe.skip
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { User } from '../../../src/index.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { redisUrl } from '../../support/redis.js'
+import { redisUrl } from '../../support/redis/redis.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let installation: Installation

@@ -5,7 +5,7 @@ import type { Tenancy, Tenant, User } from '../../../src/index.js'
 import { quoteIdentifier } from '../../../src/postgres/quote.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
 import { testServer, urlOf, withAdmin } from '../../support/server.js'
-import { type ProxyMode, startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.js'
+import { type ProxyMode, startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 const maxStalenessMs = 2000

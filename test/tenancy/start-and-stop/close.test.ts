@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { findTenancyError, type Tenancy, type Tenant, type User } from '../../../src/index.js'
 import { createTestAccount, type TestAccount } from '../../support/account.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { redisUrl } from '../../support/redis.js'
+import { redisUrl } from '../../support/redis/redis.js'
 import { testServer, withAdmin } from '../../support/server.js'
-import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.js'
+import { startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 
 let account: TestAccount

@@ -1,8 +1,8 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { startNode } from '../../support/node-process.js'
-import { describeWithRedis } from '../../support/redis.js'
+import { startNode } from '../../support/processes/node-process.js'
+import { describeWithRedis } from '../../support/redis/redis.js'
 
 let installation: Installation
 beforeEach(() => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { repository, startNode } from '../../support/node-process.js'
+import { repository, startNode } from '../../support/processes/node-process.js'
 import { withAdmin } from '../../support/server.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 

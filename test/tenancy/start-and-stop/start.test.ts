@@ -8,7 +8,7 @@ import { createTenancy, findTenancyError } from '../../../src/index.js'
 import { createTestAccount, type TestAccount } from '../../support/account.js'
 import { createInstallation, type Installation, type OpenOptions } from '../../support/installation.js'
 import { testServer, urlOf, withAdmin } from '../../support/server.js'
-import { type ProxyMode, startTcpProxy } from '../../support/tcp-proxy.js'
+import { type ProxyMode, startTcpProxy } from '../../support/proxies/tcp-proxy.js'
 
 let account: TestAccount
 let installation: Installation

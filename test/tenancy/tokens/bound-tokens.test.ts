@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { getCurrentTenant, getCurrentUser, type User } from '../../../src/index.js'
 import { type AccountsApp, createAccountsApp } from '../../accounts/accounts-app.js'
-import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/servers/oidc-issuer.js'
 import { bearer, outcome } from '../notes-app.js'
 
 let accounts: AccountsApp

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Tenancy, User } from '../../../src/index.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/servers/oidc-issuer.js'
 import { urlOf } from '../../support/server.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 

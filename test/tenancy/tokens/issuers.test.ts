@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Tenancy } from '../../../src/index.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
-import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/servers/oidc-issuer.js'
 import { withAdmin } from '../../support/server.js'
 import { bearer, createNotesApp, outcome } from '../notes-app.js'
 

@@ -1,6 +1,6 @@
 // A process that starts the embedded server and does what it is told: `node embedded-main.js DATA_DIR`.
-import { startEmbeddedServer, type EmbeddedServer } from '../../src/databases/embedded/supervisor.js'
-import { findTenancyError } from '../../src/core/errors/errors.js'
+import { startEmbeddedServer, type EmbeddedServer } from '../../../src/databases/embedded/supervisor.js'
+import { findTenancyError } from '../../../src/core/errors/errors.js'
 
 let server: EmbeddedServer | undefined
 process.on('message', (message) => {

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import type { ServerAccount } from '../../src/core/tenants/database-target.js'
-import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
+import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
+import { startEmbeddedServer } from '../../../src/databases/embedded/index.js'
 import { locateServerUser } from './server-user.js'
 
 /** A server of a test's own, for what would be in the way of everybody else on a shared one. */

@@ -1,9 +1,9 @@
 import { chmod, chown, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ServerAccount } from '../../src/core/tenants/database-target.js'
-import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
-import { chooseRunAs } from '../../src/databases/embedded/run-as.js'
+import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
+import { startEmbeddedServer } from '../../../src/databases/embedded/index.js'
+import { chooseRunAs } from '../../../src/databases/embedded/run-as.js'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 

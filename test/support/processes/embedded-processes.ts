@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import type { ServerAccount } from '../../src/core/tenants/database-target.js'
+import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
 import { CompiledProgram } from './compiled-program.js'
 
 /** What a process answers that started the embedded server, or failed to. */
@@ -14,7 +14,7 @@ export interface ProcessAnswer {
 
 /** Node processes of their own that start the embedded server. */
 export class EmbeddedProcesses {
-  readonly #program = new CompiledProgram('test/support/embedded-main.ts')
+  readonly #program = new CompiledProgram('test/support/processes/embedded-main.ts')
   readonly #children: ChildProcess[] = []
 
   /** Starts one; `answer` comes when its server runs or has failed to start. */
