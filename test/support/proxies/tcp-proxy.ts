@@ -3,20 +3,24 @@ import { Transform } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * What the proxy does with connections, those it has and those that come:
- * `pass` forwards; `refuse` resets what is open and listens no more; `reset` accepts and resets at once; `silence` keeps
- * and accepts connections and forwards nothing (a server, or a route to it, that is gone without a word).
+ * What the proxy does with connections, open and new ones:
+ * `pass` forwards; `refuse` resets the open ones and stops listening; `reset` accepts and resets at once; `silence` keeps
+ * and accepts connections and forwards nothing, as a server that is unreachable without an error.
  */
 export type ProxyMode = 'pass' | 'refuse' | 'reset' | 'silence'
 
-/** A TCP proxy on 127.0.0.1 that can lose what is behind it. */
+/** A TCP proxy on 127.0.0.1 that makes its target unreachable in several ways. */
 export interface TcpProxy {
   readonly port: number
   /** Connections that clients hold open at this moment. */
   readonly openConnections: number
+  /** Connections that the proxy has accepted so far, whatever it did with them. */
+  readonly accepted: number
   set(mode: ProxyMode): Promise<void>
-  /** How long an answer is held back, milliseconds; from the next piece of data on. Default: 0. */
+  /** Delay of each answer, milliseconds; from the next piece of data on. Default: 0. */
   delayMs: number
+  /** Closes every open connection, as a restart of the server would. The mode stays. */
+  breakAll(): void
   close(): Promise<void>
 }
 
@@ -24,6 +28,7 @@ export interface TcpProxy {
 export async function startTcpProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const pairs = new Map<Socket, Socket | undefined>()
   let delayMs = 0
+  let accepted = 0
   let mode: ProxyMode = 'pass'
   let server: Server | undefined
   let port = 0
@@ -48,6 +53,7 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
   }
 
   function accept(client: Socket): void {
+    accepted += 1
     pairs.set(client, undefined)
     client.on('error', () => {})
     client.on('close', () => pairs.delete(client))
@@ -85,6 +91,9 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
     set delayMs(ms) {
       delayMs = ms
     },
+    get accepted() {
+      return accepted
+    },
     get openConnections() {
       return pairs.size
     },
@@ -94,6 +103,7 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
       if (next === 'refuse') return stopListening()
       if (previous === 'refuse') await listen()
       for (const [client, behind] of pairs) {
+        if (client.destroyed) continue
         if (next === 'reset') client.resetAndDestroy()
         else if (next === 'silence') {
           client.unpipe()
@@ -107,6 +117,9 @@ export async function startTcpProxy(target: { readonly host: string; readonly po
           }
         }
       }
+    },
+    breakAll() {
+      for (const client of pairs.keys()) client.destroy()
     },
     close: () => stopListening(),
   }
