@@ -11,7 +11,7 @@ import type { SqlClient, SqlPool } from '../../src/core/sql-client.js'
 import type { ProviderUnderTest } from '../contract/account-provider.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
-import { startTcpProxy } from '../support/tcp-proxy.js'
+import { startTcpProxy } from '../support/proxies/tcp-proxy.js'
 import { type LogEntry, recordingLogger } from './recording-logger.js'
 
 export const publicUrl = 'https://app.example.com'

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
 import { findTenancyError } from '../../src/core/errors/errors.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
-import { describeWithRedis } from '../support/redis.js'
+import { describeWithRedis } from '../support/redis/redis.js'
 import { testPrefix } from '../support/server.js'
 
 let path: RequestPath | undefined

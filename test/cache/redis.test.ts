@@ -6,7 +6,7 @@ import { createClient } from 'redis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
-import { describeWithRedis } from '../support/redis.js'
+import { describeWithRedis } from '../support/redis/redis.js'
 import { testPrefix } from '../support/server.js'
 import { memberRecord } from './member-record.js'
 
@@ -230,7 +230,7 @@ describeWithRedis('the Redis tier', (redisUrl) => {
   test('a killed Redis fails no request', async (context) => {
     const port = 20_000 + Math.floor(Math.random() * 20_000)
     const server = await startRedis(port)
-    if (server === undefined) return context.skip('no redis-server program on this machine')
+    if (server === undefined) return context.skip('needs a Redis of its own: install redis-server')
     const opened = await open(`redis://127.0.0.1:${port}`)
     const record = memberRecord(randomUUID(), randomUUID())
     const address = { ...record.membership, user: 3, tenant: 4, rules: 7 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
 import { asking, createRequestPath, listenTo, type RequestPath, silentLogger } from '../http/fixture.js'
-import { describeWithRedis } from '../support/redis.js'
+import { describeWithRedis } from '../support/redis/redis.js'
 import { testPrefix } from '../support/server.js'
 
 const secret = randomBytes(32)

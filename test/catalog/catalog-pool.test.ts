@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type CatalogPool, createCatalogPool, maxCatalogConnections } from '../../src/catalog/catalog-pool.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
 
 const outage = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
 

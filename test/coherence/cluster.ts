@@ -12,8 +12,9 @@ import { processIdentity } from '../../src/databases/embedded/process-identity.j
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { createTenancy } from '../../src/tenancy.js'
 import type { Tenancy } from '../../src/tenancy-interface.js'
-import { CompiledProgram } from '../support/compiled-program.js'
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js'
+import { CompiledProgram } from '../support/processes/compiled-program.js'
+import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
+import { silentLogger } from '../support/silent-logger.js'
 import type { ProcessReport } from './process.js'
 
 /** How one process keeps its caches right. */
@@ -28,8 +29,6 @@ export interface Member {
   readonly postgres: TcpProxy
   readonly redis: TcpProxy | undefined
 }
-
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Four processes of one installation, on a PostgreSQL of their own and the Redis of this run. */
 export class Cluster {
@@ -73,7 +72,10 @@ export class Cluster {
     }
     await Promise.all(starting)
     // After them: the access definition is the application's.
-    this.tenancy = await createTenancy({ config: loadConfig({ ...env, TENANT_SEED_PROFILE: 'prod' }), logger: silent })
+    this.tenancy = await createTenancy({
+      config: loadConfig({ ...env, TENANT_SEED_PROFILE: 'prod' }),
+      logger: silentLogger,
+    })
   }
 
   /** @param tries more than one where nothing is wrong but that the machine may be busy */
@@ -161,7 +163,7 @@ export class Cluster {
 
   async #startServer(): Promise<EmbeddedServer> {
     const settings = { fsync: 'off', max_connections: '200' }
-    const server = await startEmbeddedServer({ dataDir: this.#dataDir, logger: silent, settings })
+    const server = await startEmbeddedServer({ dataDir: this.#dataDir, logger: silentLogger, settings })
     // The supervisor finds a new port at every start; the application knows the proxies'.
     this.#postgres.port = server.account.port
     return server

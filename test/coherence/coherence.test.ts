@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { randomFrom } from '../faults/random.js'
-import { redisUrl } from '../support/redis.js'
+import { redis, redisUrl } from '../support/redis/redis.js'
+import { testWith } from '../support/requirements.js'
 import { Checker, type Figures } from './checker.js'
 import { Cluster } from './cluster.js'
 import { faults } from './faults.js'
@@ -13,7 +14,6 @@ const rounds = Number(process.env['T2F_COHERENCE_ROUNDS'] ?? 1)
 const maxStalenessMs = Number(process.env['T2F_COHERENCE_STALENESS_MS'] ?? 300)
 const holdMs = Number(process.env['T2F_COHERENCE_HOLD_MS'] ?? 700)
 const seed = Number(process.env['T2F_SEED'] ?? Math.floor(Math.random() * 1e6))
-const redis = redisUrl()
 const modes = ['listen', 'listen', 'poll', 'strict'] as const
 
 // Bounds for a run that hangs. On a busy machine an answer takes seconds: nothing here may depend on its speed.
@@ -21,7 +21,7 @@ const answerTimeoutMs = 10_000
 const recoveryTimeoutMs = 300_000
 
 const random = randomFrom(seed)
-const cluster = new Cluster(redis)
+const cluster = new Cluster(redisUrl())
 const checker = new Checker(random)
 const lanes: Lane[] = []
 const writing = new AbortController()
@@ -88,11 +88,9 @@ describe(`four processes under random changes and faults (T2F_SEED=${seed})`, ()
   })
 
   for (const fault of faults) {
-    const isLeftOut = fault.needsRedis === true && redis === undefined
-    const name = isLeftOut ? `${fault.name} [skipped: no Redis, TENANT_REDIS_URL is not set]` : fault.name
-    test.skipIf(isLeftOut)(
-      `${name}: no wrong answer, no 500, and all processes recover`,
-      { timeout: 86_400_000 },
+    testWith(
+      fault.needsRedis === true ? redis : undefined,
+      `${fault.name}: no wrong answer, no 500, and all processes recover`,
       async () => {
         for (let round = 0; round < rounds; round += 1) {
           checker.fault = fault.name
@@ -103,6 +101,7 @@ describe(`four processes under random changes and faults (T2F_SEED=${seed})`, ()
           expect(checker.violations).toEqual([])
         }
       },
+      { timeout: 86_400_000 },
     )
   }
 

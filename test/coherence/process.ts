@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { defineAccess } from '../../src/access/index.js'
 import { createTenancy } from '../../src/tenancy.js'
+import { silentLogger } from '../support/silent-logger.js'
 
 // One of the application's processes: routes that answer whether the guard let somebody through.
 
@@ -15,7 +16,7 @@ const access = defineAccess({
   routes: {},
   roles: { Member: ['lane0:read', 'lane1:read', 'lane2:read', 'lane3:read'] },
 })
-const tenancy = await createTenancy({ access, logger: { debug() {}, info() {}, warn() {}, error() {} } })
+const tenancy = await createTenancy({ access, logger: silentLogger })
 const app = Fastify()
 await app.register(tenancyPlugin, { tenancy })
 for (const lane of [0, 1, 2, 3]) {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createClient } from 'redis'
 import type { Tenant, User } from '../../src/core/model.js'
 import type { Tenancy } from '../../src/tenancy-interface.js'
-import { redisUrl } from '../support/redis.js'
+import { redisUrl } from '../support/redis/redis.js'
 import { uniqueName, withAdmin } from '../support/server.js'
 import { createTestTenancies, type TestTenancies } from '../support/tenancy.js'
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { withConnection } from '../../src/databases/server/admin-connection.js'
-import { startNode } from '../support/node-process.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../support/private-embedded.js'
+import { startNode } from '../support/processes/node-process.js'
+import { type PrivateServer, startPrivateServer } from '../support/servers/private-server.js'
 
-let server: PrivateEmbedded
+let server: PrivateServer
 beforeAll(async () => {
-  server = await startPrivateEmbedded({ max_connections: '100' })
+  server = await startPrivateServer({ settings: { max_connections: '100' } })
 }, 60_000)
 afterAll(() => server.stop())
 

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reportTrust } from '../../src/composition/report-trust.js'
 import { createTenancy, loadConfig } from '../../src/index.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../support/private-embedded.js'
+import { type PrivateServer, startPrivateServer } from '../support/servers/private-server.js'
 
-const servers: PrivateEmbedded[] = []
-let trusting: PrivateEmbedded
-let tenantsOnly: PrivateEmbedded
-let careful: PrivateEmbedded
+const servers: PrivateServer[] = []
+let trusting: PrivateServer
+let tenantsOnly: PrivateServer
+let careful: PrivateServer
 beforeAll(async () => {
   const start = async (...hba: string[]) => {
-    const server = await startPrivateEmbedded({}, { hba })
+    const server = await startPrivateServer({ hba })
     servers.push(server)
     return server
   }
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(servers.map((server) => server.stop())))
 
 /** What a start says about the server. */
-async function startOn(server: PrivateEmbedded): Promise<string[]> {
+async function startOn(server: PrivateServer): Promise<string[]> {
   const warnings: string[] = []
   const ignore = () => {}
   const tenancy = await createTenancy({

@@ -5,7 +5,7 @@ import { ServerOutages } from '../../src/connections/server-outages.js'
 import { TenancyError } from '../../src/core/errors/errors.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { useScheduler } from './fixture.js'
-import { startTcpProxy, type TcpProxy } from './tcp-proxy.js'
+import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
 
 describe('bookkeeping', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
@@ -85,7 +85,7 @@ describe('a server that goes and comes back under load', () => {
     )
   }
 
-  test.each(['hang up', 'mute'] as const)(
+  test.each(['reset', 'silence'] as const)(
     '%s: clean 503s, few tries, and service soon after its return',
     { timeout: 60_000 },
     async (mode) => {
@@ -107,17 +107,17 @@ describe('a server that goes and comes back under load', () => {
       })
       await expect.poll(() => answered).toBeGreaterThan(48)
 
-      proxy.mode = mode
+      await proxy.set(mode)
       proxy.breakAll()
       await sleep(300)
-      const [triesBefore, startedMs] = [proxy.tries, performance.now()]
+      const [triesBefore, startedMs] = [proxy.accepted, performance.now()]
       await sleep(2000)
-      const triesPerSecond = ((proxy.tries - triesBefore) * 1000) / (performance.now() - startedMs)
+      const triesPerSecond = ((proxy.accepted - triesBefore) * 1000) / (performance.now() - startedMs)
       expect(triesPerSecond).toBeLessThan(20)
 
       answered = 0
       proxy.breakAll()
-      proxy.mode = 'open'
+      await proxy.set('pass')
       await expect.poll(() => answered, { timeout: 20_000 }).toBeGreaterThan(24)
       isOver = true
       await Promise.all(clients)

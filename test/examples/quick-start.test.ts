@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createTestAccount, type TestAccount } from '../support/account.js'
 import { createInstallation, type Installation } from '../support/installation.js'
-import { type NodeProcess, repository, startNode } from '../support/node-process.js'
+import { type NodeProcess, repository, startNode } from '../support/processes/node-process.js'
 import { testServer } from '../support/server.js'
-import { type ProxyMode, startTcpProxy } from '../support/tcp-proxy.js'
+import { type ProxyMode, startTcpProxy } from '../support/proxies/tcp-proxy.js'
 
 const program = join(repository, 'examples/quick-start/main.js')
 const hasCurl = (() => {

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createInstallation, type Installation } from '../support/installation.js'
-import { repository, startNode } from '../support/node-process.js'
+import { repository, startNode } from '../support/processes/node-process.js'
 
 let installation: Installation
 let snippet: string

@@ -1,7 +1,8 @@
 import { loadConfig } from '../../src/core/config/config.js'
 import { isTenancyError } from '../../src/core/errors/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
+import { silentLogger } from '../support/silent-logger.js'
 import { randomFrom } from './random.js'
 
 // A process of an installation that goes through the lives of tenants until it is killed. It tells its parent what it
@@ -40,10 +41,9 @@ function report(message: LifecycleReport): Promise<void> {
   })
 }
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 // A start that fails, because a backend it needed was ended, is tried again as a supervisor would.
-let tenancy = await createTenancy({ logger: silent }).catch(() => undefined)
-while (tenancy === undefined) tenancy = await createTenancy({ logger: silent }).catch(() => undefined)
+let tenancy = await createTenancy({ logger: silentLogger }).catch(() => undefined)
+while (tenancy === undefined) tenancy = await createTenancy({ logger: silentLogger }).catch(() => undefined)
 const { retentionDays } = loadConfig()
 const open = tenancy
 await report({ kind: 'open' })

@@ -1,11 +1,11 @@
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
+import { silentLogger } from '../support/silent-logger.js'
 
 // A process of the new release that migrates one tenant, named in the first argument, and ends.
 
 const leaveParent = endWithParent()
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
-const tenancy = await createTenancy({ logger: silent })
+const tenancy = await createTenancy({ logger: silentLogger })
 await tenancy.initializeTenantSchema(await tenancy.getTenant(process.argv[2] ?? ''))
 leaveParent()
 await tenancy.close()

@@ -6,8 +6,8 @@ import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
 import type { Tenants } from '../../src/catalog/tenants/tenants.js'
 import { createTenantDatabaseRecords } from '../../src/catalog/tenants/tenant-databases.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
-import { CompiledProgram } from '../support/compiled-program.js'
-import { startPgProxy, type StatementBoundary, type StatementPhase } from '../support/pg-proxy.js'
+import { CompiledProgram } from '../support/processes/compiled-program.js'
+import { startPgProxy, type StatementBoundary, type StatementPhase } from '../support/proxies/pg-proxy.js'
 import { testServer, withAdmin } from '../support/server.js'
 
 // `npm run soak -- faults` sets it: then every statement is tried, else every third.

@@ -3,7 +3,8 @@ import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/ind
 import { defineAccess } from '../../src/access/index.js'
 import { getTenantPool } from '../../src/core/context/current.js'
 import { createTenancy } from '../../src/tenancy.js'
-import { endWithParent } from '../support/parent-process.js'
+import { endWithParent } from '../support/processes/parent-process.js'
+import { silentLogger } from '../support/silent-logger.js'
 
 // An application like many: a query, a transaction and a slow query, with nothing said about outages.
 
@@ -19,7 +20,7 @@ const access = defineAccess({
   routes: { 'GET /query': 'marks:read' },
   roles: { Member: ['marks:read'] },
 })
-const tenancy = await createTenancy({ access, logger: { debug() {}, info() {}, warn() {}, error() {} } })
+const tenancy = await createTenancy({ access, logger: silentLogger })
 const owner = await tenancy.createUser({ email: 'owner@example.com', name: 'Owner', emailVerified: true })
 const tenants = ['first', 'second', 'third']
 for (const slug of tenants) await tenancy.createTenant({ name: slug, slug, owner: owner.id })

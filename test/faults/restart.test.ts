@@ -9,15 +9,14 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { processIdentity } from '../../src/databases/embedded/process-identity.js'
-import { CompiledProgram } from '../support/compiled-program.js'
-import { type PgProxy, startPgProxy } from '../support/pg-proxy.js'
+import { CompiledProgram } from '../support/processes/compiled-program.js'
+import { type PgProxy, startPgProxy } from '../support/proxies/pg-proxy.js'
+import { silentLogger } from '../support/silent-logger.js'
 import { findDamage, findViolations, type Place } from './invariants.js'
 import type { RestartReport } from './restart-process.js'
 
 /** The goal is 2 s after the server's return, which the soak holds it to; a machine that is busy may take longer. */
 const recoveryMs = Number(process.env['T2F_RECOVERY_MS'] ?? 20_000)
-
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 let program: CompiledProgram
 let dataDir: string
@@ -28,7 +27,7 @@ let child: ChildProcess
 let application: RestartReport
 let errors = ''
 
-const startServer = () => startEmbeddedServer({ dataDir, logger: silent, settings: { fsync: 'off' } })
+const startServer = () => startEmbeddedServer({ dataDir, logger: silentLogger, settings: { fsync: 'off' } })
 
 beforeAll(async () => {
   program = new CompiledProgram('test/faults/restart-process.ts')

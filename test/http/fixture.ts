@@ -15,14 +15,14 @@ import { createUserDirectory } from '../../src/catalog/users/users.js'
 import type { AccessRules, MemberRecord } from '../../src/core/access/access.js'
 import { TenancyError } from '../../src/core/errors/errors.js'
 import type { TokenVerifier, VerifiedToken } from '../../src/core/identity/identity.js'
-import type { Logger } from '../../src/core/logger.js'
 import type { SqlPool, SqlResult } from '../../src/core/sql-client.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { createRequestPipeline, type RequestFacts, type RequestPipeline } from '../../src/http/pipeline.js'
 import { createTenantResolver } from '../../src/resolve/tenant-resolver.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
+import { silentLogger } from '../support/silent-logger.js'
 
-export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+export { silentLogger }
 
 /** A request path over a real catalog; tokens are known by their text instead of being signed. */
 export interface RequestPath {

@@ -8,7 +8,7 @@ import { classifyAddress } from '../../src/identity/keys/address-class.js'
 import { isAllowed, requestGuarded, type ResolvedAddress } from '../../src/identity/guarded-request.js'
 import { readJwksUri } from '../../src/identity/keys/key-address.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
-import { makeSelfSigned } from '../support/self-signed.js'
+import { makeSelfSigned } from '../support/servers/self-signed.js'
 import { makeKey, signExactly } from './tokens.js'
 
 const closers: (() => Promise<void>)[] = []

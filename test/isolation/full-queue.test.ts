@@ -6,7 +6,7 @@ import { createChangeLog } from '../../src/catalog/change-log.js'
 import { asOutage } from '../../src/postgres/outage.js'
 import { createTenancy, loadConfig, type Tenancy, type User } from '../../src/index.js'
 import { silentLogger } from '../http/fixture.js'
-import { type PrivateServer, startPrivateServer } from '../support/private-server.js'
+import { type PrivateServer, startPrivateServer } from '../support/servers/private-server.js'
 
 let server: PrivateServer
 let tenancy: Tenancy
@@ -20,7 +20,7 @@ const open = () =>
   createTenancy({
     logger: silentLogger,
     config: loadConfig({
-      TENANT_DATABASE_URL: server.url,
+      TENANT_DATABASE_URL: server.url(),
       TENANT_SECRET: 'a'.repeat(64),
       TENANT_READY_DATABASES: '0',
       TENANT_MAX_CONNECTIONS: '6',
@@ -29,7 +29,7 @@ const open = () =>
   })
 
 beforeAll(async () => {
-  server = await startPrivateServer('the embedded one', { max_notify_queue_pages: '64' })
+  server = await startPrivateServer({ settings: { max_notify_queue_pages: '64' } })
   tenancy = await open()
   user = await tenancy.createUser({ email: 'o@example.com', name: 'O', emailVerified: true })
   await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: user.id })

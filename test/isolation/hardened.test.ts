@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Tenants } from '../../src/catalog/tenants/tenants.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
 import { createTestAccount } from '../support/account.js'
-import { isPlainAdmin, withAdmin } from '../support/server.js'
+import { superuser, testWith } from '../support/requirements.js'
+import { withAdmin } from '../support/server.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
 
 let installation: Installation
@@ -43,7 +44,7 @@ const forbidden = [
 // What PostgreSQL has no privilege for, and what a session is reset with.
 const allowed = ["notify a, 'b'", 'listen a', 'select pg_advisory_unlock_all()', 'discard all']
 
-test.skipIf(isPlainAdmin())('hardened, tenants call nothing that uses up what the server shares', async () => {
+testWith(superuser, 'hardened, tenants call nothing that uses up what the server shares', async () => {
   const open = installation.open({ isHardened: true })
   const { connect } = await createTenant(open)
   const client = await connect()
@@ -51,7 +52,7 @@ test.skipIf(isPlainAdmin())('hardened, tenants call nothing that uses up what th
   for (const text of allowed) await client.query(text)
 })
 
-test.skipIf(isPlainAdmin())('an existing tenant is hardened by its next migration', async () => {
+testWith(superuser, 'an existing tenant is hardened by its next migration', async () => {
   const { tenant, connect } = await createTenant(installation.open())
   const client = await connect()
   for (const text of forbidden) await client.query(text)
@@ -78,7 +79,8 @@ test('an account whose REVOKE has no effect does not start hardened, and says wh
   installation = await createInstallation()
 })
 
-test.skipIf(isPlainAdmin())(
+testWith(
+  superuser,
   'temporary files have a limit that a tenant cannot lift, and a migration is not bound by',
   async () => {
     const first = installation.open({ tempFileLimitMb: 1 })

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createInstallation, type Installation } from '../support/installation.js'
-import { repository, startNode } from '../support/node-process.js'
-import { PackageProject } from '../support/package-project.js'
+import { repository, startNode } from '../support/processes/node-process.js'
+import { PackageProject } from '../support/processes/package-project.js'
 
 const application = `
   import { createTenancy, getTenantPool } from 'tenants2fast'

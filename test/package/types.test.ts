@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import * as root from '../../src/index.js'
-import { PackageProject } from '../support/package-project.js'
+import { PackageProject } from '../support/processes/package-project.js'
 
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
 

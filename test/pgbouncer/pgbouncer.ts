@@ -5,15 +5,16 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe } from 'vitest'
+import { describeWith } from '../support/requirements.js'
 import { testServer } from '../support/server.js'
 
-/** `describe` for tests that need PgBouncer: skipped by name with the reason where it is not installed. */
-export function describeWithPgBouncer(name: string, define: () => void): void {
-  if (isInstalled()) describe(name, define)
-  else if (process.env['CI'] && process.env['T2F_EXPECT_PGBOUNCER'] === '1') {
+/** `describe` for tests that need PgBouncer. A run that promises it (CI with T2F_EXPECT_PGBOUNCER=1) fails without. */
+export function describeWithPgBouncer(title: string, define: () => void): void {
+  const isMet = isInstalled()
+  if (!isMet && process.env['CI'] && process.env['T2F_EXPECT_PGBOUNCER'] === '1') {
     throw new Error('This run is meant to have PgBouncer (T2F_EXPECT_PGBOUNCER=1): install pgbouncer')
-  } else describe.skip(`${name} [skipped: pgbouncer is not installed]`, define)
+  }
+  describeWith({ isMet, need: 'PgBouncer: install pgbouncer' }, title, define)
 }
 
 /** A running PgBouncer in front of the test server. */

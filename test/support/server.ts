@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { runPrefix } from './run-context.js'
+import { runPrefix } from './run/run-context.js'
 
 /** The server the tests run on, with the account that installations get: a superuser, or a plain one (T2F_PLAIN_ADMIN). */
 export interface TestServer {

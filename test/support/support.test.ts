@@ -1,6 +1,9 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createTestCatalog, createTestDatabase } from './catalog.js'
-import { leakedObjects } from './leak-check.js'
+import { leakedObjects } from './run/leak-check.js'
+import { repository } from './processes/node-process.js'
 import { isPlainAdmin, testServer, withAdmin } from './server.js'
 
 const objects = (databases: string[], roles: string[] = []) => ({
@@ -53,4 +56,42 @@ test('on a server of its own every new database and role is a leak', () => {
 test('on a shared server only test names count, and none of another run', () => {
   const after = objects(['production', 't2f_test_abcdef_x', 't2f_test_123456_x', 't2f_test_fixed'])
   expect(leakedObjects(objects([]), after, 'abcdef', true)).toEqual(objects(['t2f_test_abcdef_x', 't2f_test_fixed']))
+})
+
+/** Lines that skip a test without saying what it needs. `testWith` and `describeWith` put it into the title. */
+function unexplainedSkips(source: string): string[] {
+  return source
+    .split('\n')
+    .filter((line) => /\.(?:skip|skipIf|runIf|todo)\b|\bskip\(|\b(?:xit|xtest|xdescribe)\(/.test(line))
+    .filter((line) => !/\bskip\((?:\w+, )?['"`]needs /.test(line))
+}
+
+test('A skipped test of this suite names what it needs', () => {
+  const folder = join(repository, 'test')
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (file) => file.endsWith('.ts') && file !== 'support/requirements.ts' && file !== 'support/support.test.ts',
+  )
+  expect(files.length).toBeGreaterThan(200)
+  const found = files.flatMap((file) =>
+    unexplainedSkips(readFileSync(join(folder, file), 'utf8')).map((line) => `${file}: ${line.trim()}`),
+  )
+  expect(found).toEqual([])
+})
+
+test('The search for skips without a reason finds each way to skip', () => {
+  for (const line of [
+    "test.skip('x', () => {})",
+    "describe.skipIf(isPlainAdmin())('x', () => {})",
+    "it.runIf(isLinux)('x', () => {})",
+    "test.todo('x')",
+    'const suite = hasOpenssl ? describe : describe.skip',
+    "xtest('x', () => {})",
+    'skip()',
+    "context.skip('some day')",
+  ]) {
+    expect(unexplainedSkips(line), line).toEqual([line])
+  }
+  for (const line of ["skip(isTrusting, 'needs a password')", "context.skip('needs Redis: set TENANT_REDIS_URL')"]) {
+    expect(unexplainedSkips(line), line).toEqual([])
+  }
 })

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { defaultAccountLimits } from '../../../src/core/accounts/account-limits.js'
-import { type OidcIssuer, startOidcIssuer } from '../../support/oidc-issuer.js'
+import { type OidcIssuer, startOidcIssuer } from '../../support/servers/oidc-issuer.js'
 import {
   type AccountsApp,
   type Answer,

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/quote.js'
 import { databaseSettingsSql, readDatabaseSettings } from '../../../src/databases/building/database-settings.js'
 import { createTestDatabase, type TestDatabase } from '../../support/catalog.js'
-import { isPlainAdmin } from '../../support/server.js'
+import { superuser, testWith } from '../../support/requirements.js'
 
 vi.setConfig({ testTimeout: 90_000 })
 
@@ -27,7 +27,7 @@ async function carryOver(statements: readonly string[]) {
 }
 
 // Before PostgreSQL 16, settings of the application's own take a superuser.
-test.skipIf(isPlainAdmin())('any text is carried over as it is', async () => {
+testWith(superuser, 'any text is carried over as it is', async () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),
     fc.string({ unit: fc.constantFrom("'", '"', '\\', '$', '$$', '=', ';', ',', ' ', '\n', 'E'), maxLength: 20 }),
@@ -59,7 +59,7 @@ test('a search path of any names means the same schemas afterwards', async () =>
   )
 })
 
-test.skipIf(isPlainAdmin())('what loads code or changes who one is stays behind, by name', async () => {
+testWith(superuser, 'what loads code or changes who one is stays behind, by name', async () => {
   const { settings, refused, copied } = await carryOver([
     "set local_preload_libraries to 'x'",
     "set session_preload_libraries to 'y', 'z'",

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Tenant } from '../../../src/index.js'
 import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
 import { createTestDatabase } from '../../support/catalog.js'
+import { superuser, testWith } from '../../support/requirements.js'
 import { isPlainAdmin, withAdmin, withServerAccount } from '../../support/server.js'
 import { createInstallation, type Installation } from '../fixture.js'
 
@@ -126,7 +127,8 @@ SET default_table_access_method = heap;
 const pgDump = ['/usr/lib/postgresql/18/bin/pg_dump', '/usr/lib/postgresql/15/bin/pg_dump'].find((path) =>
   existsSync(path),
 )
-test.skipIf(pgDump === undefined)('what pg_dump writes is a schema file', async ({ skip }) => {
+const pgDumpProgram = { isMet: pgDump !== undefined, need: 'pg_dump: install postgresql-client' }
+testWith(pgDumpProgram, 'what pg_dump writes is a schema file', async ({ skip }) => {
   const source = await createTestDatabase()
   try {
     await source.pool.query(`
@@ -138,7 +140,7 @@ test.skipIf(pgDump === undefined)('what pg_dump writes is a schema file', async 
     )
     if (dumped instanceof Error) {
       expect(dumped.message).toContain('server version mismatch')
-      skip(`${pgDump} is older than the server`)
+      skip(`needs a pg_dump as new as the server: ${pgDump} is older`)
       return
     }
     // \restrict and \unrestrict are psql's, not SQL.
@@ -328,7 +330,8 @@ test('an error without a position names the statement that failed, in a block, a
 })
 
 // Before PostgreSQL 16, settings of the application's own take a superuser.
-test.skipIf(isPlainAdmin())(
+testWith(
+  superuser,
   'settings that files give to their database reach existing tenants and new ones alike',
   async () => {
     await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')

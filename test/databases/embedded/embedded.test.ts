@@ -15,13 +15,13 @@ import {
 } from '../../../src/databases/embedded/index.js'
 import { findSurvivor } from '../../../src/databases/embedded/postmaster-pid.js'
 import { processIdentity } from '../../../src/databases/embedded/process-identity.js'
-import { EmbeddedProcesses } from '../../support/embedded-process.js'
+import { EmbeddedProcesses } from '../../support/processes/embedded-processes.js'
+import { describeWith, linux, root, testWith } from '../../support/requirements.js'
+import { silentLogger } from '../../support/silent-logger.js'
 
-const isRoot = process.getuid?.() === 0
 const nobody = { uid: 65_534, gid: 65_534 }
 /** An id that /etc/passwd does not know, as containers are run. */
 const nameless = { uid: 23_456, gid: 23_456 }
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 let dataDir: string
 let servers: EmbeddedServer[]
@@ -30,7 +30,7 @@ let usedDir: string
 
 beforeAll(async () => {
   usedDir = await makeFolder()
-  const server = await startEmbeddedServer({ dataDir: usedDir, logger: silent, settings: { fsync: 'off' } })
+  const server = await startEmbeddedServer({ dataDir: usedDir, logger: silentLogger, settings: { fsync: 'off' } })
   await server.stop()
 })
 afterAll(() => rm(usedDir, { recursive: true, force: true }))
@@ -58,7 +58,7 @@ function fillDataDir(): void {
 }
 
 async function start(options: Partial<EmbeddedServerOptions> = {}): Promise<EmbeddedServer> {
-  const server = await startEmbeddedServer({ dataDir, logger: silent, settings: { fsync: 'off' }, ...options })
+  const server = await startEmbeddedServer({ dataDir, logger: silentLogger, settings: { fsync: 'off' }, ...options })
   servers.push(server)
   return server
 }
@@ -165,20 +165,17 @@ describe('one process', () => {
     expect(row).toEqual({ max: '33', addresses: '127.0.0.1', socket: '0700' })
   })
 
-  test.skipIf(process.platform !== 'linux')(
-    'the server sees nothing of the environment of the application',
-    async () => {
-      process.env['TENANT_SECRET'] = 'do-not-pass-on'
-      onTestFinished(() => {
-        delete process.env['TENANT_SECRET']
-      })
-      fillDataDir()
-      const { pid } = await start()
-      expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toContain('do-not-pass-on')
-    },
-  )
+  testWith(linux, 'the server sees nothing of the environment of the application', async () => {
+    process.env['TENANT_SECRET'] = 'do-not-pass-on'
+    onTestFinished(() => {
+      delete process.env['TENANT_SECRET']
+    })
+    fillDataDir()
+    const { pid } = await start()
+    expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toContain('do-not-pass-on')
+  })
 
-  test.skipIf(process.platform !== 'linux')('after a crash the files are synchronized all at once', async () => {
+  testWith(linux, 'after a crash the files are synchronized all at once', async () => {
     fillDataDir()
     const { account } = await start()
     expect(await query(account, 'show recovery_init_sync_method')).toEqual([{ recovery_init_sync_method: 'syncfs' }])
@@ -408,7 +405,7 @@ describe('several processes', () => {
     expect(await query(account, 'select 1 as one')).toEqual([{ one: 1 }])
   })
 
-  describe.skipIf(!isRoot)('as an ordinary user [skipped unless the tests run as root]', () => {
+  describeWith(root, 'as an ordinary user', () => {
     test('the server runs as that user', async () => {
       await chown(dataDir, nobody.uid, nobody.gid)
       const { child, answer } = processes.start(dataDir, nobody)
@@ -420,8 +417,11 @@ describe('several processes', () => {
     })
 
     // Docker's default profile, for one, forbids it.
-    const mayUnshare = spawnSync('/usr/bin/env', ['unshare', '-U', 'true'], nameless).status === 0
-    test.skipIf(!mayUnshare)('a user without a name works [skipped where user namespaces are forbidden]', async () => {
+    const userNamespaces = {
+      isMet: spawnSync('/usr/bin/env', ['unshare', '-U', 'true'], nameless).status === 0,
+      need: 'user namespaces: allow unshare -U',
+    }
+    testWith(userNamespaces, 'a user without a name works', async () => {
       await chown(dataDir, nameless.uid, nameless.gid)
       const first = processes.start(dataDir, nameless)
       const { pid, account } = await first.answer
@@ -448,7 +448,7 @@ describe('several processes', () => {
   })
 })
 
-describe.skipIf(!isRoot)('as root [skipped unless the tests run as root]', () => {
+describeWith(root, 'as root', () => {
   test('the server runs as another user, and owns its files', async () => {
     const { pid } = await start()
     const { uid } = await stat(join(dataDir, 'postgres'))

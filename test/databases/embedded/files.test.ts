@@ -12,6 +12,7 @@ import { findSurvivor, parsePostmasterPid } from '../../../src/databases/embedde
 import { isRunning, pidOf, processIdentity } from '../../../src/databases/embedded/process-identity.js'
 import type { RunAs } from '../../../src/databases/embedded/run-as.js'
 import { joinServer } from '../../../src/databases/embedded/server-users.js'
+import { linux, testWith } from '../../support/requirements.js'
 
 let folder: string
 
@@ -120,24 +121,21 @@ describe('postmaster.pid', () => {
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
-  test.runIf(process.platform === 'linux')(
-    'of an unrelated process is removed, and of one on this folder believed',
-    async () => {
-      const path = join(folder, 'postmaster.pid')
-      await writeFile(path, `${process.pid}\n${folder}\n1\n5433\n`)
-      expect(await findSurvivor(folder)).toBeUndefined()
-      const child = spawn(process.execPath, ['-e', 'process.stdin.resume()', folder], {
-        stdio: ['pipe', 'ignore', 'ignore'],
-      })
-      await once(child, 'spawn')
-      try {
-        await writeFile(path, `${child.pid}\n${folder}\n1\n5433\n`)
-        expect(await findSurvivor(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
-      } finally {
-        child.kill()
-      }
-    },
-  )
+  testWith(linux, 'of an unrelated process is removed, and of one on this folder believed', async () => {
+    const path = join(folder, 'postmaster.pid')
+    await writeFile(path, `${process.pid}\n${folder}\n1\n5433\n`)
+    expect(await findSurvivor(folder)).toBeUndefined()
+    const child = spawn(process.execPath, ['-e', 'process.stdin.resume()', folder], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    await once(child, 'spawn')
+    try {
+      await writeFile(path, `${child.pid}\n${folder}\n1\n5433\n`)
+      expect(await findSurvivor(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
+    } finally {
+      child.kill()
+    }
+  })
 })
 
 describe('the binaries', () => {
@@ -207,25 +205,22 @@ describe('the binaries', () => {
     return { native, links }
   }
 
-  test.runIf(process.platform === 'linux')('get the links that a postinstall script would have made', async () => {
+  testWith(linux, 'get the links that a postinstall script would have made', async () => {
     const { native, links } = await packageWithoutLinks()
     await Promise.all([prepareBinaries(native, folder, anyone), prepareBinaries(native, folder, anyone)])
     for (const link of links) expect((await stat(join(native, link))).isFile()).toBe(true)
   })
 
-  test.runIf(process.platform === 'linux')(
-    'that the server can not read are copied out, with their links, once',
-    async () => {
-      const { native, links } = await packageWithoutLinks()
-      const home = join(folder, 'home')
-      await mkdir(home)
-      const outsider: RunAs = { ...anyone, canReach: (path) => !path.startsWith(native) }
-      const { postgres } = await prepareBinaries(native, home, outsider)
-      expect(postgres).toBe(join(home, 'runtime-1.2.3/bin/postgres'))
-      for (const link of links)
-        expect((await stat(join(home, 'runtime-1.2.3', link.replace('../native/', '')))).isFile()).toBe(true)
-      expect(await prepareBinaries(native, home, outsider)).toMatchObject({ postgres })
-      expect(await readdir(home)).toEqual(['runtime-1.2.3'])
-    },
-  )
+  testWith(linux, 'that the server can not read are copied out, with their links, once', async () => {
+    const { native, links } = await packageWithoutLinks()
+    const home = join(folder, 'home')
+    await mkdir(home)
+    const outsider: RunAs = { ...anyone, canReach: (path) => !path.startsWith(native) }
+    const { postgres } = await prepareBinaries(native, home, outsider)
+    expect(postgres).toBe(join(home, 'runtime-1.2.3/bin/postgres'))
+    for (const link of links)
+      expect((await stat(join(home, 'runtime-1.2.3', link.replace('../native/', '')))).isFile()).toBe(true)
+    expect(await prepareBinaries(native, home, outsider)).toMatchObject({ postgres })
+    expect(await readdir(home)).toEqual(['runtime-1.2.3'])
+  })
 })

@@ -7,34 +7,31 @@ import { openSession } from '../../../src/connections/session/open-session.js'
 import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
 import { parseDatabaseUrl } from '../../../src/core/config/database-url.js'
 import { withConnection } from '../../../src/databases/server/admin-connection.js'
-import { hasOpenssl, TestAuthority } from '../../support/certificates.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../../support/private-embedded.js'
+import { describeWith } from '../../support/requirements.js'
+import { hasOpenssl, TestAuthority } from '../../support/servers/certificates.js'
+import { type PrivateServer, startPrivateServer } from '../../support/servers/private-server.js'
 
-const suite = hasOpenssl ? describe : describe.skip
-
-suite(
-  `TLS by parameters of TENANT_DATABASE_URL${hasOpenssl ? '' : ' [skipped: no openssl to make certificates]'}`,
+describeWith(
+  { isMet: hasOpenssl, need: 'openssl, which makes its certificates: install openssl' },
+  'TLS by parameters of TENANT_DATABASE_URL',
   () => {
     let authority: TestAuthority
     let stranger: TestAuthority
-    let server: PrivateEmbedded
+    let server: PrivateServer
 
     beforeAll(async () => {
       authority = new TestAuthority()
       stranger = new TestAuthority()
-      server = await startPrivateEmbedded(
-        {},
-        {
-          tls: authority.issue('localhost', 'DNS:localhost'),
-          hba: [
-            'hostssl all scram_user 127.0.0.1/32 scram-sha-256',
-            'hostssl all md5_user 127.0.0.1/32 md5',
-            'hostssl all plain_user 127.0.0.1/32 password',
-            'hostssl all trusted_user 127.0.0.1/32 trust',
-            'host all postgres 127.0.0.1/32 scram-sha-256',
-          ],
-        },
-      )
+      server = await startPrivateServer({
+        tls: authority.issue('localhost', 'DNS:localhost'),
+        hba: [
+          'hostssl all scram_user 127.0.0.1/32 scram-sha-256',
+          'hostssl all md5_user 127.0.0.1/32 md5',
+          'hostssl all plain_user 127.0.0.1/32 password',
+          'hostssl all trusted_user 127.0.0.1/32 trust',
+          'host all postgres 127.0.0.1/32 scram-sha-256',
+        ],
+      })
       await withConnection(server.account, (client) =>
         client.query(`
         create role scram_user login password 'pw'; create role plain_user login password 'pw'; create role trusted_user login;

@@ -1,0 +1,107 @@
+import type { FastifyInstance } from 'fastify'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { redisUrl } from '../../support/redis/redis.js'
+import { bearer, createNotesApp, outcome } from '../notes-app.js'
+
+let installation: Installation
+let single: User
+let several: User
+const apps: FastifyInstance[] = []
+
+beforeAll(async () => {
+  const redis = redisUrl()
+  installation = createInstallation({
+    TENANT_BASE_DOMAIN: 'app.example',
+    ...(redis === undefined ? {} : { TENANT_REDIS_URL: redis }),
+  })
+  const tenancy = await installation.open()
+  const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
+  single = await tenancy.createUser({ email: 'single@example.com', emailVerified: true })
+  several = await tenancy.createUser({ email: 'several@example.com', emailVerified: true })
+  for (const slug of ['acme', 'globex']) await tenancy.createTenant({ name: slug, slug, owner: owner.id })
+  await tenancy.addMember('acme', single.id)
+  await tenancy.addMember('acme', several.id)
+  await tenancy.addMember('globex', several.id)
+  await tenancy.setDefaultTenant('globex', several.id)
+  await tenancy.close()
+})
+afterAll(async () => {
+  for (const app of apps) await app.close()
+  await installation.drop()
+})
+
+async function open(options: Parameters<Installation['open']>[0]) {
+  const tenancy = await installation.open(options)
+  const app = await createNotesApp(tenancy)
+  apps.push(app)
+  const ask = async (user: User, headers: Record<string, string> = {}, tenant?: string) => {
+    const { token } = await tenancy.issueAccessToken(user, tenant === undefined ? {} : { tenant })
+    const response = await app.inject({ url: '/me/tenant', headers: { ...bearer(token), ...headers } })
+    return response.statusCode === 200 ? response.json<{ slug: string }>().slug : outcome(response)
+  }
+  return { tenancy, app, ask }
+}
+type Ask = (user: User, headers?: Record<string, string>, tenant?: string) => Promise<string>
+
+async function expectNamed(ask: Ask): Promise<void> {
+  expect(await ask(several)).toBe('403 TENANCY_TENANT_REQUIRED')
+  expect(await ask(single)).toBe('acme')
+  expect(await ask(several, { 'x-tenant-id': 'acme' })).toBe('acme')
+  expect(await ask(several, { host: 'globex.app.example' })).toBe('globex')
+  expect(await ask(several, {}, 'acme')).toBe('acme')
+}
+
+describe('requireNamedTenant', () => {
+  test('is off by default: the default tenant is used', async () => {
+    const { tenancy, ask } = await open({})
+    expect(tenancy.config.requireNamedTenant).toBe(false)
+    expect([await ask(several), await ask(single)]).toEqual(['globex', 'acme'])
+  })
+
+  test('on by setting or option, a member of several tenants must name one; who is in one is served as before', async () => {
+    await expectNamed((await open({ env: { TENANT_REQUIRE_NAMED_TENANT: 'true' } })).ask)
+    await expectNamed((await open({ requireNamedTenant: true })).ask)
+    const { ask } = await open({ requireNamedTenant: false, env: { TENANT_REQUIRE_NAMED_TENANT: 'true' } })
+    expect(await ask(several)).toBe('globex')
+  })
+
+  test('says how to name one, and not to choose a default', async () => {
+    const { tenancy, app } = await open({ requireNamedTenant: true })
+    const { token } = await tenancy.issueAccessToken(several)
+    const problem = (await app.inject({ url: '/me/tenant', headers: bearer(token) })).json<{ detail: string }>()
+    expect(problem.detail).toContain('send the header X-Tenant-Id')
+    expect(problem.detail).not.toContain('default')
+  })
+
+  test('follows a user who gets a second membership, and loses it', async () => {
+    const { tenancy, ask } = await open({ requireNamedTenant: true })
+    expect(await ask(single)).toBe('acme')
+    await tenancy.addMember('globex', single.id)
+    expect(await ask(single)).toBe('403 TENANCY_TENANT_REQUIRED')
+    await tenancy.setDefaultTenant('globex', single.id)
+    expect(await ask(single)).toBe('403 TENANCY_TENANT_REQUIRED')
+    await tenancy.removeMember('globex', single.id)
+    expect(await ask(single)).toBe('acme')
+  })
+
+  test('a deleted tenant is not in the way: one that is left needs no name, until the other is back', async () => {
+    const { tenancy, ask } = await open({ requireNamedTenant: true })
+    const leaver = await tenancy.createUser({ email: 'leaver@example.com', emailVerified: true })
+    await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: single.id })
+    await tenancy.addMember('acme', leaver.id)
+    await tenancy.addMember('gone', leaver.id)
+    expect(await ask(leaver)).toBe('403 TENANCY_TENANT_REQUIRED')
+    await tenancy.deleteTenant('gone')
+    expect(await ask(leaver)).toBe('acme')
+    await tenancy.undeleteTenant('gone')
+    expect(await ask(leaver)).toBe('403 TENANCY_TENANT_REQUIRED')
+  })
+
+  test('a setting that is no yes or no fails the start', async () => {
+    await expect(installation.open({ env: { TENANT_REQUIRE_NAMED_TENANT: 'perhaps' } })).rejects.toMatchObject({
+      code: 'TENANCY_CONFIG_INVALID',
+    })
+  })
+})

@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Tenancy, User } from '../../../src/index.js'
+import { createInstallation, type Installation } from '../../support/installation.js'
+import { withAdmin } from '../../support/server.js'
+
+let installation: Installation
+let tenancy: Tenancy
+let dana: User
+let max: User
+
+beforeAll(async () => {
+  installation = createInstallation()
+  tenancy = await installation.open()
+  dana = await tenancy.createUser({ email: 'dana@example.com', emailVerified: true })
+  max = await tenancy.createUser({ email: 'max@example.com', emailVerified: true })
+})
+afterAll(() => installation.drop())
+
+const issuedEntries = async () =>
+  (await tenancy.audit.list({ tenant: null, limit: 1000 })).filter(({ action }) => action === 'token.issue')
+
+describe('a token that is issued', () => {
+  test('leaves an entry: for whom, by whom, for which tenant, under which id, and no part of the token', async () => {
+    const plain = await tenancy.issueAccessToken(max)
+    const bound = await tenancy.issueAccessToken(max, { tenant: 'acme', actor: dana.id })
+    expect(plain.tokenId).toBe(decodeJwt(plain.token).jti)
+    expect((await issuedEntries()).map(({ seq: _seq, at: _at, ...entry }) => entry)).toEqual([
+      {
+        actorId: null,
+        tenantId: null,
+        action: 'token.issue',
+        subject: `user:${max.id}`,
+        before: null,
+        after: { jti: plain.tokenId, tenant: null, expiresIn: plain.expiresIn },
+      },
+      {
+        actorId: dana.id,
+        tenantId: null,
+        action: 'token.issue',
+        subject: `user:${max.id}`,
+        before: null,
+        after: { jti: bound.tokenId, tenant: 'acme', expiresIn: bound.expiresIn },
+      },
+    ])
+    const text = JSON.stringify(await issuedEntries())
+    for (const part of [...plain.token.split('.'), ...bound.token.split('.')]) expect(text).not.toContain(part)
+    expect(await tenancy.audit.verify()).toMatchObject({ isIntact: true })
+  })
+
+  test('to nobody, or by somebody who is no user’s id, is none and leaves none', async () => {
+    const before = await issuedEntries()
+    await expect(tenancy.issueAccessToken({ id: randomUUID() })).rejects.toMatchObject({
+      code: 'TENANCY_USER_NOT_FOUND',
+    })
+    await expect(tenancy.issueAccessToken(max, { actor: 'dana' })).rejects.toMatchObject({
+      code: 'TENANCY_REQUEST_INVALID',
+    })
+    expect(await issuedEntries()).toEqual(before)
+  })
+
+  test('for what can’t be a tenant is none and leaves none', async () => {
+    const before = await issuedEntries()
+    const rubbish: unknown[] = ['', 'ACME', ' acme', 'acme ', 'a\0b', '../x', '\0', '\uD800', 'No tenant', 'admin']
+    rubbish.push('x'.repeat(10_000), randomUUID().toUpperCase(), null, 7, ['acme'])
+    for (const tenant of rubbish) {
+      await expect(tenancy.issueAccessToken(max, { tenant: tenant as string })).rejects.toMatchObject({
+        code: 'TENANCY_TENANT_NOT_FOUND',
+      })
+    }
+    expect(await issuedEntries()).toEqual(before)
+    await expect(tenancy.issueAccessToken(max, { tenant: randomUUID() })).resolves.toBeDefined()
+  })
+
+  test('that can’t be recorded is not given out', async () => {
+    const inCatalog = (text: string) => withAdmin((admin) => admin.query(text), installation.catalogName)
+    await inCatalog(
+      "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'full'; end $$",
+    )
+    await inCatalog('create trigger refuse before insert on audit_log for each row execute function refuse()')
+    try {
+      await expect(tenancy.issueAccessToken(max)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+    } finally {
+      await inCatalog('drop trigger refuse on audit_log; drop function refuse()')
+    }
+    await tenancy.issueAccessToken(max)
+  })
+
+  test('by a login has an entry, by the refreshes of it none', async () => {
+    const host = tenancy.accountsHost()
+    const before = (await issuedEntries()).length
+    await host.issueAccessToken(max)
+    expect(await issuedEntries()).toHaveLength(before + 1)
+    for (let round = 0; round < 3; round += 1) await host.issueAccessToken(max, { isRefresh: true })
+    expect(await issuedEntries()).toHaveLength(before + 1)
+  })
+
+  test('by many at once, each has its entry', async () => {
+    const before = (await issuedEntries()).length
+    const tokens = await Promise.all(Array.from({ length: 30 }, () => tenancy.issueAccessToken(max)))
+    const ids = (await issuedEntries()).slice(before).map(({ after }) => (after as { jti: string }).jti)
+    expect(ids.toSorted()).toEqual(tokens.map(({ tokenId }) => tokenId).toSorted())
+    expect(await tenancy.audit.verify()).toMatchObject({ isIntact: true })
+  })
+})
+
+test('a purged tenant’s chain that an administrator removes with its head is reported by the whole installation', async () => {
+  const tenant = await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: dana.id })
+  await tenancy.deleteTenant('gone')
+  await tenancy.purgeTenant('gone')
+  await expect.poll(() => tenancy.findTenant(tenant.id)).toBeUndefined()
+  const entries = await tenancy.audit.list({ tenant: tenant.id })
+  expect(entries.at(-1)?.action).toBe('tenant.dropped')
+  const anchor = (await tenancy.audit.list({ tenant: null, limit: 1000 })).findLast(
+    ({ action, subject }) => action === 'audit.anchor' && subject === `tenant:${tenant.id}`,
+  )
+  expect(anchor?.after).toMatchObject({ length: entries.length })
+  await withAdmin(async (admin) => {
+    await admin.query('begin; set local session_replication_role = replica')
+    await admin.query('delete from audit_log where tenant_id = $1', [tenant.id])
+    await admin.query('delete from audit_chains where chain_id = $1', [tenant.id])
+    await admin.query('commit')
+  }, installation.catalogName)
+  expect(await tenancy.audit.verify()).toMatchObject({
+    isIntact: false,
+    problems: [{ tenantId: tenant.id, seq: 1, entryId: null, kind: 'truncated' }],
+  })
+})
