@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { reportTrust } from '../../src/composition/report-trust.js'
-import { createTenancy, loadConfig } from '../../src/index.js'
-import { type PrivateEmbedded, startPrivateEmbedded } from '../support/private-embedded.js'
+import { reportTrust } from '../../../src/composition/opening/report-trust.js'
+import { createTenancy, loadConfig } from '../../../src/index.js'
+import { type PrivateEmbedded, startPrivateEmbedded } from '../../support/private-embedded.js'
 
 const servers: PrivateEmbedded[] = []
 let trusting: PrivateEmbedded
