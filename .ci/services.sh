@@ -79,7 +79,7 @@ start_postgres() { # start_postgres BIN
 }
 # What starts servers of its own, or needs none: one run of it is enough.
 elsewhere=(
-  test/composition/default-budget.test.ts test/composition/report-trust.test.ts test/databases/server/tls.test.ts
+  test/composition/default-budget.test.ts test/composition/opening/report-trust.test.ts test/databases/server/tls.test.ts
   test/databases/embedded/embedded.test.ts test/databases/embedded/files.test.ts test/tenancy/start-and-stop/embedded.test.ts
   test/examples/quick-start.test.ts test/faults/restart.test.ts test/package/types.test.ts
   'test/core/**' 'test/identity/**' 'test/resolve/**' 'test/docs/**'

@@ -45,12 +45,13 @@ export type {
 } from './catalog/users/user-identities.js'
 export type { NewUser } from './catalog/users/users.js'
 export type { AccessManagement } from './composition/access-management.js'
-export type { HealthCheck, HealthStatus, TenancyHealth } from './composition/health.js'
-export { renderMetrics, type RenderMetricsOptions } from './composition/metrics.js'
+export type { TenancyHealth } from './composition/observing/health.js'
+export type { HealthCheck, HealthStatus } from './composition/observing/health-probe.js'
+export { renderMetrics, type RenderMetricsOptions } from './composition/observing/metrics.js'
 export type { SharedCacheStats } from './cache/redis.js'
-export type { ActivityOptions, BackendActivity } from './composition/activity.js'
+export type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 export type { SessionEndedEvent } from './databases/watch/watch-events.js'
-export type { TenancyStats, TenantStats } from './composition/stats.js'
+export type { TenancyStats, TenantStats } from './composition/observing/stats.js'
 export type {
   ConnectionErrorEvent,
   ConnectionEvent,

@@ -53,7 +53,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'catalog/prepared-reads.ts': [2, 'statements of our own, by their text'],
   'catalog/tenants/slug-queue.ts': [1, inFlight],
   'catalog/users/users.ts': [2, configured],
-  'composition/activity.ts': [3, local],
+  'composition/observing/activity.ts': [3, local],
   'connections/allocation/allocator.ts': [1, perConnection],
   'connections/allocation/busiest-tenants.ts': [1, local],
   'connections/session/checked-out-client.ts': [

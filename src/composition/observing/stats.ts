@@ -1,5 +1,5 @@
-import type { MemberTier, SharedCacheStats } from '../cache/redis.js'
-import type { ConnectionScheduler, SchedulerStats, TenantUse } from '../connections/scheduler.js'
+import type { MemberTier, SharedCacheStats } from '../../cache/redis.js'
+import type { ConnectionScheduler, SchedulerStats, TenantUse } from '../../connections/scheduler.js'
 
 /** What one tenant uses of this process's connections. */
 export interface TenantStats extends Omit<TenantUse, 'key' | 'label'> {

@@ -1,7 +1,7 @@
-import { checkPooler, type PoolMode } from '../connections/pooler-check.js'
-import type { SqlClient } from '../core/sql-client.js'
-import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
-import type { TenantDatabases } from '../databases/tenant-databases.js'
+import { checkPooler, type PoolMode } from '../../connections/pooler-check.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import type { TenantDatabases } from '../../databases/tenant-databases.js'
 
 /**
  * Tries the pooler with a tenant database of this installation, one that nobody uses if there is one; the first start

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { renderMetrics } from '../../src/composition/metrics.js'
-import type { TenancyStats } from '../../src/composition/stats.js'
-import type { Tenancy } from '../../src/tenancy-interface.js'
-import { createTestTenancies, type TestTenancies } from '../support/tenancy.js'
+import { renderMetrics } from '../../../src/composition/observing/metrics.js'
+import type { TenancyStats } from '../../../src/composition/observing/stats.js'
+import type { Tenancy } from '../../../src/tenancy-interface.js'
+import { createTestTenancies, type TestTenancies } from '../../support/tenancy.js'
 
 let installation: TestTenancies
 let tenancy: Tenancy

@@ -1,21 +1,9 @@
 import { connect } from 'node:net'
-import type { Coherence } from '../cache/coherence.js'
-import type { MemberTier } from '../cache/redis.js'
-import type { ServerAddress } from '../core/tenants/database-target.js'
-import type { SqlClient } from '../core/sql-client.js'
-import { Probe } from './health-probe.js'
-
-/** How a part is: `degraded` serves requests, slower or with something missing; `down` does not. */
-export type HealthStatus = 'ok' | 'degraded' | 'down'
-
-/** One part, as last looked at. */
-export interface HealthCheck {
-  readonly status: HealthStatus
-  /** How long it took to find out, in milliseconds. */
-  readonly latencyMs: number
-  /** What is wrong, if anything is; no address, account or statement. */
-  readonly detail?: string
-}
+import type { Coherence } from '../../cache/coherence.js'
+import type { MemberTier } from '../../cache/redis.js'
+import type { ServerAddress } from '../../core/tenants/database-target.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { type HealthCheck, Probe } from './health-probe.js'
 
 /** What {@link Tenancy.health} answers. */
 export interface TenancyHealth {

@@ -1,4 +1,14 @@
-import type { HealthCheck, HealthStatus } from './health.js'
+/** How a part is: `degraded` serves requests, slower or with something missing; `down` does not. */
+export type HealthStatus = 'ok' | 'degraded' | 'down'
+
+/** One part, as last looked at. */
+export interface HealthCheck {
+  readonly status: HealthStatus
+  /** How long it took to find out, in milliseconds. */
+  readonly latencyMs: number
+  /** What is wrong, if anything is; no address, account or statement. */
+  readonly detail?: string
+}
 
 /** What is wrong with a part that answers; undefined: nothing. */
 type Finding = { readonly status: HealthStatus; readonly detail: string } | undefined

@@ -1,11 +1,11 @@
 import Fastify from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createHealth, type HealthParts } from '../../src/composition/health.js'
+import { createHealth, type HealthParts } from '../../../src/composition/observing/health.js'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { createInstallation, type Installation } from '../support/installation.js'
-import { describeWithRedis } from '../support/redis/redis.js'
-import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
-import { urlOf } from '../support/server.js'
+import { describeWithRedis } from '../../support/redis/redis.js'
+import { startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js'
+import { urlOf } from '../../support/server.js'
 
 const cleanUp: (() => Promise<unknown>)[] = []
 afterEach(async () => {

@@ -1,7 +1,7 @@
-import type { ConnectionUser } from '../connections/scheduler.js'
-import type { SqlClient } from '../core/sql-client.js'
-import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
-import { databaseIdOf, type DatabaseNames } from '../databases/database-names.js'
+import type { ConnectionUser } from '../../connections/scheduler.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import { databaseIdOf, type DatabaseNames } from '../../databases/database-names.js'
 
 /** Options of `tenancy.activity()`. */
 export interface ActivityOptions {

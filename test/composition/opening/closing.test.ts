@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { createClosing } from '../../src/composition/closing.js'
+import { createClosing } from '../../../src/composition/opening/closing.js'
 
 test('what was opened last is closed first, one after the other', async () => {
   const closing = createClosing()

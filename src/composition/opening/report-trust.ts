@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import type { ServerAccount } from '../core/tenants/database-target.js'
-import type { Logger } from '../core/logger.js'
-import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
-import { openConnection } from '../databases/server/admin-connection.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import type { Logger } from '../../core/logger.js'
+import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import { openConnection } from '../../databases/server/admin-connection.js'
 
 /** What {@link reportTrust} needs. */
 export interface TrustReportOptions {

@@ -1,9 +1,9 @@
 import { hkdfSync } from 'node:crypto'
-import type { Config } from '../core/config/config.js'
-import type { ServerAccount } from '../core/tenants/database-target.js'
-import { TenancyError } from '../core/errors/errors.js'
-import type { Logger } from '../core/logger.js'
-import { withConnection } from '../databases/server/admin-connection.js'
+import type { Config } from '../../core/config/config.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { Logger } from '../../core/logger.js'
+import { withConnection } from '../../databases/server/admin-connection.js'
 
 /** The PostgreSQL server of an installation, opened. */
 export interface OpenServer {
@@ -28,7 +28,7 @@ export async function openServer(config: Config, logger: Logger): Promise<OpenSe
     const secret = config.secret ?? (await developmentSecret(account, logger))
     return { account, secret, description: `PostgreSQL on ${host}:${port}`, close: async () => {} }
   }
-  const { startEmbeddedServer } = await import('../databases/embedded/index.js')
+  const { startEmbeddedServer } = await import('../../databases/embedded/index.js')
   const embedded = await startEmbeddedServer({ dataDir: config.dataDir, logger })
   try {
     const secret = config.secret ?? (await developmentSecret(embedded.account, undefined))

@@ -1,0 +1,54 @@
+import { devAccess, prodAccess } from '../../access/index.js'
+import { seedAccess } from '../../catalog/access/seed.js'
+import { type CatalogPool, createCatalogPool, maxCatalogConnections } from '../../catalog/catalog-pool.js'
+import { migrateCatalog } from '../../catalog/migrate.js'
+import { createTenantDatabaseRecords } from '../../catalog/tenants/tenant-databases.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import { bindSecret } from '../../databases/server/bind-secret.js'
+import { ensureCatalogDatabase } from '../../databases/server/catalog-database.js'
+import { checkConnectionBudget } from '../../databases/server/connection-budget.js'
+import { maxBuilderConnections } from '../../databases/tenant-databases.js'
+import { deriveLockKey } from '../../postgres/advisory-lock.js'
+import { type OpenServer, openServer } from './open-server.js'
+import type { Opening } from './opening.js'
+
+/** The first step of opening an installation: the server, and the catalog on it. */
+export interface OpenCatalog {
+  readonly server: OpenServer
+  readonly catalog: CatalogPool
+  /** The provisioning account, connected to the catalog database. */
+  readonly catalogAccount: ServerAccount
+  readonly records: TenantDatabaseRecords
+}
+
+/**
+ * Opens the server and the catalog database, migrates the catalog and seeds its access rules. Refuses a server that cannot
+ * hold the configured connections, and a secret that is not the installation's.
+ *
+ * @throws {@link TenancyError} TENANCY_CATALOG_*, TENANCY_EMBEDDED_*, TENANCY_CONNECTION_BUDGET_TOO_LARGE,
+ *   TENANCY_CONFIG_SECRET_MISMATCH
+ */
+export async function openCatalog({ config, logger, closing, access }: Opening): Promise<OpenCatalog> {
+  const server = await openServer(config, logger)
+  closing.add(() => server.close())
+
+  const catalogAccount = await ensureCatalogDatabase(server.account, config.catalogDatabase)
+  const catalog = createCatalogPool(catalogAccount)
+  closing.add(() => catalog.end())
+  await checkConnectionBudget(catalog, {
+    tenants: config.pooler === undefined ? config.maxConnections : 0,
+    catalog: maxCatalogConnections,
+    listen: config.changesBy === 'listen' ? 1 : 0,
+    watch: config.watch.intervalMs > 0 ? 1 : 0,
+    builder: maxBuilderConnections,
+    processes: config.processes,
+  })
+  await migrateCatalog(catalog, undefined, { key: deriveLockKey(server.secret, 'catalog migrations') })
+  await bindSecret(catalog, server.secret)
+  // A profile stands in for a missing definition of the application, and takes nothing away from an earlier one: version 0.
+  const profile = { ...(config.seedProfile === 'dev' ? devAccess : prodAccess), version: 0 }
+  await seedAccess(catalog, access ?? profile)
+
+  return { server, catalog, catalogAccount, records: createTenantDatabaseRecords(catalog) }
+}

@@ -1,0 +1,92 @@
+import { createAccessRules } from '../../access/index.js'
+import { createCoherence } from '../../cache/coherence.js'
+import { createDirectoryCache, type LocalDirectoryCache } from '../../cache/directory-cache.js'
+import { createRedisTier, type MemberTier } from '../../cache/redis.js'
+import { createRequestContexts } from '../../cache/request-contexts.js'
+import { createRuleSetReader } from '../../catalog/access/rule-set-reader.js'
+import { createChangeLog } from '../../catalog/change-log.js'
+import { createMemberDirectory } from '../../catalog/members/member-directory.js'
+import { createSigningKeyStore } from '../../catalog/signing-keys.js'
+import { type CatalogUsers, createUserDirectory } from '../../catalog/users/users.js'
+import type { AccessRules } from '../../core/access/access.js'
+import type { SigningKeys } from '../../core/identity/signing-keys.js'
+import { createRequestPipeline, type RequestPipeline } from '../../http/pipeline.js'
+import { createSigningKeys } from '../../identity/keys/signing-keys.js'
+import { createTokenVerifier } from '../../identity/token-verifier.js'
+import { createTenantResolver } from '../../resolve/tenant-resolver.js'
+import { createHealth, type Health } from '../observing/health.js'
+import type { OpenCatalog } from './open-catalog.js'
+import type { OpenDatabases } from './open-databases.js'
+import type { Opening } from './opening.js'
+
+/** The third step of opening an installation: everything between a request's token and its handler. */
+export interface OpenRequestPath {
+  readonly keys: SigningKeys
+  readonly users: CatalogUsers
+  readonly rules: AccessRules
+  /** Undefined: no Redis is configured. */
+  readonly redis: MemberTier | undefined
+  readonly cache: LocalDirectoryCache
+  readonly pipeline: RequestPipeline
+  readonly health: Health
+}
+
+/**
+ * Opens token verification, the caches with the news of changes that keep them true, and the request pipeline.
+ *
+ * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE, TENANCY_CONFIG_PEER_MISSING
+ */
+export async function openRequestPath(
+  { config, logger, closing, access, requireNamedTenant }: Opening,
+  { server: { secret }, catalog, records }: OpenCatalog,
+  { databases, connections }: OpenDatabases,
+): Promise<OpenRequestPath> {
+  const { audience, issuer } = config.token
+  const coherence = createCoherence({
+    connect: () => catalog.connectAlone(),
+    changes: createChangeLog(catalog),
+    changesBy: config.changesBy,
+    maxStalenessMs: config.maxStalenessMs,
+    logger,
+  })
+  closing.add(() => coherence.close())
+  const keys = createSigningKeys({
+    store: createSigningKeyStore(catalog),
+    secret,
+    issuer,
+    audience,
+    changes: coherence,
+    logger,
+  })
+  coherence.subscribe({ keys: () => keys.invalidate(), all: () => keys.invalidate() })
+  const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
+  const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
+  const rules = createAccessRules(createRuleSetReader(catalog), access)
+  await rules.refresh()
+
+  const installationId = await records.installationId()
+  const redis =
+    config.redis && (await createRedisTier({ ...config.redis, url: config.redis.url, installationId, secret, logger }))
+  if (redis) closing.add(() => redis.close())
+  const members = createMemberDirectory(catalog, { requireNamedTenant })
+  const cache = createDirectoryCache({ users, members, coherence, redis })
+  closing.add(() => cache.close())
+
+  const health = createHealth({
+    catalog,
+    pingServer: () => databases.ping(),
+    pooler: config.pooler,
+    redis,
+    coherence,
+    readyTarget: config.readyDatabases,
+  })
+  const pipeline = createRequestPipeline({
+    verifier,
+    cache,
+    contexts: createRequestContexts(),
+    rules,
+    resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
+    pools: (member) => () => connections.pool(member.tenant),
+  })
+  return { keys, users, rules, redis, cache, pipeline, health }
+}
