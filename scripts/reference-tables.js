@@ -13,12 +13,28 @@ export function configTable(settings) {
   return ['| Variable | Default | What it does |', '|---|---|---|', ...rows].join('\n')
 }
 
-/** @param {Record<string, { status: number, title: string, fix: string }>} errors */
+/** @typedef {{ status: number, title: string, fix: string, details?: Readonly<Record<string, string>>, headers?: object }} ErrorRow */
+
+/** @param {Readonly<Record<string, ErrorRow>>} errors */
 export function errorsTable(errors) {
-  const rows = Object.entries(errors).map(
-    ([code, { status, title, fix }]) => `| \`${code}\` | ${status} | ${title} | ${fix} |`,
-  )
-  return ['| Code | Status | Title | What to do |', '|---|---|---|---|', ...rows].join('\n')
+  const rows = Object.entries(errors).map(([code, { status, title, fix, details = {}, headers = {} }]) => {
+    const fields = Object.entries(details).map(([name, type]) => `\`${name}: ${type}\``)
+    const sent = Object.entries(headers).map(([name, value]) => `\`${headerName(name)}${shownValue(value)}\``)
+    return `| \`${code}\` | ${status} | ${title} | ${sent.join('<br>')} | ${fields.join('<br>')} | ${fix} |`
+  })
+  return ['| Code | Status | Title | Headers | Details | What to do |', '|---|---|---|---|---|---|', ...rows].join('\n')
+}
+
+/** @param {string} name in lower case */
+function headerName(name) {
+  return name === 'www-authenticate'
+    ? 'WWW-Authenticate'
+    : name.replaceAll(/\b[a-z]/g, (letter) => letter.toUpperCase())
+}
+
+/** A value that each error has for itself is not shown. @param {string | number} value */
+function shownValue(value) {
+  return value === 'given' ? '' : `: ${value}`
 }
 
 /** Replaces what stands between the markers. @param {string} page @param {string} table */

@@ -82,10 +82,12 @@ export {
 } from './core/context/current.js'
 export {
   errorTable,
+  type FieldError,
   findTenancyError,
   isTenancyError,
   TenancyError,
   type TenancyErrorCode,
+  type TenancyErrorDetails,
 } from './core/errors/errors.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'

@@ -2,24 +2,24 @@ import { STATUS_CODES, validateHeaderValue } from 'node:http'
 import { readProperty } from '../core/errors/error-chain.js'
 import { documentOf, isErrorStatus, type Problem, problemHeaders, type ProblemOptions, toProblem } from './problem.js'
 
-/** What {@link problemOf} is told beside the error. */
+/** What {@link problemOf} is told besides the error. */
 export interface ForeignProblemOptions extends ProblemOptions {
-  /** The status that the handler had chosen before it failed; counts from 400 on, for an error without one. */
+  /** The status that the handler had chosen before it failed. Counts from 400 on, for an error without a status. */
   readonly chosenStatus?: number | undefined
 }
 
-/** So many findings of a validator are shown. */
+/** Most findings of a validator that are shown. */
 const maxFindings = 16
 
-/** What an error may say to the client of its next request; anything else (`Set-Cookie`) is not an error's to say. */
+/** Headers that tell the client about its next request. No other header of an error is sent (`Set-Cookie`). */
 const clientHeaders = ['retry-after', 'www-authenticate', 'allow'] as const
 const serverHeaders = ['retry-after'] as const
 
 /**
- * DeficitRoundRobin any error into a response: ours as {@link toProblem} does. Of another one, the status is what it says
- * (`statusCode` or `status`, from 400 to 599), else 500. The client's faults (4xx) show message, code and what a validator
- * found, as far as it can be written as JSON. Of everything else the response has a title and the request's id, nothing of
- * the error but its `Retry-After`.
+ * Turns any error into a response: ours as {@link toProblem} does. Another error has the status that it names
+ * (`statusCode` or `status`, from 400 to 599), else 500. Errors of the client (4xx) show message, code and what a validator
+ * found, as far as JSON has a form for it. All others show a title and the request's id, and of the error nothing but its
+ * `Retry-After`.
  */
 export function problemOf(error: unknown, options: ForeignProblemOptions = {}): Problem {
   const ours = toProblem(error, options)
@@ -51,7 +51,7 @@ function detailsOf(error: unknown): object {
     ...(typeof message === 'string' ? { detail: message } : undefined),
     ...(Array.isArray(findings)
       ? {
-          // Only what is known to be about the schema: a validator may hang the whole input on what it found.
+          // Only fields that are about the schema: a validator may attach the whole input to its findings.
           validation: findings.slice(0, maxFindings).map((finding: unknown) => ({
             in: readProperty(error, 'validationContext'),
             path: readProperty(finding, 'instancePath'),
@@ -62,7 +62,7 @@ function detailsOf(error: unknown): object {
   }
 }
 
-/** What `http-errors` and others set on an error, in any case; nothing that Node would refuse to write. */
+/** Headers that `http-errors` and others set on an error, in upper or lower case; none that Node would refuse to write. */
 function headersOf(error: unknown, status: number): Record<string, string> {
   const headers = readProperty(error, 'headers')
   if (typeof headers !== 'object' || headers === null) return {}

@@ -1,5 +1,6 @@
 import { readProperty } from '../core/errors/error-chain.js'
-import { findTenancyError, type TenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
+import { type ErrorEntry, errorTable } from '../core/errors/error-table.js'
+import { findTenancyError, type TenancyError } from '../core/errors/errors.js'
 import { asOutage } from '../postgres/outage.js'
 
 /** An error as an HTTP response: `application/problem+json` (RFC 9457). */
@@ -10,9 +11,9 @@ export interface Problem {
   readonly body: string
 }
 
-/** What a problem document says beside the error. */
+/** What a problem document says besides the error. */
 export interface ProblemOptions {
-  /** The request's id, to find its log lines by: see {@link safeRequestId}. Default: none. */
+  /** The request's id, by which its log lines are found: see {@link safeRequestId}. Default: none. */
   readonly requestId?: string | undefined
 }
 
@@ -22,30 +23,12 @@ export const problemHeaders: Readonly<Record<string, string>> = Object.freeze({
   'cache-control': 'no-store',
 })
 
-/** These say nothing beyond their title: any difference would tell an outsider what is there. */
-const terseCodes: ReadonlySet<TenancyErrorCode> = new Set<TenancyErrorCode>([
-  'TENANCY_TENANT_FORBIDDEN',
-  'TENANCY_AUTH_REQUIRED',
-  'TENANCY_AUTH_TOKEN_INVALID',
-  'TENANCY_AUTH_USER_REFUSED',
-  'TENANCY_ACCOUNTS_CREDENTIALS_INVALID',
-])
-
-/** Challenges of RFC 6750, 3: no error code when the request carried no credentials. */
-const challenges: Partial<Record<TenancyErrorCode, string>> = {
-  TENANCY_AUTH_REQUIRED: 'Bearer',
-  TENANCY_AUTH_TOKEN_INVALID: 'Bearer error="invalid_token"',
-  TENANCY_AUTH_USER_REFUSED: 'Bearer error="invalid_token"',
-  // Every 401 carries a challenge (RFC 9110, 15.5.2), also the one that answers a wrong password.
-  TENANCY_ACCOUNTS_CREDENTIALS_INVALID: 'Bearer',
-}
-
 const maxRequestIdLength = 128
 
 /**
- * DeficitRoundRobin a `TenancyError`, or a database that went away in the middle of a query, into a response; an ORM may have wrapped
- * either. Returns undefined for any other error: those are the application's. So is one that wraps ours and says that it
- * is the client's fault (a `statusCode` from 400 to 499).
+ * Turns a `TenancyError`, or the loss of a database in the middle of a query, into a response; an ORM may have wrapped
+ * either. Returns undefined for any other error: those are the application's. So is an error that wraps ours and says that
+ * the client is at fault (a `statusCode` from 400 to 499).
  *
  * The message of a server error (5xx) stays in the log; neither it nor a cause reaches the response.
  */
@@ -54,29 +37,23 @@ export function toProblem(given: unknown, options: ProblemOptions = {}): Problem
     const error = knownError(given)
     return error === undefined || !isErrorStatus(error.statusCode) ? undefined : problemOfOurs(error, options)
   } catch {
-    // It passes for ours, and has properties that throw.
+    // The error passes for ours and has properties that throw.
     return undefined
   }
 }
 
-/** Whether a status says that there was an error: a whole number from 400 to 599. */
+/** Tells whether a status is one of an error: a whole number from 400 to 599. */
 export function isErrorStatus(status: unknown): status is number {
   return typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599
 }
 
 function problemOfOurs(error: TenancyError, { requestId }: ProblemOptions): Problem {
   const { code, title, statusCode: status, message } = error
-  const isOpen = status < 500 && !terseCodes.has(code)
-  const challenge = challenges[code]
+  const entry: ErrorEntry | undefined = errorTable[code]
+  const isOpen = status < 500 && entry?.isTerse !== true
   return {
     status,
-    headers: {
-      ...problemHeaders,
-      ...(challenge === undefined ? undefined : { 'www-authenticate': challenge }),
-      ...(error.retryAfterSeconds === undefined
-        ? undefined
-        : { 'retry-after': String(Math.ceil(error.retryAfterSeconds)) }),
-    },
+    headers: { ...problemHeaders, ...headersOf(error, entry) },
     body: documentOf(
       {
         type: `urn:tenants2fast:error:${code}`,
@@ -90,13 +67,28 @@ function problemOfOurs(error: TenancyError, { requestId }: ProblemOptions): Prob
   }
 }
 
+/** The headers that the table of errors says, with the error's own values. A newer copy of the package has more codes. */
+function headersOf(
+  { retryAfterSeconds, allowedMethods }: TenancyError,
+  entry: ErrorEntry | undefined,
+): Record<string, string> {
+  const challenge = entry?.headers?.['www-authenticate']
+  return {
+    ...(challenge === undefined ? undefined : { 'www-authenticate': challenge }),
+    ...(retryAfterSeconds === undefined ? undefined : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(entry?.headers?.allow === undefined || allowedMethods === undefined
+      ? undefined
+      : { allow: allowedMethods.join(', ') }),
+  }
+}
+
 /**
- * A problem document of what is always said and of the error's own details, which may be anything: what JSON has no form
- * for (bigints, circles, a `toJSON` or getter that throws) leaves them out.
+ * Serialises a problem document: the fields that every one has, and the error's own details. Those may be anything; details
+ * that JSON has no form for (bigints, circles, a `toJSON` or getter that throws) are left out.
  */
 export function documentOf(always: object, readDetails: () => object): string {
   try {
-    // A document with a `toJSON` of the details' would be whatever that says.
+    // A `toJSON` among the details would replace the whole document.
     return JSON.stringify({ ...always, ...readDetails(), ...always, toJSON: undefined })
   } catch {
     return JSON.stringify(always)
@@ -104,8 +96,8 @@ export function documentOf(always: object, readDetails: () => object): string {
 }
 
 /**
- * A request's id as logs and problem documents show it: at most 128 letters, digits and `._:@/+=-`, anything else as `_`.
- * The id may be a header of the client's.
+ * Gives a request's id as logs and problem documents show it: at most 128 letters, digits and `._:@/+=-`, anything else as
+ * `_`. The id may come from a header of the client.
  */
 export function safeRequestId(id: unknown): string {
   return textOf(id)
@@ -113,7 +105,7 @@ export function safeRequestId(id: unknown): string {
     .replaceAll(/[^\w.:@/+=-]/g, '_')
 }
 
-/** Nothing of an id that has no text, such as an object without a prototype. */
+/** Some ids have no text, such as an object without a prototype: they become `_`. */
 function textOf(id: unknown): string {
   try {
     return String(id)

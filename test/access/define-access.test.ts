@@ -11,7 +11,7 @@ function problemsOf(json: unknown): string[] {
     return []
   } catch (error) {
     if (!isTenancyError(error, 'TENANCY_ACCESS_DEFINITION_INVALID')) throw error
-    return findTenancyError(error)?.details?.['problems'] as string[]
+    return findTenancyError(error, 'TENANCY_ACCESS_DEFINITION_INVALID')?.details?.problems as string[]
   }
 }
 

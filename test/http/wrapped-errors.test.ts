@@ -67,7 +67,9 @@ describe.each(wrappers)('an error inside of one of %s', (_name, wrap) => {
   })
 
   test('of a refusal keeps its status and details', () => {
-    const error = wrap(new TenancyError('TENANCY_TENANT_SLUG_TAKEN', 'acme is taken', { details: { slug: 'acme' } }))
+    const error = wrap(
+      new TenancyError('TENANCY_TENANT_SLUG_TAKEN', 'acme is taken', { details: { slug: 'acme' } as never }),
+    )
     expect(JSON.parse(problemOf(error).body)).toMatchObject({ status: 409, slug: 'acme', detail: 'acme is taken' })
   })
 

@@ -51,10 +51,10 @@ export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesPa
     if (handle) {
       return handle({ request, query, address: addressOf(request, connection.remoteAddress) })
     }
-    const allow = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+    const allowedMethods = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS']
+    const allow = allowedMethods.join(', ')
     if (request.method === 'OPTIONS') return answerNothing({ allow })
-    const refusal = new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`)
-    return answerProblem(refusal, logger, { requestId: connection.requestId, headers: { allow } })
+    throw new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', `Use ${allow}`, { allowedMethods })
   }
 
   return async (request, connection) => {

@@ -28,17 +28,14 @@ export function answerNothing(headers: Readonly<Record<string, string>> = {}): R
 export function answerProblem(
   error: unknown,
   logger: Logger,
-  {
-    requestId,
-    headers = {},
-  }: { readonly requestId?: string | undefined; readonly headers?: Record<string, string> } = {},
+  { requestId }: { readonly requestId?: string | undefined } = {},
 ): Response {
   const problem = toProblem(error, { requestId })
   logServerError(error, problem?.status ?? 500, logger)
   if (problem)
     return new Response(problem.body, {
       status: problem.status,
-      headers: { ...privateHeaders, ...problem.headers, ...headers },
+      headers: { ...privateHeaders, ...problem.headers },
     })
   return new Response(JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500, requestId }), {
     status: 500,
