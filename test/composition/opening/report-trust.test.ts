@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reportTrust } from '../../../src/composition/opening/report-trust.js'
-import { createTenancy, loadConfig } from '../../src/index.js'
+import { createTenancy, loadConfig } from '../../../src/index.js'
 import { type PrivateServer, startPrivateServer } from '../../support/servers/private-server.js'
 
 const servers: PrivateServer[] = []
