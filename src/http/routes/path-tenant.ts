@@ -1,8 +1,9 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
+import type { RegisteredRoute, RouteSegment } from './route-segment.js'
 
 /** How a URL names a tenant: `/<prefix>/:<parameter>`. */
-export interface PathTenantNames {
+interface PathTenantNames {
   /** `TENANT_URL_PREFIX`, in lower case. */
   readonly urlPrefix: string
   /** The name of the route parameter: letters, digits and `_`. */
@@ -10,53 +11,73 @@ export interface PathTenantNames {
 }
 
 /**
- * Whether the requests of a route name their tenant in the path: its template has `/tenants/:tenant` once, as two whole
- * segments; case does not matter for the first. Everything else that may stand for a tenant is refused: a route that
- * ignored the tenant of its path would serve the caller's default one.
+ * Checks whether the requests of a route name their tenant in the path. They do when the URL has `/tenants/:tenant` once, as
+ * two whole segments; the case of the first does not matter. Everything else that may stand for a tenant is refused: a route
+ * that ignored the tenant of its path would serve the caller's default tenant.
  *
- * It is stricter than the router, not equal to it: segments are what slashes part, also inside of a regular expression.
+ * The check is stricter than a router: slashes separate segments even inside a regular expression.
  *
+ * @param withoutTenant how a route says that it serves no tenant, for the message
  * @throws {@link TenancyError} TENANCY_ROUTE_TENANT_UNREADABLE
  */
-export function namesTenantInPath(url: string, names: PathTenantNames): boolean {
-  // `::` is Fastify's way to write a colon. Empty segments may vanish (`ignoreDuplicateSlashes`).
-  const segments = url
-    .replaceAll('::', '\u0000')
-    .split('/')
-    .filter((segment) => segment !== '')
-  let count = 0
-  let previous: string | undefined
-  for (const segment of segments) {
-    const isBehindPrefix = previous?.toLowerCase() === names.urlPrefix
-    previous = segment
-    if (isBehindPrefix && segment === `:${names.parameter}`) count += 1
-    else refuse(url, problemOf(segment, isBehindPrefix, names), names)
+export function namesTenantInPath(
+  { url, segments }: Pick<RegisteredRoute, 'url' | 'segments'>,
+  names: PathTenantNames,
+  withoutTenant: string,
+): boolean {
+  const refuse = (problem: string | undefined): void => {
+    if (problem !== undefined) throw unreadable(url, problem, names, withoutTenant)
   }
-  if (count > 1) refuse(url, `it names ${count} tenants`, names)
+  let count = 0
+  let previous: RouteSegment | undefined
+  for (const segment of segments) {
+    // A router may ignore empty segments.
+    if (segment.source === '') continue
+    const isBehindPrefix = previous?.kind === 'literal' && previous.text.toLowerCase() === names.urlPrefix
+    previous = segment
+    if (isBehindPrefix && segment.kind === 'parameter' && segment.name === names.parameter) count += 1
+    else refuse(problemOf(segment, isBehindPrefix, names))
+  }
+  if (count > 1) refuse(`it names ${count} tenants`)
   return count === 1
 }
 
-/** Why a segment may stand for a tenant that nobody reads, or undefined. */
-function problemOf(segment: string, isBehindPrefix: boolean, { urlPrefix, parameter }: PathTenantNames) {
-  const shown = JSON.stringify(segment.replaceAll('\u0000', '::'))
-  if (new RegExp(`:${parameter}(?!\\w)`).test(segment)) {
+/** Says why a segment may stand for a tenant that nobody reads; undefined: it does not. */
+function problemOf(segment: RouteSegment, isBehindPrefix: boolean, { urlPrefix, parameter }: PathTenantNames) {
+  const shown = JSON.stringify(segment.source)
+  if (segment.kind === 'literal') {
+    const isSlug = isBehindPrefix && parseTenantRef(segment.text.toLowerCase()) !== undefined
+    return isSlug ? `${shown} may be the slug of a tenant (a reserved one, such as "settings", is none)` : undefined
+  }
+  const parameters = segment.kind === 'parameter' ? [segment.name] : segment.names
+  if (parameters.includes(parameter)) {
     return `":${parameter}" has to be a whole segment behind "/${urlPrefix}/", not ${shown}`
   }
-  if (segment.includes(':') || segment.includes('*')) {
-    if (isBehindPrefix) return `${shown} stands where the tenant does`
-    const isLikePrefix = segment.replaceAll(/:\w+/g, ':').toLowerCase().includes(urlPrefix)
-    return isLikePrefix ? `${shown} may match "${urlPrefix}"` : undefined
-  }
-  const isSlug = isBehindPrefix && parseTenantRef(segment.toLowerCase()) !== undefined
-  return isSlug ? `${shown} may be the slug of a tenant (a reserved one, such as "settings", is none)` : undefined
+  if (isBehindPrefix) return `${shown} stands where the tenant does`
+  const isLikePrefix = segment.kind === 'pattern' && segment.rest.toLowerCase().includes(urlPrefix)
+  return isLikePrefix ? `${shown} may match "${urlPrefix}"` : undefined
 }
 
-function refuse(url: string, problem: string | undefined, { urlPrefix, parameter }: PathTenantNames): void {
-  if (problem === undefined) return
-  throw new TenancyError(
+function unreadable(
+  url: string,
+  problem: string,
+  { urlPrefix, parameter }: PathTenantNames,
+  withoutTenant: string,
+): TenancyError {
+  return new TenancyError(
     'TENANCY_ROUTE_TENANT_UNREADABLE',
     `Route ${JSON.stringify(url)} would serve the caller’s default tenant instead of the one in its path: ${problem}. ` +
       `Write it as "/${urlPrefix}/:${parameter}/…" and check the parameter's form in the handler; if the route serves no ` +
-      "tenant, say so: config: { tenancy: 'user' } or 'none'",
+      `tenant, say so: ${withoutTenant}`,
   )
+}
+
+/**
+ * Reads the tenant from the path parameters of a request. A missing parameter names no tenant, rather than the default one.
+ * @throws {@link TenancyError} TENANCY_TENANT_FORBIDDEN
+ */
+export function readPathTenant(parameters: unknown, name: string): string {
+  const value = (parameters as Readonly<Record<string, unknown>>)[name]
+  if (typeof value !== 'string') throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
+  return value
 }
