@@ -1,6 +1,6 @@
 import type { KeyObject, webcrypto } from 'node:crypto'
 import { compactVerify } from 'jose'
-import { isLowS } from './low-s.js'
+import { isLowS } from './keys/low-s.js'
 import { TokenRefusal } from './token-refusal.js'
 
 /** How a signature is checked. */

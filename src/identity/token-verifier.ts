@@ -5,7 +5,7 @@ import { type IssuerOptions, issuerTenantPlaceholder, readIssuerTenant } from '.
 import { type Logger, stderrLogger } from '../core/logger.js'
 import { createRefusalLog } from '../core/refusal-log.js'
 import type { VerificationKeys } from '../core/identity/signing-keys.js'
-import { requireSafeIssuers } from './issuer-options.js'
+import { requireSafeIssuers } from './safe-issuers.js'
 import { defaultTokenBytes, parseToken } from './parse-token.js'
 import { createRemoteKeys, type KeyFetchOptions } from './keys/remote-keys.js'
 import { checkClaims, checkHeader, foreignPolicy, ownPolicy, type TokenPolicy } from './token-policy.js'

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import type { Logger } from '../../src/core/logger.js'
 import type { VerificationKeys } from '../../src/core/identity/signing-keys.js'
-import { toLowS } from '../../src/identity/low-s.js'
+import { toLowS } from '../../src/identity/keys/low-s.js'
 
 export const quietLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 

@@ -6,11 +6,11 @@ import type { User } from '../../core/model.js'
 import { createBackgroundWork } from '../background-work.js'
 import type { MailKind } from '../limits/attempt-limits.js'
 import { createArgon2Hasher, type PasswordHasher } from './argon2.js'
+import { createAccountMails } from './account-mails.js'
 import { answered } from './catalog-answer.js'
 import { createCredentials } from './credentials.js'
 import { openEngine } from './engine.js'
 import { createResetLinks } from './links.js'
-import { createPost } from './post.js'
 import { readNewPassword, readPassword } from './password-rules.js'
 import { cleanName, readImage } from './profile-rules.js'
 import { createRegistrations } from './registrations.js'
@@ -51,7 +51,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
   const credentials = createCredentials(engine)
   const links = createResetLinks(engine, host.catalog)
   const registrations = createRegistrations(host.catalog)
-  const post = createPost({ ...options, credentials, links, registrations })
+  const mails = createAccountMails({ ...options, credentials, links, registrations })
   // Whoever has no password is compared with this one, which is as much work.
   const nobodysHash = await passwords.hash(randomUUID())
   const background = createBackgroundWork(host.logger, 'A mail of accounts was not sent')
@@ -82,7 +82,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       }
       const hash = password === undefined ? undefined : await passwords.hash(readNewPassword(password))
       const token = await registrations.begin(address, { name: cleanName(name), password: hash })
-      background.start(() => post.registered(address, token), { mail: 'register' })
+      background.start(() => mails.sendRegistration(address, token), { mail: 'register' })
     },
 
     async verifyEmail({ token, password, name }) {
@@ -99,7 +99,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       return userId
     },
 
-    resendVerification: (email) => afterAnswer('resend', email, (address) => post.confirmationAgain(address)),
+    resendVerification: (email) => afterAnswer('resend', email, (address) => mails.resendConfirmation(address)),
 
     async checkPassword(email, password) {
       const address = normalizeEmail(email)
@@ -109,7 +109,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       return user.id
     },
 
-    requestPasswordReset: (email) => afterAnswer('reset', email, (address) => post.passwordForgotten(address)),
+    requestPasswordReset: (email) => afterAnswer('reset', email, (address) => mails.sendPasswordReset(address)),
 
     async resetPassword(token, password) {
       const newPassword = readNewPassword(password)

@@ -1,17 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { answerBare } from '../../http/bare-answer.js'
+import { logError } from '../../http/error-log.js'
 import { problemOf } from '../../http/foreign-problem.js'
 import { toProblem } from '../../http/problem.js'
-import { answerSecondErrorsBare } from './bare-answer.js'
-import { logError } from './error-log.js'
-import { requestIdOf } from './request-id.js'
+import { requestIdOf } from './request-state.js'
 
 /**
- * Answers any error with a problem document (RFC 9457), and logs it once: server errors as errors, in full; refusals of
- * this package at level debug; other faults of the client at level info. When sending the document fails, because an
- * `onSend` hook throws, the answer is a plain 500 past all hooks.
+ * Answers any error with a problem document (RFC 9457), and logs it once: server errors at level error, in full; refusals of
+ * this package at level debug; other faults of the client at level info. If the document cannot be sent because an `onSend`
+ * hook throws, the answer is a plain 500 that skips all hooks.
  *
- * The plugin sets it as the error handler of its scope if there is none yet. An application that has its own gets every
- * error of the plugin there, as any other, and may hand on what it does not know.
+ * The plugin sets it as the error handler of its scope if there is none yet. An application with a handler of its own gets
+ * the plugin's errors there, like any others, and may pass on what it does not know.
  *
  * @example
  * app.setErrorHandler((error, request, reply) => {
@@ -21,14 +21,14 @@ import { requestIdOf } from './request-id.js'
  */
 export function tenancyErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error, { requestId: requestIdOf(request), chosenStatus: reply.statusCode })
-  logError(error, problem, request)
+  logError(error, problem, request.log)
   answerSecondErrorsBare(reply)
   reply.code(problem.status).headers(problem.headers)
-  // The document is text already, whatever the handler had chosen to serialize its answer with.
-  void reply.serializer(asItIs).send(problem.body)
+  // The document is text already, whatever serializer the handler had chosen for its answer.
+  void reply.serializer(unchanged).send(problem.body)
 }
 
-/** Answers with the problem document of a `TenancyError`, or of a database that went away; hands on any other error. */
+/** Answers with the problem document of a `TenancyError`, or of a lost database; passes any other error to `next`. */
 export function sendProblem(
   error: unknown,
   request: FastifyRequest,
@@ -43,13 +43,32 @@ export function sendProblem(
 export function useErrorHandler(app: FastifyInstance): void {
   if (app.errorHandler.name !== 'defaultErrorHandler') return
   app.setErrorHandler(tenancyErrorHandler)
-  // Fastify warns of, or refuses, a second handler in a scope. This one is a default: the application's replaces it.
+  // Fastify warns about a second handler in a scope, or refuses it. Ours is a default: the application's replaces it.
   const alreadySet = Object.getOwnPropertySymbols(app).find(
     ({ description }) => description === 'fastify.errorHandlerAlreadySet',
   )
   if (alreadySet !== undefined) Object.assign(app, { [alreadySet]: false })
 }
 
-function asItIs(payload: unknown): string {
+/**
+ * Makes Fastify answer a plain 500 if sending the answer to an error fails as well. Fastify's own last answer would show the
+ * message of the second error, such as a statement and its parameters.
+ */
+function answerSecondErrorsBare(reply: FastifyReply): void {
+  const nextHandler = Object.getOwnPropertySymbols(reply).find(
+    ({ description }) => description === 'fastify.reply.nextErrorHandler',
+  )
+  if (nextHandler !== undefined) Object.assign(reply, { [nextHandler]: { func: handleSecondError } })
+}
+
+function handleSecondError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  // The error's own status does not count: the server failed to answer.
+  const problem = problemOf(undefined, { requestId: requestIdOf(request) })
+  logError(error, problem, request.log)
+  reply.hijack()
+  answerBare(problem, reply.raw)
+}
+
+function unchanged(payload: unknown): string {
   return payload as string
 }

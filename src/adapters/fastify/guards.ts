@@ -6,10 +6,12 @@ import type {
   RequestPayload,
   RouteOptions,
 } from 'fastify'
-import type { AccessRules, Guard, RegisteredPermission, RegisteredRole, Requirement } from '../../core/access/access.js'
+import type { AccessRules, RegisteredPermission, RegisteredRole } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { describeRequirement, enforce, readRequirement, type RouteRequirement } from '../../http/requirement.js'
-import { tenancyKey, scopeKey } from './request-state.js'
+import { readRequirement, type RouteRequirement } from '../../http/routes/requirement.js'
+import { bindRouteGuard } from '../../http/routes/route-guard.js'
+import { scopeKey, tenancyKey } from './request-state.js'
+import { readRoute } from './route-segments.js'
 
 /**
  * A Fastify hook that lets a request pass or refuses it, at `onRequest`, `preParsing`, `preValidation` or `preHandler`. A
@@ -23,7 +25,6 @@ export interface GuardHook {
 
 type Check = (request: FastifyRequest) => void
 type Rules = Pick<AccessRules, 'guard' | 'knows'>
-type Route = Pick<RouteOptions, 'url' | 'method'>
 
 const requirementKey = Symbol('tenants2fast.requirement')
 const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
@@ -157,45 +158,19 @@ function nameOf(requirement: RouteRequirement): string {
   return `tenancyGuard<${encodeURIComponent(JSON.stringify(requirement))}>`
 }
 
+/** Binds a requirement to a route's requests. */
 function bindCheck(
   requirement: RouteRequirement,
   rules: Rules,
-  route: Route,
+  route: Pick<RouteOptions, 'url' | 'method'>,
   onUndefined: (message: string) => void,
 ): Check {
-  const report = (resolved: Requirement) =>
-    onUndefined(`Nothing in the access rules answers to ${describeRequirement(resolved)}: the guard refuses everybody`)
-  if (requirement.kind !== 'own-route') {
-    const guard = rules.guard(requirement)
-    if (!rules.knows(requirement)) report(requirement)
-    return (request) => enforceIn(request, guard)
+  const guard = bindRouteGuard(requirement, readRoute(route), rules, onUndefined)
+  return (request) => {
+    const scope = request[scopeKey]
+    if (scope === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')
+    guard(scope.context, request)
   }
-  const path = templateOf(route.url)
-  // A HEAD answers what a GET would, less the body (RFC 9110, 9.3.2): the same rule decides.
-  const requirements = [route.method]
-    .flat()
-    .map((method) => ({ kind: 'route', path, method: method === 'HEAD' ? 'GET' : method }) as const)
-  const [first] = requirements
-  // On a route of several methods, those without a rule refuse everybody.
-  if (first !== undefined && !requirements.some((each) => rules.knows(each))) report(first)
-  const guards = new Map([route.method].flat().map((method, at) => [method, guardAt(requirements, at, rules)]))
-  const [only, ...others] = guards.values()
-  // Most routes have one method, and Fastify's router has compared it already.
-  return others.length === 0
-    ? (request) => enforceIn(request, only)
-    : (request) => enforceIn(request, guards.get(request.method))
-}
-
-function guardAt(requirements: readonly Requirement[], at: number, rules: Rules): Guard | undefined {
-  const requirement = requirements[at]
-  return requirement && rules.guard(requirement)
-}
-
-function enforceIn(request: FastifyRequest, guard: Guard | undefined): void {
-  const work = request[scopeKey]
-  if (work === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')
-  if (guard === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-  enforce(guard, work.context)
 }
 
 function hookOf(check: Check): GuardHook {
@@ -208,23 +183,4 @@ function hookOf(check: Check): GuardHook {
     }
     done()
   }
-}
-
-/** A Fastify route as a rule's path: `/x/:id` becomes `/x/{id}`. */
-function templateOf(url: string): string {
-  const segments = url.split('/').map((segment) => {
-    // `::` is Fastify's way to write a colon.
-    const literal = segment.replaceAll('::', '')
-    if (!literal.includes(':') && !literal.includes('*')) return segment.replaceAll('::', ':')
-    const name = /^:([A-Za-z0-9_]+)$/.exec(segment)?.[1]
-    if (name === undefined) {
-      throw new TenancyError(
-        'TENANCY_ACCESS_DEFINITION_INVALID',
-        `requirePermission() can't be used on ${JSON.stringify(url)}: a segment is one ":name" or literal, without ` +
-          `wildcard, regular expression or "?". Name the rule: requirePermission('/reports/{id}', 'GET')`,
-      )
-    }
-    return `{${name}}`
-  })
-  return segments.join('/')
 }

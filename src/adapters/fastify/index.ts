@@ -3,6 +3,6 @@
 import './request-state.js'
 export { tenancyErrorHandler } from './error-handler.js'
 export { type GuardHook, requirePermission, requireRole } from './guards.js'
-export type { DecoratorNames, TenancyPluginOptions, TenancyRoute } from './options.js'
-export { tenancyPlugin } from './plugin.js'
+export type { DecoratorNames, TenancyPluginOptions, TenancyRoute } from './plugin-options.js'
+export { tenancyPlugin } from './tenancy-plugin.js'
 export { toProblem, type Problem, type ProblemOptions } from '../../http/problem.js'

@@ -1,22 +1,22 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestContext } from '../../core/context/current.js'
 import { safeRequestId } from '../../http/problem.js'
-import { requestIdOf } from './request-id.js'
+import { requestIdOf } from './request-state.js'
 
-/** Pino's way to add to the lines of a logger; other loggers have `child` only. */
+/** A pino logger, which can add fields to its own lines; other loggers only have `child`. */
 type OwnLogger = FastifyBaseLogger & { setBindings(bindings: object): void }
 
 const ownKey = Symbol('tenants2fast.log')
 
 /**
- * Lets the log lines of a request carry `requestId`, and `tenantId` and `userId` once they are known. Gives the function
- * that makes them known; nothing for an application without a logger.
+ * Adds `requestId` to the log lines of each request, and `tenantId` and `userId` once they are known. Returns the function
+ * that adds the latter two; undefined for an application without a logger.
  */
 export function identifyLogLines(
   app: FastifyInstance,
 ): ((request: FastifyRequest, reply: FastifyReply, context: RequestContext) => void) | undefined {
   const { log } = app
-  // The logger of an application without one is its own child.
+  // An application without a logger has one that is its own child.
   if (log.child({}) === log) return undefined
   if ('setBindings' in log && app.childLoggerFactory.name === 'defaultChildLoggerFactory') {
     app.setChildLoggerFactory((logger, bindings, options) => {
@@ -25,7 +25,7 @@ export function identifyLogLines(
     })
   }
   return (request, reply, { tenant, user }) => {
-    // The request's alone: adding to it costs less than another child of it.
+    // No other request has this logger: adding to it costs less than making another child.
     if (isOwn(request.log)) {
       if (user !== undefined) request.log.setBindings({ tenantId: tenant?.id, userId: user.id })
       return

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { type RequestContext, RequestScope } from '../../core/context/current.js'
-import { requestIdOf } from './request-id.js'
+import { requestIdOf } from './request-state.js'
 
 /**
- * A request as a piece of work: abandoned when its client is gone before the response is complete. Costs next to nothing
- * until somebody has to wait: an AbortController for each request that does would cost more than its query.
+ * The scope of a Fastify request. It is aborted when the client goes away before the response is complete. It listens for
+ * that only once something has to wait: an AbortController for each such request would cost more than its query.
  */
 export class FastifyRequestScope extends RequestScope {
   readonly #request: FastifyRequest
@@ -37,7 +37,7 @@ export class FastifyRequestScope extends RequestScope {
 
   #listen(): Set<() => void> {
     const listeners = new Set<() => void>()
-    // The request's own 'close' won't do: it also comes when a body has been read (Node, http.IncomingMessage).
+    // The request's own 'close' does not tell: it also comes when a body has been read (Node, http.IncomingMessage).
     this.#response.once('close', () => {
       if (this.#response.writableEnded) return
       for (const listener of [...listeners]) listener()

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FetchImplementation } from 'jose'
 import type { Logger } from '../../core/logger.js'
-import { type GuardedRequestOptions, requestGuarded } from '../guarded-request.js'
+import { type GuardedRequestOptions, requestGuarded } from './guarded-request.js'
 
 const maxBodyBytes = 512 * 1024
 

@@ -1,4 +1,4 @@
-import type { AddressRules } from '../guarded-request.js'
+import type { AddressRules } from './guarded-request.js'
 import { createJsonFetch, type JsonFetchOptions } from './json-fetch.js'
 
 /** Whether keys may be fetched from there: https anywhere, http on this machine only. */

@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import { calculateJwkThumbprint } from 'jose'
 import type { NewSigningKey, PublicJwk, SigningAlgorithm, StoredSigningKey } from '../../core/identity/signing-keys.js'
-import type { KeySeal } from './sealed-key.js'
+import type { KeySeal } from './key-seal.js'
 
 /** A signing key, opened. */
 export interface OpenSigningKey {

@@ -9,8 +9,8 @@ import {
   type SigningKeys,
   type SigningKeyStore,
 } from '../../core/identity/signing-keys.js'
-import { toLowS } from '../low-s.js'
-import { createKeySeal } from './sealed-key.js'
+import { toLowS } from './low-s.js'
+import { createKeySeal } from './key-seal.js'
 import { generateSigningKey, type OpenSigningKey, openSigningKey } from './signing-key.js'
 
 /** Options of {@link createSigningKeys}. */

@@ -1,15 +1,7 @@
 import type { FastifyContextConfig, FastifyRequest, RouteOptions } from 'fastify'
-import { TenancyError } from '../../core/errors/errors.js'
-import type { RouteNeeds } from '../../core/request-path.js'
-import type { ResolvedOptions, TenancyRoute } from './options.js'
-import { namesTenantInPath } from './path-tenant.js'
-
-/** What the plugin knows of a route before its first request. */
-export interface RoutePlan {
-  readonly needs: RouteNeeds
-  /** The parameter that names the tenant, or undefined. */
-  readonly tenantParameter: string | undefined
-}
+import { planRoute, type RoutePlan } from '../../http/routes/route-plan.js'
+import type { ResolvedOptions, TenancyRoute } from './plugin-options.js'
+import { readSegments } from './route-segments.js'
 
 const planKey: unique symbol = Symbol('tenants2fast.plan')
 
@@ -19,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** Decides what each route demands, when it is registered. */
+/** The plans of an application's routes, made when each route is registered. */
 export interface RoutePlans {
   /**
    * Plans a route that is being registered.
@@ -27,10 +19,15 @@ export interface RoutePlans {
    */
   add(route: RouteOptions): void
   /**
-   * The plan of a request's route: one that was registered before the plugin had loaded is planned now.
+   * Gives the plan of a request's route. A route that was registered before the plugin had loaded is planned now.
    * @throws {@link TenancyError} TENANCY_CONFIG_INVALID, TENANCY_ROUTE_TENANT_UNREADABLE
    */
   of(options: FastifyRequest['routeOptions']): RoutePlan
+}
+
+const wording = {
+  setting: 'config.tenancy (or the plugin’s option needs)',
+  withoutTenant: "config: { tenancy: 'user' } or 'none'",
 }
 
 /** Makes the plans of one application. */
@@ -40,16 +37,8 @@ export function createRoutePlans(options: ResolvedOptions & { readonly urlPrefix
 
   function planOf(route: TenancyRoute): RoutePlan {
     const needs: unknown = route.config.tenancy ?? options.needs(route) ?? 'tenant'
-    if (needs !== 'tenant' && needs !== 'user' && needs !== 'none') {
-      throw new TenancyError(
-        'TENANCY_CONFIG_INVALID',
-        `Route ${route.url}: config.tenancy (or the plugin’s option needs) is 'tenant', 'user' or 'none', not ` +
-          JSON.stringify(needs),
-      )
-    }
-    const names = { urlPrefix: urlPrefix.toLowerCase(), parameter: tenantParameter }
-    const isInPath = needs === 'tenant' && namesTenantInPath(route.url, names)
-    return { needs, tenantParameter: isInPath ? tenantParameter : undefined }
+    const { url } = route
+    return planRoute({ url, segments: readSegments(url) }, needs, { urlPrefix, tenantParameter, wording })
   }
 
   return {

@@ -1,19 +1,20 @@
 import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import type { Register } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
 import type { RouteNeeds } from '../../core/request-path.js'
+import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
+import type { UndefinedAccess } from '../../http/routes/undefined-access.js'
 
-/** A route as {@link TenancyPluginOptions.needs} is asked about it. */
+/** A route, as the option `needs` of {@link TenancyPluginOptions} is given it. */
 export interface TenancyRoute {
-  /** The whole template, with the prefixes of the plugins around it. */
+  /** The whole URL as written, with the prefixes of the plugins around it. */
   readonly url: string
   readonly method: string | readonly string[]
   readonly config: Readonly<FastifyContextConfig>
   readonly schema: FastifySchema | undefined
 }
 
-/** Names of what the plugin adds to a request; `false`: it adds nothing there. */
+/** Names of the decorators that the plugin adds to a request; `false`: none. */
 export interface DecoratorNames {
   /** Default: `user`. */
   readonly user?: string | false
@@ -26,7 +27,7 @@ export type RegisteredDecorators = Register extends { readonly decorators: infer
   ? Names
   : DecoratorNames
 
-/** What {@link tenancyPlugin} takes. */
+/** Options of {@link tenancyPlugin}. */
 export interface TenancyPluginOptions {
   /** From `createTenancy()`. */
   readonly tenancy: HttpTenancy
@@ -35,13 +36,13 @@ export interface TenancyPluginOptions {
   /** The route parameter that names a tenant, in `/tenants/:tenant/…`: letters, digits and `_`. Default: `tenant`. */
   readonly tenantParameter?: string
   /**
-   * What a route demands that does not say so itself (`config.tenancy`): for routes of other plugins. Asked once for each
-   * route; `undefined` is the default, `tenant`.
+   * Says what a route needs that does not say so itself (`config.tenancy`): for routes of other plugins. Called once for each
+   * route; `undefined` stands for the default, `tenant`.
    */
   readonly needs?: (route: TenancyRoute) => RouteNeeds | undefined
   /**
-   * Other names for `request.user` and `request.tenant`, for applications where another plugin has them. TypeScript
-   * learns them by `Register`, see docs/fastify.md. Default: `{ user: 'user', tenant: 'tenant' }`.
+   * Other names for `request.user` and `request.tenant`, for applications where another plugin has these. TypeScript
+   * learns the names by `Register`, see docs/fastify.md. Default: `{ user: 'user', tenant: 'tenant' }`.
    */
   readonly decorators?: RegisteredDecorators
   /**
@@ -49,7 +50,7 @@ export interface TenancyPluginOptions {
    * can't be registered. `warn`: it is logged and refuses everybody until somebody defines it, at run time.
    * Default: `refuse`.
    */
-  readonly undefinedAccess?: 'refuse' | 'warn'
+  readonly undefinedAccess?: UndefinedAccess
 }
 
 /** The options with their defaults. */
@@ -57,7 +58,7 @@ export interface ResolvedOptions {
   readonly tenantParameter: string
   readonly needs: (route: TenancyRoute) => RouteNeeds | undefined
   readonly decorators: Required<DecoratorNames>
-  readonly undefinedAccess: 'refuse' | 'warn'
+  readonly undefinedAccess: UndefinedAccess
 }
 
 /** @throws {@link TenancyError} TENANCY_CONFIG_INVALID */

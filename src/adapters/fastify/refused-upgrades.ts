@@ -1,15 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
-/** Whether Node has handed a request to the server's listeners for upgrades (WebSocket), socket and all. */
+/** Tells whether Node has given a request, with its socket, to the server's listeners for upgrades (WebSocket). */
 function isUpgrade(request: IncomingMessage): boolean {
   return (request as { upgrade?: unknown }).upgrade === true
 }
 
 /**
- * Ends the sockets of upgrades that Fastify answers by a response, also by one that no hook sees: an address that cannot
- * be decoded (400), a parameter that is too long (414), a server that is closing (503). `app.routing` is where
- * `@fastify/websocket` hands its upgrades to Fastify.
+ * Ends the sockets of upgrades that Fastify answers with a response. Some of these no hook sees: a URL that cannot be decoded
+ * (400), a parameter that is too long (414), a server that is closing (503). `@fastify/websocket` passes its upgrades to
+ * Fastify by `app.routing`, so that is replaced.
  */
 export function closeAfterRefusedUpgrades(app: FastifyInstance): void {
   const root = rootOf(app)
@@ -20,7 +20,7 @@ export function closeAfterRefusedUpgrades(app: FastifyInstance): void {
     try {
       return routing(request, response)
     } catch (error) {
-      // Nobody answers any more.
+      // Nothing will answer it now.
       response.socket?.destroy()
       throw error
     }
@@ -28,21 +28,21 @@ export function closeAfterRefusedUpgrades(app: FastifyInstance): void {
 }
 
 /**
- * Ends the socket of an upgrade once it is answered by a response, such as a refusal. Node takes such a socket out of the
- * server's care, so that nobody else would end it: it would outlive `app.close()`.
+ * Ends the socket of an upgrade once it is answered with a response, such as a refusal. Node's server no longer tracks such a
+ * socket, so nothing else would end it: it would outlive `app.close()`.
  */
 function closeAfterRefusedUpgrade(response: ServerResponse): void {
   const { socket } = response
   if (socket === null) return
   response.setHeader('connection', 'close')
-  // Whoever accepts the upgrade writes to the socket, not to this response: it never finishes.
+  // An accepted upgrade is answered on the socket, so this response then never finishes.
   response.once('finish', () => {
-    // Sends what is left; the other side might never end its own half.
+    // Sends what is left first. `end()` would wait for the other side, which may never end its half.
     socket.destroySoon()
   })
 }
 
-/** Scopes inherit from the application: all of them, and those around the plugin, find what it has. */
+/** Finds the root application, from which every scope inherits `routing`, also those around the plugin. */
 function rootOf(app: FastifyInstance): FastifyInstance {
   let root = app
   while (!Object.hasOwn(root, 'routing')) root = Object.getPrototypeOf(root) as FastifyInstance

@@ -6,8 +6,8 @@ import { tryGetScope } from '../../core/context/current.js'
 const bound = new WeakSet<EventEmitter>()
 
 /**
- * Lets listeners of a WebSocket run in the context that they were added in: usually that of its upgrade. For routes of
- * `@fastify/websocket`, whose server announces a socket while its request is served, before the route's handler has it.
+ * Runs the listeners of a WebSocket in the context in which they were added, usually that of its upgrade request. For routes
+ * of `@fastify/websocket`: its server emits `connection` during the request, before the route's handler gets the socket.
  */
 export function bindWebSocketsOf(scope: FastifyInstance, route: RouteOptions): void {
   const { websocket, wsHandler } = route as { websocket?: unknown; wsHandler?: unknown }

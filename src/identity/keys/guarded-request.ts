@@ -2,7 +2,7 @@ import { lookup as lookUpName } from 'node:dns/promises'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
-import { type AddressClass, classifyAddress } from './keys/address-class.js'
+import { type AddressClass, classifyAddress } from './address-class.js'
 
 /** Which addresses a request may go to. */
 export interface AddressRules {

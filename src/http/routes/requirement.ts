@@ -1,7 +1,7 @@
-import type { Guard, MemberAccess, Requirement } from '../core/access/access.js'
-import { TenancyError } from '../core/errors/errors.js'
+import type { Requirement } from '../../core/access/access.js'
+import { TenancyError } from '../../core/errors/errors.js'
 
-/** What a guard of a route demands; `own-route` is the matched route's own template and method. */
+/** The requirement of a route's guard. `own-route` stands for the rule of the matched route's own URL and method. */
 export type RouteRequirement = Requirement | { readonly kind: 'own-route' }
 
 /**
@@ -27,22 +27,4 @@ export function readRequirement(permissionOrPath?: string, method?: string): Rou
     )
   }
   return { kind: 'permission', name: permissionOrPath }
-}
-
-/** The requirement in words, for messages. */
-export function describeRequirement(requirement: Requirement): string {
-  if (requirement.kind === 'route') return `${requirement.method} ${requirement.path}`
-  return `${requirement.kind} ${requirement.name}`
-}
-
-/**
- * Lets pass or refuses.
- *
- * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE (no user or tenant in the context),
- * TENANCY_ACCESS_DENIED
- */
-export function enforce(guard: Guard, context: { readonly user?: unknown; readonly access: MemberAccess | undefined }) {
-  if (context.access !== undefined && guard.allows(context.access)) return
-  if (context.user === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
-  throw new TenancyError(context.access === undefined ? 'TENANCY_TENANT_NONE' : 'TENANCY_ACCESS_DENIED')
 }

@@ -2,11 +2,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RequestContext } from '../../core/context/current.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
-import type { DecoratorNames } from './options.js'
-import { preflightKey, tenancyKey, scopeKey } from './request-state.js'
+import { requireTenant, requireUser } from '../../http/require-user.js'
+import type { DecoratorNames } from './plugin-options.js'
+import { preflightKey, scopeKey, tenancyKey } from './request-state.js'
 
 /**
- * Adds what requests carry: their work, `request.user` and `request.tenant`, under the names that the options give.
+ * Adds to requests their scope, `request.user` and `request.tenant`, under the names that the options give.
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: another plugin has the name
  */
 export function decorateRequests(
@@ -17,14 +18,8 @@ export function decorateRequests(
   app.decorateRequest(scopeKey, null)
   app.decorateRequest(preflightKey, false)
   app.decorateRequest(tenancyKey, { getter: () => tenancy })
-  decorate(app, 'user', user, ({ user: found }) => {
-    if (found === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
-    return found
-  })
-  decorate(app, 'tenant', tenant, (context) => {
-    if (context.tenant !== undefined) return context.tenant
-    throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
-  })
+  decorate(app, 'user', user, requireUser)
+  decorate(app, 'tenant', tenant, requireTenant)
 }
 
 function decorate(
@@ -48,8 +43,8 @@ function decorate(
 }
 
 function contextOf(request: FastifyRequest): RequestContext {
-  const work = request[scopeKey]
-  if (work === null)
+  const scope = request[scopeKey]
+  if (scope === null)
     throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The tenancy plugin has not run for this request yet')
-  return work.context
+  return scope.context
 }

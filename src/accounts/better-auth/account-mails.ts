@@ -6,21 +6,21 @@ import type { Credentials } from './credentials.js'
 import { linkTo, type ResetLinks } from './links.js'
 import type { RegistrationFacts, Registrations } from './registrations.js'
 
-/** What is sent when somebody asked for something in the name of an address. Nothing goes to disabled users. */
-export interface Post {
-  /** To confirm the address, or, if it has an account, a way into that. */
-  registered(address: string, token: string): Promise<void>
-  /** To confirm the address, if it was registered or has a user who is not verified. */
-  confirmationAgain(address: string): Promise<void>
-  /** To set a new password; if the address was only registered, to confirm it. */
-  passwordForgotten(address: string): Promise<void>
+/** Sends the mails that requests for an address cause. Disabled users get none. */
+export interface AccountMails {
+  /** Sends a link to confirm the address; if the address has an account, a link into that. */
+  sendRegistration(address: string, token: string): Promise<void>
+  /** Sends another confirmation link, if the address was registered or has a user who is not verified. */
+  resendConfirmation(address: string): Promise<void>
+  /** Sends a link to set a new password; if the address was only registered, to confirm it. */
+  sendPasswordReset(address: string): Promise<void>
 }
 
-/** What {@link createPost} is put together from. */
-export interface PostParts {
+/** The parts that {@link createAccountMails} needs. */
+export interface AccountMailsParts {
   readonly host: Pick<AccountsHost, 'config'>
   readonly mail: Pick<MailSender, 'send'>
-  /** Mails are counted when they are about to be sent, so that nobody uses up the mails of an address that gets none. */
+  /** Counts a mail just before it is sent, so that nobody can use up the limit of an address that gets no mails. */
   readonly mayMail?: ((kind: MailKind, address: string) => Promise<boolean>) | undefined
   readonly credentials: Pick<Credentials, 'findUserByEmail'>
   readonly links: Pick<ResetLinks, 'create'>
@@ -29,8 +29,15 @@ export interface PostParts {
 
 const noFacts: RegistrationFacts = { name: '', password: undefined }
 
-/** The mails of accounts. Who uses up the mails of somebody else's address has had links sent that its owner can use. */
-export function createPost({ host, mail, credentials, links, registrations, ...parts }: PostParts): Post {
+/** Creates the mails of accounts. Whoever uses up the limit of somebody else's address has sent its owner links that work. */
+export function createAccountMails({
+  host,
+  mail,
+  credentials,
+  links,
+  registrations,
+  ...parts
+}: AccountMailsParts): AccountMails {
   const { mayMail = async () => true } = parts
   const sendConfirmation = (address: string, token: string) =>
     mail.send(verificationMail({ to: address, link: linkTo(host.config, 'verify-email', token) }))
@@ -38,7 +45,7 @@ export function createPost({ host, mail, credentials, links, registrations, ...p
   async function sendReset(kind: MailKind, user: User, compose: (facts: NamedMailFacts) => Mail): Promise<void> {
     if (!(await mayMail(kind, user.email))) return
     const link = linkTo(host.config, 'password/reset', await links.create(user))
-    // A name that was there before the address was proven may be a stranger's text.
+    // A stranger may have written the name before the address was proven.
     await mail.send(compose({ to: user.email, name: user.emailVerified ? user.name : '', link }))
   }
 
@@ -51,7 +58,7 @@ export function createPost({ host, mail, credentials, links, registrations, ...p
   }
 
   return {
-    async registered(address, token) {
+    async sendRegistration(address, token) {
       const user = await credentials.findUserByEmail(address)
       const isFree = user === undefined || (user.disabledAt === null && !user.emailVerified)
       if (isFree && (await mayMail('register', address))) return sendConfirmation(address, token)
@@ -59,11 +66,11 @@ export function createPost({ host, mail, credentials, links, registrations, ...p
       if (user?.emailVerified && user.disabledAt === null) await sendReset('register', user, addressTakenMail)
     },
 
-    async confirmationAgain(address) {
+    async resendConfirmation(address) {
       await confirmAgain(address, await credentials.findUserByEmail(address))
     },
 
-    async passwordForgotten(address) {
+    async sendPasswordReset(address) {
       const user = await credentials.findUserByEmail(address)
       if (user === undefined) return confirmAgain(address, user)
       if (user.disabledAt === null) await sendReset('reset', user, passwordResetMail)
