@@ -54,11 +54,11 @@ export type { TenancyStats, TenantStats } from './composition/stats.js'
 export type {
   ConnectionErrorEvent,
   ConnectionEvent,
-  ConnectionEvictEvent,
+  ConnectionEvictionEvent,
   ConnectionOpenEvent,
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
-export type { SchedulerStats } from './connections/scheduler.js'
+export type { SchedulerStats } from './connections/stats.js'
 export type {
   AccessDefinition,
   Member,
