@@ -55,11 +55,11 @@ export type { TenancyStats, TenantStats } from './composition/observing/stats.js
 export type {
   ConnectionErrorEvent,
   ConnectionEvent,
-  ConnectionEvictEvent,
+  ConnectionEvictionEvent,
   ConnectionOpenEvent,
   ConnectionRejectEvent,
 } from './connections/connection-events.js'
-export type { SchedulerStats } from './connections/scheduler.js'
+export type { SchedulerStats } from './connections/stats.js'
 export type {
   AccessDefinition,
   Member,

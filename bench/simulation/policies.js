@@ -8,7 +8,7 @@ export const limits = {
   maxWaitersPerTenant: 1000,
   affinityMs: 30,
   quantumMs: 10,
-  patienceMs: 10,
+  ownConnectionWaitMs: 10,
   starvationMs: 1000,
 }
 
@@ -21,24 +21,24 @@ export class DrrPolicy {
   constructor({ Allocator, clock, server, settings = limits }) {
     this.#clock = clock
     this.#allocator = new Allocator(settings, {
-      open: (slot) => {
+      open: (entry) => {
         this.opened += 1
-        server.connect(() => this.#allocator.opened(slot, slot, clock.nowMs))
+        server.connect(() => this.#allocator.opened(entry, entry, clock.nowMs))
       },
-      close: (slot) => server.close(() => this.#allocator.closed(slot, clock.nowMs)),
+      close: (entry) => server.close(() => this.#allocator.closed(entry, clock.nowMs)),
       remind: (ms) => clock.after(ms, () => this.#allocator.reconsider(clock.nowMs)),
     })
   }
 
   acquire(key, request) {
-    const slot = this.#allocator.takeIdle(key, this.#clock.nowMs)
-    if (slot !== undefined) return request.granted(slot)
+    const entry = this.#allocator.takeIdle(key, this.#clock.nowMs)
+    if (entry !== undefined) return request.granted(entry)
     const waiter = { sinceMs: this.#clock.nowMs, holder: undefined, grant: request.granted, reject: request.refused }
     if (!this.#allocator.enqueue(key, key, waiter, this.#clock.nowMs)) request.refused()
   }
 
-  release(slot) {
-    this.#allocator.release(slot, this.#clock.nowMs)
+  release(entry) {
+    this.#allocator.release(entry, this.#clock.nowMs)
   }
 
   refuseSince(sinceMs) {
@@ -81,7 +81,7 @@ class SimplePolicy {
       const [victim] = this.#idle
       if (victim !== undefined) {
         this.#idle.delete(victim)
-        this.#rebind(victim, key)
+        this.#evict(victim, key)
       }
     }
     return undefined
@@ -91,7 +91,7 @@ class SimplePolicy {
     const key = this.next(connection.key)
     if (key === undefined) this.#idle.add(connection)
     else if (key === connection.key) this.#take(key).granted(connection)
-    else this.#rebind(connection, key)
+    else this.#evict(connection, key)
   }
 
   refuseSince(sinceMs) {
@@ -129,7 +129,7 @@ class SimplePolicy {
     })
   }
 
-  #rebind(connection, key) {
+  #evict(connection, key) {
     add(this.#totals, connection.key, -1)
     this.#reserve(key)
     this.#server.close(() => this.#open(key))

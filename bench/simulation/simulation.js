@@ -41,8 +41,8 @@ function compare(label, options) {
   for (const [name, Policy] of Object.entries(policies)) {
     const result = simulate({ ...options, Policy, Allocator, seconds: 5 })
     runs[name] = result
-    const { throughput: served, refused, p50, p99, rebindsPerThousand, jain } = result
-    const columns = [served.toFixed(0), refused, p50.toFixed(1), p99.toFixed(1), rebindsPerThousand.toFixed(0)]
+    const { throughput: served, refused, p50, p99, opensPerThousand, jain } = result
+    const columns = [served.toFixed(0), refused, p50.toFixed(1), p99.toFixed(1), opensPerThousand.toFixed(0)]
     console.error(
       label.padEnd(16),
       name.padEnd(13),

@@ -43,7 +43,7 @@ export function simulate(options) {
   return {
     ...others.figures(seconds),
     noisy: noisy.figures(seconds),
-    rebindsPerThousand: (1000 * (policy.opened - openedBefore)) / (others.served + noisy.served),
+    opensPerThousand: (1000 * (policy.opened - openedBefore)) / (others.served + noisy.served),
   }
 
   function stream(perSecond, random, onRequest) {

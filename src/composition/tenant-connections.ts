@@ -44,7 +44,7 @@ export function createTenantConnections({
   return {
     pool,
     disconnect: ({ databaseId }) => {
-      if (databaseId !== null) scheduler.evict(databaseId)
+      if (databaseId !== null) scheduler.disconnect(databaseId)
     },
     runWithTenant(tenant, callback) {
       if (tenant.status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')

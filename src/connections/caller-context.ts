@@ -1,12 +1,12 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 
 /**
- * Runs what belongs to no request. A socket keeps the asynchronous context that it is opened in: opened in a request's,
- * it would show that request's user to everybody who uses the connection later by callbacks and events.
+ * Runs code that belongs to no request. A socket keeps the asynchronous context in which it was opened. Opened in a
+ * request's context, it would show that request's user in callbacks and events to all later users of the connection.
  */
 export const outsideOfRequests: <Result>(callback: () => Result) => Result = AsyncLocalStorage.snapshot()
 
-/** The callback, to be called in the context of whoever calls this. */
+/** Binds a callback to the asynchronous context of the code that calls this. */
 export function inCallerContext<Callback extends (...args: never[]) => unknown>(callback: Callback): Callback {
   return AsyncResource.bind(callback as unknown as (...args: unknown[]) => unknown) as unknown as Callback
 }

@@ -1,27 +1,23 @@
 import type { RequestScope } from '../core/context/current.js'
 import type { Waiter } from './allocation/ports.js'
+import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
 import { abortedError } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
-import type { Lease } from './connection-dispatcher.js'
-import type { TenantPgPool } from './tenant-pool.js'
 import type { SessionClient } from './session/session-client.js'
 
-/** Told once: the lease, or why there is none. */
-export type CheckoutCallback = (error: Error | undefined, lease?: Lease) => void
-
-/** A caller in the queue. */
-export class CheckoutWaiter implements Waiter<SessionClient, TenantPgPool> {
+/** A caller in its tenant's queue. */
+export class CheckoutWaiter implements Waiter<SessionClient, CheckoutPool> {
   readonly sinceMs: number
-  /** The work that the caller does. */
+  /** The request of the caller. */
   readonly holder: RequestScope | undefined
-  readonly pool: TenantPgPool
+  readonly pool: CheckoutPool
   /** Given by the caller, for this wait. */
   readonly #signal: AbortSignal | undefined
   readonly #done: CheckoutCallback
-  #onGone: (() => void) | undefined
+  #onAborted: (() => void) | undefined
 
   constructor(
-    pool: TenantPgPool,
+    pool: CheckoutPool,
     sinceMs: number,
     holder: RequestScope | undefined,
     signal: AbortSignal | undefined,
@@ -34,30 +30,30 @@ export class CheckoutWaiter implements Waiter<SessionClient, TenantPgPool> {
     this.#done = done
   }
 
-  /** Gives up when nobody wants the result any more; `leave` takes the waiter out of its queue. */
-  leaveWhenGone(leave: () => boolean): void {
-    this.#onGone = () => {
+  /** Gives up when the request or the signal is aborted. `leave` takes the waiter out of its queue. */
+  leaveWhenAborted(leave: () => boolean): void {
+    this.#onAborted = () => {
       if (leave()) this.reject(abortedError(this.#signal?.reason))
     }
-    this.holder?.onAborted(this.#onGone)
-    this.#signal?.addEventListener('abort', this.#onGone)
+    this.holder?.onAborted(this.#onAborted)
+    this.#signal?.addEventListener('abort', this.#onAborted)
   }
 
-  grant(lease: Lease): void {
-    this.#settle()
-    lease.user = this.holder
-    this.#done(undefined, lease)
+  grant(checkout: Checkout): void {
+    this.#stopListening()
+    checkout.user = this.holder
+    this.#done(undefined, checkout)
   }
 
   reject(error: Error): void {
-    this.#settle()
+    this.#stopListening()
     connectionEvents.reject(this.pool, error, performance.now() - this.sinceMs)
     this.#done(error)
   }
 
-  #settle(): void {
-    if (this.#onGone === undefined) return
-    this.holder?.offAborted(this.#onGone)
-    this.#signal?.removeEventListener('abort', this.#onGone)
+  #stopListening(): void {
+    if (this.#onAborted === undefined) return
+    this.holder?.offAborted(this.#onAborted)
+    this.#signal?.removeEventListener('abort', this.#onAborted)
   }
 }

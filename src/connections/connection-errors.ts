@@ -1,10 +1,15 @@
 import pg from 'pg'
 import { TenancyError } from '../core/errors/errors.js'
-import type { AllocatorLimits } from './allocation/ports.js'
+
+/** The limits that messages show. */
+interface ShownLimits {
+  readonly maxConnections: number
+  readonly maxConnectionsPerTenant: number
+}
 
 /**
- * What the caller is told when a connection could not be opened. Messages of the driver and of the server name hosts
- * and users, so they travel as `cause` only.
+ * The error for a caller whose connection could not be opened. Messages of the driver and of the server name hosts and
+ * users, so they are in the `cause` only.
  */
 export function connectFailure(cause: unknown): TenancyError {
   if (cause instanceof TenancyError) return cause
@@ -23,29 +28,29 @@ export function connectFailure(cause: unknown): TenancyError {
   )
 }
 
-/** Whether the server, up and reachable, did not let the role in or did not answer it as it should. */
+/** Whether the server, up and reachable, did not let the role in, or answered in an unexpected way. */
 export function isRefusal(cause: unknown): boolean {
   if (cause instanceof TenancyError) return cause.code === 'TENANCY_DATABASE_IDENTITY_MISMATCH'
   const code = sqlState(cause)
-  // Of the operating system; no such database; out of resources; shutting down or starting up.
+  // Not one: an error of the operating system; no such database; out of resources; shutting down or starting up.
   return code === undefined || !/^(?:E[A-Z]+|3D000|53...|57P0[123])$/.test(code)
 }
 
-/** Whether the server said so, and not `pg` or the network; of any copy of `pg`. */
+/** Whether an error comes from the server, and not from `pg` or the network. Knows errors of any copy of `pg`. */
 export function isServerError(error: unknown): error is Error & { readonly code?: string } {
   return error instanceof pg.DatabaseError || (error instanceof Error && 'severity' in error)
 }
 
 const tooManyConnections = '53300'
 
-/** Whether the server is up and has no room for another connection: it may have some in a moment. */
+/** Whether the server is up and has no room for another connection. It may have some in a moment. */
 export function isFull(cause: unknown): boolean {
   return sqlState(cause) === tooManyConnections
 }
 
 /**
- * Whether it has no room for anybody. The limits of a role and of a database are one tenant's; which of them it was is told
- * by the function of the server that says so, in every language.
+ * Whether the server has no room for any tenant. The limits of a role and of a database concern one tenant. The name of the
+ * server's function that raised the error tells them apart, in every language.
  */
 export function isFullForAll(cause: unknown): boolean {
   const routine = cause instanceof Error && 'routine' in cause ? cause.routine : undefined
@@ -65,7 +70,7 @@ function reason(cause: unknown): string {
   return code === undefined ? '' : ` (${code})`
 }
 
-/** SQLSTATE of the server, or the code of the operating system (`ECONNREFUSED`). */
+/** The server's SQLSTATE, or the operating system's code (`ECONNREFUSED`). */
 function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' && /^[A-Z0-9_]{2,40}$/.test(code) ? code : undefined
@@ -89,7 +94,7 @@ export function stalledError(timeoutMs: number): TenancyError {
   )
 }
 
-export function timeoutError(waitedMs: number, limits: AllocatorLimits): TenancyError {
+export function timeoutError(waitedMs: number, limits: ShownLimits): TenancyError {
   return new TenancyError(
     'TENANCY_CONNECTION_TIMEOUT',
     `No connection within ${waitedMs} ms (at most ${limits.maxConnectionsPerTenant} for one tenant, ` +
@@ -104,10 +109,10 @@ export function queueFullError(key: string, maxWaiters: number): TenancyError {
   )
 }
 
-export function nestedError(limits: AllocatorLimits): TenancyError {
+export function nestedError(limits: ShownLimits): TenancyError {
   return new TenancyError(
     'TENANCY_CONNECTION_NESTED',
-    'The request waits for a connection while it holds another one, and so does everybody who could give one back ' +
+    'The request waits for a connection while it holds another one, and so do all that could give one back ' +
       `(at most ${limits.maxConnectionsPerTenant} for one tenant, ${limits.maxConnections} for all): use the client or ` +
       'transaction at hand instead of asking the pool again inside of it',
   )

@@ -1,7 +1,7 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { TenancyError } from '../core/errors/errors.js'
 
-/** Whom an event is about. `label` is what the pool was called, for people. */
+/** The tenant that an event is about. `label` is its pool's label, for people. */
 export interface ConnectionEvent {
   readonly tenant: string
   readonly label: string
@@ -13,7 +13,7 @@ export interface ConnectionOpenEvent extends ConnectionEvent {
 }
 
 /** A connection was closed to make room for another tenant. */
-export interface ConnectionEvictEvent extends ConnectionEvent {
+export interface ConnectionEvictionEvent extends ConnectionEvent {
   readonly inFavourOf: string
 }
 
@@ -22,13 +22,13 @@ export interface ConnectionErrorEvent extends ConnectionEvent {
   readonly error: TenancyError
 }
 
-/** A caller was told why there is no connection for him. */
+/** A caller was refused a connection. */
 export interface ConnectionRejectEvent extends ConnectionEvent {
   readonly error: Error
   readonly waitedMs: number
 }
 
-/** Whose pool it is: a pool, or a queue that knows its pool. */
+/** A pool, or a queue that knows its pool. */
 interface Tenant {
   readonly key: string
   readonly label?: string
@@ -40,13 +40,13 @@ const named = (name: string): Channel => channel(`tenants2fast:connection:${name
 const channels = {
   open: named('open'),
   close: named('close'),
-  evict: named('evict'),
+  eviction: named('eviction'),
   reject: named('reject'),
   connectFailed: named('connect-failed'),
   identityMismatch: named('identity-mismatch'),
 }
 
-/** Publishes on `node:diagnostics_channel`; costs a look at a flag while nobody listens. */
+/** Publishes on `node:diagnostics_channel`. Costs a look at a flag while there is no subscriber. */
 export const connectionEvents = {
   open(tenant: Tenant, durationMs: number): void {
     const { open } = channels
@@ -56,10 +56,10 @@ export const connectionEvents = {
     const { close } = channels
     if (close.hasSubscribers) close.publish(about(tenant) satisfies ConnectionEvent)
   },
-  evict(tenant: Tenant, successor: Tenant): void {
-    const { evict } = channels
-    if (evict.hasSubscribers) {
-      evict.publish({ ...about(tenant), inFavourOf: successor.key } satisfies ConnectionEvictEvent)
+  eviction(tenant: Tenant, successor: Tenant): void {
+    const { eviction } = channels
+    if (eviction.hasSubscribers) {
+      eviction.publish({ ...about(tenant), inFavourOf: successor.key } satisfies ConnectionEvictionEvent)
     }
   },
   reject(tenant: Tenant, error: Error, waitedMs: number): void {

@@ -1,30 +1,29 @@
-import type { Slot } from './allocation/ports.js'
 import type { Allocator } from './allocation/allocator.js'
-import { outsideOfRequests } from './caller-context.js'
 import { findStuck, type Stuck } from './allocation/deadlock-search.js'
-import type { TenantPgPool } from './tenant-pool.js'
+import { outsideOfRequests } from './caller-context.js'
+import type { CheckoutPool, SessionEntry } from './checkout.js'
 import type { SessionClient } from './session/session-client.js'
 
-/** Looks for works that wait for each other's connections as long as anybody waits, and names one to be turned away. */
+/** Looks for requests that wait for each other's connections, as long as any waits. Names one of them to be refused. */
 export class DeadlockWatch {
-  readonly #allocator: Allocator<SessionClient, TenantPgPool>
+  readonly #allocator: Allocator<SessionClient, CheckoutPool>
   readonly #checkMs: number
-  readonly #onStuck: (stuck: Stuck<SessionClient, TenantPgPool>) => void
+  readonly #onStuck: (stuck: Stuck<SessionClient, CheckoutPool>) => void
   #check: NodeJS.Timeout | undefined
-  /** What each connection had read at the last check. */
-  #bytesRead = new Map<Slot<SessionClient, TenantPgPool>, number>()
+  /** How much each connection had read at the last check. */
+  #bytesRead = new Map<SessionEntry, number>()
 
   constructor(
-    allocator: Allocator<SessionClient, TenantPgPool>,
+    allocator: Allocator<SessionClient, CheckoutPool>,
     checkMs: number,
-    onStuck: (stuck: Stuck<SessionClient, TenantPgPool>) => void,
+    onStuck: (stuck: Stuck<SessionClient, CheckoutPool>) => void,
   ) {
     this.#allocator = allocator
     this.#checkMs = checkMs
     this.#onStuck = onStuck
   }
 
-  /** Somebody waits who may hold a connection already. */
+  /** Call it when a request waits: it may hold a connection already. */
   watch(): void {
     this.#check ??= outsideOfRequests(() => setTimeout(() => this.#look(), this.#checkMs).unref())
   }
@@ -35,10 +34,11 @@ export class DeadlockWatch {
 
   #look(): void {
     const before = this.#bytesRead
-    this.#bytesRead = new Map([...this.#allocator.slots].map((slot) => [slot, slot.connection?.bytesRead ?? 0]))
+    const { entries } = this.#allocator.budget
+    this.#bytesRead = new Map([...entries].map((entry) => [entry, entry.connection?.bytesRead ?? 0]))
     const stuck = findStuck(
       this.#allocator,
-      (slot) => slot.connection?.resting === true && before.get(slot) === slot.connection.bytesRead,
+      (entry) => entry.connection?.resting === true && before.get(entry) === entry.connection.bytesRead,
     )
     if (stuck !== undefined) this.#onStuck(stuck)
     this.#check = undefined

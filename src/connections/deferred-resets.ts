@@ -1,26 +1,23 @@
-import type { Slot } from './allocation/ports.js'
 import { outsideOfRequests } from './caller-context.js'
+import type { SessionEntry } from './checkout.js'
 import type { SessionClient } from './session/session-client.js'
 
-/** How long a reset may be put off. */
+/** How long a reset may be deferred. */
 const deferralMs = 1000
 
 /**
- * Resets that wait for the next use of their connection. Where connections are short, many of those of rare tenants are
- * closed for another tenant before that. It is not for long: what was left in the session, a lock perhaps, may be what
+ * Resets that wait for the next use of their connection. While the budget is used up, many connections of rare tenants are
+ * closed for another tenant before that. The wait is short: what was left in the session, a lock perhaps, may be what
  * others of its tenant wait for.
  */
-export class DeferredResets<Owner> {
-  readonly #slots: Iterable<Slot<SessionClient, Owner>>
-  readonly #reset: (slot: Slot<SessionClient, Owner>, nowMs: number) => void
+export class DeferredResets {
+  readonly #entries: Iterable<SessionEntry>
+  readonly #reset: (entry: SessionEntry, nowMs: number) => void
   #timer: NodeJS.Timeout | undefined
 
-  /** `slots`: among them are all that are idle. `reset` is called for those that have been idle for too long. */
-  constructor(
-    slots: Iterable<Slot<SessionClient, Owner>>,
-    reset: (slot: Slot<SessionClient, Owner>, nowMs: number) => void,
-  ) {
-    this.#slots = slots
+  /** `entries` has all idle ones among them. `reset` is called for those whose reset was deferred for too long. */
+  constructor(entries: Iterable<SessionEntry>, reset: (entry: SessionEntry, nowMs: number) => void) {
+    this.#entries = entries
     this.#reset = reset
   }
 
@@ -30,8 +27,8 @@ export class DeferredResets<Owner> {
     this.#timer ??= outsideOfRequests(() => this.#await(nowMs, nowMs))
   }
 
-  /** Whether the connection of an idle slot is to be reset before anybody uses it. */
-  isDue({ connection }: Slot<SessionClient, Owner>): boolean {
+  /** Whether the connection of an idle entry is to be reset before it is used. */
+  isDue({ connection }: SessionEntry): boolean {
     return connection?.touched === true
   }
 
@@ -39,15 +36,15 @@ export class DeferredResets<Owner> {
     clearTimeout(this.#timer)
   }
 
-  /** One timer for all: it waits for the connection that has been idle for longest now. */
+  /** One timer serves all: it waits for the connection that has been idle for the longest time. */
   #await(idleSinceMs: number, nowMs: number): NodeJS.Timeout {
     const onOverdue = (): void => {
       const atMs = performance.now()
       let nextSinceMs = Infinity
-      for (const slot of this.#slots) {
-        if (slot.state !== 'idle' || !this.isDue(slot)) continue
-        if (slot.sinceMs + deferralMs <= atMs) this.#reset(slot, atMs)
-        else nextSinceMs = Math.min(nextSinceMs, slot.sinceMs)
+      for (const entry of this.#entries) {
+        if (entry.state !== 'idle' || !this.isDue(entry)) continue
+        if (entry.sinceMs + deferralMs <= atMs) this.#reset(entry, atMs)
+        else nextSinceMs = Math.min(nextSinceMs, entry.sinceMs)
       }
       this.#timer = nextSinceMs === Infinity ? undefined : this.#await(nextSinceMs, atMs)
     }

@@ -25,15 +25,15 @@ interface Sight {
 }
 
 const rounds = 20
-// The pooler resets a session after its transaction; until then it is not given to the next.
+// The pooler resets a session after its transaction, and gives it to the next client after that.
 const pauseMs = 20
 
 /**
- * Finds out by trying how a pooler behaves, with a tenant's own role: that the role can log in through it and reaches
- * its database, that a transaction stays on one connection, and that nothing of a session is left for the next
- * client. What can't be shown counts as unsafe.
+ * Tries out how a pooler behaves, with a tenant's own role: that the role can log in through it and reaches its database,
+ * that a transaction stays on one connection, and that nothing of a session is left for the next client. What cannot be
+ * shown counts as unsafe.
  *
- * @throws {@link TenancyError} TENANCY_POOLER_UNFIT with the reason, TENANCY_DATABASE_UNAVAILABLE when nobody answers
+ * @throws {@link TenancyError} TENANCY_POOLER_UNFIT with the reason, TENANCY_DATABASE_UNAVAILABLE without an answer
  */
 export async function checkPooler(options: PoolerCheckOptions): Promise<PoolMode> {
   const clients: SessionClient[] = []
@@ -87,7 +87,7 @@ async function logIn({ target, timeoutMs = 10_000 }: PoolerCheckOptions): Promis
   }
 }
 
-/** Statement pooling refuses transactions, or spreads them over several connections. */
+/** Refuses statement pooling, which refuses transactions, or spreads them over several connections. */
 async function requireTransactions(first: SessionClient, second: SessionClient): Promise<void> {
   const refused = await first.read('begin').then(
     () => undefined,
@@ -103,7 +103,7 @@ async function requireTransactions(first: SessionClient, second: SessionClient):
   await first.read('rollback')
 }
 
-/** A client that is never given another connection has one of its own: its session lasts as long as it does. */
+/** A client that never gets another connection has one of its own: its session lasts as long as the client. */
 async function findMode(first: SessionClient, second: SessionClient): Promise<PoolMode> {
   const known = new Map<SessionClient, number>()
   for (let round = 0; round < rounds; round += 1) {
@@ -115,7 +115,7 @@ async function findMode(first: SessionClient, second: SessionClient): Promise<Po
   return 'session'
 }
 
-/** Both on connections of their own. Who chooses first is left to chance: poolers have patterns, too. */
+/** Looks at both clients while each has a connection of its own. Chance decides which comes first: poolers have patterns. */
 async function lookTogether(first: SessionClient, second: SessionClient): Promise<[SessionClient, Sight][]> {
   const [holder, other] = Math.random() < 0.5 ? [first, second] : [second, first]
   if (Math.random() < 0.5) await look(other)
@@ -129,7 +129,7 @@ async function lookTogether(first: SessionClient, second: SessionClient): Promis
   ]
 }
 
-/** What the next transaction on that connection finds. */
+/** Looks at what the next transaction on that connection finds. */
 async function meetInTransactions(first: SessionClient, second: SessionClient, pid: number): Promise<Sight> {
   for (let round = 0; round < rounds; round += 1) {
     await sleep(pauseMs)
@@ -139,7 +139,7 @@ async function meetInTransactions(first: SessionClient, second: SessionClient, p
   throw unfit(unknown)
 }
 
-/** What the next client on that connection finds; undefined: the connection ended with its client. */
+/** Looks at what the next client on that connection finds. Undefined: the connection ended with its client. */
 async function meetInSessions(
   first: SessionClient,
   open: () => Promise<SessionClient>,
@@ -153,7 +153,7 @@ async function meetInSessions(
     const next = await open()
     const sight = await look(next)
     if (sight.pid === pid) return sight
-    // Not all of them: those that stay keep their connections, so that others come up.
+    // The first client stays and keeps its connection, so that other connections come up.
     if (round > 0) await closeSession(next)
   }
   throw unfit(unknown)

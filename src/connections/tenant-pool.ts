@@ -1,19 +1,19 @@
 import { EventEmitter } from 'node:events'
 import type pg from 'pg'
-import { tryGetScope, type RequestScope } from '../core/context/current.js'
+import { type RequestScope, tryGetScope } from '../core/context/current.js'
 import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { inCallerContext } from './caller-context.js'
-import { abortedError } from './connection-errors.js'
-import { checkedOutClientClass } from './session/checked-out-client.js'
-import { ControlClient, foreignUse, poolOptionsMark } from './session/control-client.js'
-import { type Lease, type ConnectionDispatcher, settleTimeoutMs } from './connection-dispatcher.js'
-import type { CheckoutCallback } from './checkout-waiter.js'
-import { descendantOf, type PgCopy } from './session/pg-copy.js'
+import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
+import type { ConnectionDispatcher } from './connection-dispatcher.js'
+import { settleTimeoutMs } from './connection-restorer.js'
 import { textOf } from './queries/query-text.js'
-import { fenceIn, hearErrors, isSubmittable, type Submittable } from './queries/submittable.js'
-import { SubmittedQuery } from './queries/submitted-query.js'
+import { isSubmittable, type Submittable } from './queries/submittable.js'
 import { transactionLeftOpen, transactionMisuseOf, transactionRefused } from './queries/transaction-control.js'
 import { refuseQuery } from './queries/transaction-pooling.js'
+import { checkedOutClientClass } from './session/checked-out-client.js'
+import { ControlClient, foreignUse, poolOptionsMark } from './session/control-client.js'
+import { descendantOf, type PgCopy } from './session/pg-copy.js'
+import { submitToPool } from './submit-to-pool.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void
 type ConnectCallback = (
@@ -22,53 +22,53 @@ type ConnectCallback = (
   release: (error?: Error | boolean) => void,
 ) => void
 
-/** What `connect` takes besides a callback. */
+/** Options of `connect`. */
 interface ConnectOptions {
-  /** Leaves the queue when it is aborted. */
+  /** The caller leaves the queue when it is aborted. */
   readonly signal?: AbortSignal
 }
 
-/** What `pool.query` was asked to do since the last `end()`, or between two of them. */
+/** The calls of `pool.query` between two calls of `end()`. */
 interface Round {
   pending: number
   onDone: (() => void) | undefined
 }
 
 /**
- * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. Holds nothing but its key and its
+ * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. It holds nothing but its key and its
  * listeners.
  *
- * Differences to `pg.Pool`: a failed `query` keeps its connection; `query(submittable)` returns the submittable, as the
+ * It differs from `pg.Pool`: a failed `query` keeps its connection; `query(submittable)` returns the submittable, as the
  * types of `pg` have always said; callbacks and listeners of cursors run in the asynchronous context of the caller;
- * `query` takes no part of a transaction; `end` ends nothing, because others have the same pool.
+ * `query` accepts no part of a transaction; `end` ends nothing, because others have the same pool.
  *
- * What is made of it by another copy of `pg` (`new Pool(pool)`) reads the fields of its own below as options: none of
- * them says where to connect, and `Client` and `stream` refuse to.
+ * Another copy of `pg` that takes it for options (`new Pool(pool)`) reads the public fields below. None of them says where
+ * to connect, and `Client` and `stream` refuse to.
  */
-export class TenantPgPool extends EventEmitter {
+export class TenantPgPool extends EventEmitter implements CheckoutPool {
   readonly options: object
   readonly log = (): void => {}
   readonly Promise = Promise
-  /** Makes control clients: Kysely cancels by one. */
+  /** Makes control clients, by which Kysely cancels queries. */
   readonly Client: new (options?: unknown) => ControlClient
   readonly stream = refuseStream
   readonly #key: string
   #label: string
   #resolveTarget: () => Promise<TenantDatabaseTarget>
-  readonly #office: ConnectionDispatcher
+  readonly #dispatcher: ConnectionDispatcher
   #round: Round = { pending: 0, onDone: undefined }
   #lastEnd: Promise<unknown> = Promise.resolve()
 
   constructor(
     key: string,
     resolveTarget: () => Promise<TenantDatabaseTarget>,
-    office: ConnectionDispatcher,
+    dispatcher: ConnectionDispatcher,
     label: string = key,
   ) {
     super()
     const control = {
-      cancelBackend: (pid: number) => office.cancelBackend(key, pid),
-      terminateBackend: (pid: number) => office.terminateBackend(key, pid),
+      cancelBackend: (pid: number) => dispatcher.cancelBackend(key, pid),
+      terminateBackend: (pid: number) => dispatcher.terminateBackend(key, pid),
     }
     // A function, not a class of its own for each pool: an arrow cannot be called with `new`.
     this.Client = function Client(options?: unknown) {
@@ -77,7 +77,7 @@ export class TenantPgPool extends EventEmitter {
     const limits = { min: 0, maxUses: Infinity, allowExitOnIdle: false }
     this.options = {
       ...limits,
-      ...office.poolOptions,
+      ...dispatcher.poolOptions,
       Client: this.Client,
       stream: refuseStream,
       [poolOptionsMark]: true,
@@ -85,7 +85,7 @@ export class TenantPgPool extends EventEmitter {
     this.#key = key
     this.#label = label
     this.#resolveTarget = resolveTarget
-    this.#office = office
+    this.#dispatcher = dispatcher
   }
 
   get key(): string {
@@ -97,7 +97,7 @@ export class TenantPgPool extends EventEmitter {
     return this.#label
   }
 
-  /** Where the pool's next connections go, and what it is called. */
+  /** Sets where the pool's next connections go, and its label. */
   point(resolveTarget: () => Promise<TenantDatabaseTarget>, label: string): void {
     this.#resolveTarget = resolveTarget
     this.#label = label
@@ -108,26 +108,26 @@ export class TenantPgPool extends EventEmitter {
   }
 
   get ending(): boolean {
-    return this.#office.isClosing
+    return this.#dispatcher.isClosing
   }
 
   get ended(): boolean {
-    return this.#office.isClosed
+    return this.#dispatcher.isClosed
   }
 
   get totalCount(): number {
-    return this.#office.counts(this.#key).total
+    return this.#dispatcher.counts(this.#key).total
   }
 
   get idleCount(): number {
-    return this.#office.counts(this.#key).idle
+    return this.#dispatcher.counts(this.#key).idle
   }
 
   get waitingCount(): number {
-    return this.#office.counts(this.#key).waiting
+    return this.#dispatcher.counts(this.#key).waiting
   }
 
-  /** Connections past their lifetime are closed when they come back: none is counted. */
+  /** Always 0: connections past their lifetime are closed when they come back. */
   get expiredCount(): number {
     return 0
   }
@@ -149,33 +149,33 @@ export class TenantPgPool extends EventEmitter {
   connect(options?: ConnectOptions | ConnectCallback): Promise<pg.PoolClient> | undefined {
     if (typeof options === 'function') {
       const callback = inCallerContext(options)
-      const work = tryGetScope()
-      this.#lease(undefined, (error, lease) => {
-        if (lease === undefined) return process.nextTick(callback, error, undefined, () => {})
-        const client = this.#checkOut(lease, work)
+      const scope = tryGetScope()
+      this.#acquire(undefined, (error, checkout) => {
+        if (checkout === undefined) return process.nextTick(callback, error, undefined, () => {})
+        const client = this.#clientOf(checkout, scope)
         process.nextTick(callback, undefined, client, (reason?: Error | boolean) => client.release(reason))
       })
       return undefined
     }
-    const work = tryGetScope()
+    const scope = tryGetScope()
     return new Promise((resolve, reject) => {
-      this.#lease(options?.signal, (error, lease) => {
-        if (lease === undefined) reject(error)
-        else resolve(this.#checkOut(lease, work))
+      this.#acquire(options?.signal, (error, checkout) => {
+        if (checkout === undefined) reject(error)
+        else resolve(this.#clientOf(checkout, scope))
       })
     })
   }
 
   /**
-   * Resolves when what `query` was asked before is answered, and ends nothing: the pool is that of everybody who works for
-   * the tenant, and its connections are the scheduler's, who closes them. Clients that are checked out stay with their users.
+   * Resolves when the earlier calls of `query` are answered, and ends nothing. All code that works for the tenant shares the
+   * pool, and the scheduler closes the connections. Clients that are checked out stay with their users.
    */
   end(callback?: (error?: Error) => void): Promise<void> | undefined {
-    this.#office.warnOfEnd(this.label)
+    this.#dispatcher.warnOfEnd(this.label)
     const ended = this.#endRound()
     if (callback === undefined) return ended
-    const told = inCallerContext(callback)
-    void ended.then(() => process.nextTick(told))
+    const boundCallback = inCallerContext(callback)
+    void ended.then(() => process.nextTick(boundCallback))
     return undefined
   }
 
@@ -188,7 +188,7 @@ export class TenantPgPool extends EventEmitter {
     await this.#lastEnd
   }
 
-  /** Emits; a listener that throws does so in a turn of its own and leaves the connection and its slot alone. */
+  /** Emits an event. A listener's exception is thrown in a tick of its own, and does not affect the connection. */
   announce(event: 'connect' | 'acquire' | 'release' | 'remove' | 'error', ...values: unknown[]): void {
     if (this.listenerCount(event) === 0) return
     try {
@@ -206,7 +206,7 @@ export class TenantPgPool extends EventEmitter {
         this.#run(query, values, (error, result) => (result === undefined ? reject(error) : resolve(result)))
       })
     } catch (error) {
-      // The stack of the driver's error ends in the socket; this one leads to whoever sent the query.
+      // The stack of the driver's error ends in the socket. This one leads to the code that sent the query.
       if (error instanceof Error) Error.captureStackTrace(error)
       throw error
     }
@@ -217,11 +217,11 @@ export class TenantPgPool extends EventEmitter {
     if (misuse !== undefined) return void refuseQuery(query, callback, transactionRefused(misuse))
     const round = this.#round
     round.pending += 1
-    this.#lease(signalOf(query), (leaseError, lease) => {
-      const client = lease?.connection
-      if (lease === undefined || client === undefined) {
+    this.#acquire(signalOf(query), (acquireError, checkout) => {
+      const client = checkout?.connection
+      if (checkout === undefined || client === undefined) {
         answeredIn(round)
-        return callback(leaseError)
+        return callback(acquireError)
       }
       this.announce('acquire', client)
       let answered = false
@@ -229,11 +229,11 @@ export class TenantPgPool extends EventEmitter {
       const answer: QueryCallback = (error, result) => {
         if (answered) return
         answered = true
-        // What the text did not show: the server knows whether a transaction is open, and the reset ends it.
+        // The text may not have shown it: the server knows whether a transaction is open, and the reset ends it.
         if (!error && !client.outsideTransaction && client.usable) error = transactionLeftOpen()
         const finish = (): void => {
           this.announce('release', undefined, client)
-          this.#office.giveBack(lease, false)
+          this.#dispatcher.giveBack(checkout, false)
           try {
             if (error) callback(error)
             else callback(undefined, result)
@@ -241,7 +241,7 @@ export class TenantPgPool extends EventEmitter {
             answeredIn(round)
           }
         }
-        // An error comes before the connection is ready again: a caller who retries at once shall find it idle.
+        // An error comes before the connection is ready again. A caller that retries at once is to find it idle.
         if (client.ready || client.running || !client.usable) finish()
         else void client.settled(settleTimeoutMs).then(() => process.nextTick(finish))
       }
@@ -254,75 +254,46 @@ export class TenantPgPool extends EventEmitter {
   }
 
   #submit(query: Submittable, values: unknown, callback: QueryCallback | undefined): Submittable {
-    const target = query as { callback?: unknown }
-    if (callback !== undefined && !target.callback) target.callback = callback
-    const fence = fenceIn(query)
-    const misuse = transactionMisuseOf(textOf(query))
-    if (misuse !== undefined) {
-      process.nextTick(() => query.handleError(transactionRefused(misuse)))
-      return query
+    const parts = {
+      dispatcher: this.#dispatcher,
+      announce: (event: 'acquire' | 'release', ...given: unknown[]) => this.announce(event, ...given),
+      acquire: (done: CheckoutCallback) => this.#acquire(undefined, done),
+      begin: () => {
+        const round = this.#round
+        round.pending += 1
+        return () => answeredIn(round)
+      },
     }
-    const work = tryGetScope()
-    const round = this.#round
-    round.pending += 1
-    this.#lease(undefined, (error, lease) => {
-      const client = lease?.connection
-      if (lease === undefined || client === undefined) {
-        answeredIn(round)
-        if (work?.isAborted === true) hearErrors(query)
-        return query.handleError(error)
-      }
-      lease.holder = work
-      this.announce('acquire', client)
-      const end = (give: () => void): void => {
-        answeredIn(round)
-        this.announce('release', undefined, client)
-        give()
-      }
-      const giveBack = (): void => end(() => this.#office.giveBack(lease, false))
-      if (query.destroyed === true) return giveBack()
-      fence.onReady = () => (client.outsideTransaction ? undefined : transactionLeftOpen())
-      try {
-        client.run(query, values, callback)
-      } catch (failure) {
-        end(() => this.#office.giveBack(lease, true))
-        return query.handleError(failure)
-      }
-      const breakOff = (): void => end(() => this.#office.breakOff(lease))
-      const submitted = new SubmittedQuery(query, fence, client, work, { giveBack, breakOff })
-      if (work?.isAborted === true) submitted.abort(abortedError(undefined))
-      else this.#office.streams.watch(submitted)
-    })
-    return query
+    return submitToPool(parts, query, values, callback)
   }
 
-  #lease(signal: AbortSignal | undefined, done: CheckoutCallback): void {
-    const lease = this.#office.takeIdle(this.#key)
-    if (lease === undefined) this.#office.wait(this, signal, done)
-    else done(undefined, lease)
+  #acquire(signal: AbortSignal | undefined, done: CheckoutCallback): void {
+    const checkout = this.#dispatcher.takeIdle(this.#key)
+    if (checkout === undefined) this.#dispatcher.wait(this, signal, done)
+    else done(undefined, checkout)
   }
 
-  /** `work` keeps the client for as long as it likes. */
-  #checkOut(lease: Lease, work: RequestScope | undefined): pg.PoolClient {
-    const { connection } = lease
-    if (connection === undefined) throw new TypeError('A granted lease has a connection')
-    lease.holder = work
-    const CheckedOut = checkedOutClientClass(this.#office.copy)
+  /** Makes the client that `scope` keeps for as long as it likes. */
+  #clientOf(checkout: Checkout, scope: RequestScope | undefined): pg.PoolClient {
+    const { connection } = checkout
+    if (connection === undefined) throw new TypeError('A checkout has a connection')
+    checkout.holder = scope
+    const CheckedOut = checkedOutClientClass(this.#dispatcher.copy)
     const client = new CheckedOut(connection, (error) => {
       this.announce('release', error, client)
-      this.#office.giveBack(lease, Boolean(error))
+      this.#dispatcher.giveBack(checkout, Boolean(error))
     }) as unknown as pg.PoolClient
     this.announce('acquire', client)
     return client
   }
 }
 
-/** The class of tenants' pools that are pools of `copy`. A minifier renames classes; Drizzle goes by the name. */
+/** Makes the class of tenants' pools that are pools of `copy`. Drizzle goes by its name, which a minifier must not change. */
 export function tenantPgPoolClass(copy: PgCopy): typeof TenantPgPool {
   return descendantOf(TenantPgPool, copy.Pool, 'TenantPool')
 }
 
-/** `pg` makes the sockets of a client by its option `stream`. */
+/** Stands in the option `stream`, by which `pg` makes the sockets of a client. */
 function refuseStream(): never {
   throw foreignUse()
 }

@@ -4,7 +4,7 @@ import { isTenancyError } from '../../src/core/errors/errors.js'
 import { useScheduler } from './fixture.js'
 
 const scheduler = useScheduler(3)
-const names = ['open', 'close', 'evict', 'reject', 'connect-failed', 'identity-mismatch']
+const names = ['open', 'close', 'eviction', 'reject', 'connect-failed', 'identity-mismatch']
 let heard: { name: string; message: Record<string, unknown> }[] = []
 const listeners = new Map(
   names.map((name) => [
@@ -32,7 +32,7 @@ test('opening, making room and closing are announced with the tenant', async () 
     { tenant: one?.key, label: one?.key, durationMs: expect.any(Number) },
     { tenant: other?.key, label: other?.key, durationMs: expect.any(Number) },
   ])
-  expect(heardOf('evict')).toEqual([{ tenant: one?.key, label: one?.key, inFavourOf: other?.key }])
+  expect(heardOf('eviction')).toEqual([{ tenant: one?.key, label: one?.key, inFavourOf: other?.key }])
   await scheduler.current().close()
   expect(heardOf('close').map(({ tenant }) => tenant)).toEqual([one?.key, other?.key])
   expect(heardOf('reject')).toEqual([])

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
-import type { Slot } from '../../src/connections/allocation/ports.js'
+import type { SessionEntry } from '../../src/connections/checkout.js'
 import { DeferredResets } from '../../src/connections/deferred-resets.js'
 import { ownCopy } from '../../src/connections/session/pg-copy.js'
-import { type SessionClient, sessionClientClass } from '../../src/connections/session/session-client.js'
+import type { SessionClient } from '../../src/connections/session/session-client.js'
+import { sessionClientClass } from '../../src/connections/session/session-client-class.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
 import { pidOf, useScheduler } from './fixture.js'
@@ -49,7 +50,7 @@ test('a connection that is closed for another tenant before its next use is not 
     expect(one.idleCount).toBe(1)
     await other.query('select 1')
   }
-  expect(stats()).toMatchObject({ opened: 6, evicted: 5 })
+  expect(stats()).toMatchObject({ opened: 6, evictions: 5 })
   expect(resets).not.toHaveBeenCalled()
 })
 
@@ -139,19 +140,19 @@ test('what a statement says it leaves is undone at once', async () => {
 test('each connection has its own time', () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   try {
-    const slots = [0, 1, 2].map((id) => ({ id, state: 'idle', sinceMs: Infinity, connection: { touched: false } }))
+    const entries = [0, 1, 2].map((id) => ({ id, state: 'idle', sinceMs: Infinity, connection: { touched: false } }))
     const startMs = performance.now()
     const done: string[] = []
-    const late = new DeferredResets(slots as unknown as Slot<SessionClient, undefined>[], (slot) => {
-      const { id, connection } = slot as unknown as (typeof slots)[number]
+    const deferred = new DeferredResets(entries as unknown as SessionEntry[], (entry) => {
+      const { id, connection } = entry as unknown as (typeof entries)[number]
       done.push(`${id} at ${Math.round((performance.now() - startMs) / 100)}`)
       connection.touched = false
     })
     const defer = (id: number) => {
-      const slot = slots[id]
-      if (slot === undefined) return
-      slot.sinceMs = performance.now()
-      late.defer(slot.connection as SessionClient, slot.sinceMs)
+      const entry = entries[id]
+      if (entry === undefined) return
+      entry.sinceMs = performance.now()
+      deferred.defer(entry.connection as SessionClient, entry.sinceMs)
     }
     defer(0)
     vi.advanceTimersByTime(300)
@@ -162,7 +163,7 @@ test('each connection has its own time', () => {
     defer(1)
     vi.advanceTimersByTime(3000)
     defer(0)
-    late.stop()
+    deferred.stop()
     vi.advanceTimersByTime(3000)
     expect(done).toEqual(['0 at 10', '2 at 13', '1 at 17'])
     expect(vi.getTimerCount()).toBe(0)

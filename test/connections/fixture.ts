@@ -1,9 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
-import {
-  type ConnectionScheduler,
-  type ConnectionSchedulerOptions,
-  createConnectionScheduler,
-} from '../../src/connections/scheduler.js'
+import type { ConnectionSchedulerOptions } from '../../src/connections/options.js'
+import { type ConnectionScheduler, createConnectionScheduler } from '../../src/connections/scheduler.js'
 import { RequestScope } from '../../src/core/context/current.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { anonymousContext } from '../../src/http/pipeline.js'

@@ -113,13 +113,13 @@ test('whatever is held and awaited, who is told to give up could not have been s
       // Nobody who waits releases anything: from here on only giving up can help.
       for (;;) {
         const waiting = new Set([...world.waiting.values()].map(({ waiter }) => waiter.holder))
-        const free = world.busy.findIndex((slot) => !waiting.has(slot.holder))
+        const free = world.busy.findIndex((entry) => !waiting.has(entry.holder))
         if (free >= 0) {
           world.release(free)
         } else {
           const stuck = findStuck(world.allocator, () => true)
           if (stuck === undefined) break
-          expect(world.busy.some((slot) => slot.holder === stuck.waiter.holder)).toBe(true)
+          expect(world.busy.some((entry) => entry.holder === stuck.waiter.holder)).toBe(true)
           expect(world.allocator.leave(stuck.tenant.key, stuck.waiter)).toBe(true)
           stuck.waiter.reject(new Error('nested'))
         }

@@ -1,9 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import {
-  type ConnectionScheduler,
-  type ConnectionSchedulerOptions,
-  createConnectionScheduler,
-} from '../../src/connections/scheduler.js'
+import type { ConnectionSchedulerOptions } from '../../src/connections/options.js'
+import { type ConnectionScheduler, createConnectionScheduler } from '../../src/connections/scheduler.js'
 import { runInScope } from '../../src/core/context/current.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
@@ -104,7 +101,7 @@ test('the least recently used idle connection of all makes room for another tena
   await pidOf(c)
   expect([a.totalCount, b.totalCount, c.totalCount]).toEqual([0, 1, 1])
   expect(await pidOf(b)).toBe(pidOfB)
-  expect(stats()).toMatchObject({ evicted: 1, open: 2 })
+  expect(stats()).toMatchObject({ evictions: 1, open: 2 })
 })
 
 test('a caller who waits too long gets a timeout with a time to retry after, and the queue forgets it', async () => {
@@ -145,7 +142,7 @@ test('a waiter whose signal is aborted leaves the queue at once', async () => {
   client.release()
 })
 
-test('an open that fails gives its slot back and says nothing of host, user or password', async () => {
+test('an open that fails gives its entry back and says nothing of host, user or password', async () => {
   const [good] = start({ maxConnections: 1 }) as [TenantPool]
   const target = databases[0]?.target
   if (target === undefined || scheduler === undefined) throw new Error('not set up')
@@ -237,7 +234,7 @@ test('eviction closes what is idle at once and what is in use when it is release
   const client = await pool.connect()
   await pidOf(pool)
   expect(pool.totalCount).toBe(2)
-  scheduler?.evict(databases[0]?.key ?? '')
+  scheduler?.disconnect(databases[0]?.key ?? '')
   expect(pool.idleCount).toBe(0)
   await client.query('select 1')
   client.release()

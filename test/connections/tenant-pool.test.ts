@@ -79,7 +79,7 @@ test('no code of pg-pool opens a connection behind the scheduler', () => {
 })
 
 describe('waiting', () => {
-  test('a server that does not answer gives a timeout, to callbacks and promises, and takes no slot for good', async () => {
+  test('a server that does not answer gives a timeout, to callbacks and promises, and takes no entry for good', async () => {
     start({ acquireTimeoutMs: 30 })
     await withServer(
       () => {},

@@ -50,7 +50,7 @@ export function renderMetrics(
     gauge('connection_waiters', 'Callers that wait for a connection.', stats.waiting),
     counter('connections_opened', 'Connections opened.', stats.opened),
     counter('connections_closed', 'Connections closed.', stats.closed),
-    counter('connection_rebinds', 'Connections closed to make room for another tenant.', stats.evicted),
+    counter('connection_evictions', 'Connections closed to make room for another tenant.', stats.evictions),
     counter('connection_rejections', 'Callers turned away by a full queue or a deadline.', stats.rejected),
     counter('connection_failures', 'Connections that could not be opened.', stats.connectFailures),
     counter(

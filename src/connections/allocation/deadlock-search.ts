@@ -1,22 +1,22 @@
-import type { Slot, TenantQueue, Waiter } from './ports.js'
+import type { PoolEntry, TenantQueue, Waiter } from './ports.js'
 import type { Allocator } from './allocator.js'
 
-/** A caller who waits for what will never come. */
+/** A waiter that will never be served. */
 export interface Stuck<Connection, Owner> {
   readonly tenant: TenantQueue<Connection, Owner>
   readonly waiter: Waiter<Connection, Owner>
 }
 
 /**
- * Finds works that hold connections and wait for others of the same works: whatever could serve them is held by
- * somebody of whom the same is true. Answers with the one who came last, or undefined if everybody can still be served.
+ * Finds requests that wait for each other: each holds a connection, and every connection that could serve it is held by
+ * another such request. Answers with the waiter that came last, or undefined if everyone can still be served.
  *
- * @param isUnused whether nobody has used this connection for a while. One that is in use comes back some day: works
- *   do several things at a time, and not everybody who holds and waits holds until he has waited.
+ * @param isUnused whether the connection has not been used for a while. One that is in use comes back some day: requests do
+ *   several things at a time, and a request that waits may give back what it holds before it is served.
  */
 export function findStuck<Connection, Owner>(
   allocator: Allocator<Connection, Owner>,
-  isUnused: (slot: Slot<Connection, Owner>) => boolean,
+  isUnused: (entry: PoolEntry<Connection, Owner>) => boolean,
 ): Stuck<Connection, Owner> | undefined {
   const waits = new Map<object, Stuck<Connection, Owner>[]>()
   for (const tenant of allocator.tenants.values()) {
@@ -30,19 +30,19 @@ export function findStuck<Connection, Owner>(
   if (waits.size === 0) return undefined
 
   const { maxConnections, maxConnectionsPerTenant } = allocator.limits
-  const slots = [...allocator.slots]
-  const comesBack = (slot: Slot<Connection, Owner>): boolean =>
-    slot.state !== 'busy' || slot.holder === undefined || !waits.has(slot.holder) || !isUnused(slot)
+  const entries = [...allocator.budget.entries]
+  const comesBack = (entry: PoolEntry<Connection, Owner>): boolean =>
+    entry.state !== 'busy' || entry.holder === undefined || !waits.has(entry.holder) || !isUnused(entry)
   const isServable = ({ tenant }: Stuck<Connection, Owner>): boolean =>
     tenant.opening > 0 ||
-    slots.some((slot) => slot.tenant === tenant && comesBack(slot)) ||
-    (tenant.total < maxConnectionsPerTenant && (slots.length < maxConnections || slots.some(comesBack)))
+    entries.some((entry) => entry.tenant === tenant && comesBack(entry)) ||
+    (tenant.total < maxConnectionsPerTenant && (entries.length < maxConnections || entries.some(comesBack)))
 
-  // Whoever can be served goes on and gives back what he holds; what is left when nobody can is stuck.
+  // A request that can be served goes on and gives back what it holds. Those that are left in the end are stuck.
   for (let before = Infinity; waits.size < before;) {
     before = waits.size
     for (const [holder, waiting] of waits) {
-      const holdsNone = !slots.some((slot) => slot.holder === holder)
+      const holdsNone = !entries.some((entry) => entry.holder === holder)
       if (holdsNone || waiting.some(isServable)) waits.delete(holder)
     }
   }

@@ -1,27 +1,27 @@
-/** What a member of {@link DeficitRoundRobin} has used of its share. */
+/** How much of its share a member of {@link DeficitRoundRobin} has used. */
 export interface Account {
-  /** Connection-milliseconds that it may still use in this turn; negative: has used more than its share. */
+  /** Connection-milliseconds that it may still use in this turn. Negative: it has used more than its share. */
   creditMs: number
   /** The period of contention that `creditMs` belongs to. */
   period: number
 }
 
-/** Nobody pays for longer than this: one long query must not lock a tenant out. */
+/** The largest debt: one long query must not lock a tenant out. */
 const maxDebtMs = 1000
 
 /**
- * Deficit round robin (Shreedhar and Varghese, 1995) over those who wait, charged after use. Credits and debts last as
- * long as somebody waits: whoever used idle capacity owes nobody.
+ * Deficit round robin (Shreedhar and Varghese, 1995) over the members that wait, charged after use. Credits and debts
+ * last as long as any member waits: use of idle capacity is free.
  */
 export class DeficitRoundRobin<Member extends Account> {
-  /** Who waits; who has used up its credit is moved to the end. */
+  /** The members that wait. One that has used up its credit moves to the end. */
   readonly members = new Set<Member>()
   readonly #quantumMs: number
   #period = 0
   #periodStartedAtMs = 0
   #averageUseMs = 1
 
-  /** `quantumMs`: the connection-milliseconds that everybody gets when nobody has credit left. */
+  /** `quantumMs`: the connection-milliseconds that each member gets when none has credit left. */
   constructor(quantumMs: number) {
     this.#quantumMs = quantumMs
   }
@@ -40,14 +40,14 @@ export class DeficitRoundRobin<Member extends Account> {
     member.creditMs = Math.min(member.creditMs, 0)
   }
 
-  /** Charges for a use that begins, or a member takes every connection before the first one comes back. */
+  /** Charges for a use that begins: otherwise a member could take every connection before the first one comes back. */
   advance(member: Member): number {
     if (this.members.size === 0) return 0
     this.pay(member, this.#averageUseMs)
     return this.#averageUseMs
   }
 
-  /** Charges for a use that has ended, less what was paid in advance. */
+  /** Charges for a use that has ended, less what was charged in advance. */
   settle(member: Member, sinceMs: number, nowMs: number, paidMs: number): void {
     if (this.members.size === 0) return
     const usedMs = nowMs - Math.max(sinceMs, this.#periodStartedAtMs)
@@ -62,7 +62,7 @@ export class DeficitRoundRobin<Member extends Account> {
     if (member.creditMs <= 0 && this.members.size > 1 && this.members.delete(member)) this.members.add(member)
   }
 
-  /** Whose turn it is among those that `isServed` names. */
+  /** Chooses the member whose turn it is among those for which `isServed` is true. */
   next(isServed: (member: Member) => boolean): Member | undefined {
     let rounds = Infinity
     for (const member of this.members) {

@@ -1,15 +1,15 @@
-import type { Slot, TenantQueue } from './ports.js'
+import type { PoolEntry, TenantQueue } from './ports.js'
 import { RequestFrequency } from './request-frequency.js'
 
-/** For each connection of the budget, so many requests tell how much a tenant is asked for. */
+/** How many requests are remembered for each connection of the budget, to tell how often a tenant is asked for. */
 const requestsRemembered = 20
 
 /**
- * Idle connections of all tenants, the least recently used first, and which of them is missed least. Plain LRU lets a run
- * of tenants that come once close the connections of those that come all the time.
+ * The idle connections of all tenants, the least recently used first. Chooses the one that is missed least: with plain
+ * LRU, a run of tenants that come once closes the connections of those that come all the time.
  */
 export class IdleConnections<Connection, Owner> {
-  readonly #slots = new Set<Slot<Connection, Owner>>()
+  readonly #entries = new Set<PoolEntry<Connection, Owner>>()
   readonly #frequency: RequestFrequency
 
   constructor(maxConnections: number) {
@@ -17,53 +17,53 @@ export class IdleConnections<Connection, Owner> {
   }
 
   get size(): number {
-    return this.#slots.size
+    return this.#entries.size
   }
 
-  /** Counts a request; `tenant` is what the tenant of this key has, if it has anything. */
+  /** Counts a request for a connection. `tenant`: the queue of `key`, if there is one. */
   countRequest(key: string, tenant: TenantQueue<Connection, Owner> | undefined): void {
-    // Lent, or being closed.
+    // Checked out, or being closed.
     const inUse = tenant === undefined ? 0 : tenant.total - tenant.opening - tenant.idle.length
     this.#frequency.count(key, inUse + 1)
   }
 
-  add(slot: Slot<Connection, Owner>): void {
-    slot.tenant.idle.push(slot)
-    this.#slots.add(slot)
+  add(entry: PoolEntry<Connection, Owner>): void {
+    entry.tenant.idle.push(entry)
+    this.#entries.add(entry)
   }
 
-  /** Takes the one of the tenant that was used last. */
-  take(tenant: TenantQueue<Connection, Owner>): Slot<Connection, Owner> | undefined {
-    const slot = tenant.idle.pop()
-    if (slot !== undefined) this.#slots.delete(slot)
-    return slot
+  /** Takes the tenant's most recently used connection. */
+  take(tenant: TenantQueue<Connection, Owner>): PoolEntry<Connection, Owner> | undefined {
+    const entry = tenant.idle.pop()
+    if (entry !== undefined) this.#entries.delete(entry)
+    return entry
   }
 
-  remove(slot: Slot<Connection, Owner>): void {
-    this.#slots.delete(slot)
-    const index = slot.tenant.idle.lastIndexOf(slot)
-    if (index >= 0) slot.tenant.idle.splice(index, 1)
+  remove(entry: PoolEntry<Connection, Owner>): void {
+    this.#entries.delete(entry)
+    const index = entry.tenant.idle.lastIndexOf(entry)
+    if (index >= 0) entry.tenant.idle.splice(index, 1)
   }
 
-  /** The one to close when room is needed; of equals, the least recently used. */
-  victim(): Slot<Connection, Owner> | undefined {
-    let victim: Slot<Connection, Owner> | undefined
+  /** The connection to close when room is needed. Among equals, it is the least recently used. */
+  victim(): PoolEntry<Connection, Owner> | undefined {
+    let victim: PoolEntry<Connection, Owner> | undefined
     let least = Infinity
-    for (const slot of this.#slots) {
-      const worth = this.worthOf(slot)
+    for (const entry of this.#entries) {
+      const worth = this.worthOf(entry)
       if (worth >= least) continue
       least = worth
-      victim = slot
+      victim = entry
     }
     return victim
   }
 
-  /** How much a connection, idle or not, is missed when it is closed: how often the tenant's others were all in use. */
-  worthOf({ tenant }: Slot<Connection, Owner>): number {
+  /** How much a connection, idle or not, would be missed: how often all others of its tenant were in use. */
+  worthOf({ tenant }: PoolEntry<Connection, Owner>): number {
     return this.#frequency.of(tenant.key, tenant.total)
   }
 
-  [Symbol.iterator](): Iterator<Slot<Connection, Owner>> {
-    return this.#slots.values()
+  [Symbol.iterator](): Iterator<PoolEntry<Connection, Owner>> {
+    return this.#entries.values()
   }
 }

@@ -3,10 +3,10 @@ import type { WaiterLine } from './waiter-line.js'
 
 /** Limits of an `Allocator`. */
 export interface AllocatorLimits {
-  /** Most connections of all tenants together, those being opened and closed included. */
+  /** Most connections of all tenants together, including those that are being opened or closed. */
   readonly maxConnections: number
   readonly maxConnectionsPerTenant: number
-  /** Most connections being opened at a time. */
+  /** Most connections that are being opened at a time. */
   readonly maxConcurrentConnects: number
   readonly maxWaitersPerTenant: number
   /** A tenant with waiters keeps its connections until a waiter of another tenant has waited this long. */
@@ -14,55 +14,56 @@ export interface AllocatorLimits {
   /** Connection-milliseconds that a tenant gets each time its turn comes. */
   readonly quantumMs: number
   /**
-   * While the budget is used up, a tenant that has a connection gets another one when nobody who waits for it has been
-   * served for this long.
+   * While the budget is used up, a tenant that has a connection waits this long for one of its own to come back. If none
+   * of its waiters has been served by then, it gets another connection.
    */
-  readonly patienceMs: number
-  /** Who has no connection and has waited this long comes before everybody whose turn it is, whatever it owes. */
+  readonly ownConnectionWaitMs: number
+  /** A tenant without a connection that has waited this long comes before all others, whatever it owes. */
   readonly starvationMs: number
 }
 
-/** What an `Allocator` asks of whoever owns the connections. */
+/** The actions that an `Allocator` asks for. The owner of the connections carries them out. */
 export interface AllocatorEffects<Connection, Owner> {
-  /** Opens a connection for `slot.tenant`; answer with `opened` or `openFailed`, not before this call returned. */
-  open(slot: Slot<Connection, Owner>): void
-  /** Closes the connection of `slot`; answer with `closed` when the server has let go of it. */
-  close(slot: Slot<Connection, Owner>): void
+  /** Opens a connection for `entry.tenant`. Answer with `opened` or `openFailed`, after this call has returned. */
+  open(entry: PoolEntry<Connection, Owner>): void
+  /** Closes the connection of `entry`. Answer with `closed` when the server has let go of it. */
+  close(entry: PoolEntry<Connection, Owner>): void
   /** Call `reconsider` in `ms` milliseconds. */
   remind(ms: number): void
 }
 
-/** One place in the budget, from the decision to open a connection until the server has let go of it. */
-export interface Slot<Connection, Owner> {
+/** One connection of a tenant, from the decision to open it until the server has let go of it. */
+export interface PoolEntry<Connection, Owner> {
   readonly tenant: TenantQueue<Connection, Owner>
   /** `reserved`: waits until the connection that it replaces is closed. */
   state: 'reserved' | 'opening' | 'idle' | 'busy' | 'closing' | 'closed'
+  /** Undefined until it is open. */
   connection: Connection | undefined
-  /** Since when the slot has been in its state. */
+  /** When the entry came into its state. */
   sinceMs: number
   /** When the connection has served long enough; set by the owner. Default: never. */
   expiresAtMs: number
-  /** Eviction count of the tenant when the connection was opened: an older one is closed when it comes back. */
+  /** The tenant's generation when the connection was opened. A connection of an older one is closed when it comes back. */
   readonly generation: number
-  /** The slot that takes this one's place in the budget once it is closed. */
-  successor: Slot<Connection, Owner> | undefined
+  /** The entry that takes this one's place in the budget once it is closed. */
+  successor: PoolEntry<Connection, Owner> | undefined
   /** What the tenant was charged in advance when the connection was handed out. */
   chargedMs: number
-  /** Whose work has checked the connection out, to use it as long as it likes; set by the owner. */
+  /** The request that has checked the connection out, for as long as it likes; set by the owner. */
   holder: object | undefined
-  /** Whose work uses the connection now, checked out or for one query; set by the owner, for people. */
+  /** The request that uses the connection now, checked out or for one query; set by the owner, for people. */
   user: object | undefined
-  /** Busy, and back in a moment: nobody has it any more. */
+  /** Busy, but no longer in use: it comes back in a moment. */
   returning: boolean
 }
 
-/** Somebody who waits for a connection. */
+/** A caller that waits for a connection. */
 export interface Waiter<Connection, Owner> {
   readonly sinceMs: number
-  /** The work that waits, if that is known. */
+  /** The request that waits, if there is one. */
   readonly holder: object | undefined
-  grant(slot: Slot<Connection, Owner>): void
-  /** Called by whoever took the waiter out of its queue, never by the allocator. */
+  grant(entry: PoolEntry<Connection, Owner>): void
+  /** Called by the code that took the waiter out of its queue, never by the allocator. */
   reject(error: Error): void
 }
 
@@ -71,19 +72,20 @@ export interface TenantQueue<Connection, Owner> extends Account {
   readonly key: string
   owner: Owner | undefined
   /** Most recently used last. */
-  readonly idle: Slot<Connection, Owner>[]
+  readonly idle: PoolEntry<Connection, Owner>[]
   readonly waiters: WaiterLine<Waiter<Connection, Owner>>
-  /** Slots in any state. */
+  /** Entries in any state. */
   total: number
   opening: number
   returning: number
+  /** Grows with each `disconnect`. */
   generation: number
-  /** When somebody who waited got a connection last. */
+  /** When one of its waiters got a connection last. */
   progressAtMs: number
-  /** The server has no room for more of its connections: none is opened before. */
+  /** The server has no room for more of its connections: none is opened before this time. */
   heldUntilMs: number
-  /** How many tries in a row to open one found no room. */
+  /** How many tries in a row found no room on the server. */
   deferrals: number
-  /** How long connections were lent, in total; for statistics. */
+  /** How long its connections were checked out in total; for statistics. */
   usedMs: number
 }

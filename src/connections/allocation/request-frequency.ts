@@ -1,17 +1,17 @@
 /**
- * Enough to tell the favourites from the rest. It bounds how long they are remembered: four agings, however many
- * requests there were.
+ * High enough to tell tenants that are often asked for from the rest. It bounds how long they are remembered: for four
+ * agings, however many requests there were.
  */
 const maxCount = 15
 
 /**
- * How often each key was asked for lately, and for how many places at once, as an aging count (Einziger, Friedman, Manes:
- * TinyLFU, 2017): after every `sampleSize` requests that were counted all counts are halved, so what is remembered is
- * bounded (fewer than two samples of keys) and yesterday's favourites fade with the requests of today. Requests for a key
- * whose counts are full are not counted: a single key's burst does not make the others be forgotten.
+ * Counts how often each key was asked for lately, and for how many places at once. The counts age (Einziger, Friedman,
+ * Manes: TinyLFU, 2017): after every `sampleSize` counted requests all of them are halved. So memory is bounded (fewer
+ * than two samples of keys), and old favourites fade with new requests. Requests for a key whose counts are full are not
+ * counted, so a burst of one key does not make the others be forgotten.
  */
 export class RequestFrequency {
-  /** By key; at index n, the requests that took more than n places at once. */
+  /** By key. At index n: the requests that took more than n places at once. */
   readonly #counts = new Map<string, number[]>()
   readonly #sampleSize: number
   #counted = 0
@@ -23,7 +23,7 @@ export class RequestFrequency {
   /** Counts a request that makes `places` in use at once; 1 is the first. */
   count(key: string, places: number): void {
     const counts = this.#counts.get(key) ?? []
-    // Of all places, the last one asked for has the lowest count.
+    // The last place asked for has the lowest count of all.
     if ((counts[places - 1] ?? 0) >= maxCount) return
     if (counts.length === 0) this.#counts.set(key, counts)
     for (let place = 0; place < places; place += 1) counts[place] = Math.min((counts[place] ?? 0) + 1, maxCount)
@@ -31,7 +31,7 @@ export class RequestFrequency {
     if (this.#counted >= this.#sampleSize) this.#age()
   }
 
-  /** Requests that could not have been served without the key's `place`th place. */
+  /** How many requests needed the key's `place`th place. */
   of(key: string, place: number): number {
     return this.#counts.get(key)?.[place - 1] ?? 0
   }

@@ -2,17 +2,17 @@ import type { TenantQueue, Waiter } from './ports.js'
 import { DeficitRoundRobin } from './deficit-round-robin.js'
 import { WaiterLine } from './waiter-line.js'
 
-/** The tenants that have connections or waiters, and whose turn it is among those who wait. */
+/** The tenants that have connections or waiters. Knows whose turn it is among those with waiters. */
 export class TenantQueues<Connection, Owner> {
   readonly byKey = new Map<string, TenantQueue<Connection, Owner>>()
-  /** What tenants with waiters have used. */
-  readonly turns: DeficitRoundRobin<TenantQueue<Connection, Owner>>
+  /** Accounts for what tenants with waiters have used. */
+  readonly roundRobin: DeficitRoundRobin<TenantQueue<Connection, Owner>>
   readonly #starvationMs: number
   #waiting = 0
 
   /** @param limits see `AllocatorLimits` */
   constructor(limits: { readonly quantumMs: number; readonly starvationMs: number }) {
-    this.turns = new DeficitRoundRobin(limits.quantumMs)
+    this.roundRobin = new DeficitRoundRobin(limits.quantumMs)
     this.#starvationMs = limits.starvationMs
   }
 
@@ -23,10 +23,10 @@ export class TenantQueues<Connection, Owner> {
 
   /** Tenants with waiters. */
   get contenders(): ReadonlySet<TenantQueue<Connection, Owner>> {
-    return this.turns.members
+    return this.roundRobin.members
   }
 
-  /** The tenant's queue, made when it has none. */
+  /** Finds the tenant's queue, or makes one. */
   of(key: string): TenantQueue<Connection, Owner> {
     let tenant = this.byKey.get(key)
     if (tenant === undefined) {
@@ -52,7 +52,7 @@ export class TenantQueues<Connection, Owner> {
     if (tenant.total === 0 && tenant.waiters.size === 0) this.byKey.delete(tenant.key)
   }
 
-  /** `isNested`: it comes before those of its tenant that are not. */
+  /** `isNested`: the waiter comes before those of its tenant that are not nested. */
   push(
     tenant: TenantQueue<Connection, Owner>,
     waiter: Waiter<Connection, Owner>,
@@ -61,17 +61,17 @@ export class TenantQueues<Connection, Owner> {
   ): void {
     tenant.waiters.push(waiter, isNested)
     this.#waiting += 1
-    if (tenant.waiters.size === 1) this.turns.join(tenant, nowMs)
+    if (tenant.waiters.size === 1) this.roundRobin.join(tenant, nowMs)
   }
 
-  /** Takes out who is next in the tenant's queue. */
+  /** Takes out the tenant's next waiter. */
   shift(tenant: TenantQueue<Connection, Owner>): Waiter<Connection, Owner> | undefined {
     const waiter = tenant.waiters.shift()
     if (waiter !== undefined) this.#left(tenant)
     return waiter
   }
 
-  /** Takes a waiter out of its queue. False: it was not in it any more. */
+  /** Takes a waiter out of its queue. False: it was no longer in it. */
   remove(key: string, waiter: Waiter<Connection, Owner>): boolean {
     const tenant = this.byKey.get(key)
     if (tenant === undefined || !tenant.waiters.remove(waiter)) return false
@@ -79,7 +79,7 @@ export class TenantQueues<Connection, Owner> {
     return true
   }
 
-  /** Takes out everybody who has waited since `sinceMs` or longer. */
+  /** Takes out the waiters that have waited since `sinceMs` or longer. */
   takeOverdue(sinceMs: number): Waiter<Connection, Owner>[] {
     const all: Waiter<Connection, Owner>[] = []
     for (const tenant of [...this.contenders]) {
@@ -94,22 +94,22 @@ export class TenantQueues<Connection, Owner> {
     return this.takeOverdue(Infinity)
   }
 
-  /** Since when the oldest waiter of all has waited. */
+  /** When the oldest waiter of all began to wait. */
   get oldestSinceMs(): number | undefined {
     let oldestMs = Infinity
     for (const tenant of this.contenders) oldestMs = Math.min(oldestMs, tenant.waiters.oldestSinceMs)
     return oldestMs === Infinity ? undefined : oldestMs
   }
 
-  /** Whose turn it is among those that `isServed` names; who has no connection and starves comes first. */
+  /** Chooses among the tenants for which `isServed` is true. One that starves without a connection comes first. */
   next(
     nowMs: number,
     isServed: (tenant: TenantQueue<Connection, Owner>) => boolean,
   ): TenantQueue<Connection, Owner> | undefined {
-    return this.#starving(nowMs) ?? this.turns.next(isServed)
+    return this.#starving(nowMs) ?? this.roundRobin.next(isServed)
   }
 
-  /** DeficitRoundRobin take as long as debts are large and newcomers many; nobody's deadline may pass over that. */
+  /** A turn comes late where debts are large and newcomers many. No waiter's deadline may pass because of that. */
   #starving(nowMs: number): TenantQueue<Connection, Owner> | undefined {
     let starving: TenantQueue<Connection, Owner> | undefined
     let oldestMs = nowMs - this.#starvationMs
@@ -124,7 +124,7 @@ export class TenantQueues<Connection, Owner> {
   #left(tenant: TenantQueue<Connection, Owner>, count = 1): void {
     this.#waiting -= count
     if (tenant.waiters.size > 0) return
-    this.turns.leave(tenant)
+    this.roundRobin.leave(tenant)
     this.forgetIfEmpty(tenant)
   }
 }

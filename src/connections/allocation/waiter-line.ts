@@ -1,6 +1,6 @@
 import { WaiterQueue } from './waiter-queue.js'
 
-/** One tenant's waiters: those who hold a connection already go first, each group in order of arrival. */
+/** One tenant's waiters. Those that hold a connection already (nested) go first; each group is in order of arrival. */
 export class WaiterLine<Item extends { readonly sinceMs: number }> {
   readonly #nested = new WaiterQueue<Item>()
   readonly #others = new WaiterQueue<Item>()
@@ -9,7 +9,7 @@ export class WaiterLine<Item extends { readonly sinceMs: number }> {
     return this.#nested.size + this.#others.size
   }
 
-  /** Since when the one who waits longest has waited. */
+  /** When the one that waits longest began to wait. `Infinity`: nobody waits. */
   get oldestSinceMs(): number {
     return Math.min(this.#nested.first?.sinceMs ?? Infinity, this.#others.first?.sinceMs ?? Infinity)
   }
@@ -28,7 +28,7 @@ export class WaiterLine<Item extends { readonly sinceMs: number }> {
     return this.#others.remove(item) || this.#nested.remove(item)
   }
 
-  /** Takes out who has waited since `sinceMs` or longer. */
+  /** Takes out the waiters that have waited since `sinceMs` or longer. */
   takeOverdue(sinceMs: number): Item[] {
     const overdue: Item[] = []
     for (const queue of [this.#nested, this.#others]) {
@@ -40,7 +40,7 @@ export class WaiterLine<Item extends { readonly sinceMs: number }> {
     return overdue
   }
 
-  /** A copy, next first. */
+  /** A copy, in order. */
   get items(): Item[] {
     return [...this.#nested.items, ...this.#others.items]
   }

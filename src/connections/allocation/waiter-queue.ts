@@ -1,4 +1,4 @@
-/** First in, first out, without moving what is behind; leaving from the middle is rare and may cost more. */
+/** A queue, first in, first out, that does not move the rest when the first one leaves. Leaving from the middle is rare and may cost more. */
 export class WaiterQueue<Item> {
   #items: (Item | undefined)[] = []
   #head = 0
@@ -38,7 +38,7 @@ export class WaiterQueue<Item> {
     return true
   }
 
-  /** A copy, first in first. */
+  /** A copy, in order. */
   get items(): Item[] {
     return this.#items.slice(this.#head) as Item[]
   }

@@ -6,7 +6,7 @@ interface Watched {
   sinceMs: number
 }
 
-/** Ends streams and cursors whose reader or writer makes no progress. Costs nothing while there are none. */
+/** Ends streams and cursors whose reader or writer makes no progress. Costs nothing while there are no streams. */
 export class StreamWatch {
   readonly #timeoutMs: number
   readonly #watched = new Map<SubmittedQuery, Watched>()

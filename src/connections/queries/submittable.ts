@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 
-/** What `pg` calls a query object: a cursor, a stream. */
+/** A query object of `pg`, such as a cursor or a stream. */
 export interface Submittable {
   submit(connection: object): unknown
   handleError(error: unknown, connection?: object): void
@@ -14,12 +14,12 @@ export function isSubmittable(query: unknown): query is Submittable {
 }
 
 /**
- * Fences a submittable in, before it is submitted.
+ * Puts a fence around a submittable before it is submitted.
  *
- * What `pg` calls on it, and the callbacks and events that follow from there, run in the asynchronous context of now;
- * unbound, they would run in the context of the socket. And it writes to the connection only until its query is over:
- * a stream that is destroyed in mid-read asks for rows of a portal that it has closed, and the server answers that to
- * whoever comes next, with an error, or not at all.
+ * What `pg` calls on it, and the callbacks and events that follow, run in the current asynchronous context. Otherwise they
+ * would run in the context of the socket. And it can write to the connection only until its query is over: a stream that
+ * is destroyed in mid-read asks for rows of a portal that it has closed, and the answer would go to the next user of the
+ * connection, as an error, or never come.
  */
 export function fenceIn(query: Submittable): SubmittableFence {
   const caller = new AsyncResource('tenants2fast.query')
@@ -58,20 +58,20 @@ export function fenceIn(query: Submittable): SubmittableFence {
   return fence
 }
 
-/** Whoever destroyed a stream, or is gone, does not listen to it any more: an error event would end the process. */
+/** Keeps an error event from ending the process: nobody listens to a stream that was destroyed, or whose request is gone. */
 export function hearErrors(query: Submittable): void {
   if (query instanceof EventEmitter && query.listenerCount('error') === 0) query.once('error', () => {})
 }
 
-/** What the pool does with a submittable that it has fenced in. */
+/** Controls a submittable that has been fenced in. */
 export interface SubmittableFence {
-  /** Asked when the server is done; what it returns is the submittable's error. */
+  /** Called when the server is done. The submittable fails with the error that it returns. */
   onReady: (() => Error | undefined) | undefined
-  /** Told when the stream was destroyed, by whomever. */
+  /** Called when the stream was destroyed, from whatever code. */
   onDestroy: (() => void) | undefined
-  /** From now on whatever goes wrong is `error` to the submittable. */
+  /** From now on, every error that the submittable is told is `error`. */
   abort(error: Error): void
-  /** The submittable is told nothing any more. */
+  /** From now on, nothing is called on the submittable. */
   silence(): void
 }
 
@@ -89,7 +89,7 @@ const handlers = [
   'handleRowDescription',
 ]
 
-/** Stands between a submittable and the connection. */
+/** Stands between a submittable and its connection. */
 class Fence implements SubmittableFence {
   onReady: (() => Error | undefined) | undefined
   onDestroy: (() => void) | undefined
@@ -114,12 +114,12 @@ class Fence implements SubmittableFence {
     this.isSilent = true
   }
 
-  /** Nothing that is sent from now on reaches the server. */
+  /** From now on, nothing that the submittable sends reaches the server. */
   close(): void {
     this.#isOver = this.#connection !== undefined
   }
 
-  /** What the submittable sees instead of the connection itself. */
+  /** Shows the submittable the fence where it would see the connection. */
   instead(value: unknown): unknown {
     return value !== undefined && value === this.#connection ? this.#proxy : value
   }
@@ -137,7 +137,7 @@ class Fence implements SubmittableFence {
     }
   }
 
-  /** Who waits for the end of a query that is over waits for somebody else's. */
+  /** After the query is over, the connection's next "ready for query" is another query's. */
   #once(once: Handler, event: string, listener: () => void): void {
     if (this.#isOver && event === 'readyForQuery') setImmediate(listener)
     else once(event, listener)

@@ -1,10 +1,9 @@
 import type { EventEmitter } from 'node:events'
 import type { RequestScope } from '../../core/context/current.js'
 import { abortedError, stalledError } from '../connection-errors.js'
-import type { SessionClient } from '../session/session-client.js'
 import { hearErrors, type Submittable, type SubmittableFence } from './submittable.js'
 
-/** Streams show this of themselves, cursors nothing. */
+/** The state that streams show. Cursors show none. */
 interface StreamState {
   readonly destroyed?: boolean
   readonly readableLength?: number
@@ -12,64 +11,74 @@ interface StreamState {
   readonly readableFlowing?: boolean | null
   readonly writableLength?: number
   readonly writableEnded?: boolean
-  /** Of pg-query-stream. */
+  /** Streams of pg-query-stream have one. */
   readonly cursor?: unknown
   destroy?(error?: Error): unknown
 }
 
-/** How a lease of a submitted query comes back. */
+/** The part of a session that a {@link SubmittedQuery} looks at. */
+export interface SubmittedQueryClient {
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** The server has nothing to do for this client at the moment. */
+  readonly resting: boolean
+  /** Resolves when the query has ended, or the connection. */
+  settled(): Promise<boolean>
+}
+
+/** The ways in which the checkout of a submitted query ends. */
 export interface SubmittedQueryEnd {
-  /** The connection as it is: what still runs on it is stopped. */
+  /** Gives the connection back as it is: what still runs on it is stopped. */
   giveBack(): void
-  /** The server is stopped and the connection closed: nobody can read on where its reader has stopped. */
+  /** Stops the server and closes the connection: nobody can read on where its reader has stopped. */
   breakOff(): void
 }
 
-/** A stream that was destroyed says goodbye to the server by itself, if it can, within this time. */
-const goodbyeMs = 1000
+/** How long a stream that was destroyed has to end its query by itself. */
+const streamEndMs = 1000
 
 /**
- * A cursor or stream that `pool.query` has given a connection. The connection comes back when the query is over, or when
- * nobody will end it: its stream was destroyed, its request is gone, or whoever is to read or write makes no progress.
+ * A cursor or stream that `pool.query` has given a connection. The connection comes back when the query is over. It is also
+ * taken back when the stream was destroyed, the request was aborted, or its reader or writer makes no progress.
  */
 export class SubmittedQuery {
   readonly #query: Submittable
   readonly #stream: StreamState
   readonly #fence: SubmittableFence
-  readonly #client: SessionClient
-  readonly #work: RequestScope | undefined
+  readonly #client: SubmittedQueryClient
+  readonly #scope: RequestScope | undefined
   readonly #end: SubmittedQueryEnd
   readonly #readAtStart: number
-  readonly #onGone = (): void => this.abort(abortedError(undefined))
-  #goodbye: NodeJS.Timeout | undefined
+  readonly #onAborted = (): void => this.abort(abortedError(undefined))
+  #streamEndTimer: NodeJS.Timeout | undefined
   #isOver = false
 
   constructor(
     query: Submittable,
     fence: SubmittableFence,
-    client: SessionClient,
-    work: RequestScope | undefined,
+    client: SubmittedQueryClient,
+    scope: RequestScope | undefined,
     end: SubmittedQueryEnd,
   ) {
     this.#query = query
     this.#stream = query
     this.#fence = fence
     this.#client = client
-    this.#work = work
+    this.#scope = scope
     this.#end = end
     this.#readAtStart = client.bytesRead
     fence.onDestroy = () => this.#destroyed()
-    work?.onAborted(this.#onGone)
+    scope?.onAborted(this.#onAborted)
     void client.settled().then(() => this.#finish(() => end.giveBack()))
   }
 
-  /** What changes as long as anybody makes progress. */
+  /** A value that changes as long as reader or writer make progress. */
   get progress(): string {
     const { readableLength, writableLength } = this.#stream
     return `${this.#client.bytesRead} ${this.#client.bytesWritten} ${readableLength} ${writableLength}`
   }
 
-  /** The server waits for whoever is to read, or to write on, and not they for the server. */
+  /** Whether the server waits for the reader or writer, and not the other way round. */
   get waitsForUser(): boolean {
     const { destroyed, readableLength, readableFlowing, writableLength, writableEnded } = this.#stream
     if (destroyed === true || this.#client.resting) return true
@@ -85,7 +94,7 @@ export class SubmittedQuery {
     return this.#isOver
   }
 
-  /** Ends it because of its reader or writer, who is told by `error`. */
+  /** Ends the query because its reader or writer made no progress for `timeoutMs`. */
   stall(timeoutMs: number): void {
     this.abort(stalledError(timeoutMs))
   }
@@ -95,14 +104,14 @@ export class SubmittedQuery {
     this.#fence.abort(error)
     hearErrors(this.#query)
     const { writableLength } = this.#stream
-    // A stream that writes tells the server by itself, and waits for the answer; all others learn it here.
+    // A stream that writes tells the server by itself and waits for the answer. All others are told here.
     if (writableLength === undefined && !this.#isCopyTo) this.#query.handleError(error)
     this.#stream.destroy?.(error)
     if (writableLength === undefined) this.#fence.silence()
     this.#finish(() => (this.#isCopyTo ? this.#end.breakOff() : this.#end.giveBack()))
   }
 
-  /** Of pg-copy-streams: it reads from the connection itself, and reads no more once it is destroyed. */
+  /** COPY TO of pg-copy-streams reads from the connection itself, and reads no more once it is destroyed. */
   get #isCopyTo(): boolean {
     return this.#stream.readableLength !== undefined && this.#stream.cursor === undefined
   }
@@ -113,15 +122,15 @@ export class SubmittedQuery {
       this.#fence.silence()
       return this.#finish(() => this.#end.breakOff())
     }
-    this.#goodbye ??= setTimeout(() => this.#finish(() => this.#end.giveBack()), goodbyeMs)
+    this.#streamEndTimer ??= setTimeout(() => this.#finish(() => this.#end.giveBack()), streamEndMs)
   }
 
   #finish(end: () => void): void {
     if (this.#isOver) return
     this.#isOver = true
-    clearTimeout(this.#goodbye)
+    clearTimeout(this.#streamEndTimer)
     this.#fence.onDestroy = undefined
-    this.#work?.offAborted(this.#onGone)
+    this.#scope?.offAborted(this.#onAborted)
     end()
   }
 }

@@ -2,12 +2,15 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { statementsOf } from '../../postgres/sql-statements.js'
 
 /**
- * What a text does to transactions that `pool.query` must not: begins one and leaves it open (`opens`), or belongs to one
- * that it did not begin (`strays`). Undefined: neither, as far as the text tells.
+ * What a text does to transactions that `pool.query` must not do. `opens`: it begins one and leaves it open. `strays`: it
+ * belongs to one that it did not begin.
  */
 export type TransactionMisuse = 'opens' | 'strays'
 
-/** Judges a text for `pool.query`, whose connection has no transaction before it and must have none after it. */
+/**
+ * Judges a text for `pool.query`, whose connection has no transaction before it and must have none after it. Undefined: the
+ * text shows no misuse.
+ */
 export function transactionMisuseOf(text: string): TransactionMisuse | undefined {
   if (isPlain(text)) return undefined
   const known = judged.get(text)
@@ -22,7 +25,7 @@ const judged = new Map<string, TransactionMisuse | 'none'>()
 const maxRemembered = 256
 const maxRememberedLength = 2048
 
-/** One statement, and its first letters begin no word of transaction control: the usual case, told without reading on. */
+/** Whether it is one statement whose first letters begin no word of transaction control: the usual case, decided quickly. */
 function isPlain(text: string): boolean {
   let at = 0
   let first = text.charCodeAt(0)
@@ -44,7 +47,7 @@ function isPlain(text: string): boolean {
     case 115:
       if (second !== 101) return false
       break
-    // Comments: whatever comes behind them. (45 and 47, of which | 32 makes the same.)
+    // A comment, behind which anything may come. (`-` and `/` are 45 and 47, and | 32 leaves them as they are.)
     case 45:
     case 47:
       return false
@@ -78,7 +81,7 @@ function judge(text: string): TransactionMisuse | undefined {
         if (!isOpen) return 'strays'
         break
       case 'prepare':
-        // Two-phase commit: the transaction stays open on the server, for whoever knows its name.
+        // Two-phase commit: the transaction stays open on the server, for anyone who knows its name.
         if (next === 'transaction' && third === "'") return isOpen ? 'opens' : 'strays'
         break
       case 'commit':
@@ -103,16 +106,16 @@ const wayOut =
   'text: "begin; …; commit". A library that does this by itself takes the pool for a client, as Drizzle up to 0.44 does ' +
   'when it has another copy of pg: pass the application’s copy, createTenancy({ pg })'
 
-/** What whoever sent such a text is told. */
+/** The error for the sender of such a text. */
 export function transactionRefused(misuse: TransactionMisuse): TenancyError {
   const what =
     misuse === 'opens'
-      ? 'pool.query was to begin a transaction and leave it open: what follows may run on other connections, outside of it.'
-      : 'pool.query was to end, or go on with, a transaction that it did not begin: it may be on another connection.'
+      ? 'pool.query was asked to begin a transaction and leave it open: later queries may run on other connections, outside of it.'
+      : 'pool.query was asked to end or continue a transaction that it did not begin: that may be on another connection.'
   return new TenancyError('TENANCY_CONNECTION_TRANSACTION', `${what} Nothing was sent. ${wayOut}`)
 }
 
-/** What is told when the server says so, of a text that did not show it. */
+/** The error when the server says that a transaction is open, after a text that did not show it. */
 export function transactionLeftOpen(): TenancyError {
   return new TenancyError(
     'TENANCY_CONNECTION_TRANSACTION',

@@ -1,14 +1,14 @@
 import { TenancyError } from '../../core/errors/errors.js'
 
 /**
- * What a statement asks of its session, when that lasts longer than a transaction: behind a pooler in transaction mode
- * it would be gone, or somebody else's, before the next statement. Undefined: nothing that can be seen.
+ * Names what a statement needs from its session for longer than a transaction. Behind a pooler in transaction mode it would
+ * be lost, or seen by another client, before the next statement. Undefined: the text shows no such need.
  *
- * It guards against mistakes; that nothing leaks is the pooler's work, which resets sessions after each transaction.
+ * This guards against mistakes. It is the pooler that prevents leaks: it resets sessions after each transaction.
  */
 export function sessionNeedOf(text: string): string | undefined {
   const sql = text.replace(/--[^\n]*|\/\*[^]*?\*\//g, ' ')
-  // A script with a transaction of its own.
+  // The script has a transaction of its own.
   if (/^\s*(?:begin|start)\b/i.test(sql)) return undefined
   const [, statement] =
     /(?:^|;)\s*(set(?!\s+(?:local|transaction|constraints)\b)|listen|prepare(?!\s+transaction\b)|load|declare|create\s+(?:(?:global|local)\s+)?temp(?:orary)?)\b/i.exec(
@@ -20,7 +20,7 @@ export function sessionNeedOf(text: string): string | undefined {
   return /\bset_config\s*\([^)]*,\s*false\s*\)/i.test(sql) ? 'set_config(…, false)' : undefined
 }
 
-/** What whoever sent such a statement outside of a transaction is told. */
+/** The error for such a statement outside of a transaction. */
 export function sessionRequired(need: string): TenancyError {
   return new TenancyError(
     'TENANCY_CONNECTION_SESSION_REQUIRED',
@@ -29,14 +29,14 @@ export function sessionRequired(need: string): TenancyError {
   )
 }
 
-/** The query without its name: a prepared statement belongs to a session, so it is sent as an unnamed one. */
+/** Drops a query's name: a prepared statement belongs to a session, so the query is sent as an unnamed one. */
 export function withoutName(query: unknown): unknown {
   if (typeof query !== 'object' || query === null || !('name' in query) || 'submit' in query) return query
   const { name: _name, ...unnamed } = query
   return unnamed
 }
 
-/** Answers a query with an error in the way that its sender waits for: as pg does. */
+/** Answers a query with an error as `pg` does: through the query object, the callback or the promise. */
 export function refuseQuery(query: unknown, callback: unknown, error: Error): Promise<never> | undefined {
   const tell = typeof callback === 'function' ? (callback as (error: Error) => void) : undefined
   if (typeof query === 'object' && query !== null && 'handleError' in query) {

@@ -9,8 +9,8 @@ const accepted = 'S'.charCodeAt(0)
 
 /**
  * Asks a server to stop what one of its backends runs (PostgreSQL manual, 54.2.9). `host`: a name, an address, or the
- * folder of a Unix socket; `tls`: as the connection itself was encrypted, so that nobody on the way reads its key.
- * Resolves when the request has been dealt with, or nobody does so within a second.
+ * folder of a Unix socket. `tls`: the options of the connection itself, so that nobody on the way can read its key.
+ * Resolves when the server has dealt with the request, or after a second without an answer.
  */
 export function requestCancel(
   { host, port }: ServerAddress,
@@ -36,7 +36,7 @@ export function requestCancel(
   return new Promise((resolve) => socket.once('close', () => resolve()))
 }
 
-/** As for any connection: first the question whether the server encrypts (54.2.10). If it does not, nothing is sent. */
+/** As any connection does, asks first whether the server encrypts (54.2.10). If it does not, nothing is sent. */
 function sendEncrypted(socket: Socket, request: Buffer, options: ConnectionOptions): void {
   const question = Buffer.alloc(8)
   question.writeInt32BE(8, 0)

@@ -2,23 +2,23 @@ import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import { TenancyError } from '../../core/errors/errors.js'
+import { isSubmittable } from '../queries/submittable.js'
 import { descendantOf, type PgCopy } from './pg-copy.js'
 import type { SessionClient } from './session-client.js'
-import { isSubmittable } from '../queries/submittable.js'
 
 type Listener = (...given: unknown[]) => void
 
 /**
- * What `connect()` hands out: the client for as long as it is checked out, and nothing after that. Whoever keeps it longer,
- * and queries, listens or releases again, reaches a client that is no longer his, never the connection that somebody
- * else uses by then. Listeners and type parsers that were set through it go with it.
+ * The client that `connect()` hands out. It works while it is checked out, and never after that. Code that keeps it longer,
+ * and queries, listens or releases again, reaches this object only, not the connection that another caller uses by then.
+ * Listeners and type parsers that were set through it go with it.
  */
 export class CheckedOutClient {
   readonly #client: SessionClient
   readonly #forwarded = new Map<string | symbol, Listener>()
   #isReleased = false
   #stopOverridingTypes: (() => void) | undefined
-  /** Gives the connection back, or closes it if there is an error; a property, because it is called without its object. */
+  /** Gives the connection back, or closes it if there is an error. A property, because callers detach it from its object. */
   readonly release: (error?: Error | boolean) => void
 
   constructor(client: SessionClient, giveBack: (error: Error | boolean | undefined) => void) {
@@ -106,7 +106,7 @@ export class CheckedOutClient {
     return emitter.prependListener.call(this as unknown as EventEmitter, event, listener) as unknown as this
   }
 
-  /** Once somebody listens here, the connection's events of that name are passed on, until the release. */
+  /** Passes the connection's events of that name on, until the release. */
   #forward(event: string | symbol): void {
     if (this.#isReleased || this.#forwarded.has(event)) return
     const own = this as unknown as EventEmitter
@@ -122,8 +122,8 @@ const emitter = EventEmitter.prototype
 const classes = new WeakMap<PgCopy['Client'], typeof CheckedOutClient>()
 
 /**
- * The class of checked-out clients of one copy of `pg`: a `Client` to those who look, with an emitter of its own, and without
- * the constructor that makes a connection.
+ * Makes the class of checked-out clients of one copy of `pg`: an `instanceof` its `Client`, with an emitter of its own, and
+ * without the constructor that makes a connection.
  */
 export function checkedOutClientClass({ Client }: PgCopy): typeof CheckedOutClient {
   const known = classes.get(Client)

@@ -2,15 +2,15 @@ import { EventEmitter } from 'node:events'
 import { TenancyError } from '../../core/errors/errors.js'
 import { inCallerContext } from '../caller-context.js'
 
-/** What a {@link ControlClient} asks of its tenant's connections. */
+/** The operations on its tenant's connections that a {@link ControlClient} needs. */
 export interface SessionControl {
-  /** Stops what runs on the tenant's connection of this backend; false: the tenant has no such connection in use. */
+  /** Stops what runs on the tenant's connection of this backend. False: the tenant has no such connection in use. */
   cancelBackend(pid: number): Promise<boolean>
-  /** Ends the tenant's connection of this backend; false: the tenant has no such connection in use. */
+  /** Ends the tenant's connection of this backend. False: the tenant has no such connection in use. */
   terminateBackend(pid: number): Promise<boolean>
 }
 
-/** Marks the options of a tenant's pool, and what is spread from them. */
+/** Marks the options of a tenant's pool, and objects that they are spread into. */
 export const poolOptionsMark = Symbol.for('tenants2fast.pool-options')
 
 type Callback = (error: Error | null, result?: object) => void
@@ -18,9 +18,9 @@ type Callback = (error: Error | null, result?: object) => void
 const command = /^\s*select\s+(?:pg_catalog\.)?pg_(cancel|terminate)_backend\s*\(\s*(\d{1,10}|\$1(?:::int4?)?)\s*\)/i
 
 /**
- * What `new pool.Client()` makes: a client with one purpose, to cancel what a query of the same tenant does, as Kysely does
- * with aborted queries. It needs no connection and waits for nobody: the server is asked by a cancel request (PostgreSQL
- * manual, 54.2.9), which the connection's own key authorises. It reaches connections of its own tenant in this process only.
+ * The client that `new pool.Client()` makes. It has one purpose: to cancel a query of the same tenant, as Kysely does with
+ * aborted queries. It needs no connection and does not queue: it sends a cancel request (PostgreSQL manual, 54.2.9), which
+ * the connection's own key authorises. It reaches only connections of its own tenant in this process.
  */
 export class ControlClient extends EventEmitter {
   readonly processID = null
@@ -35,17 +35,17 @@ export class ControlClient extends EventEmitter {
   }
 
   connect(callback?: Callback): Promise<this> | undefined {
-    return told(this.#isForeign ? Promise.reject(foreignUse()) : Promise.resolve(this), callback)
+    return answerBy(this.#isForeign ? Promise.reject(foreignUse()) : Promise.resolve(this), callback)
   }
 
   query(query: unknown, values?: unknown, callback?: unknown): Promise<object> | undefined {
     const back = [values, callback].find((given) => typeof given === 'function') as Callback | undefined
-    return told(this.#run(query, Array.isArray(values) ? values : undefined), back)
+    return answerBy(this.#run(query, Array.isArray(values) ? values : undefined), back)
   }
 
   end(callback?: Callback): Promise<void> | undefined {
     queueMicrotask(() => this.emit('end'))
-    return told<void>(Promise.resolve(), callback)
+    return answerBy<void>(Promise.resolve(), callback)
   }
 
   ref(): void {}
@@ -65,8 +65,8 @@ export class ControlClient extends EventEmitter {
   }
 }
 
-/** As `pg` does: by callback if there is one, else by promise. */
-function told<Value>(answer: Promise<Value>, callback: Callback | undefined): Promise<Value> | undefined {
+/** Answers as `pg` does: by callback if there is one, else by promise. */
+function answerBy<Value>(answer: Promise<Value>, callback: Callback | undefined): Promise<Value> | undefined {
   if (callback === undefined) return answer
   const call = inCallerContext(callback)
   answer.then(
@@ -76,7 +76,7 @@ function told<Value>(answer: Promise<Value>, callback: Callback | undefined): Pr
   return undefined
 }
 
-/** What everybody is told who makes a connection of what a tenant's pool shows as its options. */
+/** The error for code that makes a connection from the options that a tenant's pool shows. */
 export function foreignUse(): TenancyError {
   return new TenancyError(
     'TENANCY_CONNECTION_FOREIGN',

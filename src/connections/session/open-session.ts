@@ -5,7 +5,8 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { isServerError } from '../connection-errors.js'
 import { ownCopy, type PgCopy } from './pg-copy.js'
 import { scramMaxIterations } from './quick-scram.js'
-import { type SessionClient, sessionClientClass } from './session-client.js'
+import type { SessionClient } from './session-client.js'
+import { sessionClientClass } from './session-client-class.js'
 
 const closeTimeoutMs = 2000
 const undefinedTable = '42P01'
@@ -18,13 +19,13 @@ export interface SessionOptions {
   readonly prepareStatements: boolean
   /** Default: false. */
   readonly transactionPooling?: boolean
-  /** Whose clients are made. Default: the copy of `pg` that this package resolves. */
+  /** The copy of `pg` that makes the client. Default: the one that this package resolves. */
   readonly copy?: PgCopy
 }
 
 /**
- * Opens a connection and lets it prove, by the identity row, that it is in the right database, at the right epoch and
- * as the right role.
+ * Opens a connection and has it prove, by the identity row, that it is in the right database, at the right epoch and as
+ * the right role.
  *
  * @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH
  */
@@ -57,12 +58,12 @@ export async function openSession(
   }
 }
 
-/** Says goodbye, and breaks the connection if the server does not answer in time. Resolves when it is closed. */
+/** Ends a connection, and breaks it if the server does not answer within 2 s. Resolves when it is closed. */
 export async function closeSession(client: SessionClient): Promise<void> {
-  const impatience = setTimeout(() => client.destroy(), closeTimeoutMs)
-  impatience.unref()
+  const closeTimer = setTimeout(() => client.destroy(), closeTimeoutMs)
+  closeTimer.unref()
   await client.end().catch(() => {})
-  clearTimeout(impatience)
+  clearTimeout(closeTimer)
 }
 
 async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget): Promise<void> {
@@ -71,7 +72,7 @@ async function proveIdentity(client: SessionClient, target: TenantDatabaseTarget
     epoch: target.epoch,
     database_name: target.account.database,
     role_name: target.account.user,
-    // Refused: they would outlive every reset.
+    // A role's own settings are refused: they would outlive every reset.
     has_settings: false,
   }
   const rows = await readIdentity(client)

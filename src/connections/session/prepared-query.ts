@@ -1,33 +1,18 @@
 import type pg from 'pg'
+import type { ConnectionInternals, Fields, QueryInternals } from './client-internals.js'
 import type { PgCopy } from './pg-copy.js'
-
-/** The columns of a result, as the server describes them. */
-export type Fields = readonly unknown[]
-
-interface Connection {
-  describe(message: unknown): void
-}
-
-/** What `pg` knows about a query and its types do not say: `pgCopyOf` looks for it, test/connections holds it to that. */
-interface QueryInternals extends pg.Submittable {
-  _result: { addFields(fields: Fields): void }
-  _accumulateRows: boolean
-  hasBeenParsed(connection: Connection): boolean
-  prepare(connection: Connection): void
-  handleRowDescription(message: { readonly fields: Fields }): void
-}
 
 /** Makes the queries of prepared statements. */
 export type PreparedQueryClass = new (config: object, callback: unknown, known: KnownStatement) => pg.Submittable
 
-/** What is known about a prepared statement of one connection. */
+/** A prepared statement of one connection. `fields`: its columns, once the server has described them. */
 export interface KnownStatement {
   fields?: Fields
 }
 
 /**
- * The class of queries of a prepared statement. `pg` has the columns described every time; a prepared statement never changes them
- * (the server refuses it with 0A000 instead), so once is enough.
+ * Makes the class of queries of prepared statements. `pg` asks for the columns every time. Those of a prepared statement
+ * never change (the server refuses it with 0A000 instead), so once is enough.
  */
 export function preparedQueryClass({ Query: Base }: PgCopy): PreparedQueryClass {
   const Query = Base as unknown as new (config: object, values: undefined, callback: unknown) => QueryInternals
@@ -40,7 +25,7 @@ export function preparedQueryClass({ Query: Base }: PgCopy): PreparedQueryClass 
       this.#known = known
     }
 
-    override prepare(connection: Connection): void {
+    override prepare(connection: ConnectionInternals): void {
       const { fields } = this.#known
       if (fields === undefined || !this.hasBeenParsed(connection)) return super.prepare(connection)
       this._result.addFields([...fields])
@@ -55,14 +40,14 @@ export function preparedQueryClass({ Query: Base }: PgCopy): PreparedQueryClass 
   }
 }
 
-const silent = new WeakMap<Connection, Connection>()
+const withoutDescribes = new WeakMap<ConnectionInternals, ConnectionInternals>()
 
-/** The connection, deaf to requests for descriptions. */
-function withoutDescribe(connection: Connection): Connection {
-  let deaf = silent.get(connection)
-  if (deaf === undefined) {
-    deaf = Object.create(connection, { describe: { value() {} } }) as Connection
-    silent.set(connection, deaf)
+/** The connection, without the means to ask for columns. */
+function withoutDescribe(connection: ConnectionInternals): ConnectionInternals {
+  let shortened = withoutDescribes.get(connection)
+  if (shortened === undefined) {
+    shortened = Object.create(connection, { describe: { value() {} } }) as ConnectionInternals
+    withoutDescribes.set(connection, shortened)
   }
-  return deaf
+  return shortened
 }

@@ -1,32 +1,20 @@
 import type pg from 'pg'
 import { hmacSha256, scramKeys } from '../../postgres/scram.js'
+import { internalsOf } from './client-internals.js'
 
-/** Up to here the password is stretched sooner than it is handed to another thread and back. */
+/** Up to this number, to stretch the password takes less time than to hand it to another thread and back. */
 const fewIterations = 64
 
-/** The server says how long the password is to be stretched, and a tenant's role may have told it: PostgreSQL's default. */
+/** PostgreSQL's default. The server says how often to stretch the password, and a tenant's role may have told it a number. */
 export const scramMaxIterations = 4096
 
-/** What `pg` knows of a login and its types do not say. */
-interface LoginInternals {
-  readonly password: unknown
-  readonly saslSession: {
-    readonly mechanism: string
-    message: string
-    response: string
-    serverSignature: string
-  }
-  readonly connection: { sendSCRAMClientFinalMessage(response: string): void; emit(event: 'error', error: Error): void }
-  _handleAuthSASLContinue(message: { readonly data: unknown }): unknown
-}
-
 /**
- * Lets a client prove its password at once where `pg` makes each of five small hashes a job for another thread: that was a
- * fifth of this process's time per connection. Whatever is not the plain case is left to `pg`, errors included; it also
- * checks the server's own proof, as ever.
+ * Lets a client prove its password at once. `pg` makes each of five small hashes a job for another thread, which was a
+ * fifth of this process's time per connection. All but the plain case is left to `pg`, errors included. `pg` also still
+ * checks the server's own proof.
  */
 export function useQuickScram(client: pg.Client): void {
-  const internals = client as unknown as LoginInternals
+  const internals = internalsOf(client)
   const asPgDoes = internals._handleAuthSASLContinue.bind(client)
   internals._handleAuthSASLContinue = (message) => {
     const { saslSession: session, password, connection } = internals
@@ -46,7 +34,7 @@ function iterationsOf(serverFirst: unknown): number {
   return typeof serverFirst === 'string' ? Number(/(?:^|,)i=(\d+)/.exec(serverFirst)?.[1] ?? 0) : 0
 }
 
-/** The client's last word, and what the server's has to be. */
+/** The client's final message, and the signature that the server's has to carry. */
 export interface ScramAnswer {
   readonly response: string
   /** Base64. */
@@ -56,8 +44,8 @@ export interface ScramAnswer {
 /**
  * SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677), from the first messages of both sides.
  *
- * @returns undefined for what is better left to `pg`: a password that SASLprep may change, a message that is not as it
- *   should be, more than `maxIterations` (default 64)
+ * @returns undefined for what is left to `pg`: a password that SASLprep may change, a message in an unexpected form, more
+ *   than `maxIterations` (default 64)
  */
 export function answerScram(
   password: unknown,

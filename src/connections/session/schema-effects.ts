@@ -1,14 +1,14 @@
 import type { StatementFacts } from './statement-effects.js'
 
 /**
- * What a database runs behind the names that a statement says: functions of the application in triggers, views, policies,
- * defaults, constraints and indexes, and functions of PostgreSQL there that keep session state (`nextval` is one: the next
- * user could ask `lastval()`). The text of a statement does not show them.
+ * The code that a database runs behind the names in a statement: functions of the application in triggers, views, policies,
+ * defaults, constraints and indexes, and functions of PostgreSQL there that keep session state. (`nextval` is one: the next
+ * user could ask `lastval()`.) The text of a statement does not show it.
  */
 export interface SchemaEffects {
-  /** Operators, casts or types of the application run code: no name gives them away. */
+  /** Operators, casts or types of the application run code, which no name in a statement shows. */
   readonly everywhere: boolean
-  /** Names that run code when they are only read. */
+  /** Names that run code when they are read. */
   readonly onRead: ReadonlySet<string>
   /** Tables that run code for new rows. */
   readonly onInsert: ReadonlySet<string>
@@ -17,12 +17,12 @@ export interface SchemaEffects {
 }
 
 /** Whether a statement, clean by its text, runs code that may leave something in the session. */
-export function hasSchemaEffects(code: SchemaEffects, { names, inserts, writes }: StatementFacts): boolean {
+export function hasSchemaEffects(effects: SchemaEffects, { names, inserts, writes }: StatementFacts): boolean {
   return (
-    code.everywhere ||
-    shareName(names, code.onRead) ||
-    (inserts && shareName(names, code.onInsert)) ||
-    (writes && shareName(names, code.onWrite))
+    effects.everywhere ||
+    shareName(names, effects.onRead) ||
+    (inserts && shareName(names, effects.onInsert)) ||
+    (writes && shareName(names, effects.onWrite))
   )
 }
 
@@ -40,26 +40,26 @@ export interface SchemaEffectsRow {
   readonly on_write: readonly string[]
 }
 
-/** Reads a row; databases of one schema share one object, however many there are. */
+/** Reads a row. All databases with the same schema share one object. */
 export function schemaEffectsFrom(row: SchemaEffectsRow): SchemaEffects {
   const key = JSON.stringify([row.everywhere, row.on_read, row.on_insert, row.on_write])
   const known = shared.get(key)
   if (known !== undefined) return known
-  const code = {
+  const effects = {
     everywhere: row.everywhere,
     onRead: new Set(row.on_read),
     onInsert: new Set(row.on_insert),
     onWrite: new Set(row.on_write),
   }
   if (shared.size >= maxShared) shared.clear()
-  shared.set(key, code)
-  return code
+  shared.set(key, effects)
+  return effects
 }
 
 const shared = new Map<string, SchemaEffects>()
 const maxShared = 100
 
-/** Functions of PostgreSQL that are called volatile for their result, not for what they leave behind. */
+/** Functions of PostgreSQL that are volatile because of their result, and leave nothing behind. */
 const harmless = ['clock_timestamp', 'gen_random_uuid', 'random', 'random_normal', 'timeofday', 'uuidv4', 'uuidv7']
 
 /** Whether a stored expression calls a function of PostgreSQL that may keep session state. */
@@ -70,9 +70,9 @@ const keepsState = (tree: string): string => `exists (
   )`
 
 /**
- * Asks the catalogs of a database for its {@link SchemaEffects}, as any role. Objects made after initdb have an oid from
- * 16384 up; functions of extensions are trusted. What PostgreSQL records as depending on a function of the
- * application runs it; what is not known to be bound to a table counts as being everywhere.
+ * Asks the catalogs of a database for its {@link SchemaEffects}; any role may. Objects made after initdb have an oid of
+ * 16384 or more. Functions of extensions are trusted. An object that PostgreSQL records as depending on a function of the
+ * application runs it. If the object is not known to belong to a table, its code counts as running everywhere.
  */
 export const schemaEffectsQuery = `
   with recursive code as (

@@ -1,33 +1,11 @@
-/**
- * Brings a session back to what it was when it was opened, without dropping the prepared statements that `pg` made
- * (`DISCARD ALL` would, and `pg` would not know). Its last statement counts the prepared statements, those of SQL PREPARE
- * and those of the protocol: if there is one that `pg` does not know of, or one missing, the session is to be closed.
- * ROLLBACK goes first when a transaction is open.
- *
- * @param seed for `random()`, which would go on from where SETSEED put it; between -1 and 1
- */
-export function resetSession(seed: number): string {
-  return (
-    'set session authorization default; reset all; close all; unlisten *; discard temp; discard sequences; ' +
-    `${reseed(seed)}; select pg_catalog.pg_advisory_unlock_all(); ` +
-    'select pg_catalog.count(*) filter (where from_sql)::pg_catalog.int4 as by_sql, ' +
-    'pg_catalog.count(*) filter (where not from_sql)::pg_catalog.int4 as by_protocol from pg_catalog.pg_prepared_statements'
-  )
-}
-
-/** What `random()` gives next is not of the last user's choice: RESET ALL leaves it alone. `seed`: from -1 to 1. */
-export function reseed(seed: number): string {
-  return `set seed to ${seed}`
-}
-
-/** What is known of a statement from its text. */
+/** The effects of a statement, as far as its text tells. */
 export interface StatementFacts {
   /**
-   * Known to leave nothing behind in its session once its transaction is over, and to read nothing that somebody else
-   * may have left, unless code behind the names in it does (see `hidden-code.ts`).
+   * Known to leave nothing behind in its session once its transaction is over, and to read nothing that an earlier user
+   * may have left, unless code behind the names in it does (see `schema-effects.ts`).
    */
   readonly clean: boolean
-  /** Every name in it, as PostgreSQL reads it: tables, columns, types, and words that are none. Of a clean one only. */
+  /** Every name in a clean statement, as PostgreSQL reads it: tables, columns, types, also keywords. Else empty. */
   readonly names: ReadonlySet<string>
   /** May insert rows, or set columns to their defaults. */
   readonly inserts: boolean
@@ -38,9 +16,9 @@ export interface StatementFacts {
 /**
  * Judges a statement by its text.
  *
- * It is decided by what is allowed, not by what is forbidden: clean is one statement, of a kind in the list below, that
- * calls only functions of PostgreSQL that keep no session state. All else, functions of the application included, is not,
- * which costs one reset after the statement and nothing else.
+ * It goes by an allow-list. A text is clean if it is one statement of a kind in the list below that calls only functions of
+ * PostgreSQL that keep no session state. Anything else is not clean, functions of the application included. That costs one
+ * reset after the statement and nothing more.
  */
 export function factsOf(text: string): StatementFacts {
   const known = facts.get(text)
@@ -56,22 +34,22 @@ const facts = new Map<string, StatementFacts>()
 const maxRemembered = 2000
 const maxRememberedLength = 4096
 const maxTextLength = 100_000
-/** PostgreSQL cuts names off there: two that differ behind it are one. */
+/** PostgreSQL truncates names to this length: two that differ only behind it are the same. */
 const maxNameBytes = 63
 
-// Order matters: comments and literals first, so that nothing inside them is taken for a word. White space is what
-// PostgreSQL takes for it: to JavaScript, characters are blank that PostgreSQL takes for letters.
+// Order matters: comments and literals come first, so that nothing inside them is taken for a word. White space is PostgreSQL's:
+// some characters that are blank to JavaScript are letters to PostgreSQL.
 const token =
   /[ \t\n\r\f\v]+|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[^])*\*\/|(?:[eE]'(?:[^'\\]|''|\\[^])*'|[nNbBxX]?'(?:[^'\\]|'')*')|"(?:[^"]|"")+"|\$\d+|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|\d[\w.]*|::|[.(;]|[^\s\w"'$\\]/y
 
 function inspect(text: string): StatementFacts | undefined {
-  // A name in another spelling: U&"set!005fconfig" uescape '!'.
+  // This spells a name in another way: U&"set!005fconfig" uescape '!'.
   if (/u&"/i.test(text)) return undefined
   const words: string[] = []
   token.lastIndex = 0
   while (token.lastIndex < text.length) {
     const match = token.exec(text)
-    // Dollar quotes, nested comments, backslashes in plain literals: not worth reading.
+    // Dollar quotes, nested comments and backslashes in plain literals are not worth reading.
     if (match === null) return undefined
     const word = match[0]
     if (/^(?:[ \t\n\r\f\v]|--|\/\*)/.test(word)) continue
@@ -83,7 +61,7 @@ function inspect(text: string): StatementFacts | undefined {
     !words.includes(';') &&
     isKnownStatement(words) &&
     words.every((word, index) => word !== '(' || maySay(words, index)) &&
-    // Its rule for UPDATE is set_config.
+    // The view's rule for UPDATE calls set_config.
     !names.has('pg_settings') &&
     ![...names].some((name) => name.length * 3 > maxNameBytes && Buffer.byteLength(name) > maxNameBytes)
   if (!clean) return undefined
@@ -96,7 +74,7 @@ function inspect(text: string): StatementFacts | undefined {
   }
 }
 
-/** As PostgreSQL does: ASCII letters only. */
+/** Lower case as in PostgreSQL: ASCII letters only. */
 function lowerCase(word: string): string {
   return word.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
@@ -108,10 +86,10 @@ function unquoted(word: string): string {
 function isKnownStatement(words: readonly string[]): boolean {
   const [verb = '', next = '', third = ''] = words
   if (transactionVerbs.has(verb)) return next !== 'prepared'
-  // SET local.name = … is a setting of the session called "local.name".
+  // SET local.name = … sets the session's setting "local.name".
   if (verb === 'set') return next === 'local' && third !== '.'
   if (!dataVerbs.has(verb)) return false
-  // SELECT … INTO makes a table, perhaps a temporary one.
+  // SELECT … INTO creates a table, perhaps a temporary one.
   return words.every((word, index) => word !== 'into' || /^(?:insert|merge)$/.test(words[index - 1] ?? ''))
 }
 
@@ -119,7 +97,7 @@ function isKnownStatement(words: readonly string[]): boolean {
 function maySay(words: readonly string[], index: number): boolean {
   let at = index - 1
   const name = words[at] ?? ''
-  // Nothing is called by a literal, a number or a parameter: whatever this is, it is not understood.
+  // A literal, a number or a parameter names no function: this is not understood.
   if (/^(?:[\d$']|[ebnx]')/.test(name)) return false
   if (!/^["a-z_\u0080-\uffff]/.test(name)) return true
   const qualified = words[at - 1] === '.'
@@ -134,7 +112,7 @@ function maySay(words: readonly string[], index: number): boolean {
 const dataVerbs = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values', 'table', '('])
 const transactionVerbs = new Set(['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release'])
 
-/** Words before a parenthesis that call nothing (types with a length among them). */
+/** Words before a parenthesis that call no function; types with a length are among them. */
 const keywords = new Set(
   (
     'all and any array as between bit by case cast char character check coalesce conflict cube decimal distinct else ' +

@@ -1,11 +1,11 @@
-/** Names of one connection's prepared statements: a text that comes a second time gets one, the oldest make room. */
+/** Names the prepared statements of one connection. A text gets a name when it comes a second time; the oldest make room. */
 export class StatementNames {
   /** Name by text; undefined: seen once. Oldest first. */
   readonly #names = new Map<string, string | undefined>()
   readonly #close: (name: string) => void
   #last = 0
 
-  /** `close` is told the name of each statement that is given up, before its room is used again. */
+  /** `close` is called with the name of each statement that is given up, before its room is used again. */
   constructor(close: (name: string) => void) {
     this.#close = close
   }
@@ -16,14 +16,14 @@ export class StatementNames {
     if (known !== undefined) return known
     if (text.length > maxTextLength) return undefined
     const name = this.#names.has(text) ? `t2f_${(this.#last += 1)}` : undefined
-    // Seen again, it counts as new: what is only seen once makes room first.
+    // A text that is seen again becomes the newest, so texts that were seen once make room first.
     this.#names.delete(text)
     if (this.#names.size >= maxTexts) this.#forgetOldest()
     this.#names.set(text, name)
     return name
   }
 
-  /** Gives the statement up; the next time it is new. */
+  /** Gives the statement up. The next time, its text is new. */
   forget(text: string): void {
     const name = this.#names.get(text)
     this.#names.delete(text)
@@ -42,5 +42,5 @@ export class StatementNames {
 }
 
 const maxTexts = 200
-/** Longer texts are not kept, and not prepared: a list of values in the text is another one each time. */
+/** Longer texts are neither kept nor prepared: those with a list of values inside are different each time. */
 const maxTextLength = 16_384

@@ -89,7 +89,7 @@ describe('counters', () => {
     const after = parse(renderMetrics(tenancy))
     const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0)
     expect(grown('tenants2fast_connections_opened_total')).toBeGreaterThanOrEqual(4)
-    expect(grown('tenants2fast_connection_rebinds_total')).toBeGreaterThanOrEqual(1)
+    expect(grown('tenants2fast_connection_evictions_total')).toBeGreaterThanOrEqual(1)
   })
 
   test('whatever a label holds, it stays one label', () => {

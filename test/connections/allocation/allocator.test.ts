@@ -18,7 +18,7 @@ const step = fc.oneof(
         'fail',
         'abort',
         'die',
-        'evict',
+        'disconnect',
         'full',
         'wait',
         'reap',
@@ -32,8 +32,8 @@ const step = fc.oneof(
 
 test('whatever happens, the budget holds, tenants are served in order and no waiter is lost', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), fc.constantFrom(0, 10), (steps, patienceMs) => {
-      const world = new World({ patienceMs })
+    fc.property(fc.array(step, { maxLength: 150 }), fc.constantFrom(0, 10), (steps, ownConnectionWaitMs) => {
+      const world = new World({ ownConnectionWaitMs })
       const tenantOf = new Map<number, string>()
       const works = Array.from({ length: 4 }, (_, index) => ({ index }))
       for (const action of steps) {
@@ -46,15 +46,15 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
         else if (type === 'close') world.finishClose(tenant)
         else if (type === 'release') world.release(tenant)
         else if (type === 'full') world.findFull(tenant % 2 === 0 ? 'server' : 'tenant', 7)
-        else if (type === 'evict') world.allocator.evict(`t${tenant}`)
+        else if (type === 'disconnect') world.allocator.disconnect(`t${tenant}`)
         else if (type === 'wait') world.wait(7 * tenant)
         else if (type === 'reap') world.allocator.reap(world.nowMs - 5, world.nowMs)
         else if (type === 'upkeep') world.takeOut(`t${tenant}`)
         else if (type === 'overdue')
           for (const waiter of world.allocator.leaveOverdue(world.nowMs - 60)) waiter.reject(new Error('late'))
         else if (type === 'die') {
-          const [slot] = world.busy.splice(0, 1)
-          if (slot !== undefined) world.allocator.closed(slot, world.nowMs)
+          const [entry] = world.busy.splice(0, 1)
+          if (entry !== undefined) world.allocator.closed(entry, world.nowMs)
         } else {
           const [pending] = world.waiting.values()
           if (pending !== undefined && world.allocator.leave(pending.key, pending.waiter))
@@ -73,7 +73,7 @@ test('whatever happens, the budget holds, tenants are served in order and no wai
       }
       world.allocator.reap(Infinity, world.nowMs)
       world.settle()
-      expect([world.allocator.total, world.allocator.tenants.size]).toEqual([0, 0])
+      expect([world.allocator.budget.total, world.allocator.tenants.size]).toEqual([0, 0])
     }),
     { numRuns: 500 },
   )
@@ -148,7 +148,7 @@ test('a second connection is worth the requests that needed two at once: room is
 
 describe('while the budget is used up', () => {
   const crowded = () => {
-    const world = new World({ maxConnections: 2, patienceMs: 10 })
+    const world = new World({ maxConnections: 2, ownConnectionWaitMs: 10 })
     for (const key of ['a', 'b']) {
       world.acquire(key)
       world.finishOpen()
@@ -163,21 +163,21 @@ describe('while the budget is used up', () => {
     world.wait(9)
     world.releaseOf('a')
     expect(world.granted).toContain(second)
-    expect([world.closing.length, world.allocator.evicted]).toEqual([0, 0])
+    expect([world.closing.length, world.allocator.budget.evictions]).toEqual([0, 0])
   })
 
   test('it does not wait for long, and nothing has to happen for that', () => {
     const world = crowded()
     const second = world.acquire('a')
     world.wait(10)
-    expect(world.closing.map((slot) => slot.tenant.key)).toEqual(['b'])
+    expect(world.closing.map((entry) => entry.tenant.key)).toEqual(['b'])
     world.finishClose()
     world.finishOpen()
     expect(world.granted).toContain(second)
   })
 
   test('one connection at a time is opened for it', () => {
-    const world = new World({ maxConnections: 3, maxConnectionsPerTenant: 3, patienceMs: 10 })
+    const world = new World({ maxConnections: 3, maxConnectionsPerTenant: 3, ownConnectionWaitMs: 10 })
     for (const key of ['b', 'c', 'd']) {
       world.acquire(key)
       world.finishOpen()
@@ -206,8 +206,8 @@ describe('a connection that would have to be cleaned', () => {
     return made
   }
   const giveWay = (made: World, key: string): boolean => {
-    const slot = made.busy.find(({ tenant }) => tenant.key === key)
-    return slot !== undefined && made.allocator.giveWay(slot, made.nowMs)
+    const entry = made.busy.find(({ tenant }) => tenant.key === key)
+    return entry !== undefined && made.allocator.giveWay(entry, made.nowMs)
   }
 
   test('is closed at once when others wait and it is the one that is missed least', () => {
@@ -256,7 +256,7 @@ test('a full server is asked again later, by nobody before, and whoever waits ke
     const world = new World()
     const ids = [world.acquire('a')]
     world.findFull(scope, 50)
-    expect([world.allocator.total, world.allocator.waiting, world.failed]).toEqual([0, 1, []])
+    expect([world.allocator.budget.total, world.allocator.waiting, world.failed]).toEqual([0, 1, []])
     ids.push(world.acquire('a'))
     const other = world.acquire('b')
     expect(world.opening.map(({ tenant }) => tenant.key)).toEqual(scope === 'server' ? [] : ['b'])
@@ -344,7 +344,7 @@ test('newcomers come before a tenant that has used more than its share, but not 
   expect(world.waiting.has(owing)).toBe(false)
 })
 
-test('a slot taken for a waiter who leaves before the old connection is closed serves somebody else', () => {
+test('a entry taken for a waiter who leaves before the old connection is closed serves somebody else', () => {
   const world = new World({ maxConnections: 1 })
   world.acquire('a')
   world.finishOpen()
@@ -369,7 +369,7 @@ test('a tenant with many callers does not keep the others from their share of th
     keep('a', 20)
     keep('b', 20)
     world.nowMs += 1
-    for (const slot of world.busy) usedMs.set(slot.tenant.key, (usedMs.get(slot.tenant.key) ?? 0) + 1)
+    for (const entry of world.busy) usedMs.set(entry.tenant.key, (usedMs.get(entry.tenant.key) ?? 0) + 1)
     while (world.closing.length > 0) world.finishClose()
     if (tick % 3 === 0) while (world.opening.length > 0) world.finishOpen()
     if (tick % 2 === 0) for (let left = world.busy.length; left > 0; left -= 1) world.release()

@@ -34,7 +34,7 @@ test.each([0.8, 1, 1.2])(
       for (const Policy of [FifoPolicy, RoundRobinPolicy]) {
         const other = run({ Policy, zipf, ...load })
         expect(scheduler.throughput).toBeGreaterThan(1.15 * other.throughput)
-        expect(scheduler.rebindsPerThousand).toBeLessThan(other.rebindsPerThousand)
+        expect(scheduler.opensPerThousand).toBeLessThan(other.opensPerThousand)
       }
       expect(scheduler.refused).toBe(0)
     }

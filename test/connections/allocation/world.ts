@@ -1,14 +1,14 @@
 import { expect } from 'vitest'
-import type { AllocatorLimits, Slot, Waiter } from '../../../src/connections/allocation/ports.js'
+import type { AllocatorLimits, PoolEntry, Waiter } from '../../../src/connections/allocation/ports.js'
 import { Allocator } from '../../../src/connections/allocation/allocator.js'
 
-type TestSlot = Slot<number, string>
+type TestEntry = PoolEntry<number, string>
 
 /** An allocator whose connections open and close when the test says so. */
 export class World {
-  readonly opening: TestSlot[] = []
-  readonly closing: TestSlot[] = []
-  readonly busy: TestSlot[] = []
+  readonly opening: TestEntry[] = []
+  readonly closing: TestEntry[] = []
+  readonly busy: TestEntry[] = []
   /** When the allocator wants to look again. */
   readonly reminders: number[] = []
   readonly granted: number[] = []
@@ -29,23 +29,23 @@ export class World {
       maxWaitersPerTenant: 50,
       affinityMs: 30,
       quantumMs: 30,
-      patienceMs: 0,
+      ownConnectionWaitMs: 0,
       starvationMs: 1000,
       ...limits,
     }
     this.allocator = new Allocator<number, string>(this.limits, {
-      open: (slot) => this.opening.push(slot),
-      close: (slot) => this.closing.push(slot),
+      open: (entry) => this.opening.push(entry),
+      close: (entry) => this.closing.push(entry),
       remind: (ms) => this.reminders.push(this.nowMs + ms),
     })
   }
 
   acquire(key: string, holder?: object): number {
     const id = (this.#last += 1)
-    const slot = this.allocator.takeIdle(key, this.nowMs)
-    if (slot !== undefined) {
-      slot.holder = holder
-      this.busy.push(slot)
+    const entry = this.allocator.takeIdle(key, this.nowMs)
+    if (entry !== undefined) {
+      entry.holder = holder
+      this.busy.push(entry)
       this.granted.push(id)
       return id
     }
@@ -71,39 +71,39 @@ export class World {
 
   /** An idle connection of the tenant is worked on, until it is released like any other. */
   takeOut(key: string): void {
-    const slot = this.allocator.tenants.get(key)?.idle[0]
-    if (slot === undefined || !this.allocator.takeOut(slot, this.nowMs)) return
-    this.allocator.announceReturn(slot)
-    this.busy.push(slot)
+    const entry = this.allocator.tenants.get(key)?.idle[0]
+    if (entry === undefined || !this.allocator.takeOut(entry, this.nowMs)) return
+    this.allocator.announceReturn(entry)
+    this.busy.push(entry)
   }
 
   finishOpen(at = 0): void {
-    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
-    if (slot !== undefined) this.allocator.opened(slot, 1, this.nowMs)
+    const [entry] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (entry !== undefined) this.allocator.opened(entry, 1, this.nowMs)
   }
 
   failOpen(at = 0): void {
-    const [slot] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
-    if (slot !== undefined) this.allocator.openFailed(slot, this.nowMs)?.reject(new Error('down'))
+    const [entry] = this.opening.splice(at % Math.max(1, this.opening.length), 1)
+    if (entry !== undefined) this.allocator.openFailed(entry, this.nowMs)?.reject(new Error('down'))
   }
 
   findFull(scope: 'tenant' | 'server', ms: number): void {
-    const slot = this.opening.shift()
-    if (slot !== undefined) this.allocator.openDeferred(slot, scope, this.nowMs + ms, this.nowMs)
+    const entry = this.opening.shift()
+    if (entry !== undefined) this.allocator.openDeferred(entry, scope, this.nowMs + ms, this.nowMs)
   }
 
   finishClose(at = 0): void {
-    const [slot] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
-    if (slot !== undefined) this.allocator.closed(slot, this.nowMs)
+    const [entry] = this.closing.splice(at % Math.max(1, this.closing.length), 1)
+    if (entry !== undefined) this.allocator.closed(entry, this.nowMs)
   }
 
   release(at = 0): void {
-    const [slot] = this.busy.splice(at % Math.max(1, this.busy.length), 1)
-    if (slot !== undefined) this.allocator.release(slot, this.nowMs)
+    const [entry] = this.busy.splice(at % Math.max(1, this.busy.length), 1)
+    if (entry !== undefined) this.allocator.release(entry, this.nowMs)
   }
 
   releaseOf(key: string): void {
-    this.release(this.busy.findIndex((slot) => slot.tenant.key === key))
+    this.release(this.busy.findIndex((entry) => entry.tenant.key === key))
   }
 
   /** Lets time pass. */
@@ -126,13 +126,13 @@ export class World {
   }
 
   check(): void {
-    const slots = [...this.opening, ...this.closing, ...this.busy]
+    const entries = [...this.opening, ...this.closing, ...this.busy]
     const tenants = [...this.allocator.tenants.values()]
     const idle = tenants.reduce((sum, tenant) => sum + tenant.idle.length, 0)
     expect(this.allocator.idle).toBe(idle)
-    expect(this.allocator.total).toBe(slots.length + idle)
-    expect(this.allocator.total).toBeLessThanOrEqual(this.limits.maxConnections)
-    expect(this.allocator.opening).toBeLessThanOrEqual(this.limits.maxConcurrentConnects)
+    expect(this.allocator.budget.total).toBe(entries.length + idle)
+    expect(this.allocator.budget.total).toBeLessThanOrEqual(this.limits.maxConnections)
+    expect(this.allocator.budget.opening).toBeLessThanOrEqual(this.limits.maxConcurrentConnects)
     expect(this.allocator.waiting).toBe(this.waiting.size)
     for (const tenant of tenants) {
       expect(tenant.total).toBeLessThanOrEqual(this.limits.maxConnectionsPerTenant)

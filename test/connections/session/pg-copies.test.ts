@@ -202,7 +202,7 @@ test('a minifier changes nothing: Drizzle 0.45 of another copy still knows the p
   try {
     const outfile = join(folder, 'bundle.cjs')
     const entry = `
-      import { createConnectionScheduler } from '../src/connections/scheduler.ts'
+      import { createConnectionScheduler } from './src/connections/scheduler.ts'
       const pool = createConnectionScheduler().pool('a', async () => { throw new Error('none') })
       const { constructor } = Object.getPrototypeOf(pool)
       process.stdout.write(JSON.stringify([constructor.name, pool.constructor.name]))`

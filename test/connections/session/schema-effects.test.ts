@@ -165,7 +165,7 @@ test('code that is added to a database is known after its tenant was evicted', a
     pristine,
   )
   try {
-    current().evict(pristine)
+    current().disconnect(pristine)
     await acquaint(pool)
     expect(await leaksAfter(pool, "update plain set name = 'late'")).toEqual([])
   } finally {

@@ -1,32 +1,36 @@
-import { isTenancyError, TenancyError } from '../core/errors/errors.js'
-import { isServerError } from './connection-errors.js'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { isServerError } from '../connection-errors.js'
 
 interface Outage {
-  /** Tries in a row that the server did not answer. */
+  /** How many tries in a row the server did not answer. */
   failures: number
   holdMs: number
   heldUntilMs: number
-  /** Since when the one that tries for all has tried. */
+  /** When the caller that tries for all began to try. */
   triedSinceMs: number | undefined
   error: unknown
 }
 
-/** So many tries without an answer, and the server counts as down. */
+/** After this many tries without an answer, the server counts as down. */
 const toleratedFailures = 3
 const minHoldMs = 100
-/** With the time to connect, the bound on how late the return of the server is noticed. */
+/** The server's return is noticed after this time and the time to connect at the latest. */
 const maxHoldMs = 500
-/** A try that hangs longer than this, as after a failover, does not keep the others from trying. */
+/** A try that hangs longer than this, as after a failover, no longer keeps others from trying. */
 const tryTimeoutMs = 1000
 
 /**
- * Keeps callers from hammering a server that is down: they are told so at once, and one of them tries again every half
- * second. One entry for each server that does not answer.
+ * Keeps callers from hammering a server that is down: they fail at once, and one of them tries again every half second.
+ * Has one entry for each server that does not answer.
  */
 export class ServerOutages {
   readonly #outages = new Map<string, Outage>()
 
-  /** @throws {@link TenancyError} TENANCY_DATABASE_UNAVAILABLE while the server is not to be tried */
+  /**
+   * Admits a try to connect.
+   *
+   * @throws {@link TenancyError} TENANCY_DATABASE_UNAVAILABLE while the server is not to be tried
+   */
   admit(server: string, nowMs: number): void {
     const outage = this.#outages.get(server)
     if (outage === undefined || outage.failures < toleratedFailures) return
@@ -38,12 +42,12 @@ export class ServerOutages {
     outage.triedSinceMs = nowMs
   }
 
-  /** A connection was opened, or refused with a reason: the server is there. */
+  /** The server is up: it has opened a connection, or refused one with a reason. */
   answered(server: string): void {
     this.#outages.delete(server)
   }
 
-  /** Takes note of why a connection could not be opened. */
+  /** A connection could not be opened. */
   failed(server: string, error: unknown, nowMs: number): void {
     if (!isOutage(error)) return this.answered(server)
     let outage = this.#outages.get(server)
@@ -61,7 +65,7 @@ export class ServerOutages {
   }
 }
 
-/** Connection exceptions and shutdowns (PostgreSQL manual, appendix A), and whatever is no answer of a server at all. */
+/** Whether it is a connection exception or a shutdown (PostgreSQL manual, appendix A), or no answer of a server at all. */
 function isOutage(error: unknown): boolean {
   if (isTenancyError(error)) return false
   return isServerError(error) ? /^(?:08...|57P0[1-3])$/.test(error.code ?? '') : true

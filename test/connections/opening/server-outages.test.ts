@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ServerOutages } from '../../src/connections/server-outages.js'
-import { TenancyError } from '../../src/core/errors/errors.js'
-import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
-import { useScheduler } from './fixture.js'
-import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
+import { ServerOutages } from '../../../src/connections/opening/server-outages.js'
+import { TenancyError } from '../../../src/core/errors/errors.js'
+import type { TenantPool } from '../../../src/core/tenants/tenant-pool.js'
+import { useScheduler } from '../fixture.js'
+import { startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js'
 
 describe('bookkeeping', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })

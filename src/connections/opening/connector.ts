@@ -1,16 +1,16 @@
 import { channel } from 'node:diagnostics_channel'
-import { TenancyError } from '../core/errors/errors.js'
-import { isRefusal } from './connection-errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { CheckoutPool } from '../checkout.js'
+import { isRefusal } from '../connection-errors.js'
+import type { SchedulerSettings } from '../options.js'
+import { openSession } from '../session/open-session.js'
+import type { SessionClient } from '../session/session-client.js'
 import { Denials } from './denials.js'
-import { openSession } from './session/open-session.js'
-import type { SchedulerSettings } from './scheduler.js'
-import type { TenantPgPool } from './tenant-pool.js'
 import { ServerOutages } from './server-outages.js'
-import type { SessionClient } from './session/session-client.js'
 
 const roleRestored = channel('tenants2fast:connection:role-restored')
 
-/** Opens connections to tenants' databases: not while their server is away, and with a role that was changed mended. */
+/** Opens connections to tenants' databases. Does not try while their server is down, and restores roles that were changed. */
 export class Connector {
   readonly #options: SchedulerSettings
   readonly #outages = new ServerOutages()
@@ -25,12 +25,12 @@ export class Connector {
     return this.#rolesRestored
   }
 
-  /** Waits for a role that is being restored. */
+  /** Waits until no role is being restored. */
   settled(): Promise<void> {
     return this.#denials.settled()
   }
 
-  async connect(pool: TenantPgPool): Promise<SessionClient> {
+  async connect(pool: Pick<CheckoutPool, 'key' | 'resolveTarget'>): Promise<SessionClient> {
     const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling, copy } = this.#options
     const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
     const server = `${target.account.host}:${target.account.port}`
@@ -51,7 +51,7 @@ export class Connector {
     }
   }
 
-  /** A role can lock its tenant out, or change its future connections; whoever may run SQL as it may be an attacker. */
+  /** A role can lock its tenant out, or change its future connections. An attacker may be able to run SQL as the role. */
   async #restoreRole(key: string): Promise<boolean> {
     const changes = await this.#options.restoreRole(key).catch(() => [])
     if (changes.length === 0) return false
@@ -63,14 +63,14 @@ export class Connector {
   }
 }
 
-async function beforeDeadline<Value>(work: Promise<Value>, timeoutMs: number): Promise<Value> {
+async function beforeDeadline<Value>(promise: Promise<Value>, timeoutMs: number): Promise<Value> {
   let deadline: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
     const message = `The tenant’s database was not known within ${timeoutMs} ms`
     deadline = setTimeout(() => reject(new TenancyError('TENANCY_DATABASE_UNAVAILABLE', message)), timeoutMs)
   })
   try {
-    return await Promise.race([work, timeout])
+    return await Promise.race([promise, timeout])
   } finally {
     clearTimeout(deadline)
   }
