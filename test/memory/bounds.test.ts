@@ -107,7 +107,6 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
 
   'cache/request-contexts.ts': [2, '64 MiB, and eight ways of asking for each token'],
   'http/error-log.ts': [1, local],
-  'http/problem.ts': [1, constant],
   'http/routes/route-guard.ts': [2, configured],
   'identity/safe-issuers.ts': [1, configured],
   'identity/keys/signing-keys.ts': [2, 'the keys that the catalog has'],

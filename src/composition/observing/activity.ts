@@ -1,4 +1,4 @@
-import type { ConnectionUser } from './stats.js'
+import type { ConnectionUser } from '../../connections/stats.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import { databaseIdOf, type DatabaseNames } from '../../databases/database-names.js'

@@ -1,7 +1,7 @@
 import type { MemberTier, SharedCacheStats } from '../../cache/redis.js'
 import type { TenantUse } from '../../connections/allocation/busiest-tenants.js'
 import type { ConnectionScheduler } from '../../connections/scheduler.js'
-import type { SchedulerStats } from './stats.js'
+import type { SchedulerStats } from '../../connections/stats.js'
 
 /** What one tenant uses of this process's connections. */
 export interface TenantStats extends Omit<TenantUse, 'key' | 'label'> {
