@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { waitForLivingLock } from '../server/lock-life.js'
+import { takeHeartbeatLock } from '../server/lock-heartbeat.js'
 
 /** Longest wait for a process that builds a template: a large schema takes its time. */
 const templateWaitMs = 600_000
@@ -11,5 +11,5 @@ const templateWaitMs = 600_000
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
 export async function lockTemplates(admin: SqlClient, key: string, timeoutMs = templateWaitMs): Promise<void> {
-  await waitForLivingLock(admin, { key, timeoutMs, what: 'the templates of tenant databases' })
+  await takeHeartbeatLock(admin, { key, timeoutMs, what: 'the templates of tenant databases' })
 }

@@ -9,7 +9,7 @@ import { type DatabaseSetting, readDatabaseSettings } from './database-settings.
 import { templateComment } from '../ownership.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { templateLockKey } from '../server/lock-keys.js'
-import { showingLife } from '../server/lock-life.js'
+import { withHeartbeat } from '../server/lock-heartbeat.js'
 import { lockTemplates } from './template-lock.js'
 import { applyTenantSchema, createBaseSchema, type TenantSchema } from './tenant-schema.js'
 
@@ -97,7 +97,7 @@ async function buildTemplate(
       if (isHardened) await hardenDatabase(client, names.members)
     }
     const account = { ...server, database: names.unfinishedTemplate }
-    await showingLife(admin, () => withConnectionInside(account, fill))
+    await withHeartbeat(admin, () => withConnectionInside(account, fill))
     // One message is one transaction: the name appears together with what makes the template safe to use.
     await admin.query(
       `comment on database ${unfinished} is ${quoteLiteral(templateComment(installationId))};

@@ -13,15 +13,15 @@ const codes = {
   newer: undefined,
 } as const
 
-/** Where the ledger of a tenant database is. */
+/** Schema that holds the ledger of a tenant database. */
 export const ledgerSchema = 'tenants2fast'
 
 /** The application's schema: its files, in order. */
 export interface TenantSchema {
   readonly files: readonly SqlFile[]
-  /** 16 hex digits that change with any file, with the ground below them, and with the installation. */
+  /** 16 hex digits that change with any file, with our own base schema, and with the installation. */
   readonly version: string
-  /** What the ledger of a database says that has all files and no more. */
+  /** The ledger of a database that has exactly these files. */
   readonly latest: AppliedFiles
 }
 
@@ -33,20 +33,20 @@ export interface TenantSchema {
  */
 export async function readTenantSchema(folder: string | undefined, installationId: string): Promise<TenantSchema> {
   const files = folder === undefined ? [] : await readSqlFolder(folder, codes)
-  const hash = createHash('sha256').update(JSON.stringify([installationId, groundSql('members')]))
+  const hash = createHash('sha256').update(JSON.stringify([installationId, baseSchemaSql('members')]))
   for (const file of files) hash.update(`\n${file.name} ${file.checksum}`)
   return { files, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
 }
 
 /**
- * Lays the ground of an empty database: our own schema, and privileges. A tenant's role makes no objects but temporary
- * ones. Our own tables come before the default privileges and are not covered by them.
+ * Creates our own schema and the privileges of tenants in an empty database. A tenant's role can make temporary objects
+ * only. Our own tables come before the default privileges, which therefore do not cover them.
  */
 export async function createBaseSchema(client: SqlClient, membersRole: string): Promise<void> {
-  await client.query(groundSql(membersRole))
+  await client.query(baseSchemaSql(membersRole))
 }
 
-const groundSql = (membersRole: string) => `
+const baseSchemaSql = (membersRole: string) => `
   create schema tenants2fast;
   -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
   -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
@@ -60,22 +60,22 @@ const groundSql = (membersRole: string) => `
   ${groupPrivileges(membersRole)};
 `
 
-/** How {@link applyTenantSchema} goes about it. */
+/** Options of {@link applyTenantSchema}. */
 export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
   /** The group role. */
   readonly members: string
   /** Longest wait of a statement for a lock. Default: 2000. */
   readonly lockTimeoutMs?: number | undefined
-  /** Which sessions a backend waits for. Default: nobody knows. */
+  /** Finds the sessions that a backend waits for. Default: none are named. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
-  /** Told what the database has, before another process may change it. */
+  /** Called with the new state of the ledger, before another process can change it. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
 }
 
 /**
- * Applies the schema's files that the database's ledger lacks. A database that a newer release has brought further is left
- * as it is. The caller holds the database's lock, in the catalog: one in this database would be the tenant's to take. After
- * an error, close the connection.
+ * Applies the schema's files that the database's ledger lacks. A database that a newer release has migrated further is left
+ * as it is. The caller holds the database's lock, which is in the catalog: a lock in this database could be taken by the
+ * tenant. After an error, close the connection.
  *
  * @returns names of the files applied now
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
@@ -91,7 +91,7 @@ export function applyTenantSchema(
     codes,
     lockTimeoutMs,
     ...limits,
-    // In the same transaction: nobody takes them away before the file has made its tables.
+    // In the same transaction: the tenant cannot drop them before the file has made its tables.
     prepare: (transaction) => transaction.query(defaultPrivileges(members)),
     ...(findBlockers && { findBlockers }),
     ...(record && { record }),

@@ -1,8 +1,9 @@
-import { Client, DatabaseError, type PoolConfig } from 'pg'
+import { Client, DatabaseError, Pool, type PoolConfig } from 'pg'
 import { clientOf, holdToChannelBinding } from '../../postgres/channel-binding.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { followPool } from '../../postgres/follow-pool.js'
 
-/** How `pg` takes an account. */
+/** The options of `pg` for an account. */
 export function connectionOptions(account: ServerAccount): PoolConfig {
   const { host, port, user, password, database, ssl, channelBinding, connectTimeoutMs, applicationName } = account
   return {
@@ -13,6 +14,32 @@ export function connectionOptions(account: ServerAccount): PoolConfig {
     ...(ssl === undefined ? {} : { ssl }),
     Client: clientOf(Client, account),
   }
+}
+
+/** Long, for large templates: a query that takes longer waits for a server that is gone. */
+const poolQueryTimeoutMs = 600_000
+
+/** A pool of the provisioning account, and the function that ends it. */
+export interface AdminPool {
+  readonly pool: Pool
+  /** @see followPool */
+  readonly end: ReturnType<typeof followPool>
+}
+
+/** Opens a pool of at most `max` connections as `account`. It connects when first used. */
+export function openAdminPool(account: ServerAccount, max: number): AdminPool {
+  const pool = new Pool({
+    ...connectionOptions(account),
+    max,
+    idleTimeoutMillis: 10_000,
+    query_timeout: poolQueryTimeoutMs,
+  })
+  // A connection that dies while idle is replaced; without a listener its error would end the process.
+  pool.on('error', () => {})
+  const end = followPool(pool)
+  // The same for a connection that is checked out and between two queries.
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return { pool, end }
 }
 
 /**

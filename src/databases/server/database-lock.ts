@@ -3,7 +3,7 @@ import { tryLock, unlock } from '../../postgres/advisory-lock.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { withConnection } from './admin-connection.js'
-import { holdersOf, showingLife, waitForLivingLock } from './lock-life.js'
+import { holdersOf, withHeartbeat, takeHeartbeatLock } from './lock-heartbeat.js'
 
 /**
  * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
@@ -52,8 +52,8 @@ export async function withDatabaseLock<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   return withConnection(catalog, async (client) => {
-    await waitForLivingLock(client, lock)
-    return showingLife(client, work)
+    await takeHeartbeatLock(client, lock)
+    return withHeartbeat(client, work)
   })
 }
 

@@ -4,8 +4,8 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { leaseMs } from './database-lease.js'
 
 /**
- * Sessions that hold a lock in this database, which is the catalog: no tenant can connect to it. Advisory locks are per
- * database, and `pg_locks` shows those of all: one that a tenant takes in its own database is not this lock.
+ * SQL of the sessions that hold a lock in this database, which is the catalog: no tenant can connect to it. Advisory locks
+ * are per database, and `pg_locks` shows those of all: a lock that a tenant takes in its own database is not this lock.
  */
 export const holdersOf = (key: string): string => `
   select l.pid from pg_locks l
@@ -13,48 +13,48 @@ export const holdersOf = (key: string): string => `
      and l.database = (select oid from pg_database where datname = current_database())
      and ((l.classid::bigint << 32) | l.objid::bigint) = ${key}`
 
-// Its session is silent while another connection does the work, so the silence of a live process is short.
-const silentHolders = `
+// A session with a lock is idle while another connection does the work: its process sends it a heartbeat meanwhile.
+const unresponsiveHolders = `
   select pid from (${holdersOf('$1::bigint')}) as holders join pg_stat_activity using (pid)
    where state = 'idle' and state_change < now() - make_interval(secs => $2::integer / 1000.0)`
 
 /**
- * Takes a lock whose holders show life (see {@link showingLife}). Waits for a process that is at it, but not for one that is
- * stuck or whose machine is gone: its connection is ended.
+ * Takes a lock whose holders send heartbeats (see {@link withHeartbeat}). Waits for a holder that works. The connection of
+ * a holder that sends none, because its process hangs or its machine is gone, is ended.
  *
  * @param client a connection of the provisioning account to the catalog database
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function waitForLivingLock(client: SqlClient, { key, timeoutMs, what }: LockWait): Promise<void> {
+export async function takeHeartbeatLock(client: SqlClient, { key, timeoutMs, what }: LockWait): Promise<void> {
   const deadline = performance.now() + timeoutMs
   while (!(await tryLock(client, key))) {
-    await client.query(`select pg_terminate_backend(pid) from (${silentHolders}) as silent`, [key, leaseMs])
+    await client.query(`select pg_terminate_backend(pid) from (${unresponsiveHolders}) as unresponsive`, [key, leaseMs])
     if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
     await sleep(50)
   }
 }
 
-/** Shows that the process behind the lock of `client` is alive while `work` runs on another connection. */
-export async function showingLife<Result>(client: SqlClient, work: () => Promise<Result>): Promise<Result> {
-  let sign: Promise<unknown> = Promise.resolve()
+/** Runs `work` on another connection, and sends heartbeats on `client`, which holds the lock, meanwhile. */
+export async function withHeartbeat<Result>(client: SqlClient, work: () => Promise<Result>): Promise<Result> {
+  let heartbeat: Promise<unknown> = Promise.resolve()
   const timer = setInterval(() => {
-    sign = client.query('select').catch(() => {})
+    heartbeat = client.query('select').catch(() => {})
   }, leaseMs / 3)
   try {
     return await work()
   } finally {
     clearInterval(timer)
-    await sign
+    await heartbeat
   }
 }
 
 /**
- * Ends what a process left in a tenant's database that lost the lock of it while it was stuck: its transaction would hold
- * up whoever comes next. The caller has the lock.
+ * Ends the transactions that a process left in a tenant's database when it hung and lost the lock: they would block the
+ * next migration. The caller holds the lock.
  *
  * @param client a connection of the provisioning account to the tenant's database
  */
-export async function endStuckSessions(client: SqlClient): Promise<void> {
+export async function endAbandonedTransactions(client: SqlClient): Promise<void> {
   await client.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and usename = current_user and pid <> pg_backend_pid()

@@ -1,0 +1,108 @@
+import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
+import type { Logger } from '../../core/logger.js'
+import type { TenantDatabase } from '../../core/model.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import { sqlStateOf } from '../server/admin-connection.js'
+import { isCollationOutdated } from '../server/collations.js'
+import { createBuildQueue } from './build-queue.js'
+import { type BuildRequest, buildTenantDatabase } from './database-builder.js'
+import type { ServerPreparation } from './server-preparation.js'
+import { createStock } from './stock.js'
+import type { Template } from './template.js'
+
+/** What {@link createDatabaseBuilds} needs. */
+export interface DatabaseBuildsOptions {
+  readonly preparation: ServerPreparation
+  /** Connections of the provisioning account. */
+  readonly admin: SqlPool
+  /** Ready databases to keep in stock; 0: no stock. */
+  readonly readyTarget: number
+  readonly maxConcurrentBuilds: number
+  /** Runs before the stock is filled: drops what dead processes left. */
+  readonly reconcile: () => Promise<unknown>
+  readonly logger: Logger
+}
+
+/** Builds databases for callers, who go first, and for the stock. */
+export interface DatabaseBuilds {
+  /**
+   * Builds one database for a caller.
+   * @throws {@link TenancyError} TENANCY_CLOSED, TENANCY_DATABASE_BUILD_FAILED, TENANCY_DATABASE_SCHEMA_FAILED,
+   *   TENANCY_DATABASE_SCHEMA_INVALID
+   */
+  create(reservedFor?: string): Promise<TenantDatabase>
+  /** Builds until the stock is full; rejects with the first error. */
+  fillStock(): Promise<void>
+  /** Fills the stock in the background. */
+  refillStock(): void
+  /** Refuses further callers. */
+  refuse(): void
+  /** Waits for the builds under way; the stock begins no further one. */
+  close(): Promise<void>
+}
+
+/** SQLSTATEs of a template that is gone, or whose drop has begun. */
+const templateGone = new Set(['3D000', '55000'])
+const internalError = 'XX000'
+
+/** The builds of one server. */
+export function createDatabaseBuilds(options: DatabaseBuildsOptions): DatabaseBuilds {
+  const { preparation, admin, readyTarget, maxConcurrentBuilds, reconcile, logger } = options
+  const queue = createBuildQueue(maxConcurrentBuilds)
+  let isRefusing = false
+
+  /**
+   * Whether a build failed because its template is gone, about to be dropped, or cannot be copied any more. Of the last
+   * one, only the text of the error would tell, which is in the server's language: the collation is looked up instead.
+   */
+  const isTemplateLost = async (error: unknown, template: Template) => {
+    const state = sqlStateOf(findTenancyError(error)?.cause) ?? ''
+    return templateGone.has(state) || (state === internalError && (await isCollationOutdated(admin, template.name)))
+  }
+
+  const build = async (
+    request: Pick<BuildRequest, 'reservedFor' | 'stockTarget'>,
+  ): Promise<TenantDatabase | undefined> => {
+    for (let attempt = 1; ; attempt += 1) {
+      const { builder, schema, template } = await preparation.prepared()
+      try {
+        const { version: templateVersion, latest } = schema
+        return await buildTenantDatabase(builder, { ...request, template, templateVersion, schema: latest })
+      } catch (error) {
+        // A process with another version of the schema may have dropped this one's template: make it again, once.
+        if (attempt > 1 || !(await isTemplateLost(error, template))) throw error
+        preparation.forgetTemplate()
+      }
+    }
+  }
+
+  const stock = createStock({
+    reconcile,
+    workers: maxConcurrentBuilds,
+    buildOne: async () => {
+      if (readyTarget === 0) return false
+      return (await queue.run(() => build({ stockTarget: readyTarget }), false)) !== undefined
+    },
+    logger,
+  })
+
+  return {
+    async create(reservedFor) {
+      if (isRefusing) {
+        throw new TenancyError('TENANCY_CLOSED', 'No tenant database is built while the service shuts down')
+      }
+      const database = await queue.run(() => build({ reservedFor }), true)
+      if (!database) throw new TenancyError('TENANCY_DATABASE_BUILD_FAILED', 'The catalog refused the build')
+      return database
+    },
+    fillStock: () => stock.fill(),
+    refillStock: () => stock.refill(),
+    refuse() {
+      isRefusing = true
+    },
+    async close() {
+      await stock.close()
+      await queue.drained()
+    },
+  }
+}

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { TenantDatabase } from '../../core/model.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { databasePrivileges, defaultGrants, defaultPrivileges, membership, ownPrivileges } from './tenant-privileges.js'
+
+/**
+ * Restores what the role and the group lack in one tenant database: membership, CONNECT, privileges on our own schema,
+ * default privileges, and privileges on objects that were made while those were missing. These objects are the tables,
+ * sequences and schemas of this account that nobody was ever granted anything on: what a file has revoked stays revoked,
+ * and what it has given to another owner is left to that owner. In a database that is not the tenant's own, whatever its
+ * name, nothing is granted to anybody.
+ *
+ * A tenant's role can drop these privileges, because it is a member of the group (DROP OWNED BY): PostgreSQL has no
+ * privilege for that which could be revoked.
+ *
+ * @param client a connection of the provisioning account to the database
+ * @returns whether something was missing
+ * @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH
+ */
+export async function restorePrivileges(
+  client: SqlClient,
+  database: Pick<TenantDatabase, 'id' | 'epoch' | 'name' | 'roleName'>,
+  members: string,
+): Promise<boolean> {
+  await checkIdentity(client, database)
+  const { name: databaseName, roleName: role } = database
+  const statements: string[] = []
+  const { rows } = await client.query<MissingRow>(missingPrivileges(members), [role, members])
+  const [found] = rows
+  if (found === undefined) throw new Error(`the role ${role} or its group is gone`)
+  if (!found.isMember) statements.push(membership(role, members))
+  if (!found.mayConnect) statements.push(databasePrivileges(databaseName, role))
+  if (!found.hasPrivileges) statements.push(ownPrivileges(members), defaultPrivileges(members))
+  const group = quoteIdentifier(members)
+  for (const { kind, name } of found.bare) {
+    const privileges = defaultGrants.find(([, letter]) => letter === kind)?.[2] ?? []
+    const noun = kind === 'n' ? 'schema ' : kind === 'S' ? 'sequence ' : ''
+    statements.push(`grant ${privileges.join(', ')} on ${noun}${name} to ${group}`)
+  }
+  if (statements.length === 0) return false
+  await inOneTransaction(client, statements)
+  return true
+}
+
+/** Runs the statements; tries again when a tenant that drops its privileges at the same moment makes them fail. */
+async function inOneTransaction(client: SqlClient, statements: readonly string[]): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      // One message is one transaction.
+      await client.query(statements.join(';\n'))
+      return
+    } catch (error) {
+      if (attempt === maxAttempts || !conflicts.has(String((error as { code?: unknown }).code))) throw error
+      await sleep(Math.random() * 100 * attempt)
+    }
+  }
+}
+
+const maxAttempts = 10
+/** SQLSTATEs: deadlock; "tuple concurrently updated", an internal error. */
+const conflicts: ReadonlySet<string> = new Set(['40P01', 'XX000'])
+
+async function checkIdentity(client: SqlClient, { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>): Promise<void> {
+  const { rows } = await client.query<{ database_id: string | null; epoch: number | null }>(
+    'select database_id, epoch from tenants2fast.identity',
+  )
+  if (rows.length === 1 && rows[0]?.database_id === id && rows[0].epoch === epoch) return
+  throw new TenancyError(
+    'TENANCY_DATABASE_IDENTITY_MISMATCH',
+    'A database that has the name of a tenant’s database is not that tenant’s: nothing was changed in it',
+  )
+}
+
+interface MissingRow {
+  readonly isMember: boolean
+  readonly mayConnect: boolean
+  readonly hasPrivileges: boolean
+  /** Tables (r), sequences (S) and schemas (n) that nobody was ever granted anything on; names are quoted. */
+  readonly bare: readonly { readonly kind: 'r' | 'S' | 'n'; readonly name: string }[]
+}
+
+const missingPrivileges = (members: string) => `
+  with wanted (kind, privilege) as (
+    values ${defaultGrants
+      .flatMap(([, letter, privileges]) => privileges.map((privilege) => `('${letter}', '${privilege.toUpperCase()}')`))
+      .join(', ')}
+  ), given (kind, privilege) as (
+    select defaclobjtype::text, privilege_type from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl)
+     where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+       and grantee = pg_catalog.to_regrole(pg_catalog.quote_ident(${quoteLiteral(members)}))
+  ), ours (oid) as (
+    select oid from pg_catalog.pg_namespace
+     where nspname <> 'tenants2fast' and nspname <> 'information_schema' and nspname !~ '^pg_'
+  )
+  select
+    pg_catalog.pg_has_role(member.oid, members.oid, 'usage') as "isMember",
+    pg_catalog.has_database_privilege(member.oid, pg_catalog.current_database(), 'connect')
+      and pg_catalog.has_database_privilege(member.oid, pg_catalog.current_database(), 'temporary') as "mayConnect",
+    not exists (select * from wanted except select * from given)
+      and pg_catalog.has_schema_privilege(members.oid, 'tenants2fast', 'usage')
+      and pg_catalog.has_table_privilege(members.oid, 'tenants2fast.identity', 'select') as "hasPrivileges",
+    coalesce((
+      select pg_catalog.json_agg(bare) from (
+        select 'n' as kind, pg_catalog.format('%I', nspname) as name from pg_catalog.pg_namespace
+         where oid in (select oid from ours) and nspacl is null
+           and nspowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+        union all
+        select case relkind when 'S' then 'S' else 'r' end, pg_catalog.format('%I.%I', nspname, relname)
+          from pg_catalog.pg_class join pg_catalog.pg_namespace n on n.oid = relnamespace
+         where relnamespace in (select oid from ours) and relacl is null and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+           and relowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+      ) as bare
+    ), '[]') as bare
+  from pg_catalog.pg_roles member, pg_catalog.pg_roles members where member.rolname = $1 and members.rolname = $2`
