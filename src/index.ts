@@ -33,17 +33,18 @@ export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/
 export type { AccessAdministration } from './catalog/access/administration.js'
 export type { AuditProblem, AuditVerification } from './catalog/audit/verification.js'
 export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit/audit-log.js'
-export type { ListMembersOptions, MemberEntry, MembershipEntry } from './catalog/members/membership-lists.js'
-export type { AddMemberOptions } from './catalog/members/memberships.js'
-export type { NewTenant } from './catalog/tenants/tenant-input.js'
-export type { ActorOption, ListTenantsOptions } from './catalog/tenants/tenants.js'
+export type { ActorOption } from './catalog/input.js'
+export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
+export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
+export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
+export type { ListTenantsOptions } from './catalog/tenants/tenants.js'
 export type {
   IdentityKey,
   LinkIdentityInput,
   UnlinkIdentityInput,
   UserIdentities,
 } from './catalog/users/user-identities.js'
-export type { NewUser } from './catalog/users/users.js'
+export type { NewUserInput, UserChangeInput } from './catalog/users/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export type { TenancyHealth } from './composition/observing/health.js'
 export type { HealthCheck, HealthStatus } from './composition/observing/health-probe.js'
@@ -94,9 +95,9 @@ export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgori
 export type { Logger } from './core/logger.js'
 export type { PgModule } from './core/tenants/pg-module.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
-export type { IssuedToken, RotationOptions } from './core/identity/signing-keys.js'
+export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'
 export type { TenantPool } from './core/tenants/tenant-pool.js'
 export type { Reconciliation } from './databases/lifecycle/reconcile.js'
 export { type CreateTenancyOptions, createTenancy } from './tenancy.js'
-export type { Tenancy } from './tenancy-interface.js'
+export type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput, Tenancy } from './tenancy-interface.js'

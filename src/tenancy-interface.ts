@@ -1,3 +1,4 @@
+import type { ActorOption } from './catalog/input.js'
 import type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 import type { TenancyHealth } from './composition/observing/health.js'
 import type { Management } from './composition/management.js'
@@ -5,13 +6,39 @@ import type { TenancyStats } from './composition/observing/stats.js'
 import type { Member } from './core/access/access.js'
 import type { AccountsHost } from './core/accounts/accounts.js'
 import type { Config } from './core/config/config.js'
-import type { Tenant, TenantDatabase, User } from './core/model.js'
-import type { IssuedToken, RotationOptions } from './core/identity/signing-keys.js'
+import type { Tenant, TenantDatabase } from './core/model.js'
+import type { IssuedToken } from './core/identity/signing-keys.js'
 import type { TenantPool } from './core/tenants/tenant-pool.js'
 import type { Reconciliation } from './databases/lifecycle/reconcile.js'
 import type { HttpTenancy } from './http/http-tenancy.js'
 
-/** An open installation: what `createTenancy()` gives. */
+/** An access token to issue. */
+export interface IssueAccessTokenInput extends ActorOption {
+  /** Id of the user whom the token is for. */
+  readonly user: string
+  /** Id or slug of the tenant that the token is bound to. Default: none. */
+  readonly tenant?: string | undefined
+}
+
+/** How signing keys are rotated. */
+export interface RotateSigningKeysInput extends ActorOption {
+  /** For a leaked key: the successor signs at once, and all earlier tokens end. Default: false. */
+  readonly withdraw?: boolean | undefined
+}
+
+/** What work runs with. */
+export interface RunWithTenantInput {
+  /** Id or slug. */
+  readonly tenant: string
+}
+
+/**
+ * An open installation: what `createTenancy()` gives.
+ *
+ * A function that needs a tenant or a user alone takes it alone; every other takes one object. `tenant` is an id or a slug,
+ * `user` and `actor` are ids; `getTenantPool`, which is synchronous, takes a {@link Tenant}. Input of another shape, such
+ * as an unknown key, is refused with TENANCY_REQUEST_INVALID; the message names every problem.
+ */
 export interface Tenancy extends Management, HttpTenancy {
   readonly config: Config
   /** Which PostgreSQL serves it, for people; no account in it. */
@@ -19,23 +46,15 @@ export interface Tenancy extends Management, HttpTenancy {
   /**
    * Signs an access token of our own for a user (RFC 9068), valid for `TENANT_TOKEN_TTL` seconds. Whether the user is
    * disabled is checked when the token is used. Leaves an entry in the installation's audit log, without the token.
-   * @throws TENANCY_USER_NOT_FOUND, TENANCY_TENANT_NOT_FOUND (neither an id nor a slug), TENANCY_REQUEST_INVALID (the
-   *   actor), TENANCY_CATALOG_UNAVAILABLE
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_TENANT_NOT_FOUND (neither an id nor a slug), TENANCY_REQUEST_INVALID,
+   *   TENANCY_CATALOG_UNAVAILABLE
    */
-  issueAccessToken(
-    user: Pick<User, 'id'>,
-    options?: {
-      /** Id or slug that the token is bound to. Default: none. */
-      readonly tenant?: string
-      /** Id of the user who has it issued, for the audit log. Default: nobody in particular. */
-      readonly actor?: string | undefined
-    },
-  ): Promise<IssuedToken>
+  issueAccessToken(input: IssueAccessTokenInput): Promise<IssuedToken>
   /**
    * Makes a new signing key, published before it signs. `withdraw`: for a leaked key, ends all tokens at once.
-   * @throws TENANCY_REQUEST_INVALID: the actor is no id of a user
+   * @throws TENANCY_REQUEST_INVALID
    */
-  rotateSigningKeys(options?: RotationOptions): Promise<void>
+  rotateSigningKeys(input?: RotateSigningKeysInput): Promise<void>
   /**
    * Builds one tenant database into the stock of ready ones.
    * @throws TENANCY_DATABASE_BUILD_FAILED
@@ -45,11 +64,11 @@ export interface Tenancy extends Management, HttpTenancy {
   fillStock(): Promise<void>
   /**
    * Applies the schema files that a tenant's database lacks, restores its privileges, and tells the catalog; returns the
-   * files' names. `listTenants({ behind: true })` names the tenants that need it.
-   * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
+   * files' names. `tenant` is an id or slug; `listTenants({ behind: true })` names the tenants that need it.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID, TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
    *   TENANCY_DATABASE_UNAVAILABLE, TENANCY_TENANT_STATE_CONFLICT
    */
-  initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  initializeTenantSchema(tenant: string): Promise<string[]>
   /**
    * Finishes what died, drops what is due, and compares the server with the catalog. Done at the start and every few
    * seconds anyway, by one process at a time.
@@ -61,10 +80,10 @@ export interface Tenancy extends Management, HttpTenancy {
    */
   getTenantPool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
   /**
-   * Runs work that no request asked for (a job, a script) with the tenant, an id or slug, as the current one.
-   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED
+   * Runs work that no request asked for (a job, a script) with a tenant as the current one.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED, TENANCY_REQUEST_INVALID
    */
-  runWithTenant<Result>(tenant: string, callback: () => Result | Promise<Result>): Promise<Result>
+  runWithTenant<Result>(input: RunWithTenantInput, callback: () => Result | Promise<Result>): Promise<Result>
   /**
    * Whether a member holds a permission: `tenancy.can(getCurrentMember(), 'reports:read')`. Nobody (undefined) may nothing.
    * Asks no catalog: what `member` may do was read for the request that it comes from.

@@ -4,6 +4,7 @@ import { createAccessExplainer } from './catalog/access/explain.js'
 import { keepAnchored } from './catalog/audit/anchors.js'
 import { createAuditLog } from './catalog/audit/audit-log.js'
 import { recordIssuedToken } from './catalog/audit/issued-tokens.js'
+import { parse } from './catalog/input.js'
 import { createMemberships } from './catalog/members/memberships.js'
 import { createTenants } from './catalog/tenants/tenants.js'
 import { createAccountsHost } from './composition/accounts-host.js'
@@ -23,6 +24,13 @@ import { TenancyError } from './core/errors/errors.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import { parseTenantRef } from './core/tenants/slug.js'
+import {
+  activityOptions,
+  issueAccessTokenInput,
+  requireCallback,
+  rotateSigningKeysInput,
+  runWithTenantInput,
+} from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
 /** Options of {@link createTenancy}. All have defaults. */
@@ -102,12 +110,12 @@ async function open(opening: Opening): Promise<Tenancy> {
     const { tokenEpoch } = await management.readUser(userId)
     return keys.issueAccessToken({ userId, epoch: tokenEpoch, tenant, ttlSeconds })
   }
-  const issueAccessToken: Tenancy['issueAccessToken'] = async ({ id: userId }, { tenant, actor } = {}) => {
-    if (tenant !== undefined && (typeof tenant !== 'string' || parseTenantRef(tenant) === undefined)) {
-      const given = typeof tenant === 'string' ? JSON.stringify(tenant.slice(0, 60)) : typeof tenant
+  const issueAccessToken: Tenancy['issueAccessToken'] = async (input) => {
+    const { user: userId, tenant, actor } = parse(issueAccessTokenInput, input)
+    if (tenant !== undefined && parseTenantRef(tenant) === undefined) {
       throw new TenancyError(
         'TENANCY_TENANT_NOT_FOUND',
-        `${given} is neither the id nor the slug of a tenant: check it`,
+        `${JSON.stringify(tenant.slice(0, 60))} is neither the id nor the slug of a tenant: check it`,
       )
     }
     const issued = await signAccessToken(userId, tenant)
@@ -125,10 +133,14 @@ async function open(opening: Opening): Promise<Tenancy> {
     authPrefix: config.authPrefix,
     jwks: () => keys.jwks(),
     issueAccessToken,
-    rotateSigningKeys: (rotation) => keys.rotate(rotation),
+    async rotateSigningKeys(input = {}) {
+      const { withdraw, actor } = parse(rotateSigningKeysInput, input)
+      await keys.rotate({ withdraw, actor: actor ?? undefined })
+    },
     createTenantDatabase: () => databases.createTenantDatabase(),
     fillStock: () => databases.fillStock(),
-    async initializeTenantSchema(tenant) {
+    async initializeTenantSchema(idOrSlug) {
+      const tenant = await management.getTenant(idOrSlug)
       const applied = await databases.initializeTenantSchema(tenant)
       // What they know of the database's code is of before.
       if (applied.length > 0) connections.disconnect(tenant)
@@ -136,7 +148,9 @@ async function open(opening: Opening): Promise<Tenancy> {
     },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
-    async runWithTenant(tenant, callback) {
+    async runWithTenant(input, callback) {
+      const { tenant } = parse(runWithTenantInput, input)
+      requireCallback(callback)
       return await connections.runWithTenant(await management.getTenant(tenant), callback)
     },
     can: (member: Member | undefined, permissionOrMethod: string, path?: string) =>
@@ -152,13 +166,14 @@ async function open(opening: Opening): Promise<Tenancy> {
         catalog,
         secret,
         pipeline,
-        issueAccessToken: (user, { isRefresh = false } = {}) =>
-          isRefresh ? signAccessToken(user.id, undefined) : issueAccessToken(user, { actor: user.id }),
+        issueAccessToken: ({ user, isRefresh = false }) =>
+          isRefresh ? signAccessToken(user, undefined) : issueAccessToken({ user, actor: user }),
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),
     stats: () => readStats(scheduler, redis),
-    activity: (request) => readActivity({ server: catalog, records, names, users: () => scheduler.users() }, request),
+    activity: async (input = {}) =>
+      readActivity({ server: catalog, records, names, users: () => scheduler.users() }, parse(activityOptions, input)),
     health: () => health.read(),
     close() {
       health.closing()

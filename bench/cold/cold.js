@@ -102,7 +102,7 @@ async function prepare(env, { tenants, memberships }, count) {
     const members = []
     for (let index = 0; index < count; index += 1) {
       const { userId, tenantId } = memberAt(1 + index * step, tenants)
-      members.push({ tenantId, token: (await tenancy.issueAccessToken({ id: userId })).token })
+      members.push({ tenantId, token: (await tenancy.issueAccessToken({ user: userId })).token })
     }
     return members
   } finally {

@@ -21,7 +21,7 @@ const variants = {
     app.get('/reports', { preHandler: requirePermission('/reports', 'GET') }, async (request) => ({
       user: request.user.email,
     }))
-    const { token } = await tenancy.issueAccessToken(owner)
+    const { token } = await tenancy.issueAccessToken({ user: owner.id })
     return {
       headers: { authorization: `Bearer ${token}`, 'x-tenant-id': 'acme-bench' },
       close: () => tenancy.close(),

@@ -12,7 +12,7 @@ const nextId = () => 1 + Math.floor(Math.random() * 10_000)
 const tenancy = await createTenancy()
 const owner = await tenancy.findUserByEmail('owner@example.com')
 const tenant = await tenancy.findTenant('acme-bench')
-const { token } = await tenancy.issueAccessToken(owner)
+const { token } = await tenancy.issueAccessToken({ user: owner.id })
 const app = Fastify()
 let pool
 if (process.argv[2] === 'tenants2fast') {

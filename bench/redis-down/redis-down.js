@@ -94,7 +94,7 @@ async function prepare(env) {
     const members = []
     for (let number = 1; number <= count; number += 1) {
       const { userId, tenantId } = memberAt(number, tenants)
-      members.push({ tenantId, token: (await tenancy.issueAccessToken({ id: userId })).token })
+      members.push({ tenantId, token: (await tenancy.issueAccessToken({ user: userId })).token })
     }
     return members
   } finally {

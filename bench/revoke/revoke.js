@@ -72,7 +72,7 @@ async function prepare(env, url) {
     const members = []
     for (let number = 1; number <= count; number += 1) {
       const { userId, tenantId } = memberAt(number, tenants)
-      members.push({ userId, tenantId, token: (await tenancy.issueAccessToken({ id: userId })).token })
+      members.push({ userId, tenantId, token: (await tenancy.issueAccessToken({ user: userId })).token })
     }
     return { catalogUrl, members }
   } finally {

@@ -13,7 +13,7 @@ export async function createDemoData(tenancy) {
   const acme = await ensureTenant(tenancy, 'acme', 'Acme Corporation', dana.id)
   const globex = await ensureTenant(tenancy, 'globex', 'Globex', dana.id)
   try {
-    await tenancy.addMember(acme.id, max.id)
+    await tenancy.addMember({ tenant: acme.id, user: max.id })
   } catch (error) {
     if (!isTenancyError(error, 'TENANCY_MEMBER_EXISTS')) throw error
   }

@@ -24,8 +24,8 @@ try {
   const { dana, max } = await createDemoData(tenancy)
   app = await createApp(tenancy)
   const address = await app.listen({ port, host: '127.0.0.1' })
-  const danaToken = await tenancy.issueAccessToken(dana)
-  const maxToken = await tenancy.issueAccessToken(max)
+  const danaToken = await tenancy.issueAccessToken({ user: dana.id })
+  const maxToken = await tenancy.issueAccessToken({ user: max.id })
   /** @param {string} title @param {string} command @param {string} expected */
   const show = (title, command, expected) => console.log(`\n# ${title}\n${command}\n# → ${expected}`)
   /** @param {{ token: string }} token @param {string} tenant @param {string} path */

@@ -12,6 +12,7 @@ export type {
   AccountProvider,
   AccountsHost,
   Confirmation,
+  LoginTokenInput,
   Mail,
   MailSender,
   ProfileChange,

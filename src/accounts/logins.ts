@@ -51,7 +51,7 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
   }
 
   async function answer(userId: string, epoch: number, refreshToken: string, isRefresh: boolean): Promise<TokenAnswer> {
-    const { token, expiresIn } = await host.issueAccessToken({ id: userId }, { isRefresh })
+    const { token, expiresIn } = await host.issueAccessToken({ user: userId, isRefresh })
     const issued = decodeJwt(token)['epoch']
     // The epoch went up since the refresh token was made. If its login was among what ended, this throws.
     if (issued !== epoch) {

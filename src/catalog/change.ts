@@ -1,7 +1,6 @@
-import { z } from 'zod'
-import { TenancyError } from '../core/errors/errors.js'
+import type { z } from 'zod'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
-import { isStorable } from '../core/text.js'
+import { type ActorOption, parse } from './input.js'
 import { findTenant } from './tenants/tenant-row.js'
 import { inTransaction } from './transaction.js'
 
@@ -18,23 +17,6 @@ export interface TenantScope extends Scope {
   readonly tenantId: string
 }
 
-/** Parts of inputs. A tenant is an id or a slug, a user an id. */
-export const tenant = z.string().min(1).max(200).refine(isStorable, 'cannot be stored')
-export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
-export const actor = user.nullish()
-/** The name of something that exists: what it may look like is for its maker to check. */
-export const name = z.string().min(1).max(200).refine(isStorable, 'holds a NUL or half of a surrogate pair')
-export const description = z.string().max(1000).refine(isStorable, 'holds a NUL or half of a surrogate pair')
-
-/** @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem */
-export function parse<Output>(schema: z.ZodType<Output>, input: unknown): Output {
-  const parsed = schema.safeParse(input)
-  if (parsed.success) return parsed.data
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'input'}: ${message}`)
-  throw new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
-}
-
-type Actor = { readonly actor?: string | null | undefined }
 type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
 
 /**
@@ -43,7 +25,7 @@ type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given
  * written, and two members who take each other's rights away don't both succeed.
  */
 export function createChange(pool: SqlPool) {
-  function make<Input extends Actor, TenantId extends string | null, Result>(
+  function make<Input extends ActorOption, TenantId extends string | null, Result>(
     schema: z.ZodType<Input>,
     lockTenant: (client: SqlClient, input: Input) => Promise<TenantId>,
     work: Work<Input, Scope & { readonly tenantId: TenantId }, Result>,
@@ -59,17 +41,17 @@ export function createChange(pool: SqlPool) {
 
   return {
     /** A change of the installation. */
-    ofInstallation: <Input extends Actor, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
+    ofInstallation: <Input extends ActorOption, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
       make(schema, async () => null, work),
 
     /** A change of one tenant. */
-    ofTenant: <Input extends Actor & { readonly tenant: string }, Result>(
+    ofTenant: <Input extends ActorOption & { readonly tenant: string }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, TenantScope, Result>,
     ) => make(schema, (client, input) => lockTenantOf(client, input.tenant), work),
 
     /** A change of one tenant, or with the tenant null of the installation. */
-    ofEither: <Input extends Actor & { readonly tenant: string | null }, Result>(
+    ofEither: <Input extends ActorOption & { readonly tenant: string | null }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, Scope, Result>,
     ) =>

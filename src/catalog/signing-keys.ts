@@ -1,7 +1,7 @@
 import { auditActor } from '../core/audit-actor.js'
 import type { NewSigningKey, PublicJwk, SigningAlgorithm, SigningKeyStore } from '../core/identity/signing-keys.js'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
-import { actor as actorSchema, parse } from './change.js'
+import { actor as actorSchema, parse } from './input.js'
 import { inTransaction } from './transaction.js'
 
 interface SigningKeyRow {

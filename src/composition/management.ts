@@ -2,9 +2,11 @@ import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
 import type { Memberships } from '../catalog/members/memberships.js'
-import type { ActorOption, Tenants } from '../catalog/tenants/tenants.js'
-import type { IdentityKey, UserIdentities } from '../catalog/users/user-identities.js'
-import type { CatalogUsers, NewUser } from '../catalog/users/users.js'
+import { parse } from '../catalog/input.js'
+import { tenantChangeInput } from '../catalog/tenants/tenant-input.js'
+import type { Tenants } from '../catalog/tenants/tenants.js'
+import { type IdentityKey, identityKeyInput, type UserIdentities } from '../catalog/users/user-identities.js'
+import type { CatalogUsers, NewUserInput, UserChangeInput } from '../catalog/users/users.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { UserRecord } from '../core/identity/identity.js'
 import type { Tenant, User } from '../core/model.js'
@@ -12,21 +14,22 @@ import { type AccessManagement, createAccessManagement } from './access-manageme
 
 /**
  * Users, as an application manages them. Every change is one transaction with its entry in the installation's audit log.
- * All that change something throw TENANCY_REQUEST_INVALID for an `actor` that is no id of a user.
+ *
+ * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface UserManagement extends UserIdentities {
-  /** @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
-  createUser(user: NewUser, options?: ActorOption): Promise<User>
-  /** E-mail addresses compare in any case. */
+  /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  createUser(input: NewUserInput): Promise<User>
+  /** Finds a user by e-mail address, in any case; undefined: nobody has it. */
   findUserByEmail(email: string): Promise<User | undefined>
-  /** Finds whoever comes with tokens of that issuer for that subject. */
+  /** Finds the user that tokens of this issuer for this subject are for; undefined: nobody yet. */
   findUserByIdentity(identity: IdentityKey): Promise<User | undefined>
-  /** Refuses the user from now on and ends every token. @throws TENANCY_USER_NOT_FOUND */
-  disableUser(id: string, options?: ActorOption): Promise<User>
+  /** Refuses the user from now on and ends all their tokens. @throws TENANCY_USER_NOT_FOUND */
+  disableUser(input: UserChangeInput): Promise<User>
   /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
-  enableUser(id: string, options?: ActorOption): Promise<User>
+  enableUser(input: UserChangeInput): Promise<User>
   /** Ends every token issued until now. @throws TENANCY_USER_NOT_FOUND */
-  revokeUserTokens(id: string, options?: ActorOption): Promise<User>
+  revokeUserTokens(input: UserChangeInput): Promise<User>
 }
 
 /** Everything that changes the catalog, from an application's point of view. */
@@ -35,11 +38,11 @@ export interface Management extends Tenants, Memberships, UserManagement {
   readonly access: AccessManagement
   /** What was done, by whom. */
   readonly audit: AuditLog
-  /** By id or slug; undefined where `getTenant` would throw. */
+  /** Finds a tenant by id or slug, in any status; undefined where `getTenant` throws TENANCY_TENANT_NOT_FOUND. */
   findTenant(tenant: string): Promise<Tenant | undefined>
 }
 
-/** The services of the catalog, each followed by what this process has to forget. */
+/** The catalog's services. Each change invalidates what this process remembers of it. */
 export function createManagement({
   tenants,
   memberships,
@@ -65,9 +68,11 @@ export function createManagement({
     return tenant
   }
 
-  async function ofUser<Result>(id: string, change: Promise<Result>): Promise<Result> {
+  async function ofUser<Result>(input: { readonly user: string }, change: Promise<Result>): Promise<Result> {
+    // Read at once, because the caller may reuse the object meanwhile. What it is, the change checks.
+    const id = (input as { readonly user: string } | undefined)?.user
     const result = await change
-    forget(id.toLowerCase())
+    forget(id?.toLowerCase())
     return result
   }
 
@@ -92,40 +97,48 @@ export function createManagement({
     }
   }
 
-  const userOf = async (id: string, change: Promise<UserRecord>) => (await ofUser(id, change)).user
+  const userOf = async (input: UserChangeInput, change: Promise<UserRecord>) => (await ofUser(input, change)).user
 
   return {
-    createTenant: (input) => ofUser(input.owner, tenants.createTenant(input)),
+    async createTenant(input) {
+      const tenant = await tenants.createTenant(input)
+      // The owner is a member of one more tenant.
+      forget(input.owner.toLowerCase())
+      return tenant
+    },
     getTenant: (tenant) => tenants.getTenant(tenant),
     listTenants: (options) => tenants.listTenants(options),
-    suspendTenant: (tenant, options) => ofTenant(tenants.suspendTenant(tenant, options)),
-    reactivateTenant: (tenant, options) => ofTenant(tenants.reactivateTenant(tenant, options)),
-    deleteTenant: (tenant, options) => ofTenant(tenants.deleteTenant(tenant, options)),
-    undeleteTenant: (tenant, options) => ofTenant(tenants.undeleteTenant(tenant, options)),
-    async purgeTenant(tenant, options) {
+    suspendTenant: (input) => ofTenant(tenants.suspendTenant(input)),
+    reactivateTenant: (input) => ofTenant(tenants.reactivateTenant(input)),
+    deleteTenant: (input) => ofTenant(tenants.deleteTenant(input)),
+    undeleteTenant: (input) => ofTenant(tenants.undeleteTenant(input)),
+    async purgeTenant(input) {
+      const { tenant, actor } = parse(tenantChangeInput, input)
       const { id } = await tenants.getTenant(tenant)
-      await tenants.purgeTenant(id, options)
+      await tenants.purgeTenant({ tenant: id, actor })
       forget(id)
     },
     findTenant,
 
-    addMember: (tenant, user, options) => ofUser(user, memberships.addMember(tenant, user, options)),
-    removeMember: (tenant, user, options) => ofUser(user, memberships.removeMember(tenant, user, options)),
-    setMemberActive: (tenant, user, isActive, options) =>
-      ofUser(user, memberships.setMemberActive(tenant, user, isActive, options)),
-    setDefaultTenant: (tenant, user, options) => ofUser(user, memberships.setDefaultTenant(tenant, user, options)),
+    addMember: (input) => ofUser(input, memberships.addMember(input)),
+    removeMember: (input) => ofUser(input, memberships.removeMember(input)),
+    setMemberActive: (input) => ofUser(input, memberships.setMemberActive(input)),
+    setDefaultTenant: (input) => ofUser(input, memberships.setDefaultTenant(input)),
     listMemberships: (user) => memberships.listMemberships(user),
-    listMembers: (tenant, options) => memberships.listMembers(tenant, options),
+    listMembers: (input) => memberships.listMembers(input),
 
-    createUser: async (user, options) => (await users.createUser(user, options)).user,
+    createUser: async (input) => (await users.createUser(input)).user,
     findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
-    findUserByIdentity: async ({ issuer, subject }) => (await users.findUserByIdentity(issuer, subject))?.user,
+    async findUserByIdentity(identity) {
+      const { issuer, subject } = parse(identityKeyInput, identity)
+      return (await users.findUserByIdentity(issuer, subject))?.user
+    },
     listIdentities: (user) => users.listIdentities(user),
-    linkIdentity: (input) => ofUser(input.user, users.linkIdentity(input)),
-    unlinkIdentity: (input) => ofUser(input.user, users.unlinkIdentity(input)),
-    disableUser: (id, options) => userOf(id, users.disableUser(id, options)),
-    enableUser: (id, options) => userOf(id, users.enableUser(id, options)),
-    revokeUserTokens: (id, options) => userOf(id, users.revokeUserTokens(id, options)),
+    linkIdentity: (input) => ofUser(input, users.linkIdentity(input)),
+    unlinkIdentity: (input) => ofUser(input, users.unlinkIdentity(input)),
+    disableUser: (input) => userOf(input, users.disableUser(input)),
+    enableUser: (input) => userOf(input, users.enableUser(input)),
+    revokeUserTokens: (input) => userOf(input, users.revokeUserTokens(input)),
     async readUser(id) {
       const record = await users.findUserById(id)
       if (!record) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)

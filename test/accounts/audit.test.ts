@@ -37,7 +37,7 @@ test('what users do to their accounts is on record as theirs, without a secret',
   await call('POST', '/password/forgot', { json: { email } })
   const reset = await accounts.linkTo(email, 'password/reset')
   expect((await call('POST', '/password/reset', { json: { token: reset, password: third } })).status).toBe(204)
-  await tenancy.disableUser(id)
+  await tenancy.disableUser({ user: id })
 
   const issued = { jti: expect.any(String), tenant: null, expiresIn: expect.any(Number) }
   const after = { email, name: 'Ada', image: null, emailVerified: true }

@@ -42,9 +42,9 @@ beforeEach(async () => {
     host: {
       catalog: catalog.pool,
       forgetUser: (id) => void forgotten.push(id),
-      async issueAccessToken({ id }) {
+      async issueAccessToken({ user }) {
         await meanwhile.issuing?.()
-        const token = new UnsecuredJWT({ epoch: await epochOf(id) }).encode()
+        const token = new UnsecuredJWT({ epoch: await epochOf(user) }).encode()
         await meanwhile.issued?.()
         return { token, expiresIn: 900, tokenId: randomUUID() }
       },

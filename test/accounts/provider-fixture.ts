@@ -136,8 +136,8 @@ export async function createProviderUnderTest(
       return rowCount ?? 0
     },
     createUser: (email) => users.createUser({ email }),
-    disableUser: async (id) => void (await users.disableUser(id)),
-    enableUser: async (id) => void (await users.enableUser(id)),
+    disableUser: async (id) => void (await users.disableUser({ user: id })),
+    enableUser: async (id) => void (await users.enableUser({ user: id })),
     cutCatalog: fixture.cutCatalog,
     close: fixture.close,
   }

@@ -228,8 +228,8 @@ describe('an end', () => {
 
   test.each<readonly [string, (id: string) => Promise<unknown>]>([
     ['revokeAll', (id) => tokens.revokeAll(id)],
-    ['revokeUserTokens', (id) => createUserDirectory(catalog.pool).revokeUserTokens(id)],
-    ['disableUser', (id) => createUserDirectory(catalog.pool).disableUser(id)],
+    ['revokeUserTokens', (id) => createUserDirectory(catalog.pool).revokeUserTokens({ user: id })],
+    ['disableUser', (id) => createUserDirectory(catalog.pool).disableUser({ user: id })],
     ['plain SQL that disables', (id) => catalog.pool.query('update users set disabled_at = now() where id = $1', [id])],
     [
       'plain SQL that revokes',

@@ -204,7 +204,7 @@ describe('who has an account', () => {
 
   test('is not told by a login: unknown, unverified, disabled and wrong password are the same bytes, but for the request’s id', async () => {
     const [user, disabled] = [await self.addUser(), await self.addUser()]
-    await self.tenancy.disableUser(disabled.id)
+    await self.tenancy.disableUser({ user: disabled.id })
     const unverified = { email: someEmail(), password: 'correct horse' }
     await self.call('POST', '/register', { json: unverified })
     const cases = [wrong(someEmail()), wrong(user.email), disabled, wrong(disabled.email), unverified]
@@ -280,8 +280,8 @@ describe('access tokens', () => {
       async ({ password }, { access_token: token }) =>
         self.call('POST', '/password/change', { token, json: { current: password, next: 'battery staple' } }),
     ],
-    ['disabling the user', async ({ id }) => self.tenancy.disableUser(id)],
-    ['revokeUserTokens', async ({ id }) => self.tenancy.revokeUserTokens(id)],
+    ['disabling the user', async ({ id }) => self.tenancy.disableUser({ user: id })],
+    ['revokeUserTokens', async ({ id }) => self.tenancy.revokeUserTokens({ user: id })],
   ])('end at once by %s, also one that is remembered as verified', async (_name, end) => {
     const user = await self.addUser()
     const tokens = await self.login(user)
@@ -294,8 +294,8 @@ describe('access tokens', () => {
   test('do not come back to life when a disabled user is let in again', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
-    await self.tenancy.disableUser(user.id)
-    await self.tenancy.enableUser(user.id)
+    await self.tenancy.disableUser({ user: user.id })
+    await self.tenancy.enableUser({ user: user.id })
     expect([await isLetIn(tokens), (await refresh(tokens)).status]).toEqual([false, 400])
     expect(await isLetIn(await self.login(user))).toBe(true)
   })
@@ -354,11 +354,11 @@ test('users who are unverified or disabled get no access', async () => {
   await self.call('POST', '/register', { json: unverified })
   expect((await self.call('POST', '/login', { json: unverified })).status).toBe(401)
   const user = await self.tenancy.createUser({ email: someEmail() })
-  const { token } = await self.tenancy.issueAccessToken(user)
+  const { token } = await self.tenancy.issueAccessToken({ user: user.id })
   expect((await self.call('GET', '/me', { token })).json()).toMatchObject({ code: 'TENANCY_AUTH_USER_REFUSED' })
   const disabled = await self.addUser()
   const tokens = await self.login(disabled)
-  await self.tenancy.disableUser(disabled.id)
+  await self.tenancy.disableUser({ user: disabled.id })
   const json = { email: disabled.email, password: disabled.password }
   expect((await self.call('POST', '/login', { json })).status).toBe(401)
   const me = await self.call('GET', '/me', { token: tokens.access_token })

@@ -265,7 +265,7 @@ export class Lane {
   }
 
   async #giveToken(person: Person): Promise<void> {
-    const { token: text } = await this.#again(() => this.#options.tenancy.issueAccessToken({ id: person.id }))
+    const { token: text } = await this.#again(() => this.#options.tenancy.issueAccessToken({ user: person.id }))
     const epoch = person.tokenEpoch
     // What a process remembers of the user is from before this token.
     const timeline = new Timeline(false)

@@ -64,12 +64,12 @@ const outcomes = () => Promise.all(processes.map(outcome))
 async function newcomer(): Promise<void> {
   const [first] = processes as [Tenancy]
   user = await first.createUser({ email: `${uniqueName()}@example.com`, name: 'N', emailVerified: true })
-  await first.addMember(tenant.id, user.id)
+  await first.addMember({ tenant: tenant.id, user: user.id })
   await catalog(
     "insert into user_credentials (user_id, provider_id, account_id, password) values ($1::uuid, 'credential', $1::text, '$argon2id$1')",
     [user.id],
   )
-  ;({ token } = await first.issueAccessToken(user))
+  ;({ token } = await first.issueAccessToken({ user: user.id }))
 }
 
 async function restartAll(): Promise<void> {
@@ -94,24 +94,27 @@ interface Revocation {
 }
 
 const revocations: Record<string, Revocation> = {
-  'logout everywhere': { revoke: () => processes[0]!.revokeUserTokens(user.id), code: 'TENANCY_AUTH_TOKEN_INVALID' },
+  'logout everywhere': {
+    revoke: () => processes[0]!.revokeUserTokens({ user: user.id }),
+    code: 'TENANCY_AUTH_TOKEN_INVALID',
+  },
   'a changed password, in plain SQL': {
     revoke: () => catalog("update user_credentials set password = '$argon2id$2' where user_id = $1", [user.id]),
     code: 'TENANCY_AUTH_TOKEN_INVALID',
   },
-  'a disabled user': { revoke: () => processes[0]!.disableUser(user.id), code: 'TENANCY_AUTH_USER_REFUSED' },
+  'a disabled user': { revoke: () => processes[0]!.disableUser({ user: user.id }), code: 'TENANCY_AUTH_USER_REFUSED' },
   'a deleted user, in plain SQL': {
     revoke: () => catalog('delete from users where id = $1', [user.id]),
     code: 'TENANCY_AUTH_USER_REFUSED',
   },
   'a removed member': {
-    revoke: () => processes[0]!.removeMember(tenant.id, user.id),
+    revoke: () => processes[0]!.removeMember({ tenant: tenant.id, user: user.id }),
     code: 'TENANCY_TENANT_FORBIDDEN',
   },
   'a suspended tenant': {
-    revoke: () => processes[0]!.suspendTenant(tenant.id),
+    revoke: () => processes[0]!.suspendTenant({ tenant: tenant.id }),
     code: 'TENANCY_TENANT_SUSPENDED',
-    undo: () => processes[0]!.reactivateTenant(tenant.id),
+    undo: () => processes[0]!.reactivateTenant({ tenant: tenant.id }),
   },
   'a withdrawn signing key': {
     revoke: () => processes[0]!.rotateSigningKeys({ withdraw: true }),

@@ -200,7 +200,7 @@ test('a retired database that is due is dropped with its role, its row and its t
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
   const id = tenant.databaseId as string
   await expect(databases.dropTenantDatabase(id)).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await databases.dropTenantDatabase(id)
   expect(await stateOf(id)).toBeUndefined()
   await expect(tenants.getTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
@@ -212,7 +212,7 @@ test('a drop that another process is at is waited for', async () => {
   const { databases, tenants } = installation.open({ retentionDays: 0 })
   const { databases: other } = installation.open()
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   const id = tenant.databaseId as string
   await Promise.all([databases.dropTenantDatabase(id), other.dropTenantDatabase(id), databases.dropTenantDatabase(id)])
   expect((await installation.onServer()).databases).toHaveLength(1)
@@ -228,7 +228,7 @@ test('a retired database is dropped while its tenant is still connected', async 
   const client = new Client(databases.targetOf(rows[0]).account)
   client.on('error', () => {})
   await client.connect()
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await databases.dropTenantDatabase(tenant.databaseId as string)
   await expect(client.query('select 1')).rejects.toThrow(/terminat|not queryable|Connection/i)
 })

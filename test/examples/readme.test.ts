@@ -28,9 +28,9 @@ test('it runs as it stands', async () => {
     const dana = await tenancy.createUser({ email: 'dana@example.com', emailVerified: true })
     const max = await tenancy.createUser({ email: 'max@example.com', emailVerified: true })
     await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id })
-    await tenancy.addMember('acme', max.id)
+    await tenancy.addMember({ tenant: 'acme', user: max.id })
     const ask = async (user, url) => {
-      const { token } = await tenancy.issueAccessToken(user)
+      const { token } = await tenancy.issueAccessToken({ user: user.id })
       const { statusCode, body } = await app.inject({ url, headers: { authorization: 'Bearer ' + token } })
       return [statusCode, JSON.parse(body)]
     }

@@ -57,15 +57,15 @@ const steps = {
   async delete(slug: string) {
     const { id } = await open.getTenant(slug)
     if (retentionDays === 0) await report({ kind: 'ending', id })
-    await open.deleteTenant(id)
+    await open.deleteTenant({ tenant: id })
   },
   async undelete(slug: string) {
-    await open.undeleteTenant(slug)
+    await open.undeleteTenant({ tenant: slug })
   },
   async purge(slug: string) {
     const { id } = await open.getTenant(slug)
     await report({ kind: 'ending', id })
-    await open.purgeTenant(id)
+    await open.purgeTenant({ tenant: id })
   },
   async build() {
     await open.createTenantDatabase()

@@ -6,6 +6,6 @@ import { silentLogger } from '../support/silent-logger.js'
 
 const leaveParent = endWithParent()
 const tenancy = await createTenancy({ logger: silentLogger })
-await tenancy.initializeTenantSchema(await tenancy.getTenant(process.argv[2] ?? ''))
+await tenancy.initializeTenantSchema(process.argv[2] ?? '')
 leaveParent()
 await tenancy.close()

@@ -55,7 +55,7 @@ app.post('/tenants/:name', { config: { tenancy: 'user' } }, async (request) => {
   return tenancy.createTenant({ name, slug: name, owner: owner.id })
 })
 const address = await app.listen({ port: 0, host: '127.0.0.1' })
-const { token } = await tenancy.issueAccessToken(owner)
+const { token } = await tenancy.issueAccessToken({ user: owner.id })
 process.send?.({ address, token, tenants } satisfies RestartReport)
 process.once('message', () => void stop())
 const leaveParent = endWithParent()

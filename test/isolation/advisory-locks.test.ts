@@ -69,8 +69,8 @@ test('a tenant that holds every key of ours in its own database stops no purge, 
   const client = await attackAs(attacker.databaseId)
   await takeEveryKey(client, attacker.databaseId, victim.databaseId)
 
-  await tenants.deleteTenant('victim')
-  await tenants.purgeTenant('victim')
+  await tenants.deleteTenant({ tenant: 'victim' })
+  await tenants.purgeTenant({ tenant: 'victim' })
   expect((await installation.onServer()).databases).not.toContain(
     `${installation.prefix}${victim.databaseId.replaceAll('-', '')}`,
   )

@@ -81,13 +81,13 @@ const raiseEpoch = 'update users set token_epoch = token_epoch + 1 where id = $1
 
 test('a full NOTIFY queue is an outage to whoever notifies, and none to the catalog and to a start', async () => {
   expect(asOutage(await fillQueue())).toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE', statusCode: 503 })
-  await tenancy.suspendTenant('acme')
-  await tenancy.reactivateTenant('acme')
-  await tenancy.disableUser(user.id)
-  await tenancy.enableUser(user.id)
+  await tenancy.suspendTenant({ tenant: 'acme' })
+  await tenancy.reactivateTenant({ tenant: 'acme' })
+  await tenancy.disableUser({ user: user.id })
+  await tenancy.enableUser({ user: user.id })
   const second = await open()
-  await second.suspendTenant('acme')
-  await second.reactivateTenant('acme')
+  await second.suspendTenant({ tenant: 'acme' })
+  await second.reactivateTenant({ tenant: 'acme' })
   await second.close()
 })
 

@@ -81,9 +81,9 @@ test('what a tenant makes in its database is never run by the administrator, wha
     expect(tenancy.stats().rolesRestored).toBeGreaterThan(0)
     expect(await others()).toEqual([])
     // And its schema is migrated.
-    await tenancy.initializeTenantSchema(tenant)
-    await tenancy.deleteTenant(tenant.id)
-    await tenancy.undeleteTenant(tenant.id)
+    await tenancy.initializeTenantSchema(tenant.id)
+    await tenancy.deleteTenant({ tenant: tenant.id })
+    await tenancy.undeleteTenant({ tenant: tenant.id })
     expect(await others()).toEqual([])
     const { rows } = await withAdmin((admin) =>
       admin.query('select rolsuper from pg_roles where rolname = $1', [account.user]),

@@ -88,7 +88,7 @@ export async function openInstallation(options: {
               slug: `tenant-${index}`,
               owner: owner.id,
             })
-            created.push({ tenant, owner, token: (await tenancy.issueAccessToken(owner)).token })
+            created.push({ tenant, owner, token: (await tenancy.issueAccessToken({ user: owner.id })).token })
           }
         }),
       )
@@ -107,7 +107,7 @@ export async function openInstallation(options: {
       const tokenOf = async (who: TestTenant) => {
         const known = renewed.get(who)
         if (known !== undefined && performance.now() - known.sinceMs < 300_000) return known.token
-        const { token } = await tenancy.issueAccessToken(who.owner)
+        const { token } = await tenancy.issueAccessToken({ user: who.owner.id })
         renewed.set(who, { token, sinceMs: performance.now() })
         return token
       }

@@ -96,8 +96,8 @@ for (const { name, version, requirement } of versions)
       /** Others work: they read, they write what takes locks, and the catalog changes. */
       async function othersWork(): Promise<void> {
         await tenancy.getTenantPool(victim).query('create temporary table t (id int primary key); drop table t')
-        await tenancy.suspendTenant('victim')
-        await tenancy.reactivateTenant('victim')
+        await tenancy.suspendTenant({ tenant: 'victim' })
+        await tenancy.reactivateTenant({ tenant: 'victim' })
       }
       const ended = () => expect.poll(() => events.length, { timeout: 20_000 }).toBeGreaterThan(0)
       const namesTheTenant = (resource: string) => {

@@ -14,7 +14,7 @@ const application = `
     const tenancy = await createTenancy()
     const owner = await tenancy.createUser({ email: 'dana@example.com', name: 'Dana', emailVerified: true })
     const { slug } = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
-    const { rows } = await tenancy.runWithTenant(slug, () => getTenantPool().query('select count(*)::int as notes from notes'))
+    const { rows } = await tenancy.runWithTenant({ tenant: slug }, () => getTenantPool().query('select count(*)::int as notes from notes'))
     console.log(typeof tenancyPlugin, JSON.stringify(rows))
     await tenancy.close()
   }

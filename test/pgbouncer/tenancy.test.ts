@@ -196,8 +196,8 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
 async function withOwner(slug: string): Promise<string> {
   const email = `member-${slug}@example.com`
   const user = await tenancy.createUser({ email, name: 'Member', emailVerified: true })
-  await tenancy.addMember(slug, user.id)
-  return (await tenancy.issueAccessToken(user)).token
+  await tenancy.addMember({ tenant: slug, user: user.id })
+  return (await tenancy.issueAccessToken({ user: user.id })).token
 }
 
 function sleepers(): Promise<number> {

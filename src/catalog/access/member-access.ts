@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { refuseToGiveMore } from './authority.js'
-import { actor, createChange, name, parse, tenant, type TenantScope, user } from '../change.js'
+import { createChange, type TenantScope } from '../change.js'
+import { actor, name, parse, tenant, user } from '../input.js'
 import { findMemberToChange, findPermission, findRole, keepAnOwner, recordChange } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
 

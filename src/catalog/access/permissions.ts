@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { groupNamePattern, permissionNamePattern } from '../../core/access/names.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { actor, createChange, description, name } from '../change.js'
+import { createChange } from '../change.js'
+import { actor, description, name } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
 
 const permissionName = z

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { actor, createChange, name } from '../change.js'
+import { createChange } from '../change.js'
+import { actor, name } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
 
 const ruleKey = {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { parse, tenant } from '../change.js'
+import { parse, tenant } from '../input.js'
 import { anchorChains } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
 import { type AuditVerification, verifyChains } from './verification.js'

@@ -1,7 +1,7 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { actor as actorSchema, parse } from '../change.js'
+import { actor as actorSchema, parse } from '../input.js'
 
 /** An access token that is about to be given out. */
 export interface IssuedTokenFacts {
@@ -11,8 +11,8 @@ export interface IssuedTokenFacts {
   /** Id or slug that it is bound to. */
   readonly tenant: string | undefined
   readonly expiresIn: number
-  /** Id of the user who had it issued; undefined: nobody in particular. */
-  readonly actor: string | undefined
+  /** Id of the user who had it issued; null or undefined: an operator of the installation. */
+  readonly actor: string | null | undefined
 }
 
 /**

@@ -3,7 +3,7 @@ import { selectList } from '../../core/columns.js'
 import { membershipColumns, type Tenant, type UserTenant } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { parse } from '../change.js'
+import { parse, schemaOf, tenantRef, userRef } from '../input.js'
 import { findTenant } from '../tenants/tenant-row.js'
 
 /** One tenant that a user is in, as a list shows it. */
@@ -24,7 +24,9 @@ export interface MemberEntry extends UserTenant {
 }
 
 /** Which members to list. */
-export interface ListMembersOptions {
+export interface MemberListInput {
+  /** Id or slug. */
+  readonly tenant: string
   /** Id of the last member of the page before. */
   readonly after?: string | undefined
   /** 1 to 1000. Default: 100. */
@@ -33,16 +35,22 @@ export interface ListMembersOptions {
 
 /** Memberships, from either side. */
 export interface MembershipLists {
-  /** The user's memberships by slug, deleted tenants left out; empty for an unknown user. */
+  /**
+   * Lists a user's memberships by slug, without those in deleted tenants; none for an unknown user.
+   * @throws TENANCY_REQUEST_INVALID: not text
+   */
   listMemberships(user: string): Promise<MembershipEntry[]>
-  /** The tenant's members, inactive ones included, by user id. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID */
-  listMembers(tenant: string, options?: ListMembersOptions): Promise<MemberEntry[]>
+  /** Lists a tenant's members, inactive ones included, by user id. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID */
+  listMembers(input: MemberListInput): Promise<MemberEntry[]>
 }
 
-const listOptions = z.strictObject({
-  after: z.guid().optional(),
-  limit: z.int().min(1).max(1000).default(100),
-})
+const memberListInput = schemaOf<MemberListInput>()(
+  z.strictObject({
+    tenant: tenantRef,
+    after: z.guid().optional(),
+    limit: z.int().min(1).max(1000).default(100),
+  }),
+)
 
 const columns = `${selectList(membershipColumns, { table: 'membership' })},
   array(
@@ -54,7 +62,7 @@ const columns = `${selectList(membershipColumns, { table: 'membership' })},
 export function createMembershipLists({ catalog }: { readonly catalog: SqlPool }): MembershipLists {
   return {
     async listMemberships(user) {
-      if (!isUuid(user)) return []
+      if (!isUuid(parse(userRef, user, 'user'))) return []
       const { rows } = await catalog.query<MembershipEntry>(
         `select ${columns}, slug, tenant.name as "tenantName", status
          from user_tenants as membership join tenants as tenant on tenant.id = tenant_id
@@ -64,9 +72,9 @@ export function createMembershipLists({ catalog }: { readonly catalog: SqlPool }
       return rows
     },
 
-    async listMembers(idOrSlug, options = {}) {
-      const { after, limit } = parse(listOptions, options)
-      const { id } = await findTenant(catalog, idOrSlug)
+    async listMembers(input) {
+      const { tenant, after, limit } = parse(memberListInput, input)
+      const { id } = await findTenant(catalog, tenant)
       const { rows } = await catalog.query<MemberEntry>(
         `select ${columns}, email, users.name as name
          from user_tenants as membership join users on users.id = user_id

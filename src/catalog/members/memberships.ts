@@ -1,9 +1,12 @@
+import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { UserTenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { isStorable } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { holdingsOf, refuseToGiveMore } from '../access/authority.js'
 import type { TenantScope } from '../change.js'
+import { type ActorOption, parse, schemaOf, tenantRef, userRef } from '../input.js'
 import {
   findMemberToChange,
   findRole,
@@ -14,92 +17,105 @@ import {
 } from '../access/lookup.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
 import { findTenant } from '../tenants/tenant-row.js'
-import type { ActorOption } from '../tenants/tenants.js'
 import { inTransaction } from '../transaction.js'
 
-/** How somebody becomes a member. */
-export interface AddMemberOptions extends ActorOption {
+/** A member to change. */
+export interface MemberChangeInput extends ActorOption {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of the user who is the member. */
+  readonly user: string
+}
+
+/** A user to make a member. */
+export interface AddMemberInput extends MemberChangeInput {
   /** Names of roles, built in or the tenant's own. Default: `['Member']`. */
   readonly roles?: readonly string[] | undefined
   /** Whether this becomes the user's default tenant. Default: only when it is their first. */
   readonly isDefault?: boolean | undefined
 }
 
-/** Who is in which tenant. `tenant` is an id or a slug, `user` an id. Every change is one transaction with its audit entry. */
+/** A member to switch on or off. */
+export interface MemberActiveInput extends MemberChangeInput {
+  readonly isActive: boolean
+}
+
+// An actor who is no user at all is refused like one who is no member.
+const actor = userRef.transform((id) => id.toLowerCase()).nullish()
+const key = { tenant: tenantRef, user: userRef, actor }
+const memberChangeInput = schemaOf<MemberChangeInput>()(z.strictObject(key))
+const addMemberInput = schemaOf<AddMemberInput>()(
+  z.strictObject({
+    ...key,
+    roles: z.array(z.string().refine(isStorable, 'cannot be stored')).readonly().default(['Member']),
+    isDefault: z.boolean().optional(),
+  }),
+)
+const memberActiveInput = schemaOf<MemberActiveInput>()(z.strictObject({ ...key, isActive: z.boolean() }))
+
+/**
+ * Who is in which tenant. Every change is one transaction with its audit entry.
+ *
+ * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
+ */
 export interface Memberships extends MembershipLists {
   /**
+   * Makes a user a member of a tenant.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (deleted), TENANCY_USER_NOT_FOUND (unknown or
    *   disabled), TENANCY_MEMBER_EXISTS, TENANCY_MEMBER_LIMIT_REACHED, TENANCY_ACCESS_ROLE_NOT_FOUND,
    *   TENANCY_ACCESS_GRANT_REFUSED
    */
-  addMember(tenant: string, user: string, options?: AddMemberOptions): Promise<UserTenant>
+  addMember(input: AddMemberInput): Promise<UserTenant>
   /**
+   * Ends a membership, with its roles and overrides.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_CHANGE_REFUSED,
    *   TENANCY_MEMBER_LAST_OWNER
    */
-  removeMember(tenant: string, user: string, options?: ActorOption): Promise<void>
+  removeMember(input: MemberChangeInput): Promise<void>
   /**
-   * An inactive member is answered like a stranger, and keeps roles and overrides for when they come back.
+   * Switches a member on or off. An inactive member is answered like a stranger. Their roles and overrides are kept until
+   * they come back.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
-  setMemberActive(tenant: string, user: string, isActive: boolean, options?: ActorOption): Promise<UserTenant>
+  setMemberActive(input: MemberActiveInput): Promise<UserTenant>
   /**
    * Makes it the tenant that the user's requests are for when they name none.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND (no such user, too), TENANCY_ACCESS_CHANGE_REFUSED
    */
-  setDefaultTenant(tenant: string, user: string, options?: ActorOption): Promise<UserTenant>
+  setDefaultTenant(input: MemberChangeInput): Promise<UserTenant>
 }
 
 /** The memberships of the catalog. */
 export function createMemberships({ catalog }: { readonly catalog: SqlPool }): Memberships {
+  /** Makes the methods: the input is checked, then `work` runs in one transaction. */
+  const change =
+    <Input, Result>(schema: z.ZodType<Input>, work: (client: SqlClient, input: Input) => Promise<Result>) =>
+    async (input: unknown): Promise<Result> => {
+      const parsed = parse(schema, input)
+      return inTransaction(catalog, (client) => work(client, parsed))
+    }
+
   return {
-    addMember: (tenant, user, options = {}) =>
-      inTransaction(catalog, (client) => addMember(client, tenant, user, options)),
-
-    removeMember: (idOrSlug, user, options = {}) =>
-      inTransaction(catalog, async (client) => {
-        const { scope, userId } = await beginChange(client, idOrSlug, user, options)
-        await findMemberToChange(client, scope, userId)
-        await keepAnOwner(client, scope.tenantId, userId)
-        const roles = await roleNames(client, scope.tenantId, userId)
-        await client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId])
-        await recordChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null)
-      }),
-
-    setMemberActive: (tenant, user, isActive, options = {}) =>
-      inTransaction(catalog, (client) => setMemberActive(client, tenant, user, isActive, options)),
-
-    setDefaultTenant: (idOrSlug, user, options = {}) =>
-      inTransaction(catalog, async (client) => {
-        const { scope, userId } = await beginChange(client, idOrSlug, user, options)
-        await findMemberToChange(client, scope, userId)
-        const { rows: before } = await client.query<{ tenantId: string }>(
-          `update user_tenants set is_default = false
-           where user_id = $1 and tenant_id <> $2 and is_default returning tenant_id as "tenantId"`,
-          [userId, scope.tenantId],
-        )
-        const { rows } = await client.query<UserTenant>(
-          `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipList}`,
-          [userId, scope.tenantId],
-        )
-        const [previous = null] = before
-        await recordChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: scope.tenantId })
-        return rows[0] as UserTenant
-      }),
-
+    addMember: change(addMemberInput, addMember),
+    removeMember: change(memberChangeInput, removeMember),
+    setMemberActive: change(memberActiveInput, setMemberActive),
+    setDefaultTenant: change(memberChangeInput, setDefaultTenant),
     ...createMembershipLists({ catalog }),
   }
 }
 
-async function setMemberActive(
-  client: SqlClient,
-  tenant: string,
-  user: string,
-  isActive: boolean,
-  options: ActorOption,
-): Promise<UserTenant> {
-  const { scope, userId } = await beginChange(client, tenant, user, options)
+async function removeMember(client: SqlClient, input: MemberChangeInput): Promise<void> {
+  const { scope, userId } = await beginChange(client, input)
+  await findMemberToChange(client, scope, userId)
+  await keepAnOwner(client, scope.tenantId, userId)
+  const roles = await roleNames(client, scope.tenantId, userId)
+  await client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId])
+  await recordChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null)
+}
+
+async function setMemberActive(client: SqlClient, { isActive, ...member }: MemberActiveInput): Promise<UserTenant> {
+  const { scope, userId } = await beginChange(client, member)
   const before = await findMemberToChange(client, scope, userId)
   if (before.isActive === isActive) return before
   if (isActive) await refuseToGiveMore(client, scope, await holdingsOf(client, scope.tenantId, userId))
@@ -112,25 +128,37 @@ async function setMemberActive(
   return rows[0] as UserTenant
 }
 
-/** Locks the tenant: changes of its members come one after the other. */
+async function setDefaultTenant(client: SqlClient, input: MemberChangeInput): Promise<UserTenant> {
+  const { scope, userId } = await beginChange(client, input)
+  await findMemberToChange(client, scope, userId)
+  const { rows: before } = await client.query<{ tenantId: string }>(
+    `update user_tenants set is_default = false
+     where user_id = $1 and tenant_id <> $2 and is_default returning tenant_id as "tenantId"`,
+    [userId, scope.tenantId],
+  )
+  const { rows } = await client.query<UserTenant>(
+    `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipList}`,
+    [userId, scope.tenantId],
+  )
+  const [previous = null] = before
+  await recordChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: scope.tenantId })
+  return rows[0] as UserTenant
+}
+
+/** Locks the tenant, so that changes of its members come one after the other. */
 async function beginChange(
   client: SqlClient,
-  idOrSlug: string,
-  user: string,
-  { actor }: ActorOption,
+  { tenant: idOrSlug, user, actor: actorId = null }: MemberChangeInput,
 ): Promise<{ readonly scope: TenantScope; readonly userId: string }> {
   const tenant = await findTenant(client, idOrSlug, { lock: true })
-  const userId = parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND')
-  return { scope: { actorId: actor?.toLowerCase() ?? null, tenantId: tenant.id }, userId }
+  return { scope: { actorId, tenantId: tenant.id }, userId: parseUserId(user, 'TENANCY_MEMBER_NOT_FOUND') }
 }
 
 async function addMember(
   client: SqlClient,
-  idOrSlug: string,
-  user: string,
-  options: AddMemberOptions,
+  { tenant: idOrSlug, user, roles, actor: actorId = null, ...input }: z.output<typeof addMemberInput>,
 ): Promise<UserTenant> {
-  // The lock makes those who join at the same time count each other.
+  // With the lock, those who join at the same time count each other.
   const tenant = await findTenant(client, idOrSlug, { lock: true })
   const userId = parseUserId(user, 'TENANCY_USER_NOT_FOUND')
   if (tenant.status === 'deleted') {
@@ -155,15 +183,15 @@ async function addMember(
       `The tenant "${tenant.slug}" may have ${tenant.maxUsers} members and has ${count}: raise maxUsers or remove a member`,
     )
   }
-  const roleList = [...new Set(options.roles ?? ['Member'])]
-  const isDefault = options.isDefault ?? isFirst
+  const roleList = [...new Set(roles)]
+  const isDefault = input.isDefault ?? isFirst
   if (isDefault)
     await client.query('update user_tenants set is_default = false where user_id = $1 and is_default', [userId])
   const { rows } = await client.query<UserTenant>(
     `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipList}`,
     [tenant.id, userId, isDefault],
   )
-  const scope = { actorId: options.actor ?? null, tenantId: tenant.id }
+  const scope = { actorId, tenantId: tenant.id }
   const given: RoleRow[] = []
   for (const name of roleList) given.push(await findRole(client, tenant.id, name))
   await refuseToGiveMore(client, scope, { roleIds: given.map((role) => role.id) })

@@ -3,18 +3,19 @@ import type { Tenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { recordChange } from '../access/lookup.js'
+import { parse } from '../input.js'
+import { type TenantChangeInput, tenantChangeInput } from './tenant-input.js'
 import { findTenant, tenantList } from './tenant-row.js'
-import type { ActorOption } from './tenants.js'
 import { inTransaction } from '../transaction.js'
 
-/** The end of tenants. `tenant` is an id or a slug. Every change is one transaction with its audit entry. */
+/** The end of tenants. Every change is one transaction with its audit entry. */
 export interface TenantDeletion {
   /**
    * Marks the tenant deleted and retires its database. It can be brought back until its retention is over
    * (`TENANT_RETENTION_DAYS`); then the database is dropped, and the tenant is gone with its memberships and roles.
    * Until that is verified, its slug stays taken. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
    */
-  deleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  deleteTenant(input: TenantChangeInput): Promise<Tenant>
   /**
    * Brings a deleted tenant back within its retention, with its database: active, or suspended if it was that before. The
    * schema files that it missed are applied first; when one fails, the tenant stays deleted.
@@ -22,14 +23,14 @@ export interface TenantDeletion {
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
    *   TENANCY_DATABASE_UNAVAILABLE
    */
-  undeleteTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  undeleteTenant(input: TenantChangeInput): Promise<Tenant>
   /**
    * Erases a deleted tenant now, without waiting for the end of its retention: drops its database and removes its row,
    * its memberships and its roles. There is no way back.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted)
    * @throws TENANCY_DATABASE_UNAVAILABLE: it is decided, the drop follows as soon as the server can do it
    */
-  purgeTenant(tenant: string, options?: ActorOption): Promise<void>
+  purgeTenant(input: TenantChangeInput): Promise<void>
 }
 
 /** What {@link createTenantDeletion} needs. */
@@ -42,9 +43,10 @@ export interface TenantDeletionOptions {
 /** Deletes tenants of the catalog, with a way back. */
 export function createTenantDeletion({ catalog, databases, retentionDays }: TenantDeletionOptions): TenantDeletion {
   return {
-    deleteTenant: (idOrSlug, { actor } = {}) =>
-      inTransaction(catalog, async (client) => {
-        const before = await findTenant(client, idOrSlug, { lock: true })
+    async deleteTenant(input) {
+      const { tenant, actor } = parse(tenantChangeInput, input)
+      return inTransaction(catalog, async (client) => {
+        const before = await findTenant(client, tenant, { lock: true })
         if (before.status === 'deleted') throw conflict(before, 'is deleted already')
         const { rows } = await client.query<Tenant>(
           `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantList}`,
@@ -60,11 +62,13 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         const after = { status: 'deleted', retentionDays }
         await recordChange(client, scope, 'tenant.delete', `tenant:${before.id}`, { status: before.status }, after)
         return rows[0] as Tenant
-      }),
+      })
+    },
 
-    async undeleteTenant(idOrSlug, { actor } = {}) {
-      // Outside of the transaction: files may take their time. That it can come back is looked at again afterwards.
-      const deleted = await findRecoverable(catalog, idOrSlug)
+    async undeleteTenant(input) {
+      const { tenant, actor } = parse(tenantChangeInput, input)
+      // Outside of the transaction: files may take long. Afterwards, whether the tenant can come back is checked again.
+      const deleted = await findRecoverable(catalog, tenant)
       if (deleted.databaseId !== null) await databases.bringUpToDate(deleted)
       return inTransaction(catalog, async (client) => {
         const before = await findDeleted(client, deleted.id)
@@ -85,9 +89,10 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
       })
     },
 
-    async purgeTenant(idOrSlug, { actor } = {}) {
+    async purgeTenant(input) {
+      const { tenant, actor } = parse(tenantChangeInput, input)
       const { databaseId } = await inTransaction(catalog, async (client) => {
-        const before = await findDeleted(client, idOrSlug)
+        const before = await findDeleted(client, tenant)
         const scope = { actorId: actor, tenantId: before.id }
         const { slug, deletedAt } = before
         await recordChange(client, scope, 'tenant.purge', `tenant:${before.id}`, { slug, deletedAt }, null)

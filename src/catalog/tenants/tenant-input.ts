@@ -4,23 +4,34 @@ import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { tenantColumns } from '../../core/model.js'
 import { parseSlug } from '../../core/tenants/slug.js'
 import { isPlainLine } from '../../core/text.js'
+import { type ActorOption, actor, requireObject, schemaOf, tenantRef } from '../input.js'
+
+/** A tenant to change. */
+export interface TenantChangeInput extends ActorOption {
+  /** Id or slug. */
+  readonly tenant: string
+}
+
+/** Checks a {@link TenantChangeInput}. */
+export const tenantChangeInput = schemaOf<TenantChangeInput>()(z.strictObject({ tenant: tenantRef, actor }))
 
 /** A tenant to create. */
-export interface NewTenant {
-  /** What people call it: 1 to 200 characters. */
+export interface NewTenantInput {
+  /** Its name for people: one line of 1 to 200 characters, without spaces around it. */
   readonly name: string
   /** 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, not a reserved one; unique. */
   readonly slug: string
   /** Id of the user who becomes its Owner. */
   readonly owner: string
+  /** At most 320 characters. Default: none. */
   readonly contactEmail?: string | null | undefined
-  /** The most members it may have. Default: no limit. */
+  /** The most members it may have, from 1. Default, and null: no limit. */
   readonly maxUsers?: number | null | undefined
   /** Id of the user who does this, for the audit log. Default: the owner. */
   readonly actor?: string | undefined
 }
 
-/** A {@link NewTenant} that was checked. */
+/** A {@link NewTenantInput} that was checked. */
 export interface ParsedTenant {
   readonly name: string
   readonly slug: string
@@ -30,7 +41,7 @@ export interface ParsedTenant {
   readonly actor: string
 }
 
-const slug = z.unknown().transform((value, context) => {
+const slug = z.custom<string>().transform((value, context) => {
   try {
     return parseSlug(value)
   } catch (error) {
@@ -41,28 +52,31 @@ const slug = z.unknown().transform((value, context) => {
 
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
-const newTenant = z.strictObject({
-  name: z
-    .string('must be text')
-    .trim()
-    .min(1, 'must not be empty')
-    .max(200, 'must have at most 200 characters')
-    .refine(isPlainLine, 'must not hold control characters'),
-  slug,
-  owner: userId,
-  contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
-  maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
-  actor: userId.optional(),
-} satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>)
+const newTenantInput = schemaOf<NewTenantInput>()(
+  z.strictObject({
+    name: z
+      .string('must be text')
+      .trim()
+      .min(1, 'must not be empty')
+      .max(200, 'must have at most 200 characters')
+      .refine(isPlainLine, 'must not hold control characters'),
+    slug,
+    owner: userId,
+    contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
+    maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
+    actor: userId.optional(),
+  } satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>),
+)
 
 /**
  * Checks a tenant to create.
  *
- * @throws {@link TenancyError} TENANCY_TENANT_INPUT_INVALID naming every problem; when the slug is the only one, its own
- *   TENANCY_TENANT_SLUG_INVALID or TENANCY_TENANT_SLUG_RESERVED
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID: not one object. TENANCY_TENANT_INPUT_INVALID naming every problem;
+ *   when the slug is the only one, its own TENANCY_TENANT_SLUG_INVALID or TENANCY_TENANT_SLUG_RESERVED
  */
 export function parseNewTenant(input: unknown): ParsedTenant {
-  const { data, error } = newTenant.safeParse(input)
+  requireObject(newTenantInput, input)
+  const { data, error } = newTenantInput.safeParse(input)
   if (data) {
     const { contactEmail = null, maxUsers = null, actor = data.owner } = data
     return { ...data, contactEmail, maxUsers, actor }

@@ -6,17 +6,18 @@ import type { Tenant, TenantStatus } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { recordChange } from '../access/lookup.js'
+import { parse, schemaOf, tenantRef } from '../input.js'
 import { createSlugQueue } from './slug-queue.js'
 import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
-import { type NewTenant, type ParsedTenant, parseNewTenant } from './tenant-input.js'
+import {
+  type NewTenantInput,
+  type ParsedTenant,
+  parseNewTenant,
+  type TenantChangeInput,
+  tenantChangeInput,
+} from './tenant-input.js'
 import { findTenant, tenantList } from './tenant-row.js'
 import { inTransaction } from '../transaction.js'
-
-/** Who does something, for the audit log. */
-export interface ActorOption {
-  /** Id of a user. Default: nobody in particular. */
-  readonly actor?: string | undefined
-}
 
 /** Which tenants to list. */
 export interface ListTenantsOptions {
@@ -33,30 +34,39 @@ export interface ListTenantsOptions {
   readonly limit?: number | undefined
 }
 
-/** The life of tenants. `tenant` is an id or a slug. Every change is one transaction with its audit entry. */
+/**
+ * The life of tenants. Every change is one transaction with its audit entry.
+ *
+ * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
+ */
 export interface Tenants extends TenantDeletion {
   /**
    * Creates a tenant on a ready database; its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
    *   TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND (the owner: unknown or disabled), TENANCY_DATABASE_BUILD_FAILED
    */
-  createTenant(input: NewTenant): Promise<Tenant>
-  /** @throws TENANCY_TENANT_NOT_FOUND */
+  createTenant(input: NewTenantInput): Promise<Tenant>
+  /** Finds a tenant by id or slug, in any status. @throws TENANCY_TENANT_NOT_FOUND */
   getTenant(tenant: string): Promise<Tenant>
-  /** In the order of creation. @throws TENANCY_REQUEST_INVALID */
+  /** Lists tenants in the order of creation. @throws TENANCY_REQUEST_INVALID */
   listTenants(options?: ListTenantsOptions): Promise<Tenant[]>
-  /** From active to suspended: refuses its members' requests. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
-  suspendTenant(tenant: string, options?: ActorOption): Promise<Tenant>
-  /** From suspended to active. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
-  reactivateTenant(tenant: string, options?: ActorOption): Promise<Tenant>
+  /**
+   * Suspends an active tenant: requests of its members are refused.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
+   */
+  suspendTenant(input: TenantChangeInput): Promise<Tenant>
+  /** Ends a suspension. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
+  reactivateTenant(input: TenantChangeInput): Promise<Tenant>
 }
 
-const listOptions = z.strictObject({
-  status: z.enum(['active', 'suspended', 'deleted']).optional(),
-  behind: z.boolean().optional(),
-  after: z.guid().optional(),
-  limit: z.int().min(1).max(1000).default(100),
-})
+const listOptions = schemaOf<ListTenantsOptions>()(
+  z.strictObject({
+    status: z.enum(['active', 'suspended', 'deleted']).optional(),
+    behind: z.boolean().optional(),
+    after: z.guid().optional(),
+    limit: z.int().min(1).max(1000).default(100),
+  }),
+)
 
 // Others may take a stock database between two looks, but not one that is reserved: a second round is for a lease that ran out.
 const maxRounds = 3
@@ -113,10 +123,11 @@ export function createTenants({
     to: TenantStatus,
     action: string,
     assignments: string,
-  ): ((tenant: string, options?: ActorOption) => Promise<Tenant>) => {
-    return (idOrSlug, { actor } = {}) =>
-      inTransaction(catalog, async (client) => {
-        const before = await findTenant(client, idOrSlug, { lock: true })
+  ): ((input: TenantChangeInput) => Promise<Tenant>) => {
+    return async (input) => {
+      const { tenant, actor } = parse(tenantChangeInput, input)
+      return inTransaction(catalog, async (client) => {
+        const before = await findTenant(client, tenant, { lock: true })
         if (before.status !== from) {
           throw new TenancyError(
             'TENANCY_TENANT_STATE_CONFLICT',
@@ -131,6 +142,7 @@ export function createTenants({
         await recordChange(client, scope, action, `tenant:${before.id}`, { status: before.status }, { status: to })
         return rows[0] as Tenant
       })
+    }
   }
 
   return {
@@ -140,13 +152,10 @@ export function createTenants({
       return slugs.run(parsed.slug, () => create(parsed))
     },
 
-    getTenant: (tenant) => findTenant(catalog, tenant),
+    getTenant: async (tenant) => findTenant(catalog, parse(tenantRef, tenant, 'tenant')),
 
     async listTenants(options = {}) {
-      const { data, error } = listOptions.safeParse(options)
-      if (error)
-        throw new TenancyError('TENANCY_REQUEST_INVALID', `Tenants cannot be listed so: ${z.prettifyError(error)}`)
-      const { status, behind = false, after, limit } = data
+      const { status, behind = false, after, limit } = parse(listOptions, options)
       const { rows } = await catalog.query<Tenant>(
         `select ${tenantList} from tenants
          where ($1::text is null or status = $1) and ($2::uuid is null or id > $2)

@@ -1,36 +1,49 @@
+import { z } from 'zod'
 import { auditActor } from '../../core/audit-actor.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { UserIdentity } from '../../core/identity/identity.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
+import { type ActorOption, actor, schemaOf, userRef } from '../input.js'
 import { inTransaction } from '../transaction.js'
 
 /** Issuer and subject: who somebody is at a foreign issuer. */
 export interface IdentityKey {
+  /** As in the claim `iss`, compared exactly. */
   readonly issuer: string
+  /** As in the claim that names the subject: 1 to 255 characters. */
   readonly subject: string
 }
 
-/** Input of {@link UserIdentities.linkIdentity}. */
-export interface LinkIdentityInput extends IdentityKey {
-  /** Id of the user who gets in with it from now on. */
+/** An identity to give to a user. */
+export interface LinkIdentityInput extends IdentityKey, ActorOption {
+  /** Id of the user who gets in with it. */
   readonly user: string
-  /** Id of the user who does it, for the audit log. Default: nobody in particular. */
-  readonly actor?: string | undefined
 }
 
-/** Input of {@link UserIdentities.unlinkIdentity}. */
+/** An identity to take from a user. */
 export interface UnlinkIdentityInput extends LinkIdentityInput {
   /** Whether it may be the last way in: the user then has no password and no other identity. Default: false. */
   readonly allowLast?: boolean | undefined
 }
+
+const identityKey = { issuer: z.string(), subject: z.string() }
+/** Checks an {@link IdentityKey}. */
+export const identityKeyInput = schemaOf<IdentityKey>()(z.strictObject(identityKey))
+const link = { ...identityKey, user: userRef, actor }
+/** Checks a {@link LinkIdentityInput}. */
+export const linkIdentityInput = schemaOf<LinkIdentityInput>()(z.strictObject(link))
+/** Checks an {@link UnlinkIdentityInput}. */
+export const unlinkIdentityInput = schemaOf<UnlinkIdentityInput>()(
+  z.strictObject({ ...link, allowLast: z.boolean().optional() }),
+)
 
 /**
  * The foreign identities of users. Every change is in the installation's audit log (`user.identity.link` and
  * `user.identity.unlink`), by triggers.
  */
 export interface UserIdentities {
-  /** The oldest first. @throws TENANCY_USER_NOT_FOUND */
+  /** Lists a user's identities, the oldest first. @throws TENANCY_USER_NOT_FOUND, TENANCY_REQUEST_INVALID (not text) */
   listIdentities(user: string): Promise<UserIdentity[]>
   /**
    * Lets the user in with this identity; nothing changes if it does already. Whoever links must know that both are the
@@ -41,7 +54,7 @@ export interface UserIdentities {
   linkIdentity(input: LinkIdentityInput): Promise<UserIdentity>
   /**
    * Takes this way in away, for good: the issuer does not link it again by itself, nor create a user for it.
-   * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_NOT_FOUND, TENANCY_IDENTITY_LAST
+   * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_NOT_FOUND, TENANCY_IDENTITY_LAST, TENANCY_REQUEST_INVALID
    */
   unlinkIdentity(input: UnlinkIdentityInput): Promise<void>
 }
@@ -94,9 +107,9 @@ export async function readIdentities(pool: Pick<SqlPool, 'query'>, user: string)
 }
 
 /** See {@link UserIdentities.linkIdentity}. */
-export async function linkIdentity(pool: SqlPool, input: LinkIdentityInput, actor: string): Promise<UserIdentity> {
+export async function linkIdentity(pool: SqlPool, input: LinkIdentityInput): Promise<UserIdentity> {
   return inTransaction(pool, async (client) => {
-    await client.query(auditActor('$1'), [actor])
+    await client.query(auditActor('$1'), [input.actor ?? ''])
     await lockIdentity(client, input)
     await lockUser(client, input.user)
     const found = await findIdentity(client, input)
@@ -115,9 +128,9 @@ export async function linkIdentity(pool: SqlPool, input: LinkIdentityInput, acto
 }
 
 /** See {@link UserIdentities.unlinkIdentity}. */
-export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput, actor: string): Promise<void> {
+export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput): Promise<void> {
   await inTransaction(pool, async (client) => {
-    await client.query(auditActor('$1'), [actor])
+    await client.query(auditActor('$1'), [input.actor ?? ''])
     await lockIdentity(client, input)
     // Two that take away the last two ways in come one after the other.
     await lockUser(client, input.user)

@@ -9,46 +9,68 @@ import { createRefusalLog } from '../../core/refusal-log.js'
 import { readRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
-import { actor as actorSchema, parse } from '../change.js'
+import { type ActorOption, actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
-import type { ActorOption } from '../tenants/tenants.js'
 import {
   linkIdentity,
   type LinkIdentityInput,
+  linkIdentityInput,
   noIdentity,
   readIdentities,
   unlinkIdentity,
+  unlinkIdentityInput,
   type UserIdentities,
 } from './user-identities.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
+/** A user to change. */
+export interface UserChangeInput extends ActorOption {
+  /** Id of the user. */
+  readonly user: string
+}
+
 /** A user to create. */
-export interface NewUser {
+export interface NewUserInput extends ActorOption {
+  /** E-mail address, at most 320 characters; kept in lower case. */
   readonly email: string
+  /** One line of at most 200 characters. Default: empty. */
   readonly name?: string | undefined
   /** Whether the address is known to be the user's. Users without are refused. Default: false. */
   readonly emailVerified?: boolean | undefined
 }
 
+const userChangeInput = schemaOf<UserChangeInput>()(z.strictObject({ user: userRef, actor }))
+const newUserInput = schemaOf<NewUserInput>()(
+  z.strictObject({
+    email: z.string('must be text'),
+    name: z
+      .string('must be text')
+      .max(200, 'must have at most 200 characters')
+      .refine(isPlainLine, 'must not hold control characters or half of a surrogate pair')
+      .default(''),
+    emailVerified: z.boolean().default(false),
+    actor,
+  }),
+)
+
 /**
- * The users of the catalog: found by the request path, changed by operators and accounts. Every change is in the
- * installation's audit log, by triggers. An actor that is no id of a user: TENANCY_REQUEST_INVALID.
+ * The users of the catalog: found by the request path, changed by operators and accounts. Triggers write every change into
+ * the installation's audit log.
+ *
+ * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
-  /**
-   * E-mail addresses are kept in lower case; a name is one line of at most 200 characters.
-   * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS, TENANCY_REQUEST_INVALID (the name)
-   */
-  createUser(user: NewUser, options?: ActorOption): Promise<UserRecord>
+  /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
+  createUser(input: NewUserInput): Promise<UserRecord>
   /** Finds by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
   /** Refuses the user from now on, and ends all tokens for good. @throws TENANCY_USER_NOT_FOUND */
-  disableUser(id: string, options?: ActorOption): Promise<UserRecord>
+  disableUser(input: UserChangeInput): Promise<UserRecord>
   /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
-  enableUser(id: string, options?: ActorOption): Promise<UserRecord>
+  enableUser(input: UserChangeInput): Promise<UserRecord>
   /** Ends all tokens issued until now. @throws TENANCY_USER_NOT_FOUND */
-  revokeUserTokens(id: string, options?: ActorOption): Promise<UserRecord>
+  revokeUserTokens(input: UserChangeInput): Promise<UserRecord>
 }
 
 /** Options of {@link createUserDirectory}. */
@@ -74,13 +96,13 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     return rows[0] && toUserRecord(rows[0])
   }
 
-  async function change(id: string, assignments: string, by: ActorOption = {}): Promise<UserRecord> {
-    const actor = parseActor(by)
+  async function change(input: UserChangeInput, assignments: string): Promise<UserRecord> {
+    const { user: id, actor: by } = parse(userChangeInput, input)
     const { rows } = isUuid(id)
       ? await answered(
           pool.query<UserRow>(
             `update users set ${assignments} from (${auditActor('$2')}) as acting where id = $1 returning ${userList}`,
-            [id, actor],
+            [id, by ?? ''],
           ),
         )
       : { rows: [] }
@@ -107,7 +129,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
         : undefined,
 
     findUserByEmail: async (email) => {
-      const address = normalizeEmail(email)
+      const address = normalizeEmail(parse(z.string('must be text'), email, 'email'))
       return address === undefined ? undefined : findOne('where lower(email) = lower($1)', [address])
     },
 
@@ -129,19 +151,18 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       }
     },
 
-    async createUser({ email, name = '', emailVerified = false }, by = {}) {
-      const actor = parseActor(by)
+    async createUser(input) {
+      const { email, name, emailVerified, actor: by } = parse(newUserInput, input)
       const address = normalizeEmail(email)
       if (address === undefined) {
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
-      parse(nameSchema, name)
       const { rows } = await answered(
         pool.query<UserRow>(
           `insert into users (email, name, email_verified)
            select $1::text, $2::text, $3::boolean from (${auditActor('$4')}) as acting
            on conflict (lower(email)) do nothing returning ${userList}`,
-          [address, name, emailVerified, actor],
+          [address, name, emailVerified, by ?? ''],
         ),
       )
       const [row] = rows
@@ -149,23 +170,23 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return toUserRecord(row)
     },
 
-    listIdentities: (user) => answered(readIdentities(pool, user)),
+    listIdentities: async (user) => answered(readIdentities(pool, parse(userRef, user, 'user'))),
 
     async linkIdentity(input) {
-      const actor = parseActor(input)
-      requireUsable(input, [...trusts.keys()])
-      return answered(linkIdentity(pool, input, actor))
+      const link = parse(linkIdentityInput, input)
+      requireUsable(link, [...trusts.keys()])
+      return answered(linkIdentity(pool, link))
     },
 
     async unlinkIdentity(input) {
-      const actor = parseActor(input)
-      if (!isSubject(input.subject)) throw noIdentity(input)
-      return answered(unlinkIdentity(pool, input, actor))
+      const link = parse(unlinkIdentityInput, input)
+      if (!isSubject(link.subject)) throw noIdentity(link)
+      return answered(unlinkIdentity(pool, link))
     },
 
-    disableUser: (id, by) => change(id, `disabled_at = coalesce(disabled_at, now()), ${revoked}`, by),
-    enableUser: (id, by) => change(id, 'disabled_at = null', by),
-    revokeUserTokens: (id, by) => change(id, revoked, by),
+    disableUser: (input) => change(input, `disabled_at = coalesce(disabled_at, now()), ${revoked}`),
+    enableUser: (input) => change(input, 'disabled_at = null'),
+    revokeUserTokens: (input) => change(input, revoked),
   }
 }
 
@@ -181,16 +202,6 @@ function requireUsable({ issuer, subject }: LinkIdentityInput, configured: reado
   if (!isSubject(subject)) {
     throw new TenancyError('TENANCY_REQUEST_INVALID', 'The subject of an identity is 1 to 255 characters')
   }
-}
-
-const nameSchema = z
-  .string('name must be text')
-  .max(200, 'name must have at most 200 characters')
-  .refine(isPlainLine, 'name must not hold control characters or half of a surrogate pair')
-
-/** The actor's id, or empty. */
-function parseActor({ actor }: ActorOption): string {
-  return parse(actorSchema, actor) ?? ''
 }
 
 async function answered<Result>(work: Promise<Result>): Promise<Result> {

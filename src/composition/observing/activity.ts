@@ -6,7 +6,7 @@ import { databaseIdOf, type DatabaseNames } from '../../databases/database-names
 /** Options of `tenancy.activity()`. */
 export interface ActivityOptions {
   /** Also the text of the statement that runs or ran last, as the server cuts it; it may hold data of users. Default: false. */
-  readonly withQueries?: boolean
+  readonly withQueries?: boolean | undefined
 }
 
 /** One server process that works for a tenant: a connection of whatever process, as the tenant's role. */

@@ -90,6 +90,14 @@ export interface AccountProvider {
   updateProfile(userId: string, change: ProfileChange): Promise<User>
 }
 
+/** An access token to issue for a user who has logged in. */
+export interface LoginTokenInput {
+  /** Id of the user. */
+  readonly user: string
+  /** Whether the token continues a login that is in the audit log already. Default: false. */
+  readonly isRefresh?: boolean | undefined
+}
+
 /** What accounts need of an open installation. */
 export interface AccountsHost {
   readonly config: Config
@@ -98,10 +106,10 @@ export interface AccountsHost {
   /** A key for one purpose, derived from the master secret: 32 bytes. */
   deriveKey(purpose: string): Buffer
   /**
-   * Leaves an entry in the audit log, unless the token goes on with a login (`isRefresh`) that has left one.
+   * Signs an access token. Leaves an entry in the audit log, unless `isRefresh`.
    * @throws TENANCY_USER_NOT_FOUND
    */
-  issueAccessToken(user: Pick<User, 'id'>, options?: { readonly isRefresh?: boolean }): Promise<IssuedToken>
+  issueAccessToken(input: LoginTokenInput): Promise<IssuedToken>
   /**
    * The user behind an `Authorization` header, checked as on any request.
    * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED, TENANCY_AUTH_TOKEN_BOUND

@@ -158,7 +158,7 @@ describe('unexpired session: a stranger holds a login from before the owner reco
   ])('%s proves the address and ends every password, login and access token from before', async (_name, prove) => {
     const email = someEmail()
     const planted = await plantAccount(email)
-    const { token } = await self.tenancy.issueAccessToken({ id: planted.id })
+    const { token } = await self.tenancy.issueAccessToken({ user: planted.id })
     await prove(email)
     expect(await statusOf(refresh(planted.refreshToken))).toBe(400)
     await expect.poll(() => statusOf(me(token)), { timeout: 20_000 }).toBe(401)

@@ -251,7 +251,7 @@ describe('refreshing', () => {
       const [refreshed, began] = await Promise.all([
         self.call('POST', '/token', { form: { grant_type: 'refresh_token', refresh_token } }),
         self.call('POST', '/login', { json: { email: user.email, password: user.password } }),
-        self.tenancy.revokeUserTokens(user.id),
+        self.tenancy.revokeUserTokens({ user: user.id }),
       ])
       expect([200, 400]).toContain(refreshed.status)
       expect([200, 401]).toContain(began.status)

@@ -208,14 +208,14 @@ test('for functions: a name that is one line is kept as it is, any other is refu
     }
     for (const ask of [
       () => self.tenancy.createUser({ email: text }),
-      () => self.tenancy.createUser({ email: someEmail() }, { actor: text }),
+      () => self.tenancy.createUser({ email: someEmail(), actor: text }),
       () => self.tenancy.findUserByEmail(text),
       () => self.tenancy.findTenant(text),
-      () => self.tenancy.disableUser(text),
-      () => self.tenancy.suspendTenant(text),
-      () => self.tenancy.listMembers(text),
-      () => self.tenancy.addMember('acme', text),
-      () => self.tenancy.addMember(text, owner.id),
+      () => self.tenancy.disableUser({ user: text }),
+      () => self.tenancy.suspendTenant({ tenant: text }),
+      () => self.tenancy.listMembers({ tenant: text }),
+      () => self.tenancy.addMember({ tenant: 'acme', user: text }),
+      () => self.tenancy.addMember({ tenant: text, user: owner.id }),
       () => self.tenancy.access.assignRole({ tenant: 'acme', user: owner.id, role: text }),
       () => self.tenancy.access.assignRole({ tenant: text, user: owner.id, role: 'Admin' }),
     ]) {

@@ -117,11 +117,15 @@ describe('an actor who does not hold it', () => {
   test('adds no member with such a role, and lets none come back', async () => {
     const stranger = await catalog.addUser()
     expect(
-      await isRefused((by) => memberships.addMember(tenant, stranger, { roles: ['Agent'], actor: by }), owner),
+      await isRefused((by) => memberships.addMember({ tenant, user: stranger, roles: ['Agent'], actor: by }), owner),
     ).toBe(true)
-    await memberships.setMemberActive(tenant, stranger, false)
+    await memberships.setMemberActive({ tenant, user: stranger, isActive: false })
     expect(
-      await isRefused((by) => memberships.setMemberActive(tenant, stranger, true, { actor: by }), owner, above),
+      await isRefused(
+        (by) => memberships.setMemberActive({ tenant, user: stranger, isActive: true, actor: by }),
+        owner,
+        above,
+      ),
     ).toBe(true)
   })
 
@@ -145,10 +149,10 @@ describe('an actor who holds less', () => {
     ['setOverride, allow', (of, by) => admin.setOverride({ ...override(of), effect: 'allow', expiresAt, actor: by })],
     ['setOverride, deny', (of, by) => admin.setOverride({ ...override(of), effect: 'deny', actor: by })],
     ['clearOverride', (of, by) => admin.clearOverride({ ...override(of), actor: by })],
-    ['setDefaultTenant', (of, by) => memberships.setDefaultTenant(tenant, of, { actor: by })],
-    ['setMemberActive, off', (of, by) => memberships.setMemberActive(tenant, of, false, { actor: by })],
-    ['setMemberActive, on', (of, by) => memberships.setMemberActive(tenant, of, true, { actor: by })],
-    ['removeMember', (of, by) => memberships.removeMember(tenant, of, { actor: by })],
+    ['setDefaultTenant', (of, by) => memberships.setDefaultTenant({ tenant, user: of, actor: by })],
+    ['setMemberActive, off', (of, by) => memberships.setMemberActive({ tenant, user: of, isActive: false, actor: by })],
+    ['setMemberActive, on', (of, by) => memberships.setMemberActive({ tenant, user: of, isActive: true, actor: by })],
+    ['removeMember', (of, by) => memberships.removeMember({ tenant, user: of, actor: by })],
   ]
 
   /** The ways that are refused to the actor, with nothing written, and then done by whoever `may`. */
@@ -195,8 +199,8 @@ describe('an actor who holds less', () => {
       expect.objectContaining(refused),
     )
     await admin.unassignRole({ tenant, user: self, role: 'Member', actor: self })
-    await memberships.removeMember(tenant, self, { actor: self.toUpperCase() })
-    await expect(memberships.removeMember(tenant, owner, { actor: owner })).rejects.toMatchObject({
+    await memberships.removeMember({ tenant, user: self, actor: self.toUpperCase() })
+    await expect(memberships.removeMember({ tenant, user: owner, actor: owner })).rejects.toMatchObject({
       code: 'TENANCY_MEMBER_LAST_OWNER',
     })
   })
@@ -220,7 +224,7 @@ describe('an actor who holds less', () => {
   test('is told what they lack', async () => {
     await admin.includeRole({ tenant, role: 'Agent', included: 'Auditor' })
     const of = await catalog.addMember(tenant, 'Agent')
-    await expect(memberships.removeMember(tenant, of, { actor })).rejects.toMatchObject({
+    await expect(memberships.removeMember({ tenant, user: of, actor })).rejects.toMatchObject({
       ...above,
       details: { permissions: ['secrets:read'], roles: ['Auditor'] },
       message: expect.stringContaining(of),
@@ -230,7 +234,7 @@ describe('an actor who holds less', () => {
   test('may be an Owner who does not hold everything: an Owner changes anybody', async () => {
     const second = await catalog.addMember(tenant, 'Owner')
     await admin.setOverride({ tenant, user: owner, permission: 'secrets:read', effect: 'deny', actor: second })
-    await memberships.removeMember(tenant, second, { actor: owner })
+    await memberships.removeMember({ tenant, user: second, actor: owner })
     expect(await catalog.held(second, tenant)).toEqual([])
   })
 
@@ -239,8 +243,8 @@ describe('an actor who holds less', () => {
     const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
     await catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [owner])
     for (const by of ['', 'nobody', elsewhere, owner, '00000000-0000-4000-8000-000000000000']) {
-      await expect(memberships.removeMember(tenant, of, { actor: by })).rejects.toMatchObject(above)
-      await expect(memberships.removeMember(tenant, randomUUID(), { actor: by })).rejects.toMatchObject(above)
+      await expect(memberships.removeMember({ tenant, user: of, actor: by })).rejects.toMatchObject(above)
+      await expect(memberships.removeMember({ tenant, user: randomUUID(), actor: by })).rejects.toMatchObject(above)
     }
     await expect(admin.createRole({ tenant, name: 'Mine', actor: elsewhere })).rejects.toMatchObject(refused)
     await expect(admin.deleteRole({ tenant, role: 'Empty', actor: elsewhere })).rejects.toMatchObject(above)
@@ -256,7 +260,7 @@ describe('an actor who holds less', () => {
          select $1, $2, id from roles where name = 'Owner' and tenant_id is null`,
         [user, tenant],
       )
-      const outcome = memberships.removeMember(tenant, user, { actor }).then(
+      const outcome = memberships.removeMember({ tenant, user, actor }).then(
         () => 'removed',
         (error: { code: string }) => error.code,
       )
@@ -305,7 +309,7 @@ test('an actor gives nothing and changes nobody who is no member, inactive, disa
   await expect(give('00000000-0000-4000-8000-000000000000')).rejects.toMatchObject(above)
   const stranger = await catalog.addUser()
   for (const by of ['', 'nobody', elsewhere]) {
-    await expect(memberships.addMember(tenant, stranger, { actor: by })).rejects.toMatchObject(refused)
+    await expect(memberships.addMember({ tenant, user: stranger, actor: by })).rejects.toMatchObject(refused)
   }
   const states = [
     ['update user_tenants set is_active = $2 where user_id = $1', false, true],
@@ -349,16 +353,16 @@ describe('the last Owner', () => {
   test('is not deactivated, demoted or removed, even with others who hold Owner by inclusion', async () => {
     await admin.includeRole({ tenant, role: 'Empty', included: 'Owner' })
     await admin.assignRole({ tenant, user, role: 'Empty' })
-    await expect(memberships.setMemberActive(tenant, owner, false)).rejects.toMatchObject(last)
+    await expect(memberships.setMemberActive({ tenant, user: owner, isActive: false })).rejects.toMatchObject(last)
     await expect(admin.unassignRole({ tenant, user: owner, role: 'Owner' })).rejects.toMatchObject(last)
-    await expect(memberships.removeMember(tenant, owner)).rejects.toMatchObject(last)
+    await expect(memberships.removeMember({ tenant, user: owner })).rejects.toMatchObject(last)
   })
 
   test('stays when two Owners take each other away at once, in whatever way', async () => {
     const ways = [
       (of: string, by: string) => admin.unassignRole({ tenant, user: of, role: 'Owner', actor: by }),
-      (of: string, by: string) => memberships.setMemberActive(tenant, of, false, { actor: by }),
-      (of: string, by: string) => memberships.removeMember(tenant, of, { actor: by }),
+      (of: string, by: string) => memberships.setMemberActive({ tenant, user: of, isActive: false, actor: by }),
+      (of: string, by: string) => memberships.removeMember({ tenant, user: of, actor: by }),
     ]
     for (const one of ways) {
       for (const other of ways) {

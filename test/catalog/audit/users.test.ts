@@ -57,7 +57,7 @@ const entry = (action: string, before: unknown, after: unknown, actorId: string 
 describe('a user who is', () => {
   test('created', async () => {
     const email = `${randomUUID()}@example.com`
-    user = (await users.createUser({ email, name: 'Eve', emailVerified: true }, { actor })).user.id
+    user = (await users.createUser({ email, name: 'Eve', emailVerified: true, actor })).user.id
     const after = { email, name: 'Eve', image: null, emailVerified: true }
     expect(await entries()).toEqual([entry('user.create', null, after, actor)])
   })
@@ -69,10 +69,10 @@ describe('a user who is', () => {
   })
 
   test('disabled and enabled, once each', async () => {
-    const { disabledAt } = (await users.disableUser(user, { actor })).user
+    const { disabledAt } = (await users.disableUser({ user, actor })).user
     const at = { disabledAt: expect.stringContaining(disabledAt!.toISOString().slice(0, 19)) }
-    await users.enableUser(user)
-    await users.enableUser(user, { actor })
+    await users.enableUser({ user })
+    await users.enableUser({ user, actor })
     expect(await entries()).toEqual([
       entry('user.disable', { disabledAt: null }, at, actor),
       entry('user.enable', at, { disabledAt: null }),
@@ -80,9 +80,9 @@ describe('a user who is', () => {
   })
 
   test('logged out everywhere, also while disabled', async () => {
-    await users.revokeUserTokens(user, { actor })
-    await users.disableUser(user)
-    await users.disableUser(user)
+    await users.revokeUserTokens({ user, actor })
+    await users.disableUser({ user })
+    await users.disableUser({ user })
     const withdrawn = { tokensValidAfter: expect.any(String) }
     expect(await entries()).toMatchObject([
       entry('user.tokens.revoke', { tokensValidAfter: null }, withdrawn, actor),
@@ -176,7 +176,7 @@ test('an entry is in the transaction of its change, and last in it: nobody is ke
     await client.query(`select set_config('tenants2fast.actor', $1, true)`, [actor])
     await client.query('update users set disabled_at = now() where id = $1', [user])
     // Waits for no lock that the transaction holds.
-    await users.revokeUserTokens(actor)
+    await users.revokeUserTokens({ user: actor })
     await client.query('commit')
     await client.query('update users set disabled_at = null where id = $1', [user])
   } finally {
@@ -194,7 +194,9 @@ test('many changes at once leave the chain whole', async () => {
   const made = await Promise.all(
     Array.from({ length: 20 }, async () => users.createUser({ email: `${randomUUID()}@example.com` })),
   )
-  await Promise.all(made.flatMap(({ user: { id } }) => [users.disableUser(id), users.revokeUserTokens(id)]))
+  await Promise.all(
+    made.flatMap(({ user: { id } }) => [users.disableUser({ user: id }), users.revokeUserTokens({ user: id })]),
+  )
   await sql('update users set disabled_at = null where id = any ($1)', [made.map((record) => record.user.id)])
   const found = await entries()
   const count = (action: string) => found.filter((one) => one.action === action).length
@@ -204,9 +206,9 @@ test('many changes at once leave the chain whole', async () => {
 test.each(['', 'nobody', `${randomUUID()} `])('an actor %j is no user: refused, and nothing changed', async (bad) => {
   const invalid = { code: 'TENANCY_REQUEST_INVALID' }
   for (const change of [users.disableUser, users.enableUser, users.revokeUserTokens]) {
-    await expect(change(user, { actor: bad })).rejects.toMatchObject(invalid)
+    await expect(change({ user, actor: bad })).rejects.toMatchObject(invalid)
   }
-  await expect(users.createUser({ email: 'x@example.com' }, { actor: bad })).rejects.toMatchObject(invalid)
+  await expect(users.createUser({ email: 'x@example.com', actor: bad })).rejects.toMatchObject(invalid)
   await expect(
     createSigningKeyStore(catalog.pool).addSuccessor(
       { kid: 'k', algorithm: 'EdDSA', publicJwk: {}, sealedPrivateKey: Buffer.of() },

@@ -34,7 +34,7 @@ const memberCount = async () =>
 
 test('a new member has role Member, their first tenant as default, and an audit entry', async () => {
   const user = await installation.createUser()
-  const membership = await memberships.addMember(slug, user, { actor: owner })
+  const membership = await memberships.addMember({ tenant: slug, user, actor: owner })
   const { id } = await tenants.getTenant(slug)
   expect(membership).toMatchObject({
     userId: user,
@@ -57,10 +57,10 @@ test('a member gets the roles that are named, built in or the tenant’s own', a
   const { id } = await tenants.getTenant(slug)
   await sql('insert into roles (tenant_id, name) values ($1, $2)', [id, 'Accountant'])
   const user = await installation.createUser()
-  await memberships.addMember(slug, user, { roles: ['Admin', 'Accountant', 'Admin'] })
+  await memberships.addMember({ tenant: slug, user, roles: ['Admin', 'Accountant', 'Admin'] })
   expect((await memberships.listMemberships(user))[0]?.roles).toEqual(['Accountant', 'Admin'])
   const none = await installation.createUser()
-  await memberships.addMember(slug, none, { roles: [] })
+  await memberships.addMember({ tenant: slug, user: none, roles: [] })
   expect((await memberships.listMemberships(none))[0]?.roles).toEqual([])
 })
 
@@ -69,7 +69,7 @@ test('an unknown role, or one of another tenant, adds nobody', async () => {
   await sql('insert into roles (tenant_id, name) values ($1, $2)', [other.id, 'Theirs'])
   const user = await installation.createUser()
   for (const role of ['Theirs', 'Nothing', '']) {
-    await expect(memberships.addMember(slug, user, { roles: ['Member', role] })).rejects.toMatchObject({
+    await expect(memberships.addMember({ tenant: slug, user, roles: ['Member', role] })).rejects.toMatchObject({
       code: 'TENANCY_ACCESS_ROLE_NOT_FOUND',
     })
   }
@@ -78,7 +78,7 @@ test('an unknown role, or one of another tenant, adds nobody', async () => {
 
 test('maxUsers holds when twenty join at once', async () => {
   const users = await Promise.all(Array.from({ length: 20 }, () => installation.createUser()))
-  const results = await Promise.allSettled(users.map((user) => memberships.addMember(slug, user)))
+  const results = await Promise.allSettled(users.map((user) => memberships.addMember({ tenant: slug, user })))
   const codes = results
     .filter((result) => result.status === 'rejected')
     .map((result) => (result.reason as { code: string }).code)
@@ -88,7 +88,9 @@ test('maxUsers holds when twenty join at once', async () => {
 
 test('one user who joins ten times at once is a member once', async () => {
   const user = await installation.createUser()
-  const results = await Promise.allSettled(Array.from({ length: 10 }, () => memberships.addMember(slug, user)))
+  const results = await Promise.allSettled(
+    Array.from({ length: 10 }, () => memberships.addMember({ tenant: slug, user })),
+  )
   const codes = results
     .filter((result) => result.status === 'rejected')
     .map((result) => (result.reason as { code: string }).code)
@@ -99,7 +101,7 @@ test('one user who joins several tenants at once has one default', async () => {
   const others = ['a', 'b', 'c'].map((letter) => `many-${letter}-${count}`)
   for (const other of others) await tenants.createTenant({ name: other, slug: other, owner })
   const user = await installation.createUser()
-  await Promise.all([slug, ...others].map((tenant) => memberships.addMember(tenant, user)))
+  await Promise.all([slug, ...others].map((tenant) => memberships.addMember({ tenant, user })))
   const list = await memberships.listMemberships(user)
   expect(list).toHaveLength(4)
   expect(list.filter((membership) => membership.isDefault)).toHaveLength(1)
@@ -109,23 +111,29 @@ test('unknown and disabled users and deleted tenants are refused', async () => {
   const disabled = await installation.createUser()
   await sql('update users set disabled_at = now() where id = $1', [disabled])
   for (const user of [disabled, '00000000-0000-4000-8000-000000000000', 'nobody', '']) {
-    await expect(memberships.addMember(slug, user)).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
+    await expect(memberships.addMember({ tenant: slug, user })).rejects.toMatchObject({
+      code: 'TENANCY_USER_NOT_FOUND',
+    })
   }
-  await expect(memberships.addMember('nowhere', owner)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
-  await tenants.deleteTenant(slug)
-  await expect(memberships.addMember(slug, await installation.createUser())).rejects.toMatchObject({
+  await expect(memberships.addMember({ tenant: 'nowhere', user: owner })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_NOT_FOUND',
+  })
+  await tenants.deleteTenant({ tenant: slug })
+  await expect(memberships.addMember({ tenant: slug, user: await installation.createUser() })).rejects.toMatchObject({
     code: 'TENANCY_TENANT_STATE_CONFLICT',
   })
 })
 
 test('a removed member loses roles and overrides, and makes room', async () => {
   const users = await Promise.all(Array.from({ length: 4 }, () => installation.createUser()))
-  for (const user of users) await memberships.addMember(slug, user)
+  for (const user of users) await memberships.addMember({ tenant: slug, user })
   const [first = '', ...others] = users
   const late = await installation.createUser()
-  await expect(memberships.addMember(slug, late)).rejects.toMatchObject({ code: 'TENANCY_MEMBER_LIMIT_REACHED' })
-  await memberships.removeMember(slug, first, { actor: owner })
-  await memberships.addMember(slug, late)
+  await expect(memberships.addMember({ tenant: slug, user: late })).rejects.toMatchObject({
+    code: 'TENANCY_MEMBER_LIMIT_REACHED',
+  })
+  await memberships.removeMember({ tenant: slug, user: first, actor: owner })
+  await memberships.addMember({ tenant: slug, user: late })
   expect(others).toHaveLength(3)
   expect(await sql('select 1 from user_tenant_roles where user_id = $1', [first])).toEqual([])
   expect(
@@ -133,17 +141,23 @@ test('a removed member loses roles and overrides, and makes room', async () => {
       `user:${first}`,
     ]),
   ).toEqual([{ actor_id: owner, before: { roles: ['Member'] } }])
-  await expect(memberships.removeMember(slug, first)).rejects.toMatchObject({ code: 'TENANCY_MEMBER_NOT_FOUND' })
-  await expect(memberships.removeMember(slug, 'nobody')).rejects.toMatchObject({ code: 'TENANCY_MEMBER_NOT_FOUND' })
+  await expect(memberships.removeMember({ tenant: slug, user: first })).rejects.toMatchObject({
+    code: 'TENANCY_MEMBER_NOT_FOUND',
+  })
+  await expect(memberships.removeMember({ tenant: slug, user: 'nobody' })).rejects.toMatchObject({
+    code: 'TENANCY_MEMBER_NOT_FOUND',
+  })
 })
 
 test('the last Owner stays, also when two Owners remove each other at once', async () => {
-  await expect(memberships.removeMember(slug, owner)).rejects.toMatchObject({ code: 'TENANCY_MEMBER_LAST_OWNER' })
+  await expect(memberships.removeMember({ tenant: slug, user: owner })).rejects.toMatchObject({
+    code: 'TENANCY_MEMBER_LAST_OWNER',
+  })
   const second = await installation.createUser()
-  await memberships.addMember(slug, second, { roles: ['Owner'] })
+  await memberships.addMember({ tenant: slug, user: second, roles: ['Owner'] })
   const results = await Promise.allSettled([
-    memberships.removeMember(slug, owner),
-    memberships.removeMember(slug, second),
+    memberships.removeMember({ tenant: slug, user: owner }),
+    memberships.removeMember({ tenant: slug, user: second }),
   ])
   expect(results.map((result) => result.status).toSorted()).toEqual(['fulfilled', 'rejected'])
   expect(results.find((result) => result.status === 'rejected')?.reason).toMatchObject({
@@ -156,17 +170,17 @@ test('the default moves to the tenant that is chosen, and only a member can choo
   const otherOwner = await installation.createUser()
   await tenants.createTenant({ name: other, slug: other, owner: otherOwner })
   for (const stranger of [owner, randomUUID(), 'nobody']) {
-    const chosen = memberships.setDefaultTenant(other, stranger)
+    const chosen = memberships.setDefaultTenant({ tenant: other, user: stranger })
     await expect(chosen).rejects.toMatchObject({ code: 'TENANCY_MEMBER_NOT_FOUND' })
   }
   expect(await memberships.listMemberships(owner)).toMatchObject([{ slug, isDefault: true }])
-  await memberships.addMember(other, owner)
-  expect(await memberships.setDefaultTenant(other, owner)).toMatchObject({ isDefault: true })
+  await memberships.addMember({ tenant: other, user: owner })
+  expect(await memberships.setDefaultTenant({ tenant: other, user: owner })).toMatchObject({ isDefault: true })
   expect((await memberships.listMemberships(owner)).map((entry) => [entry.slug, entry.isDefault])).toEqual([
     [other, true],
     [slug, false],
   ])
-  await Promise.all([slug, other, slug, other].map((tenant) => memberships.setDefaultTenant(tenant, owner)))
+  await Promise.all([slug, other, slug, other].map((tenant) => memberships.setDefaultTenant({ tenant, user: owner })))
   expect((await memberships.listMemberships(owner)).filter((entry) => entry.isDefault)).toHaveLength(1)
 })
 
@@ -174,34 +188,38 @@ test('every change of a membership raises the user’s epoch', async () => {
   const user = await installation.createUser()
   const epoch = async () => Number((await sql('select access_epoch from users where id = $1', [user]))[0].access_epoch)
   const epochs = [await epoch()]
-  await memberships.addMember(slug, user)
+  await memberships.addMember({ tenant: slug, user })
   epochs.push(await epoch())
-  await memberships.setDefaultTenant(slug, user)
+  await memberships.setDefaultTenant({ tenant: slug, user })
   epochs.push(await epoch())
-  await memberships.removeMember(slug, user)
+  await memberships.removeMember({ tenant: slug, user })
   epochs.push(await epoch())
   expect(epochs).toEqual([...new Set(epochs)].toSorted((a, b) => a - b))
 })
 
 test('deleted tenants are not listed, suspended ones are', async () => {
-  await tenants.suspendTenant(slug)
+  await tenants.suspendTenant({ tenant: slug })
   expect(await memberships.listMemberships(owner)).toMatchObject([{ slug, status: 'suspended' }])
-  await tenants.deleteTenant(slug)
+  await tenants.deleteTenant({ tenant: slug })
   expect(await memberships.listMemberships(owner)).toEqual([])
   expect(await memberships.listMemberships('nobody')).toEqual([])
 })
 
 test('an inactive member is a stranger, keeps roles and overrides, and comes back with them', async () => {
   const user = await installation.createUser()
-  await memberships.addMember(slug, user)
+  await memberships.addMember({ tenant: slug, user })
   const { id } = await tenants.getTenant(slug)
   const found = async () =>
     (await createMemberDirectory(installation.catalog.pool).findMember(user, { kind: 'slug', value: slug }))?.grants
       .roles
-  expect(await memberships.setMemberActive(slug, user, false, { actor: owner })).toMatchObject({ isActive: false })
+  expect(await memberships.setMemberActive({ tenant: slug, user, isActive: false, actor: owner })).toMatchObject({
+    isActive: false,
+  })
   expect(await found()).toBeUndefined()
-  expect(await memberships.setMemberActive(slug, user, false)).toMatchObject({ isActive: false })
-  expect(await memberships.setMemberActive(slug, user, true, { actor: owner })).toMatchObject({ isActive: true })
+  expect(await memberships.setMemberActive({ tenant: slug, user, isActive: false })).toMatchObject({ isActive: false })
+  expect(await memberships.setMemberActive({ tenant: slug, user, isActive: true, actor: owner })).toMatchObject({
+    isActive: true,
+  })
   expect(await found()).toEqual(['Member'])
   expect(
     await sql(
@@ -214,41 +232,47 @@ test('an inactive member is a stranger, keeps roles and overrides, and comes bac
   ])
   const stranger = await installation.createUser()
   for (const nobody of [stranger, 'nobody']) {
-    await expect(memberships.setMemberActive(slug, nobody, false)).rejects.toMatchObject({
+    await expect(memberships.setMemberActive({ tenant: slug, user: nobody, isActive: false })).rejects.toMatchObject({
       code: 'TENANCY_MEMBER_NOT_FOUND',
     })
   }
-  await expect(memberships.setMemberActive(slug, owner, false)).rejects.toMatchObject({
+  await expect(memberships.setMemberActive({ tenant: slug, user: owner, isActive: false })).rejects.toMatchObject({
     code: 'TENANCY_MEMBER_LAST_OWNER',
   })
 })
 
 test('members are listed page by page, with their roles, inactive ones included', async () => {
   const users = (await Promise.all(Array.from({ length: 3 }, () => installation.createUser()))).toSorted()
-  for (const user of users) await memberships.addMember(slug, user)
-  await memberships.setMemberActive(slug, users[0] as string, false)
+  for (const user of users) await memberships.addMember({ tenant: slug, user })
+  await memberships.setMemberActive({ tenant: slug, user: users[0] as string, isActive: false })
   const everybody = [owner, ...users].toSorted()
-  const listed = await memberships.listMembers(slug)
+  const listed = await memberships.listMembers({ tenant: slug })
   expect(listed.map(({ userId }) => userId)).toEqual(everybody)
   expect(listed.find(({ userId }) => userId === users[0])).toMatchObject({ isActive: false, roles: ['Member'] })
   expect(listed[0]?.email).toMatch(/@/)
   const after = everybody[1]
-  expect((await memberships.listMembers(slug, { after, limit: 1 })).map(({ userId }) => userId)).toEqual([everybody[2]])
-  await expect(memberships.listMembers('nowhere')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
-  await expect(memberships.listMembers(slug, { limit: 0 })).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
+  expect((await memberships.listMembers({ tenant: slug, after, limit: 1 })).map(({ userId }) => userId)).toEqual([
+    everybody[2],
+  ])
+  await expect(memberships.listMembers({ tenant: 'nowhere' })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_NOT_FOUND',
+  })
+  await expect(memberships.listMembers({ tenant: slug, limit: 0 })).rejects.toMatchObject({
+    code: 'TENANCY_REQUEST_INVALID',
+  })
 })
 
 test('changes of one user in two tenants at once wait for each other and never end each other', async () => {
   const other = `${slug}-other`
   await tenants.createTenant({ name: other, slug: other, owner, maxUsers: 5 })
   const user = await installation.createUser()
-  for (const tenant of [slug, other]) await memberships.addMember(tenant, user)
+  for (const tenant of [slug, other]) await memberships.addMember({ tenant, user })
   const toggle = async (isActive: boolean) => {
     await Promise.all([
-      memberships.setMemberActive(slug, user, isActive),
-      memberships.setDefaultTenant(other, user),
-      memberships.setMemberActive(other, user, isActive),
-      memberships.setDefaultTenant(slug, user),
+      memberships.setMemberActive({ tenant: slug, user, isActive }),
+      memberships.setDefaultTenant({ tenant: other, user }),
+      memberships.setMemberActive({ tenant: other, user, isActive }),
+      memberships.setDefaultTenant({ tenant: slug, user }),
     ])
   }
   for (let round = 0; round < 25; round += 1) await toggle(round % 2 === 1)

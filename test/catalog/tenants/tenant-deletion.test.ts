@@ -28,10 +28,10 @@ test('a deleted tenant comes back with its database and data, and its members’
   const tenant = await create()
   const [{ name }] = await sql('select name from tenant_databases')
   await withAdmin((admin) => admin.query('create table kept as select 42 as answer'), name)
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   const epochOf = async () => Number((await sql('select access_epoch from tenants'))[0].access_epoch)
   const before = await epochOf()
-  expect(await tenants.undeleteTenant('acme', { actor: owner })).toMatchObject({
+  expect(await tenants.undeleteTenant({ tenant: 'acme', actor: owner })).toMatchObject({
     id: tenant.id,
     status: 'active',
     deletedAt: null,
@@ -47,24 +47,27 @@ test('a deleted tenant comes back with its database and data, and its members’
   expect(await sql("select actor_id, before, after from audit_log where action = 'tenant.undelete'")).toEqual([
     { actor_id: owner, before: { status: 'deleted' }, after: { status: 'active' } },
   ])
-  expect(await tenants.deleteTenant('acme')).toMatchObject({ status: 'deleted' })
+  expect(await tenants.deleteTenant({ tenant: 'acme' })).toMatchObject({ status: 'deleted' })
 })
 
 test('a tenant that was suspended when it was deleted comes back suspended', async () => {
   await create()
-  await tenants.suspendTenant('acme')
-  await tenants.deleteTenant('acme')
-  expect(await tenants.undeleteTenant('acme')).toMatchObject({ status: 'suspended', suspendedAt: expect.any(Date) })
+  await tenants.suspendTenant({ tenant: 'acme' })
+  await tenants.deleteTenant({ tenant: 'acme' })
+  expect(await tenants.undeleteTenant({ tenant: 'acme' })).toMatchObject({
+    status: 'suspended',
+    suspendedAt: expect.any(Date),
+  })
 })
 
 test('only a deleted tenant is undeleted or purged', async () => {
   await create()
-  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
-  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject(conflict)
-  await tenants.suspendTenant('acme')
-  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject(conflict)
-  await expect(tenants.undeleteTenant('nobody')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
-  await expect(tenants.purgeTenant('nobody')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  await expect(tenants.undeleteTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
+  await expect(tenants.purgeTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
+  await tenants.suspendTenant({ tenant: 'acme' })
+  await expect(tenants.purgeTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
+  await expect(tenants.undeleteTenant({ tenant: 'nobody' })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+  await expect(tenants.purgeTenant({ tenant: 'nobody' })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   expect(await sql('select state from tenant_databases')).toEqual([{ state: 'assigned' }])
 })
 
@@ -72,9 +75,9 @@ test('after its retention a tenant cannot come back, and goes with its database,
   const tenant = await create()
   const other = await create('other')
   await sql("insert into roles (tenant_id, name) values ($1, 'Accountant')", [tenant.id])
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await endRetention()
-  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
+  await expect(tenants.undeleteTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
   expect(await databases.reconcile()).toMatchObject({ dropped: [tenant.databaseId], purged: [tenant.id], failed: [] })
   await expect(tenants.getTenant(tenant.id)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   expect(await sql('select tenant_id from user_tenants')).toEqual([{ tenant_id: other.id }])
@@ -84,7 +87,7 @@ test('after its retention a tenant cannot come back, and goes with its database,
 
 test('a slug is free when the drop is verified, and not before', async () => {
   const tenant = await create()
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await endRetention()
   const [{ name }] = await sql('select name from tenant_databases')
   // A drop that fails, as one does that a replication slot stands in the way of.
@@ -98,8 +101,8 @@ test('a slug is free when the drop is verified, and not before', async () => {
 
 test('a purge drops at once, says who wanted it, and frees the slug', async () => {
   const tenant = await create()
-  await tenants.deleteTenant('acme')
-  await tenants.purgeTenant('acme', { actor: owner })
+  await tenants.deleteTenant({ tenant: 'acme' })
+  await tenants.purgeTenant({ tenant: 'acme', actor: owner })
   const onServer = await installation.onServer()
   expect(onServer.databases).toHaveLength(1)
   expect(await sql('select from tenant_databases')).toEqual([])
@@ -112,14 +115,14 @@ test('a purge drops at once, says who wanted it, and frees the slug', async () =
 
 test('a purge that cannot drop now is decided all the same: no way back, and the reconciler drops it', async () => {
   const tenant = await create()
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   const [{ name }] = await sql('select name from tenant_databases')
   await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
-  await expect(tenants.purgeTenant('acme')).rejects.toMatchObject({
+  await expect(tenants.purgeTenant({ tenant: 'acme' })).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_UNAVAILABLE',
     statusCode: 503,
   })
-  await expect(tenants.undeleteTenant('acme')).rejects.toMatchObject(conflict)
+  await expect(tenants.undeleteTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
   await withAdmin((admin) => admin.query(`alter database "${name}" is_template false`))
   expect(await databases.reconcile()).toMatchObject({ purged: [tenant.id] })
 })
@@ -127,10 +130,10 @@ test('a purge that cannot drop now is decided all the same: no way back, and the
 test('of an undelete and a drop at the same moment one happens, and the loser changes nothing', async () => {
   for (let round = 0; round < 6; round += 1) {
     const tenant = await create()
-    await tenants.deleteTenant('acme')
+    await tenants.deleteTenant({ tenant: 'acme' })
     await sql("update tenant_databases set drop_after = now() + interval '20 milliseconds'")
     const [undeleted] = await Promise.all([
-      tenants.undeleteTenant('acme').then(
+      tenants.undeleteTenant({ tenant: 'acme' }).then(
         () => true,
         (error: unknown) => (error as { code?: string }).code,
       ),
@@ -143,7 +146,7 @@ test('of an undelete and a drop at the same moment one happens, and the loser ch
     if (undeleted === true) expect(rows).toEqual([{ status: 'active', state: 'assigned' }])
     else expect(undeleted).toBe('TENANCY_TENANT_STATE_CONFLICT')
     expect(rows.length === 0 || (rows[0].status === 'deleted') === (rows[0].state !== 'assigned')).toBe(true)
-    if (undeleted === true) await tenants.deleteTenant('acme')
+    if (undeleted === true) await tenants.deleteTenant({ tenant: 'acme' })
     await endRetention()
     await databases.reconcile()
     expect(await sql('select from tenants where id = $1', [tenant.id])).toEqual([])
@@ -153,21 +156,21 @@ test('of an undelete and a drop at the same moment one happens, and the loser ch
 test('the retention is the one of the day of the deletion, whatever is configured later', async () => {
   const { tenants: brief } = installation.open({ retentionDays: 0 })
   await create('first')
-  await tenants.deleteTenant('first')
+  await tenants.deleteTenant({ tenant: 'first' })
   await create('second')
-  await brief.deleteTenant('second')
+  await brief.deleteTenant({ tenant: 'second' })
   const { dropped } = await installation.open({ retentionDays: 0 }).databases.reconcile()
   expect(dropped).toHaveLength(1)
-  expect(await tenants.undeleteTenant('first')).toMatchObject({ status: 'active' })
+  expect(await tenants.undeleteTenant({ tenant: 'first' })).toMatchObject({ status: 'active' })
   const days = await sql("select before, after from audit_log where action = 'tenant.delete' order by id")
   expect(days.map((row) => row.after.retentionDays)).toEqual([30, 0])
 })
 
 test('a purge of a tenant whose database is gone already removes the tenant', async () => {
   const tenant = await create()
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await sql('update tenants set database_id = null where id = $1', [tenant.id])
-  await tenants.purgeTenant('acme')
+  await tenants.purgeTenant({ tenant: 'acme' })
   await expect(tenants.getTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   await sql("update tenant_databases set drop_after = now() where state = 'retired'")
   await databases.reconcile()

@@ -170,18 +170,26 @@ test('names of any script and quotes are kept as they are', async () => {
 
 test('suspend, reactivate and delete go one way each, with an audit entry', async () => {
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
-  const suspended = await tenants.suspendTenant('acme', { actor: owner })
+  const suspended = await tenants.suspendTenant({ tenant: 'acme', actor: owner })
   expect(suspended).toMatchObject({ status: 'suspended', suspendedAt: expect.any(Date) })
-  await expect(tenants.suspendTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
-  expect(await tenants.reactivateTenant(tenant.id)).toMatchObject({ status: 'active', suspendedAt: null })
-  await expect(tenants.reactivateTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
-  expect(await tenants.deleteTenant('acme')).toMatchObject({
+  await expect(tenants.suspendTenant({ tenant: 'acme' })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_STATE_CONFLICT',
+  })
+  expect(await tenants.reactivateTenant({ tenant: tenant.id })).toMatchObject({ status: 'active', suspendedAt: null })
+  await expect(tenants.reactivateTenant({ tenant: 'acme' })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_STATE_CONFLICT',
+  })
+  expect(await tenants.deleteTenant({ tenant: 'acme' })).toMatchObject({
     status: 'deleted',
     deletedAt: expect.any(Date),
     databaseId: tenant.databaseId,
   })
-  await expect(tenants.deleteTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
-  await expect(tenants.reactivateTenant('acme')).rejects.toMatchObject({ code: 'TENANCY_TENANT_STATE_CONFLICT' })
+  await expect(tenants.deleteTenant({ tenant: 'acme' })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_STATE_CONFLICT',
+  })
+  await expect(tenants.reactivateTenant({ tenant: 'acme' })).rejects.toMatchObject({
+    code: 'TENANCY_TENANT_STATE_CONFLICT',
+  })
   expect(await sql('select state from tenant_databases where id = $1', [tenant.databaseId])).toEqual([
     { state: 'retired' },
   ])
@@ -203,20 +211,20 @@ test('suspend, reactivate and delete go one way each, with an audit entry', asyn
 
 test('ten concurrent suspensions: one happens', async () => {
   await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
-  const results = await Promise.allSettled(Array.from({ length: 10 }, () => tenants.suspendTenant('acme')))
+  const results = await Promise.allSettled(Array.from({ length: 10 }, () => tenants.suspendTenant({ tenant: 'acme' })))
   expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
 })
 
 test('an unknown tenant is not found, whatever it is called', async () => {
   for (const name of ['nobody', '0190a000-0000-7000-8000-000000000000', '', 'UPPER', "x' or '1'='1", 'a\0b']) {
     await expect(tenants.getTenant(name)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
-    await expect(tenants.suspendTenant(name)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
+    await expect(tenants.suspendTenant({ tenant: name })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
   }
 })
 
 test('tenants are listed in pages, by status', async () => {
   for (const slug of ['one', 'two', 'three']) await tenants.createTenant({ name: slug, slug, owner })
-  await tenants.suspendTenant('two')
+  await tenants.suspendTenant({ tenant: 'two' })
   const slugs = async (options?: Parameters<Tenants['listTenants']>[0]) =>
     (await tenants.listTenants(options)).map(({ slug }) => slug)
   expect(await slugs()).toEqual(['one', 'two', 'three'])

@@ -87,7 +87,7 @@ describe('logins and links end', () => {
   })
 
   it('when an operator disables a user, with one step of the epoch', async () => {
-    await createUserDirectory(catalog.pool).disableUser(userId)
+    await createUserDirectory(catalog.pool).disableUser({ user: userId })
     expect(await state()).toEqual(ended)
   })
 
@@ -102,7 +102,7 @@ describe('logins and links end', () => {
 })
 
 it('sessions end, and links stay, when all tokens are revoked', async () => {
-  await createUserDirectory(catalog.pool).revokeUserTokens(userId)
+  await createUserDirectory(catalog.pool).revokeUserTokens({ user: userId })
   expect(await state()).toEqual({ ...ended, links: 1 })
 })
 

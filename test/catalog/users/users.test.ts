@@ -66,14 +66,14 @@ describe('users', () => {
     'are not found by the id %j',
     async (id) => {
       expect(await directory().findUserById(id)).toBeUndefined()
-      await expect(directory().disableUser(id)).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
+      await expect(directory().disableUser({ user: id })).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
     },
   )
 
   it('that do not exist cannot be changed', async () => {
     const users = directory()
     for (const change of [users.disableUser, users.enableUser, users.revokeUserTokens]) {
-      await expect(change(randomUUID())).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
+      await expect(change({ user: randomUUID() })).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
     }
   })
 
@@ -94,10 +94,10 @@ describe('a token', () => {
     const before = await users.createUser({ email: 'a@b.c', emailVerified: true })
     const own: VerifiedToken = { ...foreignToken(before.user.id), isOwn: true, epoch: before.tokenEpoch }
     expect(isTokenCurrent(own, before)).toBe(true)
-    const disabled = await users.disableUser(before.user.id)
+    const disabled = await users.disableUser({ user: before.user.id })
     expect(disabled.accessEpoch).toBeGreaterThan(before.accessEpoch)
     expect(isTokenCurrent({ ...own, epoch: disabled.tokenEpoch }, disabled)).toBe(false)
-    const enabled = await users.enableUser(before.user.id)
+    const enabled = await users.enableUser({ user: before.user.id })
     expect(isTokenCurrent(own, enabled)).toBe(false)
     expect(isTokenCurrent({ ...own, epoch: enabled.tokenEpoch }, enabled)).toBe(true)
   })
@@ -108,7 +108,7 @@ describe('a token', () => {
     const foreign = foreignToken('s')
     const own: VerifiedToken = { ...foreign, isOwn: true, epoch: before.tokenEpoch }
     expect(isTokenCurrent(foreign, before)).toBe(true)
-    const after = await users.revokeUserTokens(before.user.id)
+    const after = await users.revokeUserTokens({ user: before.user.id })
     expect(after.tokenEpoch).toBe(before.tokenEpoch + 1)
     expect(isTokenCurrent(own, after)).toBe(false)
     expect(isTokenCurrent(foreign, after)).toBe(false)
@@ -120,8 +120,8 @@ describe('a token', () => {
     const users = directory()
     const { user } = await users.createUser({ email: 'a@b.c', emailVerified: true })
     for (const end of [users.revokeUserTokens, users.disableUser]) {
-      await end(user.id)
-      const after = await users.enableUser(user.id)
+      await end({ user: user.id })
+      const after = await users.enableUser({ user: user.id })
       const since = Math.floor(after.tokensValidAfter)
       const issued = (seconds: number) => ({
         ...foreignToken('s'),
@@ -236,7 +236,7 @@ describe('an existing account', () => {
     ])
     const token = foreignToken('s1', verified('a@b.c'))
     await expect(users.createUserFromToken(token)).rejects.toEqual(refused)
-    await users.disableUser(user.id)
+    await users.disableUser({ user: user.id })
     await expect(directory({ linkByVerifiedEmail: true }).createUserFromToken(token)).rejects.toEqual(refused)
     expect(await users.findUserByIdentity(idp, 's1')).toBeUndefined()
     expect((await users.findUserById(user.id))?.user.emailVerified).toBe(false)

@@ -98,8 +98,8 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
       emailVerified: fixture.email !== undefined,
       email: fixture.email ?? expect.stringMatching(/^[0-9a-f-]{36}@identity\.invalid$/),
     })
-    for (const slug of ['acme', 'globex']) await tenancy.addMember(slug, String(user?.id))
-    await tenancy.setDefaultTenant('acme', String(user?.id))
+    for (const slug of ['acme', 'globex']) await tenancy.addMember({ tenant: slug, user: String(user?.id) })
+    await tenancy.setDefaultTenant({ tenant: 'acme', user: String(user?.id) })
     expect((await ask(token)).json()).toEqual({ user: user?.id, tenant: 'acme' })
     if (fixture.isBound) {
       expect(outcome(await ask(token, '/where', 'globex'))).toBe('403 TENANCY_TENANT_CONFLICT')

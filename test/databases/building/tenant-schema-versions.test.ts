@@ -95,7 +95,7 @@ test('a tenant that a process of the previous release creates is migrated before
   // The process of the previous release goes on, on both.
   for (const slug of ['old', 'fresh']) {
     expect((await before.getTenantPool(await before.getTenant(slug)).query('select * from orders')).rowCount).toBe(0)
-    expect(await before.initializeTenantSchema(await before.getTenant(slug))).toEqual([])
+    expect(await before.initializeTenantSchema(slug)).toEqual([])
   }
 })
 
@@ -103,11 +103,11 @@ test('a tenant that is undeleted has the files that it missed before it serves',
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
-  await before.deleteTenant('acme')
+  await before.deleteTenant({ tenant: 'acme' })
   const after = await open(newer, { TENANT_SCHEMA_BEHIND: 'refuse' })
   expect(await behindOf(after)).toEqual([])
   expect((await after.listTenants({ behind: true, status: 'deleted' })).map(({ slug }) => slug)).toEqual(['acme'])
-  await after.undeleteTenant('acme')
+  await after.undeleteTenant({ tenant: 'acme' })
   expect(await versions()).toEqual([['acme', 2]])
   expect((await after.getTenantPool(tenant).query('select * from items')).rowCount).toBe(0)
 })
@@ -117,10 +117,10 @@ test('a tenant whose data does not fit the files that it missed stays deleted, a
   await createOwner(before)
   const tenant = await create(before, 'acme')
   await before.getTenantPool(tenant).query('insert into orders values (1), (1)')
-  await before.deleteTenant('acme')
+  await before.deleteTenant({ tenant: 'acme' })
   await writeFile(join(newer, '0002_items.sql'), 'create table items (id int);\n\nalter table orders add unique (id);')
   const after = await open(newer)
-  await expect(after.undeleteTenant('acme')).rejects.toMatchObject({
+  await expect(after.undeleteTenant({ tenant: 'acme' })).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_FAILED',
     message: expect.stringMatching(
       /^Tenant "acme": 0002_items.sql, line 3 \(statement 2\): could not create unique index/,
@@ -128,7 +128,7 @@ test('a tenant whose data does not fit the files that it missed stays deleted, a
   })
   expect(await after.getTenant('acme')).toMatchObject({ status: 'deleted' })
   // The release that it fits brings it back.
-  expect(await before.undeleteTenant('acme')).toMatchObject({ status: 'active' })
+  expect(await before.undeleteTenant({ tenant: 'acme' })).toMatchObject({ status: 'active' })
 })
 
 test('a process that refuses answers 503 until somebody has migrated the tenant', async () => {
@@ -143,13 +143,15 @@ test('a process that refuses answers 503 until somebody has migrated the tenant'
     retryAfterSeconds: 1,
     message: expect.stringContaining('"acme" has schema 1, this process demands 2'),
   })
-  await expect(after.runWithTenant('acme', () => after.getTenantPool(tenant).query('select 1'))).rejects.toMatchObject({
+  await expect(
+    after.runWithTenant({ tenant: 'acme' }, () => after.getTenantPool(tenant).query('select 1')),
+  ).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_BEHIND',
   })
   expect((await before.getTenantPool(tenant).query('select 1')).rowCount).toBe(1)
   // Another process of the new release, such as a job.
   const job = await open(newer)
-  expect(await job.initializeTenantSchema(tenant)).toEqual(['0002_items.sql'])
+  expect(await job.initializeTenantSchema(tenant.id)).toEqual(['0002_items.sql'])
   expect((await after.getTenantPool(tenant).query('select * from items')).rowCount).toBe(0)
 })
 
@@ -210,7 +212,7 @@ test('tenants created by the old release while the new one migrates the fleet ar
     let last: string | undefined
     for (;;) {
       const page = await after.listTenants({ behind: true, limit: 2, after: last })
-      for (const tenant of page) await after.initializeTenantSchema(tenant)
+      for (const tenant of page) await after.initializeTenantSchema(tenant.id)
       if (page.length === 0) return
       last = page.at(-1)?.id
     }
@@ -267,7 +269,7 @@ test('a database of which nothing is known counts as behind until it is used or 
   expect(await behindOf(tenancy)).toEqual(['one', 'two'])
   expect((await use(tenancy, one, 'select * from orders')).rowCount).toBe(0)
   expect(await behindOf(tenancy)).toEqual(['two'])
-  expect(await tenancy.initializeTenantSchema(two)).toEqual([])
+  expect(await tenancy.initializeTenantSchema(two.id)).toEqual([])
   expect(await behindOf(tenancy)).toEqual([])
 })
 
@@ -280,7 +282,7 @@ test('a catalog that is ahead of a database, as after a restore, is corrected by
     (admin) => admin.query('delete from tenants2fast.schema_migrations where version = 2; drop table items'),
     name,
   )
-  expect(await tenancy.initializeTenantSchema(tenant)).toEqual(['0002_items.sql'])
+  expect(await tenancy.initializeTenantSchema(tenant.id)).toEqual(['0002_items.sql'])
   expect(await versions()).toEqual([['acme', 2]])
 })
 
@@ -295,7 +297,7 @@ test('an edited file is warned of at the start, keeps its tenants serving, and f
     expect.objectContaining({ level: 'warn', fields: { databases: 1 } }),
   ])
   expect((await edited.getTenantPool(tenant).query('select 1')).rowCount).toBe(1)
-  await expect(edited.initializeTenantSchema(tenant)).rejects.toMatchObject({
+  await expect(edited.initializeTenantSchema(tenant.id)).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_INVALID',
     message: expect.stringContaining('Tenant "acme": 0001_orders.sql was edited'),
   })
@@ -320,11 +322,11 @@ test('an administrator that may create databases and roles, and nothing else, br
   const tenant = await create(before, 'acme')
   await before.getTenantPool(tenant).query(`drop owned by "${installation.prefix}members"`)
   const gone = await create(before, 'gone')
-  await before.deleteTenant('gone')
+  await before.deleteTenant({ tenant: 'gone' })
   await before.close()
   const after = await open(newer, { TENANT_DATABASE_URL: url })
   expect((await use(after, tenant, 'select * from items')).rowCount).toBe(0)
-  await after.undeleteTenant('gone')
+  await after.undeleteTenant({ tenant: 'gone' })
   expect((await use(after, gone, 'select * from items')).rowCount).toBe(0)
   expect(await behindOf(after)).toEqual([])
   await after.close()

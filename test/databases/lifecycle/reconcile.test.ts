@@ -146,7 +146,7 @@ test('a reconciliation never touches ready and assigned databases, and retired o
   await databases.createTenantDatabase()
   await databases.createTenantDatabase({ reservedFor: '00000000-0000-4000-8000-000000000000' })
   await tenants.createTenant({ name: 'Gone', slug: 'gone', owner })
-  await tenants.deleteTenant('gone')
+  await tenants.deleteTenant({ tenant: 'gone' })
   await sql(
     "update tenant_databases set lease_expires_at = now() - interval '1 day' where lease_expires_at is not null",
   )
@@ -191,7 +191,7 @@ test('a drop that fails keeps its row and is tried again', async () => {
 test('a half-dropped database is finished, with its role', async () => {
   const { tenants } = installation.open({ retentionDays: 0 })
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   const [{ name }] = await sql('select name from tenant_databases')
   // As PostgreSQL leaves it when it is interrupted in the middle of DROP DATABASE.
   await withAdmin((admin) => admin.query('update pg_database set datconnlimit = -2 where datname = $1', [name]))

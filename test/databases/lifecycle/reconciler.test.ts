@@ -98,7 +98,7 @@ test('in the background, dead builds and tenants past their retention go without
     "update tenant_databases set state = 'building', lease_owner = 'dead', lease_expires_at = now() + interval '1 minute' where id = $1",
     [id],
   )
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await vi.waitFor(async () => {
     const { rows } = await installation.catalog.pool.query('select from tenant_databases union all select from tenants')
     expect(rows).toEqual([])

@@ -51,7 +51,7 @@ test('it purges a tenant that is connected, also one that made it leave its role
   await client.connect()
   // PostgreSQL 15 lets every role end the memberships in itself.
   await client.query(`revoke "${database.name}" from "${plain.name}"`).catch(() => {})
-  await tenants.deleteTenant('acme')
+  await tenants.deleteTenant({ tenant: 'acme' })
   await databases.dropTenantDatabase(tenant.databaseId as string)
   await expect(client.query('select 1')).rejects.toThrow(/terminat|not queryable|Connection/i)
   expect((await installation.onServer()).roles).toEqual([`${installation.prefix}members`])

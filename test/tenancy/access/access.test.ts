@@ -18,8 +18,8 @@ beforeAll(async () => {
   owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   member = await tenancy.createUser({ email: 'member@example.com', emailVerified: true })
   await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
-  await tenancy.addMember('acme', member.id, { roles: [], actor: owner.id })
-  token = (await tenancy.issueAccessToken(member)).token
+  await tenancy.addMember({ tenant: 'acme', user: member.id, roles: [], actor: owner.id })
+  token = (await tenancy.issueAccessToken({ user: member.id })).token
   app = await createNotesApp(tenancy)
 })
 afterAll(async () => {
@@ -68,47 +68,51 @@ test('so does every change of a rule and of a membership', async () => {
   expect(await reports()).toBe('403 TENANCY_ACCESS_DENIED')
   await tenancy.access.createRouteRule(rule)
   expect(await reports()).toBe('200')
-  await tenancy.setMemberActive('acme', member.id, false)
+  await tenancy.setMemberActive({ tenant: 'acme', user: member.id, isActive: false })
   expect(await reports()).toBe('403 TENANCY_TENANT_NONE')
-  await tenancy.setMemberActive('acme', member.id, true)
+  await tenancy.setMemberActive({ tenant: 'acme', user: member.id, isActive: true })
   expect(await reports()).toBe('200')
 })
 
 test('an Admin by the shipped definition adds Members and makes nobody an Owner', async () => {
   const admin = await tenancy.createUser({ email: 'admin@example.com', emailVerified: true })
   const guest = await tenancy.createUser({ email: 'guest@example.com', emailVerified: true })
-  await tenancy.addMember('acme', admin.id, { roles: ['Admin'], actor: owner.id })
-  await expect(tenancy.addMember('acme', guest.id, { roles: ['Owner'], actor: admin.id })).rejects.toMatchObject({
+  await tenancy.addMember({ tenant: 'acme', user: admin.id, roles: ['Admin'], actor: owner.id })
+  await expect(
+    tenancy.addMember({ tenant: 'acme', user: guest.id, roles: ['Owner'], actor: admin.id }),
+  ).rejects.toMatchObject({
     code: 'TENANCY_ACCESS_GRANT_REFUSED',
   })
-  await tenancy.addMember('acme', guest.id, { actor: admin.id })
-  expect((await tenancy.listMembers('acme')).find(({ userId }) => userId === guest.id)?.roles).toEqual(['Member'])
+  await tenancy.addMember({ tenant: 'acme', user: guest.id, actor: admin.id })
+  expect((await tenancy.listMembers({ tenant: 'acme' })).find(({ userId }) => userId === guest.id)?.roles).toEqual([
+    'Member',
+  ])
 })
 
 test('an Admin by the shipped definition takes nothing from an Owner, though another one is there', async () => {
   const [admin, second] = await Promise.all(
     ['ada', 'bea'].map((name) => tenancy.createUser({ email: `${name}@example.com`, emailVerified: true })),
   )
-  await tenancy.addMember('acme', admin!.id, { roles: ['Admin'], actor: owner.id })
-  await tenancy.addMember('acme', second!.id, { roles: ['Owner'], actor: owner.id })
+  await tenancy.addMember({ tenant: 'acme', user: admin!.id, roles: ['Admin'], actor: owner.id })
+  await tenancy.addMember({ tenant: 'acme', user: second!.id, roles: ['Owner'], actor: owner.id })
   const of = { tenant: 'acme', user: second!.id, actor: admin!.id }
   const refused = { code: 'TENANCY_ACCESS_CHANGE_REFUSED' }
   await expect(tenancy.access.unassignRole({ ...of, role: 'Owner' })).rejects.toMatchObject(refused)
   await expect(tenancy.access.setOverride({ ...of, permission: 'members:read', effect: 'deny' })).rejects.toMatchObject(
     refused,
   )
-  await expect(tenancy.setMemberActive('acme', second!.id, false, of)).rejects.toMatchObject(refused)
-  await expect(tenancy.removeMember('acme', second!.id, of)).rejects.toMatchObject(refused)
-  await tenancy.removeMember('acme', admin!.id, { actor: second!.id })
-  await tenancy.removeMember('acme', second!.id, { actor: owner.id })
+  await expect(tenancy.setMemberActive({ ...of, isActive: false })).rejects.toMatchObject(refused)
+  await expect(tenancy.removeMember(of)).rejects.toMatchObject(refused)
+  await tenancy.removeMember({ tenant: 'acme', user: admin!.id, actor: second!.id })
+  await tenancy.removeMember({ tenant: 'acme', user: second!.id, actor: owner.id })
 })
 
 test('who did what to users and signing keys is in the installation’s audit log', async () => {
   const start = (await tenancy.audit.verify({ tenant: null })).entries
-  const { id } = await tenancy.createUser({ email: 'eve@example.com' }, { actor: owner.id })
-  await tenancy.disableUser(id, { actor: owner.id })
-  await tenancy.enableUser(id, { actor: owner.id })
-  await tenancy.revokeUserTokens(id)
+  const { id } = await tenancy.createUser({ email: 'eve@example.com', actor: owner.id })
+  await tenancy.disableUser({ user: id, actor: owner.id })
+  await tenancy.enableUser({ user: id, actor: owner.id })
+  await tenancy.revokeUserTokens({ user: id })
   await tenancy.rotateSigningKeys({ actor: owner.id })
   const found = await tenancy.audit.list({ tenant: null, after: start })
   expect(found.map(({ action, actorId }) => [action, actorId])).toEqual([
@@ -121,7 +125,7 @@ test('who did what to users and signing keys is in the installation’s audit lo
   ])
   expect(found.slice(0, 4).map(({ subject }) => subject)).toEqual(Array<string>(4).fill(`user:${id}`))
   for (const change of [
-    tenancy.disableUser(id, { actor: 'eve' }),
+    tenancy.disableUser({ user: id, actor: 'eve' }),
     tenancy.rotateSigningKeys({ withdraw: true, actor: 'eve' }),
   ]) {
     await expect(change).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })

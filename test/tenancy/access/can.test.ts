@@ -19,7 +19,7 @@ beforeAll(async () => {
   dana = await tenancy.createUser({ email: 'dana@example.com', name: 'Dana', emailVerified: true })
   max = await tenancy.createUser({ email: 'max@example.com', name: 'Max', emailVerified: true })
   acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id })
-  await tenancy.addMember(acme.id, max.id)
+  await tenancy.addMember({ tenant: acme.id, user: max.id })
   app = Fastify()
   await app.register(tenancyPlugin, { tenancy })
   app.get('/may', async () => {
@@ -43,7 +43,7 @@ afterAll(async () => {
 })
 
 async function ask(user: User): Promise<Record<string, unknown>> {
-  const { token } = await tenancy.issueAccessToken(user)
+  const { token } = await tenancy.issueAccessToken({ user: user.id })
   return (await app.inject({ url: '/may', headers: bearer(token) })).json()
 }
 

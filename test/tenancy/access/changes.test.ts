@@ -28,8 +28,8 @@ beforeAll(async () => {
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   member = await tenancy.createUser({ email: 'member@example.com', emailVerified: true })
   acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
-  await tenancy.addMember('acme', member.id)
-  token = (await tenancy.issueAccessToken(member)).token
+  await tenancy.addMember({ tenant: 'acme', user: member.id })
+  token = (await tenancy.issueAccessToken({ user: member.id })).token
   app = await createNotesApp(tenancy)
 })
 afterAll(async () => {
@@ -126,7 +126,7 @@ test('strict: with maxStalenessMs 0 what another process changes holds with the 
     await other.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
     expect(await reports(strictApp)).toBe('403 TENANCY_ACCESS_DENIED')
   }
-  await other.disableUser(member.id)
+  await other.disableUser({ user: member.id })
   expect(await reports(strictApp)).toBe('401 TENANCY_AUTH_USER_REFUSED')
   await strictApp.close()
 })

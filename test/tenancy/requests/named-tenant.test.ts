@@ -21,10 +21,10 @@ beforeAll(async () => {
   single = await tenancy.createUser({ email: 'single@example.com', emailVerified: true })
   several = await tenancy.createUser({ email: 'several@example.com', emailVerified: true })
   for (const slug of ['acme', 'globex']) await tenancy.createTenant({ name: slug, slug, owner: owner.id })
-  await tenancy.addMember('acme', single.id)
-  await tenancy.addMember('acme', several.id)
-  await tenancy.addMember('globex', several.id)
-  await tenancy.setDefaultTenant('globex', several.id)
+  await tenancy.addMember({ tenant: 'acme', user: single.id })
+  await tenancy.addMember({ tenant: 'acme', user: several.id })
+  await tenancy.addMember({ tenant: 'globex', user: several.id })
+  await tenancy.setDefaultTenant({ tenant: 'globex', user: several.id })
   await tenancy.close()
 })
 afterAll(async () => {
@@ -37,7 +37,7 @@ async function open(options: Parameters<Installation['open']>[0]) {
   const app = await createNotesApp(tenancy)
   apps.push(app)
   const ask = async (user: User, headers: Record<string, string> = {}, tenant?: string) => {
-    const { token } = await tenancy.issueAccessToken(user, tenant === undefined ? {} : { tenant })
+    const { token } = await tenancy.issueAccessToken({ user: user.id, tenant })
     const response = await app.inject({ url: '/me/tenant', headers: { ...bearer(token), ...headers } })
     return response.statusCode === 200 ? response.json<{ slug: string }>().slug : outcome(response)
   }
@@ -69,7 +69,7 @@ describe('requireNamedTenant', () => {
 
   test('says how to name one, and not to choose a default', async () => {
     const { tenancy, app } = await open({ requireNamedTenant: true })
-    const { token } = await tenancy.issueAccessToken(several)
+    const { token } = await tenancy.issueAccessToken({ user: several.id })
     const problem = (await app.inject({ url: '/me/tenant', headers: bearer(token) })).json<{ detail: string }>()
     expect(problem.detail).toContain('send the header X-Tenant-Id')
     expect(problem.detail).not.toContain('default')
@@ -78,11 +78,11 @@ describe('requireNamedTenant', () => {
   test('follows a user who gets a second membership, and loses it', async () => {
     const { tenancy, ask } = await open({ requireNamedTenant: true })
     expect(await ask(single)).toBe('acme')
-    await tenancy.addMember('globex', single.id)
+    await tenancy.addMember({ tenant: 'globex', user: single.id })
     expect(await ask(single)).toBe('403 TENANCY_TENANT_REQUIRED')
-    await tenancy.setDefaultTenant('globex', single.id)
+    await tenancy.setDefaultTenant({ tenant: 'globex', user: single.id })
     expect(await ask(single)).toBe('403 TENANCY_TENANT_REQUIRED')
-    await tenancy.removeMember('globex', single.id)
+    await tenancy.removeMember({ tenant: 'globex', user: single.id })
     expect(await ask(single)).toBe('acme')
   })
 
@@ -90,12 +90,12 @@ describe('requireNamedTenant', () => {
     const { tenancy, ask } = await open({ requireNamedTenant: true })
     const leaver = await tenancy.createUser({ email: 'leaver@example.com', emailVerified: true })
     await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: single.id })
-    await tenancy.addMember('acme', leaver.id)
-    await tenancy.addMember('gone', leaver.id)
+    await tenancy.addMember({ tenant: 'acme', user: leaver.id })
+    await tenancy.addMember({ tenant: 'gone', user: leaver.id })
     expect(await ask(leaver)).toBe('403 TENANCY_TENANT_REQUIRED')
-    await tenancy.deleteTenant('gone')
+    await tenancy.deleteTenant({ tenant: 'gone' })
     expect(await ask(leaver)).toBe('acme')
-    await tenancy.undeleteTenant('gone')
+    await tenancy.undeleteTenant({ tenant: 'gone' })
     expect(await ask(leaver)).toBe('403 TENANCY_TENANT_REQUIRED')
   })
 

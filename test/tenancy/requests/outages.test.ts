@@ -18,7 +18,7 @@ let owner: User
 let acme: Tenant
 
 const get = (url: string, token: string, tenant?: string) => app.inject({ url, headers: bearer(token, tenant) })
-const freshToken = async () => (await tenancy.issueAccessToken(owner)).token
+const freshToken = async () => (await tenancy.issueAccessToken({ user: owner.id })).token
 
 beforeAll(async () => {
   proxy = await startTcpProxy(await testServer())
@@ -59,7 +59,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
     const warm = await freshToken()
     const cold = [await freshToken(), await freshToken(), await freshToken()] as const
     const stranger = await tenancy.createUser({ email: `${mode}@example.com`, emailVerified: true })
-    const { token: strangers } = await tenancy.issueAccessToken(stranger)
+    const { token: strangers } = await tenancy.issueAccessToken({ user: stranger.id })
     expect(outcome(await get('/me/tenant', warm, 'acme'))).toBe('200')
 
     const awaySinceMs = performance.now()
@@ -79,8 +79,8 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
     // New tokens and changes beside them: in silence, each waits as long as all of them.
     const refused = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
     const changes = [
-      expect(tenancy.issueAccessToken(owner)).rejects.toMatchObject(refused),
-      expect(tenancy.suspendTenant('acme')).rejects.toMatchObject(refused),
+      expect(tenancy.issueAccessToken({ user: owner.id })).rejects.toMatchObject(refused),
+      expect(tenancy.suspendTenant({ tenant: 'acme' })).rejects.toMatchObject(refused),
       expect(tenancy.findUserByEmail('owner@example.com')).rejects.toMatchObject(refused),
       expect(tenancy.createUser({ email: 'x@example.com' })).rejects.toMatchObject(refused),
       expect(tenancy.findTenant('acme')).rejects.toMatchObject(refused),

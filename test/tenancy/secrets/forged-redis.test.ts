@@ -48,14 +48,14 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
       const max = await tenancy.createUser({ email: 'max@example.com', emailVerified: true })
       const acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id })
       const globex = await tenancy.createTenant({ name: 'Globex', slug: 'globex', owner: dana.id })
-      await tenancy.addMember(acme.id, max.id)
+      await tenancy.addMember({ tenant: acme.id, user: max.id })
       for (const tenant of [acme, globex]) {
         await tenancy
           .getTenantPool(tenant)
           .query('insert into notes (author, body) values ($1, $2)', ['x', `of ${tenant.slug}`])
       }
-      const danaToken = (await tenancy.issueAccessToken(dana)).token
-      const maxToken = (await tenancy.issueAccessToken(max)).token
+      const danaToken = (await tenancy.issueAccessToken({ user: dana.id })).token
+      const maxToken = (await tenancy.issueAccessToken({ user: max.id })).token
       const { rows } = await withAdmin(
         (admin) => admin.query<{ id: string }>('select id from installation'),
         installation.catalogName,

@@ -100,7 +100,7 @@ beforeAll(async () => {
   acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id })
   globex = await tenancy.createTenant({ name: 'Globex', slug: 'globex', owner: dana.id })
   const issue = async (tenant?: string) => {
-    const { token } = await tenancy.issueAccessToken(dana, tenant === undefined ? {} : { tenant })
+    const { token } = await tenancy.issueAccessToken({ user: dana.id, tenant })
     tokens.push(token)
     return token
   }
@@ -127,7 +127,7 @@ beforeAll(async () => {
   ]) {
     expect(await ask('/notes', bearer(bad, 'acme'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
   }
-  await tenancy.revokeUserTokens(dana.id)
+  await tenancy.revokeUserTokens({ user: dana.id })
   expect(await ask('/notes', bearer(token, 'acme'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
   // A tenant's role can't log in, its database is not its own, its connection is cut off under a query.
   const { rows } = await admin(`select name from tenant_databases where id = '${acme.databaseId}'`, 'tenants2fast')
@@ -157,7 +157,8 @@ beforeAll(async () => {
   await failed(tenancy.createTenantDatabase())
   await admin('alter role gone rename to tenant_members')
   await failed(tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: dana.id }))
-  await failed(tenancy.initializeTenantSchema({ slug: 'none', databaseId: null }))
+  await failed(tenancy.initializeTenantSchema('none'))
+  await failed((async () => tenancy.getTenantPool({ slug: 'none', databaseId: null }))())
   await failed(open({ TENANT_SECRET: 'd'.repeat(64) }))
   await failed(open({ TENANT_SCHEMA_DIR: '/no/such/folder' }))
   await failed(open({ TENANT_DATABASE_URL: `postgres://${user}:${password}@${host}:${port}/none` }))

@@ -37,7 +37,7 @@ async function openWithTenant(): Promise<{
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   const acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
   const app = await createNotesApp(tenancy)
-  return { tenancy, owner, acme, app, token: (await tenancy.issueAccessToken(owner)).token }
+  return { tenancy, owner, acme, app, token: (await tenancy.issueAccessToken({ user: owner.id })).token }
 }
 
 /** Tenant databases on the server, and those that the catalog knows: a close loses none. */
@@ -89,10 +89,10 @@ test('after close everything is refused with a code, and no connection is opened
     () => tenancy.getTenantPool(acme).query('select 1'),
     () => tenancy.getTenantPool(acme).connect(),
     () => tenancy.createTenantDatabase(),
-    () => tenancy.runWithTenant('acme', () => 1),
-    () => tenancy.issueAccessToken(owner),
-    () => tenancy.addMember('acme', owner.id),
-    () => tenancy.initializeTenantSchema(acme),
+    () => tenancy.runWithTenant({ tenant: 'acme' }, () => 1),
+    () => tenancy.issueAccessToken({ user: owner.id }),
+    () => tenancy.addMember({ tenant: 'acme', user: owner.id }),
+    () => tenancy.initializeTenantSchema(acme.id),
   ]
   for (const attempt of attempts) {
     const error: unknown = await attempt().catch((problem: unknown) => problem)

@@ -32,7 +32,7 @@ async function run(env: Readonly<Record<string, string>>, work = ''): Promise<st
 
 const warmUp = `
   const user = await tenancy.createUser({ email: 'a@example.com', emailVerified: true })
-  const { token } = await tenancy.issueAccessToken(user)
+  const { token } = await tenancy.issueAccessToken({ user: user.id })
   await Promise.resolve(tenancy.pipeline.handle({ authorization: 'Bearer ' + token, needs: 'user' }))
 `
 

@@ -20,7 +20,7 @@ test('processes that start at once on an empty server make one catalog, one sign
     const tenancy = await createTenancy()
     const user = await tenancy.createUser({ email: process.pid + '@example.com', emailVerified: true })
     await tenancy.createTenant({ name: 'Acme', slug: 'acme-' + process.pid, owner: user.id })
-    console.log(JSON.stringify(await tenancy.issueAccessToken(user)))
+    console.log(JSON.stringify(await tenancy.issueAccessToken({ user: user.id })))
     await tenancy.close()`
   const children = Array.from({ length: 4 }, () => startNode([], { env: installation.env, program }))
   for (const child of children) expect([await child.ended, child.stderr]).toEqual([0, ''])

@@ -219,7 +219,7 @@ describe('the server', () => {
       expect(rows).toEqual([{ own: true }])
       await writeFile(join(schemaDir, '0001_more.sql'), 'create table more ()')
       await tenancy.fillStock()
-      await tenancy.deleteTenant('acme')
+      await tenancy.deleteTenant({ tenant: 'acme' })
       await tenancy.reconcile()
       await tenancy.close()
       expect(own.log.filter((line) => line.level === 'error')).toEqual([])

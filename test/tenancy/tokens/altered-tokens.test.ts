@@ -55,7 +55,7 @@ function spellings(token: string): string[] {
 }
 
 test('no other spelling of a token is let in, while it is valid, remembered, and after it was revoked', async () => {
-  const { token } = await tenancy.issueAccessToken(dana)
+  const { token } = await tenancy.issueAccessToken({ user: dana.id })
   const refused = '401 TENANCY_AUTH_TOKEN_INVALID'
   for (const remembered of ['cold', 'warm']) {
     for (const spelling of spellings(token)) {
@@ -65,10 +65,10 @@ test('no other spelling of a token is let in, while it is valid, remembered, and
   }
   // What the header may vary (RFC 9110, 11.1), and the token may not.
   for (const scheme of ['bearer ', 'BEARER  ', 'Bearer    ']) expect(await answer(scheme + token)).toBe('200')
-  await tenancy.revokeUserTokens(dana.id)
+  await tenancy.revokeUserTokens({ user: dana.id })
   for (const spelling of [token, ...spellings(token)]) {
     for (const scheme of ['Bearer ', 'bearer ', 'BEARER  ']) expect(await answer(scheme + spelling)).toBe(refused)
   }
-  const { token: next } = await tenancy.issueAccessToken(dana)
+  const { token: next } = await tenancy.issueAccessToken({ user: dana.id })
   expect(await answer(`Bearer ${next}`)).toBe('200')
 })

@@ -12,7 +12,7 @@ const ask = async (token: string, url: string, tenant?: string) => {
   const answer = await accounts.app.inject({ url, headers: bearer(token, tenant) })
   return answer.statusCode === 200 ? `200 ${answer.body}` : outcome(answer)
 }
-const ownToken = async (tenant: string) => (await accounts.tenancy.issueAccessToken(user, { tenant })).token
+const ownToken = async (tenant: string) => (await accounts.tenancy.issueAccessToken({ user: user.id, tenant })).token
 const foreignToken = (org: unknown) => issuer.token({ sub: 'anna', email: 'anna@example.com', org })
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ beforeAll(async () => {
   user = await tenancy.createUser({ email: 'anna@example.com', emailVerified: true })
   await tenancy.linkIdentity({ user: user.id, issuer: issuer.issuer, subject: 'anna' })
   for (const slug of ['acme', 'globex', 'initech']) await tenancy.createTenant({ name: slug, slug, owner: user.id })
-  await tenancy.setDefaultTenant('initech', user.id)
+  await tenancy.setDefaultTenant({ tenant: 'initech', user: user.id })
 })
 afterAll(async () => {
   await accounts?.close()

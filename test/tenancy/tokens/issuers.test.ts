@@ -62,7 +62,7 @@ describe('users of foreign issuers', () => {
     const bert = await tenancy.findUserByEmail('bert@example.com')
     const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
     await tenancy.createTenant({ name: 'Foreign', slug: 'foreign', owner: owner.id })
-    await tenancy.addMember('foreign', bert!.id)
+    await tenancy.addMember({ tenant: 'foreign', user: bert!.id })
     expect(await ask()).toBe('200')
   })
 
@@ -78,7 +78,7 @@ describe('users of foreign issuers', () => {
     for (const slug of ['claire-one', 'claire-two', 'without-claire']) {
       await tenancy.createTenant({ name: slug, slug, owner: owner.id })
     }
-    for (const slug of ['claire-one', 'claire-two']) await tenancy.addMember(slug, claire!.id)
+    for (const slug of ['claire-one', 'claire-two']) await tenancy.addMember({ tenant: slug, user: claire!.id })
     const two = await tenancy.getTenant('claire-two')
     expect(await ask('claire-one')).toMatchObject({ slug: 'claire-one' })
     expect(await ask(two.id)).toMatchObject({ slug: 'claire-two' })
@@ -129,9 +129,9 @@ describe('users of foreign issuers', () => {
     const token = await open.token({ sub: 'gerd', email: 'gerd@example.com' })
     expect(await me(token)).toBe('200')
     const gerd = await tenancy.findUserByEmail('gerd@example.com')
-    await tenancy.disableUser(gerd!.id)
+    await tenancy.disableUser({ user: gerd!.id })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
-    await tenancy.enableUser(gerd!.id)
+    await tenancy.enableUser({ user: gerd!.id })
     expect(await me(token)).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
     // Its issuer's clock may be ahead: a token issued within the tolerance does not count either.
     const ahead = await open.token({ sub: 'gerd', iat: Math.floor(Date.now() / 1000) + 4 })
@@ -151,7 +151,7 @@ describe('users of foreign issuers', () => {
 describe('several issuers at once', () => {
   test('own and foreign tokens are taken side by side', async () => {
     const hans = await tenancy.createUser({ email: 'hans@example.com', emailVerified: true })
-    const { token: own } = await tenancy.issueAccessToken(hans)
+    const { token: own } = await tenancy.issueAccessToken({ user: hans.id })
     const foreign = await open.token({ sub: 'ida', email: 'ida@example.com' })
     const linked = await linking.token({ sub: 'hans', email: 'hans@example.com' })
     expect(await Promise.all([me(own), me(foreign), me(linked)])).toEqual(['200', '200', '200'])
@@ -183,7 +183,7 @@ describe('several issuers at once', () => {
     try {
       const own = await mine.open()
       const user = await own.createUser({ email: 'user@example.com', emailVerified: true })
-      const { token } = await own.issueAccessToken(user)
+      const { token } = await own.issueAccessToken({ user: user.id })
       const foreign = await down.token({ sub: 'x', email: 'x@example.com' })
       await down.close()
       const other = await createNotesApp(own)
