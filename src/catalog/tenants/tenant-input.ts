@@ -78,8 +78,8 @@ export function parseNewTenant(input: unknown): ParsedTenant {
   requireObject(newTenantInput, input)
   const { data, error } = newTenantInput.safeParse(input)
   if (data) {
-    const { contactEmail = null, maxUsers = null, actor = data.owner } = data
-    return { ...data, contactEmail, maxUsers, actor }
+    const { contactEmail = null, maxUsers = null, actor: by = data.owner } = data
+    return { ...data, contactEmail, maxUsers, actor: by }
   }
   const [first, ...others] = error.issues
   const slugError: unknown = first?.code === 'custom' ? first.params?.['error'] : undefined
