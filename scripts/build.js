@@ -9,14 +9,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
 
-/** What the compiler takes, and what {@link embedMigrations} takes. */
-const isBuilt = (file) => extname(file) === '.ts' || /^catalog[\\/]migrations[\\/][^\\/]+\.sql$/.test(file)
+/** Files that the compiler or {@link embedMigrations} takes, and files that are for reading only. */
+const isBuilt = (file) =>
+  extname(file) === '.ts' ||
+  /^catalog[\\/]migrations[\\/][^\\/]+\.sql$/.test(file) ||
+  /^catalog[\\/](schema\.sql|migrations[\\/]README\.md)$/.test(file)
 
 /** The module that reads the folder of migrations becomes one that holds what it would read. */
 async function embedMigrations() {
   const { readSqlFolder } = await import(pathToFileURL(join(root, 'dist/postgres/sql-files.js')).href)
-  const invalid = 'TENANCY_CATALOG_MIGRATION_FAILED'
-  const codes = { invalid, failed: invalid, newer: 'TENANCY_CATALOG_NEWER' }
+  const codes = { invalid: 'TENANCY_CATALOG_MIGRATION_FAILED' }
   const files = await readSqlFolder(join(root, 'src/catalog/migrations'), codes)
   if (files.length === 0) throw new Error('src/catalog/migrations has no migrations')
   const path = join(root, 'dist/catalog/shipped-migrations.js')

@@ -1,9 +1,10 @@
 // @ts-check
 // `npm start`: the quick start with two demo tenants. Ctrl-C stops everything; the data stays.
 import { fileURLToPath } from 'node:url'
-import { createTenancy } from 'tenants2fast'
+import { createTenancy, isTenancyError, loadConfig } from 'tenants2fast'
 import { createApp } from './app.js'
 import { createDemoData } from './demo-data.js'
+import { describeFreshStart } from './outdated-data.js'
 
 const port = Number(process.env['PORT'] ?? 3000)
 if (!Number.isInteger(port) || port < 0 || port > 65_535) {
@@ -17,7 +18,12 @@ const stopping = new Promise((resolve) => {
   process.once('SIGTERM', resolve)
 })
 
-const tenancy = await createTenancy({ schemaDir: fileURLToPath(new URL('schema', import.meta.url)) })
+const schemaDir = fileURLToPath(new URL('schema', import.meta.url))
+const tenancy = await createTenancy({ schemaDir }).catch((error) => {
+  if (!isTenancyError(error, 'TENANCY_CATALOG_OUTDATED')) throw error
+  console.error(describeFreshStart(loadConfig()))
+  process.exit(1)
+})
 /** @type {Awaited<ReturnType<typeof createApp>> | undefined} */
 let app
 try {

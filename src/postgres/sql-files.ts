@@ -25,11 +25,14 @@ export interface SqlLedger {
   readonly prepare?: (client: SqlClient) => Promise<unknown>
   /** Which sessions a backend waits for: asked, on another connection, while a file runs. Default: nobody knows. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
+  readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
   /** Told what the database has, under the lock, after the last file. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
 }
 
-interface LedgerRow {
+/** A file that was applied to a database, as its ledger has it. */
+export interface AppliedFile {
   readonly version: number
   readonly name: string
   readonly checksum: string
@@ -42,7 +45,7 @@ interface LedgerRow {
  *
  * @returns the names of the files that were applied now
  * @throws {@link TenancyError} `codes.failed` (file, line and PostgreSQL's message; rolled back), `codes.blocked`,
- *   `codes.invalid` (an applied file was edited, renumbered or removed), `codes.newer`
+ *   `codes.invalid` (an applied file was edited, renumbered or removed), and what `checkApplied` throws
  */
 export async function applySqlFiles(
   client: SqlClient,
@@ -62,6 +65,7 @@ export async function applySqlFiles(
     )
   }
   const applied = await readLedger(client, table)
+  await ledger.checkApplied?.(applied)
   const pending = pendingFiles(files, applied, ledger.codes)
   if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
   for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
@@ -84,15 +88,15 @@ async function hasLedger(client: SqlClient, table: string): Promise<boolean> {
 }
 
 /** What a ledger says after these files. */
-export function describeLedger(files: readonly LedgerRow[]): AppliedFiles {
+export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
   const hash = createHash('sha256')
   for (const { name, checksum } of files) hash.update(`\n${name} ${checksum}`)
   return { version: files.at(-1)?.version ?? -1, fingerprint: hash.digest('hex').slice(0, 16) }
 }
 
-async function readLedger(client: SqlClient, table: string): Promise<LedgerRow[]> {
+async function readLedger(client: SqlClient, table: string): Promise<AppliedFile[]> {
   // As text: how a float8 is shown is a setting that a database may have.
-  const { rows } = await client.query<Omit<LedgerRow, 'version'> & { readonly number: string }>(
+  const { rows } = await client.query<Omit<AppliedFile, 'version'> & { readonly number: string }>(
     `select version::pg_catalog.text as number, name, checksum from ${table} order by version`,
   )
   return rows.map(({ number, name, checksum }) => ({ version: Number(number), name, checksum }))
@@ -119,18 +123,12 @@ async function widenVersions(client: SqlClient, schema: string): Promise<void> {
   await client.query(`alter table ${schema}.schema_migrations alter column version type pg_catalog.int8`)
 }
 
-function pendingFiles(files: readonly SqlFile[], applied: readonly LedgerRow[], codes: SqlFileErrorCodes): SqlFile[] {
+function pendingFiles(files: readonly SqlFile[], applied: readonly AppliedFile[], codes: SqlFileErrorCodes): SqlFile[] {
   const lastFile = files.at(-1)?.version ?? -1
   const lastApplied = applied.at(-1)
-  if (lastApplied && lastApplied.version > lastFile && codes.newer !== undefined) {
-    throw new TenancyError(
-      codes.newer,
-      `${lastApplied.name} was applied to the database, but there is no such file here`,
-    )
-  }
   const byVersion = new Map(files.map((file) => [file.version, file]))
   for (const row of applied) {
-    // What a newer release has added is its business.
+    // A newer release has added it.
     if (row.version > lastFile) continue
     const file = byVersion.get(row.version)
     if (file?.name !== row.name) {

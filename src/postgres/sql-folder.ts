@@ -24,8 +24,6 @@ export interface SqlFileErrorCodes {
   readonly failed: TenancyErrorCode
   /** Somebody else holds a lock that a file needs, or migrates the same database. */
   readonly blocked: TenancyErrorCode
-  /** The ledger knows versions that the folder lacks. Undefined: a newer release made them, and they are left alone. */
-  readonly newer: TenancyErrorCode | undefined
 }
 
 const namePattern = /^(\d{4,14})_[A-Za-z0-9_-]+$/

@@ -25,7 +25,7 @@ const tableExists = async (name: string) =>
 
 test('the first run applies every file of the package, the second none', async () => {
   const applied = await migrateCatalog(database.pool)
-  expect(applied[0]).toBe('0001_catalog.sql')
+  expect(applied[0]).toBe('0001_baseline.sql')
   expect(applied).toEqual(applied.toSorted())
   expect(await migrateCatalog(database.pool)).toEqual([])
   const { rows } = await database.pool.query('select name, checksum from schema_migrations order by version')
@@ -77,7 +77,7 @@ test('an edited file that was applied is refused by name', async () => {
   })
 })
 
-test('line ends do not make a file another one', async () => {
+test('a file whose line ends change is the same file', async () => {
   await write('0001_a.sql', 'create table a\n(id int)')
   await migrateCatalog(database.pool, folder)
   await write('0001_a.sql', 'create table a\r\n(id int)')
@@ -100,12 +100,85 @@ test('a removed file that was applied is refused', async () => {
   await expect(migrateCatalog(database.pool, folder)).rejects.toThrow(/0001_a.sql was applied .* removed or renamed/)
 })
 
-test('a catalog that a newer version migrated is left alone', async () => {
+test('a catalog that a newer version has only added to is accepted and left as it is', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', 'create table b (id int)')
+  await write('0003_c.sql', 'create table c (id int)')
   await migrateCatalog(database.pool, folder)
+  const ledger = async () => (await database.pool.query('select * from schema_migrations order by version')).rows
+  const before = await ledger()
   await rm(join(folder, '0002_b.sql'))
-  await expect(migrateCatalog(database.pool, folder)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_NEWER' })
+  await rm(join(folder, '0003_c.sql'))
+  expect(await migrateCatalog(database.pool, folder)).toEqual([])
+  expect(await ledger()).toEqual(before)
+})
+
+test('an edited or renamed file is refused although a newer version has migrated the catalog', async () => {
+  await write('0001_a.sql', 'create table a (id int)')
+  await write('0002_b.sql', 'create table b (id int)')
+  await write('0003_c.sql', 'create table c (id int)')
+  await migrateCatalog(database.pool, folder)
+  await rm(join(folder, '0003_c.sql'))
+  await write('0002_b.sql', 'create table b (id bigint)')
+  await expect(migrateCatalog(database.pool, folder)).rejects.toMatchObject({
+    code: 'TENANCY_CATALOG_MIGRATION_FAILED',
+    message: expect.stringContaining('0002_b.sql was edited'),
+  })
+  await rm(join(folder, '0002_b.sql'))
+  await write('0002_other.sql', 'create table b (id int)')
+  await expect(migrateCatalog(database.pool, folder)).rejects.toMatchObject({
+    code: 'TENANCY_CATALOG_MIGRATION_FAILED',
+    message: expect.stringMatching(/0002_b.sql was applied .* removed or renamed/),
+  })
+})
+
+test('a file numbered below one that a newer version has applied is refused', async () => {
+  await write('0001_a.sql', 'create table a (id int)')
+  await write('0003_c.sql', 'create table c (id int)')
+  await migrateCatalog(database.pool, folder)
+  await rm(join(folder, '0003_c.sql'))
+  await write('0002_b.sql', 'create table b (id int)')
+  await expect(migrateCatalog(database.pool, folder)).rejects.toThrow(/0002_b.sql comes before 0003_c.sql/)
+  expect(await tableExists('b')).toBe(false)
+})
+
+test('a catalog whose newer file removes what this version needs is refused, and a version that does not need it starts', async () => {
+  await write('0001_a.sql', 'create table a (id int)')
+  await write('0002_b.sql', 'create table b (id int)')
+  await write('0003_drop_a_after_0002.sql', 'drop table a')
+  await migrateCatalog(database.pool, folder)
+  await rm(join(folder, '0003_drop_a_after_0002.sql'))
+  expect(await migrateCatalog(database.pool, folder)).toEqual([])
+  await rm(join(folder, '0002_b.sql'))
+  await expect(migrateCatalog(database.pool, folder)).rejects.toMatchObject({
+    code: 'TENANCY_CATALOG_NEWER',
+    message:
+      'A newer version of tenants2fast has applied 0003_drop_a_after_0002.sql to the catalog, ' +
+      'and the last file of this one is 0001_a.sql: run a version that has 0002',
+  })
+})
+
+test('a catalog from before the baseline is refused by a code of its own that names the way out, and is not changed', async () => {
+  await database.pool.query(
+    `create table users (id uuid primary key);
+     create table schema_migrations (
+       version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now()
+     );
+     insert into schema_migrations (version, name, checksum) values (1, '0001_catalog.sql', 'a'), (2, '0002_access.sql', 'b'),
+       (18, '0018_epochs_and_anchors.sql', 'c')`,
+  )
+  await expect(migrateCatalog(database.pool)).rejects.toMatchObject({
+    code: 'TENANCY_CATALOG_OUTDATED',
+    message:
+      `The catalog in database "${database.databaseName}" was made by a version before the first release ` +
+      '(0001_catalog.sql), and nothing migrates it: name a new database in TENANT_CATALOG_DB or, ' +
+      'without a server of your own, a new folder in TENANT_DATA_DIR',
+  })
+  const { rows } = await database.pool.query(
+    "select table_name as name from information_schema.tables where table_schema = 'public' order by 1",
+  )
+  expect(rows).toEqual([{ name: 'schema_migrations' }, { name: 'users' }])
+  expect((await database.pool.query('select version from schema_migrations')).rowCount).toBe(3)
 })
 
 test('a file that commits is refused', async () => {

@@ -1,15 +1,19 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describeFreshStart } from '../../examples/quick-start/outdated-data.js'
+import { startEmbeddedServer } from '../../src/databases/embedded/index.js'
 import { createTestAccount, type TestAccount } from '../support/account.js'
 import { createInstallation, type Installation } from '../support/installation.js'
 import { type NodeProcess, repository, startNode } from '../support/processes/node-process.js'
-import { testServer } from '../support/server.js'
+import { dropDatabase } from '../support/catalog.js'
+import { testServer, withAdmin } from '../support/server.js'
 import { type ProxyMode, startTcpProxy } from '../support/proxies/tcp-proxy.js'
 
 const program = join(repository, 'examples/quick-start/main.js')
@@ -89,6 +93,11 @@ const answers = [
   { status: 200, body: 'The first note of Globex' },
   { status: 403, body: '"code":"TENANCY_TENANT_FORBIDDEN"' },
 ]
+
+/** Makes a catalog look as the versions before the baseline left it, for whoever reads the ledger. */
+const oldLedger = `
+  delete from schema_migrations;
+  insert into schema_migrations (version, name, checksum) values (1, '0001_catalog.sql', 'a'), (2, '0002_access.sql', 'b')`
 
 describe('npm start on a server', () => {
   test('prints lines that do what they say; Ctrl-C stops all of it; the next start finds the data', async () => {
@@ -179,6 +188,31 @@ describe('npm start on a server', () => {
     }
   })
 
+  test('a catalog from before the first release is an offer of a new one instead of a stack trace, and the offer works', async () => {
+    const first = await startAndServe()
+    first.kill('SIGINT')
+    expect(await first.ended).toBe(0)
+    await withAdmin((admin) => admin.query(oldLedger), installation.catalogName)
+
+    const refused = start()
+    expect(await refused.ended).toBe(1)
+    expect(refused.stderr).toContain(
+      `The catalog in database "${installation.catalogName}" is from before the first release`,
+    )
+    expect(refused.stderr).not.toMatch(/^\s+at /m)
+    const [, name = ''] = /TENANT_CATALOG_DB=(\S+) npm start/.exec(refused.stderr) ?? []
+    expect(name).toBe(`${installation.catalogName}_2`)
+    try {
+      const second = await startAndServe({ TENANT_CATALOG_DB: name })
+      expect(second.lines).toHaveLength(answers.length)
+      second.kill('SIGINT')
+      expect(await second.ended).toBe(0)
+      await account.disconnected()
+    } finally {
+      await withAdmin((admin) => dropDatabase(admin, name))
+    }
+  })
+
   test.each([
     ['no number', { PORT: 'http' }, /PORT/],
     ['a setting that does not exist', { TENANT_DB_PREFX: 'x_' }, /TENANT_DB_PREFX is not a setting/],
@@ -220,5 +254,41 @@ describe('npm start on a server', () => {
         await proxy.close()
       }
     },
+  )
+})
+
+test('npm start offers a fresh folder when its own is from before the first release, and serves from that one', async () => {
+  const embedded = (dataDir: string): NodeProcess => {
+    const child = startNode([program], { cwd: folder, env: { PORT: '0', TENANT_DATA_DIR: dataDir } })
+    processes.push(child)
+    return child
+  }
+  const stop = async (child: NodeProcess) => {
+    await child.printed('Ctrl-C stops it')
+    child.kill('SIGINT')
+    expect(await child.ended).toBe(0)
+  }
+  await stop(embedded('data'))
+  const server = await startEmbeddedServer({ dataDir: join(folder, 'data') })
+  try {
+    const client = new pg.Client({ ...server.account, database: 'tenants2fast' })
+    await client.connect()
+    await client.query(oldLedger)
+    await client.end()
+  } finally {
+    await server.stop()
+  }
+
+  const refused = embedded('data')
+  expect(await refused.ended).toBe(1)
+  const path = join(await realpath(folder), 'data')
+  expect(refused.stderr).toContain(`The data in ${path} is from before the first release of tenants2fast.`)
+  expect(refused.stderr).toContain("TENANT_DATA_DIR='data-2' npm start")
+  expect(refused.stderr).toContain(`rm -r '${path}' && npm start`)
+  expect(refused.stderr).not.toMatch(/^\s+at /m)
+
+  await stop(embedded('data-2'))
+  expect(describeFreshStart({ server: undefined, dataDir: join(folder, 'data'), catalogDatabase: '' })).toContain(
+    'data-3',
   )
 })

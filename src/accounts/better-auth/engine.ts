@@ -77,7 +77,7 @@ function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): Bet
 
 const times = { createdAt: userColumns.createdAt.name, updatedAt: userColumns.updatedAt.name } as const
 
-/** The library's models in the catalog: 0001_catalog.sql and 0004_accounts.sql. */
+/** The library's models in the catalog: `users` and section 10 of 0001_baseline.sql. */
 const models = {
   user: {
     modelName: 'users',

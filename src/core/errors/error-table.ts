@@ -62,7 +62,12 @@ export const errorTable = {
   TENANCY_CATALOG_NEWER: {
     status: 500,
     title: 'Cannot use a catalog that a newer version has migrated',
-    fix: 'Run the newer version of tenants2fast, or restore the catalog.',
+    fix: 'Run a version of tenants2fast that has the file which the message names, or restore the catalog.',
+  },
+  TENANCY_CATALOG_OUTDATED: {
+    status: 500,
+    title: 'Cannot use a catalog from before the first release',
+    fix: 'Nothing migrates such a catalog. Name a new one in `TENANT_CATALOG_DB`; without a server of your own, name a new folder in `TENANT_DATA_DIR`, or delete the old one.',
   },
 
   // Tenants and memberships

@@ -10,7 +10,6 @@ const codes = {
   failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
   blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
   // During a deployment, processes of two releases serve the same databases.
-  newer: undefined,
 } as const
 
 /** Schema that holds the ledger of a tenant database. */

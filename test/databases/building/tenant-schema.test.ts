@@ -211,7 +211,6 @@ test('a migration of the same database that does not end is not waited for witho
       invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
       failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
       blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
-      newer: undefined,
     },
   } as const
   await withAdmin(async (holder) => {

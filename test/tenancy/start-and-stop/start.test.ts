@@ -261,13 +261,17 @@ describe('settings', () => {
     expect(error.message).toContain('http://idp.example.com')
   })
 
-  test('a catalog of a newer version is refused', async () => {
+  test('a catalog of the next version serves a process of this one, and one that removed what it needs refuses the start', async () => {
     await (await installation.open()).close()
-    const ledger = 'insert into schema_migrations (version, name, checksum) values (9999, $1, $1)'
-    await withAdmin((admin) => admin.query(ledger, ['9999_future.sql']), installation.catalogName)
+    const ledger = 'insert into schema_migrations (version, name, checksum) values ($1, $2, $2)'
+    await withAdmin((admin) => admin.query(ledger, [9998, '9998_more.sql']), installation.catalogName)
+    const tenancy = await installation.open()
+    expect(await tenancy.findUserByEmail('nobody@example.com')).toBeUndefined()
+    await tenancy.close()
+    await withAdmin((admin) => admin.query(ledger, [9999, '9999_future_after_9998.sql']), installation.catalogName)
     const error = await failure({})
     expect(error.code).toBe('TENANCY_CATALOG_NEWER')
-    expect(error.message).toContain('9999_future.sql')
+    expect(error.message).toContain('9999_future_after_9998.sql')
   })
 
   test('the address of the server in messages is without its account', async () => {
