@@ -14,19 +14,19 @@ import { compileMemberAccess } from './member-access.js'
 import { holdsAny, type PermissionMask } from './permission-mask.js'
 
 /**
- * Creates the installation's rule set. It denies everybody until the first `refresh()`, and a guard that no rule and
- * no permission answers to denies everybody.
+ * Creates the installation's rule set. It denies everybody until the first `refresh()`. A guard without a matching rule or
+ * permission denies everybody, too.
  *
- * How a route finds its rule: rules of the same number of segments whose literal segments are byte for byte the same
- * and whose `{param}` segments stand for one segment each; of these the one with a literal at the first position where
- * they differ; then the exact method before `*` (HEAD takes a GET rule when it has none of its own). Rules with the
- * same shape and method name alternatives: any one of their permissions is enough. A rule or permission that is
- * switched off stays in place and gives nothing, so switching off never opens a wider rule.
+ * A route finds its rule among those with the same number of segments, whose literal segments are equal byte for byte and
+ * whose `{param}` segments stand for one segment each. Of these, the rule with a literal at the first position where they
+ * differ is used; then the exact method before `*` (HEAD uses a GET rule if it has none of its own). Rules with the same
+ * shape and method are alternatives: any one of their permissions is enough. A rule or permission that is switched off stays
+ * in place and gives nothing, so switching off never opens a wider rule.
  *
- * A guard by role counts built-in roles only: a tenant may name a role of its own as it likes.
+ * A guard by role counts built-in roles only, because a tenant can give its own roles any name.
  *
- * @param definition the application's: a guard for a role that it does not have is refused, and what it has is known even
- * where a newer release has retired it in the catalog. Default: none
+ * @param definition the application's definition. A guard for a role that it lacks is refused. Names that it has count as
+ * defined even if a newer release has retired them in the catalog. Default: none
  */
 export function createAccessRules(reader: RuleSetReader, definition?: AccessDefinition): AccessRules {
   const latest = { ruleSet: new CompiledRuleSet({ epoch: 0, permissions: [], routes: [], roles: [] }) }
@@ -57,7 +57,7 @@ export function createAccessRules(reader: RuleSetReader, definition?: AccessDefi
       return { requirement, allows: (access) => access.hasRole(requirement.name) }
     },
     knows: (requirement) => latest.ruleSet.defines(requirement) || defined?.defines(requirement) === true,
-    // A read that is already under way may have missed the change that the caller knows of: the next one has not.
+    // A running read may have missed the change that the caller knows of, so this waits for the next one.
     refresh() {
       queued ??= running
         .catch(() => {})
@@ -81,7 +81,7 @@ export function createAccessRules(reader: RuleSetReader, definition?: AccessDefi
   }
 }
 
-/** A definition as a rule set that only says what is there. */
+/** Converts a definition to a rule set that only tells which names are defined. */
 function ruleSetOf({ permissions, routes, roles }: AccessDefinition): RuleSet {
   return {
     epoch: 0,
@@ -91,12 +91,12 @@ function ruleSetOf({ permissions, routes, roles }: AccessDefinition): RuleSet {
   }
 }
 
-/** Bound when it is made, and again when the rule set is another one; in between a check is a comparison of bits. */
+/** A guard for a permission or route. It binds to each new rule set once; after that a check compares bits. */
 class PermissionGuard implements Guard {
   readonly requirement: Exclude<Requirement, { kind: 'role' }>
   readonly #latest: { readonly ruleSet: CompiledRuleSet }
   #boundTo: CompiledRuleSet | undefined
-  // The first part of the mask, here and not behind a pointer: for most guards it is all of it.
+  // The first part of the mask, inlined: most guards have only one.
   #word = 0
   #bits = 0
   #others: PermissionMask | undefined
@@ -115,7 +115,7 @@ class PermissionGuard implements Guard {
   #bind(): void {
     const { ruleSet } = this.#latest
     const { mask } = ruleSet.alternativesOf(this.requirement)
-    // No mask: no bit is asked for, so that nobody holds it.
+    // Without a mask no bit is compared, so nobody passes.
     this.#word = mask?.word ?? 0
     this.#bits = mask?.bits ?? 0
     this.#others = mask?.next

@@ -1,6 +1,6 @@
 /**
- * What is wrong with the names in an access definition: names that point nowhere, role names that differ in case only,
- * roles that include themselves. Looks at whatever has the right shape.
+ * Lists what is wrong with the names in an access definition: references to undefined names, role names that differ only in
+ * case, roles that include themselves. Checks only the parts that have the right shape.
  */
 export function brokenReferences(json: unknown): string[] {
   const { categories, permissions, routes, roles } = entriesOf(json)
@@ -36,7 +36,7 @@ export function brokenReferences(json: unknown): string[] {
   return problems
 }
 
-/** Which roles a role includes itself, by name. */
+/** Lists the roles that each role includes directly. */
 function includedRoles(roles: Record<string, unknown>): Map<string, string[]> {
   return new Map(
     Object.entries(roles).map(([name, value]) => {
@@ -46,10 +46,10 @@ function includedRoles(roles: Record<string, unknown>): Map<string, string[]> {
   )
 }
 
-/** Whether a role comes back to itself by what it includes. */
+/** Tells whether a role includes itself, directly or through others. */
 function reaches(included: ReadonlyMap<string, readonly string[]>, name: string): boolean {
   const reached = new Set(included.get(name))
-  // A set gives what is added while it is gone through.
+  // Iterating a set also visits what is added meanwhile.
   for (const other of reached) for (const next of included.get(other) ?? []) reached.add(next)
   return reached.has(name)
 }
@@ -58,7 +58,7 @@ function entriesOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }
 
-/** Text from outside, fit for a message. */
+/** Shortens and escapes text from outside for a message. */
 export function shorten(text: string): string {
   return JSON.stringify(text.slice(0, 80)).slice(1, -1)
 }

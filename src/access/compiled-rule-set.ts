@@ -3,13 +3,13 @@ import { compileMask, type PermissionMask } from './permission-mask.js'
 import { isMethod, parameter, splitPath, splitTemplate } from './route-template.js'
 import type { TemplateSegment } from './route-template.js'
 
-/** Permissions any one of which is enough; none: nobody has access. */
+/** Permissions of which any one is enough; none: nobody has access. */
 export interface Alternatives {
   readonly permissionIds: readonly number[]
   readonly mask: PermissionMask | undefined
 }
 
-/** The rule that decides over a route, and the permissions any one of which opens it. */
+/** The rule that applies to a route, and the permissions of which any one opens it. */
 export interface MatchedRule extends Alternatives {
   /** As written, for example `GET /reports/{id}`. */
   readonly rule: string
@@ -23,13 +23,13 @@ interface RuleEntry extends MatchedRule {
 interface RouteNode {
   readonly literals: Map<string, RouteNode>
   parameter: RouteNode | undefined
-  /** By method or `*`. An inactive rule stays, with no permission: switching a rule off never opens a wider one. */
+  /** By method or `*`. An inactive rule stays, without permissions, so that switching it off never opens a wider one. */
   readonly rules: Map<string, RuleEntry>
 }
 
 const nothing: Alternatives = Object.freeze({ permissionIds: Object.freeze([]), mask: undefined })
 
-/** One rule set, compiled: names to ids, routes to a tree of segments. Immutable once built. */
+/** A compiled rule set: names mapped to ids, and routes as a tree of segments. Immutable once built. */
 export class CompiledRuleSet {
   readonly epoch: number
   readonly #permissions = new Map<string, Alternatives>()
@@ -62,14 +62,14 @@ export class CompiledRuleSet {
     return this.#roles.has(name)
   }
 
-  /** Whether a permission, route rule or built-in role is there; the first two also while they are switched off. */
+  /** Tells whether a permission, route rule or built-in role is defined. The first two also count while switched off. */
   defines(requirement: Requirement): boolean {
     if (requirement.kind === 'role') return this.isBuiltInRole(requirement.name)
     if (requirement.kind === 'route') return this.matchTemplate(requirement.method, requirement.path) !== undefined
     return this.#permissions.has(requirement.name) || this.#inactive.has(requirement.name)
   }
 
-  /** What satisfies a requirement. */
+  /** Finds the permissions that satisfy a requirement. */
   alternativesOf(requirement: Exclude<Requirement, { kind: 'role' }>): Alternatives {
     const found =
       requirement.kind === 'route'
@@ -78,17 +78,17 @@ export class CompiledRuleSet {
     return found ?? nothing
   }
 
-  /** The active permission of that name. */
+  /** Finds the active permission of that name. */
   permission(name: string): Alternatives | undefined {
     return this.#permissions.get(name)
   }
 
-  /** The most specific rule for a route's own template. */
+  /** Finds the most specific rule for a route's own template. */
   matchTemplate(method: string, template: string): MatchedRule | undefined {
     return this.#match(method, splitTemplate(template))
   }
 
-  /** The most specific rule for a concrete path. */
+  /** Finds the most specific rule for a concrete path. */
   matchPath(method: string, path: string): MatchedRule | undefined {
     return this.#match(method, splitPath(path))
   }
@@ -112,7 +112,7 @@ export class CompiledRuleSet {
   }
 }
 
-/** Literal before parameter at every position, so the first rule found is the most specific one. */
+/** Tries the literal before the parameter at every position, so the first rule found is the most specific one. */
 function find(
   node: RouteNode,
   method: string,
@@ -121,7 +121,7 @@ function find(
 ): MatchedRule | undefined {
   const segment = segments[index]
   if (segment === undefined) {
-    // HEAD is GET without the body (RFC 9110, 9.3.2): a GET rule answers for it unless HEAD has its own.
+    // HEAD is GET without the body (RFC 9110, 9.3.2), so the GET rule applies unless HEAD has its own.
     return node.rules.get(method) ?? (method === 'HEAD' ? node.rules.get('GET') : undefined) ?? node.rules.get('*')
   }
   const literal = segment === parameter ? undefined : node.literals.get(segment)

@@ -7,43 +7,43 @@ import { problemOfTemplate } from './route-template.js'
 
 type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS' | '*'
 
-/** A permission's name: what it is about, and what may be done with it. */
+/** A permission's name: `resource:action`. */
 export type PermissionName = `${string}:${string}`
 /** A route rule's key: method (or `*`), a space, the route's template. */
 export type RouteKey = `${Method} /${string}`
 
-/** What {@link defineAccess} takes. */
+/** Input of {@link defineAccess}. */
 export interface AccessDefinitionInput<
   Category extends string,
   Permission extends PermissionName,
   Role extends string,
 > {
   /**
-   * Raise it with a change that takes something away: a process that still has a lower one then changes nothing, so
-   * that old and new may run side by side. A whole number from 1. Default: 1.
+   * Raise it with a change that removes something. A process with a lower version then changes nothing in the catalog, so
+   * old and new processes can run side by side. A whole number from 1. Default: 1.
    */
   readonly version?: number
-  /** Category names and what they are about. */
+  /** Categories by name, each with its description. */
   readonly categories?: Readonly<Record<Category, string>>
   /** Permissions by name, each with its description. */
   readonly permissions: Readonly<
     Record<Permission, string | { readonly description?: string; readonly category?: NoInfer<Category> }>
   >
-  /** Which permission opens which route; of several, any one does. */
+  /** The permission that opens each route; of several, any one is enough. */
   readonly routes?: Readonly<Record<RouteKey, NoInfer<Permission> | readonly NoInfer<Permission>[]>>
-  /** Built-in roles and what they hold. '*': everything. `Owner` is always there, and holds everything unless named. */
+  /** Built-in roles and their permissions. '*': all. `Owner` always exists, and holds everything unless it is given here. */
   readonly roles?: Readonly<Record<Role, RoleInput<NoInfer<Permission>, NoInfer<Role> | 'Owner'>>>
 }
 
-/** A built-in role: the permissions it holds, alone or with a description and the roles that it includes. */
+/** A built-in role: only its permissions, or these with a description and the roles that it includes. */
 export type RoleInput<Permission extends string, Role extends string = string> =
   | '*'
   | readonly Permission[]
   | {
       readonly description?: string
-      /** What it holds itself. Default: nothing. */
+      /** The role's own permissions. Default: none. */
       readonly permissions?: '*' | readonly Permission[]
-      /** Roles whose permissions it holds as well, and whose holder it counts as. Default: none. */
+      /** Included roles: who has this role counts as having them and their permissions. Default: none. */
       readonly includes?: readonly Role[]
     }
 
@@ -119,8 +119,8 @@ const definitionSchema = z.strictObject({
 })
 
 /**
- * Checks an access definition that comes from outside the program, for example from a JSON file. Same shape as
- * {@link defineAccess} takes.
+ * Checks an access definition from outside the program, such as a JSON file. It has the same shape as the input of
+ * {@link defineAccess}.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID, naming every problem
  */

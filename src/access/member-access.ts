@@ -1,9 +1,9 @@
 import type { MemberAccess, MemberGrants } from '../core/access/access.js'
 
-/** The highest permission id that a bitset has room for (128 KiB); what lies beyond is not held. */
+/** The highest permission id that a bitset has room for (128 KiB). Higher ids count as not held. */
 const maxPermissionId = 2 ** 20 - 1
 
-/** Whether `id` is one that the catalog gives out and a bitset can hold. */
+/** Tells whether the catalog can give out `id` and a bitset can hold it. */
 export function isPermissionId(id: number): boolean {
   return Number.isInteger(id) && id > 0 && id <= maxPermissionId
 }
@@ -36,9 +36,9 @@ class BitsetAccess implements MemberAccess {
 }
 
 /**
- * Compiles what the catalog says of a member. Ids that are no positive whole numbers in range are not held.
+ * Compiles a member's grants from the catalog. Ids that are not positive whole numbers in range count as not held.
  *
- * @param isBuiltIn whether a role of this name is built in. No tenant has one of the same name: the catalog sees to it
+ * @param isBuiltIn tells whether a role of this name is built in. The catalog keeps tenants from using the same name
  */
 export function compileMemberAccess(grants: MemberGrants, isBuiltIn: (role: string) => boolean): MemberAccess {
   const ids = grants.permissionIds.filter(isPermissionId)

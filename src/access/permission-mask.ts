@@ -2,8 +2,8 @@ import type { MemberAccess } from '../core/access/access.js'
 import { isPermissionId } from './member-access.js'
 
 /**
- * Permissions any one of which is enough, as bits: one part for each word of a member's bitset that they touch, so
- * exactly one part for one permission. undefined instead of a mask: nobody has access.
+ * Permissions of which any one is enough, as bits. The mask has one part for each word of a member's bitset that they touch,
+ * so exactly one part for one permission. undefined instead of a mask: nobody has access.
  */
 export interface PermissionMask {
   readonly word: number
@@ -11,7 +11,7 @@ export interface PermissionMask {
   readonly next: PermissionMask | undefined
 }
 
-/** Compiles permission ids, once per rule set; ids that nobody can hold are left out. */
+/** Compiles permission ids, once per rule set. Leaves out ids that nobody can hold. */
 export function compileMask(permissionIds: readonly number[]): PermissionMask | undefined {
   const words = new Map<number, number>()
   for (const id of permissionIds) {
@@ -22,7 +22,7 @@ export function compileMask(permissionIds: readonly number[]): PermissionMask | 
   return mask
 }
 
-/** Whether the member holds at least one of the permissions. */
+/** Tells whether the member holds at least one of the permissions. */
 export function holdsAny(access: MemberAccess, mask: PermissionMask | undefined): boolean {
   for (let part = mask; part !== undefined; part = part.next) {
     if (access.hasPermissionBits(part.word, part.bits)) return true

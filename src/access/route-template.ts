@@ -1,9 +1,9 @@
-/** The longest path that is looked at: a longer one matches no rule. */
+/** The longest path that is compared with rules. A longer one matches none. */
 const maxPathLength = 2048
 const maxRuleLength = 1000
 
-// RFC 3986 unreserved and sub-delims without `*`, plus `:` and `@`. No percent sign: an encoded path has several
-// spellings, and a rule is to have one.
+// RFC 3986 unreserved and sub-delims without `*`, plus `:` and `@`. No percent sign, because an encoded path has several
+// spellings, and a rule must have one.
 const literalSegment = /^[A-Za-z0-9\-._~!$&'()+,;=:@]+$/
 const parameterSegment = /^\{[A-Za-z_][A-Za-z0-9_-]*\}$/
 const methodPattern = /^[A-Z]{1,20}$/
@@ -14,7 +14,7 @@ export const parameter = Symbol('parameter')
 /** One segment of a template: its text, or {@link parameter}. */
 export type TemplateSegment = string | typeof parameter
 
-/** Whether `method` is an HTTP method as it is written: upper case, no `*`. */
+/** Tells whether `method` is written as an HTTP method: upper case, no `*`. */
 export function isMethod(method: string): boolean {
   return methodPattern.test(method)
 }
@@ -28,14 +28,14 @@ export function splitPath(path: string): string[] | undefined {
   return segments?.every(isLiteral) === true ? segments : undefined
 }
 
-/** Splits a route template: a canonical path whose segments may be `{name}`. Returns undefined when it is none. */
+/** Splits a route template: a canonical path whose segments may be `{name}`. Returns undefined for anything else. */
 export function splitTemplate(path: string): TemplateSegment[] | undefined {
   const segments = split(path)
   if (segments?.every((segment) => isLiteral(segment) || parameterSegment.test(segment)) !== true) return undefined
   return segments.map((segment) => (segment.startsWith('{') ? parameter : segment))
 }
 
-/** What is wrong with a rule's path, or undefined. */
+/** Says what is wrong with a rule's path, or undefined. */
 export function problemOfTemplate(path: string): string | undefined {
   if (path.length > maxRuleLength) return `is longer than ${maxRuleLength} characters`
   if (splitTemplate(path) !== undefined) return undefined

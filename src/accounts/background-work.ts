@@ -3,24 +3,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { findTenancyError } from '../core/errors/errors.js'
 import type { Logger } from '../core/logger.js'
 
-/** Work that no answer waits for. */
+/** Runs tasks that no answer waits for. */
 export interface BackgroundWork {
   /**
-   * Starts `work` a moment later, at random: else a request that follows at once would wait for it, and tell whether there was
-   * any. A failure is logged with `fields`; what the error says is not, it may repeat what was to be sent.
+   * Starts a task after a short random delay. Otherwise the next request would have to wait for it, and its time would tell
+   * whether there was a task. A failure is logged with `fields`, without the error's message, which may repeat what was to be
+   * sent.
    */
-  start(work: () => Promise<void>, fields: Readonly<Record<string, string>>): void
-  /** Resolves when everything started until then has ended. */
+  start(task: () => Promise<void>, fields: Readonly<Record<string, string>>): void
+  /** Resolves when all started tasks have ended. */
   settle(): Promise<void>
 }
 
-/** Makes a {@link BackgroundWork}. `failure`: what the log says when a piece of it fails. */
+/** Creates a {@link BackgroundWork}. `failure`: the log message for a task that fails. */
 export function createBackgroundWork(logger: Logger, failure: string): BackgroundWork {
   const running = new Set<Promise<void>>()
   return {
-    start(work, fields) {
+    start(task, fields) {
       const run = sleep(randomInt(20, 120))
-        .then(work)
+        .then(task)
         .catch((error: unknown) => logger.error({ ...fields, error: nameOf(error) }, failure))
         .finally(() => running.delete(run))
       running.add(run)

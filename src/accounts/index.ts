@@ -24,21 +24,21 @@ export type { AccountsHandler } from '../http/http-tenancy.js'
 export interface CreateAccountsOptions {
   /** From `createTenancy()`. */
   readonly tenancy: { accountsHost(): AccountsHost }
-  /** Who keeps passwords. Default: better-auth with argon2, in the catalog. */
+  /** Keeps passwords. Default: better-auth with argon2, in the catalog. */
   readonly provider?: AccountProvider
-  /** How the default provider sends mails; stays open when the tenancy closes. Default: as `TENANT_MAIL__*` says. */
+  /** Sends the default provider's mails; stays open when the tenancy closes. Default: a sender as `TENANT_MAIL__*` says. */
   readonly mail?: MailSender
 }
 
-/** Accounts of an installation: what {@link createAccounts} gives. */
+/** The accounts of an installation, from {@link createAccounts}. */
 export interface Accounts {
-  /** Serves them over HTTP, below `TENANT_AUTH_PREFIX`; adapters mount it. */
+  /** Serves accounts over HTTP, below `TENANT_AUTH_PREFIX`; adapters mount it. */
   readonly handle: AccountsHandler
   readonly provider: AccountProvider
 }
 
 /**
- * Accounts for the users of an installation: register, verify an address, log in and out, refresh, reset and change a
+ * Creates accounts for the users of an installation: register, verify an address, log in and out, refresh, reset and change a
  * password, profile. They close with the tenancy.
  *
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_MAIL_REQUIRED, TENANCY_CONFIG_PEER_MISSING (better-auth, @node-rs/argon2,

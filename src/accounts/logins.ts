@@ -4,7 +4,7 @@ import { normalizeEmail } from '../core/identity/email.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { RefreshTokens } from './refresh-tokens.js'
 
-/** Tokens as RFC 6749, 5.1 answers them. */
+/** The answer to a login or refresh (RFC 6749, 5.1). */
 export interface TokenAnswer {
   readonly access_token: string
   readonly token_type: 'bearer'
@@ -13,29 +13,29 @@ export interface TokenAnswer {
   readonly refresh_token: string
 }
 
-/** Logins: a password becomes tokens, tokens become newer ones, and both end at once. */
+/** Starts, refreshes and ends logins. */
 export interface Logins {
   /** @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID */
   begin(email: string, password: string): Promise<TokenAnswer>
   /** @throws TENANCY_ACCOUNTS_GRANT_INVALID */
   refresh(refreshToken: string): Promise<TokenAnswer>
   /**
-   * Ends the login that the refresh token belongs to; without one, every login of the user, for nothing else says which
-   * login ends. The user's access tokens end in any case.
+   * Ends the login that the refresh token belongs to. Without a refresh token it ends every login of the user, as nothing else
+   * names one. The user's access tokens end in any case.
    */
   end(userId: string, refreshToken: string | undefined): Promise<void>
 }
 
-/** What {@link createLogins} is put together from. */
+/** The parts that {@link createLogins} needs. */
 export interface LoginsParts {
   readonly host: Pick<AccountsHost, 'catalog' | 'issueAccessToken' | 'forgetUser'>
   readonly provider: Pick<AccountProvider, 'checkPassword'>
   readonly refreshTokens: RefreshTokens
 }
 
-/** Puts logins together. A revocation that happens meanwhile wins: what it should have ended is not given out. */
+/** Creates logins. A simultaneous revocation takes precedence: tokens that it should end are not given out. */
 export function createLogins({ host, provider, refreshTokens }: LoginsParts): Logins {
-  /** Who has the address, and the token epoch from before the password is checked. */
+  /** Finds the user with the address, and the token epoch before the password is checked. */
   async function findEpoch(email: string): Promise<{ readonly id: string; readonly token_epoch: number } | undefined> {
     try {
       const { rows } = await host.catalog.query<{ id: string; token_epoch: number }>(
@@ -53,12 +53,12 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
   async function answer(userId: string, epoch: number, refreshToken: string, isRefresh: boolean): Promise<TokenAnswer> {
     const { token, expiresIn } = await host.issueAccessToken({ user: userId, isRefresh })
     const issued = decodeJwt(token)['epoch']
-    // The epoch went up since the refresh token was made. If its login was among what ended, this throws.
+    // The epoch was raised after the refresh token was made. This throws if its login was ended, too.
     if (issued !== epoch) {
       const current = await refreshTokens.readEpoch(refreshToken)
       if (issued !== current) return answer(userId, current, refreshToken, isRefresh)
     }
-    // What this process remembers of the user may be older than the token, which would then be refused.
+    // This process's cache of the user may be older than the token, which would then be refused.
     host.forgetUser(userId)
     return { access_token: token, token_type: 'bearer', expires_in: expiresIn, refresh_token: refreshToken }
   }

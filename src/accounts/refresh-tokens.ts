@@ -3,57 +3,57 @@ import { auditActor } from '../core/audit-actor.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { SqlPool, SqlResult } from '../core/sql-client.js'
 
-/** What a refresh token was exchanged for. */
+/** The result of exchanging a refresh token. */
 export interface Rotation {
   readonly userId: string
-  /** The successor: the only token of the login that counts from now on. */
+  /** The successor: the only valid token of the login from now on. */
   readonly refreshToken: string
-  /** The user's token epoch at that moment. */
+  /** The user's token epoch at the exchange. */
   readonly epoch: number
 }
 
 /**
- * Refresh tokens (RFC 6749, 1.5; RFC 9700, 4.14): one family per login, each token good for one use. Every method throws
+ * Refresh tokens (RFC 6749, 1.5; RFC 9700, 4.14): one family for each login, and each token works once. Every method throws
  * TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
 export interface RefreshTokens {
   /**
-   * Starts a login and gives its first token.
+   * Starts a login and returns its first token.
    * @param epoch the user's token epoch, read before the password was checked
    * @throws TENANCY_ACCOUNTS_GRANT_INVALID: the user is disabled or not verified, or was revoked since
    */
   issue(userId: string, epoch: number): Promise<string>
   /**
-   * Exchanges a token for its successor. A token that was exchanged before ends its login and the user's access tokens;
-   * within `graceMs` after the exchange, the last one exchanged is only refused: then it is a client that asked twice.
+   * Exchanges a token for its successor. A token that was exchanged before ends its login and the user's access tokens. Within
+   * `graceMs` after the exchange, the token exchanged last is only refused, as a client may have asked twice.
    * @throws TENANCY_ACCOUNTS_GRANT_INVALID
    */
   rotate(token: string): Promise<Rotation>
   /**
-   * The token epoch of the user of a login that goes on with this very token.
-   * @throws TENANCY_ACCOUNTS_GRANT_INVALID: it has ended, or went on with another token
+   * Reads the user's token epoch of a login whose current token is this one.
+   * @throws TENANCY_ACCOUNTS_GRANT_INVALID: the login has ended, or has another current token
    */
   readEpoch(token: string): Promise<number>
-  /** Ends the login of a token, current or old, if it is one of the user's; ends the user's access tokens in any case. */
+  /** Ends the login of a token, current or old, if it is the user's. Ends the user's access tokens in any case. */
   revoke(token: string, userId: string): Promise<void>
-  /** Ends every login and every token of the user, who is on record as having done it. */
+  /** Ends every login and token of the user. The audit log shows the user as the actor. */
   revokeAll(userId: string): Promise<void>
 }
 
 /** Options of {@link createRefreshTokens}. */
 export interface RefreshTokensOptions {
   readonly catalog: SqlPool
-  /** From the login to the end of its last token. */
+  /** Lifetime of a login, up to the end of its last token. */
   readonly ttlSeconds: number
   /** Default: 5000. */
   readonly graceMs?: number
-  /** Called when an old token was used: it may have been stolen. */
+  /** Called when an old token is used, as it may have been stolen. */
   readonly onReuse?: (userId: string) => void
 }
 
 type Outcome = 'rotated' | 'repeated' | 'reused' | 'refused' | 'unknown'
 
-/** Refresh tokens in the catalog: 48 bytes as base64url, the family's id and 256 random bits that are stored as SHA-256. */
+/** Creates refresh tokens: 48 bytes as base64url, made of the family's id and 256 random bits, stored as SHA-256. */
 export function createRefreshTokens(options: RefreshTokensOptions): RefreshTokens {
   const { catalog, ttlSeconds, graceMs = 5000, onReuse } = options
 
@@ -114,7 +114,7 @@ export function createRefreshTokens(options: RefreshTokensOptions): RefreshToken
     },
 
     async revokeAll(userId) {
-      // The families go in the same statement, by a trigger.
+      // A trigger deletes the families in the same statement.
       await ask(
         `update users set token_epoch = token_epoch + 1, tokens_valid_after = now()
            from (${auditActor('$2')}) as acting where id = $1`,
@@ -133,7 +133,7 @@ function encodeToken(family: string, secret: Buffer): string {
 
 function decodeToken(token: string): { readonly family: string; readonly secret: Buffer } | undefined {
   const bytes = Buffer.from(token, 'base64url')
-  // Encoding again refuses what decoding drops: one token, one text.
+  // Encoding again reveals what decoding ignores, so that a token has one text.
   if (bytes.length !== familyLength + secretLength || bytes.toString('base64url') !== token) return undefined
   return { family: bytes.toString('hex', 0, familyLength), secret: bytes.subarray(familyLength) }
 }
@@ -142,7 +142,7 @@ function hash(secret: Buffer): Buffer {
   return createHash('sha256').update(secret).digest()
 }
 
-/** One answer for every reason: whoever holds a token that is no good learns nothing from it. */
+/** One error for every reason: the holder of an invalid token learns nothing from it. */
 function invalidGrant(): TenancyError {
   return new TenancyError('TENANCY_ACCOUNTS_GRANT_INVALID', 'The refresh token is not valid: log in again')
 }

@@ -7,21 +7,21 @@ export interface HttpTenancy {
   readonly rules: Pick<AccessRules, 'guard' | 'knows'>
   /** `TENANT_URL_PREFIX`: the path segment that the tenant parameter follows. */
   readonly urlPrefix: string
-  /** `TENANT_AUTH_PREFIX`: where accounts are mounted, such as `/auth`. */
+  /** `TENANT_AUTH_PREFIX`: the path below which accounts are mounted, such as `/auth`. */
   readonly authPrefix: string
   /** The public keys of our own tokens, for `/.well-known/jwks.json` (RFC 7517). */
   jwks(): object | Promise<object>
 }
 
-/** Accounts as adapters mount them: a request with its raw body in, a response out. */
+/** The handler of accounts that adapters mount. It takes a request with its raw body and returns a response. */
 export type AccountsHandler = (
   request: Request,
   connection: {
-    /** The other end of the socket, whatever headers say about proxies; `unix:` for a Unix socket. */
+    /** The address of the other end of the socket, which no header changes; `unix:` for a Unix socket. */
     readonly remoteAddress: string | undefined
     /**
-     * Path and query as they stood in the request line (RFC 9112, 3.2.1). Give it: a `Request` has resolved `..` and the like
-     * in its address, so that a path passes here which a proxy's rules did not mean to let through. Default: those of the request.
+     * Path and query exactly as in the request line (RFC 9112, 3.2.1). Adapters should give it: a `Request` resolves `..` and
+     * the like in its URL, so that a path could pass which a proxy's rules meant to stop. Default: those of the request.
      */
     readonly target?: string | undefined
     /** The request's id, for problem documents. Default: none. */
@@ -29,5 +29,5 @@ export type AccountsHandler = (
   },
 ) => Promise<Response>
 
-/** The longest body that accounts take; adapters need to read no more. */
+/** The longest body that accounts accept, in bytes. Adapters need not read more. */
 export const maxAccountsBodyBytes = 16 * 1024

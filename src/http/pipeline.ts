@@ -21,37 +21,37 @@ import type {
 import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import { readBearerToken } from './bearer.js'
 
-/** The part of a request that decides over its context. */
+/** The part of a request that decides its context. */
 export interface RequestFacts extends TenantSources {
   readonly authorization: string | undefined
   readonly needs: RouteNeeds
 }
 
-/** DeficitRoundRobin a request into its context. */
+/** Finds the context of a request. */
 export interface RequestPipeline {
-  /** Whether `host` of the facts is looked at. */
+  /** Whether the host can name a tenant; otherwise adapters leave `host` undefined. */
   readonly readsHost: boolean
   /**
-   * The context of a request. Answers at once, without a query, while token, user and member are remembered and
-   * known to be current; the same request then gets the same (frozen) object.
+   * Finds the context of a request. Answers at once, without a query, while token, user and member are cached and known to
+   * be current; an equal request then gets the same (frozen) object.
    *
    * @throws TenancyError, at once or as a rejection: TENANCY_AUTH_*, TENANCY_TENANT_*, TENANCY_CATALOG_UNAVAILABLE
    */
   handle(facts: RequestFacts): RequestContext | Promise<RequestContext>
 }
 
-/** What {@link createRequestPipeline} is put together from. */
+/** The parts that {@link createRequestPipeline} needs. */
 export interface RequestPipelineOptions {
   readonly verifier: TokenVerifier
   readonly cache: DirectoryCache
   readonly contexts: RequestContexts
   readonly resolver: TenantResolver
   readonly rules: Pick<AccessRules, 'epoch' | 'compile' | 'refresh'>
-  /** Gives the function that opens (or finds) the pool of a member's tenant. */
+  /** Returns the function that opens (or finds) the pool of a member's tenant. */
   readonly pools: (member: MemberRecord) => () => TenantPool
 }
 
-/** Ways of asking that are remembered for one token: a member of more tenants than that is served from the cache. */
+/** Most contexts remembered for one token. Requests beyond that are served from the directory cache. */
 const maxContextsPerToken = 8
 
 /** The context of public routes. */
@@ -64,7 +64,7 @@ export const anonymousContext: RequestContext = Object.freeze({
   pool: undefined,
 })
 
-/** Puts the request path together; frameworks call it through their adapters. */
+/** Creates the request pipeline, which frameworks call through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
   const { verifier, cache, contexts, resolver, rules, pools } = options
 
@@ -105,7 +105,7 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     member: Remembered<MemberRecord> | undefined,
   ): Promise<RequestContext> {
     if (member === undefined) return Object.freeze({ ...anonymousContext, user: user.value.user, token })
-    // The member was read under newer rules than those in memory: its grants mean something only under the newer.
+    // The member was read under newer rules than those in memory, and its grants are only valid under the newer rules.
     if (rules.epoch < member.value.rulesEpoch) await refreshRules()
     return Object.freeze({
       user: user.value.user,
@@ -133,8 +133,8 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     const { needs, tenantHeader, pathTenant } = facts
     const byHost = resolver.nameOfHost(facts.host)
     const others = contexts.of(token)?.filter((known) => !isFor(known, facts, byHost)) ?? []
-    // Whoever needs a user only is answered alike whatever the places say; whoever needs a tenant has named it by now in
-    // its one spelling, or not at all.
+    // A route that needs only a user ignores what the request says about tenants. Otherwise each place has by now named a
+    // tenant in its one spelling, or none.
     const named =
       needs === 'user'
         ? { byHeader: undefined, byHost: undefined, byPath: undefined }
@@ -166,7 +166,7 @@ function recall(
   return undefined
 }
 
-/** Ids and slugs have one spelling: what is not equal to it names something else, or nothing. */
+/** Compares texts, as ids and slugs have one spelling: a text that differs names something else, or nothing. */
 function isFor(known: RememberedContext, facts: RequestFacts, byHost: string | undefined): boolean {
   return (
     known.needs === facts.needs &&
@@ -175,7 +175,7 @@ function isFor(known: RememberedContext, facts: RequestFacts, byHost: string | u
   )
 }
 
-/** A part of a text keeps all of it in memory; a copy of an id or slug (ASCII) does not. */
+/** Copies an id or slug (ASCII). A substring would keep the whole text that it was cut from in memory. */
 function copyOf(name: string): string {
   return Buffer.from(name, 'latin1').toString('latin1')
 }

@@ -5,7 +5,7 @@ const maxTokenBytes = 65_536
 const maxToleranceSeconds = 120
 const meaningNo: readonly unknown[] = [false, 0, '', '0', 'false', 'no', 'null']
 
-/** What is wrong with the settings of an issuer that say what its tokens must claim. */
+/** Lists what is wrong with an issuer's settings about the claims of its tokens. */
 export function* problemsOfClaims(options: IssuerOptions): Generator<string> {
   yield* problemsOfUse(options)
   yield* problemsOfTenant(options)
@@ -20,7 +20,7 @@ export function* problemsOfClaims(options: IssuerOptions): Generator<string> {
   if (subjectClaim === '') yield 'has an empty subjectClaim'
 }
 
-/** A token says what it was made for by audience, type and further claims: enough of them must be asked for. */
+/** Audience, type and further claims say what a token was made for: the settings must demand enough of them. */
 function* problemsOfUse({ audience, audienceClaim = 'aud', typ = 'at+jwt', requiredClaims = {} }: IssuerOptions) {
   const audiences = typeof audience === 'string' ? [audience] : audience
   if (audiences.length === 0 || audiences.includes('')) yield 'has an empty audience'

@@ -6,14 +6,14 @@ export interface ParsedToken {
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Longest token where nothing else is configured. */
+/** Default length limit of a token, in bytes. */
 export const defaultTokenBytes = 8192
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Reads a token more strictly than RFC 7515 asks: one text form per token, so no altered spelling of a valid
- * token is valid too.
- * @param maxBytes longest token that is looked at. Default: 8192
+ * Reads a token more strictly than RFC 7515 demands: each token has one text, so that no other spelling of a valid token is
+ * valid as well.
+ * @param maxBytes longest token that is read. Default: 8192
  * @throws {@link TokenRefusal}
  */
 export function parseToken(token: string, maxBytes = defaultTokenBytes): ParsedToken {
@@ -22,7 +22,7 @@ export function parseToken(token: string, maxBytes = defaultTokenBytes): ParsedT
 }
 
 /**
- * The three parts of a token, decoded; each is spelled as encoding it again spells it.
+ * Splits a token into its three parts, decoded. Encoding a part again gives exactly the text that it had.
  * @throws {@link TokenRefusal}
  */
 export function splitToken(
@@ -60,7 +60,7 @@ export function parseObject(part: Buffer): Readonly<Record<string, unknown>> {
 
 function decode(part: string): Buffer {
   const bytes = Buffer.from(part, 'base64url')
-  // Encoding again finds padding, whitespace, the other alphabet and tail bits that decoding drops.
+  // Encoding again reveals padding, whitespace, the other alphabet and unused bits, which decoding ignores.
   if (part === '' || bytes.toString('base64url') !== part) throw new TokenRefusal('not canonical base64url')
   return bytes
 }

@@ -6,8 +6,8 @@ import { problemsOfClaims } from './issuer-claims.js'
 const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
 /**
- * Refuses issuers that could be taken for each other, whose keys would travel unprotected, that sign with a
- * shared secret, or whose settings together would let in tokens that were made for something else.
+ * Refuses unsafe issuers: those that could be taken for each other, whose keys would be fetched unprotected, that sign with a
+ * shared secret, or whose settings together would accept tokens that were made for something else.
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID, naming every problem
  */
 export function requireSafeIssuers(issuers: readonly IssuerOptions[], ownIssuer: string | undefined): void {

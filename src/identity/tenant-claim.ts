@@ -2,20 +2,20 @@ import { type ClaimPath, type IssuerOptions, readClaim } from '../core/identity/
 import type { ParsedToken } from './parse-token.js'
 import { quote } from './token-refusal.js'
 
-/** How the tokens of one issuer name their tenants. */
+/** The settings by which an issuer's tokens name their tenants. */
 export interface TenantClaimRules {
   readonly path: ClaimPath
   readonly type: 'string' | 'array' | 'object'
-  /** Whether null, an empty text, array or object count as no claim. */
+  /** True: null, an empty text, array or object count as no claim. */
   readonly mayBeEmpty: boolean
   readonly isRequired: boolean
   readonly map: ReadonlyMap<string, string> | undefined
 }
 
-/** More tenants than that are in no token: what a token names is looked up by whoever sends it. */
+/** Most tenants in one token. A token with more is refused. */
 const maxTenants = 1000
 
-/** undefined when no claim names a tenant. */
+/** Reads the settings of an issuer; undefined when no claim names a tenant. */
 export function tenantClaimRules(
   options: Pick<IssuerOptions, 'tenantClaim' | 'tenantClaimType' | 'tenantClaimEmpty' | 'requireTenant' | 'tenantMap'>,
 ): TenantClaimRules | undefined {
@@ -31,8 +31,8 @@ export function tenantClaimRules(
 }
 
 /**
- * The tenants that a token is for, by id or slug; none: it is for no tenant in particular.
- * @param refuse called with what was found and the setting that would help
+ * Reads the tenants that a token is for, by id or slug; none: it is for no tenant in particular.
+ * @param refuse called with the value found and the setting that would accept it
  */
 export function readTenants(
   claims: ParsedToken['claims'],
@@ -59,14 +59,14 @@ export function readTenants(
   return rules.map === undefined ? names : mapTenants(names, rules.map)
 }
 
-/** Values that the map lacks are no tenant of ours; a token with none but these stays bound, to nothing. */
+/** Maps values to our tenants. A token with only unknown values stays bound, to a tenant that does not exist. */
 function mapTenants(names: readonly string[], map: ReadonlyMap<string, string>): readonly string[] {
   if (names.length === 0) return names
   const known = new Set(names.flatMap((name) => map.get(name) ?? []))
   return known.size === 0 ? [''] : [...known]
 }
 
-/** undefined when the claim has not the configured type. */
+/** Reads the names in a claim; undefined when it does not have the configured type. */
 function namesIn(value: unknown, { type }: TenantClaimRules): readonly string[] | undefined {
   if (value === null || value === '') return []
   if (type === 'string') return typeof value === 'string' ? [value] : undefined

@@ -11,31 +11,31 @@ import { defaultTokenBytes, type ParsedToken } from './parse-token.js'
 import { readTenants, type TenantClaimRules, tenantClaimRules } from './tenant-claim.js'
 import { quote, TokenRefusal } from './token-refusal.js'
 
-/** What the tokens of one issuer must look like. */
+/** The demands on the tokens of one issuer. */
 export interface TokenPolicy {
-  /** As configured: `iss` itself, or a template of it. */
+  /** The configured issuer: `iss` itself, or a template of it. */
   readonly issuer: string
-  /** Of a template: the directories that may stand in it. */
+  /** For a template: the directories that may stand in it. */
   readonly directories: ReadonlySet<string> | 'any' | undefined
   readonly isOwn: boolean
   readonly audienceClaim: 'aud' | 'client_id' | 'azp'
   readonly audiences: readonly string[]
   readonly algorithms: readonly string[]
-  /** Accepted `typ`, lower case; null: none. */
+  /** Accepted values of `typ`, in lower case; null: a missing `typ`. */
   readonly types: readonly (string | null)[]
   readonly requiredClaims: readonly (readonly [name: string, values: readonly ClaimValue[]])[]
   readonly subjectClaim: string
   readonly tenantClaim: TenantClaimRules | undefined
-  /** Whether a user needs no verified e-mail address. */
+  /** True: a user needs no verified e-mail address. */
   readonly identitySuffices: boolean
   readonly maxTokenBytes: number
   readonly toleranceSeconds: number
 }
 
-/** Difference between clocks that is forgiven where nothing else is configured. */
+/** Default tolerance for differences between clocks, in seconds. */
 export const defaultToleranceSeconds = 5
 
-/** Our own tokens. Each key has one algorithm; a token that names another one finds no key. */
+/** The policy for our own tokens. Each key has one algorithm; a token that names another finds no key. */
 export function ownPolicy(issuer: string, audience: string, toleranceSeconds = defaultToleranceSeconds): TokenPolicy {
   return {
     issuer,
@@ -54,7 +54,7 @@ export function ownPolicy(issuer: string, audience: string, toleranceSeconds = d
   }
 }
 
-/** Tokens of a foreign issuer. `application/` may be left out of a media type (RFC 7515, 4.1.9). */
+/** The policy for a foreign issuer. `application/` may be left out of a media type (RFC 7515, 4.1.9). */
 export function foreignPolicy(options: IssuerOptions, toleranceSeconds = defaultToleranceSeconds): TokenPolicy {
   const { issuer, issuerTenants, algorithm = 'RS256', typ = 'at+jwt', requiredClaims = {} } = options
   return {
@@ -81,14 +81,14 @@ function listOf<Value>(value: Value | readonly Value[]): readonly Value[] {
   return Array.isArray(value) ? (value as readonly Value[]) : [value as Value]
 }
 
-/** Refuses a token of an issuer, and says what setting of that issuer would help. */
+/** Refuses a token, and names the issuer's setting that would accept it. */
 function refuse({ issuer, isOwn }: TokenPolicy, check: string, help?: string): never {
   throw new TokenRefusal(check, issuer, isOwn ? undefined : help)
 }
 
 /**
- * Checks a token header and answers where to look up the key. Embedded keys and key addresses (`jwk`, `jku`,
- * `x5u`, `x5c`) are never read.
+ * Checks a token header and returns algorithm and id of the key. Embedded keys and key addresses (`jwk`, `jku`, `x5u`,
+ * `x5c`) are never read.
  * @throws {@link TokenRefusal}
  */
 export function checkHeader(
@@ -128,7 +128,7 @@ function checkType(typ: unknown, isThere: boolean, policy: TokenPolicy): void {
 }
 
 /**
- * Checks everything a token claims, before any key is looked up or signature verified.
+ * Checks all claims of a token, before any key is looked up or signature verified.
  * @throws {@link TokenRefusal}
  */
 export function checkClaims(claims: ParsedToken['claims'], policy: TokenPolicy, nowSeconds: number): VerifiedToken {
@@ -169,7 +169,7 @@ function checkIssuer({ iss, tid }: ParsedToken['claims'], policy: TokenPolicy): 
     return policy.issuer
   }
   const directory = typeof iss === 'string' ? readIssuerTenant(policy.issuer, iss) : undefined
-  // Whoever has a directory of their own can have tokens made that name it: both claims must say the same.
+  // Anybody with a directory can get tokens that name it in one claim, so both claims must agree.
   if (typeof iss !== 'string' || directory === undefined || directory !== tid) refuse(policy, 'issuer')
   if (policy.directories !== 'any' && !policy.directories?.has(directory)) {
     refuse(
@@ -245,7 +245,7 @@ function checkOwnClaims(claims: ParsedToken['claims'], policy: TokenPolicy, life
   if (lifetimeSeconds > maxAccessTokenSeconds) refuse(policy, 'lifetime')
 }
 
-/** Without recursion: how deep a token is nested is up to whoever made it. */
+/** Freezes without recursion, because the maker of a token decides how deeply it is nested. */
 function deepFreeze<Value extends object>(value: Value): Value {
   const open: object[] = [value]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {

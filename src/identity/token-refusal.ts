@@ -1,6 +1,6 @@
 import type { Refusal } from '../core/refusal-log.js'
 
-/** Why a token is refused: for the log only, the caller of the API reads one fixed message. */
+/** The reason why a token is refused. It is for the log only: callers of the API get one fixed message. */
 export class TokenRefusal extends Error implements Refusal {
   override readonly name = 'TokenRefusal'
 
@@ -9,9 +9,9 @@ export class TokenRefusal extends Error implements Refusal {
   readonly help: string | undefined
 
   /**
-   * @param check what failed, in one of a few fixed texts
+   * @param check the check that failed, one of a few fixed texts
    * @param issuer the configured issuer that the token names; undefined: none, or not known yet
-   * @param help what was found, and the setting that would accept it; undefined: no setting would
+   * @param help the value found, and the setting that would accept it; undefined: no setting would
    */
   constructor(check: string, issuer?: string, help?: string) {
     super(check)
@@ -21,7 +21,7 @@ export class TokenRefusal extends Error implements Refusal {
   }
 }
 
-/** A value of a token as it may be logged: quoted, and short whatever it is. */
+/** Makes a token's value safe for the log: quoted, short and without control characters. */
 export function quote(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (Array.isArray(value))

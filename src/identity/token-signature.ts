@@ -3,17 +3,17 @@ import { compactVerify } from 'jose'
 import { isLowS } from './keys/low-s.js'
 import { TokenRefusal } from './token-refusal.js'
 
-/** How a signature is checked. */
+/** Rules for checking a signature. */
 export interface SignatureRules {
   readonly algorithm: string
-  /** Whether only the lower one of the two ES256 signatures that verify alike counts. */
+  /** True: only the lower one of the two equivalent ES256 signatures is valid. */
   readonly lowS: boolean
   /** The configured issuer, for the log. */
   readonly issuer?: string
 }
 
 /**
- * Checks the signature of a compact JWS that `splitToken` has taken.
+ * Checks the signature of a compact JWS that `splitToken` has accepted.
  * @throws {@link TokenRefusal}
  */
 export async function checkSignature(

@@ -20,9 +20,9 @@ export interface TokenVerifierOptions {
   readonly own?: { readonly issuer: string; readonly audience: string; readonly keys: VerificationKeys } | undefined
   /** Most tokens remembered. Default: 10000. */
   readonly cacheSize?: number
-  /** Most bytes of remembered tokens, with what they claim. Default: 64 MiB. */
+  /** Most bytes of remembered tokens, including their claims. Default: 64 MiB. */
   readonly cacheBytes?: number
-  /** Difference between clocks that is forgiven where an issuer says nothing else. Default: 5. */
+  /** Tolerance for differences between clocks, in seconds, unless an issuer has its own. Default: 5. */
   readonly clockToleranceSeconds?: number
   readonly keyFetch?: KeyFetchOptions
   readonly logger?: Logger
@@ -39,24 +39,24 @@ interface Remembered {
   readonly token: string
   readonly verified: VerifiedToken
   readonly keys: VerificationKeys
-  /** `keys.generation` when the signature was verified. */
+  /** The value of `keys.generation` when the signature was verified. */
   readonly generation: number
-  /** When it expires, with the tolerance of its issuer: milliseconds since 1970. */
+  /** When the token expires, including its issuer's tolerance, in milliseconds since 1970. */
   readonly endsAtMs: number
 }
 
 /**
- * What a token is looked up by: to hash 12 letters of its signature takes a tenth of the time that all of it would.
- * The token found is then compared with all of it.
+ * Length of the key under which a token is cached: the end of its signature. Hashing 12 characters takes a tenth of the time
+ * that the whole token would. The token found is then compared as a whole.
  */
 const lookUpLength = 12
 
-/** What a remembered token takes for each of its letters, with its claims as objects: measured generously. */
+/** Memory that a cached token takes per character, including its claims as objects: measured, and rounded up. */
 const bytesPerLetter = 6
 
 /**
- * Verifies JWT access tokens (RFC 9068) of our own and of foreign issuers. All that can be refused without a key is
- * refused before one is looked up. Only verified tokens are remembered; refusals are worked out anew.
+ * Creates the verifier of JWT access tokens (RFC 9068), of our own and of foreign issuers. A token that can be refused without
+ * a key is refused before one is looked up. Only verified tokens are cached; refusals are not.
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: issuers that could be taken for each other, or whose settings are unsafe
  */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
@@ -125,8 +125,8 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     const hit = found?.token === token ? found : undefined
     if (hit && hit.keys.isCurrent(hit.generation, sinceMs) && hit.endsAtMs > now()) return hit.verified
     const running = underway.get(token)
-    // It began before this request: with keys, perhaps, of which one was withdrawn since. So what it found is looked at
-    // like anything remembered, and where that is too old the next verification, which begins now, is shared.
+    // The running verification began before this request, perhaps with a key that was withdrawn since. So its result is
+    // checked like any cached token. If it is too old, a new verification starts, which others may share.
     if (running) return running.then(() => verify(token, sinceMs))
     if (hit) remembered.delete(lookUp)
     try {
@@ -145,7 +145,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   return { verify: (token) => verify(token, performance.now()) }
 }
 
-/** Gives the function that finds the issuer of a token by its `iss`: an exact one, else by a template. */
+/** Returns the function that finds the issuer of a token by its `iss`: an exact match, else a template. */
 function trustedIssuers(options: TokenVerifierOptions, logger: Logger): (iss: unknown) => TrustedIssuer | undefined {
   const { issuers = [], own, clockToleranceSeconds } = options
   requireSafeIssuers(issuers, own?.issuer)

@@ -1,4 +1,4 @@
 import type { TenantRef } from '../core/tenants/slug.js'
 
-/** What one place of a request says: a tenant, nothing (undefined), or something that names no tenant. */
+/** The tenant that one place of a request names; undefined: none; `malformed`: a text that can name no tenant. */
 export type AskedTenant = TenantRef | 'malformed' | undefined

@@ -3,13 +3,14 @@ import type { VerifiedToken } from '../core/identity/identity.js'
 import { parseTenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
 
-/** The tenant that the token was issued for, by id or slug. */
+/** Reads the tenant that the token was issued for, by id or slug. */
 export function askedByClaim(token: VerifiedToken): AskedTenant {
   return token.tenant === undefined ? undefined : (parseTenantRef(token.tenant) ?? 'malformed')
 }
 
 /**
- * Holds a token that was issued for several tenants to these. It names none by itself: the request has to.
+ * Refuses a tenant that is not among those a token was issued for. A token for several tenants names none itself, so the
+ * request must.
  *
  * @param named whether the request names a tenant
  * @throws {@link TenancyError} TENANCY_TENANT_REQUIRED, TENANCY_TENANT_FORBIDDEN

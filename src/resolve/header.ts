@@ -2,8 +2,8 @@ import { parseTenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
 
 /**
- * The tenant that the header `X-Tenant-Id` names, by id or slug. A repeated header
- * (joined with commas by Node, or a list) names no tenant, even if it says the same twice.
+ * Reads the tenant from the header `X-Tenant-Id`, by id or slug. A repeated header (joined with commas by Node, or a list)
+ * names no tenant, even if both values are equal.
  */
 export function askedByHeader(header: string | readonly string[] | undefined): AskedTenant {
   if (header === undefined) return undefined

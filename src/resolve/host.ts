@@ -1,12 +1,12 @@
 import { parseTenantRef, reservedSlugs } from '../core/tenants/slug.js'
 
 /**
- * Reads the tenant from a host: exactly one label below `baseDomain`, which is a slug (RFC 9110, 7.2: the case of
- * a host does not matter; a port and the root's dot are ignored). The base domain itself, hosts of other domains,
- * deeper labels and reserved labels such as `www` name nothing. Runs for each request.
+ * Creates the function that reads the tenant's slug from a host: exactly one label below `baseDomain`. The case of a host does
+ * not matter (RFC 9110, 7.2); a port and the root's dot are ignored. The base domain itself, hosts of other domains, deeper
+ * labels and reserved labels such as `www` name no tenant. The function runs for each request.
  *
  * @param baseDomain in lower case; undefined: no host names a tenant
- * @returns the slug; undefined: the host names nothing; an empty text: it names what can't be a tenant
+ * @returns a function that gives the slug; undefined: the host names none; an empty text: no tenant can have that name
  */
 export function createHostReader(baseDomain: string | undefined): (host: string | undefined) => string | undefined {
   if (baseDomain === undefined) return () => undefined
@@ -17,7 +17,7 @@ export function createHostReader(baseDomain: string | undefined): (host: string 
     if (host[end - 1] === '.') end -= 1
     const start = end - suffix.length
     if (start <= 0 || !endsWith(host, suffix, start, end)) return undefined
-    // No slug is that long; the base domain has a limit of its own.
+    // No slug is longer than a label. The base domain's length is limited elsewhere.
     if (start > longestLabel) return host.lastIndexOf('.', start - 1) === -1 ? '' : undefined
     const label = host.slice(0, start).toLowerCase()
     if (label.includes('.') || reservedSlugs.has(label)) return undefined
@@ -29,7 +29,7 @@ export function createHostReader(baseDomain: string | undefined): (host: string 
 /** RFC 1035, 2.3.4. */
 const longestLabel = 63
 
-/** Where a port begins, or the end. */
+/** Finds where the port begins, or the end. */
 function endOfName(host: string): number {
   for (let at = host.length - 1; at >= 0; at -= 1) {
     const letter = host.charCodeAt(at)

@@ -9,20 +9,21 @@ import { askedByHeader } from './header.js'
 import { createHostReader } from './host.js'
 import { askedByPath } from './path.js'
 
-/** What {@link createTenantResolver} needs. */
+/** Options of {@link createTenantResolver}. */
 export interface TenantResolverOptions {
   readonly members: Pick<DirectoryCache, 'findMember' | 'findDefaultMember'>
   /** `TENANT_BASE_DOMAIN`, in lower case. undefined: the host names no tenant. */
   readonly baseDomain: string | undefined
-  /** `TENANT_REQUIRE_NAMED_TENANT`: `members` knows no default for whoever has several tenants. Default: false. */
+  /** `TENANT_REQUIRE_NAMED_TENANT`: `members` gives a user of several tenants no default one. Default: false. */
   readonly requireNamedTenant?: boolean | undefined
 }
 
 /**
- * Finds the tenant that a request asks for: header, token claim, host and path, those that speak agreeing.
+ * Creates the resolver that finds the tenant of a request: by header, token claim, host and path. All of these that name a
+ * tenant must agree.
  *
- * Membership is looked at before agreement: whoever names a tenant they are not in learns just that, whatever
- * else the request says, and cannot find out that the tenant exists.
+ * Membership is checked before agreement. A user who names a foreign tenant thus gets the same answer, whatever else the
+ * request says, and cannot find out whether the tenant exists.
  */
 export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
   const { members, baseDomain, requireNamedTenant = false } = options

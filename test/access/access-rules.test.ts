@@ -6,14 +6,14 @@ import type { Requirement, RuleSet } from '../../src/core/access/access.js'
 import { get, grantsOf, opens, permissions, route, rulesOf, ruleSetOf } from './rules-fixture.js'
 
 describe('route guards', () => {
-  test('a rule opens its route to whoever holds its permission, and to nobody else', async () => {
+  test('A rule opens its route to members who hold its permission, and to nobody else', async () => {
     const routes = [route('GET', '/reports', 'reports:read')]
     expect(await opens(routes, get('/reports'), 'reports:read')).toBe(true)
     expect(await opens(routes, get('/reports'), 'reports:create')).toBe(false)
     expect(await opens(routes, { kind: 'route', method: 'POST', path: '/reports' }, 'reports:read')).toBe(false)
   })
 
-  test('a route that no rule names is closed to everybody, and is not known', async () => {
+  test('A route without a rule is closed to everybody and counts as undefined', async () => {
     const rules = await rulesOf(ruleSetOf([route('GET', '/reports', 'reports:read')]))
     const everything = rules.compile(grantsOf(...permissions.map(({ name }) => name)))
     for (const path of ['/', '/report', '/reports/x', '/Reports', '/reports/']) {
@@ -23,7 +23,7 @@ describe('route guards', () => {
     expect(rules.knows(get('/reports'))).toBe(true)
   })
 
-  test('a parameter stands for a parameter of any name, and a literal never does', async () => {
+  test('A parameter in a rule matches a parameter of any name, and a literal never matches one', async () => {
     expect(await opens([route('GET', '/reports/{id}', 'reports:read')], get('/reports/{report}'), 'reports:read')).toBe(
       true,
     )
@@ -32,7 +32,7 @@ describe('route guards', () => {
     )
   })
 
-  test('a literal rule beats a pattern, at the first position where they differ', async () => {
+  test('A literal segment takes precedence over a parameter at the first position where two rules differ', async () => {
     const routes = [
       route('GET', '/{section}/export', 'admin:all'),
       route('GET', '/reports/{id}', 'reports:read'),
@@ -44,7 +44,7 @@ describe('route guards', () => {
     expect(await opens(routes.slice(0, 2), get('/reports/export'), 'admin:all')).toBe(false)
   })
 
-  test('the path decides before the method, and the exact method before the star', async () => {
+  test('Rules are chosen by path first, then by exact method, then by *', async () => {
     const routes = [
       route('*', '/reports/export', 'reports:export'),
       route('GET', '/reports/{id}', 'reports:read'),
@@ -55,7 +55,7 @@ describe('route guards', () => {
     expect(await opens(routes, { kind: 'route', method: 'PUT', path: '/reports/{id}' }, 'admin:all')).toBe(true)
   })
 
-  test('HEAD takes the rule of GET unless it has one of its own', async () => {
+  test('HEAD is checked by the rule of GET unless it has a rule of its own', async () => {
     const head: Requirement = { kind: 'route', method: 'HEAD', path: '/reports' }
     const routes = [route('GET', '/reports', 'reports:read'), route('*', '/reports', 'admin:all')]
     expect(await opens(routes, head, 'reports:read')).toBe(true)
@@ -63,14 +63,14 @@ describe('route guards', () => {
     expect(await opens([...routes, route('HEAD', '/reports', 'reports:export')], head, 'reports:read')).toBe(false)
   })
 
-  test('of several rules with the same shape any permission is enough', async () => {
+  test('If several rules have the same shape, any one of their permissions is enough', async () => {
     const routes = [route('GET', '/reports/{id}', 'reports:read'), route('GET', '/reports/{report}', 'admin:all')]
     expect(await opens(routes, get('/reports/{x}'), 'reports:read')).toBe(true)
     expect(await opens(routes, get('/reports/{x}'), 'admin:all')).toBe(true)
     expect(await opens(routes, get('/reports/{x}'), 'reports:export')).toBe(false)
   })
 
-  test('switching off a literal rule or its permission closes the route, and never opens the wider rule', async () => {
+  test('Switching off a literal rule or its permission closes the route and never opens a wider rule', async () => {
     const wide = route('GET', '/reports/{id}', 'reports:read')
     expect(
       await opens(
@@ -94,7 +94,7 @@ describe('route guards', () => {
     expect(rules.knows(get('/reports/export'))).toBe(true)
   })
 
-  test('a method that is not written as HTTP writes it opens nothing', async () => {
+  test('A method in any spelling but HTTP’s own opens nothing', async () => {
     const routes = [route('*', '/reports', 'reports:read'), route('GET', '/reports', 'reports:read')]
     for (const method of ['get', 'Get', '*', '', 'GET ', 'GET\n', 'G\0T', '__proto__', 'constructor']) {
       expect(await opens(routes, { kind: 'route', method, path: '/reports' }, 'reports:read')).toBe(false)
@@ -103,7 +103,7 @@ describe('route guards', () => {
 })
 
 describe('the rule set', () => {
-  test('denies everybody before it is first read', () => {
+  test('The rule set denies everybody before it is first read', () => {
     const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([]) })
     const access = rules.compile(grantsOf('reports:read'))
     expect(rules.epoch).toBe(0)
@@ -111,7 +111,7 @@ describe('the rule set', () => {
     expect(rules.permissionsOf(access)).toEqual([])
   })
 
-  test('a guard follows every change of the rule set', async () => {
+  test('A guard follows every change of the rule set', async () => {
     let ruleSet = ruleSetOf([route('GET', '/reports', 'reports:read')])
     const rules = createAccessRules({ readRuleSet: async () => ruleSet })
     const guard = rules.guard(get('/reports'))
@@ -126,7 +126,7 @@ describe('the rule set', () => {
     expect(guard.allows(access)).toBe(false)
   })
 
-  test('a refresh asked for during a read reads once more, so it sees what the first read missed', async () => {
+  test('A refresh requested during a read reads once more, so it sees what the first read missed', async () => {
     const answers: ((ruleSet: RuleSet) => void)[] = []
     const rules = createAccessRules({ readRuleSet: () => new Promise((resolve) => answers.push(resolve)) })
     const answer = async (count: number, epoch: number) => {
@@ -146,7 +146,7 @@ describe('the rule set', () => {
     expect(answers).toHaveLength(2)
   })
 
-  test('a failed read is reported, keeps the last rules, and does not stop the next one', async () => {
+  test('A failed read is reported, keeps the last rules and does not prevent the next read', async () => {
     const ruleSet = ruleSetOf([route('GET', '/reports', 'reports:read')])
     let isDown = false
     const rules = createAccessRules({
@@ -163,7 +163,7 @@ describe('the rule set', () => {
     await rules.refresh()
   })
 
-  test('roles go by their exact name, and built-in ones only count', async () => {
+  test('requireRole matches built-in roles only, by their exact name', async () => {
     const rules = await rulesOf(ruleSetOf([]))
     const access = rules.compile({ roles: ['Member', 'Clerk'], permissionIds: [], changesAtMs: null })
     const isAllowed = (name: string) => rules.guard({ kind: 'role', name }).allows(access)
@@ -174,13 +174,13 @@ describe('the rule set', () => {
     expect(rules.knows({ kind: 'role', name: 'Clerk' })).toBe(false)
   })
 
-  test('before it is read no role counts', () => {
+  test('Before the rule set is first read, no role counts', () => {
     const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([]) })
     const access = rules.compile({ roles: ['Owner'], permissionIds: [], changesAtMs: null })
     expect(rules.guard({ kind: 'role', name: 'Owner' }).allows(access)).toBe(false)
   })
 
-  test('with a definition of the application’s, a guard for a role that it does not have is refused', async () => {
+  test('A guard for a role that the application’s definition does not have is refused', async () => {
     const definition = parseAccessDefinition({ permissions: {}, roles: { Member: [] } })
     const rules = createAccessRules({ readRuleSet: async () => ruleSetOf([], { roles: ['Auditor'] }) }, definition)
     await rules.refresh()
@@ -195,13 +195,13 @@ describe('the rule set', () => {
     }
   })
 
-  test('permissionsOf says what a member holds', async () => {
+  test('permissionsOf lists what a member holds', async () => {
     const rules = await rulesOf(ruleSetOf([]))
     const access = rules.compile(grantsOf('reports:read', 'reports:create'))
     expect(rules.permissionsOf(access)).toEqual(['reports:create', 'reports:read'])
   })
 
-  test('ids that no catalog gives out are not held', async () => {
+  test('Permission ids that no catalog gives out are not held', async () => {
     const rules = await rulesOf(ruleSetOf([]))
     const ids = [0, -1, 1.5, Number.NaN, Infinity, 2 ** 20, 2 ** 31, 2 ** 33 + 1]
     const access = rules.compile({ roles: [], permissionIds: [...ids, 33], changesAtMs: null })
@@ -210,7 +210,7 @@ describe('the rule set', () => {
   })
 })
 
-test('what the application’s definition has is known, also where a newer release has retired it in the catalog', async () => {
+test('Names in the application’s definition count as defined even if a newer release has retired them in the catalog', async () => {
   const reader = { readRuleSet: async () => ({ epoch: 1, permissions: [], routes: [], roles: [] }) }
   const rules = createAccessRules(reader, devAccess)
   await rules.refresh()

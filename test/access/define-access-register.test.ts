@@ -18,7 +18,7 @@ declare module 'tenants2fast' {
   }
 }
 
-test('with a registered definition a misspelled permission or role does not compile', () => {
+test('With a registered definition, a misspelled permission or role does not compile', () => {
   const guards = [
     requirePermission('reports:read'),
     requirePermission('/reports', 'GET'),
@@ -35,7 +35,7 @@ test('with a registered definition a misspelled permission or role does not comp
   expect(() => requirePermission('/reports')).toThrow(/needs a method/)
 })
 
-test('without one, permissions and roles are any text', () => {
+test('Without a registered definition, permissions and roles are any text', () => {
   expectTypeOf<UnregisteredPermission>().toEqualTypeOf<string>()
   expectTypeOf<UnregisteredRole>().toEqualTypeOf<string>()
 })

@@ -30,7 +30,7 @@ describe('defineAccess', () => {
     },
   })
 
-  test('gives checked plain data, with an Owner who holds everything', () => {
+  test('defineAccess gives checked plain data, with an Owner who holds everything', () => {
     expect(access).toEqual({
       version: 3,
       categories: [{ name: 'Reports', description: 'What the tenant reports' }],
@@ -51,7 +51,7 @@ describe('defineAccess', () => {
     })
   })
 
-  test('a misspelled name does not compile', () => {
+  test('A misspelled name in a definition does not compile', () => {
     const known: PermissionOf<typeof access> = 'reports:read'
     // @ts-expect-error no such permission
     const unknown: PermissionOf<typeof access> = 'reports:raed'
@@ -81,7 +81,7 @@ describe('defineAccess', () => {
 })
 
 describe('parseAccessDefinition', () => {
-  test('names every problem in one error', () => {
+  test('parseAccessDefinition names every problem in one error', () => {
     expect(
       problemsOf({
         permissions: { 'Reports:Read': '', 'a:read': 7, 'b:read': { category: 'Nowhere' } },
@@ -105,11 +105,14 @@ describe('parseAccessDefinition', () => {
     ])
   })
 
-  test.each([undefined, null, 7, 'text', [], {}, { permissions: null }, { permissions: [] }])('refuses %j', (json) => {
-    expect(problemsOf(json)).not.toEqual([])
-  })
+  test.each([undefined, null, 7, 'text', [], {}, { permissions: null }, { permissions: [] }])(
+    'parseAccessDefinition refuses %j',
+    (json) => {
+      expect(problemsOf(json)).not.toEqual([])
+    },
+  )
 
-  test('names from Object.prototype are no permissions and no categories', () => {
+  test('Names from Object.prototype are no permissions and no categories', () => {
     const json =
       '{"permissions":{"a:read":{"category":"constructor"}},"roles":{"Clerk":["toString"],"__proto__":["a:read"]}}'
     expect(problemsOf(JSON.parse(json))).toEqual(
@@ -121,31 +124,31 @@ describe('parseAccessDefinition', () => {
   })
 
   test.each(['/a/', '//a', '/a/../b', '/a/./b', '/a/%2e', '/a/{b}{c}', '/a/{b', '/a b', '/ä'])(
-    'refuses the route template %j',
+    'parseAccessDefinition refuses the route template %j',
     (path) => {
       expect(problemsOf({ permissions: { 'a:read': '' }, routes: { [`GET ${path}`]: 'a:read' } })).toHaveLength(1)
     },
   )
 
-  test('refuses a route template of more than 1,000 characters', () => {
+  test('parseAccessDefinition refuses a route template of more than 1,000 characters', () => {
     const routes = { [`GET /${'a'.repeat(1000)}`]: 'a:read' }
     expect(problemsOf({ permissions: { 'a:read': '' }, routes })).toEqual([
       expect.stringContaining('is longer than 1000'),
     ])
   })
 
-  test('refuses a description with a NUL, which PostgreSQL could not store', () => {
+  test('parseAccessDefinition refuses a description with a NUL, which PostgreSQL could not store', () => {
     expect(problemsOf({ permissions: { 'a:read': 'a\0b' } })).toEqual([expect.stringMatching(/^permissions\.a:read: /)])
   })
 
-  test('a definition without roles has its Owner', () => {
+  test('A definition without roles still has an Owner', () => {
     expect(parseAccessDefinition({ permissions: { 'a:read': '' } }).roles).toEqual([
       { name: 'Owner', description: '', permissions: '*', includes: [] },
     ])
     expect(parseAccessDefinition({ permissions: { 'a:read': '' } }).version).toBe(1)
   })
 
-  test('a role of which nothing but its inclusions is said holds nothing itself', () => {
+  test('A role that only includes others holds no permission of its own', () => {
     const { roles } = defineAccess({
       permissions: { 'a:read': '' },
       roles: { Reader: ['a:read'], Boss: { includes: ['Reader', 'Reader'] } },
@@ -153,7 +156,7 @@ describe('parseAccessDefinition', () => {
     expect(roles.at(-1)).toEqual({ name: 'Boss', description: '', permissions: [], includes: ['Reader'] })
   })
 
-  test('roles that include what is not there, or themselves by whatever way, are named', () => {
+  test('Roles that include a missing role, or themselves, are reported by name', () => {
     const roles = {
       A: { includes: ['B'] },
       B: { includes: ['C'] },
@@ -171,13 +174,13 @@ describe('parseAccessDefinition', () => {
     ])
   })
 
-  test.each([0, -1, 1.5, '2', 2 ** 31, null])('refuses the version %j', (version) => {
+  test.each([0, -1, 1.5, '2', 2 ** 31, null])('parseAccessDefinition refuses the version %j', (version) => {
     expect(problemsOf({ version, permissions: {} })).toEqual([expect.stringMatching(/^version: /)])
   })
 })
 
 describe('the profiles', () => {
-  test('prod holds the management of a tenant and nothing else', () => {
+  test('The profile prod holds the management of a tenant and nothing else', () => {
     expect(prodAccess.permissions.map(({ name }) => name)).toEqual([
       'tenant:read',
       'tenant:update',
@@ -192,7 +195,7 @@ describe('the profiles', () => {
     expect(prodAccess.routes.every(({ path }) => path.startsWith('/tenants/{tenant}'))).toBe(true)
   })
 
-  test('dev adds a small application whose reports are closed to a Member', () => {
+  test('The profile dev adds a small application whose reports are closed to a Member', () => {
     const member = devAccess.roles.find(({ name }) => name === 'Member')
     expect(member?.permissions).toEqual(['tenant:read', 'members:read', 'notes:read', 'notes:create'])
     expect(devAccess.routes.slice(prodAccess.routes.length).map(({ method, path }) => `${method} ${path}`)).toEqual([

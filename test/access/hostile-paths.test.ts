@@ -57,7 +57,7 @@ describe('hostile paths', () => {
     `/reports${'/a'.repeat(2000)}`,
   ]
 
-  test.each(hostile)('%j matches no rule, as a path and as a template', async (path) => {
+  test.each(hostile)('The hostile path %j matches no rule, as a path and as a template', async (path) => {
     const rules = await rulesOf(
       ruleSetOf([route('*', '/reports/{id}', 'reports:read'), route('GET', '/reports/1', 'reports:read')]),
     )
@@ -66,7 +66,7 @@ describe('hostile paths', () => {
     expect(rules.guard(get(path)).allows(access)).toBe(false)
   })
 
-  test('no spelling of a path opens more than the path: 20,000 random ones', async () => {
+  test('None of 20,000 random spellings of a path opens more than the path itself', async () => {
     const rules = await rulesOf(
       ruleSetOf([
         route('GET', '/reports/{id}', 'reports:read'),
@@ -116,12 +116,12 @@ describe('hostile paths', () => {
     expect(allowed).toBeGreaterThan(100)
   })
 
-  test('a concrete path may not pass itself off as a template', async () => {
+  test('A concrete path cannot pass for a template', async () => {
     const rules = await rulesOf(ruleSetOf([route('GET', '/reports/{id}', 'reports:read')]))
     expect(rules.can(rules.compile(grantsOf('reports:read')), 'GET', '/reports/{id}')).toBe(false)
   })
 
-  test('a rule whose own path is no template counts for nothing', async () => {
+  test('A rule whose path is no template matches nothing', async () => {
     for (const path of ['/reports/*', '/reports//{id}', '/reports/%7Bid%7D', '/reports/..']) {
       expect(await opens([route('GET', path, 'reports:read')], get('/reports/{id}'), 'reports:read')).toBe(false)
     }

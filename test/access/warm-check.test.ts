@@ -41,7 +41,7 @@ function bytesOf(work: () => unknown): number {
 }
 
 describe('a warm check', () => {
-  test('allocates nothing: not one byte in ten checks', async () => {
+  test('A warm check allocates nothing: not one byte in ten checks', async () => {
     const rules = await rulesOf(ruleSet)
     const byName = ids.map((id) => rules.guard({ kind: 'permission', name: `p${id}:do` }))
     const byRoute = ids.map((id) => rules.guard({ kind: 'route', method: 'GET', path: `/r${id}/{x}` }))
@@ -65,7 +65,7 @@ describe('a warm check', () => {
     ).toBeGreaterThan(checks)
   })
 
-  test('asks for bits that were put together before, once for each word that its alternatives touch', async () => {
+  test('A warm check compares precomputed bits, once for each word of the bitset that its alternatives touch', async () => {
     const rules = await rulesOf(ruleSet)
     const asked: string[] = []
     const access: MemberAccess = {

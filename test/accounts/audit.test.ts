@@ -7,7 +7,7 @@ beforeAll(async () => {
 })
 afterAll(() => accounts?.close())
 
-test('what users do to their accounts is on record as theirs, without a secret', async () => {
+test('The audit log records what users do to their accounts as theirs, without a secret', async () => {
   const { tenancy, call, catalog } = accounts
   const start = (await tenancy.audit.verify({ tenant: null })).entries
   const secrets: string[] = []
@@ -70,7 +70,7 @@ test('what users do to their accounts is on record as theirs, without a secret',
   expect(await tenancy.audit.verify()).toMatchObject({ isIntact: true })
 })
 
-test('what two users do at once is on record as each one’s own', async () => {
+test('The audit log records simultaneous changes of two users under the right user', async () => {
   const { tenancy, call } = accounts
   const users = await Promise.all(Array.from({ length: 4 }, () => accounts.addUser()))
   const start = (await tenancy.audit.verify({ tenant: null })).entries

@@ -82,14 +82,14 @@ const once = (work: () => Promise<unknown>) => {
   }
 }
 
-test('a login and a refresh make this process read the user again, for the token may be newer than what it remembers', async () => {
+test('A login and a refresh make this process read the user again, because the token may be newer than its cache', async () => {
   const { refresh_token } = await logins.begin(email, 'x')
   expect(forgotten).toEqual([user])
   await logins.refresh(refresh_token)
   expect(forgotten).toEqual([user, user])
 })
 
-test('the end of a login makes this process read the user again, after it was written', async () => {
+test('A logout makes this process read the user again after the change is written', async () => {
   const { refresh_token } = await logins.begin(email, 'x')
   forgotten = []
   const epoch = await epochOf(user)
@@ -98,7 +98,7 @@ test('the end of a login makes this process read the user again, after it was wr
   expect([forgotten, await epochOf(user)]).toEqual([[user, user], epoch + 2])
 })
 
-test('nobody is let in but the owner of the address that was typed', async () => {
+test('A login only admits the owner of the address that was typed', async () => {
   owner = await addUser()
   await expect(logins.begin(email, 'x')).rejects.toEqual(wrongCredentials)
   await expect(logins.begin('unknown@example.com', 'x')).rejects.toEqual(wrongCredentials)
@@ -114,7 +114,7 @@ test.each([
   ['checking', disabled],
   ['issuing', revoked],
   ['issuing', disabled],
-] as const)('a login that is revoked or disabled meanwhile (%s) gives nothing', async (moment, work) => {
+] as const)('A login during which the user is revoked or disabled (%s) gives no tokens', async (moment, work) => {
   meanwhile[moment] = work
   await expect(logins.begin(email, 'x')).rejects.toEqual(wrongCredentials)
 })
@@ -122,13 +122,13 @@ test.each([
 test.each([
   ['issuing', revoked],
   ['issuing', disabled],
-] as const)('a refresh that is revoked or disabled meanwhile (%s) gives nothing', async (moment, work) => {
+] as const)('A refresh during which the user is revoked or disabled (%s) gives no tokens', async (moment, work) => {
   const { refresh_token } = await logins.begin(email, 'x')
   meanwhile[moment] = work
   await expect(logins.refresh(refresh_token)).rejects.toEqual(invalidGrant)
 })
 
-test('what is revoked after the epoch was read carries the old epoch, so it counts for nothing', async () => {
+test('A token made from an epoch that was revoked meanwhile carries the old epoch and is refused', async () => {
   meanwhile.issued = revoked
   const { access_token, refresh_token } = await logins.begin(email, 'x')
   const claims = UnsecuredJWT.decode<{ epoch: number }>(access_token).payload
@@ -136,7 +136,7 @@ test('what is revoked after the epoch was read carries the old epoch, so it coun
   await expect(logins.refresh(refresh_token)).rejects.toEqual(invalidGrant)
 })
 
-test('a logout of another device meanwhile ends neither a login nor a refresh', async () => {
+test('A logout of another device at the same time ends neither a login nor a refresh', async () => {
   meanwhile.issuing = once(otherDeviceLeft)
   const first = await logins.begin(email, 'x')
   // The epoch goes up once more between the access token and the look at the login.
@@ -147,7 +147,7 @@ test('a logout of another device meanwhile ends neither a login nor a refresh', 
   expect(claims.epoch).toBe(await epochOf(user))
 })
 
-test('a catalog that does not answer is "try again"', async () => {
+test('A login during a catalog outage is answered 503', async () => {
   const unavailable = expect.objectContaining({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
   const gone = { query: () => Promise.reject(new Error('ECONNREFUSED')), connect: () => Promise.reject(new Error('x')) }
   const broken = createLogins({

@@ -59,8 +59,8 @@ async function letGracePass(id: string): Promise<void> {
   )
 }
 
-describe('a login', () => {
-  test('goes on with each successor, and each token is good once', async () => {
+describe('logins', () => {
+  test('A login continues with each successor, and each token is good once', async () => {
     let token = await login()
     for (let round = 0; round < 5; round += 1) {
       const rotation = await tokens.rotate(token)
@@ -72,7 +72,7 @@ describe('a login', () => {
     expect(await tokens.readEpoch(token)).toBe(await epochOf(user))
   })
 
-  test('ends a fixed time after it began, however often it was refreshed', async () => {
+  test('A login ends a fixed time after it began, however often it was refreshed', async () => {
     const { refreshToken } = await tokens.rotate(await login())
     const { rows } = await catalog.pool.query<{ seconds: number }>(
       'select extract(epoch from expires_at - created_at)::float8 as seconds from refresh_families where user_id = $1',
@@ -84,7 +84,7 @@ describe('a login', () => {
     expect(reused).toEqual([])
   })
 
-  test('that begins removes the ones that have expired, of any user', async () => {
+  test('A new login removes the expired logins of all users', async () => {
     await login()
     await login()
     await catalog.pool.query('update refresh_families set expires_at = now() where user_id = $1', [user])
@@ -92,7 +92,7 @@ describe('a login', () => {
     expect(await familiesOf(user)).toBe(0)
   })
 
-  test('keeps nothing from which a token can be made', async () => {
+  test('The catalog stores nothing from which a refresh token can be made', async () => {
     const first = await login()
     const { refreshToken } = await tokens.rotate(first)
     const { rows } = await catalog.pool.query('select * from refresh_families where user_id = $1', [user])
@@ -112,35 +112,38 @@ describe('a login', () => {
   test.each([
     ['disabled', 'disabled_at = now()'],
     ['not verified', 'email_verified = false'],
-  ])('does not begin for a user who is %s', async (_name, assignment) => {
+  ])('A login does not begin for a user who is %s', async (_name, assignment) => {
     await catalog.pool.query(`update users set ${assignment} where id = $1`, [user])
     await expect(login()).rejects.toEqual(invalid)
     await expect(tokens.issue(randomUUID(), 1)).rejects.toEqual(invalid)
     expect(await familiesOf(user)).toBe(0)
   })
 
-  test('does not begin when the tokens were revoked after its password was checked', async () => {
+  test('A login does not begin if the user’s tokens were revoked after the password was checked', async () => {
     const epoch = await epochOf(user)
     await tokens.revokeAll(user)
     await expect(tokens.issue(user, epoch)).rejects.toEqual(invalid)
   })
 })
 
-describe('a token used again', () => {
-  test.each([1, 2, 3, 4])('ends its login when it is %i exchanges old, and the access tokens with it', async (age) => {
-    const history = [await login()]
-    for (let round = 0; round < 4; round += 1) history.push((await tokens.rotate(history.at(-1)!)).refreshToken)
-    const other = await login()
-    const epoch = await epochOf(user)
-    await letGracePass(user)
-    await expect(tokens.rotate(history.at(-1 - age)!)).rejects.toEqual(invalid)
-    expect(reused).toEqual([user])
-    expect(await epochOf(user)).toBe(epoch + 1)
-    await expect(tokens.rotate(history.at(-1)!)).rejects.toEqual(invalid)
-    expect((await tokens.rotate(other)).userId).toBe(user)
-  })
+describe('reused refresh tokens', () => {
+  test.each([1, 2, 3, 4])(
+    'A reused token that is %i exchanges old ends its login and the access tokens',
+    async (age) => {
+      const history = [await login()]
+      for (let round = 0; round < 4; round += 1) history.push((await tokens.rotate(history.at(-1)!)).refreshToken)
+      const other = await login()
+      const epoch = await epochOf(user)
+      await letGracePass(user)
+      await expect(tokens.rotate(history.at(-1 - age)!)).rejects.toEqual(invalid)
+      expect(reused).toEqual([user])
+      expect(await epochOf(user)).toBe(epoch + 1)
+      await expect(tokens.rotate(history.at(-1)!)).rejects.toEqual(invalid)
+      expect((await tokens.rotate(other)).userId).toBe(user)
+    },
+  )
 
-  test('within the grace period is only refused when it is the last one exchanged', async () => {
+  test('The token exchanged last is only refused if it is reused within the grace period', async () => {
     const first = await login()
     const second = (await tokens.rotate(first)).refreshToken
     await expect(tokens.rotate(first)).rejects.toEqual(invalid)
@@ -151,7 +154,7 @@ describe('a token used again', () => {
     await expect(tokens.rotate(third)).rejects.toEqual(invalid)
   })
 
-  test('with another secret counts as an old one', async () => {
+  test('A token with another secret counts as an old one', async () => {
     const token = await login()
     const bytes = Buffer.from(token, 'base64url')
     const forged = Buffer.concat([bytes.subarray(0, 16), randomBytes(32)]).toString('base64url')
@@ -160,7 +163,7 @@ describe('a token used again', () => {
     expect(reused).toEqual([user])
   })
 
-  test('by twenty requests at once gives one successor, which goes on', async () => {
+  test('Twenty simultaneous exchanges of one token give one successor, which stays valid', async () => {
     const token = await login()
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => tokens.rotate(token)))
     const good = results.filter((result) => result.status === 'fulfilled')
@@ -170,7 +173,7 @@ describe('a token used again', () => {
     expect((await tokens.rotate(good[0]!.value.refreshToken)).userId).toBe(user)
   })
 
-  test('by twenty requests at once without a grace period gives one successor at most, which is ended', async () => {
+  test('Without a grace period, twenty simultaneous exchanges of one token give at most one successor, which is ended', async () => {
     const strict = tokensWith({ graceMs: 0 })
     const token = await login()
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => strict.rotate(token)))
@@ -182,20 +185,20 @@ describe('a token used again', () => {
 })
 
 test.each([
-  ['nothing', ''],
-  ['garbage', 'not a token'],
-  ['an access token', 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.AAAA'],
-  ['a token of an unknown login', randomBytes(48).toString('base64url')],
-  ['a longer one', randomBytes(49).toString('base64url')],
+  ['An empty text', ''],
+  ['Garbage', 'not a token'],
+  ['An access token', 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.AAAA'],
+  ['A token of an unknown login', randomBytes(48).toString('base64url')],
+  ['A token that is too long', randomBytes(49).toString('base64url')],
   ['SQL', "'; drop table refresh_families; --"],
-])('%s is refused', async (_name, token) => {
+])('%s is refused as a refresh token', async (_name, token) => {
   await login()
   await expect(tokens.rotate(token)).rejects.toEqual(invalid)
   await expect(tokens.readEpoch(token)).rejects.toEqual(invalid)
   expect(await familiesOf(user)).toBe(1)
 })
 
-test('another spelling of a token is no token, and harms nothing', async () => {
+test('Another spelling of a refresh token is refused and ends nothing', async () => {
   const token = await login()
   for (const spelling of [`${token}=`, `${token}\n`, ` ${token}`, `${token.slice(0, -1)}+`, `${token}.`]) {
     await expect(tokens.rotate(spelling)).rejects.toEqual(invalid)
@@ -203,8 +206,8 @@ test('another spelling of a token is no token, and harms nothing', async () => {
   expect((await tokens.rotate(token)).userId).toBe(user)
 })
 
-describe('an end', () => {
-  test('of one login leaves the others, and raises the epoch', async () => {
+describe('the end of a login', () => {
+  test('Ending one login leaves the others and raises the epoch', async () => {
     const [mine, other] = [await login(), await login()]
     const old = mine
     const current = (await tokens.rotate(mine)).refreshToken
@@ -216,7 +219,7 @@ describe('an end', () => {
     expect(reused).toEqual([])
   })
 
-  test('is not had with a token of somebody else', async () => {
+  test('A token of somebody else ends no login', async () => {
     const stranger = await addUser()
     const token = await login()
     const epoch = await epochOf(user)
@@ -235,7 +238,7 @@ describe('an end', () => {
       'plain SQL that revokes',
       (id) => catalog.pool.query('update users set tokens_valid_after = now() where id = $1', [id]),
     ],
-  ])('by %s takes every login of the user, and of nobody else', async (_name, end) => {
+  ])('%s ends every login of the user, and of nobody else', async (_name, end) => {
     const other = await addUser()
     const [mine, theirs] = [[await login(), await login()], await login(other)]
     const epoch = await epochOf(user)
@@ -248,7 +251,7 @@ describe('an end', () => {
     expect(await epochOf(user)).toBe(epoch + 1)
   })
 
-  test('that is rolled back has ended nothing', async () => {
+  test('A revocation that is rolled back ends nothing', async () => {
     const token = await login()
     const client = await catalog.pool.connect()
     await client.query('begin')
@@ -258,21 +261,21 @@ describe('an end', () => {
     expect((await tokens.rotate(token)).userId).toBe(user)
   })
 
-  test('comes with the user’s deletion', async () => {
+  test('Deleting a user ends the user’s logins', async () => {
     const token = await login()
     await catalog.pool.query('delete from users where id = $1', [user])
     await expect(tokens.rotate(token)).rejects.toEqual(invalid)
     expect(await familiesOf(user)).toBe(0)
   })
 
-  test('is not caused by a changed name or address', async () => {
+  test('A changed name or address ends no login', async () => {
     const token = await login()
     await catalog.pool.query("update users set name = 'Ada', email = $2 where id = $1", [user, `${randomUUID()}@b.c`])
     expect((await tokens.rotate(token)).userId).toBe(user)
   })
 })
 
-test('a user who lost their verification gets nothing, and the login is from before once the address is proven again', async () => {
+test('A login of a user who lost verification gives nothing, and stays ended once the address is proven again', async () => {
   const token = await login()
   await catalog.pool.query('update users set email_verified = false where id = $1', [user])
   await expect(tokens.rotate(token)).rejects.toEqual(invalid)
@@ -282,7 +285,7 @@ test('a user who lost their verification gets nothing, and the login is from bef
   expect((await tokens.rotate(await login())).userId).toBe(user)
 })
 
-test('everything at once, many times, ends without a deadlock and with no login left', async () => {
+test('Exchanges and ends at the same time never deadlock and leave no login', async () => {
   const strict = tokensWith({ graceMs: 0 })
   for (let round = 0; round < 5; round += 1) {
     const old = await login()
@@ -302,7 +305,7 @@ test('everything at once, many times, ends without a deadlock and with no login 
   }
 })
 
-test('any sequence of exchanges and ends is as a simple model of it says', async () => {
+test('Any sequence of exchanges and ends behaves as a simple model of it', async () => {
   const strict = tokensWith({ graceMs: 0 })
   type Step =
     | { readonly kind: 'login' | 'everywhere' | 'disable' }
@@ -351,7 +354,7 @@ test('any sequence of exchanges and ends is as a simple model of it says', async
   )
 })
 
-test('a catalog that does not answer is "try again"', async () => {
+test('A catalog outage is TENANCY_CATALOG_UNAVAILABLE for every use of refresh tokens', async () => {
   const gone = createRefreshTokens({
     catalog: {
       query: () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.7:5432')),

@@ -48,15 +48,15 @@ function bytesOf({ status, headers, body }: Answer) {
   return { status, headers: others, length: Number(length) - id.length, body: body.replace(`"requestId":"${id}"`, '') }
 }
 
-describe('limits', () => {
-  test('count outside production, too', async () => {
+describe('attempt limits', () => {
+  test('Limits count outside production as well', async () => {
     expect(self.tenancy.config.isProduction).toBe(false)
     const [email, from] = [someEmail(), someAddress()]
     const found = await statuses(most + 2, () => self.call('POST', '/login', { json: wrong(email), from }))
     expect(found).toEqual([...times(most, 401), 429, 429])
   })
 
-  test('are per address of the socket: clients without a proxy header are not in one bucket', async () => {
+  test('Limits go by the socket’s address, so clients without a proxy header do not share one', async () => {
     const email = someEmail()
     const [first, second] = [someAddress(), someAddress()]
     await statuses(most, () => self.call('POST', '/login', { json: wrong(email), from: first }))
@@ -66,7 +66,7 @@ describe('limits', () => {
   })
 
   test.each(['x-forwarded-for', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip', 'forwarded'])(
-    'are not bypassed by a forged %s',
+    'A forged %s header does not bypass the limits',
     async (header) => {
       const [email, from] = [someEmail(), someAddress()]
       const found = await statuses(most + 2, () =>
@@ -76,7 +76,7 @@ describe('limits', () => {
     },
   )
 
-  test('are not bypassed by a forged header in front of what a trusted proxy adds, and Fastify’s trustProxy changes nothing', async () => {
+  test('A forged header before a trusted proxy’s entry does not bypass the limits, with any trustProxy of Fastify', async () => {
     const behind = await createAccountsApp({
       env: { TENANT_TRUSTED_PROXIES: '192.0.2.0/24' },
       fastify: { trustProxy: true },
@@ -106,7 +106,7 @@ describe('limits', () => {
     }
   })
 
-  test('hold for one account wherever the attempts come from, in whatever letters it is written', async () => {
+  test('A limit for an account holds for attempts from anywhere and in any spelling', async () => {
     const email = someEmail()
     const found = await statuses(login.perAccount.count + 1, (index) =>
       self.call('POST', '/login', { json: wrong(index % 2 === 0 ? email : ` ${email.toUpperCase()}`) }),
@@ -114,7 +114,7 @@ describe('limits', () => {
     expect(found).toEqual([...times(login.perAccount.count, 401), 429])
   })
 
-  test('are shared by /login and /token, and say when to come back', async () => {
+  test('/login and /token share their limits and answer with Retry-After', async () => {
     const [email, from] = [someEmail(), someAddress()]
     await statuses(most - 5, () => self.call('POST', '/login', { json: wrong(email), from }))
     const form = { username: email, password: 'wrong horse' }
@@ -126,7 +126,7 @@ describe('limits', () => {
     for (const answer of [byForm, byJson]) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
   })
 
-  test('hold for the right password, too: while they do, nobody is told that it is right', async () => {
+  test('A limit also refuses the right password, so that nobody learns that it is right', async () => {
     const [user, from] = [await self.addUser(), someAddress()]
     await statuses(most, () => self.call('POST', '/login', { json: wrong(user.email), from }))
     const json = { email: user.email, password: user.password }
@@ -142,7 +142,7 @@ describe('limits', () => {
     ['asking for a reset', '/password/forgot', defaultAccountLimits.reset, (email) => ({ email })],
     ['asking for the link again', '/verify-email/resend', defaultAccountLimits.resend, (email) => ({ email })],
   ])(
-    'of %s hold per address; for an account only mails are limited, whether there is one or not',
+    'The limits of %s hold per address; for an account only mails are limited, whether it exists or not',
     async (_name, path, { mailsPerAccount, perAddress }, json) => {
       const known = (await self.addUser()).email
       for (const email of [known, someEmail()]) {
@@ -157,7 +157,7 @@ describe('limits', () => {
     },
   )
 
-  test('hold for changes of a profile, and for logins that succeed', async () => {
+  test('Limits hold for profile changes and for successful logins', async () => {
     const own = await createAccountsApp({
       env: {
         TENANT_ACCOUNTS_LIMITS: JSON.stringify({
@@ -181,8 +181,8 @@ describe('limits', () => {
   })
 })
 
-describe('who has an account', () => {
-  test('is not told by registering: both answers are the same bytes', async () => {
+describe('secrecy of accounts', () => {
+  test('Registering does not tell whether an account exists: both answers are the same bytes', async () => {
     const user = await self.addUser()
     const unverified = someEmail()
     const register = (email: string) => self.call('POST', '/register', { json: { email, password: 'correct horse' } })
@@ -202,7 +202,7 @@ describe('who has an account', () => {
     expect((await self.login(user)).token_type).toBe('bearer')
   })
 
-  test('is not told by a login: unknown, unverified, disabled and wrong password are the same bytes, but for the request’s id', async () => {
+  test('A login does not tell whether an account exists: apart from the request’s id, all refusals are the same bytes', async () => {
     const [user, disabled] = [await self.addUser(), await self.addUser()]
     await self.tenancy.disableUser({ user: disabled.id })
     const unverified = { email: someEmail(), password: 'correct horse' }
@@ -219,7 +219,7 @@ describe('who has an account', () => {
     }
   })
 
-  test('is not told by asking for mails', async () => {
+  test('Asking for mails does not tell whether an account exists', async () => {
     const user = await self.addUser()
     for (const path of ['/password/forgot', '/verify-email/resend']) {
       const ask = (email: string) => self.call('POST', path, { json: { email } })
@@ -229,7 +229,7 @@ describe('who has an account', () => {
 })
 
 describe('access tokens', () => {
-  test('carry exactly the claims named, and live for a number of seconds, not until a moment', async () => {
+  test('Access tokens carry exactly the documented claims, and expires_in is a number of seconds', async () => {
     const short = await createAccountsApp({ env: { TENANT_TOKEN_TTL: '300' } })
     try {
       const user = await short.addUser()
@@ -252,7 +252,7 @@ describe('access tokens', () => {
     }
   })
 
-  test('live for 15 minutes at most', async () => {
+  test('Access tokens live for 15 minutes at most', async () => {
     const { access_token } = await self.login(await self.addUser())
     const { iat, exp } = decodeJwt(access_token)
     expect(exp! - iat!).toBe(900)
@@ -282,7 +282,7 @@ describe('access tokens', () => {
     ],
     ['disabling the user', async ({ id }) => self.tenancy.disableUser({ user: id })],
     ['revokeUserTokens', async ({ id }) => self.tenancy.revokeUserTokens({ user: id })],
-  ])('end at once by %s, also one that is remembered as verified', async (_name, end) => {
+  ])('Access tokens end at once after %s, even if they are remembered as verified', async (_name, end) => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     for (let round = 0; round < 3; round += 1) expect(await isLetIn(tokens)).toBe(true)
@@ -291,7 +291,7 @@ describe('access tokens', () => {
     expect((await refresh(tokens)).status).toBe(400)
   })
 
-  test('do not come back to life when a disabled user is let in again', async () => {
+  test('Access tokens stay ended when a disabled user is enabled again', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     await self.tenancy.disableUser({ user: user.id })
@@ -300,7 +300,7 @@ describe('access tokens', () => {
     expect(await isLetIn(await self.login(user))).toBe(true)
   })
 
-  test('and logins end by plain SQL as well', async () => {
+  test('Plain SQL also ends access tokens and logins', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     await self.catalog.query(
@@ -314,7 +314,7 @@ describe('access tokens', () => {
 })
 
 describe('refresh tokens', () => {
-  test('used a second time end the login, and its access tokens at once', async () => {
+  test('A refresh token used twice ends its login and access tokens at once', async () => {
     const user = await self.addUser()
     const stolen = await self.login(user)
     const other = await self.login(user)
@@ -328,7 +328,7 @@ describe('refresh tokens', () => {
     expect(warnings.map((line) => line.fields)).toContainEqual({ userId: user.id })
   })
 
-  test('give nothing to a user who was disabled, or whose address is not verified any more', async () => {
+  test('Refresh tokens give nothing to a user who was disabled or is no longer verified', async () => {
     const [disabled, unverified] = [await self.addUser(), await self.addUser()]
     const [first, second] = [await self.login(disabled), await self.login(unverified)]
     await self.catalog.query('update users set disabled_at = now() where id = $1', [disabled.id])
@@ -336,7 +336,7 @@ describe('refresh tokens', () => {
     expect([(await refresh(first)).status, (await refresh(second)).status]).toEqual([400, 400])
   })
 
-  test('end with the login’s lifetime', async () => {
+  test('Refresh tokens end with the lifetime of their login', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     const { rows } = await self.catalog.query<{ seconds: number }>(
@@ -349,7 +349,7 @@ describe('refresh tokens', () => {
   })
 })
 
-test('users who are unverified or disabled get no access', async () => {
+test('Users who are unverified or disabled get no access', async () => {
   const unverified = { email: someEmail(), password: 'correct horse' }
   await self.call('POST', '/register', { json: unverified })
   expect((await self.call('POST', '/login', { json: unverified })).status).toBe(401)
@@ -366,7 +366,7 @@ test('users who are unverified or disabled get no access', async () => {
 })
 
 test.each(['', '1', '1234567', '        ', '\u{1f600}'.repeat(7)])(
-  'the password %j is refused everywhere',
+  'The password %j is refused everywhere',
   async (password) => {
     const user = await self.addUser()
     const { access_token: token } = await self.login(user)
@@ -388,7 +388,7 @@ test.each(['', '1', '1234567', '        ', '\u{1f600}'.repeat(7)])(
   },
 )
 
-test('a browser’s request without an Origin logs in, one from elsewhere too, and no cookie is set or read', async () => {
+test('A login works with any or no Origin, and no cookie is set or read', async () => {
   const user = await self.addUser()
   for (const headers of [
     { 'sec-fetch-mode': 'cors', 'sec-fetch-site': 'cross-site' },
@@ -409,7 +409,7 @@ test('a browser’s request without an Origin logs in, one from elsewhere too, a
   }
 })
 
-test('no token and no password that was ever given out or taken can be read in any table of the catalog, or in the log', async () => {
+test('No token or password can be read in any table of the catalog or in the log', async () => {
   const password = 'a very secret passphrase'
   const user = await self.addUser(password)
   const first = await self.login(user)

@@ -70,9 +70,9 @@ function send(url: string, body?: string): ClientRequest {
 }
 
 test.each([
-  ['a request', undefined],
-  ['a request with a body that has been read', '{"a":1}'],
-])('%s whose client goes away leaves the queue at once', async (_kind, body) => {
+  ['A request', undefined],
+  ['A request whose body has been read', '{"a":1}'],
+])('%s leaves the queue for connections as soon as its client goes away', async (_kind, body) => {
   const client = await pool.connect()
   const gone = send('/wait', body)
   const stays = send('/wait', body)
@@ -87,7 +87,7 @@ test.each([
   expect(ended).toEqual(['TENANCY_CONNECTION_ABORTED', 'answered'])
 })
 
-test('fifty queries of one request leave together, and one listener on its response is enough for them', async () => {
+test('Fifty queries of one request leave the queue together and share one listener on its response', async () => {
   const warnings: Error[] = []
   const onWarning = (warning: Error) => warnings.push(warning)
   process.on('warning', onWarning)
@@ -101,7 +101,7 @@ test('fifty queries of one request leave together, and one listener on its respo
   expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([])
 })
 
-test('a request that has been answered is not given up when its connection ends', async () => {
+test('A request that has been answered is not aborted when its connection ends', async () => {
   const [response] = (await once(send('/background'), 'response')) as [{ resume(): void; socket: { destroy(): void } }]
   response.resume()
   response.socket.destroy()

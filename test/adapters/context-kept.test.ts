@@ -88,7 +88,7 @@ afterAll(async () => {
 
 const port = () => (app.server.address() as AddressInfo).port
 
-test('hooks at onRequestAbort have the context, those of the application and those of a route', async () => {
+test('onRequestAbort hooks of the application and of a route run in the request’s context', async () => {
   for (const [index, slug] of ['acme', 'globex'].entries()) {
     seen = []
     const outgoing = httpRequest({ port: port(), path: '/hang', headers: bearer(tokens[index]!), agent: false })
@@ -101,7 +101,7 @@ test('hooks at onRequestAbort have the context, those of the application and tho
   }
 })
 
-test('events of the socket take bindContext', async () => {
+test('Listeners of the socket need bindContext to have the request’s context', async () => {
   const outgoing = httpRequest({ port: port(), path: '/hang', headers: bearer(tokens[0]!), agent: false })
   outgoing.on('error', () => {})
   outgoing.end()
@@ -111,7 +111,7 @@ test('events of the socket take bindContext', async () => {
   expect(seen).toContain('socket, unbound: nobody')
 })
 
-test('parts of a form keep the context for whoever awaits them; listeners and transforms take bindContext', async () => {
+test('Awaited parts of a form keep the context; their listeners and transforms need bindContext', async () => {
   const boundary = 'b'
   const send = async (token: string) => {
     const socket = connect(port(), '127.0.0.1')

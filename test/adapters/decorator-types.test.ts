@@ -64,7 +64,7 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 const is = <_ extends true>(): void => {}
 `
 
-test('without another plugin a request has the user and the tenant, and guards fit each hook', () => {
+test('Without other plugins, a request is typed with user and tenant, and guards fit every hook', () => {
   expect(
     complaints(`
       await app.register(tenancyPlugin, { tenancy })
@@ -80,7 +80,7 @@ test('without another plugin a request has the user and the tenant, and guards f
   ).toEqual([])
 })
 
-test('beside @fastify/jwt request.user is its payload, and ours has the name that is registered', () => {
+test('Beside @fastify/jwt, request.user is typed as its payload, and our user has the registered name', () => {
   expect(
     complaints(
       `
@@ -100,7 +100,7 @@ test('beside @fastify/jwt request.user is its payload, and ours has the name tha
   ).toEqual([])
 })
 
-test('beside @fastify/passport ours may be left out', () => {
+test('Beside @fastify/passport, our user decorator can be left out', () => {
   expect(
     complaints(`
       import passport from '@fastify/passport'

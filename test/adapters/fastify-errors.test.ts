@@ -65,9 +65,9 @@ const unwritable: Record<string, () => unknown> = {
 const problemJson = 'application/problem+json; charset=utf-8'
 const get = (url: string, headers: object = bearer(token)) => app.inject({ url, headers: { ...headers } })
 
-describe('without an error handler of the application', () => {
+describe('the plugin’s error handler', () => {
   test.each(Object.entries(failures))(
-    '%s answers 5xx with a title and the id, and is logged once',
+    'An unknown error, %s, is answered 5xx with a title and the request’s id, and is logged once',
     async (_name, make) => {
       const log = new PassThrough()
       app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
@@ -90,7 +90,7 @@ describe('without an error handler of the application', () => {
     },
   )
 
-  test('a stream that fails before its first byte answers 500 without the error', async () => {
+  test('A stream that fails before its first byte is answered 500 without the error’s text', async () => {
     app = await createApp(path)
     app.get('/x', (_request, reply) =>
       reply.send(
@@ -106,7 +106,7 @@ describe('without an error handler of the application', () => {
     expect(response.body).not.toContain('vault')
   })
 
-  test('an error of the pool inside of an ORM’s is 503 with Retry-After', async () => {
+  test('A pool error wrapped by an ORM is answered 503 with Retry-After', async () => {
     app = await createApp(path)
     app.get('/x', () => Promise.reject(new DrizzleQueryError(sql, [], new TenancyError('TENANCY_CONNECTION_TIMEOUT'))))
     const response = await get('/x')
@@ -117,7 +117,7 @@ describe('without an error handler of the application', () => {
     ])
   })
 
-  test('the status that a handler had chosen stays, and the message of an error without one does not show', async () => {
+  test('The status that a handler had chosen is kept, and the message of an error without a status is hidden', async () => {
     app = await createApp(path)
     app.get('/x', (_request, reply) => {
       reply
@@ -133,7 +133,7 @@ describe('without an error handler of the application', () => {
     ])
   })
 
-  test('what Fastify refuses of a body is a problem document with what Fastify says', async () => {
+  test('A body that Fastify refuses is answered with a problem document that holds Fastify’s findings', async () => {
     app = await createApp(path)
     const body = { type: 'object', required: ['name'], properties: { name: { type: 'string', maxLength: 3 } } }
     app.post('/x', { schema: { body }, bodyLimit: 100 }, async () => 'ok')
@@ -163,7 +163,7 @@ describe('without an error handler of the application', () => {
   })
 
   test.each(Object.entries(unwritable))(
-    'an error that cannot be logged, %s, is answered, and the log says so',
+    'An error that cannot be logged, %s, is answered, and the log says so',
     async (_name, make) => {
       const log = new PassThrough()
       app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
@@ -182,7 +182,7 @@ describe('without an error handler of the application', () => {
     },
   )
 
-  test('an error with twenty causes, and one of three hundred errors, are logged in full', async () => {
+  test('An error with twenty causes and an aggregate of three hundred errors are logged in full', async () => {
     const log = new PassThrough()
     app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
     let caused = new Error('vault 0')
@@ -205,47 +205,50 @@ describe('without an error handler of the application', () => {
     ],
     ['something that is no error', () => sql],
     ['an object without a prototype', () => Object.assign(Object.create(null) as object, { message: sql })],
-  ])('an onSend hook that throws %s each time is a plain 500, logged, on every kind of route', async (_name, make) => {
-    const log = new PassThrough()
-    app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
-    const finished: number[] = []
-    app.addHook('onResponse', async (_request, reply) => void finished.push(reply.statusCode))
-    app.addHook('onSend', async (_request, reply) => {
-      reply.header('content-encoding', 'gzip')
-      reply.raw.setHeader('x-vault', 'raw')
-      throw make()
-    })
-    app.get('/fine', async () => ({ fine: true }))
-    app.get('/broken', () => Promise.reject(new Error(sql)))
-    app.get('/handled', {
-      errorHandler: (error, request, reply) => tenancyErrorHandler(error, request, reply),
-      handler: () => Promise.reject(new Error(sql)),
-    })
-    await app.register(async (scope) => {
-      scope.setErrorHandler(async (error, request, reply) => {
-        tenancyErrorHandler(error, request, reply)
-        return reply
+  ])(
+    'An onSend hook that always throws %s leads to a plain 500 and a log line, on every kind of route',
+    async (_name, make) => {
+      const log = new PassThrough()
+      app = await createApp(path, {}, { logger: { level: 'info', stream: log } })
+      const finished: number[] = []
+      app.addHook('onResponse', async (_request, reply) => void finished.push(reply.statusCode))
+      app.addHook('onSend', async (_request, reply) => {
+        reply.header('content-encoding', 'gzip')
+        reply.raw.setHeader('x-vault', 'raw')
+        throw make()
       })
-      scope.get('/async', () => Promise.reject(new Error(sql)))
-    })
-    const urls = ['/fine', '/broken', '/handled', '/async', '/nothing']
-    for (const url of urls) {
-      const response = await get(url)
-      expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
-      expect(response.json()).toEqual({
-        type: 'about:blank',
-        title: 'Internal Server Error',
-        status: 500,
-        requestId: expect.stringMatching(/^req-/),
+      app.get('/fine', async () => ({ fine: true }))
+      app.get('/broken', () => Promise.reject(new Error(sql)))
+      app.get('/handled', {
+        errorHandler: (error, request, reply) => tenancyErrorHandler(error, request, reply),
+        handler: () => Promise.reject(new Error(sql)),
       })
-      expect(JSON.stringify(response.headers)).not.toMatch(/vault|gzip/)
-      expect(response.headers['content-length']).toBe(String(response.body.length))
-    }
-    expect(finished).toEqual(urls.map(() => 500))
-    expect(String(log.read())).toContain('vault')
-  })
+      await app.register(async (scope) => {
+        scope.setErrorHandler(async (error, request, reply) => {
+          tenancyErrorHandler(error, request, reply)
+          return reply
+        })
+        scope.get('/async', () => Promise.reject(new Error(sql)))
+      })
+      const urls = ['/fine', '/broken', '/handled', '/async', '/nothing']
+      for (const url of urls) {
+        const response = await get(url)
+        expect([response.statusCode, response.headers['content-type']]).toEqual([500, problemJson])
+        expect(response.json()).toEqual({
+          type: 'about:blank',
+          title: 'Internal Server Error',
+          status: 500,
+          requestId: expect.stringMatching(/^req-/),
+        })
+        expect(JSON.stringify(response.headers)).not.toMatch(/vault|gzip/)
+        expect(response.headers['content-length']).toBe(String(response.body.length))
+      }
+      expect(finished).toEqual(urls.map(() => 500))
+      expect(String(log.read())).toContain('vault')
+    },
+  )
 
-  test('a handler of the application’s that hands on to tenancyErrorHandler has the same last answer', async () => {
+  test('An application’s error handler that calls tenancyErrorHandler gets the same plain 500 when sending fails', async () => {
     app = Fastify()
     app.setErrorHandler((error, request, reply) => tenancyErrorHandler(error, request, reply))
     await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
@@ -256,7 +259,7 @@ describe('without an error handler of the application', () => {
     expect(response.body).not.toContain('vault')
   })
 
-  test('an onSend hook that throws once gets its problem document through the hooks', async () => {
+  test('The problem document for an onSend hook that throws once passes through the hooks', async () => {
     app = await createApp(path)
     let calls = 0
     app.addHook('onSend', async (_request, reply) => {
@@ -269,7 +272,7 @@ describe('without an error handler of the application', () => {
     expect([response.json().code, response.headers['x-hook']]).toEqual(['TENANCY_TENANT_NONE', 'ran'])
   })
 
-  test('headers that an error brings for the next request are sent, and none of its body', async () => {
+  test('Headers of an error that concern the next request are sent; headers that describe its body are not', async () => {
     app = await createApp(path)
     app.get('/x', () =>
       Promise.reject(
@@ -287,14 +290,14 @@ describe('without an error handler of the application', () => {
     ])
   })
 
-  test('an id of genReqId that has no text is "_" in the problem document', async () => {
+  test('A request id from genReqId that has no text is shown as "_" in the problem document', async () => {
     app = await createApp(path, {}, { genReqId: () => Object.create(null) as string })
     app.get('/x', () => Promise.reject(new Error(sql)))
     const response = await get('/x')
     expect([response.statusCode, response.json().requestId]).toEqual([500, '_'])
   })
 
-  test('routes that were written before the plugin had loaded, and hooks where there is no route, are no exception', async () => {
+  test('Errors of routes registered before the plugin, and of hooks without a route, get problem documents too', async () => {
     app = Fastify()
     void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
     app.get('/x', () => Promise.reject(new Error(sql)))
@@ -309,7 +312,7 @@ describe('without an error handler of the application', () => {
     expect((await get('/x', {})).json()).toMatchObject({ code: 'TENANCY_AUTH_REQUIRED', requestId: 'req-3' })
   })
 
-  test('an id that a client sends comes back bounded and in safe characters', async () => {
+  test('A request id that a client sends comes back bounded and in safe characters', async () => {
     app = await createApp(path, {}, { requestIdHeader: 'x-request-id' })
     app.get('/x', async () => 'ok')
     const ask = async (id: string) => (await get('/x', { 'x-request-id': id })).json<{ requestId: string }>().requestId
@@ -319,29 +322,32 @@ describe('without an error handler of the application', () => {
   })
 })
 
-describe('an error handler of the application', () => {
-  test.each(['before', 'after'])('set %s the plugin gets refusals of hooks and guards, too', async (when) => {
-    app = Fastify({ allowErrorHandlerOverride: false })
-    const seen: string[] = []
-    const set = () =>
-      app.setErrorHandler((error, _request, reply) => {
-        seen.push((error as TenancyError).code)
-        return reply.code(499).send()
-      })
-    if (when === 'before') set()
-    await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
-    if (when === 'after') set()
-    app.get('/x', async () => 'ok')
-    app.get('/guarded', { preHandler: requireRole('Owner') }, async () => 'ok')
-    path.cache.invalidate()
-    const statuses = [await get('/x', {}), await get('/x', bearer(token, 'globex')), await get('/guarded')].map(
-      ({ statusCode }) => statusCode,
-    )
-    expect(statuses).toEqual([499, 499, 499])
-    expect(seen).toEqual(['TENANCY_AUTH_REQUIRED', 'TENANCY_TENANT_FORBIDDEN', 'TENANCY_ACCESS_DENIED'])
-  })
+describe('an application’s error handler', () => {
+  test.each(['before', 'after'])(
+    'An application’s error handler set %s the plugin also gets refusals by hooks and guards',
+    async (when) => {
+      app = Fastify({ allowErrorHandlerOverride: false })
+      const seen: string[] = []
+      const set = () =>
+        app.setErrorHandler((error, _request, reply) => {
+          seen.push((error as TenancyError).code)
+          return reply.code(499).send()
+        })
+      if (when === 'before') set()
+      await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
+      if (when === 'after') set()
+      app.get('/x', async () => 'ok')
+      app.get('/guarded', { preHandler: requireRole('Owner') }, async () => 'ok')
+      path.cache.invalidate()
+      const statuses = [await get('/x', {}), await get('/x', bearer(token, 'globex')), await get('/guarded')].map(
+        ({ statusCode }) => statusCode,
+      )
+      expect(statuses).toEqual([499, 499, 499])
+      expect(seen).toEqual(['TENANCY_AUTH_REQUIRED', 'TENANCY_TENANT_FORBIDDEN', 'TENANCY_ACCESS_DENIED'])
+    },
+  )
 
-  test('replaces the plugin’s without a warning', async () => {
+  test('An application’s error handler replaces the plugin’s without a warning', async () => {
     const warnings: Error[] = []
     const onWarning = (warning: Error) => warnings.push(warning)
     process.on('warning', onWarning)
@@ -353,7 +359,7 @@ describe('an error handler of the application', () => {
     expect(warnings).toEqual([])
   })
 
-  test('may hand on what it does not know, by throwing it or by tenancyErrorHandler', async () => {
+  test('An application’s error handler can pass on unknown errors by throwing or by tenancyErrorHandler', async () => {
     app = await createApp(path)
     app.setErrorHandler((error, request, reply) => {
       if ((error as Error).message === 'mine') return reply.code(499).send()
@@ -370,7 +376,7 @@ describe('an error handler of the application', () => {
     }
   })
 
-  test('of a child scope or of a route stays theirs, and rethrows to the parent’s', async () => {
+  test('The error handler of a child scope or route stays in place and rethrows to its parent’s', async () => {
     app = await createApp(path)
     await app.register(async (scope) => {
       scope.setErrorHandler((error, _request, reply) => {
@@ -388,7 +394,7 @@ describe('an error handler of the application', () => {
     expect([failed.statusCode, failed.headers['content-type']]).toEqual([500, problemJson])
   })
 
-  test('onError hooks see refusals', async () => {
+  test('onError hooks see the plugin’s refusals', async () => {
     app = await createApp(path)
     const seen: unknown[] = []
     app.addHook('onError', async (_request, _reply, error) => void seen.push(error.code))

@@ -101,7 +101,7 @@ async function send(
   return (await response.setEncoding('utf8').toArray()).join('')
 }
 
-test('interleaved requests never see each other’s tenant: timers, bodies, streams, aborts, one token or many', async () => {
+test('Interleaved requests never see each other’s tenant: timers, bodies, streams, aborts, one token or many', async () => {
   const text = 'x'.repeat(60_000)
   await Promise.all(
     Array.from({ length: 400 }, async (_, index) => {
@@ -124,7 +124,7 @@ test('interleaved requests never see each other’s tenant: timers, bodies, stre
   expect(tryGetContext()).toBeUndefined()
 })
 
-test('after tenants’ requests on a kept connection, a public one sees no tenant', async () => {
+test('A public request on a keep-alive connection sees no tenant of the requests before it', async () => {
   const single = new Agent({ keepAlive: true, maxSockets: 1 })
   const ask = async (url: string, headers: Record<string, string>) => {
     const outgoing = httpRequest({ port, path: url, agent: single, headers })

@@ -38,8 +38,8 @@ async function get(url: string, token: string | undefined, method: 'GET' | 'HEAD
 const statusOf = async (...args: Parameters<typeof get>) => (await get(...args)).statusCode
 const codeOf = async (...args: Parameters<typeof get>) => (await get(...args)).json<{ code: string }>().code
 
-describe('binding', () => {
-  test('a handler sees user, tenant and pool, on the request and by the getters', async () => {
+describe('the request’s context', () => {
+  test('A handler sees user, tenant and pool, on the request and by the getters', async () => {
     app = await createApp(path)
     app.get('/me', async (request) => ({
       user: [request.user.email, getCurrentUser().email],
@@ -53,7 +53,7 @@ describe('binding', () => {
     })
   })
 
-  test('a route refuses everybody but a user in a tenant unless it says otherwise', async () => {
+  test('A route serves only users in a tenant unless it says otherwise', async () => {
     app = await createApp(path)
     app.get('/default', async () => 'ok')
     app.get(
@@ -76,19 +76,19 @@ describe('binding', () => {
     expect([await statusOf('/public', undefined), await statusOf('/public', 'rubbish')]).toEqual([200, 200])
   })
 
-  test('a setting that is none of the three fails at registration', async () => {
+  test('A route whose config.tenancy is not tenant, user or none fails at registration', async () => {
     app = await createApp(path)
     expect(() => app.get('/x', { config: { tenancy: 'nobody' as 'none' } }, async () => 'ok')).toThrow(
       /config\.tenancy/,
     )
   })
 
-  test('what matches no route stays 404, for anybody', async () => {
+  test('A request that matches no route is answered 404, with or without credentials', async () => {
     app = await createApp(path)
     for (const token of [undefined, 'rubbish', owner]) expect(await statusOf('/nothing/here', token)).toBe(404)
   })
 
-  test('user and tenant throw coded errors where there are none', async () => {
+  test('request.user and request.tenant throw coded errors where there is none', async () => {
     app = await createApp(path)
     app.get('/u', { config: { tenancy: 'none' } }, async (request) => request.user)
     app.get('/t', { config: { tenancy: 'user' } }, async (request) => request.tenant)
@@ -100,7 +100,7 @@ describe('binding', () => {
     ])
   })
 
-  test('the path names the tenant below the prefix, also behind a prefix of the application', async () => {
+  test('The path names the tenant below the URL prefix, also behind a prefix of the application', async () => {
     app = await createApp(path)
     await app.register(
       async (scope) => {
@@ -113,7 +113,7 @@ describe('binding', () => {
     expect(await codeOf('/api/tenants/%2e%2e%2facme/me', owner)).toBe('TENANCY_TENANT_FORBIDDEN')
   })
 
-  test('hooks of the application that are added after the plugin have the context', async () => {
+  test('Application hooks that are added after the plugin have the context', async () => {
     app = await createApp(path)
     const seen: string[] = []
     app.addHook('onRequest', async () => void seen.push(getCurrentTenant().slug))
@@ -125,7 +125,7 @@ describe('binding', () => {
 })
 
 describe('guards', () => {
-  test('by path and method, by permission, by role: the owner passes, the member is refused', async () => {
+  test('Guards by path and method, by permission and by role let an owner pass and refuse a member', async () => {
     app = await createApp(path)
     const pass = async () => 'ok'
     app.get('/a', { preHandler: requirePermission('/reports', 'GET') }, pass)
@@ -146,7 +146,7 @@ describe('guards', () => {
     expect([await statusOf('/e', owner, 'POST'), await statusOf('/e', member, 'POST')]).toEqual([200, 403])
   })
 
-  test('the route’s own template decides, with its prefix and for HEAD too, however the request is spelled', async () => {
+  test('requirePermission() goes by the route’s own URL with its prefix, also for HEAD and any spelling of the request', async () => {
     app = await createApp(path)
     await app.register(
       async (scope) => {
@@ -170,7 +170,7 @@ describe('guards', () => {
     }
   })
 
-  test('on a route of several methods each is decided by its own rule', async () => {
+  test('On a route of several methods, requirePermission() checks each method by its own rule', async () => {
     app = await createApp(path)
     app.route({
       method: ['GET', 'POST'],
@@ -185,14 +185,17 @@ describe('guards', () => {
     expect(await statusOf('/api/reports/1', owner, 'HEAD')).toBe(200)
   })
 
-  test.each(['/files/*', '/:a-:b', '/:id(^\\d+$)', '/:id?'])('%s has no template: registering fails', async (url) => {
-    app = await createApp(path)
-    expect(() => app.get(url, { preHandler: requirePermission() }, async () => 'ok')).toThrow(
-      expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }),
-    )
-  })
+  test.each(['/files/*', '/:a-:b', '/:id(^\\d+$)', '/:id?'])(
+    'requirePermission() on %s fails at registration, because no rule has that form',
+    async (url) => {
+      app = await createApp(path)
+      expect(() => app.get(url, { preHandler: requirePermission() }, async () => 'ok')).toThrow(
+        expect.objectContaining({ code: 'TENANCY_ACCESS_DEFINITION_INVALID' }),
+      )
+    },
+  )
 
-  test('a guard that nothing answers to warns at registration and refuses everybody, where the application says so', async () => {
+  test('With undefinedAccess: warn, a guard without a rule warns at registration and refuses everybody', async () => {
     const log = new PassThrough()
     app = await createApp(path, { undefinedAccess: 'warn' }, { logger: { level: 'warn', stream: log } })
     app.get('/x', { preHandler: requirePermission('nothing:here') }, async () => 'ok')
@@ -200,7 +203,7 @@ describe('guards', () => {
     expect(await statusOf('/x', owner)).toBe(403)
   })
 
-  test('by role: a role that a tenant has made opens nothing, whatever its name', async () => {
+  test('requireRole ignores a tenant’s own role of the same name', async () => {
     const log = new PassThrough()
     app = await createApp(path, { undefinedAccess: 'warn' }, { logger: { level: 'warn', stream: log } })
     app.get('/x', { preHandler: requireRole('Auditor') }, async () => 'ok')
@@ -218,7 +221,7 @@ describe('guards', () => {
     expect([await statusOf('/x', owner), await statusOf('/x', member)]).toEqual([403, 403])
   })
 
-  test('by role: one that the application’s definition does not have fails when its route is registered', async () => {
+  test('requireRole of a role that the access definition does not have fails when its route is registered', async () => {
     const rules = createAccessRules(createRuleSetReader(path.catalog.pool), devAccess)
     app = await createApp({ ...path, rules })
     app.get('/x', { preHandler: requireRole('Admin') }, async () => 'ok')
@@ -227,14 +230,14 @@ describe('guards', () => {
     )
   })
 
-  test('without the plugin a guard refuses everybody', async () => {
+  test('Without the plugin, a guard refuses everybody', async () => {
     app = Fastify()
     app.get('/x', { preHandler: requireRole('Owner') }, async () => 'ok')
     const response = await get('/x', owner)
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([500, 'TENANCY_CONTEXT_MISSING'])
   })
 
-  test('routes that are written before the plugin has loaded are guarded and bound all the same', async () => {
+  test('Routes that are registered before the plugin has loaded are guarded and have the context as well', async () => {
     app = Fastify()
     void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
     app.get('/x', { preHandler: requireRole('Owner') }, async () => getCurrentTenant().slug)
@@ -248,7 +251,7 @@ describe('guards', () => {
     expect(await statusOf('/files/a', owner)).toBe(500)
   })
 
-  test('a guard added to a whole scope guards each of its routes', async () => {
+  test('A guard added to a whole scope guards each of its routes', async () => {
     app = await createApp(path)
     await app.register(async (scope) => {
       scope.addHook('preHandler', requirePermission())
@@ -259,7 +262,7 @@ describe('guards', () => {
     expect([await statusOf('/reports', owner), await statusOf('/notes', owner)]).toEqual([200, 200])
   })
 
-  test('on a route without a tenant a guard refuses', async () => {
+  test('A guard on a route without a tenant refuses', async () => {
     app = await createApp(path)
     app.get('/none', { config: { tenancy: 'none' }, preHandler: requireRole('Owner') }, async () => 'ok')
     app.get('/user', { config: { tenancy: 'user' }, preHandler: requireRole('Owner') }, async () => 'ok')
@@ -269,7 +272,7 @@ describe('guards', () => {
     ])
   })
 
-  test('arguments that say nothing clear are refused', () => {
+  test('Ambiguous arguments of requirePermission are refused', () => {
     for (const call of [
       () => requirePermission('/reports', undefined as unknown as string),
       () => requirePermission('reports'),
@@ -282,7 +285,7 @@ describe('guards', () => {
 })
 
 describe('errors', () => {
-  test('ours from a handler is a problem document, and so are others', async () => {
+  test('Errors that a handler throws are answered with problem documents, ours and others', async () => {
     app = await createApp(path)
     app.get('/ours', async () =>
       Promise.reject(new TenancyError('TENANCY_CONNECTION_TIMEOUT', 'tenant acme on 10.0.0.7')),
@@ -303,7 +306,7 @@ describe('errors', () => {
   })
 
   test.each(['before', 'after'])(
-    'an error handler that the application sets %s the plugin gets what handlers throw and what the plugin refuses',
+    'An error handler that the application sets %s the plugin gets what handlers throw and what the plugin refuses',
     async (when) => {
       app = Fastify()
       const set = () =>
@@ -320,7 +323,7 @@ describe('errors', () => {
     },
   )
 
-  test('a catalog that cannot be reached is 503 with Retry-After', async () => {
+  test('A catalog that cannot be reached is answered 503 with Retry-After', async () => {
     app = await createApp(path)
     app.get('/x', async () => 'ok')
     path.cache.invalidate()
@@ -333,7 +336,7 @@ describe('errors', () => {
 })
 
 describe('accounts and keys', () => {
-  test('accounts get the request as it came, without credentials, and their response goes out as it is', async () => {
+  test('Accounts get the request unchanged, need no credentials, and their response is sent unchanged', async () => {
     app = await createApp(path, {
       accounts: {
         async handle(request, { remoteAddress }) {
@@ -368,7 +371,7 @@ describe('accounts and keys', () => {
     expect((await app.inject({ url: '/auth/me' })).body).toBe('GET|/auth/me||127.0.0.1|')
   })
 
-  test('the application’s own body parsers stay, and its own routes stay guarded', async () => {
+  test('Mounting accounts leaves the application’s body parsers and route guards in place', async () => {
     app = await createApp(path, { accounts: { handle: async () => new Response(null, { status: 204 }) } })
     app.post('/json', async (request) => request.body)
     const response = await app.inject({ method: 'POST', url: '/json', headers: bearer(owner), payload: { a: 1 } })
@@ -377,7 +380,7 @@ describe('accounts and keys', () => {
     expect((await app.inject({ method: 'DELETE', url: '/auth/x' })).statusCode).toBe(204)
   })
 
-  test('the public keys are served to anybody', async () => {
+  test('The public keys are served to anybody', async () => {
     app = await createApp(path)
     expect((await app.inject({ url: '/.well-known/jwks.json' })).json()).toEqual({ keys: [] })
   })

@@ -30,7 +30,7 @@ async function answers(url: string, method: 'GET' | 'POST' | 'HEAD' = 'GET') {
   return statuses
 }
 
-describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const)('at %s', (hook) => {
+describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const)('guards at %s', (hook) => {
   test.each([
     ['requireRole', () => requireRole('Owner')],
     ['requirePermission, by name', () => requirePermission('reports:read')],
@@ -50,7 +50,7 @@ describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as cons
     ])
   })
 
-  test('as a hook of the whole application it guards routes, and answers 404 where there is none', async () => {
+  test('A guard on the whole application guards its routes and answers 404 where there is no route', async () => {
     app = await createApp(path)
     addGuard(app, requireRole('Owner'))
     app.get('/x', async () => 'ok')
@@ -59,7 +59,7 @@ describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as cons
       expect(await answers('/nothing', method)).toEqual([404, 404, 404])
   })
 
-  test('for the route’s own rule on the whole application it answers 404 where there is no route', async () => {
+  test('requirePermission() on the whole application answers 404 where there is no route', async () => {
     app = await createApp(path)
     addGuard(app, requirePermission())
     app.get('/reports', async () => 'ok')
@@ -69,14 +69,14 @@ describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as cons
     ])
   })
 
-  test('on the whole application it stands before a 404 handler of the application’s, which may serve pages', async () => {
+  test('A guard on the whole application runs before the application’s 404 handler, which may serve pages', async () => {
     app = await createApp(path)
     addGuard(app, requireRole('Owner'))
     app.setNotFoundHandler((_request, reply) => void reply.send('<html>'))
     expect(await answers('/any/page')).toEqual([404, 404, 404])
   })
 
-  test('one that names what nobody has defined fails when its route is registered', async () => {
+  test('A guard that names something undefined fails when its route is registered', async () => {
     app = await createApp(path)
     for (const guard of [
       requirePermission('reports:raed'),
@@ -93,7 +93,7 @@ describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as cons
     }
   })
 
-  test('one of a whole scope, or of a route before the plugin had loaded, fails before the application is ready', async () => {
+  test('An undefined guard of a whole scope, or of a route before the plugin, fails before the application is ready', async () => {
     for (const guard of [
       requirePermission('reports:raed'),
       requirePermission('/reprots', 'GET'),
@@ -119,7 +119,7 @@ describe.each(['onRequest', 'preParsing', 'preValidation', 'preHandler'] as cons
   }
 })
 
-test('a guard of a whole scope for its routes’ own rules says so in the log, once, where there is no rule', async () => {
+test('requirePermission() on a whole scope logs once for each route that has no rule', async () => {
   const log = new PassThrough()
   app = await createApp(path, {}, { logger: { level: 'error', stream: log } })
   app.addHook('preHandler', requirePermission())
@@ -131,7 +131,7 @@ test('a guard of a whole scope for its routes’ own rules says so in the log, o
   expect(String(log.read()).match(/GET \/unruled/g)).toHaveLength(1)
 })
 
-test('where the application says so, a guard waits for somebody to define its permission', async () => {
+test('With undefinedAccess: warn, a guard refuses until its permission is defined at run time', async () => {
   app = await createApp(path, { undefinedAccess: 'warn' })
   app.get('/x', { preHandler: requirePermission('later:read') }, async () => 'ok')
   expect(await answers('/x')).toEqual([403, 403, 401])
@@ -148,7 +148,7 @@ test('where the application says so, a guard waits for somebody to define its pe
   })
 })
 
-test('a permission that is switched off is defined: its guard registers, and refuses', async () => {
+test('A guard for a permission that is switched off registers, and refuses', async () => {
   await path.catalog.pool.query(`insert into permissions (name, is_active) values ('off:read', false)`)
   await path.rules.refresh()
   app = await createApp(path)
@@ -156,7 +156,7 @@ test('a permission that is switched off is defined: its guard registers, and ref
   expect(await answers('/x')).toEqual([403, 403, 401])
 })
 
-test('on a route of several methods, those without a rule refuse', async () => {
+test('On a route of several methods, requirePermission() refuses the methods without a rule', async () => {
   app = await createApp(path)
   app.route({ method: ['GET', 'PUT'], url: '/reports', preHandler: requirePermission(), handler: async () => 'ok' })
   expect(await answers('/reports')).toEqual([200, 403, 401])
@@ -169,11 +169,11 @@ const misplaced = {
 }
 
 describe.each(['preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort'] as const)(
-  'a guard at %s, which protects nothing, fails',
+  'guards at %s, which runs too late',
   (hook) => {
     const guard = requireRole('Owner') as never
 
-    test('when its route is registered, alone or among others, also where guards may wait', async () => {
+    test('A guard at a hook that runs too late fails when its route is registered, alone or among other hooks', async () => {
       for (const undefinedAccess of ['refuse', 'warn'] as const) {
         app = await createApp(path, { undefinedAccess })
         for (const hooks of [guard, [async () => {}, guard]]) {
@@ -182,7 +182,7 @@ describe.each(['preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout
       }
     })
 
-    test('before the application is ready, of a whole scope or of a route before the plugin had loaded', async () => {
+    test('A guard at a hook that runs too late, on a scope or on a route before the plugin, fails before the application is ready', async () => {
       app = await createApp(path, { undefinedAccess: 'warn' })
       await app.register(async (scope) => {
         scope.addHook(hook as 'onSend', guard)
@@ -197,9 +197,12 @@ describe.each(['preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout
   },
 )
 
-test.each(['handler', 'errorHandler'])('a guard as the %s of a route fails when it is registered', async (name) => {
-  app = await createApp(path)
-  expect(() =>
-    app.route({ method: 'GET', url: '/x', handler: async () => 'ok', [name]: requirePermission('reports:read') }),
-  ).toThrow(expect.objectContaining(misplaced))
-})
+test.each(['handler', 'errorHandler'])(
+  'A guard used as the %s of a route fails when the route is registered',
+  async (name) => {
+    app = await createApp(path)
+    expect(() =>
+      app.route({ method: 'GET', url: '/x', handler: async () => 'ok', [name]: requirePermission('reports:read') }),
+    ).toThrow(expect.objectContaining(misplaced))
+  },
+)

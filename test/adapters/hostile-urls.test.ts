@@ -120,7 +120,7 @@ const spellings = [
 ]
 
 describe.each<readonly [string, FastifyServerOptions]>([
-  ['as it comes', {}],
+  ['with its defaults', {}],
   [
     'with every leniency switched on',
     {
@@ -131,7 +131,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
       },
     },
   ],
-])('a Fastify %s', (_name, options) => {
+])('Fastify %s', (_name, options) => {
   let app: FastifyInstance
   beforeAll(async () => {
     app = await open(options)
@@ -155,7 +155,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
     return isRight ? [] : [{ method, url, reader, exporter, stranger }]
   }
 
-  test('tells the two routes apart for who may use them', async () => {
+  test('Fastify and the access rules agree which of two similar routes a request is for', async () => {
     expect(await send(app, 'reader', 'GET', '/files/7')).toBe('one')
     expect(await send(app, 'exporter', 'GET', '/files/export')).toBe('export')
     expect(await send(app, 'exporter', 'DELETE', '/files/export')).toBe('delete')
@@ -163,13 +163,13 @@ describe.each<readonly [string, FastifyServerOptions]>([
   })
 
   test.each(['GET', 'HEAD', 'DELETE', 'POST', 'get', 'GET\t', 'TRACE', 'OPTIONS'])(
-    'widens no rule for any spelling of a path: %j',
+    'No spelling of a path opens a route that its rule closes, with method %j',
     async (method) => {
       for (const url of spellings) expect(await mistakes(method, url)).toEqual([])
     },
   )
 
-  test('widens no rule for 300 random spellings', async () => {
+  test('No random spelling of a path opens a route that its rule closes', async () => {
     const part = fc.constantFrom(
       '/',
       '//',

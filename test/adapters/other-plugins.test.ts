@@ -61,7 +61,7 @@ async function open(
 const decorated = (request: FastifyRequest) => request as FastifyRequest & { account: User; shop: { slug: string } }
 
 describe.each(orders)('registered %s the tenancy plugin', (order) => {
-  test('@fastify/jwt keeps request.user; ours has another name', async () => {
+  test('@fastify/jwt keeps request.user, and our user has another name', async () => {
     await open(order, (each) => each.register(jwt, { secret: 'a secret of the test' }), {
       decorators: { user: 'account', tenant: 'shop' },
       needs: ({ url }) => (url === '/webhook' ? 'none' : undefined),
@@ -107,7 +107,7 @@ describe.each(orders)('registered %s the tenancy plugin', (order) => {
     expect((await app.inject({ url: '/x?code=right' })).statusCode).toBe(401)
   })
 
-  test('the pages of @fastify/swagger-ui are opened by a predicate, and nothing else is', async () => {
+  test('The option `needs` opens the pages of @fastify/swagger-ui, and nothing else', async () => {
     const asked: TenancyRoute[] = []
     const others = async (each: FastifyInstance) => {
       await each.register(swagger, { openapi: { info: { title: 'Notes', version: '1' } } })
@@ -133,7 +133,7 @@ describe.each(orders)('registered %s the tenancy plugin', (order) => {
     expect(asked.some(({ url }) => url === '/own')).toBe(false)
   })
 
-  test('@fastify/under-pressure answers its health check, and sheds load as a problem document', async () => {
+  test('@fastify/under-pressure answers its health check and sheds load with a problem document', async () => {
     let isHealthy = true
     const others = async (each: FastifyInstance) =>
       each.register(underPressure, {
@@ -157,7 +157,7 @@ describe.each(orders)('registered %s the tenancy plugin', (order) => {
     ])
   })
 
-  test('@fastify/cors answers preflights, and the requests after them keep their headers when they are refused', async () => {
+  test('@fastify/cors answers preflights, and refused requests after them keep its headers', async () => {
     await open(order, (each) => each.register(cors, { origin: 'https://app.example.com', methods: ['GET', 'PUT'] }))
     app.put('/notes', async () => 'ok')
     const preflight = await app.inject({ method: 'OPTIONS', url: '/notes', headers: asks })
@@ -175,7 +175,7 @@ describe.each(orders)('registered %s the tenancy plugin', (order) => {
 const origin = { origin: 'https://app.example.com' }
 const asks = { ...origin, 'access-control-request-method': 'PUT' }
 
-describe('a preflight', () => {
+describe('CORS preflights', () => {
   const ran: string[] = []
   const run = (name: string) => async () => {
     ran.push(name)
@@ -184,9 +184,9 @@ describe('a preflight', () => {
 
   test.each([
     ['without @fastify/cors', false],
-    ['which @fastify/cors does not answer', false],
-    ['which @fastify/cors answers', true],
-  ])('%s never runs a handler of the application’s', async (name, isAnswered) => {
+    ['that @fastify/cors does not answer', false],
+    ['that @fastify/cors answers', true],
+  ])('A preflight %s never runs a handler of the application', async (name, isAnswered) => {
     app = Fastify()
     await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
     if (name !== 'without @fastify/cors') {
@@ -210,7 +210,7 @@ describe('a preflight', () => {
     expect([response.statusCode, ran.includes('public')]).toEqual(isAnswered ? [204, false] : [200, true])
   })
 
-  test('with credentials or a body is a request like any other', async () => {
+  test('A preflight with credentials or a body is an ordinary request', async () => {
     app = Fastify()
     await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
     app.options('/x', async (request) => request.tenant.slug)
@@ -231,7 +231,7 @@ describe('a preflight', () => {
   })
 })
 
-test('a name that another plugin has is refused with the way out', async () => {
+test('A decorator name that another plugin has is refused with the way out', async () => {
   app = Fastify()
   app.decorateRequest('user', null as never)
   await expect(app.register(tenancyPlugin, { tenancy: tenancyOver(path) })).rejects.toMatchObject({
@@ -240,7 +240,7 @@ test('a name that another plugin has is refused with the way out', async () => {
   })
 })
 
-test('a predicate that says something else fails at registration, and a route’s own word goes before it', async () => {
+test('An invalid answer of the option `needs` fails at registration, and config.tenancy of a route takes precedence', async () => {
   app = Fastify()
   const needs = ((): unknown => 'anybody') as () => 'none'
   await expect(app.register(tenancyPlugin, { tenancy: tenancyOver(path), needs })).resolves.toBeDefined()
@@ -248,7 +248,7 @@ test('a predicate that says something else fails at registration, and a route’
   expect(() => app.get('/x', async () => 'ok')).toThrow(expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID' }))
 })
 
-test('routes that were written before the plugin had loaded are asked about at their first request', async () => {
+test('The option `needs` is called at the first request of a route that was registered before the plugin', async () => {
   app = Fastify()
   void app.register(tenancyPlugin, {
     tenancy: tenancyOver(path),

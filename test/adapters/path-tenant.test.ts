@@ -50,7 +50,7 @@ test.each([
   '/TENANTS/:Tenant',
   '/elsewhere/:tenant',
   '/:kind(users|tenants)/:id',
-])('%s does not say for certain which tenant it is for: it cannot be registered', async (url) => {
+])('%s cannot be registered, because its tenant cannot be read for certain', async (url) => {
   app = await createApp(path)
   expect(() => app?.get(url, async () => 'ok')).toThrow(refusal(url))
   expect(() => app?.get(url, { config: { tenancy: 'tenant' } }, async () => 'ok')).toThrow(refusal(url))
@@ -66,7 +66,7 @@ test.each([
   ['/tenants/:tenant/files/*', '/tenants/NAME/files/a/b'],
   ['/tenants/settings/tenants/:tenant', '/tenants/settings/tenants/NAME'],
   ['/tenants/:tenant/tenants', '/tenants/NAME/tenants'],
-])('%s: the tenant in it is the one that counts', async (template, url) => {
+])('%s serves the tenant that its path names', async (template, url) => {
   app = await createApp(path)
   app.get(template, async (request) => request.tenant.slug)
   const ask = async (name: string) => {
@@ -82,7 +82,7 @@ test.each([
 })
 
 test.each(['/tenants', '/tenants/', '/tenants/settings', '/tenants/::tenant', '/items/:id'])(
-  '%s names no tenant, and serves the default one',
+  '%s names no tenant and serves the default one',
   async (url) => {
     app = await createApp(path)
     app.get(url, async (request) => request.tenant.slug)
@@ -90,7 +90,7 @@ test.each(['/tenants', '/tenants/', '/tenants/settings', '/tenants/::tenant', '/
   },
 )
 
-test('a route that was written before the plugin had loaded refuses every request instead', async () => {
+test('An unreadable route that was registered before the plugin refuses every request instead', async () => {
   app = Fastify()
   void app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
   app.get('/tenants/:id', async () => 'ok')
@@ -104,7 +104,7 @@ test('a route that was written before the plugin had loaded refuses every reques
   expect((await app.inject({ url: '/tenants/globex/x', headers: bearer(token) })).statusCode).toBe(403)
 })
 
-test('the parameter has another name where the application says so, and no name that the router reads otherwise', async () => {
+test('The option tenantParameter renames the parameter and refuses names that the router reads differently', async () => {
   app = await createApp(path, { tenantParameter: 'org' })
   app.get('/tenants/:org/x', async (request) => request.tenant.slug)
   expect(() => app?.get('/tenants/:tenant/y', async () => 'ok')).toThrow(refusal('/tenants/:tenant/y'))
@@ -167,7 +167,7 @@ function tenantsIn(url: string): string[] {
 describe('random templates', () => {
   const prefixes = fc.array(segment, { maxLength: 2 })
   const rest = fc.array(segment, { maxLength: 3 })
-  test('are refused when they are registered, or serve the tenant of the path and no other', async () => {
+  test('A random route URL is refused at registration or serves the tenant of its path and no other', async () => {
     let served = 0
     await fc.assert(
       fc.asyncProperty(prefixes, rest, routerOptions, fc.boolean(), async (outer, inner, options, isShouting) => {

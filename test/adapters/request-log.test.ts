@@ -56,7 +56,7 @@ async function open(level = 'debug'): Promise<void> {
   routes(app)
 }
 
-test('every line of a request carries its id, tenant and user, from when they are known to the last one', async () => {
+test('Each log line of a request carries its id, and its tenant and user once they are known', async () => {
   await open()
   await Promise.all(
     Array.from({ length: 40 }, (_, index) =>
@@ -78,7 +78,7 @@ test('every line of a request carries its id, tenant and user, from when they ar
   }
 })
 
-test('an error is logged once, in full, with them', async () => {
+test('An error is logged once, in full, with the request’s id, tenant and user', async () => {
   await open('error')
   await app.inject({ url: '/fails', headers: bearer(who[0]!.token) })
   const [line, ...others] = lines()
@@ -88,7 +88,7 @@ test('an error is logged once, in full, with them', async () => {
   expect(others).toEqual([])
 })
 
-test('what has no tenant or user says none', async () => {
+test('Log lines of a request without tenant or user name none', async () => {
   await open()
   for (const [url, headers, known] of [
     ['/public', {}, []],
@@ -103,7 +103,7 @@ test('what has no tenant or user says none', async () => {
   }
 })
 
-test('an id of a client is in the lines as it is in the answer', async () => {
+test('A client’s request id is written to the log as it is shown in the answer', async () => {
   written = []
   app = await createApp(path, {}, { logger: { level: 'info', stream }, requestIdHeader: 'x-request-id' })
   const response = await app.inject({ url: '/x', headers: { 'x-request-id': `a b${'x'.repeat(300)}` } })
@@ -111,8 +111,8 @@ test('an id of a client is in the lines as it is in the answer', async () => {
   expect(lines().map(({ requestId }) => requestId)).toContain(`a_b${'x'.repeat(125)}`)
 })
 
-describe('where the application makes the loggers of requests itself', () => {
-  test('they are used, never changed: one that requests share does not gather their users', async () => {
+describe('request loggers of the application', () => {
+  test('A logger that the application shares among requests is never changed, so it gathers no users', async () => {
     written = []
     app = Fastify({ logger: { level: 'info', stream }, childLoggerFactory: (logger) => logger })
     await app.register(tenancyPlugin, { tenancy: tenancyOver(path) })
@@ -124,7 +124,7 @@ describe('where the application makes the loggers of requests itself', () => {
     expect(lines()).toEqual([expect.not.objectContaining({ userId: expect.anything() })])
   })
 
-  test('a logger that is not pino gets a child for each request', async () => {
+  test('A logger that is not pino gets a child for each request', async () => {
     const said: object[] = []
     const make = (bindings: object): FastifyBaseLogger => {
       const say = (fields: unknown, msg?: string) =>

@@ -89,7 +89,7 @@ describe.each<Order>([
   'after @fastify/websocket',
   'before, and @fastify/websocket in a child scope',
 ])('registered %s', (order) => {
-  test('three hundred refused upgrades leave no socket behind, and close() ends', async () => {
+  test('Three hundred refused upgrades leave no socket open, and close() ends', async () => {
     await open(order, (scope) => {
       scope.get('/socket', { websocket: true }, (socket) => socket.send('hello'))
       scope.get('/guarded', { websocket: true, preHandler: requireRole('Owner') }, (socket) => socket.send('hello'))
@@ -114,22 +114,19 @@ describe.each<Order>([
   })
 
   test.each([
-    ['an address that cannot be decoded', '/%zz', 400],
+    ['a URL that cannot be decoded', '/%zz', 400],
     ['a parameter that is too long', `/rooms/${'x'.repeat(200)}`, 414],
-  ])(
-    'fifty upgrades to %s, which no hook sees, leave no socket behind, and close() ends',
-    async (_what, url, status) => {
-      await open(order, (scope) => {
-        scope.get('/rooms/:room', { websocket: true }, (socket) => socket.send('hello'))
-      })
-      const answers = await Promise.all(Array.from({ length: 50 }, () => rawUpgrade(url)))
-      for (const answer of answers) expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*connection: close`, 'i'))
-      await expect.poll(connections).toBe(0)
-      await app.close()
-    },
-  )
+  ])('Fifty upgrades to %s, which no hook sees, leave no socket open, and close() ends', async (_what, url, status) => {
+    await open(order, (scope) => {
+      scope.get('/rooms/:room', { websocket: true }, (socket) => socket.send('hello'))
+    })
+    const answers = await Promise.all(Array.from({ length: 50 }, () => rawUpgrade(url)))
+    for (const answer of answers) expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*connection: close`, 'i'))
+    await expect.poll(connections).toBe(0)
+    await app.close()
+  })
 
-  test('listeners of a socket have the context of its upgrade, whatever else is served', async () => {
+  test('Listeners of a WebSocket have the context of its upgrade, whatever else is served', async () => {
     await open(order, (scope) => {
       scope.get('/socket', { websocket: true }, (socket) => {
         const answer = async (text: string) => {
@@ -158,7 +155,7 @@ describe.each<Order>([
   })
 })
 
-test('a response to an upgrade that is no refusal closes its socket, too', async () => {
+test('A successful HTTP response to an upgrade also closes its socket', async () => {
   await open('before @fastify/websocket', (scope) => {
     scope.addHook('preHandler', async (_request, reply) => reply.code(200).send('no sockets here'))
     scope.get('/socket', { websocket: true }, (socket) => socket.send('hello'))
@@ -167,7 +164,7 @@ test('a response to an upgrade that is no refusal closes its socket, too', async
   await expect.poll(connections).toBe(0)
 })
 
-test('an upgrade that fails before Fastify can answer leaves no socket behind', async () => {
+test('An upgrade that fails before Fastify can answer leaves no socket open', async () => {
   app = Fastify({
     genReqId() {
       throw new Error('no ids today')

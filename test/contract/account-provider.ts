@@ -75,7 +75,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
     const epochOf = async (address: string) => (await subject.readUser(address))?.tokenEpoch ?? Number.NaN
 
     describe('register', () => {
-      it('sends one mail with a link, and creates no user before it is used', async () => {
+      it('Registering sends one mail with a link and creates no user before the link is used', async () => {
         const address = await register()
         const mails = await subject.mailsTo(address)
         expect(mails).toHaveLength(1)
@@ -90,14 +90,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         })
       })
 
-      it('keeps the address in lower case', async () => {
+      it('Registering stores the address in lower case', async () => {
         const address = freshAddress()
         await register(` ${address.toUpperCase()} `)
         await confirm(tokenIn(await lastMail(address)))
         expect((await subject.readUser(address))?.user.email).toBe(address)
       })
 
-      it('of an address that has an account answers the same, changes nothing and tells the owner', async () => {
+      it('Registering an address that has an account answers the same, changes nothing and tells the owner', async () => {
         const { address } = await registerVerified()
         const before = await subject.readUser(address)
         const again = { email: address.toUpperCase(), password: otherPassword, name: 'Eve' }
@@ -108,7 +108,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await provider.checkPassword(address, password)).toBe(before?.user.id)
       })
 
-      it('20 times at once for one address makes one user of the link that is used first, and the other 19 are void', async () => {
+      it('Of 20 simultaneous registrations of an address, the link used first makes the user and the others are void', async () => {
         const address = freshAddress()
         const results = await Promise.allSettled(
           Array.from({ length: 20 }, (_, index) =>
@@ -128,20 +128,20 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       })
 
       it.each(['', ' ', 'ada', 'ada@', '@example.com', 'a b@example.com', 'a\0@example.com', 'a@b\r\nBcc: c@d.e'])(
-        'refuses the address %j',
+        'Registering refuses the address %j',
         async (email) => {
           await expect(provider.register({ email, password, name: '' })).rejects.toMatchObject(badAddress)
         },
       )
 
       it.each([
-        ['none', ''],
+        ['no characters', ''],
         ['7 characters', '1234567'],
         ['7 characters that are two UTF-16 units each', '\u{1F511}'.repeat(7)],
         ['129 characters', 'x'.repeat(129)],
         ['blanks only', ' \t\n'.repeat(4)],
         ['half of a surrogate pair', 'correct \ud800 horse'],
-      ])('refuses a password of %s', async (_name, weak) => {
+      ])('Registering refuses a password with %s', async (_name, weak) => {
         const address = freshAddress()
         await expect(provider.register({ email: address, password: weak, name: '' })).rejects.toMatchObject(badPassword)
         expect(await subject.countUsers(address)).toBe(0)
@@ -151,14 +151,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         ['8 characters', '12345678'],
         ['128 characters that are two UTF-16 units each', '\u{1F511}'.repeat(128)],
         ['a NUL', 'correct\0horse'],
-      ])('takes a password of %s', async (_name, strong) => {
+      ])('Registering accepts a password with %s', async (_name, strong) => {
         const address = freshAddress()
         await provider.register({ email: address, password: strong, name: '' })
         const id = await confirm(tokenIn(await lastMail(address)), strong)
         expect(await provider.checkPassword(address, strong)).toBe(id)
       })
 
-      it('takes a hostile name as plain text', async () => {
+      it('Registering takes a hostile name as plain text', async () => {
         const address = freshAddress()
         const hostile = `'; drop table users; --\0\ud800${'x'.repeat(500)}`
         await provider.register({ email: address, password, name: hostile })
@@ -167,8 +167,8 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       })
     })
 
-    describe('a verification link', () => {
-      it('verifies the address it was sent to, once', async () => {
+    describe('verification links', () => {
+      it('A verification link verifies the address it was sent to, once', async () => {
         const address = await register()
         const token = tokenIn(await lastMail(address))
         const id = await confirm(token)
@@ -176,7 +176,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         await expect(confirm(token)).rejects.toMatchObject(badLink)
       })
 
-      it('sets the password of whoever uses it, not the one that was registered, and leaves the name of another out', async () => {
+      it('A verification link sets its user’s password, and ignores password and name that somebody else registered', async () => {
         const address = await register()
         const id = await confirm(tokenIn(await lastMail(address)), otherPassword)
         expect(await provider.checkPassword(address, otherPassword)).toBe(id)
@@ -184,20 +184,20 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect((await subject.readUser(address))?.user.name).toBe('')
       })
 
-      it('takes a name, which wins', async () => {
+      it('A name given with a verification link replaces the registered one', async () => {
         const address = await register()
         await provider.verifyEmail({ token: tokenIn(await lastMail(address)), password, name: 'Ada L.' })
         expect((await subject.readUser(address))?.user.name).toBe('Ada L.')
       })
 
-      it('of a registration without password and name does, too', async () => {
+      it('A verification link of a registration without password and name works as well', async () => {
         const address = freshAddress()
         await provider.register({ email: address })
         const id = await confirm(tokenIn(await lastMail(address)))
         expect(await provider.checkPassword(address, password)).toBe(id)
       })
 
-      it('stays good when the password is refused', async () => {
+      it('A verification link stays valid when the password is refused', async () => {
         const token = tokenIn(await lastMail(await register()))
         for (const weak of ['short', '', ' '.repeat(20), 'correct \udfff horse']) {
           await expect(confirm(token, weak)).rejects.toMatchObject(badPassword)
@@ -205,7 +205,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         await confirm(token)
       })
 
-      it('completes a user whom somebody created without password', async () => {
+      it('A verification link completes a user who was created without a password', async () => {
         const address = freshAddress()
         const { user } = await subject.createUser(address)
         await register(address)
@@ -214,7 +214,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await provider.checkPassword(address, password)).toBe(user.id)
       })
 
-      it('is void for a user who is disabled meanwhile, and is sent to none who is', async () => {
+      it('A verification link is void for a disabled user, and none is sent to one', async () => {
         const address = freshAddress()
         const { user } = await subject.createUser(address)
         await register(address)
@@ -226,13 +226,13 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect((await subject.readUser(address))?.user.emailVerified).toBe(false)
       })
 
-      it('used 10 times at once works once', async () => {
+      it('A verification link used 10 times at once works once', async () => {
         const token = tokenIn(await lastMail(await register()))
         const attempts = Array.from({ length: 10 }, () => confirm(token))
         expect(await race(attempts)).toEqual(oneOf(10, badLink))
       })
 
-      it('is sent again on demand, in any case of the address', async () => {
+      it('A verification link is sent again on request, in any case of the address', async () => {
         const address = await register()
         await provider.resendVerification(address.toUpperCase())
         const [first, second, ...others] = await subject.mailsTo(address)
@@ -242,7 +242,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect((await subject.readUser(address))?.user.emailVerified).toBe(true)
       })
 
-      it('is not sent to who is verified, disabled or unknown', async () => {
+      it('A verification link is not sent again to users who are verified, disabled or unknown', async () => {
         const { address: verified } = await registerVerified()
         const disabled = freshAddress()
         await subject.disableUser((await subject.createUser(disabled)).user.id)
@@ -255,7 +255,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await subject.mailsTo(unknown)).toEqual([])
       })
 
-      it('does not set a password, and a reset link does not verify as one', async () => {
+      it('A verification link does not reset a password, and a reset link does not work as one', async () => {
         const verification = tokenIn(await lastMail(await register()))
         await expect(provider.resetPassword(verification, otherPassword)).rejects.toMatchObject(badLink)
         const { address } = await registerVerified()
@@ -264,7 +264,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
     })
 
     it.each(['', 'x', '\0', '\ud800', "' or true --", 'x'.repeat(10_000), randomUUID(), 'A'.repeat(43)])(
-      'the text %j is no link',
+      'The text %j is no verification link',
       async (token) => {
         await expect(confirm(token)).rejects.toMatchObject(badLink)
         await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
@@ -272,20 +272,20 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
     )
 
     describe('checkPassword', () => {
-      it('gives the id of the user, in any case of the address', async () => {
+      it('checkPassword gives the user’s id, in any case of the address', async () => {
         const { address, id } = await registerVerified()
         expect(await provider.checkPassword(address, password)).toBe(id)
         expect(await provider.checkPassword(` ${address.toUpperCase()} `, password)).toBe(id)
       })
 
-      it('takes a password whichever way its characters are composed', async () => {
+      it('checkPassword accepts a password whichever way its characters are composed', async () => {
         const address = freshAddress()
         await provider.register({ email: address, password: 'r\u00e9sum\u00e9 caf\u00e9', name: '' })
         const id = await confirm(tokenIn(await lastMail(address)), 'r\u00e9sum\u00e9 caf\u00e9')
         expect(await provider.checkPassword(address, 're\u0301sume\u0301 cafe\u0301')).toBe(id)
       })
 
-      it('refuses wrong, unknown, unverified, disabled and without password in the same words', async () => {
+      it('checkPassword refuses wrong, unknown, unverified, disabled and missing passwords in the same words', async () => {
         const { address: known } = await registerVerified()
         const unverified = await register()
         const { address: disabled, id } = await registerVerified()
@@ -315,14 +315,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(answers.size).toBe(1)
       })
 
-      it('lets a user in who was disabled and is enabled again', async () => {
+      it('checkPassword accepts a user who was disabled and is enabled again', async () => {
         const { address, id } = await registerVerified()
         await subject.disableUser(id)
         await subject.enableUser(id)
         expect(await provider.checkPassword(address, password)).toBe(id)
       })
 
-      it('does not take an address whose letters only look alike', async () => {
+      it('checkPassword refuses an address whose letters only look alike', async () => {
         const kelvin = `mi\u212ae.${randomUUID()}@example.com`
         const mike = kelvin.replace('\u212a', 'k')
         await provider.register({ email: mike, password, name: '' })
@@ -334,8 +334,8 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       })
     })
 
-    describe('a reset link', () => {
-      it('sets a new password, once, and ends every login', async () => {
+    describe('reset links', () => {
+      it('A reset link sets a new password, once, and ends every login', async () => {
         const { address, id } = await registerVerified()
         const token = await forgetPassword(address.toUpperCase().toLowerCase())
         const epoch = await epochOf(address)
@@ -348,7 +348,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await provider.checkPassword(address, otherPassword)).toBe(id)
       })
 
-      it('used 10 times at once works once', async () => {
+      it('A reset link used 10 times at once works once', async () => {
         const { address, id } = await registerVerified()
         const token = await forgetPassword(address)
         const passwords = Array.from({ length: 10 }, (_, index) => `${otherPassword} ${index}`)
@@ -360,14 +360,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         }
       })
 
-      it('stays good when the password is refused', async () => {
+      it('A reset link stays valid when the password is refused', async () => {
         const { address, id } = await registerVerified()
         const token = await forgetPassword(address)
         await expect(provider.resetPassword(token, 'short')).rejects.toMatchObject(badPassword)
         expect(await provider.resetPassword(token, otherPassword)).toBe(id)
       })
 
-      it('is void once another one was used', async () => {
+      it('A reset link is void once another one was used', async () => {
         const { address, id } = await registerVerified()
         const first = await forgetPassword(address)
         const second = await forgetPassword(address)
@@ -375,7 +375,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         await expect(provider.resetPassword(first, password)).rejects.toMatchObject(badLink)
       })
 
-      it('verifies the address, too, and gives a user a first password', async () => {
+      it('A reset link also verifies the address and can set a first password', async () => {
         const address = freshAddress()
         const { user, tokenEpoch } = await subject.createUser(address)
         expect(await provider.resetPassword(await forgetPassword(address), password)).toBe(user.id)
@@ -383,14 +383,14 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await epochOf(address)).toBeGreaterThan(tokenEpoch)
       })
 
-      it('of an address that was only registered is one to confirm it', async () => {
+      it('A reset requested for an address that was only registered sends a verification link', async () => {
         const address = await register()
         await confirm(await forgetPassword(address), otherPassword)
         await expect(provider.checkPassword(address, password)).rejects.toMatchObject(wrongCredentials)
         expect(await provider.checkPassword(address, otherPassword)).toBe((await subject.readUser(address))?.user.id)
       })
 
-      it('is not sent to who is unknown or disabled', async () => {
+      it('A reset link is not sent to users who are unknown or disabled', async () => {
         const { address: disabled, id } = await registerVerified()
         await subject.disableUser(id)
         for (const address of [disabled, freshAddress(), 'no address']) {
@@ -400,7 +400,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         }
       })
 
-      it('is void when the user is disabled meanwhile, also after that', async () => {
+      it('A reset link is void once its user is disabled, even after the user is enabled again', async () => {
         const { address, id } = await registerVerified()
         const token = await forgetPassword(address)
         await subject.disableUser(id)
@@ -412,7 +412,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
     })
 
     describe('changePassword', () => {
-      it('takes the current password, ends every login and voids reset links', async () => {
+      it('changePassword needs the current password, ends every login and voids reset links', async () => {
         const { address, id } = await registerVerified()
         const token = await forgetPassword(address)
         const epoch = await epochOf(address)
@@ -423,7 +423,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         await expect(provider.resetPassword(token, password)).rejects.toMatchObject(badLink)
       })
 
-      it('refuses a wrong current password, a weak new one and unknown users, and then ends no login', async () => {
+      it('changePassword refuses a wrong password, a weak new one and unknown users, and then ends no login', async () => {
         const { address, id } = await registerVerified()
         const before = await subject.readUser(address)
         await expect(provider.changePassword(id, otherPassword, otherPassword)).rejects.toMatchObject(wrongCredentials)
@@ -438,7 +438,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
         expect(await provider.checkPassword(address, password)).toBe(id)
       })
 
-      it('at once from one password to several others works once', async () => {
+      it('Of several simultaneous changePassword calls from one password, one works', async () => {
         const { id } = await registerVerified()
         const changes = Array.from({ length: 6 }, (_, index) =>
           provider.changePassword(id, password, `${otherPassword} ${index}`),
@@ -448,7 +448,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
     })
 
     describe('updateProfile', () => {
-      it('changes what is given, leaves the rest and ends no login', async () => {
+      it('updateProfile changes the given fields, leaves the others and ends no login', async () => {
         const { address, id } = await registerVerified()
         const epoch = await epochOf(address)
         const image = 'https://example.com/ada.png'
@@ -462,21 +462,21 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       })
 
       it.each(['', 'ada.png', 'javascript:alert(1)', 'data:text/html,x', `https://example.com/${'x'.repeat(3000)}`])(
-        'refuses the image %j',
+        'updateProfile refuses the image %j',
         async (image) => {
           const { id } = await registerVerified()
           await expect(provider.updateProfile(id, { image })).rejects.toMatchObject(badRequest)
         },
       )
 
-      it.each([randomUUID(), '', "' or true --", '\0'])('knows no user %j', async (id) => {
+      it.each([randomUUID(), '', "' or true --", '\0'])('updateProfile knows no user %j', async (id) => {
         await expect(provider.updateProfile(id, { name: 'Ada' })).rejects.toMatchObject(noUser)
         await expect(provider.updateProfile(id, {})).rejects.toMatchObject(noUser)
       })
     })
   })
 
-  it(`${name}: a catalog that does not answer is an outage, never a wrong password or a bad link`, async () => {
+  it(`${name}: A catalog that does not answer is an outage, never a wrong password or a bad link`, async () => {
     const cut = await makeProvider()
     try {
       const { provider } = cut

@@ -30,7 +30,7 @@ const long = (start: string, letter = '0'): string => {
 }
 const slice = (text: string, ...cut: [number, number]): string => text.slice(...cut)
 
-describe('what a client sends is not what is remembered', () => {
+describe('bytes that a client sends', () => {
   const ways: [string, (token: string) => RequestFacts][] = [
     ['a host of many digits after the colon', (token) => asking(token, { host: long('acme.example.com:') })],
     ['a host of many letters that names nothing', (token) => asking(token, { host: long('x', 'a') })],
@@ -48,7 +48,7 @@ describe('what a client sends is not what is remembered', () => {
       (token) => asking(token, { pathTenant: slice(long('/tenants/acme-and-others/x/'), 9, 24) }),
     ],
   ]
-  test.each(ways)('%s', async (_, factsOf) => {
+  test.each(ways)('Remembered contexts do not hold %s', async (_, factsOf) => {
     const opened = await createRequestPath({ baseDomain: 'example.com' })
     path = opened
     const user = await opened.addUser()
@@ -71,7 +71,7 @@ describe('what a client sends is not what is remembered', () => {
   })
 })
 
-test('one way of asking has one memory, however it is spelled', async () => {
+test('All spellings of one host share one remembered context', async () => {
   const opened = await createRequestPath({ baseDomain: 'example.com' })
   path = opened
   const user = await opened.addUser()
@@ -97,7 +97,7 @@ test('one way of asking has one memory, however it is spelled', async () => {
   await expect(Promise.resolve(list)).rejects.toMatchObject({ code: 'TENANCY_TENANT_FORBIDDEN' })
 })
 
-describe('remembered contexts', () => {
+describe('the size of remembered contexts', () => {
   const tokenOf = (claims: Record<string, unknown>) => ({ claims }) as VerifiedToken
   const resting = (bytes: number): RememberedContext => ({
     needs: 'user',
@@ -109,7 +109,7 @@ describe('remembered contexts', () => {
     context: anonymousContext,
   })
 
-  test('take no more than they may, whatever they rest on; the first ones go first', () => {
+  test('Remembered contexts stay below their bound in bytes, and the oldest go first', () => {
     const contexts = createRequestContexts(100_000)
     const tokens = Array.from({ length: 200 }, (_, index) => tokenOf({ index }))
     for (const token of tokens) {
@@ -121,7 +121,7 @@ describe('remembered contexts', () => {
     expect(kept).toEqual(tokens.slice(-kept.length))
   })
 
-  test('count the claims of the token, and what is larger than everything is not kept', () => {
+  test('The size of a remembered context includes the token’s claims, and one above the bound is not kept', () => {
     const contexts = createRequestContexts(100_000)
     const token = tokenOf({ text: 'x'.repeat(20_000) })
     contexts.set(token, [resting(1000)])

@@ -41,7 +41,7 @@ async function errorOf(work: () => unknown) {
 }
 
 describe('which tenant', () => {
-  test('header, claim, host and path each name one, by slug or id', async () => {
+  test('Header, claim, host and path each can name the tenant, by slug or id', async () => {
     const plain = path.tokenFor(user)
     for (const facts of [
       asking(plain, { tenantHeader: 'acme' }),
@@ -59,12 +59,12 @@ describe('which tenant', () => {
     }
   })
 
-  test('places that name different tenants of the user are refused', async () => {
+  test('A request whose header, claim, host and path name different tenants is refused', async () => {
     const facts = asking(path.tokenFor(user, { tenant: 'acme' }), { tenantHeader: 'globex' })
     expect(await codeOf(() => path.pipeline.handle(facts))).toBe('TENANCY_TENANT_CONFLICT')
   })
 
-  test('a foreign tenant, one that does not exist and garbage answer byte for byte the same', async () => {
+  test('Another tenant, a tenant that does not exist and garbage get the same answer, byte for byte', async () => {
     const token = path.tokenFor(user)
     const inAcme = path.tokenFor(user, { tenant: acme })
     const bodies = new Set<string>()
@@ -88,7 +88,7 @@ describe('which tenant', () => {
     expect([...bodies][0]).toContain('TENANCY_TENANT_FORBIDDEN')
   })
 
-  test('who names none and is in several must choose; a default decides; one or none speak for themselves', async () => {
+  test('A request that names no tenant gets the only or default one; a user of several tenants must choose', async () => {
     const [several, single, nobody] = await Promise.all([path.addUser(), path.addUser(), path.addUser()])
     await path.addMember(several, acme)
     await path.addMember(several, globex)
@@ -105,7 +105,7 @@ describe('which tenant', () => {
     expect((await path.pipeline.handle(asking(token))).tenant?.slug).toBe('acme')
   })
 
-  test('a suspended or deleted tenant says so to its members only', async () => {
+  test('Only members learn that a tenant is suspended or deleted', async () => {
     const closed = await path.addTenant('closed-one')
     await path.addMember(user, closed)
     const [member, stranger] = [path.tokenFor(user), path.tokenFor(await path.addUser())]
@@ -126,7 +126,7 @@ describe('which tenant', () => {
 })
 
 describe('who calls', () => {
-  test('a public route looks at no credentials; a route for users at no tenant', async () => {
+  test('A public route reads no credentials, and a route for users reads no tenant', async () => {
     expect((await path.pipeline.handle(asking('rubbish', { needs: 'none' }))).user).toBeUndefined()
     const context = await path.pipeline.handle(
       asking(path.tokenFor(user), { needs: 'user', tenantHeader: 'other-one' }),
@@ -134,7 +134,7 @@ describe('who calls', () => {
     expect([context.user?.id, context.tenant, context.access]).toEqual([user, undefined, undefined])
   })
 
-  test('no credentials, a bad token, an unknown user', async () => {
+  test('Missing credentials, a bad token and an unknown user are refused with different codes', async () => {
     expect(await codeOf(() => path.pipeline.handle({ ...asking(''), authorization: undefined }))).toBe(
       'TENANCY_AUTH_REQUIRED',
     )
@@ -145,7 +145,7 @@ describe('who calls', () => {
   })
 
   test.each(['disabled_at = now()', 'email_verified = false', 'token_epoch = token_epoch + 1'])(
-    'a user changed by "%s" is refused as soon as it was heard of',
+    'A user changed by "%s" is refused as soon as the change is heard of',
     async (assignment) => {
       const id = await path.addUser()
       await path.addMember(id, acme)
@@ -160,7 +160,7 @@ describe('who calls', () => {
     },
   )
 
-  test('a token of another issuer counts when issued after the last revocation', async () => {
+  test('A token of another issuer counts if it was issued after the last revocation', async () => {
     const id = await path.addUser()
     await path.addMember(id, acme)
     await path.catalog.pool.query(
@@ -182,8 +182,8 @@ describe('who calls', () => {
   })
 })
 
-describe('warm', () => {
-  test('the second request is answered at once, without a query, with the same frozen context', async () => {
+describe('warm requests', () => {
+  test('The second request is answered at once, without a query, with the same frozen context', async () => {
     const facts = asking(path.tokenFor(user), { tenantHeader: 'acme' })
     const first = await path.pipeline.handle(facts)
     const before = path.queries()
@@ -193,7 +193,7 @@ describe('warm', () => {
     expect(path.queries()).toBe(before)
   })
 
-  test('one token asking for two tenants in turns gets each its own', async () => {
+  test('One token that alternates between two tenants gets the right one each time', async () => {
     const token = path.tokenFor(user)
     for (const slug of ['acme', 'globex', 'acme', 'globex']) {
       const context = await path.pipeline.handle(asking(token, { tenantHeader: slug }))
@@ -203,7 +203,7 @@ describe('warm', () => {
     }
   })
 
-  test('a revoked membership, role and tenant take effect as soon as heard of', async () => {
+  test('A revoked membership, role or tenant takes effect as soon as the change is heard of', async () => {
     const id = await path.addUser()
     await path.addMember(id, acme, 'Owner')
     await path.heard()
@@ -217,7 +217,7 @@ describe('warm', () => {
     expect(await codeOf(() => path.pipeline.handle(facts))).toBe('TENANCY_TENANT_FORBIDDEN')
   })
 
-  test('a changed rule set reaches the guards with the next request', async () => {
+  test('A changed rule set reaches the guards with the next request', async () => {
     const facts = asking(path.tokenFor(user), { tenantHeader: 'globex' })
     const guard = path.rules.guard({ kind: 'permission', name: 'reports:read' })
     expect(guard.allows((await path.pipeline.handle(facts)).access!)).toBe(true)
@@ -229,7 +229,7 @@ describe('warm', () => {
     expect(guard.allows((await path.pipeline.handle(facts)).access!)).toBe(true)
   })
 
-  test('a catalog that fails is "try again" for a cold request, and nothing to a warm one', async () => {
+  test('A catalog outage answers cold requests 503 and does not affect warm ones', async () => {
     const warm = asking(path.tokenFor(user), { tenantHeader: 'acme' })
     await path.pipeline.handle(warm)
     path.before = () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.7:5432'))

@@ -4,7 +4,7 @@ import { readBearerToken } from '../../src/http/bearer.js'
 import { problemOf } from '../../src/http/foreign-problem.js'
 import { safeRequestId, toProblem } from '../../src/http/problem.js'
 
-test('every code gives a problem document with its status, title and code', () => {
+test('Every error code gives a problem document with its status, title and code', () => {
   for (const [code, { status, title }] of Object.entries(errorTable)) {
     const problem = toProblem(new TenancyError(code as TenancyErrorCode))!
     expect(problem.status).toBe(status)
@@ -13,7 +13,7 @@ test('every code gives a problem document with its status, title and code', () =
   }
 })
 
-test('the message of a server error and its cause stay inside', () => {
+test('The message and cause of a server error are not in the answer', () => {
   const cause = new Error('password authentication failed for postgres://u:p@h')
   for (const code of ['TENANCY_CATALOG_UNAVAILABLE', 'TENANCY_CONFIG_INVALID'] as const) {
     const { body } = toProblem(
@@ -23,7 +23,7 @@ test('the message of a server error and its cause stay inside', () => {
   }
 })
 
-test('a client error says what was wrong, unless a difference would tell an outsider what exists', () => {
+test('A client error says what was wrong, unless that would tell an outsider what exists', () => {
   expect(JSON.parse(toProblem(new TenancyError('TENANCY_TENANT_SLUG_TAKEN', 'acme is taken'))!.body).detail).toBe(
     'acme is taken',
   )
@@ -32,7 +32,7 @@ test('a client error says what was wrong, unless a difference would tell an outs
   ).toEqual(toProblem(new TenancyError('TENANCY_TENANT_FORBIDDEN')))
 })
 
-test('details are added and overwrite nothing', () => {
+test('Details of an error are added to the document and overwrite nothing', () => {
   const error = new TenancyError('TENANCY_REQUEST_INVALID', undefined, {
     details: { fields: ['a'], status: 200, code: 'x' } as never,
   })
@@ -43,7 +43,7 @@ test('details are added and overwrite nothing', () => {
   })
 })
 
-test('an outage says when to come back, a missing or bad token what is asked for', () => {
+test('An outage is answered with Retry-After, and a missing or bad token with a challenge', () => {
   expect(toProblem(new TenancyError('TENANCY_CATALOG_UNAVAILABLE'))!.headers['retry-after']).toBe('1')
   expect(
     toProblem(new TenancyError('TENANCY_REQUEST_TOO_MANY', undefined, { retryAfterSeconds: 1.2 }))!.headers[
@@ -56,19 +56,22 @@ test('an outage says when to come back, a missing or bad token what is asked for
   )
 })
 
-test('errors that are not ours are left alone', () => {
+test('toProblem leaves errors of others alone', () => {
   for (const error of [new Error('x'), undefined, null, 'text', { code: 'TENANCY_TENANT_NONE', statusCode: 200 }]) {
     expect(toProblem(error)).toBeUndefined()
   }
 })
 
-test.each(['Bearer abc.def-_~+/==', 'bearer abc', 'BEARER   abc'])('%s carries a token', (header) => {
+test.each(['Bearer abc.def-_~+/==', 'bearer abc', 'BEARER   abc'])('The header %s carries a token', (header) => {
   expect(readBearerToken(header)).toMatch(/^abc/)
 })
 
-test.each([undefined, '', 'Basic abc', 'Bearerabc', 'Digest x'])('%s carries no bearer credentials', (header) => {
-  expect(() => readBearerToken(header)).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
-})
+test.each([undefined, '', 'Basic abc', 'Bearerabc', 'Digest x'])(
+  'The header %s carries no bearer credentials',
+  (header) => {
+    expect(() => readBearerToken(header)).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
+  },
+)
 
 test.each([
   ['Bearer', ''],
@@ -80,7 +83,7 @@ test.each([
   ['Bearer \u00e4', '\u00e4'],
   ['BEARER a\tb', 'a\tb'],
   ['Bearer \ta', '\ta'],
-])('what follows the scheme in %j goes to the verifier as it is, which knows a token', (header, credentials) => {
+])('The text after the scheme in %j goes to the verifier unchanged', (header, credentials) => {
   expect(readBearerToken(header)).toBe(credentials)
 })
 
@@ -100,7 +103,7 @@ const withoutJson: Record<string, Record<string, unknown>> = {
   'a proxy that throws': new Proxy({}, { ownKeys: refuse }),
 }
 
-test.each(Object.entries(withoutJson))('details that JSON has no form for, %s, are left out', (_name, details) => {
+test.each(Object.entries(withoutJson))('Details that cannot be written as JSON, %s, are left out', (_name, details) => {
   const problem = toProblem(new TenancyError('TENANCY_REQUEST_INVALID', 'why', { details }), { requestId: 'r' })!
   const { status, title } = errorTable.TENANCY_REQUEST_INVALID
   expect(JSON.parse(problem.body)).toEqual({
@@ -113,7 +116,7 @@ test.each(Object.entries(withoutJson))('details that JSON has no form for, %s, a
 })
 
 test.each(Object.entries(withoutJson))(
-  'what a validator found that JSON has no form for, %s, is left out',
+  'A validator’s finding that cannot be written as JSON, %s, is left out',
   (_name, found) => {
     const error = Object.assign(new Error('bad'), {
       statusCode: 400,
@@ -124,7 +127,7 @@ test.each(Object.entries(withoutJson))(
   },
 )
 
-test('a toJSON among the details does not replace the document', () => {
+test('A toJSON among the details does not replace the document', () => {
   for (const toJSON of [() => 'mine', () => undefined, refuse]) {
     const { body } = toProblem(
       new TenancyError('TENANCY_REQUEST_INVALID', 'why', { details: { toJSON, field: 'a' } as never }),
@@ -133,7 +136,7 @@ test('a toJSON among the details does not replace the document', () => {
   }
 })
 
-test('what passes for ours and cannot be read, or has no status of an error, is a 500', () => {
+test('An error that imitates ours but cannot be read, or has no error status, is answered 500', () => {
   const hostile = new Proxy(new TenancyError('TENANCY_TENANT_NONE'), {
     get: (target, key) => (key === 'code' ? refuse() : Reflect.get(target, key)),
   })
@@ -142,11 +145,11 @@ test('what passes for ours and cannot be read, or has no status of an error, is 
   expect(problemOf(fine).status).toBe(500)
 })
 
-test('a request id without a text is "_"', () => {
+test('A request id that has no text is shown as "_"', () => {
   for (const id of [Object.create(null), { toString: refuse }]) expect(safeRequestId(id)).toBe('_')
 })
 
-test('of headers of an error, those for the next request are sent, as far as they can be written', () => {
+test('An error’s headers for the next request are sent if they can be written', () => {
   const headers = {
     'Retry-After': '9',
     'WWW-Authenticate': 'Basic',

@@ -53,8 +53,8 @@ const wrappers: [string, (error: Error) => Error][] = [
   ['Promise.any', (error) => new AggregateError([error, new QueryFailedError(error)], 'All promises were rejected')],
 ]
 
-describe.each(wrappers)('an error inside of one of %s', (_name, wrap) => {
-  test('of ours is found, with its code, status and Retry-After', () => {
+describe.each(wrappers)('errors wrapped by %s', (_name, wrap) => {
+  test('A wrapped TenancyError is found, with its code, status and Retry-After', () => {
     const error = wrap(new TenancyError('TENANCY_CONNECTION_TIMEOUT', 'tenant acme waits', { retryAfterSeconds: 7 }))
     expect(isTenancyError(error)).toBe(true)
     expect(isTenancyError(error, 'TENANCY_CONNECTION_TIMEOUT')).toBe(true)
@@ -66,7 +66,7 @@ describe.each(wrappers)('an error inside of one of %s', (_name, wrap) => {
     expect(problem.body).not.toMatch(/select|parameter|acme/)
   })
 
-  test('of a refusal keeps its status and details', () => {
+  test('A wrapped refusal keeps its status and details', () => {
     const error = wrap(
       new TenancyError('TENANCY_TENANT_SLUG_TAKEN', 'acme is taken', { details: { slug: 'acme' } as never }),
     )
@@ -76,13 +76,13 @@ describe.each(wrappers)('an error inside of one of %s', (_name, wrap) => {
   test.each([
     ['shutdown', Object.assign(new Error('terminating connection'), { severity: 'FATAL', code: '57P01' })],
     ['lost connection', new Error('Connection terminated unexpectedly')],
-  ])('of a database that went away (%s) is 503', (_kind, cause) => {
+  ])('A wrapped error of a lost database (%s) is answered 503', (_kind, cause) => {
     const problem = toProblem(wrap(cause))!
     expect([problem.status, problem.headers['retry-after']]).toEqual([503, '1'])
     expect(problem.body).not.toMatch(/select|parameter|terminat/)
   })
 
-  test('of anything else is a 500 with a title and the request’s id', () => {
+  test('Any other wrapped error is answered 500 with a title and the request’s id', () => {
     const cause = Object.assign(new Error('duplicate key value (email)=(x@example.com)'), {
       severity: 'ERROR',
       code: '23505',
@@ -99,7 +99,7 @@ describe.each(wrappers)('an error inside of one of %s', (_name, wrap) => {
   })
 })
 
-test('what Prisma’s adapter says of a lost connection is an outage, and of a wrong statement is not', () => {
+test('Prisma’s error for a lost connection is an outage, and for a wrong statement it is not', () => {
   const severity = 'FATAL'
   for (const payload of [
     { kind: 'postgres', code: '57P01', severity, originalCode: '57P01', originalMessage: 'terminating connection' },
@@ -114,34 +114,34 @@ test('what Prisma’s adapter says of a lost connection is an outage, and of a w
   expect(toProblem(prismaError('P2002', { kind: 'UniqueConstraintViolation', originalCode: '23505' }))).toBeUndefined()
 })
 
-test('a marked connection error is an outage, however deep it is wrapped', () => {
+test('A marked connection error is an outage, however deeply it is wrapped', () => {
   const cause = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
   expect(asOutage(new Error('x', { cause }))).toBeUndefined()
   markOutage(cause)
   expect(asOutage(new Error('x', { cause: new QueryFailedError(cause) }))?.code).toBe('TENANCY_DATABASE_UNAVAILABLE')
 })
 
-test('the outermost of ours counts', () => {
+test('The outermost TenancyError in a chain counts', () => {
   const inner = new TenancyError('TENANCY_CONNECTION_TIMEOUT')
   const error = new Error('x', { cause: new TenancyError('TENANCY_DATABASE_BUILD_FAILED', 'x', { cause: inner }) })
   expect(findTenancyError(error)?.code).toBe('TENANCY_DATABASE_BUILD_FAILED')
   expect(isTenancyError(error, 'TENANCY_CONNECTION_TIMEOUT')).toBe(false)
 })
 
-test('an application that says it is the client’s fault is believed', () => {
+test('An application error with a 4xx status is not replaced by the TenancyError inside it', () => {
   const cause = new TenancyError('TENANCY_CONNECTION_TIMEOUT')
   const error = Object.assign(new Error('try another name', { cause }), { statusCode: 409 })
   expect(toProblem(error)).toBeUndefined()
   expect(JSON.parse(problemOf(error).body)).toMatchObject({ status: 409, detail: 'try another name' })
 })
 
-test('an aggregate with an error that is not known is not known', () => {
+test('An aggregate that holds an unknown error is unknown itself', () => {
   const known = new TenancyError('TENANCY_CONNECTION_TIMEOUT')
   expect(isTenancyError(new AggregateError([known, new TypeError('a bug')]))).toBe(false)
   expect(isTenancyError(new AggregateError([]))).toBe(false)
 })
 
-test('circles, chains without end, getters and proxies that throw end the search, and nothing else', () => {
+test('Circles, endless chains and getters or proxies that throw end the search and do no other harm', () => {
   const circle = new Error('a')
   circle.cause = new Error('b', { cause: circle })
   const hostile = new Proxy(new Error('x'), {
@@ -169,7 +169,7 @@ test('circles, chains without end, getters and proxies that throw end the search
   }
 })
 
-test('whatever is thrown gets an answer of the table’s form, and a 5xx never a word of it', () => {
+test('Any thrown value gets a well-formed answer, and a 5xx never repeats a word of it', () => {
   fc.assert(
     fc.property(fc.anything(), fc.option(fc.integer()), (thrown, status) => {
       const secret = 'select secret from vault'
@@ -188,6 +188,6 @@ test.each([
   [42, '42'],
   ['0c5f/é\r\nSet-Cookie: a"b', '0c5f/___Set-Cookie:_a_b'],
   ['x'.repeat(5000), 'x'.repeat(128)],
-])('a request’s id %j is shown bounded and in safe characters', (id, shown) => {
+])('The request id %j is shown bounded and in safe characters', (id, shown) => {
   expect(safeRequestId(id)).toBe(shown)
 })

@@ -79,8 +79,8 @@ async function outcomeOf(token: string) {
   return { code: problem.code, status: problem.statusCode, sockets, calls: evil.calls }
 }
 
-describe('the trap', () => {
-  it('is well set: a connection would be seen', async () => {
+describe('the check of this test', () => {
+  it('A connection to a key address named by a token would be noticed', async () => {
     const other = await serve(() => ({}))
     await (await fetch(other.url)).text()
     expect({ sockets, calls: other.calls }).toEqual({ sockets: 1, calls: 1 })
@@ -92,7 +92,7 @@ describe('the trap', () => {
 describe.each([
   ['our own issuer', 'https://own.example', own, ownClaims, 'EdDSA'],
   ['a foreign issuer', 'urn:idp', foreign, foreignClaims, 'RS256'],
-] as const)('a token in the name of %s', (_name, _issuer, key, claims, algorithm) => {
+] as const)('tokens in the name of %s', (_name, _issuer, key, claims, algorithm) => {
   const evilKey = { ...attacker[algorithm], kid: key.kid }
   const headers = (): readonly (readonly [string, Json])[] => [
     ['jwk', { jwk: evilKey.jwk }],
@@ -118,14 +118,14 @@ describe.each([
     ['b64', { b64: false, crit: ['b64'] }],
   ]
 
-  it('signed by somebody else is refused, whatever its header points to', async () => {
+  it('A token with a stranger’s signature is refused, whatever keys its header names', async () => {
     for (const [, header] of headers()) {
       const input = `${encode({ alg: algorithm, typ: 'at+jwt', kid: key.kid, ...header })}.${encode(claims())}`
       expect(await outcomeOf(`${input}.${rightSignature(evilKey, input)}`)).toEqual(refused)
     }
   })
 
-  it('with any alg but the issuer’s is refused, also when signed by the right key, and never taken for a secret', async () => {
+  it('A token with another alg is refused, even signed with the right key or with the public key as a secret', async () => {
     const secrets = [
       key.publicKey.export({ type: 'spki', format: 'pem' }),
       String(key.publicKey.export({ type: 'spki', format: 'pem' })).trim(),
@@ -148,7 +148,7 @@ describe.each([
     }
   })
 
-  it('that nests another token, or is encrypted, is refused', async () => {
+  it('A token that nests another token, or is encrypted, is refused', async () => {
     const inner = await signExactly(key, { typ: 'at+jwt' }, claims())
     for (const token of [
       await signExactly(evilKey, { typ: 'at+jwt', cty: 'JWT' }, { ...claims(), token: inner }),
@@ -161,7 +161,7 @@ describe.each([
 })
 
 describe('tokens of two issuers', () => {
-  it('do not stand in for each other: the key of one never signs in the name of the other', async () => {
+  it('The key of one issuer never verifies a token in the name of another', async () => {
     expect(await outcomeOf(await signExactly({ ...foreign, kid: own.kid }, { typ: 'at+jwt' }, ownClaims()))).toEqual(
       refused,
     )
@@ -175,7 +175,7 @@ describe('tokens of two issuers', () => {
     ).toEqual(refused)
   })
 
-  it('with a claim twice mean what JSON says, the last, and that is checked', async () => {
+  it('Of a claim that a token has twice, the last counts, as in JSON, and that one is checked', async () => {
     const text = JSON.stringify(foreignClaims())
     const input = (body: string) => `${encode({ alg: 'RS256', typ: 'at+jwt', kid: foreign.kid })}.${encode(body)}`
     const signed = (body: string) => `${input(body)}.${rightSignature(foreign, input(body))}`

@@ -47,7 +47,7 @@ interface Case {
   readonly verified?: Json
 }
 
-describe('a setting takes what it is for from its issuer', () => {
+describe('a setting of one issuer', () => {
   const ids = Array.from({ length: 400 }, (_none, index) => `${index}-aaaa-bbbb-cccc-dddddddddddd`)
   const cases: readonly Case[] = [
     { name: 'no typ', settings: { typ: null }, header: { typ: undefined } },
@@ -86,7 +86,7 @@ describe('a setting takes what it is for from its issuer', () => {
     },
   ]
   it.each(cases)(
-    '$name; another issuer with the same key still refuses it',
+    'A setting that accepts $name does so for its issuer only, even if another has the same key',
     async ({ settings, claims, header, verified }) => {
       await twoIssuers(settings, async (verify) => {
         expect(await verify(await sign(lenient, claims, header))).toMatchObject({ issuer: lenient, ...verified })
@@ -100,7 +100,7 @@ describe('a setting takes what it is for from its issuer', () => {
   const tenantCases: readonly (readonly [string, Partial<IssuerOptions>, Json, Json])[] = [
     ['an array with one name', { tenantClaim: 'org', tenantClaimType: 'array' }, { org: ['acme'] }, { tenant: 'acme' }],
     [
-      'an array with several',
+      'an array with several names',
       { tenantClaim: 'org', tenantClaimType: 'array' },
       { org: ['acme', 'globex', 'acme'] },
       { tenant: undefined, tenants: ['acme', 'globex'] },
@@ -157,7 +157,7 @@ describe('a setting takes what it is for from its issuer', () => {
     ],
   ]
   it.each(tenantCases)(
-    '%s as tenant; the other issuer knows no tenant claim',
+    'A tenant claim with %s binds the token for its issuer only',
     async (_name, settings, claims, verified) => {
       await twoIssuers(settings, async (verify) => {
         expect(await verify(await sign(lenient, claims))).toMatchObject(verified)
@@ -179,13 +179,13 @@ describe('a setting takes what it is for from its issuer', () => {
     ['a text for an object', { tenantClaimType: 'object' }, 'acme'],
     ['an array for an object', { tenantClaimType: 'object' }, ['acme']],
     ['nothing where a tenant is required', { requireTenant: true }, undefined],
-  ])('a tenant claim with %s is refused where no setting takes it', async (_name, settings, org) => {
+  ])('A tenant claim with %s is refused if no setting accepts it', async (_name, settings, org) => {
     await twoIssuers({ tenantClaim: 'org', ...settings }, async (verify) => {
       await expect(verify(await sign(lenient, { org }))).rejects.toEqual(refused)
     })
   })
 
-  it('a required claim is compared with its type, by word in a scope, and by member in an array', async () => {
+  it('A required claim is compared with its type, by word in a scope, and by element in an array', async () => {
     await twoIssuers({ requiredClaims: { scope: 'read', kind: [1, true], groups: 'staff' } }, async (verify) => {
       const good = { scope: 'open read', kind: 1, groups: ['x', 'staff'] }
       expect(await verify(await sign(lenient, good))).toMatchObject({ issuer: lenient })
@@ -204,13 +204,13 @@ describe('a setting takes what it is for from its issuer', () => {
     })
   })
 
-  it('a claim of an object’s prototype is no claim', async () => {
+  it('A name from Object.prototype is no claim', async () => {
     await twoIssuers({ requiredClaims: { constructor: 'x' }, tenantClaim: ['org', 'toString'] }, async (verify) => {
       await expect(verify(await sign(lenient, { org: {} }))).rejects.toEqual(refused)
     })
   })
 
-  it('algorithms of a change are both taken, others are not', async () => {
+  it('An issuer that changes its algorithm may have two, and others are refused', async () => {
     const rsa = makeKey('RS256', 'rsa')
     const server = await startKeyServer([key.jwk, rsa.jwk])
     const issuer = { issuer: lenient, audience: 'api', jwksUri: `${server.url}/keys` }
@@ -227,7 +227,7 @@ describe('a setting takes what it is for from its issuer', () => {
     }
   })
 
-  it('a token of any depth is refused or taken, and is no other error', async () => {
+  it('A token nested to any depth is accepted or refused, without another error', async () => {
     await twoIssuers({ maxTokenBytes: 65_536 }, async (verify) => {
       const valid = { iss: lenient, aud: 'api', sub: 'u1', iat: nowSeconds, exp: nowSeconds + 300 }
       const deep = (depth: number) => {
@@ -244,7 +244,7 @@ describe('a setting takes what it is for from its issuer', () => {
   })
 })
 
-describe('a clock that is off', () => {
+describe('an issuer’s clock that is ahead', () => {
   const record = (tokensValidAfter: number) => ({
     user: {
       id: 'u',
@@ -261,7 +261,7 @@ describe('a clock that is off', () => {
     accessEpoch: 1,
   })
 
-  it('carries no token over a revocation that came after it was issued', async () => {
+  it('A token that an issuer’s fast clock dates after a revocation does not survive it', async () => {
     await twoIssuers({ clockToleranceSeconds: 120 }, async (verify) => {
       // The issuer's clock is 100 s ahead; a moment later everything is revoked.
       const old = (await verify(await sign(lenient, { iat: nowSeconds + 100, exp: nowSeconds + 400 }))) as VerifiedToken
@@ -273,19 +273,22 @@ describe('a clock that is off', () => {
     })
   })
 
-  it.each([undefined, 0, 3, 5])('nor one of an issuer with clockToleranceSeconds %s', async (clockToleranceSeconds) => {
-    const tolerance = clockToleranceSeconds ?? 5
-    const settings = clockToleranceSeconds === undefined ? {} : { clockToleranceSeconds }
-    await twoIssuers(settings, async (verify) => {
-      const latest = await sign(lenient, { iat: nowSeconds + tolerance, exp: nowSeconds + 400 })
-      const old = (await verify(latest)) as VerifiedToken
-      expect(isTokenCurrent(old, record(nowSeconds))).toBe(false)
-      expect(isTokenCurrent(old, record(nowSeconds - 1))).toBe(true)
-    })
-  })
+  it.each([undefined, 0, 3, 5])(
+    'A token dated after a revocation does not survive it with clockToleranceSeconds %s',
+    async (clockToleranceSeconds) => {
+      const tolerance = clockToleranceSeconds ?? 5
+      const settings = clockToleranceSeconds === undefined ? {} : { clockToleranceSeconds }
+      await twoIssuers(settings, async (verify) => {
+        const latest = await sign(lenient, { iat: nowSeconds + tolerance, exp: nowSeconds + 400 })
+        const old = (await verify(latest)) as VerifiedToken
+        expect(isTokenCurrent(old, record(nowSeconds))).toBe(false)
+        expect(isTokenCurrent(old, record(nowSeconds - 1))).toBe(true)
+      })
+    },
+  )
 })
 
-describe('settings that are unsafe together are refused at the start', () => {
+describe('unsafe settings', () => {
   const good: IssuerOptions = { issuer: 'https://idp.example', audience: 'api' }
   const template = 'https://login.microsoftonline.com/{tenantid}/v2.0'
   const directory = 'aaaabbbb-0000-cccc-1111-dddd2222eeee'
@@ -349,14 +352,14 @@ describe('settings that are unsafe together are refused at the start', () => {
       [entra, { ...good, issuer: template.replace('{tenantid}', directory) }],
       /keep one/,
     ],
-  ])('%s', (_name, issuers, message) => {
+  ])('Settings with %s are refused at the start', (_name, issuers, message) => {
     expect(() => createTokenVerifier({ issuers, logger: quietLogger })).toThrow(
       expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID', message: expect.stringMatching(message) }),
     )
   })
 })
 
-describe('the log of refusals', () => {
+describe('the log of refused tokens', () => {
   async function logOf(settings: Partial<IssuerOptions>, tokens: readonly string[]) {
     const lines: { level: string; fields: Json; message: string }[] = []
     const write = (level: string) => (fields: object, message: string) =>
@@ -409,7 +412,7 @@ describe('the log of refusals', () => {
       {},
       'its claim "use" is "id"; "requiredClaims" in TENANT_OIDC_ISSUERS demands "access"',
     ],
-  ])('says for a refused %s which setting would help', async (reason, settings, claims, header, message) => {
+  ])('The log names the setting that would accept a refused %s', async (reason, settings, claims, header, message) => {
     const token = await sign(lenient, claims, header)
     const [line, ...rest] = await logOf(settings, [token])
     expect(line).toMatchObject({ level: 'info', fields: { issuer: lenient, reason } })
@@ -419,7 +422,7 @@ describe('the log of refusals', () => {
     expect(JSON.stringify(line)).not.toContain(token.slice(0, 30))
   })
 
-  it('says which issuer is not configured, and how long a token was', async () => {
+  it('The log names an issuer that is not configured, and the length of a token that is too long', async () => {
     const lines = await logOf({}, [await sign(`${lenient}/`), await sign(lenient, { filler: 'x'.repeat(9000) })])
     expect(lines.map(({ message }) => message)).toEqual([
       `An access token was refused: its "iss" is "${lenient}/", which is not in TENANT_OIDC_ISSUERS (compared exactly, up to a slash at the end)`,
@@ -429,7 +432,7 @@ describe('the log of refusals', () => {
     ])
   })
 
-  it('has one line a minute for each issuer and check, whatever comes', async () => {
+  it('The log has at most one line a minute for each issuer and check', async () => {
     const bad = await Promise.all(
       Array.from({ length: 50 }, (_none, index) => sign(lenient, { aud: `other-${index}`, jti: `${index}` })),
     )
@@ -437,7 +440,7 @@ describe('the log of refusals', () => {
     expect(lines.map(({ fields }) => fields['reason'])).toEqual(['audience', 'type'])
   })
 
-  it('shows nothing long and no control character of what a stranger sent', async () => {
+  it('The log shows a stranger’s values shortened and without control characters', async () => {
     await fc.assert(
       fc.asyncProperty(fc.jsonValue(), fc.string({ unit: 'binary', maxLength: 500 }), async (value, text) => {
         const lines = await logOf({}, [await sign(lenient, { aud: value }), await sign(text)])
@@ -452,7 +455,7 @@ describe('the log of refusals', () => {
 })
 
 describe('a tenant claim of any value', () => {
-  it('is refused, or binds the token to what it names; only what is empty and allowed to be leaves it unbound', () => {
+  it('A tenant claim of any value is refused or binds the token; only an empty one that is allowed leaves it unbound', () => {
     const setting = fc.record({
       tenantClaim: fc.constantFrom('org', ['org']),
       tenantClaimType: fc.constantFrom('string' as const, 'array' as const, 'object' as const),

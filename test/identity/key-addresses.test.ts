@@ -88,7 +88,7 @@ function verifierOf(options: Partial<IssuerOptions> & { issuer: string }, addres
 }
 const unavailable = expect.objectContaining({ code: 'TENANCY_AUTH_ISSUER_UNAVAILABLE' })
 
-describe('an address', () => {
+describe('IP addresses', () => {
   it.each([
     ['public', ['93.184.216.34', '8.8.8.8', '172.32.0.1', '100.128.0.1', '2606:2800:220:1::1', '64:ff9b::808:808']],
     ['loopback', ['127.0.0.1', '127.255.255.254', '::1', '::ffff:127.0.0.1', '::ffff:7f00:1', '0:0:0:0:0:0:0:1']],
@@ -125,11 +125,11 @@ describe('an address', () => {
         '',
       ],
     ],
-  ] as const)('is %s', (expected, addresses) => {
+  ] as const)('Addresses of the class %s are recognised', (expected, addresses) => {
     for (const address of addresses) expect([address, classifyAddress(address)]).toEqual([address, expected])
   })
 
-  it('leads where it does as IPv4, however IPv6 spells it', () => {
+  it('An IPv4 address written as IPv6 has the class of the IPv4 address', () => {
     fc.assert(
       fc.property(fc.ipV4(), (address) => {
         const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
@@ -143,7 +143,7 @@ describe('an address', () => {
     )
   })
 
-  it('is allowed by https if it is public, and elsewhere by what the issuer says', () => {
+  it('Public addresses are allowed over https, and others only by the issuer’s settings', () => {
     const [https, http] = [new URL('https://x.example'), new URL('http://x.example')]
     const rules = [
       nobody,
@@ -187,7 +187,7 @@ describe('an address', () => {
     'https://[::ffff:a9fe:a9fe]',
     'https://0',
     'http://93.184.216.34',
-  ])('%s is not connected to for an issuer on the internet', async (address) => {
+  ])('No connection to %s is made for an issuer on the internet', async (address) => {
     const url = new URL(address)
     const { port, connections } = await listen(createHttpServer((_request, response) => void response.end('{}')))
     url.port = String(port)
@@ -200,7 +200,7 @@ describe('an address', () => {
   })
 })
 
-describe('a name', () => {
+describe('host names', () => {
   it.each<readonly [string, readonly string[]]>([
     ['this machine', ['127.0.0.1']],
     ['this machine by IPv6', ['::1']],
@@ -209,7 +209,7 @@ describe('a name', () => {
     ['a metadata service', ['169.254.169.254']],
     ['the internet and this machine', ['93.184.216.34', '127.0.0.1']],
     ['nothing', []],
-  ])('of an https issuer that stands for %s is not connected to', async (_name, addresses) => {
+  ])('No connection is made to an https issuer whose name resolves to %s', async (_name, addresses) => {
     const { port, connections } = await startIssuer(honest)
     const { verify, warnings, asked } = verifierOf({ issuer: `https://idp.example:${port}` }, addresses)
     await expect(verify()).rejects.toEqual(unavailable)
@@ -218,7 +218,7 @@ describe('a name', () => {
     expect(connections()).toBe(0)
   })
 
-  it('in a private network needs allowPrivateNetwork, which the log says, and which opens nothing else', async () => {
+  it('A name in a private network needs allowPrivateNetwork, which the log says and which opens nothing else', async () => {
     const { verify, warnings } = verifierOf({ issuer: 'https://keycloak.svc.example' }, ['10.0.0.7'])
     await expect(verify()).rejects.toEqual(unavailable)
     expect(warnings).toEqual([
@@ -233,7 +233,7 @@ describe('a name', () => {
     expect(connections()).toBe(0)
   })
 
-  it('is resolved once for a request, and the connection goes to what was checked', async () => {
+  it('A name is resolved once for a request, and the connection goes to the address that was checked', async () => {
     const { port, paths } = await startIssuer(honest)
     const { verify, asked } = verifierOf({ issuer: `https://localhost:${port}` }, ['127.0.0.1'])
     expect(await verify()).toMatchObject({ subject: 'u1' })
@@ -241,7 +241,7 @@ describe('a name', () => {
     expect(paths).toEqual(['/.well-known/openid-configuration', '/keys'])
   })
 
-  it('is not resolved again for the connection', async () => {
+  it('A name is not resolved again for the connection', async () => {
     const { port, connections } = await startIssuer(honest)
     let lookups = 0
     const lookup = async () => {
@@ -260,14 +260,14 @@ describe('a name', () => {
     expect([response.statusCode, connections(), lookups]).toEqual([200, 1, 1])
   })
 
-  it('that is not the certificate’s is not believed, wherever it leads', async () => {
+  it('A name that the server’s certificate does not have is refused, whatever its address', async () => {
     const { port } = await startIssuer(honest)
     const { verify, warnings } = verifierOf({ issuer: `https://127.0.0.1:${port}` })
     await expect(verify()).rejects.toEqual(unavailable)
     expect(warnings.join()).toMatch(/altnames/i)
   })
 
-  it('that takes for ever to resolve is given up in time', async () => {
+  it('A name that takes too long to resolve is given up after the timeout', async () => {
     const verifier = createTokenVerifier({
       issuers: [{ issuer: 'https://slow.example', audience: 'api', algorithm: 'ES256' }],
       keyFetch: { timeoutMs: 50, lookup: () => new Promise(() => {}) },
@@ -279,7 +279,7 @@ describe('a name', () => {
   })
 })
 
-describe('what an issuer names', () => {
+describe('addresses in a discovery document', () => {
   it.each([
     'http://idp.example/keys',
     'http://127.0.0.1/keys',
@@ -294,19 +294,19 @@ describe('what an issuer names', () => {
     '',
     undefined,
     7,
-  ])('as the address of its keys is not taken from one on the internet: %s', (uri) => {
+  ])('The key address %s is refused from an issuer on the internet', (uri) => {
     const document = { issuer: 'https://idp.example', jwks_uri: uri }
     expect(() => readJwksUri(document, 'https://idp.example', nobody)).toThrow('no https jwks_uri')
   })
 
-  it('may be on this machine when the issuer is', () => {
+  it('A key address may be on this machine if the issuer is', () => {
     for (const uri of ['http://127.0.0.1:1/keys', 'https://localhost/keys', 'https://idp.example/keys']) {
       const document = { issuer: 'http://127.0.0.1:9', jwks_uri: uri }
       expect(readJwksUri(document, 'http://127.0.0.1:9', { ...nobody, loopback: true })).toBe(uri)
     }
   })
 
-  it('is not followed when it redirects, neither for discovery nor for keys', async () => {
+  it('Redirects are not followed, neither for discovery nor for keys', async () => {
     const elsewhere = await listen(createHttpServer((_request, response) => void response.end('{}')))
     const target = `http://127.0.0.1:${elsewhere.port}/keys`
     for (const redirected of ['/.well-known/openid-configuration', '/keys']) {

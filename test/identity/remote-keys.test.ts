@@ -55,24 +55,27 @@ function sign(key: TestKey, iss: string, over: Json = {}, header: Json = {}): Pr
 const refused = expect.objectContaining({ code: 'TENANCY_AUTH_TOKEN_INVALID' })
 const unavailable = expect.objectContaining({ code: 'TENANCY_AUTH_ISSUER_UNAVAILABLE', statusCode: 503 })
 
-describe('a foreign issuer', () => {
-  it.each(['RS256', 'ES256', 'EdDSA'] as const)('is discovered and its tokens are verified (%s)', async (algorithm) => {
-    const key = makeKey(algorithm)
-    const { url, requests } = await startIssuer([key])
-    const verify = verifierFor({ issuer: url, audience: 'api', algorithm, tenantClaim: 'org' })
-    const token = await sign(key, url, { org: 'acme', epoch: 7, tenant: 'not-this' })
-    await expect(verify(token)).resolves.toMatchObject({
-      issuer: url,
-      subject: 'u1',
-      isOwn: false,
-      epoch: undefined,
-      tenant: 'acme',
-    })
-    await verify(await sign(key, url, { sub: 'u2' }))
-    expect(requests).toEqual(['/.well-known/openid-configuration', '/keys'])
-  })
+describe('the keys of a foreign issuer', () => {
+  it.each(['RS256', 'ES256', 'EdDSA'] as const)(
+    'A foreign issuer is discovered and its tokens are verified (%s)',
+    async (algorithm) => {
+      const key = makeKey(algorithm)
+      const { url, requests } = await startIssuer([key])
+      const verify = verifierFor({ issuer: url, audience: 'api', algorithm, tenantClaim: 'org' })
+      const token = await sign(key, url, { org: 'acme', epoch: 7, tenant: 'not-this' })
+      await expect(verify(token)).resolves.toMatchObject({
+        issuer: url,
+        subject: 'u1',
+        isOwn: false,
+        epoch: undefined,
+        tenant: 'acme',
+      })
+      await verify(await sign(key, url, { sub: 'u2' }))
+      expect(requests).toEqual(['/.well-known/openid-configuration', '/keys'])
+    },
+  )
 
-  it('needs no discovery when jwksUri is given', async () => {
+  it('An issuer with jwksUri needs no discovery', async () => {
     const key = makeKey('ES256')
     const { url, requests } = await startIssuer([key])
     const verify = verifierFor({
@@ -85,7 +88,7 @@ describe('a foreign issuer', () => {
     expect(requests).toEqual(['/keys'])
   })
 
-  it('stands beside others: no issuer’s key signs for another', async () => {
+  it('No issuer’s key verifies a token of another issuer', async () => {
     const [keyA, keyB] = [makeKey('ES256', 'same'), makeKey('ES256', 'same')]
     const [a, b] = [await startIssuer([keyA]), await startIssuer([keyB])]
     const verify = verifierFor([a, b].map(({ url }) => ({ issuer: url, audience: 'api', algorithm: 'ES256' as const })))
@@ -95,7 +98,7 @@ describe('a foreign issuer', () => {
     await expect(verify(await sign(keyB, a.url))).rejects.toEqual(refused)
   })
 
-  it('is asked nothing for tokens that can be refused without its keys', async () => {
+  it('Tokens that can be refused without keys cause no request to their issuer', async () => {
     const key = makeKey('ES256')
     const { url, requests } = await startIssuer([key])
     const verify = verifierFor({ issuer: url, audience: 'api', algorithm: 'ES256' })
@@ -114,7 +117,7 @@ describe('a foreign issuer', () => {
     expect(requests).toEqual([])
   })
 
-  it('may use typ JWT only where that is configured', async () => {
+  it('A token with typ JWT is accepted only from an issuer that is configured so', async () => {
     const key = makeKey('RS256')
     const { url } = await startIssuer([key])
     const options = { issuer: url, audience: 'api' }
@@ -125,7 +128,7 @@ describe('a foreign issuer', () => {
     await expect(verifierFor(options)(await sign(key, url, {}, { typ: 'application/at+jwt' }))).resolves.toBeDefined()
   })
 
-  it('never makes a header’s jku, jwk or x5u count', async () => {
+  it('The jku, jwk and x5u of a token’s header are ignored for foreign issuers', async () => {
     const [key, attacker] = [makeKey('ES256'), makeKey('ES256')]
     const evil = await startIssuer([attacker])
     const { url } = await startIssuer([key])
@@ -138,25 +141,21 @@ describe('a foreign issuer', () => {
   })
 })
 
-describe('a key that is not fit', () => {
+describe('unusable keys', () => {
   const wycheproof = (comment: string): Json => {
     const text = readFileSync(new URL('vectors/json_web_key_test.json', import.meta.url), 'utf8')
     const { testGroups } = JSON.parse(text) as { testGroups: { comment: string; public: { keys: [Json] } }[] }
     return (testGroups.find((group) => group.comment === comment) as (typeof testGroups)[0]).public.keys[0]
   }
   it.each<readonly [string, Json, string]>([
-    ['a shared secret', { kty: 'oct', k: 'c2VjcmV0' }, 'is not asymmetric'],
-    ['no key', {}, 'is not asymmetric'],
-    [
-      'a key that is no longer secret',
-      makeKey('ES256').privateKey.export({ format: 'jwk' }),
-      'comes with its private part',
-    ],
-    ['a point beside its curve', wycheproof('invalid_point'), 'is not readable'],
-    ['RSA of 1024 bits', wycheproof('keysize_too_small'), 'has 1024 bits'],
-    ['RSA with the exponent 1', wycheproof('exponentOne'), 'has the exponent 1'],
-    ['a guessable RSA key', wycheproof('jws_rsa_roca_key'), 'is guessable (CVE-2017-15361)'],
-  ])('%s is not used, and stands in no other key’s way', async (_name, jwk, problem) => {
+    ['A shared secret', { kty: 'oct', k: 'c2VjcmV0' }, 'is not asymmetric'],
+    ['An empty key', {}, 'is not asymmetric'],
+    ['A private key', makeKey('ES256').privateKey.export({ format: 'jwk' }), 'comes with its private part'],
+    ['A point that is not on its curve', wycheproof('invalid_point'), 'is not readable'],
+    ['An RSA key of 1024 bits', wycheproof('keysize_too_small'), 'has 1024 bits'],
+    ['An RSA key with the exponent 1', wycheproof('exponentOne'), 'has the exponent 1'],
+    ['A guessable RSA key', wycheproof('jws_rsa_roca_key'), 'is guessable (CVE-2017-15361)'],
+  ])('%s in a key set is not used, and the other keys still are', async (_name, jwk, problem) => {
     const [good, bad] = [makeKey('ES256'), { ...makeKey('ES256', 'bad'), jwk: { ...jwk, kid: 'bad' } }]
     const { url } = await startIssuer([bad, good])
     const warnings: string[] = []
@@ -169,8 +168,8 @@ describe('a key that is not fit', () => {
   })
 })
 
-describe('rotation', () => {
-  it('fetches again for a new key id, not more often than the cooldown', async () => {
+describe('rotated keys', () => {
+  it('A new key id makes the keys be fetched again, at most once per cooldown', async () => {
     const [first, second] = [makeKey('ES256'), makeKey('ES256')]
     const issuer = await startIssuer([first])
     const options: IssuerOptions = { issuer: issuer.url, audience: 'api', algorithm: 'ES256' }
@@ -188,7 +187,7 @@ describe('rotation', () => {
     expect(issuer.requests.length).toBe(before)
   })
 
-  it('ends remembered tokens of a key that is withdrawn', async () => {
+  it('Remembered tokens of a withdrawn key are refused', async () => {
     const [first, second] = [makeKey('ES256'), makeKey('ES256')]
     const issuer = await startIssuer([first])
     const verify = verifierFor({ issuer: issuer.url, audience: 'api', algorithm: 'ES256' }, { cooldownMs: 0 })
@@ -200,7 +199,7 @@ describe('rotation', () => {
   })
 })
 
-describe('an issuer that fails', () => {
+describe('a failing issuer', () => {
   const failures: readonly (readonly [string, (response: ServerResponse) => void])[] = [
     ['does not answer', () => {}],
     ['answers 500', (response) => response.writeHead(500).end()],
@@ -211,18 +210,21 @@ describe('an issuer that fails', () => {
     ['stops in the middle', (response) => void response.write('{"keys":[')],
     ['hangs up', (response) => response.destroy()],
   ]
-  it.each(failures)('and %s is 503, and is believed again once it is well', async (_name, answer) => {
-    const key = makeKey('ES256')
-    const issuer = await startIssuer([key])
-    issuer.answer = answer
-    const verify = verifierFor({ issuer: issuer.url, audience: 'api', algorithm: 'ES256' }, { timeoutMs: 300 })
-    const token = await sign(key, issuer.url)
-    await expect(verify(token)).rejects.toEqual(unavailable)
-    issuer.answer = undefined
-    await expect(verify(token)).resolves.toBeDefined()
-  })
+  it.each(failures)(
+    'A token of an issuer that %s is answered 503, and accepted once the issuer works again',
+    async (_name, answer) => {
+      const key = makeKey('ES256')
+      const issuer = await startIssuer([key])
+      issuer.answer = answer
+      const verify = verifierFor({ issuer: issuer.url, audience: 'api', algorithm: 'ES256' }, { timeoutMs: 300 })
+      const token = await sign(key, issuer.url)
+      await expect(verify(token)).rejects.toEqual(unavailable)
+      issuer.answer = undefined
+      await expect(verify(token)).resolves.toBeDefined()
+    },
+  )
 
-  it('is not asked again at once', async () => {
+  it('An issuer that has just failed is not asked again at once', async () => {
     const key = makeKey('ES256')
     const issuer = await startIssuer([key])
     issuer.answer = (response) => response.writeHead(500).end()
@@ -236,7 +238,7 @@ describe('an issuer that fails', () => {
     expect(issuer.requests).toEqual(['/keys'])
   })
 
-  it('leaves remembered tokens as they are', async () => {
+  it('Remembered tokens stay valid while their issuer fails', async () => {
     const key = makeKey('ES256')
     const issuer = await startIssuer([key])
     const verify = verifierFor({ issuer: issuer.url, audience: 'api', algorithm: 'ES256' }, { maxAgeMs: 0 })
@@ -253,7 +255,7 @@ describe('an issuer that fails', () => {
     ['no key address', (url) => ({ issuer: url })],
     ['an unprotected key address', (url) => ({ issuer: url, jwks_uri: 'http://keys.example/' })],
     ['a file', (url) => ({ issuer: url, jwks_uri: 'file:///etc/passwd' })],
-  ])('and whose discovery document names %s is 503', async (_name, discovery) => {
+  ])('A token of an issuer whose discovery document names %s is answered 503', async (_name, discovery) => {
     const key = makeKey('ES256')
     const issuer = await startIssuer([key])
     issuer.discovery = discovery(issuer.url)
@@ -275,7 +277,7 @@ describe('the configuration', () => {
     ['an empty audience', [{ ...good, audience: '' }]],
     ['a shared-secret algorithm', [{ ...good, algorithm: 'HS256' as never }]],
     ['no algorithm at all', [{ ...good, algorithm: 'none' as never }]],
-  ])('with %s is refused', (_name, issuers) => {
+  ])('A configuration with %s is refused', (_name, issuers) => {
     expect(() => createTokenVerifier({ issuers })).toThrow(expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID' }))
   })
 })

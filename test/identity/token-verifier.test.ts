@@ -36,8 +36,8 @@ function setUp(alg: 'EdDSA' | 'ES256' = 'EdDSA', cacheSize = 100) {
 
 const refused = expect.objectContaining({ code: 'TENANCY_AUTH_TOKEN_INVALID' })
 
-describe('a valid own token', () => {
-  it.each(['EdDSA', 'ES256'] as const)('is verified (%s)', async (alg) => {
+describe('valid tokens of our own', () => {
+  it.each(['EdDSA', 'ES256'] as const)('A valid token of our own is verified (%s)', async (alg) => {
     const { key, keys, verify, claims } = setUp(alg)
     const own: Json = { ...claims(), tenant: 'acme' }
     expect(await verify(await signExactly(key, { typ: 'at+jwt' }, own))).toEqual({
@@ -53,7 +53,7 @@ describe('a valid own token', () => {
     expect(keys.lookUps).toBe(1)
   })
 
-  it('is remembered: the second call answers the same object at once', async () => {
+  it('A verified token is remembered: the second call answers the same object at once', async () => {
     const { sign, verifier } = setUp()
     const token = await sign()
     const first = verifier.verify(token)
@@ -62,7 +62,7 @@ describe('a valid own token', () => {
     expect(verifier.verify(token)).toBe(verified)
   })
 
-  it('is verified once for callers at the same time', async () => {
+  it('A token is verified once for simultaneous callers', async () => {
     const { sign, verify, keys } = setUp()
     const token = await sign()
     const results = await Promise.all(Array.from({ length: 20 }, () => verify(token)))
@@ -70,7 +70,7 @@ describe('a valid own token', () => {
     expect(keys.lookUps).toBe(1)
   })
 
-  it('is forgotten when those remembered take too many bytes', async () => {
+  it('The oldest remembered tokens are dropped when all of them take too many bytes', async () => {
     const { key, claims } = setUp()
     const keys = fixedKeys(key)
     const verifier = createTokenVerifier({
@@ -93,14 +93,14 @@ describe('a valid own token', () => {
     expect(keys.lookUps).toBe(21)
   })
 
-  it('cannot be changed by those who share it', async () => {
+  it('A verified token is frozen, so callers that share it cannot change it', async () => {
     const { sign, verify } = setUp()
     const verified = await verify(await sign({ nested: { list: [1] } }))
     expect(() => ((verified.claims['nested'] as { list: number[] }).list[0] = 2)).toThrow(TypeError)
     expect(() => Object.assign(verified, { subject: 'other' })).toThrow(TypeError)
   })
 
-  it('ends when it expires, also when it is remembered', async () => {
+  it('A remembered token ends when it expires', async () => {
     const { sign, verify, clock } = setUp()
     const token = await sign({ exp: nowSeconds + 60 })
     await verify(token)
@@ -110,7 +110,7 @@ describe('a valid own token', () => {
     await expect(verify(token)).rejects.toEqual(refused)
   })
 
-  it('ends when its key is withdrawn, also when it is remembered', async () => {
+  it('A remembered token ends when its key is withdrawn', async () => {
     const { sign, verify, keys } = setUp()
     const token = await sign()
     await verify(token)
@@ -118,7 +118,7 @@ describe('a valid own token', () => {
     await expect(verify(token)).rejects.toEqual(refused)
   })
 
-  it('is forgotten when newer ones fill the memory', async () => {
+  it('The oldest remembered tokens are dropped when there are too many', async () => {
     const { sign, verifier, verify, keys } = setUp('EdDSA', 2)
     const tokens = [await sign(), await sign(), await sign()]
     for (const token of tokens) await verify(token)
@@ -161,7 +161,7 @@ describe('claims', () => {
     ['an empty jti', { jti: '' }],
     ['a tenant that is no text', { tenant: ['acme'] }],
   ]
-  it.each(bad)('with %s are refused before any key is looked up', async (_name, over) => {
+  it.each(bad)('Claims with %s are refused before any key is looked up', async (_name, over) => {
     const { sign, verify, keys } = setUp()
     await expect(verify(await sign(over))).rejects.toEqual(refused)
     expect(keys.lookUps).toBe(0)
@@ -173,7 +173,7 @@ describe('claims', () => {
     ['iat within tolerance', { iat: nowSeconds + 5 }],
     ['nbf within tolerance', { nbf: nowSeconds + 5 }],
     ['members named like those of Object.prototype', { constructor: 1, toString: 2 }],
-  ])('with %s are accepted', async (_name, over) => {
+  ])('Claims with %s are accepted', async (_name, over) => {
     const { sign, verify } = setUp()
     await expect(verify(await sign(over))).resolves.toMatchObject({ isOwn: true })
   })
@@ -194,12 +194,12 @@ describe('headers', () => {
     ['x5c', { x5c: ['MII'] }],
     ['jwk', { jwk: { kty: 'oct', k: 'AA' } }],
     ['crit', { crit: ['exotic'], exotic: 1 }],
-  ])('with %s are refused', async (_name, header) => {
+  ])('Headers with %s are refused', async (_name, header) => {
     const { sign, verify } = setUp()
     await expect(verify(await sign({}, header))).rejects.toEqual(refused)
   })
 
-  it('with the attacker’s own embedded key are refused', async () => {
+  it('A header with an attacker’s embedded key is refused', async () => {
     const { verify, claims, key } = setUp()
     const attacker = makeKey('EdDSA', key.kid)
     const header = { typ: 'at+jwt', jwk: attacker.jwk }
@@ -208,7 +208,7 @@ describe('headers', () => {
   })
 
   it.each(['none', 'None', 'NONE', '', 'HS256', 'RS256', 'ES256', 'Ed25519', 'eddsa'])(
-    'with alg %j are refused',
+    'Headers with alg %j are refused',
     async (alg) => {
       const { verify, claims, key } = setUp()
       const input = `${encode({ alg, typ: 'at+jwt', kid: key.kid })}.${encode(claims())}`
@@ -225,7 +225,7 @@ describe('headers', () => {
   )
 })
 
-describe('spelling', () => {
+describe('spellings of a token', () => {
   const forms: readonly (readonly [string, (token: string) => string])[] = [
     ['nothing', () => ''],
     ['dots only', () => '..'],
@@ -258,7 +258,7 @@ describe('spelling', () => {
       (token) => token.replace(/\.[^.]+\./, `.${Buffer.of(0x7b, 0xff, 0x7d).toString('base64url')}.`),
     ],
   ]
-  it.each(forms)('%s is refused', async (_name, change) => {
+  it.each(forms)('A token written as %s is refused', async (_name, change) => {
     const { sign, verify, keys } = setUp()
     const token = await sign()
     await expect(verify(change(token))).rejects.toEqual(refused)
@@ -269,7 +269,7 @@ describe('spelling', () => {
     expect(keys.lookUps).toBe(1)
   })
 
-  it('with other tail bits of the signature is refused', async () => {
+  it('A token with other unused bits at the end of its signature is refused', async () => {
     const { sign, verify, keys } = setUp()
     const token = await sign()
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -284,7 +284,7 @@ describe('spelling', () => {
     expect(keys.lookUps).toBe(0)
   })
 
-  it('with the twin of an ES256 signature is refused', async () => {
+  it('A token with the other equivalent ES256 signature is refused', async () => {
     const { sign, verify } = setUp('ES256')
     const [header, body, text] = (await sign()).split('.') as [string, string, string]
     const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
@@ -295,7 +295,7 @@ describe('spelling', () => {
     await expect(verify(`${header}.${body}.${high.toString('base64url')}`)).rejects.toEqual(refused)
   })
 
-  it.each(['EdDSA', 'ES256'] as const)('changed anywhere is never accepted (%s)', async (alg) => {
+  it.each(['EdDSA', 'ES256'] as const)('A token changed at random is never accepted (%s)', async (alg) => {
     const { sign, verify } = setUp(alg)
     const token = await sign()
     await fc.assert(
@@ -314,7 +314,7 @@ describe('spelling', () => {
   })
 
   it.each(['EdDSA', 'ES256'] as const)(
-    'with one letter changed, left out or put in is refused, at every place (%s)',
+    'A token with one letter changed, removed or added at any place is refused (%s)',
     async (alg) => {
       const { sign, verify } = setUp(alg)
       const token = await sign()
@@ -339,7 +339,7 @@ describe('spelling', () => {
     120_000,
   )
 
-  it('made of any text is refused and no other error', async () => {
+  it('Any text is refused as a token, without another error', async () => {
     const { verify } = setUp()
     const part = fc.oneof(fc.string(), fc.json().map(encode), fc.base64String())
     await fc.assert(
@@ -352,7 +352,7 @@ describe('spelling', () => {
 })
 
 describe('refusals', () => {
-  it('have one message; the reason, never the token, goes to the debug log', async () => {
+  it('All refusals have one message; the reason goes to the debug log, the token never does', async () => {
     const { sign, verify, reasons } = setUp()
     const token = await sign({ aud: 'other' })
     const messages = new Set<string>()

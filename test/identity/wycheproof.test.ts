@@ -111,12 +111,12 @@ function refusals(reason: string, ids: number[]): Record<number, string> {
 }
 
 describe('the vectors of Wycheproof', () => {
-  test('are all there', () => {
+  test('All vectors of Wycheproof are present', () => {
     expect(vectors).toHaveLength(427)
     expect(vectors.filter(({ result }) => result === 'valid')).toHaveLength(51)
   })
 
-  test('that are invalid are refused by spelling, header, key or signature', async () => {
+  test('Invalid vectors of Wycheproof are refused by spelling, header, key or signature', async () => {
     const accepted: string[] = []
     for (const { group, tcId, comment, jws, result } of vectors) {
       if (result === 'valid' || (await refusalOf(group, jws)) !== undefined) continue
@@ -125,7 +125,7 @@ describe('the vectors of Wycheproof', () => {
     expect(accepted).toEqual([])
   })
 
-  test('that are valid pass the same steps, less the ones of the table', async () => {
+  test('Valid vectors of Wycheproof pass the same steps, except the ones listed', async () => {
     const refused: Record<string, Record<number, string>> = { json_web_signature_test: {}, json_web_key_test: {} }
     for (const { group, tcId, jws, result } of vectors) {
       const reason = result === 'valid' ? await refusalOf(group, jws) : undefined
@@ -134,7 +134,7 @@ describe('the vectors of Wycheproof', () => {
     expect(refused).toEqual(refusedValid)
   })
 
-  test('are no access tokens, none of them: they claim nothing', async () => {
+  test('No vector of Wycheproof is an access token, as none has the claims of one', async () => {
     const reasons = new Set<string>()
     const debug = (fields: object) => reasons.add((fields as { reason: string }).reason)
     for (const { group, jws } of vectors) {

@@ -10,13 +10,13 @@ import { askedByPath } from '../../src/resolve/path.js'
 const id = '0190c8a4-1c2d-7e3f-8a9b-0c1d2e3f4a5b'
 const slug = fc.stringMatching(/^[a-z][a-z0-9-]{1,38}[a-z0-9]$/).filter((text) => !reservedSlugs.has(text))
 
-describe('header, claim and path', () => {
+describe('the tenant in header, claim and path', () => {
   const places = {
     header: (text: string | undefined) => askedByHeader(text),
     claim: (text: string | undefined) => askedByClaim({ tenant: text } as VerifiedToken),
     path: (text: string | undefined) => askedByPath(text),
   }
-  test.each(Object.entries(places))('%s: an id, a slug, nothing', (_, read) => {
+  test.each(Object.entries(places))('The %s names a tenant by id, by slug, or not at all', (_, read) => {
     expect(read(id)).toEqual({ kind: 'id', value: id })
     expect(read('acme')).toEqual({ kind: 'slug', value: 'acme' })
     expect(read(undefined)).toBeUndefined()
@@ -35,13 +35,13 @@ describe('header, claim and path', () => {
     '../acme',
     '%61cme',
     `${id}0`,
-  ])('the header %j names no tenant', (text) => expect(askedByHeader(text)).toBe('malformed'))
+  ])('The header %j names no tenant', (text) => expect(askedByHeader(text)).toBe('malformed'))
 
-  test('a header that comes as a list names no tenant', () => {
+  test('A repeated header names no tenant', () => {
     expect(askedByHeader(['acme', 'acme'])).toBe('malformed')
   })
 
-  test('whatever the text, it is a reference to exactly that text or nothing', () => {
+  test('Any header text refers to a tenant of exactly that name or to none', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), slug, fc.uuid()), (text) => {
         const asked = askedByHeader(text)
@@ -51,7 +51,7 @@ describe('header, claim and path', () => {
   })
 })
 
-describe('host', () => {
+describe('the tenant in the host', () => {
   const read = createHostReader('example.com')
 
   test.each([
@@ -60,7 +60,7 @@ describe('host', () => {
     'acme.example.com:8443',
     'acme.example.com.',
     'acme.example.com.:80',
-  ])('%s names acme', (host) => expect(read(host)).toBe('acme'))
+  ])('The host %s names acme', (host) => expect(read(host)).toBe('acme'))
 
   test.each([
     undefined,
@@ -75,14 +75,14 @@ describe('host', () => {
     '127.0.0.1:3000',
     '[::1]:3000',
     'localhost',
-  ])('%s names nothing', (host) => expect(read(host)).toBeUndefined())
+  ])('The host %s names nothing', (host) => expect(read(host)).toBeUndefined())
 
   test.each(['ab.example.com', '-acme.example.com', 'ac_me.example.com', `${id}.example.com`])(
-    '%s names no tenant that can exist',
+    'The host %s names a tenant that cannot exist',
     (host) => expect(read(host)).toBe(''),
   )
 
-  test('every slug below the base domain is read, in any case, with any port', () => {
+  test('Every slug below the base domain is read, in any case and with any port', () => {
     fc.assert(
       fc.property(slug, fc.boolean(), fc.option(fc.nat(65_535)), fc.boolean(), (label, upper, port, dot) => {
         const name = `${label}.example.com${dot ? '.' : ''}`
@@ -92,7 +92,7 @@ describe('host', () => {
     )
   })
 
-  test('no text makes it name a tenant that is not its first label', () => {
+  test('No host names a tenant other than its first label', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.constantFrom('', '.example.com', 'example.com'), (text, end) => {
         const asked = read(text + end)
@@ -101,7 +101,7 @@ describe('host', () => {
     )
   })
 
-  test('reads what the plain description of it reads', () => {
+  test('The host reader agrees with a plain implementation of its description', () => {
     const plain = (host: string) => {
       const name = host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
       if (!name.endsWith('.example.com')) return undefined
@@ -125,7 +125,7 @@ describe('host', () => {
     )
   })
 
-  test('without a base domain no host names a tenant', () => {
+  test('Without a base domain, no host names a tenant', () => {
     expect(createHostReader(undefined)('acme.example.com')).toBeUndefined()
   })
 })

@@ -1,7 +1,7 @@
 import { defineAccess } from '../define-access.js'
 import { tenantCategories, tenantPermissions, tenantRoles, tenantRoutes } from './prod.js'
 
-/** Profile `dev`: {@link prodAccess} and a small application to try it with. Members write notes and see no reports. */
+/** Profile `dev`: {@link prodAccess} plus a small application to try it with. Members write notes and cannot read reports. */
 export const devAccess = defineAccess({
   categories: { ...tenantCategories, Demo: 'The quick start’s application' },
   permissions: {

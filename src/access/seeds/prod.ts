@@ -1,6 +1,6 @@
 import { defineAccess } from '../define-access.js'
 
-/** The permissions that running a tenant takes. The reference's names stand behind ours. */
+/** Permissions for managing a tenant. In parentheses: their names in the reference application. */
 export const tenantPermissions = {
   'tenant:read': { description: 'See the tenant (view_tenant_info)', category: 'Tenant' },
   'tenant:update': { description: 'Change the tenant (edit_tenant_info)', category: 'Tenant' },
@@ -12,7 +12,7 @@ export const tenantPermissions = {
   'roles:manage': { description: 'Make roles, grant and assign them (manage_roles)', category: 'Roles' },
 } as const
 
-/** What {@link tenantPermissions} are grouped by. */
+/** Categories of {@link tenantPermissions}. */
 export const tenantCategories = {
   Tenant: 'The tenant itself',
   Members: 'Who belongs to the tenant',
@@ -35,13 +35,13 @@ export const tenantRoutes = {
   'DELETE /tenants/{tenant}/roles/{role}': 'roles:manage',
 } as const
 
-/** What Admin, beyond Member, and Member hold of {@link tenantPermissions}. */
+/** The {@link tenantPermissions} of Member, and those that Admin has in addition. */
 export const tenantRoles = {
   Admin: ['tenant:update', 'members:create', 'members:update', 'members:delete', 'roles:read', 'roles:manage'],
   Member: ['tenant:read', 'members:read'],
 } as const
 
-/** Profile `prod`: the management of a tenant, and nothing of an application. */
+/** Profile `prod`: managing a tenant, and nothing of an application. */
 export const prodAccess = defineAccess({
   categories: tenantCategories,
   permissions: tenantPermissions,

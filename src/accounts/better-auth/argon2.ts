@@ -1,20 +1,20 @@
 import { TenancyError } from '../../core/errors/errors.js'
 
-/** DeficitRoundRobin passwords into what may be stored of them. */
+/** Hashes passwords for storage. */
 export interface PasswordHasher {
   hash(password: string): Promise<string>
-  /** Whether `hash` was made of `password`. Takes as long for a wrong one as for the right one. */
+  /** Tells whether `hash` was made from `password`. Takes equally long for a wrong and the right password. */
   verify(hash: string, password: string): Promise<boolean>
 }
 
 /**
- * What OWASP recommends at least (Password Storage Cheat Sheet, Argon2id): 19 MiB of memory, 2 iterations, 1 lane. The
- * variant is the library's default, argon2id; the catalog refuses to store any other.
+ * The minimum that OWASP recommends (Password Storage Cheat Sheet, Argon2id): 19 MiB of memory, 2 iterations, parallelism 1.
+ * The variant is the library's default, argon2id; the catalog refuses to store any other.
  */
 const parameters = { memoryCost: 19 * 1024, timeCost: 2, parallelism: 1 }
 
 /**
- * Argon2id (RFC 9106) by `@node-rs/argon2`, an optional peer, on threads of their own.
+ * Creates a hasher for Argon2id (RFC 9106) with `@node-rs/argon2`, an optional peer. It runs on threads of its own.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */

@@ -5,15 +5,15 @@ import type { SqlPool } from '../../core/sql-client.js'
 
 const acting = new AsyncLocalStorage<string>()
 
-/** The transactions that the library runs for `work` are on record as this user's doing. */
-export function actingAs<Result>(userId: string, work: () => Promise<Result>): Promise<Result> {
-  return acting.run(userId, work)
+/** Runs `callback`. The audit log shows this user as the actor of the transactions that the library runs in it. */
+export function actingAs<Result>(userId: string, callback: () => Promise<Result>): Promise<Result> {
+  return acting.run(userId, callback)
 }
 
 /**
- * The catalog in the shape of the pool that better-auth runs its Kysely adapter on. So the library's statements and
- * transactions take the connections of the catalog, with its limits and its account of an outage; nothing else is opened.
- * The library never ends a pool that it was given; should it come to that, the catalog stays open.
+ * Wraps the catalog as a pool for better-auth's Kysely adapter. The library's statements and transactions thus use the
+ * catalog's connections, with its limits and its handling of outages, and nothing else is opened. The library never ends a
+ * pool that it was given; if it did, the catalog would stay open.
  */
 export function catalogConnections(catalog: SqlPool): BetterAuthOptions['database'] {
   const pool = {
@@ -23,7 +23,7 @@ export function catalogConnections(catalog: SqlPool): BetterAuthOptions['databas
         async query(text: string, values: readonly unknown[]) {
           const result = await client.query(text, [...values])
           const userId = acting.getStore()
-          // How Kysely begins. The setting lasts as long as the transaction, so a pooler may stand in between.
+          // Kysely begins a transaction like this. The setting lasts until its end, so a pooler in between is no problem.
           if (userId !== undefined && text === 'begin') await client.query(auditActor('$1'), [userId])
           return result
         },
@@ -32,6 +32,6 @@ export function catalogConnections(catalog: SqlPool): BetterAuthOptions['databas
     },
     end: async () => {},
   }
-  // Kysely also reads `command` of a result; node-postgres, which is behind every catalog, gives it.
+  // Kysely also reads `command` of a result, which node-postgres gives: every catalog uses it.
   return pool
 }

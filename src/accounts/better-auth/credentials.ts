@@ -6,25 +6,25 @@ import { actingAs } from './catalog-connections.js'
 import type { Engine } from './engine.js'
 
 /**
- * Users and their passwords, as far as accounts read and write them. A user who is changed has done it themselves, says the
- * audit log. Every method throws TENANCY_CATALOG_UNAVAILABLE.
+ * Reads and writes users and their passwords. The audit log shows a changed user as the actor of the change. Every method
+ * throws TENANCY_CATALOG_UNAVAILABLE.
  */
 export interface Credentials {
-  /** The user whose address this is (in lower case), not one whose address only looks like it. */
+  /** Finds the user with this address (in lower case), and not one whose address only looks like it. */
   findUserByEmail(address: string): Promise<User | undefined>
   findUserById(id: string): Promise<User | undefined>
-  /** The stored hash. Without a user it asks just the same, so that it takes the same time. */
+  /** Finds the stored hash. Without a user it runs the same query, so that it takes the same time. */
   findPassword(user: Pick<User, 'id'> | undefined): Promise<string | undefined>
-  /** False: the password is not `current` any more. */
+  /** Replaces the hash `current`. False: the password was changed meanwhile. */
   replacePassword(userId: string, current: string, next: string): Promise<boolean>
-  /** Undefined: there is no such user. */
+  /** Changes a user. Undefined: there is no such user. */
   updateUser(id: string, change: Partial<Pick<User, 'name' | 'image'>>): Promise<User | undefined>
 }
 
 const model = { user: 'user', account: 'account' } as const
 const noUser = '00000000-0000-0000-0000-000000000000'
 
-/** {@link Credentials} in the library's models. The library is given hashes here, never passwords. */
+/** Creates {@link Credentials} on the library's models. The library gets hashes here, never passwords. */
 export function createCredentials({
   adapter,
   internalAdapter,

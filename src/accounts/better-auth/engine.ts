@@ -8,18 +8,18 @@ import { catalogConnections } from './catalog-connections.js'
 import { hashLinkIdentifier } from './link-token.js'
 import { passwordLength } from './password-rules.js'
 
-/** What is used of better-auth. */
+/** The parts of better-auth that accounts use. */
 export type Engine = Pick<AuthContext, 'adapter' | 'internalAdapter'>
 
-/** What {@link openEngine} needs. */
+/** Options of {@link openEngine}. */
 export interface EngineOptions {
   readonly host: Pick<AccountsHost, 'config' | 'logger' | 'catalog' | 'deriveKey'>
   readonly passwords: PasswordHasher
 }
 
 /**
- * better-auth on the catalog, without an HTTP surface: its handler is not mounted anywhere, so its cookies, its origin
- * rules and its limiter never meet a request. It asks the catalog nothing before it is used.
+ * Opens better-auth on the catalog, without HTTP: its handler is not mounted, so its cookies, its origin rules and its limiter
+ * never see a request. It sends the catalog nothing before it is used.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
@@ -43,7 +43,7 @@ function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): Bet
     baseURL: host.config.publicUrl,
     basePath: host.config.authPrefix,
     secret,
-    // Left out, BETTER_AUTH_SECRETS of the environment would win over `secret`.
+    // Without this, BETTER_AUTH_SECRETS of the environment would override `secret`.
     secrets: [{ version: 1, value: secret }],
     emailAndPassword: {
       enabled: true,
@@ -59,17 +59,17 @@ function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): Bet
       },
     },
     databaseHooks: {
-      // A login is a family of refresh tokens of ours. A session would be a second kind, with its token readable in the
-      // table: none is ever started.
+      // A login is a family of our refresh tokens. A session would be a second kind of login, with a readable token in the
+      // table, so none is ever created.
       session: { create: { before: async () => false } },
     },
     advanced: {
-      // The catalog's own migrations make the tables, and tests hold them against the models.
+      // The catalog's own migrations make the tables, and tests compare them with the models.
       database: { generateId: 'uuid', validateSchema: false },
     },
-    // Ours counts per account and per address. The library's does not see calls that come without a request, as all do.
+    // Our limits count per account and per address. The library's would not see our calls, which come without a request.
     rateLimit: { enabled: false },
-    // BETTER_AUTH_TELEMETRY of the environment wins over `enabled`; with `debug` nothing is sent even then.
+    // BETTER_AUTH_TELEMETRY of the environment overrides `enabled`; with `debug` nothing is sent even then.
     telemetry: { enabled: false, debug: true },
     logger: { level: 'error', log: forwardTo(host.logger) },
   }
@@ -77,7 +77,7 @@ function optionsFor(host: EngineOptions['host'], passwords: PasswordHasher): Bet
 
 const times = { createdAt: userColumns.createdAt.name, updatedAt: userColumns.updatedAt.name } as const
 
-/** The library's models in the catalog: `users` and section 10 of 0001_baseline.sql. */
+/** The library's models, mapped to the catalog's tables. */
 const models = {
   user: {
     modelName: 'users',
@@ -114,12 +114,12 @@ const models = {
     modelName: 'user_verifications',
     fields: { ...times, expiresAt: 'expires_at' },
     additionalFields: { userId: { type: 'string', required: true, fieldName: 'user_id' } },
-    // What 'hashed' does, too; said here because the catalog refuses anything else.
+    // 'hashed' does the same; it is explicit because the catalog refuses anything else.
     storeIdentifier: { hash: async (identifier) => hashLinkIdentifier(identifier) },
   },
 } as const satisfies BetterAuthOptions
 
-/** Further arguments of the library's messages hold what users sent: they are left out. */
+/** Forwards the library's messages without their further arguments, which hold what users sent. */
 function forwardTo(logger: Logger): (level: string, message: string) => void {
   return (_level, message) => logger.error({}, `better-auth: ${message}`)
 }

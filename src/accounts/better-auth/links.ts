@@ -5,30 +5,30 @@ import { answered } from './catalog-answer.js'
 import type { Engine } from './engine.js'
 import { createLinkToken, hashLinkToken, isLinkToken } from './link-token.js'
 
-/** Links to set a new password, sent by mail. Their tokens are kept as hashes; each is good for an hour and for one use. */
+/** Links to set a new password, sent by mail. Their tokens are stored as hashes; each works once, within an hour. */
 export interface ResetLinks {
-  /** The token of a fresh link for a user. */
+  /** Creates a link for a user and returns its token. */
   create(user: Pick<User, 'id'>): Promise<string>
-  /** The id of the user whom a link was sent to; undefined when it is not, or no longer, good. */
+  /** Finds the id of the user to whom a link was sent; undefined if the link is not, or no longer, valid. */
   find(token: string): Promise<string | undefined>
   /**
-   * Uses up the link and sets the password (a hash), in one transaction. The link was sent to the address, so it is proven
-   * as well. The user's id; undefined: the link is not, or no longer, good.
+   * Uses up the link and sets the password (a hash), in one transaction. As the link was sent to the address, this also proves
+   * the address. Returns the user's id; undefined: the link is not, or no longer, valid.
    */
   use(token: string, password: string): Promise<string | undefined>
 }
 
 const resetTtlSeconds = 3600
 
-// Where the library's own reset looks for it.
+// The library's own reset uses this name as well.
 const purpose = 'reset-password'
 
-/** Reset links of an installation, in the library's verification values. */
+/** Creates the reset links of an installation, stored in the library's verification values. */
 export function createResetLinks({ internalAdapter }: Pick<Engine, 'internalAdapter'>, catalog: SqlPool): ResetLinks {
   return {
     async create(user) {
       const token = createLinkToken()
-      // Not a column that the library knows by itself: through it a link goes when its user goes.
+      // Our own column: through it, a link is deleted with its user.
       const owner = { userId: user.id }
       await answered(
         internalAdapter.createVerificationValue({
@@ -59,7 +59,7 @@ export function createResetLinks({ internalAdapter }: Pick<Engine, 'internalAdap
   }
 }
 
-/** The address of a page of accounts with a token, as it stands in a mail. */
+/** Builds the address of a page of accounts with a token, for a mail. */
 export function linkTo(
   { publicUrl, authPrefix }: Pick<Config, 'publicUrl' | 'authPrefix'>,
   page: 'verify-email' | 'password/reset',

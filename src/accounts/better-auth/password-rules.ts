@@ -4,12 +4,13 @@ import { isWellFormed } from '../../core/text.js'
 /** Fewest and most characters of a password. */
 export const passwordLength = { minimum: 8, maximum: 128 } as const
 
-// Of a text this long, no normal form is made: it cannot be a password any more.
+// A longer text is not normalised: it cannot be a password.
 const longestText = 1024
 
 /**
- * A password as it is hashed: without lone surrogates, of which UTF-8 makes one and the same character, in normal form KC, so that two keyboards that write the same character in different ways
- * give the same password; undefined when it cannot be one. Characters are code points (NIST SP 800-63B, 3.1.1.2, for both).
+ * Reads a password as it is hashed; undefined when the text cannot be one. Lone surrogates are refused, because UTF-8 turns all
+ * of them into one character. The text is brought to normal form KC, so that keyboards that write a character in different ways
+ * give the same password. Characters are code points (NIST SP 800-63B, 3.1.1.2, for both).
  */
 export function readPassword(text: string): string | undefined {
   if (text.length > longestText || text.trim() === '' || !isWellFormed(text)) return undefined
@@ -18,7 +19,7 @@ export function readPassword(text: string): string | undefined {
   return length >= passwordLength.minimum && length <= passwordLength.maximum ? password : undefined
 }
 
-/** A password that somebody wants to have. @throws {@link TenancyError} TENANCY_ACCOUNTS_PASSWORD_INVALID */
+/** Reads a password that a user chooses. @throws {@link TenancyError} TENANCY_ACCOUNTS_PASSWORD_INVALID */
 export function readNewPassword(text: string): string {
   const password = readPassword(text)
   if (password !== undefined) return password

@@ -3,7 +3,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 const longestName = 200
 const longestImage = 2048
 
-/** What a user wants to be called, as it is kept: without control characters, cut to 200 characters. */
+/** Cleans a user's name for storage: removes control characters and cuts it to 200 characters. */
 export function cleanName(text: string): string {
   return Array.from(text.replaceAll(/[\p{Cc}\p{Cs}]/gu, '').trim())
     .slice(0, longestName)
@@ -11,7 +11,7 @@ export function cleanName(text: string): string {
 }
 
 /**
- * The address of a picture, as a browser would write it. Others show it to their users, so that nothing but http(s) will do.
+ * Reads the address of a picture and writes it as a browser would. Applications show it to others, so only http(s) is allowed.
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
  */
 export function readImage(text: string): string {

@@ -18,10 +18,10 @@ import { createRegistrations } from './registrations.js'
 /** Options of {@link createBetterAuthProvider}. */
 export interface BetterAuthProviderOptions {
   readonly host: Pick<AccountsHost, 'config' | 'logger' | 'catalog' | 'deriveKey' | 'forgetUser' | 'onClose'>
-  /** To be closed after what the provider gives to `host.onClose` has run: mails may still be on their way. */
+  /** Close it after the provider's `host.onClose` callback has run: mails may still be on their way. */
   readonly mail: Pick<MailSender, 'send'>
   /**
-   * Counts a mail to an address before it is sent; false: there were too many, and it is not sent. Default: no limit.
+   * Counts a mail to an address before it is sent. False: there were too many, and it is not sent. Default: no limit.
    */
   readonly mayMail?: ((kind: MailKind, address: string) => Promise<boolean>) | undefined
   /** Default: argon2id. */
@@ -29,19 +29,19 @@ export interface BetterAuthProviderOptions {
 }
 
 /**
- * Accounts on `better-auth` (an optional peer, as is `@node-rs/argon2`). From the library come the models and their
- * transactions, and the place of reset links. Its endpoints are not used (1.7.25):
+ * Creates the account provider on `better-auth` (an optional peer, as is `@node-rs/argon2`). The library provides the models,
+ * their transactions and the storage of reset links. Its endpoints are not used (1.7.25):
  *
- * - sign-up makes a user with a password for an address that nobody has proven; it holds a connection of the catalog, in a
- *   transaction, for as long as argon2 takes;
+ * - sign-up creates a user with a password for an address that nobody has proven, and holds a connection of the catalog in a
+ *   transaction while argon2 runs;
  * - a reset sets the password in one transaction and cannot prove the address in the same one;
- * - sign-in starts a session and stores the session's token readable;
+ * - sign-in starts a session and stores the session's token in readable form;
  * - the token that verifies an address is signed and not stored: it cannot be used up;
  * - resending takes half a second, or longer when sending does, which tells who has an account;
  * - changing a password takes a session.
  *
- * What an address has is looked up after the answer, and mails go out then, so that the time of an answer tells nothing; the
- * closing tenancy waits for them.
+ * Whether an address has an account is looked up after the answer, and mails are sent then, so that the time of an answer tells
+ * nothing. Closing the tenancy waits for them.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
@@ -52,22 +52,22 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
   const links = createResetLinks(engine, host.catalog)
   const registrations = createRegistrations(host.catalog)
   const mails = createAccountMails({ ...options, credentials, links, registrations })
-  // Whoever has no password is compared with this one, which is as much work.
+  // For a user without a password this one is compared, which is the same amount of work.
   const nobodysHash = await passwords.hash(randomUUID())
   const background = createBackgroundWork(host.logger, 'A mail of accounts was not sent')
   host.onClose(() => background.settle())
 
-  /** What an address has is asked after the answer; that the catalog is there, before it, whichever the address. */
-  async function afterAnswer(kind: MailKind, email: string, work: (address: string) => Promise<void>): Promise<void> {
+  /** Runs `task` after the answer. Before the answer it only checks that the catalog answers, for any address. */
+  async function afterAnswer(kind: MailKind, email: string, task: (address: string) => Promise<void>): Promise<void> {
     const address = normalizeEmail(email)
     await answered(host.catalog.query('select'))
-    if (address !== undefined) background.start(() => work(address), { mail: kind })
+    if (address !== undefined) background.start(() => task(address), { mail: kind })
   }
 
-  /** Compares with the password of a user, or does the work of it where there is none; the stored hash if it is right. */
+  /** Compares a user's password, or does equal work if there is none. Returns the stored hash if the password is right. */
   async function matchPassword(user: User | undefined, text: string): Promise<string | undefined> {
     const password = readPassword(text)
-    // Says something about the text and nothing about the user.
+    // An early return here depends on the text only, and tells nothing about the user.
     if (password === undefined) return undefined
     const stored = await credentials.findPassword(user)
     const isRight = await passwords.verify(stored ?? nobodysHash, password)
@@ -89,7 +89,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       const newPassword = readNewPassword(password)
       const held = await registrations.find(token)
       if (held === undefined) throw invalidLink()
-      // Anybody may have registered the address. Who knows the password of the registration is who did.
+      // Anybody may have registered the address. Only whoever did knows the registration's password.
       const isTheirs = held.password !== undefined && (await passwords.verify(held.password, newPassword))
       const hash = isTheirs && held.password !== undefined ? held.password : await passwords.hash(newPassword)
       const shownName = name === undefined ? (isTheirs ? held.name : undefined) : cleanName(name)
@@ -125,7 +125,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
       const user = await credentials.findUserById(userId)
       const hash = await matchPassword(user, current)
       if (!user || hash === undefined) throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID')
-      // Compared once more in the write: of a change and a reset at once, the reset stays.
+      // The write compares the hash again: of a simultaneous change and reset, the reset stays.
       if (!(await credentials.replacePassword(user.id, hash, await passwords.hash(newPassword)))) {
         throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID')
       }
@@ -146,7 +146,7 @@ export async function createBetterAuthProvider(options: BetterAuthProviderOption
   }
 }
 
-/** No address, so that nobody has it. */
+/** Not an address, so nobody has it. */
 const nobodysAddress = 'nobody'
 
 function invalidLink(): TenancyError {

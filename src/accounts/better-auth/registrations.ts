@@ -2,38 +2,38 @@ import type { SqlPool } from '../../core/sql-client.js'
 import { answered } from './catalog-answer.js'
 import { createLinkToken, hashLinkToken, isLinkToken } from './link-token.js'
 
-/** What a registration says besides its address: a stranger may have written it. */
+/** The contents of a registration besides its address. A stranger may have written them. */
 export interface RegistrationFacts {
   readonly name: string
-  /** Hash of the password that came with it. */
+  /** The hash of the password that came with it. */
   readonly password: string | undefined
 }
 
 /**
- * Registrations that nobody has confirmed yet: links on their way to mailboxes. They are no users, and many for one address
- * do not get in each other's way. Every method throws TENANCY_CATALOG_UNAVAILABLE.
+ * Registrations that nobody has confirmed yet. They are not users, and one address can have many. Every method throws
+ * TENANCY_CATALOG_UNAVAILABLE.
  */
 export interface Registrations {
-  /** Keeps a registration for a day; the token of its link. One statement, whatever is known of the address. */
+  /** Stores a registration for a day and returns its link's token. Runs the same statement for any address. */
   begin(email: string, facts: RegistrationFacts): Promise<string>
-  /** The newest registration of an address. */
+  /** Finds the newest registration of an address. */
   findNewest(email: string): Promise<RegistrationFacts | undefined>
   find(token: string): Promise<RegistrationFacts | undefined>
   /**
-   * Uses up the link: makes the user, or completes one whose address nobody has proven, and sets the password. What the
-   * account had from before the proof ends. The user's id; undefined: the link is not, or no longer, good.
+   * Uses up the link: creates the user, or completes one whose address nobody has proven, and sets the password. Earlier
+   * passwords, identities and logins of the account end. Returns the user's id; undefined: the link is not, or no longer, valid.
    */
   confirm(token: string, password: string, name: string | undefined): Promise<string | undefined>
-  /** Takes a registration back, of which no mail will go out. */
+  /** Deletes a registration for which no mail will be sent. */
   drop(token: string): Promise<void>
 }
 
-/** A mailbox may not be looked at for a while. */
+/** A day, because people do not read their mail at once. */
 export const registrationTtlSeconds = 86_400
 
 const purpose = 'verify-email'
 
-/** Registrations in the catalog's `user_registrations`. */
+/** Creates the registrations, stored in the catalog's `user_registrations`. */
 export function createRegistrations(catalog: SqlPool): Registrations {
   async function readOne(condition: string, value: string): Promise<RegistrationFacts | undefined> {
     const { rows } = await answered(

@@ -10,15 +10,15 @@ import { registrationRoutes } from './registration-routes.js'
 import type { RouteHandler, RouteParts } from './route-table.js'
 import { splitTarget } from './strict-text.js'
 
-/** What {@link createAccountRoutes} is put together from. */
+/** The parts that {@link createAccountRoutes} needs. */
 export interface AccountRoutesParts extends RouteParts {
   readonly clientAddress: ClientAddress
 }
 
 /**
- * Accounts over HTTP, below `TENANT_AUTH_PREFIX`. Whoever calls says who they are with a bearer token or a password, never
- * with a cookie: none is read, none is set, and where a request comes from (`Origin`, `Sec-Fetch-*`) does not matter.
- * Never rejects.
+ * Creates the handler of accounts, below `TENANT_AUTH_PREFIX`. Callers authenticate with a bearer token or a password, never
+ * with a cookie. No cookie is read or set, so the origin of a request (`Origin`, `Sec-Fetch-*`) does not matter. The handler
+ * never rejects.
  */
 export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesParts): AccountsHandler {
   const { config, logger } = parts.host
@@ -36,7 +36,7 @@ export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesPa
       hasWarned = true
       logger.warn(
         {},
-        'Requests come through a Unix socket: with TENANT_TRUSTED_PROXIES=unix: the proxy before it says from where, without it all share the limits of one address',
+        'Requests come through a Unix socket, so all clients share the limits of one address: set TENANT_TRUSTED_PROXIES=unix: if the proxy in front sends X-Forwarded-For',
       )
     }
     return address

@@ -2,13 +2,13 @@ import { findTenancyError, type TenancyError } from '../../core/errors/errors.js
 import type { Logger } from '../../core/logger.js'
 import { toProblem } from '../../http/problem.js'
 
-/** On every answer: it is about one person and for one caller. */
+/** Headers of every answer: each is about one person and for one caller. */
 export const privateHeaders = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
 } as const
 
-/** A JSON document. */
+/** Answers with a JSON document. */
 export function answerJson(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Response {
   return new Response(JSON.stringify(value), {
     status,
@@ -16,7 +16,7 @@ export function answerJson(status: number, value: unknown, headers: Readonly<Rec
   })
 }
 
-/** 204. */
+/** Answers 204, without a body. */
 export function answerNothing(headers: Readonly<Record<string, string>> = {}): Response {
   return new Response(null, { status: 204, headers: { ...privateHeaders, ...headers } })
 }
@@ -43,14 +43,14 @@ export function answerProblem(
   })
 }
 
-/** An error of the token endpoint (RFC 6749, 5.2): a code, and text without quotes that repeats nothing of the request. */
+/** Answers with an error of the token endpoint (RFC 6749, 5.2): a code, and a text that repeats nothing of the request. */
 export function answerTokenError(error: unknown, logger: Logger): Response {
   const known = findTenancyError(error)
   const status = known?.statusCode ?? 500
   logServerError(error, status, logger)
   const [code, description] = tokenErrorOf(known)
   return answerJson(
-    // Wrong credentials are no failed authentication of a client (RFC 6749, 5.2).
+    // 401 is for failed authentication of clients, and here a user's credentials are wrong (RFC 6749, 5.2).
     status === 401 || status === 415 ? 400 : status,
     { error: code, error_description: description },
     {
@@ -71,19 +71,19 @@ function tokenErrorOf(error: TenancyError | undefined): readonly [code: string, 
     case 'TENANCY_REQUEST_TYPE_UNSUPPORTED':
       return ['invalid_request', printable(error.message)]
     default:
-      // RFC 6749, 4.1.2.1 has the words for what 5.2 forgot.
+      // RFC 6749, 5.2 has no code for server errors: these are from 4.1.2.1.
       return error === undefined || error.statusCode === 500
         ? ['server_error', 'Something went wrong here']
         : ['temporarily_unavailable', error.title]
   }
 }
 
-/** RFC 6749, 5.2: ASCII without quotes and backslashes. */
+/** Keeps ASCII without quotes and backslashes (RFC 6749, 5.2). */
 function printable(text: string): string {
   return text.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 
-/** Writes a 5xx to the log with what the answer does not say. */
+/** Logs a 5xx with the details that the answer leaves out. */
 export function logServerError(error: unknown, status: number, logger: Logger): void {
   if (status < 500) return
   const cause = error instanceof Error && error.cause instanceof Error ? { cause: error.cause.message } : {}

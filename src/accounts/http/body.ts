@@ -2,10 +2,10 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { maxAccountsBodyBytes } from '../../http/http-tenancy.js'
 import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
 
-/** The two ways a request may say something. */
+/** The media types that a body can have. */
 export type BodyType = 'application/json' | 'application/x-www-form-urlencoded'
 
-/** What a request says, parsed and not checked yet. */
+/** A parsed body, not checked yet. */
 export interface RequestBody {
   readonly type: BodyType
   /** JSON: any value. Form: an object of texts, without the empty ones (RFC 6749, 3.1). */
@@ -13,7 +13,7 @@ export interface RequestBody {
 }
 
 /**
- * Reads the body of a request; undefined when it has none and says so by having no type either.
+ * Reads the body of a request; undefined when it has neither a body nor a content type.
  *
  * @throws {@link TenancyError} TENANCY_REQUEST_TYPE_UNSUPPORTED, TENANCY_REQUEST_TOO_LARGE, TENANCY_REQUEST_INVALID
  */
@@ -28,7 +28,7 @@ export async function readBody(request: Request, accepted: readonly BodyType[]):
   return { type: known, fields: known === 'application/json' ? parseJson(text) : filledFields(text) }
 }
 
-/** The media type in lower case (RFC 9110, 8.3.1), if it has no parameter but a charset of UTF-8. */
+/** Gives the media type in lower case (RFC 9110, 8.3.1), if its only parameter is a charset of UTF-8. */
 function essenceOf(type: string): string | undefined {
   return /^([\w.+-]+\/[\w.+-]+)\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)?$/i.exec(type.trim())?.[1]?.toLowerCase()
 }

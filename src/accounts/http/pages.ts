@@ -12,8 +12,8 @@ const style =
   'button{padding:.5rem 1rem}'
 
 /**
- * Pages hold one form and nothing from elsewhere: no script, no image, no frame (CSP Level 3). The address of a page has
- * a token in it, so no page tells it to the next (Referrer Policy) and no cache keeps it.
+ * Headers of pages. A page holds one form and loads nothing: no script, no image, no frame (CSP Level 3). Its address has a
+ * token in it, so it is not sent as a referrer (Referrer Policy) and not cached.
  */
 const pageHeaders = {
   ...privateHeaders,
@@ -24,15 +24,15 @@ const pageHeaders = {
   'referrer-policy': 'no-referrer',
 } as const
 
-/** What was wrong with the form that was sent. */
+/** The problem with a form that was sent. */
 interface FormProblem {
   readonly status: number
   readonly text: string
 }
 
 /**
- * Asks to confirm an address and for the password: whoever registered the address may be somebody else, whose password must not
- * become the account's. Programs that follow the links of mails change nothing by it.
+ * Shows the form that confirms an address and sets the password. Somebody else may have registered the address, and that
+ * password must not become the account's. Mail scanners that open the link change nothing.
  */
 export function confirmationPage(token: string, problem?: FormProblem): Response {
   return formPage({
@@ -46,7 +46,7 @@ export function confirmationPage(token: string, problem?: FormProblem): Response
   })
 }
 
-/** Asks for a new password, after `problem` if there was one. */
+/** Shows the form for a new password, with `problem` if there was one. */
 export function passwordPage(token: string, problem?: FormProblem): Response {
   return formPage({
     title: 'Set a new password',
@@ -82,12 +82,12 @@ function formPage({ title, intro, action, label, button, token, problem }: FormF
   )
 }
 
-/** Says one thing. */
+/** Shows a message. */
 export function messagePage(status: number, title: string, text: string): Response {
   return page(status, title, paragraph(text))
 }
 
-/** Says what went wrong, to somebody who sent a form. */
+/** Shows a user who sent a form what went wrong. */
 export function problemPage(error: unknown, logger: Logger): Response {
   const known = findTenancyError(error)
   const status = known?.statusCode ?? 500
@@ -96,7 +96,7 @@ export function problemPage(error: unknown, logger: Logger): Response {
   return messagePage(status, known?.title ?? '', 'Please ask for a new mail and use the link in it.')
 }
 
-/** The page for the token in the query of a link. */
+/** Makes the page for the token in a link's query. */
 export function readLinkToken(query: string, makePage: (token: string) => Response): Response {
   try {
     const token = parseForm(query).get('token')

@@ -6,7 +6,7 @@ import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
 import { trustOwner } from './trust-owner.js'
 
-/** Passwords that are forgotten, and changed. Both ends every login of the user. */
+/** Routes for forgotten and changed passwords. Setting a password ends every login of the user. */
 export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTable {
   async function reset(token: string, password: string, address: string): Promise<void> {
     const userId = await provider.resetPassword(token, password)
@@ -55,7 +55,7 @@ export function passwordRoutes({ host, provider, limits }: RouteParts): RouteTab
         const user = await host.authenticate(request.headers.get('authorization') ?? undefined)
         const body = await readBody(request, ['application/json'])
         const { current, next } = parseFields(schemas.passwordChange, body?.fields)
-        // A stolen access token is no way to guess the password without limit.
+        // Without a limit, a stolen access token would allow guessing the password.
         const attempt = await limits.attempt('login', { account: user.email, address })
         await provider.changePassword(user.id, current, next)
         host.forgetUser(user.id)

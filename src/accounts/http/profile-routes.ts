@@ -5,7 +5,7 @@ import { readBody } from './body.js'
 import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
 
-/** `/me`: what users see and change of themselves. */
+/** `/me`: users read and change their own profile. */
 export function profileRoutes({ host, provider, limits }: RouteParts): RouteTable {
   const authenticate = (request: Request) => host.authenticate(request.headers.get('authorization') ?? undefined)
 

@@ -7,7 +7,7 @@ import type { RouteParts, RouteTable } from './route-table.js'
 import { parseFields, schemas } from './schemas.js'
 import { trustOwner } from './trust-owner.js'
 
-/** `/register` and the verification of addresses. */
+/** Routes for registering and verifying addresses. */
 export function registrationRoutes({ host, provider, limits }: RouteParts): RouteTable {
   async function confirm(confirmation: Confirmation, address: string): Promise<void> {
     const userId = await provider.verifyEmail(confirmation)

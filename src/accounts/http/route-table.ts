@@ -2,22 +2,22 @@ import type { AccountProvider, AccountsHost } from '../../core/accounts/accounts
 import type { AttemptLimits } from '../limits/attempt-limits.js'
 import type { Logins } from '../logins.js'
 
-/** A request for one of the routes. */
+/** A request to one of the routes. */
 export interface AccountCall {
   readonly request: Request
-  /** What follows the `?` of the request target, as it came. */
+  /** The part of the request target after `?`, undecoded. */
   readonly query: string
-  /** Where it comes from, proxies considered. */
+  /** The client's address, behind trusted proxies. */
   readonly address: string
 }
 
 /** Answers a request, or throws a `TenancyError` that becomes a problem document. */
 export type RouteHandler = (call: AccountCall) => Promise<Response>
 
-/** Handlers by path below the prefix, and method. HEAD is answered as GET without a body. */
+/** Handlers by path below the prefix and by method. HEAD is answered like GET, without a body. */
 export type RouteTable = Readonly<Record<string, Readonly<Partial<Record<'GET' | 'POST' | 'PATCH', RouteHandler>>>>>
 
-/** What the routes are put together from. */
+/** The parts that the routes need. */
 export interface RouteParts {
   readonly host: AccountsHost
   readonly provider: AccountProvider

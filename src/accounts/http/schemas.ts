@@ -4,7 +4,7 @@ import type { userColumns } from '../../core/model.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
-/** Free text of a person; what cannot be stored (NUL) or shown is refused. */
+/** Free text of a person. Characters that cannot be stored (NUL) or shown are refused. */
 const text = (longest: number) =>
   z
     .string()
@@ -12,7 +12,7 @@ const text = (longest: number) =>
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must have no control characters')
 
 const email = text(320).min(1, 'must not be empty')
-// Whether a password is good enough is the provider's to say.
+// The provider decides whether a password is good enough.
 const password = z
   .string()
   .max(1024, 'must have at most 1024 characters')
@@ -23,7 +23,7 @@ const webAddress = text(2048).refine(
   'must be an http(s) address',
 )
 
-/** What each route takes. A field that is not named here is an error, so that a misspelled one does not go unnoticed. */
+/** The fields of each route. Any other field is an error, so that a misspelled one is noticed. */
 export const schemas = {
   registration: z.strictObject({ email, password: password.optional(), name: text(200).optional() }),
   confirmation: z.strictObject({ token: opaque, password, name: text(200).optional() }),
@@ -31,7 +31,7 @@ export const schemas = {
   address: z.strictObject({ email }),
   link: z.strictObject({ token: opaque }),
   passwordReset: z.strictObject({ token: opaque, password }),
-  // An empty field of a form is not there: the page asks again.
+  // An empty form field counts as missing. The page then asks again.
   passwordForm: z.strictObject({ token: opaque, password: password.default('') }),
   passwordChange: z.strictObject({ current: password, next: password }),
   logout: z.strictObject({ refresh_token: opaque.optional(), everywhere: z.boolean().optional() }),
@@ -39,7 +39,7 @@ export const schemas = {
     name: text(200).optional(),
     image: webAddress.nullable().optional(),
   } satisfies Record<NamesOf<typeof userColumns, 'writable'>, z.ZodType>),
-  // RFC 6749, 3.2: parameters that mean nothing here are ignored.
+  // RFC 6749, 3.2: unknown parameters are ignored.
   tokenRequest: z.object({
     grant_type: z.string().optional(),
     username: z.string().optional(),
@@ -52,7 +52,7 @@ export const schemas = {
 /**
  * Checks fields against a schema.
  *
- * @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every bad field, and repeating no value: in the message, and
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID, which names every bad field and repeats no value: in the message, and
  *   as `errors` in the form of RFC 9457, 3
  */
 export function parseFields<Schema extends z.ZodType>(schema: Schema, fields: unknown): z.output<Schema> {
@@ -83,7 +83,7 @@ function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
   return [{ field, detail: `must be given as ${kinds[issue.expected] ?? issue.expected}` }]
 }
 
-/** RFC 6901, as the fragment of a URI. */
+/** Writes a JSON pointer (RFC 6901) as the fragment of a URI. */
 function pointerTo(field: string): string {
   const name = field
     .replaceAll(/\p{Cs}/gu, '\ufffd')

@@ -1,12 +1,16 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
 
-// What a request says, read in one way only: two texts that differ are never read as the same one, and nothing is repaired.
-// Repaired text is what a proxy in front of this, with rules of its own, did not see.
+// A request is read in exactly one way: two different texts never give the same value, and nothing is repaired. A proxy in
+// front, which applies its own rules, has not seen repaired text.
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** @throws {@link TenancyError} TENANCY_REQUEST_INVALID */
+/**
+ * Decodes UTF-8.
+ *
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
+ */
 export function decodeUtf8(bytes: Buffer): string {
   try {
     return utf8.decode(bytes)
@@ -27,7 +31,7 @@ export function parseJson(text: string): unknown {
   } catch {
     throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not JSON')
   }
-  // Without recursion: a body can be nested deeply.
+  // Without recursion, because a body can be nested deeply.
   const rest: unknown[] = [value]
   while (rest.length > 0) {
     const item = rest.pop()
@@ -42,8 +46,8 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Reads `application/x-www-form-urlencoded`, of a body or a query. What is no escape, or escapes what is no UTF-8, is refused,
- * and so is a field that is given twice.
+ * Reads `application/x-www-form-urlencoded` from a body or a query. Invalid escapes, escapes of invalid UTF-8 and repeated
+ * fields are refused.
  *
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
  */
@@ -59,7 +63,7 @@ export function parseForm(text: string): Map<string, string> {
   return fields
 }
 
-/** RFC 3986, 2.1, of UTF-8. */
+/** Decodes percent-escapes of UTF-8 (RFC 3986, 2.1). */
 function decodeEscapes(text: string): string {
   try {
     return decodeURIComponent(text)
@@ -69,8 +73,8 @@ function decodeEscapes(text: string): string {
 }
 
 /**
- * Path and query of a request target, as they stand there. Nothing is decoded and no `..` resolved: a path that has to be is
- * none that accounts serve.
+ * Splits a request target into path and query, unchanged. Nothing is decoded and no `..` is resolved: accounts serve no path
+ * that would need it.
  */
 export function splitTarget(target: string): { readonly path: string; readonly query: string } {
   const mark = target.indexOf('?')

@@ -1,8 +1,8 @@
 import type { RouteParts } from './route-table.js'
 
 /**
- * Whoever reads the owner's mail need not wait for attempts of others to be forgotten. That it fails is no reason to refuse
- * what was done already.
+ * Lifts the login limit for an owner who used a link from a mail, so that attempts of others do not lock the owner out. A
+ * failure is only logged: what the link did is done already.
  */
 export async function trustOwner(
   { host, limits }: Pick<RouteParts, 'host' | 'limits'>,

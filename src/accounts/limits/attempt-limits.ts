@@ -10,43 +10,43 @@ import { normalizeEmail } from '../../core/identity/email.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { callerNetwork } from './client-address.js'
 
-/** What is limited. Logins by `/login` and `/token` are one kind, and so is every other use of a password. */
+/** Kinds of limited attempts. Logins by `/login` and `/token`, and every other use of a password, are one kind. */
 export type AttemptKind = keyof AccountLimits
 
-/** What sends a mail. */
+/** Kinds of attempts that send a mail. */
 export type MailKind = 'register' | 'reset' | 'resend'
 
-/** Whose attempt it is. */
+/** Account and address of an attempt. */
 export interface AttemptSubject {
-  /** The e-mail address as it was typed, whether it has an account or not; of `profile` the user's id. */
+  /** The e-mail address as typed, whether it has an account or not; for `profile` the user's id. */
   readonly account: string
-  /** As {@link ClientAddress} gives it. */
+  /** The client's address, from {@link ClientAddress}. */
   readonly address: string
 }
 
 /** An attempt that was counted. */
 export interface Attempt {
-  /** Says that it was the account owner's. @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
+  /** Marks the attempt as the account owner's. @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
   succeeded(): Promise<void>
 }
 
 /** Counts attempts and refuses those above the limits. */
 export interface AttemptLimits {
   /**
-   * Counts an attempt, before any work is done for it. The answer depends on earlier attempts alone, not on whether
-   * there is such an account.
-   * @throws {@link TenancyError} TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`; TENANCY_CATALOG_UNAVAILABLE: nobody
-   *   may try while attempts cannot be counted
+   * Counts an attempt, before anything else is done for it. The answer depends on earlier attempts alone, not on whether the
+   * account exists.
+   * @throws {@link TenancyError} TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`; TENANCY_CATALOG_UNAVAILABLE:
+   *   attempts are refused while they cannot be counted
    */
   attempt(kind: AttemptKind, subject: AttemptSubject): Promise<Attempt>
   /**
-   * Says that the owner of an account came from this address: by their password or by a link in a mail. For a month, failures
-   * elsewhere do not keep them out here, and those from here are forgotten.
+   * Records that the owner of an account used this address, by password or by a link in a mail. For a month, failures elsewhere
+   * do not lock the owner out here, and failures from here are cleared.
    * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE
    */
   trust(subject: AttemptSubject): Promise<void>
   /**
-   * Counts a mail to an account; false: there were too many.
+   * Counts a mail to an account. False: there were too many.
    * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE
    */
   mayMail(kind: MailKind, account: string): Promise<boolean>
@@ -55,7 +55,7 @@ export interface AttemptLimits {
 const trustedSeconds = 30 * 24 * 60 * 60
 
 /**
- * Attempt limits that all processes share: counted in the catalog, by its clock, in one statement.
+ * Creates attempt limits that all processes share: they are counted in the catalog, by its clock, in one statement.
  *
  * @param changes limits that differ from the defaults
  */
@@ -92,7 +92,7 @@ export function createAttemptLimits(
         ...more,
       ]),
     )
-    // No row would mean that nothing was counted.
+    // Without a row nothing was counted, so the attempt is refused.
     return rows[0] ?? { wait: 1, is_trusted: false }
   }
 
@@ -112,7 +112,7 @@ export function createAttemptLimits(
     async attempt(kind, subject) {
       const keys = keysOf(kind, subject)
       const limits: Partial<AccountLimits['login']> = inForce[kind]
-      // Narrow before wide: what is refused for its own address is not counted against the account.
+      // Narrow before wide: an attempt that is refused for its address does not count against the account.
       const counted = (['perAddress', 'perAccountAndAddress', 'withSuccesses', 'perAccount'] as const).flatMap((name) =>
         limits[name] === undefined ? [] : [{ key: keys[name], limit: limits[name] }],
       )
@@ -145,24 +145,23 @@ interface Counted {
 }
 
 interface Taken {
-  /** Seconds until the next attempt; 0: it was counted. */
+  /** Seconds until the next attempt is allowed; 0: this one was counted. */
   readonly wait: number
   readonly is_trusted: boolean
 }
 
 /**
- * An e-mail address so that every spelling that could find the same account is one text, those of its domain included.
- * Coarser than any rule of lower
- * case (accents go, compatible letters are one): a count that two addresses share does no harm, one that a spelling
- * escapes does.
+ * Folds an e-mail address so that every spelling that could find the same account gives one text, spellings of the domain
+ * included. This is coarser than any rule of lower case: accents are removed and compatible letters become one. Two addresses
+ * that share a count do no harm; a spelling that escapes the count would.
  */
 export function foldAccount(email: string): string {
   return (normalizeEmail(email) ?? email).normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().toUpperCase().trim()
 }
 
-async function answered<Result>(work: Promise<Result>): Promise<Result> {
+async function answered<Result>(question: Promise<Result>): Promise<Result> {
   try {
-    return await work
+    return await question
   } catch (error) {
     if (isTenancyError(error)) throw error
     throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not count an attempt', { cause: error })

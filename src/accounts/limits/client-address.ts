@@ -2,30 +2,30 @@ import { BlockList } from 'node:net'
 import { parseAddress, parseAddressRange, unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors/errors.js'
 
-/** What a request says about where it comes from. */
+/** The facts of a request about its origin. */
 export interface RequestOrigin {
-  /** The other end of the socket; `unix:` for a Unix socket. Undefined: a connection that is gone. */
+  /** The address of the other end of the socket; `unix:` for a Unix socket. Undefined: the connection is closed. */
   readonly remoteAddress: string | undefined
   /** The value of `X-Forwarded-For`; several headers are joined with commas. */
   readonly forwardedFor: string | null | undefined
 }
 
-/** The address of the caller in canonical form; `unix:` for a Unix socket that is not trusted; else `unknown`. */
+/** Gives the client's address in canonical form; `unix:` for an untrusted Unix socket; else `unknown`. */
 export type ClientAddress = (origin: RequestOrigin) => string
 
 /**
- * Finds callers behind proxies. `X-Forwarded-For` is read from its end, which the nearest proxy wrote: as long as the
- * address at hand is a trusted proxy, the entry before it counts. The first that is not trusted is the caller; what
- * stands before it anybody may have written. An entry that is no address ends the walk at the proxy that passed it on.
+ * Creates the function that finds clients behind proxies. It reads `X-Forwarded-For` from its end, which the nearest proxy
+ * wrote. While the current address is a trusted proxy, the entry before it is used. The first untrusted address is the client;
+ * anybody may have written the entries before it. An entry that is no address ends the search at the proxy that passed it on.
  *
- * All who come through a Unix socket are one caller, unless `unix:` is trusted: then the proxy at its other end says who they
- * are. A connection without any address is never trusted: sockets lose theirs when the other end hangs up.
+ * All clients of a Unix socket count as one, unless `unix:` is trusted: then the proxy at its other end names the client. A
+ * connection without any address is never trusted, because sockets lose theirs when the other end hangs up.
  *
  * @param trustedProxies addresses, CIDR ranges and `unix:`: `config.trustedProxies`
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID
  */
 export function createClientAddress(trustedProxies: readonly string[]): ClientAddress {
-  // One list a family: in a common one, `::/8` would match every IPv4 address.
+  // One list for each family: in a shared one, `::/8` would match every IPv4 address.
   const trusted = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const text of trustedProxies) {
     if (text === unixSocketRange) continue
@@ -57,14 +57,14 @@ function readEntry(entry: string | undefined) {
   return parseAddress(withoutPort(entry?.trim() ?? ''))
 }
 
-/** Some proxies write the port too: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+/** Removes the port that some proxies write: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
 function withoutPort(entry: string): string {
   return /^\[([^\]]+)\](?::\d{1,5})?$/.exec(entry)?.[1] ?? /^([\d.]+):\d{1,5}$/.exec(entry)?.[1] ?? entry
 }
 
 /**
- * What counts as one caller: an IPv4 address, or the /64 network of an IPv6 address, of which a single host
- * may use all 2^64 addresses (RFC 4291, RFC 8981). Text that is no address counts as it is.
+ * Gives the network that counts as one caller: an IPv4 address, or the /64 network of an IPv6 address, because one host can
+ * use all its 2^64 addresses (RFC 4291, RFC 8981). Text that is no address is returned as it is.
  */
 export function callerNetwork(address: string): string {
   const parsed = parseAddress(address)

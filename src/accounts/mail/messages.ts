@@ -3,7 +3,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { escapeHtml } from '../escape-html.js'
 import { mailAddress } from './mail-address.js'
 
-/** Where a mail goes, and where its link leads. */
+/** The recipient and the link of a mail. */
 export interface MailFacts {
   /** One plain e-mail address. */
   readonly to: string
@@ -11,15 +11,15 @@ export interface MailFacts {
   readonly link: string
 }
 
-/** Who gets a mail, when they have proven that the address is theirs. */
+/** The facts of a mail to a user who has proven the address. */
 export interface NamedMailFacts extends MailFacts {
-  /** How they call themselves. */
+  /** The user's own name. */
   readonly name: string
 }
 
 /**
- * Asks the owner of an address to confirm it. `link` leads to the page that does so. Anybody may have it sent to anybody, so
- * nothing in it but the address comes from whoever registered.
+ * Asks the owner of an address to confirm it. `link` leads to the page for that. Anybody can cause this mail to be sent to
+ * anybody, so only the address in it comes from whoever registered.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
 export function verificationMail(facts: MailFacts): Mail {
@@ -37,7 +37,7 @@ export function verificationMail(facts: MailFacts): Mail {
 }
 
 /**
- * Sends a link to set a new password. `link` leads to the page that does so.
+ * Sends a link to set a new password. `link` leads to the page for that.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
 export function passwordResetMail(facts: NamedMailFacts): Mail {
@@ -50,8 +50,8 @@ export function passwordResetMail(facts: NamedMailFacts): Mail {
 }
 
 /**
- * Tells the owner of an account that their address was used to register again. `link` leads to where they can go on:
- * log in or set a new password.
+ * Tells the owner of an account that the address was used to register again. `link` leads to a page to set a new password or
+ * log in.
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link)
  */
 export function addressTakenMail(facts: NamedMailFacts): Mail {
@@ -66,9 +66,9 @@ export function addressTakenMail(facts: NamedMailFacts): Mail {
 
 interface Letter {
   readonly subject: string
-  /** What it is about, given the host that the link leads to. */
+  /** The text before the link, given the host that the link leads to. */
   readonly before: (site: string) => string
-  /** What the link does. */
+  /** The text of the link. */
   readonly action: string
   readonly after: string
 }
@@ -99,7 +99,7 @@ ${paragraphs.map((paragraph) => `<p>${paragraph}</p>`).join('\n')}
 }
 
 const longestName = 100
-// A mail goes out in our name. A name that a mail program could turn into a link, or that pretends to be a text, is left out.
+// A mail is sent in our name. A name that a mail program could turn into a link, or that looks like a sentence, is left out.
 const linkLike = /\/\/|@|[\p{L}\p{N}-][.\u3002\uFF0E\uFF61]\p{L}{2}/u
 
 function greet(name: string): string {

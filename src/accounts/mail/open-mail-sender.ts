@@ -5,8 +5,8 @@ import type { Logger } from '../../core/logger.js'
 import { createSmtpSender } from './smtp-sender.js'
 
 /**
- * The mail sender that the configuration asks for: the SMTP server of `TENANT_MAIL__*`. Without one, development writes
- * the links of mails to the log, and production has no accounts: a link in a log lets its readers take over the account.
+ * Opens the mail sender that the configuration names: the SMTP server of `TENANT_MAIL__*`. Without one, development logs the
+ * links of mails. Production then has no accounts, because a link in a log lets its readers take over the account.
  *
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_MAIL_REQUIRED, TENANCY_CONFIG_PEER_MISSING
  */
@@ -24,7 +24,7 @@ export async function openMailSender(
   return {
     async send({ to, subject, text }) {
       const links = text.split('\n').filter((line) => /^https?:\/\/\S+$/.test(line))
-      // As a warning, because the default logger shows nothing below.
+      // A warning, because the default logger shows no lower level.
       logger.warn({ to, subject, links }, 'Development: no mail server is set (TENANT_MAIL__HOST), so no mail was sent')
     },
     async close() {},

@@ -6,15 +6,15 @@ import { mailAddress } from './mail-address.js'
 
 const connectTimeoutMs = 10_000
 const silenceTimeoutMs = 15_000
-// From being handed in to being taken by the server, waiting for a connection included.
+// From `send` until the server accepts the mail, including the wait for a connection.
 const deliveryTimeoutMs = 60_000
 
 /**
- * Sends mails over SMTP (RFC 5321) with the package nodemailer, an optional peer. A certificate that does not hold is
- * refused; with `requireTls` so is a server without STARTTLS (RFC 3207), before any credential or mail was sent.
+ * Creates a sender of mails over SMTP (RFC 5321) with the package nodemailer, an optional peer. An invalid certificate is
+ * refused. With `requireTls`, so is a server without STARTTLS (RFC 3207), before any credential or mail is sent.
  *
- * There is no queue and no second try: a mail that the server did not take is an error at once, and whoever waits for it
- * asks for another one. Only a mail whose pooled connection turns out to be closed goes out on the next connection.
+ * There is no queue and no retry: a mail that the server does not accept is an error at once, and the user asks for another
+ * one. Only a mail whose pooled connection turns out to be closed is sent on the next connection.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING. `send`: TENANCY_ACCOUNTS_MAIL_FAILED, and
  *   TENANCY_ACCOUNTS_EMAIL_INVALID for a recipient that is not one plain address
@@ -39,7 +39,7 @@ export async function createSmtpSender(mail: NonNullable<Config['mail']>, logger
     connectionTimeout: connectTimeoutMs,
     greetingTimeout: connectTimeoutMs,
     socketTimeout: silenceTimeoutMs,
-    // A mail is text; nothing in it makes this process read a file or fetch an address.
+    // A mail is only text and must never make this process read a file or fetch an address.
     disableFileAccess: true,
     disableUrlAccess: true,
   })
@@ -51,7 +51,7 @@ export async function createSmtpSender(mail: NonNullable<Config['mail']>, logger
       const address = mailAddress(to)
       const delivery = transport.sendMail({
         from: mail.from,
-        // As parts, so that nobody takes the text apart again.
+        // As parts, so that the library does not parse the address.
         to: { name: '', address },
         subject,
         text,

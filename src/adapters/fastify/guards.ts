@@ -15,11 +15,11 @@ import { readRoute } from './route-segments.js'
 
 /**
  * A Fastify hook that lets a request pass or refuses it, at `onRequest`, `preParsing`, `preValidation` or `preHandler`. A
- * refusal goes to the error handler of the route, as any other error.
+ * refusal goes to the error handler of the route, like any other error.
  */
 export interface GuardHook {
   (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void
-  /** At `preParsing` the payload comes before. */
+  /** The form at `preParsing`, where the payload precedes `done`. */
   (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload, done: HookHandlerDoneFunction): void
 }
 
@@ -30,20 +30,20 @@ const requirementKey = Symbol('tenants2fast.requirement')
 const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 
 /**
- * Lets a request pass if the member holds what a route rule or permission asks for. Deny wins, default deny.
+ * Lets a request pass if the member holds a permission. Deny wins, and the default is deny.
  *
- * `requirePermission('/reports', 'GET')`: what the route rule of that path and method asks for.
- * `requirePermission('reports:read')`: the permission of that name; misspelled, it does not compile where the application
- * has registered its access definition (`Register`).
- * `requirePermission()`: what the rule of the route it guards asks for, `/x/:id` read as `/x/{id}`. Not for routes
- * with wildcards, regular expressions, or several parameters in a segment: those fail when they are registered.
+ * `requirePermission('/reports', 'GET')`: any permission of the route rule for that path and method.
+ * `requirePermission('reports:read')`: the permission of that name. A misspelled name does not compile if the application has
+ * registered its access definition (`Register`).
+ * `requirePermission()`: any permission of the guarded route's own rule, with `/x/:id` read as `/x/{id}`. Routes with
+ * wildcards, regular expressions or several parameters in a segment then fail when they are registered.
  *
- * A permission or rule that nobody has defined fails when its route is registered (plugin option `undefinedAccess`), and
- * so does a guard at a later hook, such as `onSend`.
+ * A permission or rule that nobody has defined fails when its route is registered (plugin option `undefinedAccess`). So does a
+ * guard at a later hook, such as `onSend`.
  *
- * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID when called with something else, and when the route is
- * registered; to a request: TENANCY_ACCESS_DENIED, TENANCY_AUTH_REQUIRED, TENANCY_REQUEST_PATH_UNKNOWN (no route; the guard
- * stands on a whole scope), TENANCY_CONTEXT_MISSING (the plugin is not registered)
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: other arguments, or a failure when the route is registered.
+ * In a request: TENANCY_ACCESS_DENIED, TENANCY_AUTH_REQUIRED, TENANCY_REQUEST_PATH_UNKNOWN (no route, for a guard on a whole
+ * scope), TENANCY_CONTEXT_MISSING (the plugin is not registered)
  * @example
  * app.get('/reports', { preHandler: requirePermission('/reports', 'GET') }, handler)
  */
@@ -55,14 +55,14 @@ export function requirePermission(permissionOrPath?: string, method?: string): G
 }
 
 /**
- * Lets a request pass if the member has this built-in role, such as `Owner`, directly or included in another one. A role
- * that a tenant has made does not count, whatever its name.
+ * Lets a request pass if the member has this built-in role, such as `Owner`, directly or included in another one. A tenant's
+ * own role does not count, whatever its name.
  *
- * A name that the application's access definition does not have fails when its route is registered; misspelled, it does
- * not compile where the definition is registered (`Register`). So does, without a definition of the application's, a name
- * that no built-in role has (plugin option `undefinedAccess`).
+ * A role that the application's access definition does not have fails when its route is registered, and does not compile if
+ * the definition is registered (`Register`). Without a definition, a name that no built-in role has fails in the same way
+ * (plugin option `undefinedAccess`).
  *
- * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID when the route is registered; to a request:
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID when the route is registered. In a request:
  * TENANCY_ACCESS_DENIED, TENANCY_AUTH_REQUIRED, TENANCY_REQUEST_PATH_UNKNOWN, TENANCY_CONTEXT_MISSING
  * @example
  * app.delete('/tenant', { preHandler: requireRole('Owner') }, handler)
@@ -72,8 +72,8 @@ export function requireRole(name: RegisteredRole): GuardHook {
 }
 
 /**
- * The hook as the application holds it. Usually {@link bindGuards} replaces it by a bound one when its route is
- * registered; where that was not possible (added by `addHook`, or before the plugin loaded), it binds at first use.
+ * Makes the hook that the application gets. {@link bindGuards} usually replaces it with a bound one when its route is
+ * registered. Where that is not possible (added by `addHook`, or before the plugin loaded), it binds at first use.
  */
 function makeHook(requirement: RouteRequirement): GuardHook {
   const boundByRoute = new WeakMap<object, Check>()
@@ -82,7 +82,7 @@ function makeHook(requirement: RouteRequirement): GuardHook {
     if (tenancy === undefined) {
       throw new TenancyError('TENANCY_CONTEXT_MISSING', 'A guard needs the plugin: app.register(tenancyPlugin, …)')
     }
-    // No route, no rule: what a scope's guard stands before does not exist.
+    // Without a route there is nothing to guard.
     if (request.is404) throw new TenancyError('TENANCY_REQUEST_PATH_UNKNOWN')
     const { config } = request.routeOptions
     let bound = boundByRoute.get(config)
@@ -101,9 +101,9 @@ function makeHook(requirement: RouteRequirement): GuardHook {
 /**
  * Binds the guards of a route to the rule set, once, when the route is registered.
  *
- * @param onUndefined is told of a requirement that nothing in the rule set answers to
- * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route without a template;
- * `requireRole` of a role that the application's access definition does not have; a guard that is no hook before the
+ * @param onUndefined is called for a requirement that nothing in the rule set answers to
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route whose URL no rule can have;
+ * `requireRole` of a role that the application's access definition does not have; a guard that is not a hook before the
  * handler
  */
 export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (message: string) => void): void {
@@ -122,8 +122,8 @@ export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (mess
 }
 
 /**
- * Checks the guards that are bound at first use, by the names of hooks that `printRoutes` shows. Those of a route's own
- * rule are left out: which rule that is, the first request tells.
+ * Checks the guards that are bound at first use. It finds them by the names of hooks in `printRoutes`. Guards by a route's own
+ * rule are left out, because only the first request tells the route.
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID
  */
 export function checkUnboundGuards(app: FastifyInstance, rules: Rules, onUndefined: (message: string) => void): void {
@@ -146,7 +146,7 @@ function isGuard(value: unknown): boolean {
   return typeof value === 'function' && requirementKey in value
 }
 
-/** Where the handler has run already, or never does, a guard would protect nothing. */
+/** A guard protects nothing at a hook that runs after the handler, or not at all. */
 function misplaced(where: string, name: string): TenancyError {
   return new TenancyError(
     'TENANCY_ACCESS_DEFINITION_INVALID',

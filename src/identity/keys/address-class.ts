@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net'
 import { parseAddress, parseAddressRange } from '../../core/address-range.js'
 
-/** Where an IP address leads: `special` is neither the internet nor a network of one's own, such as link-local. */
+/** The class of an IP address. `special` is neither public nor private nor loopback, such as link-local. */
 export type AddressClass = 'public' | 'private' | 'loopback' | 'special'
 
 const listOf = (...ranges: readonly string[]) => {
@@ -29,12 +29,12 @@ const specialIPv4 = listOf(
   '203.0.113.0/24',
   '224.0.0.0/3',
 )
-// All of IPv6 that is in use as global unicast, less what IANA keeps for special purposes in it (Teredo, 6to4, documentation).
+// The global unicast range of IPv6, without the parts that IANA reserves for special purposes (Teredo, 6to4, documentation).
 const globalIPv6 = listOf('2000::/3')
 const specialIPv6 = listOf('2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20')
 const translated = listOf('64:ff9b::/96')
 
-/** Says where an address leads; IPv4 inside of IPv6 (mapped, or translated by NAT64) leads where the IPv4 does. */
+/** Classifies an address. IPv4 inside IPv6 (mapped, or translated by NAT64) has the class of the IPv4 address. */
 export function classifyAddress(text: string): AddressClass {
   const parsed = parseAddress(text)
   // A zone (`fe80::1%eth0`) is for link-local addresses.
@@ -47,7 +47,7 @@ export function classifyAddress(text: string): AddressClass {
   return globalIPv6.check(address, family) && !specialIPv6.check(address, family) ? 'public' : 'special'
 }
 
-/** NAT64 (RFC 6052): the last 32 bits are an IPv4 address; nothing on this machine is reached that way. */
+/** NAT64 (RFC 6052): the last 32 bits are an IPv4 address. Only public addresses are reached that way. */
 function classifyTranslated(address: string): AddressClass {
   const [, tail = ''] = address.split('64:ff9b::')
   const [low = '0', high = '0'] = tail.split(':').toReversed()

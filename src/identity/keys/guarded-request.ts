@@ -4,35 +4,35 @@ import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
 import { type AddressClass, classifyAddress } from './address-class.js'
 
-/** Which addresses a request may go to. */
+/** Kinds of addresses that a request may go to, besides public ones. */
 export interface AddressRules {
-  /** This machine: for an issuer that is configured there. */
+  /** This machine, for an issuer that is configured there. */
   readonly loopback: boolean
-  /** A network of one's own. */
+  /** A private network. */
   readonly privateNetwork: boolean
 }
 
-/** An address of a name. */
+/** An address that a host name resolves to. */
 export interface ResolvedAddress {
   readonly address: string
   readonly family: number
 }
 
-/** What a request goes through, besides its URL. */
+/** Options of {@link requestGuarded}. */
 export interface GuardedRequestOptions {
   readonly rules: AddressRules
   readonly headers: Readonly<Record<string, string>>
   readonly signal: AbortSignal
-  /** All addresses of a name. Default: the system's. */
+  /** Resolves a name to all its addresses. Default: the system's resolver. */
   readonly lookup?: ((name: string) => Promise<readonly ResolvedAddress[]>) | undefined
   /** Certificate authorities instead of the built-in ones. */
   readonly ca?: string | undefined
 }
 
 /**
- * Sends a GET to an address that `rules` allow, and to no other: a name is resolved once, all that it stands for is
- * checked, and the connection is made to that. It is a connection of its own, so none that others have opened is used.
- * Redirects are handed back as they are.
+ * Sends a GET request to an address that `rules` allow, and to no other. A name is resolved once, all its addresses are
+ * checked, and the connection goes to one of these. The connection is new, never one that other code has opened. Redirects
+ * are returned, not followed.
  * @throws Error: the address is not allowed, or cannot be reached
  */
 export async function requestGuarded(url: URL, options: GuardedRequestOptions): Promise<IncomingMessage> {
@@ -77,7 +77,7 @@ function requireAllowed(url: URL, name: string, address: string, rules: AddressR
   throw new Error(`${shown} is a ${where} address, where no issuer on the internet has its keys`)
 }
 
-/** Whether a request may go to an address of that class. */
+/** Tells whether a request may go to an address of that class. */
 export function isAllowed(url: URL, where: AddressClass, { loopback, privateNetwork }: AddressRules): boolean {
   if (where === 'loopback') return loopback
   if (url.protocol !== 'https:') return false
@@ -86,13 +86,13 @@ export function isAllowed(url: URL, where: AddressClass, { loopback, privateNetw
 
 const lookUpAll = (name: string) => lookUpName(name, { all: true })
 
-/** Waits no longer than the signal says: looking up a name cannot be aborted. */
-async function abortable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+/** Stops waiting when the signal aborts, because a DNS look-up itself cannot be aborted. */
+async function abortable<Result>(lookup: Promise<Result>, signal: AbortSignal): Promise<Result> {
   signal.throwIfAborted()
   let stop: (() => void) | undefined
   try {
     return await Promise.race([
-      work,
+      lookup,
       new Promise<never>((_resolve, reject) => {
         stop = () => reject(signal.reason as Error)
         signal.addEventListener('abort', stop, { once: true })

@@ -5,18 +5,18 @@ import { type GuardedRequestOptions, requestGuarded } from './guarded-request.js
 
 const maxBodyBytes = 512 * 1024
 
-/** What a fetched document must hold, and where it may come from. */
+/** Options of {@link createJsonFetch}. */
 export interface JsonFetchOptions extends Pick<GuardedRequestOptions, 'rules' | 'lookup' | 'ca'> {
-  /** After a failure, least time until the next connection. */
+  /** Least time from a failure to the next connection. */
   readonly retryAfterMs: number
-  /** What of the document is handed on. @throws when it is not what it should be; that counts as a failure */
+  /** Gives the useful part of the document. @throws if the document is unusable, which counts as a failure */
   readonly accept: (document: unknown) => unknown
   readonly logger: Logger
 }
 
 /**
- * A `fetch` for small JSON documents of an issuer: allowed addresses only, no redirects, a bounded body, and after a
- * failure no new connection for a while, so that bad tokens cannot make us hammer an issuer that is down.
+ * Creates a `fetch` for small JSON documents of an issuer: allowed addresses only, no redirects, a bounded body. After a
+ * failure it makes no new connection for a while, so that bad tokens cannot make us flood an issuer that is down.
  */
 export function createJsonFetch(options: JsonFetchOptions): FetchImplementation {
   const { retryAfterMs, accept, logger, ...through } = options
@@ -38,7 +38,7 @@ export function createJsonFetch(options: JsonFetchOptions): FetchImplementation 
   }
 }
 
-/** Leaving the loop by an error destroys the response, and the connection with it. */
+/** Reads the body. An error inside the loop destroys the response and its connection. */
 async function readBody(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0

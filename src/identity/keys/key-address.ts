@@ -1,14 +1,14 @@
 import type { AddressRules } from './guarded-request.js'
 import { createJsonFetch, type JsonFetchOptions } from './json-fetch.js'
 
-/** Whether keys may be fetched from there: https anywhere, http on this machine only. */
+/** Tells whether keys may be fetched from an address: https anywhere, http on this machine only. */
 export function isSafeKeyAddress(text: string): boolean {
   const url = readAddress(text)
   if (url === undefined || url.username !== '' || url.password !== '') return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && namesLoopback(url))
 }
 
-/** Whether an address is written as one of this machine. */
+/** Tells whether an address is written as one of this machine. */
 export function isLoopbackAddress(text: string): boolean {
   const url = readAddress(text)
   return url !== undefined && namesLoopback(url)
@@ -24,15 +24,15 @@ function readAddress(text: string): URL | undefined {
 
 const namesLoopback = ({ hostname }: URL) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 
-/** How a discovery document is fetched. */
+/** Options of {@link createDiscovery}. */
 export interface DiscoveryOptions extends Omit<JsonFetchOptions, 'accept'> {
   readonly issuer: string
   readonly timeoutMs: number
 }
 
 /**
- * The address of the keys in a discovery document. The document must name the very issuer that was asked, and an address
- * that this issuer may have: one elsewhere has nothing to look for on this machine.
+ * Reads the address of the keys from a discovery document. The document must name exactly the issuer that was asked, and an
+ * address that this issuer may have: an issuer elsewhere must not name this machine.
  * @throws Error
  */
 export function readJwksUri(document: unknown, issuer: string, { loopback }: AddressRules): string {
@@ -44,7 +44,7 @@ export function readJwksUri(document: unknown, issuer: string, { loopback }: Add
   return uri
 }
 
-/** Finds where an issuer publishes its keys (OpenID Connect Discovery 1.0, section 4). */
+/** Creates the function that finds where an issuer publishes its keys (OpenID Connect Discovery 1.0, section 4). */
 export function createDiscovery({ issuer, timeoutMs, ...options }: DiscoveryOptions): () => Promise<string> {
   const fetchJson = createJsonFetch({
     ...options,

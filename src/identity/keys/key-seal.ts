@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createPrivateKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto'
 import { TenancyError } from '../../core/errors/errors.js'
 
-/** Encrypts private keys for storage and opens them again. */
+/** Encrypts private keys for storage and decrypts them. */
 export interface KeySeal {
   /** `label` names the key; a sealed key opens under the same label only. */
   seal(privateKey: KeyObject, label: string): Buffer
@@ -14,7 +14,7 @@ const ivLength = 12
 const tagLength = 16
 
 /**
- * AES-256-GCM (NIST SP 800-38D) under a key derived from the master secret (HKDF, RFC 5869).
+ * Creates a seal: AES-256-GCM (NIST SP 800-38D) with a key derived from the master secret (HKDF, RFC 5869).
  * Format: version, IV, tag, encrypted PKCS #8.
  * @param secret TENANT_SECRET, 32 bytes
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: the secret is too short

@@ -1,14 +1,14 @@
 // Order of the curve P-256 (FIPS 186-4, D.1.2.3).
 const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
 
-/** Whether the second half of an ES256 signature (RFC 7518, 3.4) is in the lower half of its range. */
+/** Tells whether the second half of an ES256 signature (RFC 7518, 3.4) is in the lower half of its range. */
 export function isLowS(signature: Buffer): boolean {
   return readS(signature) <= order / 2n
 }
 
 /**
- * The lower one of the two ES256 signatures that verify alike. Signing only with this one, and accepting only this
- * one, leaves a token a single text.
+ * Gives the lower one of the two equivalent ES256 signatures. As only this one is issued and accepted, a token has exactly one
+ * text.
  */
 export function toLowS(signature: Buffer): Buffer {
   if (isLowS(signature)) return signature

@@ -8,11 +8,11 @@ import { createJsonFetch } from './json-fetch.js'
 import { createDiscovery, isLoopbackAddress } from './key-address.js'
 import { problemOfKey } from './usable-key.js'
 
-/** How the keys of foreign issuers are fetched. */
+/** Settings for fetching the keys of foreign issuers. */
 export interface KeyFetchOptions extends Pick<GuardedRequestOptions, 'lookup' | 'ca'> {
   /** Longest wait for an answer. Default: 5000. */
   readonly timeoutMs?: number | undefined
-  /** Least time between two fetches for key ids that are not known. Default: 30000. */
+  /** Least time between two fetches for unknown key ids. Default: 30000. */
   readonly cooldownMs?: number | undefined
   /** Keys are fetched again when older than this. Default: 600000. */
   readonly maxAgeMs?: number | undefined
@@ -20,7 +20,7 @@ export interface KeyFetchOptions extends Pick<GuardedRequestOptions, 'lookup' | 
   readonly retryAfterMs?: number | undefined
 }
 
-/** The keys of a foreign issuer, fetched on first use and again when they are old or a key id is not known. */
+/** Creates the keys of a foreign issuer. They are fetched on first use, and again when they are old or a key id is unknown. */
 export function createRemoteKeys(options: IssuerOptions, fetching: KeyFetchOptions, logger: Logger): VerificationKeys {
   const { issuer, jwksUri } = options
   const { timeoutMs = 5000, cooldownMs = 30_000, maxAgeMs = 600_000, retryAfterMs = 1000, lookup, ca } = fetching
@@ -36,7 +36,7 @@ export function createRemoteKeys(options: IssuerOptions, fetching: KeyFetchOptio
   let knownSince: number | undefined
   let generation = 0
 
-  /** The keys that may verify a token: to a token that names another one, the issuer has no such key. */
+  /** Gives the keys that may verify a token. A token that names any other key is refused as if the issuer had none such. */
   function usableKeys(document: unknown): { readonly keys: readonly object[] } {
     const keys = (document as { keys?: unknown } | null)?.keys
     if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'object' && key !== null)) {
@@ -44,7 +44,7 @@ export function createRemoteKeys(options: IssuerOptions, fetching: KeyFetchOptio
     }
     return {
       keys: (keys as { readonly kid?: unknown; readonly issuer?: unknown }[]).filter((key) => {
-        // Entra publishes the keys of all directories at one place, and says which sign for a certain one only.
+        // Entra publishes the keys of all directories in one place, and marks those that sign for one directory only.
         if (isTemplate && key.issuer !== undefined && key.issuer !== issuer) return false
         const problem = problemOfKey(key)
         if (problem !== undefined) logger.warn({ issuer, kid: key.kid }, `A key of a token issuer ${problem}: not used`)
@@ -77,7 +77,7 @@ export function createRemoteKeys(options: IssuerOptions, fetching: KeyFetchOptio
       return generation
     },
     isCurrent(asOf) {
-      // What is remembered goes on while the issuer is down; a withdrawn key is noticed when it is up.
+      // Remembered tokens stay valid while the issuer is down; a withdrawn key is noticed once it is up.
       if (remote && !remote.fresh && !remote.reloading) remote.reload().then(noteWithdrawn, () => {})
       return asOf === generation
     },

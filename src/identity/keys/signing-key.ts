@@ -4,20 +4,20 @@ import { calculateJwkThumbprint } from 'jose'
 import type { NewSigningKey, PublicJwk, SigningAlgorithm, StoredSigningKey } from '../../core/identity/signing-keys.js'
 import type { KeySeal } from './key-seal.js'
 
-/** A signing key, opened. */
+/** A decrypted signing key. */
 export interface OpenSigningKey {
   readonly kid: string
   readonly algorithm: SigningAlgorithm
   readonly privateKey: KeyObject
   readonly publicKey: KeyObject
-  /** As the JWKS document shows it. */
+  /** The public key as in the JWKS document. */
   readonly jwk: PublicJwk
   readonly signsFromMs: number
 }
 
 const generate = promisify(generateKeyPair)
 
-/** Makes a key pair, its private half sealed. */
+/** Generates a key pair, with its private key sealed. */
 export async function generateSigningKey(algorithm: SigningAlgorithm, seal: KeySeal): Promise<NewSigningKey> {
   const { privateKey, publicKey } =
     algorithm === 'EdDSA' ? await generate('ed25519', {}) : await generate('ec', { namedCurve: 'P-256' })
@@ -27,8 +27,8 @@ export async function generateSigningKey(algorithm: SigningAlgorithm, seal: KeyS
 }
 
 /**
- * Opens a stored key. The public half is derived from the private one, not read: whoever can write the catalog but
- * lacks TENANT_SECRET can add no key.
+ * Opens a stored key. The public key is derived from the private one, not read, so that nobody can add a key who can write the
+ * catalog but lacks TENANT_SECRET.
  * @throws TENANCY_CONFIG_SECRET_MISMATCH
  */
 export function openSigningKey(stored: StoredSigningKey, seal: KeySeal): OpenSigningKey {

@@ -20,15 +20,16 @@ export interface SigningKeysOptions {
   readonly secret: Uint8Array
   readonly issuer: string
   readonly audience: string
-  /** For keys made from now on. Default: `EdDSA`. */
+  /** The algorithm of new keys. Default: `EdDSA`. */
   readonly algorithm?: SigningAlgorithm
-  /** Keys are read again when older than this. Default: 30000. */
+  /** Age at which keys are read again. Default: 30000. */
   readonly refreshMs?: number
-  /** Least time between two reads for key ids that are not known. Default: 1000. */
+  /** Least time between two reads for unknown key ids. Default: 1000. */
   readonly cooldownMs?: number
   /**
-   * Up to when every change of the keys has been told by `invalidate()` (`performance.now()`), and for how long they are
-   * believed beyond that without being read again; 0: not at all. Default: nothing is told, they are read by time alone.
+   * How changes of the keys are announced by `invalidate()`. `confirmedAtMs` (`performance.now()`): every change up to then
+   * has been announced. `maxStalenessMs`: how long after that the keys are used without being read again; 0: not at all.
+   * Default: no announcements, the keys are read by time alone.
    */
   readonly changes?: { readonly confirmedAtMs: number; readonly maxStalenessMs: number }
   readonly logger?: Logger
@@ -37,15 +38,15 @@ export interface SigningKeysOptions {
 }
 
 /**
- * Our own issuer of access tokens. Reads its keys on first use, makes the first one if there is none, and reads
- * them again while it is used, so it needs no timer and no closing.
+ * Creates our own issuer of access tokens. It reads its keys on first use, generates the first one if there is none, and reads
+ * them again while it is in use, so it needs no timer and no closing.
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: the secret is too short
  */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { store, issuer, audience, algorithm = 'EdDSA', logger = stderrLogger, now = Date.now } = options
   const { refreshMs = 30_000, cooldownMs = 1000, changes } = options
   const seal = createKeySeal(options.secret)
-  // Processes that read every `refreshMs` know a successor well before it signs; 60 s more for clocks that differ.
+  // Processes that read every `refreshMs` know a successor well before it signs. 60 s are added for clocks that differ.
   const publishSeconds = Math.ceil((2 * refreshMs) / 1000) + 60
   const keepSeconds = maxAccessTokenSeconds + 60
   let keys: ReadonlyMap<string, OpenSigningKey> = new Map()
@@ -53,11 +54,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   let readAtMs = Number.NEGATIVE_INFINITY
   let failedAtMs = Number.NEGATIVE_INFINITY
   let reading: Promise<void> | undefined
-  /** When the read that gave `keys` began, by the clock of `changes`. */
+  /** When the read that gave `keys` began (`performance.now()`). */
   let knownAtMs = Number.NEGATIVE_INFINITY
-  let doubts = 0
-  /** How many doubts the keys in memory have answered. */
-  let answeredDoubts = 0
+  let invalidations = 0
+  /** The value of `invalidations` when the read that gave `keys` began. */
+  let knownInvalidations = 0
 
   function read(): Promise<void> {
     reading ??= readKeys().finally(() => {
@@ -68,7 +69,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   async function readKeys(): Promise<void> {
     const startedAtMs = now()
-    const [sinceMs, answering] = [performance.now(), doubts]
+    const [sinceMs, seenInvalidations] = [performance.now(), invalidations]
     try {
       let stored = await store.listKeys()
       if (stored.length === 0) {
@@ -80,7 +81,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       keys = next
       readAtMs = startedAtMs
       knownAtMs = sinceMs
-      answeredDoubts = answering
+      knownInvalidations = seenInvalidations
       failedAtMs = Number.NEGATIVE_INFINITY
     } catch (error) {
       failedAtMs = now()
@@ -94,22 +95,22 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   const isOlderThan = (ageMs: number) => now() - readAtMs >= ageMs
 
-  /** Whether no withdrawal can have been missed, as far as `changes` promises. */
+  /** Tells whether no withdrawal can have been missed, as far as `changes` promises. */
   function isKnown(momentMs: number): boolean {
-    if (answeredDoubts !== doubts) return false
+    if (knownInvalidations !== invalidations) return false
     return changes === undefined || Math.max(knownAtMs, changes.confirmedAtMs) >= momentMs - changes.maxStalenessMs
   }
 
   async function requireFreshKeys(): Promise<void> {
     const sinceMs = performance.now()
     if (isOlderThan(refreshMs)) await read()
-    // A read that was under way may have begun too early: then another one follows.
+    // A read that was running may have begun too early: then another one follows.
     while (!isKnown(sinceMs)) await read()
   }
 
   function signingKey(): OpenSigningKey {
     const inOrder = [...keys.values()].toSorted((a, b) => a.signsFromMs - b.signsFromMs)
-    // The first key of all signs even when this clock runs behind the catalog's.
+    // The very first key signs even if this clock is behind the catalog's.
     const key = inOrder.findLast((candidate) => candidate.signsFromMs <= now()) ?? inOrder[0]
     if (!key) throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog holds no signing key')
     return key
@@ -124,11 +125,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     isCurrent(asOf, sinceMs) {
       const ageMs = now() - readAtMs
       if (ageMs >= refreshMs && now() - failedAtMs >= cooldownMs) read().catch(() => {})
-      // A withdrawn key must end here too: without word from the catalog, nothing remembered counts for long.
+      // A withdrawn key must also end in this process: without a read of the catalog, no remembered token counts for long.
       return asOf === generation && ageMs < 2 * refreshMs && isKnown(sinceMs)
     },
     invalidate() {
-      doubts += 1
+      invalidations += 1
     },
     async findKey(wantedAlgorithm, kid) {
       await requireFreshKeys()
@@ -163,7 +164,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const key = await generateSigningKey(algorithm, seal)
       const times = withdraw ? { publishSeconds: 0, keepSeconds: 0 } : { publishSeconds, keepSeconds }
       await store.addSuccessor(key, times, actor)
-      // A read that is under way may have begun before the successor was there.
+      // A running read may have begun before the successor was stored.
       await reading?.catch(() => {})
       await read()
     },

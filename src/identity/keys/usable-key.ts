@@ -3,9 +3,9 @@ import { createPublicKey } from 'node:crypto'
 const kinds = ['RSA', 'EC', 'OKP']
 
 /**
- * What is wrong with a key that an issuer publishes, or undefined: it must be a public key, without its private part, that
- * this machine can read; an RSA key has 2048 bits or more, an exponent that hides something, and is none of those whose
- * factors are guessable (ROCA, CVE-2017-15361).
+ * Says what is wrong with a key that an issuer publishes, or undefined. The key must be a public key without its private
+ * part, readable on this machine. An RSA key needs 2048 bits or more and an odd exponent of at least 3, and must not be one
+ * whose factors can be guessed (ROCA, CVE-2017-15361).
  */
 export function problemOfKey(jwk: object): string | undefined {
   const { kty } = jwk as { kty?: unknown }

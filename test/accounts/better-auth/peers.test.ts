@@ -7,7 +7,7 @@ afterEach(() => {
   vi.resetModules()
 })
 
-it('an application without accounts loads none of their packages; the provider loads them when it is made', async () => {
+it('An application without accounts loads none of their packages; the provider loads them when it is created', async () => {
   const loaded: string[] = []
   for (const peer of peers) {
     vi.doMock(peer, async (original) => {
@@ -23,7 +23,7 @@ it('an application without accounts loads none of their packages; the provider l
   expect(loaded.toSorted()).toEqual(peers.toSorted())
 })
 
-it.each(peers)('without %s there are no accounts, and the message says why', async (peer) => {
+it.each(peers)('Without %s, accounts cannot be created, and the message says why', async (peer) => {
   vi.doMock(peer, () => {
     throw new Error(`Cannot find package '${peer}'`)
   })

@@ -80,21 +80,24 @@ describe('classic-federated merge: a stranger registers the address, its owner c
   test.each([
     ['an issuer that links', () => linking],
     ['an issuer that only creates users', () => creating],
-  ])('%s: the owner is let in, and the stranger’s password never works', async (_name, issuer) => {
-    const email = someEmail()
-    await register(email, strangers, { name: 'Mallory' })
-    const stolen = await confirmationLink(email)
-    const token = await issuer().token({ sub: randomBytes(4).toString('hex'), email, name: 'Olga' })
-    expect((await me(token)).json()).toMatchObject({ email, name: 'Olga', emailVerified: true })
-    expect(await statusOf(login(email, strangers))).toBe(401)
-    expect(await passwordsOf(email)).toBe(0)
-    // The link that was on its way is void: the address is proven.
-    expect(await statusOf(confirm(stolen, strangers))).toBe(400)
-    expect(await statusOf(login(email, strangers))).toBe(401)
-    expect(await statusOf(me(token))).toBe(200)
-  })
+  ])(
+    'After a stranger registered the address, %s admits the owner, and the stranger’s password never works',
+    async (_name, issuer) => {
+      const email = someEmail()
+      await register(email, strangers, { name: 'Mallory' })
+      const stolen = await confirmationLink(email)
+      const token = await issuer().token({ sub: randomBytes(4).toString('hex'), email, name: 'Olga' })
+      expect((await me(token)).json()).toMatchObject({ email, name: 'Olga', emailVerified: true })
+      expect(await statusOf(login(email, strangers))).toBe(401)
+      expect(await passwordsOf(email)).toBe(0)
+      // The link that was on its way is void: the address is proven.
+      expect(await statusOf(confirm(stolen, strangers))).toBe(400)
+      expect(await statusOf(login(email, strangers))).toBe(401)
+      expect(await statusOf(me(token))).toBe(200)
+    },
+  )
 
-  test('an account that was planted with a password, a login and a reset link loses all of them', async () => {
+  test('An account that a stranger prepared loses its password, login and reset link', async () => {
     const email = someEmail()
     const planted = await plantAccount(email)
     await self.call('POST', '/password/forgot', { json: { email } })
@@ -110,7 +113,7 @@ describe('classic-federated merge: a stranger registers the address, its owner c
     expect(await statusOf(me(token))).toBe(200)
   })
 
-  test('the other way round: who came by single sign-on first is not overtaken by a registration', async () => {
+  test('A registration takes nothing from an account that began with single sign-on', async () => {
     const email = someEmail()
     const token = await linking.token({ sub: randomBytes(4).toString('hex'), email })
     const { id } = (await me(token)).json<{ id: string }>()
@@ -126,7 +129,7 @@ describe('classic-federated merge: a stranger registers the address, its owner c
 })
 
 describe('unexpired session: a stranger holds a login from before the owner recovers the account', () => {
-  test('there is none before an address is proven', async () => {
+  test('There is no login before an address is proven', async () => {
     const email = someEmail()
     await register(email, strangers)
     const link = await confirmationLink(email)
@@ -155,7 +158,7 @@ describe('unexpired session: a stranger holds a login from before the owner reco
       },
     ],
     ['plain SQL', (email) => self.catalog.query('update users set email_verified = true where email = $1', [email])],
-  ])('%s proves the address and ends every password, login and access token from before', async (_name, prove) => {
+  ])('After %s, every earlier password, login and access token has ended', async (_name, prove) => {
     const email = someEmail()
     const planted = await plantAccount(email)
     const { token } = await self.tenancy.issueAccessToken({ user: planted.id })
@@ -184,7 +187,7 @@ describe('trojan identifier: a stranger leaves another way in', () => {
       },
     ],
     ['single sign-on', async (email) => me(await linking.token({ sub: `owner of ${email}`, email }))],
-  ])('an identity that an unproven account had is gone after %s', async (_name, prove) => {
+  ])('An identity of an unproven account is removed by %s', async (_name, prove) => {
     const email = someEmail()
     const { id } = await plantAccount(email)
     const subject = randomBytes(4).toString('hex')
@@ -203,7 +206,7 @@ describe('trojan identifier: a stranger leaves another way in', () => {
     expect(rows).toEqual([])
   })
 
-  test('a proven account keeps its identities when its password is reset', async () => {
+  test('A proven account keeps its identities when its password is reset', async () => {
     const email = someEmail()
     const token = await linking.token({ sub: randomBytes(4).toString('hex'), email })
     const { id } = (await me(token)).json<{ id: string }>()
@@ -216,13 +219,13 @@ describe('trojan identifier: a stranger leaves another way in', () => {
 })
 
 describe('unexpired email change: a change of address is left pending until the owner has the account', () => {
-  test('no route changes an address', async () => {
+  test('No route changes an address', async () => {
     const { access_token: token } = await self.login(await self.addUser())
     const answer = await self.call('PATCH', '/me', { token, json: { email: someEmail() } })
     expect([answer.status, answer.json()['code']]).toEqual([400, 'TENANCY_REQUEST_INVALID'])
   })
 
-  test('links that were sent to an address do not open the account once it has another', async () => {
+  test('Links sent to an address do not open the account once it has another address', async () => {
     const user = await self.addUser()
     await self.call('POST', '/password/forgot', { json: { email: user.email } })
     const reset = await self.linkTo(user.email, 'password/reset')
@@ -232,7 +235,7 @@ describe('unexpired email change: a change of address is left pending until the 
     )
   })
 
-  test('links to confirm an address are void once somebody has proven it', async () => {
+  test('Confirmation links of an address are void once it has been proven', async () => {
     const [email, user] = [someEmail(), await self.addUser()]
     await register(email, strangers)
     const [mine, theirs] = [await confirmationLink(email), user.id]
@@ -245,7 +248,7 @@ describe('unexpired email change: a change of address is left pending until the 
 
 describe('non-verifying identity provider: a stranger claims the address where nobody checks it', () => {
   test.each([[false], [undefined], ['true'], [1], [null]])(
-    'a token with email_verified %j makes no account, and the owner’s has nothing of it',
+    'A token with email_verified %j creates no account and adds nothing to the owner’s',
     async (isVerified) => {
       const email = someEmail()
       const claims = { sub: randomBytes(4).toString('hex'), email, email_verified: isVerified }
@@ -257,7 +260,7 @@ describe('non-verifying identity provider: a stranger claims the address where n
     },
   )
 
-  test('an issuer that may only create users does not reach an account that is there', async () => {
+  test('An issuer that may only create users does not reach an existing account', async () => {
     const user = await self.addUser(owners)
     const token = await creating.token({ sub: randomBytes(4).toString('hex'), email: user.email })
     expect(await statusOf(me(token))).toBe(401)
@@ -266,7 +269,7 @@ describe('non-verifying identity provider: a stranger claims the address where n
 })
 
 describe('whose password counts', () => {
-  test('of several registrations it is the one given with the confirmation, by whichever link, and the other links are void', async () => {
+  test('Of several registrations, the password given with the confirmation counts, and the other links are void', async () => {
     for (const pick of [0, 1, 2]) {
       const email = someEmail()
       const links: string[] = []
@@ -283,7 +286,7 @@ describe('whose password counts', () => {
     }
   })
 
-  test('a confirmation, single sign-on and more registrations at once leave one account, and no stranger’s password', async () => {
+  test('A simultaneous confirmation, sign-on and registrations leave one account without a stranger’s password', async () => {
     for (let round = 0; round < 5; round += 1) {
       const email = someEmail()
       await register(email, strangers)
@@ -304,7 +307,7 @@ describe('whose password counts', () => {
     }
   })
 
-  test('looking at a link, as mail scanners do, sets nothing, and a form without a password neither', async () => {
+  test('Opening a link, as mail scanners do, sets nothing, nor does a form without a password', async () => {
     const email = someEmail()
     await register(email, strangers)
     const token = await confirmationLink(email)
@@ -334,7 +337,7 @@ describe('squatting an address', () => {
     for (let index = 0; index < loginLimits.perAccount.count + 3; index += 1) await login(email, strangers)
   }
 
-  test('does not keep its owner from registering, confirming and logging in', async () => {
+  test('Squatting an address does not keep its owner from registering, confirming and logging in', async () => {
     const [email, from] = [someEmail(), someAddress()]
     await harass(email)
     expect(await statusOf(register(email, owners, { from }))).toBe(202)
@@ -345,7 +348,7 @@ describe('squatting an address', () => {
     expect(await statusOf(login(email, owners, from))).toBe(200)
   })
 
-  test('does not keep the owner of an account out: not where they logged in, and elsewhere a reset by mail lets them in', async () => {
+  test('Squatting does not lock out an owner where they logged in before, nor elsewhere after a reset by mail', async () => {
     const [user, home, travel] = [await self.addUser(owners), someAddress(), someAddress()]
     expect(await statusOf(login(user.email, owners, home))).toBe(200)
     await harass(user.email)
@@ -360,7 +363,7 @@ describe('squatting an address', () => {
     expect(await statusOf(login(user.email, json.password, travel))).toBe(200)
   })
 
-  test('floods no mailbox: mails to one address are limited, however many ask', async () => {
+  test('Mails to one address are limited, however many people ask for them', async () => {
     const user: TestUser = await self.addUser(owners)
     for (let index = 0; index < 12; index += 1) {
       await self.call('POST', '/password/forgot', { json: { email: user.email } })
@@ -377,7 +380,7 @@ describe('squatting an address', () => {
     await expect.poll(async () => (await pending()).rowCount).toBe(registerLimits.mailsPerAccount.count)
   })
 
-  test('of an address without an account uses up none of the mails that its owner will need', async () => {
+  test('Squatting an address without an account uses up no mail that its owner will need', async () => {
     const email = someEmail()
     for (let index = 0; index < 12; index += 1) {
       await self.call('POST', '/password/forgot', { json: { email } })
@@ -389,7 +392,7 @@ describe('squatting an address', () => {
     expect(await self.linkTo(email, 'password/reset')).toHaveLength(43)
   })
 
-  test('does not keep the owner out who is created by an operator, or comes by an issuer', async () => {
+  test('Squatting does not lock out an owner whom an operator creates or an issuer brings', async () => {
     const email = someEmail()
     await register(email, strangers)
     const link = await confirmationLink(email)

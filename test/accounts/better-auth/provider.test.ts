@@ -79,8 +79,8 @@ async function eventsOf(work: () => Promise<unknown>): Promise<string[]> {
   return (await statementsOf(work)).map(firstWord)
 }
 
-describe('what is stored', () => {
-  it('is no password and no token, in any table', async () => {
+describe('stored secrets', () => {
+  it('No table stores a readable password or token', async () => {
     const id = await registerVerified()
     const verification = tokenIn(fixture.mails.at(-1))
     await provider.register({ email: 'second@example.com', password, name: '' })
@@ -99,7 +99,7 @@ describe('what is stored', () => {
     for (const row of rows) expect(row.password).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
   })
 
-  it('opens nothing: neither a stored identifier nor a stored hash does', async () => {
+  it('Neither a stored identifier nor a stored hash works as a link or password', async () => {
     await registerVerified()
     await provider.requestPasswordReset(email)
     await fixture.settle()
@@ -114,7 +114,7 @@ describe('what is stored', () => {
     }
   })
 
-  it('is no session, ever: a login starts none, and the library cannot', async () => {
+  it('No session is ever stored: a login starts none, and the library cannot', async () => {
     const id = await registerVerified()
     await provider.checkPassword(email, password)
     const engine = await openEngine({ host: fixture.host, passwords: argon2 })
@@ -132,8 +132,8 @@ describe('what is stored', () => {
   }
 })
 
-describe('the same work is done', () => {
-  it('for a login with a wrong password as for one that can never succeed', async () => {
+describe('timing of answers', () => {
+  it('A login with a wrong password does the same work as one that can never succeed', async () => {
     await registerVerified()
     await registerVerified('disabled@example.com')
     await provider.register({ email: 'unverified@example.com', password, name: '' })
@@ -149,7 +149,7 @@ describe('the same work is done', () => {
     expect(await eventsOf(() => provider.checkPassword('no address', password))).toEqual(expected)
   })
 
-  it('for a registration of a new address as for one that has an account, in the same statements', async () => {
+  it('Registering a new address runs the same statements as registering one with an account', async () => {
     const register = () => provider.register({ email, password, name: '' })
     const before = await statementsOf(register)
     expect(before.map(firstWord)).toEqual(['hash', 'select'])
@@ -162,7 +162,7 @@ describe('the same work is done', () => {
     expect((await fixture.catalog.pool.query('select from users')).rowCount).toBe(1)
   })
 
-  it('before the answer to a request for a mail, whoever it is for: nothing about the address is asked', async () => {
+  it('A request for a mail is answered before the catalog is asked about the address', async () => {
     await registerVerified()
     await registerVerified('disabled@example.com')
     await fixture.catalog.pool.query(`update users set disabled_at = now() where email like 'disabled@%'`)
@@ -175,7 +175,7 @@ describe('the same work is done', () => {
     }
   })
 
-  it('and neither the look-up nor the mail is waited for', async () => {
+  it('A request for a mail waits neither for the look-up nor for the mail', async () => {
     await registerVerified()
     let isSending = false
     fixture.sending = async () => {
@@ -187,7 +187,7 @@ describe('the same work is done', () => {
     expect(isSending).toBe(true)
   })
 
-  it('finds an address by the index of addresses', async () => {
+  it('A look-up by address uses the index of addresses', async () => {
     fixture.events.length = 0
     await provider.requestPasswordReset(email)
     await fixture.settle()
@@ -205,7 +205,7 @@ describe('the same work is done', () => {
 })
 
 describe('mails', () => {
-  it('carry links to the pages of accounts, with tokens of 256 bits', async () => {
+  it('Mails carry links to the pages of accounts, with tokens of 256 bits', async () => {
     await registerVerified()
     expect(fixture.mails.at(-1)?.text).toMatch(new RegExp(`${publicUrl}/auth/verify-email\\?token=[\\w-]{43}\\n`))
     for (const send of [
@@ -220,7 +220,7 @@ describe('mails', () => {
     }
   })
 
-  it('before an address is proven carry nothing that whoever registered it wrote', async () => {
+  it('Mails to an unproven address carry no text of whoever registered it', async () => {
     const name = 'Call 0800-FRAUD now'
     const before = fixture.mails.length
     await provider.register({ email, password, name })
@@ -241,7 +241,7 @@ describe('mails', () => {
     for (const mail of mails) expect(JSON.stringify(mail)).not.toContain('FRAUD')
   })
 
-  it('are not waited for by an answer, and are by the closing host', async () => {
+  it('Answers do not wait for mails, and closing the host does', async () => {
     let deliver = () => {}
     const delivered = new Promise<void>((resolve) => {
       deliver = resolve
@@ -259,7 +259,7 @@ describe('mails', () => {
     expect(isClosed).toBe(true)
   })
 
-  it('that cannot be sent are logged without their link, and the answer is the same', async () => {
+  it('Mails that cannot be sent are logged without their link, and the answer is the same', async () => {
     await registerVerified()
     const logged = fixture.logs.length
     fixture.sending = async (mail) => {
@@ -277,7 +277,7 @@ describe('mails', () => {
   })
 })
 
-it('a link that has expired is none', async () => {
+it('An expired link is refused', async () => {
   await provider.register({ email, password, name: '' })
   const confirmation = tokenIn(await lastMail())
   await registerVerified('eve@example.com')
@@ -301,7 +301,7 @@ it('a link that has expired is none', async () => {
   expect(rows).toEqual([{ email: 'bob@example.com' }])
 })
 
-it('this process forgets a user whom accounts have changed', async () => {
+it('This process drops a user from its cache when accounts change the user', async () => {
   const id = await registerVerified()
   expect(fixture.forgotten.at(-1)).toBe(id)
   await provider.requestPasswordReset(email)
@@ -317,7 +317,7 @@ it('this process forgets a user whom accounts have changed', async () => {
   }
 })
 
-it('a connection that breaks in the middle of a registration leaves nothing behind', async () => {
+it('A connection that breaks during a registration leaves nothing behind', async () => {
   const other = await createProviderUnderTest({
     passwords: {
       ...argon2,

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, it, vi } from 'vitest'
 
-it('nothing is reported to anybody, also when the environment asks better-auth for it', async () => {
+it('better-auth reports nothing to anybody, even if the environment asks for it', async () => {
   const reports: string[] = []
   const server = createServer((request, response) => {
     reports.push(`${request.method} ${request.url}`)

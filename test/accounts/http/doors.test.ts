@@ -34,8 +34,8 @@ async function statusOf(target: string): Promise<number> {
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(await text(socket))?.[1])
 }
 
-describe('a path', () => {
-  test('is served as it is written', async () => {
+describe('request paths', () => {
+  test('A path of accounts is served as it is written', async () => {
     expect(await statusOf('/auth/me')).toBe(200)
     expect(await statusOf('/auth/me?x=/../..')).toBe(200)
     expect(await statusOf('/auth/verify-email?token=x')).toBe(200)
@@ -92,11 +92,11 @@ describe('a path', () => {
       'http://localhost/auth/x/../me',
       'http://localhost//auth/me',
     ],
-  ])('that a proxy’s rules could read as another is none of accounts: %s', async (target) => {
+  ])('A path that a proxy could read differently is not served: %s', async (target) => {
     expect([400, 404]).toContain(await statusOf(target))
   })
 
-  test('is taken from the target that an adapter gives, whatever the address of the request has become', async () => {
+  test('The path comes from the request target that an adapter gives, not from the Request’s URL', async () => {
     const get = async (target: string | undefined, url = 'http://localhost/auth/me') => {
       const headers = { authorization: `Bearer ${token}` }
       return (await self.accounts.handle(new Request(url, { headers }), { remoteAddress: '192.0.2.1', target })).status
@@ -108,7 +108,7 @@ describe('a path', () => {
   })
 
   test.each(['evil', 'a b', '://', 'http,https', 'ftp', '\u00e4', '[', 'javascript', ''])(
-    'does not depend on X-Forwarded-Proto and -Host being %j',
+    'The answer does not depend on X-Forwarded-Proto and X-Forwarded-Host being %j',
     async (odd) => {
       const behind = Fastify({ trustProxy: true })
       const { tenancy, accounts } = self
@@ -173,7 +173,7 @@ describe('behind a Unix socket', () => {
     return { statuses, warnings: warnings.filter((message) => message.includes('unix:')).length }
   }
 
-  test('all clients are one, and a warning says once what to do', async () => {
+  test('All clients of an untrusted Unix socket count as one, and a warning says once what to do', async () => {
     const { statuses, warnings } = await loginsThrough(
       [],
       Array.from({ length: most + 1 }, (_, index) => `198.51.100.${index}`),
@@ -182,7 +182,7 @@ describe('behind a Unix socket', () => {
     expect(warnings).toBe(1)
   })
 
-  test('that is trusted, the proxy says who they are, and what they write before it does not count', async () => {
+  test('Behind a trusted Unix socket, the proxy’s entry names the client, and earlier entries are ignored', async () => {
     const { statuses, warnings } = await loginsThrough(
       ['unix:', '192.0.2.0/24'],
       [
@@ -196,7 +196,7 @@ describe('behind a Unix socket', () => {
   })
 })
 
-test('a client that hangs up before it is read is nobody in particular, and is not believed', async () => {
+test('A client that hangs up before its address is read has an unknown address and is not trusted', async () => {
   const app = Fastify()
   const { tenancy } = self
   const seen: (string | undefined)[] = []

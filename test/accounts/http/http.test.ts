@@ -46,7 +46,7 @@ async function isGood(refreshToken: string): Promise<boolean> {
 }
 
 describe('registering', () => {
-  test('sends a link; who follows it may log in, and see and change their profile', async () => {
+  test('Registering sends a link; whoever follows it can log in and see and change the profile', async () => {
     const email = someEmail()
     const registered = await self.call('POST', '/register', {
       json: { email: email.toUpperCase(), password: 'correct horse', name: 'Ada' },
@@ -94,7 +94,7 @@ describe('registering', () => {
     expect(cleared.json()).toMatchObject({ name: 'Ada Lovelace', image: null })
   })
 
-  test('needs the address alone: password and name come with the confirmation', async () => {
+  test('Registering needs only the address; password and name can come with the confirmation', async () => {
     const email = someEmail()
     expect((await self.call('POST', '/register', { json: { email } })).status).toBe(202)
     const token = await self.linkTo(email, 'verify-email')
@@ -105,7 +105,7 @@ describe('registering', () => {
     expect(me.json()).toMatchObject({ email, name: 'Ada' })
   })
 
-  test('with fields that are missing, wrong or unknown names each of them, and repeats no value', async () => {
+  test('A refused registration names each missing, wrong or unknown field and repeats no value', async () => {
     const answer = await self.call('POST', '/register', {
       json: { email: 7, name: 'a\0b', nmae: 'x', password: ['s3cret-value'] },
     })
@@ -123,11 +123,11 @@ describe('registering', () => {
     ['no address', { email: 'not an address', password: 'correct horse' }, 'TENANCY_ACCOUNTS_EMAIL_INVALID'],
     ['a short password', { email: 'a@example.com', password: '1234567' }, 'TENANCY_ACCOUNTS_PASSWORD_INVALID'],
     ['an empty password', { email: 'a@example.com', password: '' }, 'TENANCY_ACCOUNTS_PASSWORD_INVALID'],
-  ])('with %s is refused', async (_name, json, code) => {
+  ])('Registering with %s is refused', async (_name, json, code) => {
     expect(codeOf(await self.call('POST', '/register', { json }))).toEqual([422, code])
   })
 
-  test('a link is sent again to who has not verified yet, and the answer is the same for everybody', async () => {
+  test('A link is sent again to unverified users, and the answer is the same for everybody', async () => {
     const email = someEmail()
     await self.call('POST', '/register', { json: { email, password: 'correct horse' } })
     await self.linkTo(email, 'verify-email')
@@ -146,7 +146,7 @@ describe('registering', () => {
 })
 
 describe('logging in', () => {
-  test('by JSON and by form gives the same answer', async () => {
+  test('Logging in by JSON and by form gives the same answer', async () => {
     const byJson = await self.call('POST', '/login', { json: { email: ada.email, password: ada.password } })
     const byForm = await self.call('POST', '/token', { form: { username: ada.email, password: ada.password } })
     const byGrant = await self.call('POST', '/token', {
@@ -169,7 +169,7 @@ describe('logging in', () => {
     }
   })
 
-  test('with a wrong password, an unknown address or an address in other letters', async () => {
+  test('Logging in fails with a wrong password or unknown address, and ignores the case of the address', async () => {
     for (const json of [
       { email: ada.email, password: 'wrong horse' },
       { email: someEmail(), password: ada.password },
@@ -194,7 +194,7 @@ describe('logging in', () => {
     ['a wrong password', { grant_type: 'password', username: 'a@b.c', password: 'wrong horse' }, 'invalid_grant'],
     ['an unknown refresh token', { grant_type: 'refresh_token', refresh_token: 'A'.repeat(64) }, 'invalid_grant'],
     ['garbage for a refresh token', { grant_type: 'refresh_token', refresh_token: '"\\\u00e4' }, 'invalid_grant'],
-  ])('by form with %s answers as RFC 6749 says', async (_name, form, error) => {
+  ])('A token request by form with %s is answered as RFC 6749 says', async (_name, form, error) => {
     const answer = await self.call('POST', '/token', { form })
     expect([answer.status, answer.headers['content-type'], answer.headers['cache-control']]).toEqual([
       400,
@@ -207,7 +207,7 @@ describe('logging in', () => {
     })
   })
 
-  test('by form with JSON, or by JSON with a form, is refused', async () => {
+  test('JSON sent to /token and a form sent to /login are refused', async () => {
     const credentials = { username: ada.email, password: ada.password }
     expect((await self.call('POST', '/token', { json: credentials })).json()).toMatchObject({
       error: 'invalid_request',
@@ -220,7 +220,7 @@ describe('logging in', () => {
 })
 
 describe('refreshing', () => {
-  test('gives new tokens, and the old refresh token is used up', async () => {
+  test('Refreshing gives new tokens and uses up the old refresh token', async () => {
     const first = await self.login(ada)
     const form = { grant_type: 'refresh_token', refresh_token: first.refresh_token }
     const answer = await self.call('POST', '/token', { form })
@@ -232,7 +232,7 @@ describe('refreshing', () => {
     expect(await isGood(second.refresh_token)).toBe(true)
   })
 
-  test('by twenty requests at once succeeds once, and the login goes on', async () => {
+  test('Of twenty simultaneous refreshes one succeeds, and the login continues', async () => {
     const { refresh_token } = await self.login(ada)
     const answers = await Promise.all(
       Array.from({ length: 20 }, () =>
@@ -244,7 +244,7 @@ describe('refreshing', () => {
     expect(await isGood(good[0]!.json<Tokens>().refresh_token)).toBe(true)
   })
 
-  test('at the moment the user’s tokens are revoked gives nothing that outlives it', async () => {
+  test('Refreshing while the user’s tokens are revoked gives nothing that outlives the revocation', async () => {
     const user = await self.addUser()
     for (let round = 0; round < 10; round += 1) {
       const { refresh_token } = await self.login(user)
@@ -265,7 +265,7 @@ describe('refreshing', () => {
 })
 
 describe('logging out', () => {
-  test('of one login ends it at once, and the other goes on by refreshing', async () => {
+  test('Logging out of one login ends it at once, and another continues by refreshing', async () => {
     const [phone, laptop] = [await self.login(ada), await self.login(ada)]
     expect([await isLetIn(phone), await isLetIn(laptop)]).toEqual([true, true])
     const answer = await self.call('POST', '/logout', {
@@ -280,9 +280,9 @@ describe('logging out', () => {
 
   test.each<readonly [string, (tokens: Tokens) => unknown]>([
     ['everywhere', (tokens) => ({ refresh_token: tokens.refresh_token, everywhere: true })],
-    ['without saying of which', () => ({})],
+    ['without naming a login', () => ({})],
     ['without a body', () => undefined],
-  ])('%s ends every login', async (_name, json) => {
+  ])('Logging out %s ends every login', async (_name, json) => {
     const [phone, laptop] = [await self.login(ada), await self.login(ada)]
     const answer = await self.call('POST', '/logout', { token: phone.access_token, json: json(phone) })
     expect(answer.status).toBe(204)
@@ -290,14 +290,14 @@ describe('logging out', () => {
     expect([await isGood(phone.refresh_token), await isGood(laptop.refresh_token)]).toEqual([false, false])
   })
 
-  test('with the refresh token of somebody else ends nothing of theirs', async () => {
+  test('Logging out with somebody else’s refresh token does not end their login', async () => {
     const [mine, theirs] = [await self.login(ada), await self.login(await self.addUser())]
     const json = { refresh_token: theirs.refresh_token }
     expect((await self.call('POST', '/logout', { token: mine.access_token, json })).status).toBe(204)
     expect([await isLetIn(theirs), await isGood(theirs.refresh_token)]).toEqual([true, true])
   })
 
-  test('needs an access token', async () => {
+  test('Logging out needs an access token', async () => {
     const { refresh_token } = await self.login(ada)
     const answer = await self.call('POST', '/logout', { json: { refresh_token } })
     expect([...codeOf(answer), answer.headers['www-authenticate']]).toEqual([401, 'TENANCY_AUTH_REQUIRED', 'Bearer'])
@@ -305,8 +305,8 @@ describe('logging out', () => {
   })
 })
 
-describe('a password', () => {
-  test('that was forgotten is set by a link, once, and every login ends', async () => {
+describe('passwords', () => {
+  test('A forgotten password is set by a link that works once, and every login ends', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     const asked = await self.call('POST', '/password/forgot', { json: { email: user.email } })
@@ -326,13 +326,13 @@ describe('a password', () => {
     expect(await isLetIn(await self.login({ ...user, password: 'battery staple' }))).toBe(true)
   })
 
-  test('for an address without an account is asked for with the same answer, and no mail', async () => {
+  test('A password reset for an address without an account gets the same answer and sends no mail', async () => {
     const email = someEmail()
     const answer = await self.call('POST', '/password/forgot', { json: { email } })
     expect([answer.status, answer.body, self.mailsTo(email)]).toEqual([202, '{}', 0])
   })
 
-  test('that is reset lets its owner log in although others have used up the attempts', async () => {
+  test('A password reset lets the owner log in although others have used up the attempts', async () => {
     const user = await self.addUser()
     const from = '192.0.2.77'
     const json = { email: user.email, password: 'wrong horse' }
@@ -345,7 +345,7 @@ describe('a password', () => {
     expect(answer.status).toBe(200)
   })
 
-  test('is changed by who knows it, and every login ends', async () => {
+  test('A password is changed by a user who knows it, and every login ends', async () => {
     const user = await self.addUser()
     const tokens = await self.login(user)
     const change = (json: object, token = tokens.access_token) => self.call('POST', '/password/change', { token, json })
@@ -363,7 +363,7 @@ describe('a password', () => {
     expect(await isLetIn(await self.login({ ...user, password: 'battery staple' }))).toBe(true)
   })
 
-  test('cannot be guessed without limit with a stolen access token', async () => {
+  test('A stolen access token does not allow guessing the password without limit', async () => {
     const user = await self.addUser()
     const { access_token: token } = await self.login(user)
     const answers: number[] = []
@@ -380,7 +380,7 @@ describe('pages', () => {
   test.each([
     ['/verify-email', 'Confirm your e-mail address'],
     ['/password/reset', 'Set a new password'],
-  ])('%s holds one form and nothing from elsewhere, and escapes the token', async (path, title) => {
+  ])('The page %s holds one form, loads nothing from elsewhere and escapes the token', async (path, title) => {
     const token = '"><script>alert(1)</script>&'
     const answer = await self.call('GET', `${path}?token=${encodeURIComponent(token)}`)
     expect([answer.status, answer.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8'])
@@ -399,7 +399,7 @@ describe('pages', () => {
   })
 
   test.each(['/verify-email', '/password/reset', '/verify-email?token=', '/verify-email?token=a%00b'])(
-    '%s without a whole token says so',
+    'The page %s without a complete token says so',
     async (path) => {
       const answer = await self.call('GET', path)
       expect([answer.status, answer.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
@@ -407,7 +407,7 @@ describe('pages', () => {
     },
   )
 
-  test('looking at a link changes nothing; sending the form verifies', async () => {
+  test('Opening a link changes nothing; sending the form verifies the address', async () => {
     const email = someEmail()
     const password = 'correct horse'
     await self.call('POST', '/register', { json: { email, password } })
@@ -430,7 +430,7 @@ describe('pages', () => {
     expect([again.status, again.headers['content-type']]).toEqual([400, 'text/html; charset=utf-8'])
   })
 
-  test('a password that is not accepted brings the form again, and then it is set', async () => {
+  test('A refused password shows the form again, which then sets an accepted one', async () => {
     const user = await self.addUser()
     await self.call('POST', '/password/forgot', { json: { email: user.email } })
     const token = await self.linkTo(user.email, 'password/reset')
@@ -447,20 +447,20 @@ describe('pages', () => {
     )
   })
 
-  test('the title and the action of a form do not depend on where a proxy mounts it', async () => {
+  test('Title and action of a form do not depend on where a proxy mounts the page', async () => {
     const { body } = await self.call('GET', '/password/reset?token=x')
     expect(body).toContain('<form method="post" action="reset">')
     expect((await self.call('GET', '/verify-email?token=x')).body).toContain('action="verify-email"')
   })
 })
 
-describe('who calls', () => {
+describe('authentication', () => {
   test.each([
     ['GET', '/me'],
     ['PATCH', '/me'],
     ['POST', '/logout'],
     ['POST', '/password/change'],
-  ])('%s %s needs a good access token, and a cookie is none', async (method, path) => {
+  ])('%s %s needs a valid access token and accepts no cookie', async (method, path) => {
     const { access_token } = await self.login(ada)
     const anonymous = await self.call(method, path, { headers: { cookie: `token=${access_token}` } })
     expect([...codeOf(anonymous), anonymous.headers['www-authenticate']]).toEqual([
@@ -476,12 +476,12 @@ describe('who calls', () => {
     ])
   })
 
-  test('a refresh token is no access token', async () => {
+  test('A refresh token is not accepted as an access token', async () => {
     const { refresh_token } = await self.login(ada)
     expect((await self.call('GET', '/me', { token: refresh_token })).status).toBe(401)
   })
 
-  test('a profile takes known fields and web addresses only', async () => {
+  test('A profile accepts only known fields and web addresses', async () => {
     const { access_token: token } = await self.login(ada)
     const answer = await self.call('PATCH', '/me', {
       token,
@@ -492,7 +492,7 @@ describe('who calls', () => {
   })
 })
 
-describe('the surface', () => {
+describe('routes of accounts', () => {
   const allowed: Readonly<Record<string, string>> = {
     '/register': 'POST, OPTIONS',
     '/verify-email': 'GET, POST, HEAD, OPTIONS',
@@ -506,7 +506,7 @@ describe('the surface', () => {
     '/me': 'GET, PATCH, HEAD, OPTIONS',
   }
 
-  test.each(Object.entries(allowed))('%s allows %s', async (path, allow) => {
+  test.each(Object.entries(allowed))('The route %s allows %s', async (path, allow) => {
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']) {
       if (allow.split(', ').includes(method)) continue
       const answer = await self.call(method, path)
@@ -529,14 +529,14 @@ describe('the surface', () => {
     '//login',
     '/sign-in/email',
     '/../auth/logout/x',
-  ])('%s is nothing', async (path) => {
+  ])('The path %s is no route of accounts', async (path) => {
     for (const method of ['GET', 'POST']) {
       const answer = await self.call(method, path, method === 'POST' ? { json: {} } : {})
       expect(answer.status).toBe(404)
     }
   })
 
-  test('what is unknown is a problem document', async () => {
+  test('Unknown paths and methods are answered with problem documents', async () => {
     const answer = await self.call('GET', '/nothing')
     expect([...codeOf(answer), answer.headers['content-type']]).toEqual([
       404,
@@ -545,7 +545,7 @@ describe('the surface', () => {
     ])
   })
 
-  test('HEAD is GET without a body', async () => {
+  test('HEAD is answered like GET, without a body', async () => {
     const { access_token: token } = await self.login(ada)
     const answer = await self.call('HEAD', '/me', { token })
     expect([answer.status, answer.body, answer.headers['content-type']]).toEqual([
@@ -556,7 +556,7 @@ describe('the surface', () => {
     expect((await self.call('HEAD', '/me')).status).toBe(401)
   })
 
-  test('OPTIONS is the application’s, for CORS', async () => {
+  test('OPTIONS is left to the application, for CORS', async () => {
     expect((await self.app.inject({ method: 'OPTIONS', url: '/auth/login' })).statusCode).toBe(404)
     const open = await createAccountsApp({
       before: (app) =>
@@ -572,7 +572,7 @@ describe('the surface', () => {
     }
   })
 
-  test('an application with parsers, an error handler and a 404 of its own keeps them, and accounts keep theirs', async () => {
+  test('An application keeps its parsers, error handler and 404 handler, and accounts keep theirs', async () => {
     const own = await createAccountsApp({
       fastify: { bodyLimit: 100, exposeHeadRoutes: false, trustProxy: true },
       before(app) {
@@ -612,7 +612,7 @@ describe('the surface', () => {
     }
   })
 
-  test('an application may serve a page of its own where a link leads', async () => {
+  test('An application can serve its own page where a link leads', async () => {
     const own = await createAccountsApp({
       before: (app) =>
         app.get('/auth/verify-email', { config: { tenancy: 'none' } }, async (request) => ({ mine: request.query })),
@@ -626,7 +626,7 @@ describe('the surface', () => {
     }
   })
 
-  test('is the same over HTTP/2', async () => {
+  test('Accounts work the same over HTTP/2', async () => {
     const { tenancy, accounts } = self
     const app = Fastify({ http2: true })
     await app.register(tenancyPlugin, { tenancy, accounts })
@@ -647,14 +647,14 @@ describe('the surface', () => {
     }
   })
 
-  test('a strange Host header does no harm', async () => {
+  test('A strange Host header does no harm', async () => {
     for (const host of ['', 'a b', '[::1', 'x:99999', 'evil.example/auth', '"']) {
       expect((await self.call('GET', '/verify-email?token=x', { headers: { host } })).status).toBe(200)
     }
   })
 })
 
-describe('a body', () => {
+describe('request bodies', () => {
   const handle = (init: RequestInit, path = '/login') =>
     self.accounts.handle(new Request(`http://localhost/auth${path}`, { method: 'POST', ...init }), {
       remoteAddress: '192.0.2.9',
@@ -683,7 +683,7 @@ describe('a body', () => {
       'TENANCY_REQUEST_TYPE_UNSUPPORTED',
     ],
     [
-      'that is packed',
+      'that is compressed',
       { body: '{}', headers: { ...json, 'content-encoding': 'gzip' } },
       415,
       'TENANCY_REQUEST_TYPE_UNSUPPORTED',
@@ -704,11 +704,11 @@ describe('a body', () => {
       413,
       'TENANCY_REQUEST_TOO_LARGE',
     ],
-  ])('%s is refused', async (_name, init, status, code) => {
+  ])('A body %s is refused', async (_name, init, status, code) => {
     expect(await codeFrom(await handle(init))).toEqual([status, code])
   })
 
-  test('that never ends is given up when it is too long', async () => {
+  test('A body that never ends is refused once it is too long', async () => {
     let pulls = 0
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -722,21 +722,21 @@ describe('a body', () => {
   })
 
   test.each(['application/json', 'Application/JSON;charset=UTF-8', 'application/json; charset="utf-8"'])(
-    'of type %s is read',
+    'A body of type %s is read',
     async (type) => {
       const body = JSON.stringify({ email: ada.email, password: ada.password })
       expect((await handle({ body, headers: { 'content-type': type } })).status).toBe(200)
     },
   )
 
-  test('with __proto__ in it is only a body with an unknown field', async () => {
+  test('A body with __proto__ is just a body with an unknown field', async () => {
     const body = '{"__proto__":{"email":"a@b.c"},"constructor":1,"email":"a@b.c","password":"wrong horse"}'
     expect(await codeFrom(await handle({ body, headers: json }))).toEqual([400, 'TENANCY_REQUEST_INVALID'])
   })
 })
 
-describe('when something fails', () => {
-  test('an outage of the catalog is "try again", in the words of each route', async () => {
+describe('failures', () => {
+  test('An outage of the catalog is answered 503 in the format of each route', async () => {
     const broken = await createAccountsApp()
     const user = await broken.addUser()
     const tokens = await broken.login(user)
@@ -762,7 +762,7 @@ describe('when something fails', () => {
     }
   })
 
-  test('an error that nobody expected says nothing, and is logged', async () => {
+  test('An unexpected error is answered without details and is logged', async () => {
     const secret = randomUUID()
     const broken = await createAccountsApp({
       accounts: {
@@ -796,14 +796,14 @@ describe('when something fails', () => {
   })
 })
 
-describe('opening', () => {
-  test('in production without a mail server is refused', async () => {
+describe('creating accounts', () => {
+  test('Accounts in production without a mail server are refused', async () => {
     await expect(createAccountsApp({ env: { NODE_ENV: 'production' } })).rejects.toMatchObject({
       code: 'TENANCY_ACCOUNTS_MAIL_REQUIRED',
     })
   })
 
-  test('with a provider of the application needs no mail server, and serves that provider', async () => {
+  test('Accounts with the application’s own provider need no mail server', async () => {
     const asked: string[] = []
     const own = await createAccountsApp({
       env: { NODE_ENV: 'production' },
@@ -825,7 +825,7 @@ describe('opening', () => {
     }
   })
 
-  test('mails go to the sender that the application gives, which stays open', async () => {
+  test('Mails go through the application’s own sender, which stays open', async () => {
     const mails: Mail[] = []
     let isOpen = true
     const own = await createAccountsApp({

@@ -86,26 +86,29 @@ const someTexts = Object.values(naughtyStrings).flatMap((texts) =>
   texts.filter((text, index) => index % 6 === 0 || !isPlainLine(text)),
 )
 
-describe('at every route', () => {
-  test.each(jsonRoutes)('as value and as name of any field of JSON: %s %s', async (method, path, fields) => {
-    const bearer = path === '/logout' ? undefined : token
-    await each(someTexts, async (text) => {
-      const bodies = [
-        ...Object.keys(fields).map((name) => ({ ...fields, [name]: text })),
-        Object.fromEntries([...Object.entries(fields), [text, 'x']]),
-        { ...fields, deep: [{ [text]: [text] }] },
-        text,
-        [text],
-      ]
-      for (const json of bodies) {
-        const answer = await self.call(method, path, { json, ...(bearer && { token: bearer }) })
-        expect([answer.status < 500, text]).toEqual([true, text])
-        if (!isWellFormed(text)) expect(answer.status).toBe(bearer === undefined ? 401 : 400)
-      }
-    })
-  })
+describe('hostile text at every route', () => {
+  test.each(jsonRoutes)(
+    'Hostile text as value or name of any JSON field is answered below 500: %s %s',
+    async (method, path, fields) => {
+      const bearer = path === '/logout' ? undefined : token
+      await each(someTexts, async (text) => {
+        const bodies = [
+          ...Object.keys(fields).map((name) => ({ ...fields, [name]: text })),
+          Object.fromEntries([...Object.entries(fields), [text, 'x']]),
+          { ...fields, deep: [{ [text]: [text] }] },
+          text,
+          [text],
+        ]
+        for (const json of bodies) {
+          const answer = await self.call(method, path, { json, ...(bearer && { token: bearer }) })
+          expect([answer.status < 500, text]).toEqual([true, text])
+          if (!isWellFormed(text)) expect(answer.status).toBe(bearer === undefined ? 401 : 400)
+        }
+      })
+    },
+  )
 
-  test('as value and as name of any field of a form', async () => {
+  test('Hostile text as value or name of any form field is answered below 500', async () => {
     await each(
       someTexts.filter((text, index) => isWellFormed(text) && index % 2 === 0),
       async (text) => {
@@ -121,7 +124,7 @@ describe('at every route', () => {
     )
   })
 
-  test('in the query and in the path', async () => {
+  test('Hostile text in the query and the path is answered below 500', async () => {
     await each(allNaughtyStrings.filter(isWellFormed), async (text) => {
       const escaped = encodeURIComponent(text)
       const headers = { authorization: `Bearer ${token}` }
@@ -145,7 +148,7 @@ describe('at every route', () => {
     ...['content-type', 'content-encoding', 'cookie', 'x-request-id', 'accept', 'host'],
   ]
 
-  test('in any header, also in letters that no parser of HTTP lets through', async () => {
+  test('Hostile text in any header is answered below 500, even with characters that no HTTP parser accepts', async () => {
     const payload = JSON.stringify({ email: 'ada@example.com' })
     const json = { 'content-type': 'application/json' }
     const own = { authorization: `Bearer ${token}` }
@@ -166,7 +169,7 @@ describe('at every route', () => {
     })
   })
 
-  test('in any header and in the path, on a socket', async () => {
+  test('Hostile text in any header and in the path of a raw request is answered below 500', async () => {
     await each(
       someTexts.filter((_text, index) => index % 2 === 0),
       async (text) => {
@@ -186,7 +189,7 @@ describe('at every route', () => {
   })
 })
 
-test('for functions: a name that is one line is kept as it is, any other is refused with a code', async () => {
+test('Functions keep a one-line name as it is and refuse any other with a code', async () => {
   await each(someTexts, async (text) => {
     const name = text.trim()
     const user = await coded(self.tenancy.createUser({ email: someEmail(), name: text }))
@@ -241,8 +244,8 @@ async function coded(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-describe('what is well', () => {
-  test('a name comes back as it was sent, whatever script it is in', async () => {
+describe('text that is accepted', () => {
+  test('A name comes back as it was sent, in any script', async () => {
     for (const text of [...someTexts, ...naughtyStrings['scripts']!, ...naughtyStrings['emoji']!]) {
       if (!isPlainLine(text) || text.length > 200) continue
       const answer = await self.call('PATCH', '/me', { token, json: { name: text } })
@@ -250,7 +253,7 @@ describe('what is well', () => {
     }
   })
 
-  test('a password of any characters is that password and no other', async () => {
+  test('A password of any characters is that password and no other', async () => {
     const passwords = allNaughtyStrings
       .map((text) => `${text}${good}`)
       .filter((text) => isWellFormed(text) && Array.from(text.normalize('NFKC')).length <= 128)
@@ -274,7 +277,7 @@ describe('what is well', () => {
     expect((await self.call('POST', '/token', { form: { username: email, password: current } })).status).toBe(200)
   })
 
-  test('passwords that differ only in halves of surrogate pairs are none', async () => {
+  test('Passwords with lone surrogates are refused, so none can stand for another', async () => {
     const user = await self.addUser(`${good} \ufffd`)
     for (const half of ['\ud800', '\ud801', '\udfff']) {
       const json = { email: user.email, password: `${good} ${half}` }
@@ -289,7 +292,7 @@ describe('what is well', () => {
     }
   })
 
-  test('a form in bytes that are no UTF-8, or with an escape that is none, is refused: it would be read as another text', async () => {
+  test('A form with invalid UTF-8 or an invalid escape is refused, as it would be read as another text', async () => {
     const user = await self.addUser(`${good} \ufffd`)
     const username = encodeURIComponent(user.email)
     for (const ending of ['%ff', '%fe', '%ed%a0%80', '%c0%80', '%', '%2', '%zz', '%f0%9f%98']) {
@@ -312,14 +315,14 @@ describe('what is well', () => {
   })
 })
 
-describe('any text at all', () => {
+describe('random text', () => {
   const anyText = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 300 }),
     fc.string({ unit: fc.integer({ min: 0, max: 0xff_ff }).map((code) => String.fromCharCode(code)), maxLength: 60 }),
     fc.constantFrom(...allNaughtyStrings),
   )
 
-  test('as any JSON, at any route, is answered below 500', async () => {
+  test('Random JSON at any route is answered below 500', async () => {
     const anyJson = fc.jsonValue({ maxDepth: 4 })
     const anyObject = fc.dictionary(anyText, fc.oneof(anyText, anyJson), { maxKeys: 5 })
     await fc.assert(
@@ -338,7 +341,7 @@ describe('any text at all', () => {
     )
   })
 
-  test('as any bytes, at any route, is answered below 500', async () => {
+  test('Random bytes at any route are answered below 500', async () => {
     const types = ['application/json', 'application/x-www-form-urlencoded', 'text/plain', '']
     await fc.assert(
       fc.asyncProperty(

@@ -69,7 +69,7 @@ const hour = 3600
 const loose = { count: 1_000_000, windowSeconds: hour }
 
 describe('limits', () => {
-  test('the eleventh login for an account from one address in a quarter of an hour is refused, with the time to wait', async () => {
+  test('The eleventh login for an account from one address within 15 minutes is refused, with the time to wait', async () => {
     const limits = limitsOn(catalog.pool)
     const outcomes = await repeat(12, () => limits.attempt('login', ada))
     expect(outcomes.slice(0, 10)).toEqual(through(10))
@@ -79,7 +79,7 @@ describe('limits', () => {
     }
   })
 
-  test('the error is the documented one', async () => {
+  test('A refused attempt throws the documented error', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(10, () => limits.attempt('login', ada))
     const error = (await limits.attempt('login', ada).catch((reason: unknown) => reason)) as TenancyError
@@ -89,7 +89,7 @@ describe('limits', () => {
     expect(error.details).toBeUndefined()
   })
 
-  test('of logins are 20 failures for an account from anywhere and 300 from an address for any account', async () => {
+  test('Logins are limited to 20 failures for an account from anywhere and 300 from an address for any account', async () => {
     const limits = limitsOn(catalog.pool)
     const spread = await repeat(21, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
     expect(spread.slice(0, 20)).toEqual(through(20))
@@ -100,7 +100,7 @@ describe('limits', () => {
   })
 
   test.each(['register', 'reset', 'resend'] as const)(
-    '%s: 100 from an address, and none for an account from anywhere, which would keep its owner out',
+    'The limit of %s is 100 from an address, and none for an account, as that would lock out its owner',
     async (kind) => {
       const limits = limitsOn(catalog.pool)
       const spread = await repeat(110, (index) => limits.attempt(kind, { ...ada, address: `198.51.100.${index}` }))
@@ -111,7 +111,7 @@ describe('limits', () => {
     },
   )
 
-  test('of mails count what is sent to an account, per kind, and only say no', async () => {
+  test('Mails to an account are counted by kind, and a mail above the limit is refused without an error', async () => {
     const limits = limitsOn(catalog.pool)
     for (const kind of ['register', 'reset', 'resend'] as const) {
       const { count } = defaultAccountLimits[kind].mailsPerAccount
@@ -126,7 +126,7 @@ describe('limits', () => {
     expect(await limits.mayMail('reset', ada.account)).toBe(true)
   })
 
-  test('of profiles are 60 changes of a user an hour', async () => {
+  test('Profile changes are limited to 60 per user and hour', async () => {
     const limits = limitsOn(catalog.pool)
     const outcomes = await repeat(61, () => limits.attempt('profile', ada))
     expect(outcomes.slice(0, 60)).toEqual(through(60))
@@ -134,7 +134,7 @@ describe('limits', () => {
     expect(await outcome(limits.attempt('profile', { ...ada, account: 'another user' }))).toBe('through')
   })
 
-  test('of logins that succeed are 60 in a quarter of an hour, for an account from one address', async () => {
+  test('Successful logins are limited to 60 in 15 minutes for an account from one address', async () => {
     const limits = limitsOn(catalog.pool)
     for (let index = 0; index < 60; index += 1) await (await limits.attempt('login', ada)).succeeded()
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
@@ -144,7 +144,7 @@ describe('limits', () => {
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
-  test('are as the configuration says, where it says something', async () => {
+  test('The configuration replaces the default limits that it names', async () => {
     const limits = limitsOn(catalog.pool, {
       register: { perAddress: { count: 2, windowSeconds: hour } },
       login: { perAccountAndAddress: { count: 1, windowSeconds: hour } },
@@ -154,7 +154,7 @@ describe('limits', () => {
     expect(await repeat(4, () => limits.attempt('reset', ada))).toEqual(through(4))
   })
 
-  test('kinds are counted apart', async () => {
+  test('Kinds of attempts are counted separately', async () => {
     const limits = limitsOn(catalog.pool, { reset: { perAddress: { count: 1, windowSeconds: hour } } })
     await repeat(2, () => limits.attempt('reset', ada))
     expect(await outcome(limits.attempt('reset', ada))).not.toBe('through')
@@ -163,7 +163,7 @@ describe('limits', () => {
     }
   })
 
-  test('every address of an IPv6 /64 is one caller, and the next /64 is another', async () => {
+  test('All addresses of an IPv6 /64 are one caller, and the next /64 is another', async () => {
     const limits = limitsOn(catalog.pool, { register: { perAddress: { count: 10, windowSeconds: hour } } })
     const outcomes = await repeat(11, (index) =>
       limits.attempt('register', { account: `user${index}@example.com`, address: `2001:db8:1:2::${index}` }),
@@ -173,7 +173,7 @@ describe('limits', () => {
     expect(await outcome(limits.attempt('register', next))).toBe('through')
   })
 
-  test('spellings of one e-mail address are one account', async () => {
+  test('Spellings of one e-mail address count as one account', async () => {
     const limits = limitsOn(catalog.pool, {
       login: { perAddress: loose, perAccount: { count: 3, windowSeconds: hour } },
     })
@@ -183,7 +183,7 @@ describe('limits', () => {
     expect(outcomes[3]).not.toBe('through')
   })
 
-  test('an account that exists is answered exactly as one that does not', async () => {
+  test('An attempt gets the same answer whether or not the account exists', async () => {
     const limits = limitsOn(catalog.pool)
     await catalog.pool.query(`insert into users (email, email_verified) values ('ada@example.com', true)`)
     const errors = []
@@ -199,14 +199,14 @@ describe('limits', () => {
   })
 })
 
-describe('at the same time', () => {
-  test('of 100 attempts of two processes exactly 10 get through', async () => {
+describe('simultaneous attempts', () => {
+  test('Of 100 simultaneous attempts of two processes, exactly 10 get through', async () => {
     const [one, other] = [limitsOn(catalog.pool), limitsOn(otherPool)]
     const attempts = Array.from({ length: 100 }, (_, index) => (index % 2 ? one : other).attempt('login', ada))
     expect(await letThrough(attempts)).toBe(10)
   })
 
-  test('as many when an expired window is still there', async () => {
+  test('Exactly 10 simultaneous attempts get through when an expired window is still stored', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(10, () => limits.attempt('login', ada))
     await passSeconds(hour)
@@ -215,7 +215,7 @@ describe('at the same time', () => {
     expect(await letThrough(attempts)).toBe(10)
   })
 
-  test('attempts for many accounts from many addresses, with successes between, never end in a deadlock', async () => {
+  test('Simultaneous attempts for many accounts from many addresses, some successful, never deadlock', async () => {
     const both = [limitsOn(catalog.pool), limitsOn(otherPool)]
     const work = Array.from({ length: 400 }, async (_, index) => {
       const limits = both[index % 2]
@@ -230,7 +230,7 @@ describe('at the same time', () => {
 })
 
 describe('the end of a limit', () => {
-  test('refused attempts do not prolong it: an owner who waits gets in', async () => {
+  test('Refused attempts do not prolong a limit: an owner who waits gets in', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(10, () => limits.attempt('login', ada))
     await passSeconds(14 * 60)
@@ -239,7 +239,7 @@ describe('the end of a limit', () => {
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
-  test('a success forgets the failures from there', async () => {
+  test('A successful login clears the failures from its address', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(9, () => limits.attempt('login', ada))
     await (await limits.attempt('login', ada)).succeeded()
@@ -247,7 +247,7 @@ describe('the end of a limit', () => {
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
-  test('where the owner came from before, failures that others cause elsewhere do not keep them out', async () => {
+  test('Failures that others cause elsewhere do not lock out an owner at an address used before', async () => {
     const limits = limitsOn(catalog.pool)
     await (await limits.attempt('login', ada)).succeeded()
     const elsewhere = (index: number) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` })
@@ -262,7 +262,7 @@ describe('the end of a limit', () => {
     expect(guesses[10]).toBeGreaterThan(0)
   })
 
-  test('whoever shows a link from the mailbox is let in where they are, also when others used up the attempts', async () => {
+  test('An owner who uses a link from the mailbox can log in there, even if others used up the attempts', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(20, (index) => limits.attempt('login', { ...ada, address: `198.51.100.${index}` }))
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
@@ -274,13 +274,13 @@ describe('the end of a limit', () => {
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
-  test('one caller alone cannot keep the owner out', async () => {
+  test('One caller alone cannot lock out the owner', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(50, () => limits.attempt('login', { ...ada, address: '198.51.100.1' }))
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
-  test('people who share an address may all log in', async () => {
+  test('People who share an address can all log in', async () => {
     const limits = limitsOn(catalog.pool)
     for (let index = 0; index < 350; index += 1) {
       await (await limits.attempt('login', { ...ada, account: `user${index}@example.com` })).succeeded()
@@ -288,7 +288,7 @@ describe('the end of a limit', () => {
     expect(await outcome(limits.attempt('login', ada))).toBe('through')
   })
 
-  test('a success with an account of one’s own takes back no failure of that address', async () => {
+  test('A successful login with one’s own account does not reduce the failures counted for the address', async () => {
     const limits = limitsOn(catalog.pool, { login: { perAddress: { count: 20, windowSeconds: hour } } })
     const own = { ...ada, account: 'mallory@example.com' }
     for (let index = 0; index < 19; index += 1) {
@@ -300,8 +300,8 @@ describe('the end of a limit', () => {
   })
 })
 
-describe('what is stored', () => {
-  test('no address can be read, and another installation’s key gives other rows', async () => {
+describe('stored attempts', () => {
+  test('No stored row shows an address, and another installation’s key gives other rows', async () => {
     await limitsOn(catalog.pool).attempt('login', ada)
     const { rows } = await catalog.pool.query<{ key: Buffer }>('select key from account_attempts')
     expect(rows).toHaveLength(4)
@@ -317,7 +317,7 @@ describe('what is stored', () => {
     expect(await rowCount()).toBe(8)
   })
 
-  test('expired rows go as a by-product, those in force stay', async () => {
+  test('New attempts remove expired rows and keep the rows in force', async () => {
     const limits = limitsOn(catalog.pool)
     await repeat(40, (index) =>
       limits.attempt('register', { account: `u${index}@x.y`, address: `198.51.100.${index}` }),
@@ -333,7 +333,7 @@ describe('what is stored', () => {
     expect(await outcome(limits.attempt('login', ada))).not.toBe('through')
   })
 
-  test('a refused attempt writes nothing', async () => {
+  test('A refused attempt writes nothing', async () => {
     const limits = limitsOn(catalog.pool, {
       login: { perAddress: { count: 1, windowSeconds: hour }, perAccountAndAddress: loose, perAccount: loose },
     })
@@ -345,7 +345,7 @@ describe('what is stored', () => {
     expect((await read()).rows).toEqual(before.rows)
   })
 
-  test('an attempt that is refused for its address is not counted against the account', async () => {
+  test('An attempt that is refused for its address does not count against the account', async () => {
     const limits = limitsOn(catalog.pool, {
       login: { perAddress: { count: 1, windowSeconds: hour }, perAccount: { count: 2, windowSeconds: hour } },
     })
@@ -355,7 +355,7 @@ describe('what is stored', () => {
 })
 
 describe('without the catalog', () => {
-  test('nobody may try: the server does not answer', async () => {
+  test('Attempts are refused while the catalog’s server does not answer', async () => {
     const pool = createCatalogPool({ host: '127.0.0.1', port: 1, user: 'x', password: 'x', database: 'x' })
     const limits = createAttemptLimits({ catalog: pool, deriveKey })
     try {
@@ -366,7 +366,7 @@ describe('without the catalog', () => {
     }
   })
 
-  test('nobody may try: the catalog refuses the statement', async () => {
+  test('Attempts are refused while the catalog refuses the statement', async () => {
     const broken = new pg.Pool({ connectionString: catalog.url, max: 1, options: '-c search_path=pg_temp' })
     try {
       await expect(limitsOn(broken).attempt('login', ada)).rejects.toMatchObject({
@@ -384,14 +384,14 @@ describe('folding of e-mail addresses', () => {
     (point) => point < 0xd800 || point > 0xdfff,
   )
 
-  test('whatever lower case JavaScript makes of a letter, it stays the same account', () => {
+  test('Lower case as JavaScript makes it stays the same account', () => {
     const escaping = codePoints
       .map((point) => String.fromCodePoint(point))
       .filter((letter) => foldAccount(`x${letter}@y`) !== foldAccount(`x${letter}@y`.toLowerCase()))
     expect(escaping).toEqual([])
   })
 
-  test('whatever lower case PostgreSQL makes of it in any of its locales, too', async () => {
+  test('Lower case as PostgreSQL makes it in any of its locales stays the same account', async () => {
     const { rows: collations } = await catalog.pool.query<{ name: string }>(
       `select quote_ident(collname) as name from pg_collation
         where collname in ('default', 'C', 'pg_c_utf8', 'C.utf8', 'en_US.utf8', 'und-x-icu', 'tr-x-icu', 'lt-x-icu', 'el-x-icu')`,
@@ -410,20 +410,20 @@ describe('folding of e-mail addresses', () => {
     }
   })
 
-  test('another spelling of the domain stays the same account', () => {
+  test('Another spelling of the domain stays the same account', () => {
     for (const domain of ['x\u3002co', 'x\uFF0Eco', 'X.CO', 'x\u00AD.co', 'x.c\u200Bo', '\uFF58.co']) {
       expect(foldAccount(`f@${domain}`)).toBe(foldAccount('f@x.co'))
     }
     expect(foldAccount('f@exämple.de')).toBe(foldAccount('f@xn--exmple-cua.de'))
   })
 
-  test('different ASCII addresses stay different accounts', () => {
+  test('Different ASCII addresses stay different accounts', () => {
     const accounts = ['ada@x.y', 'ad@x.y', 'ada@x.yz', 'a.da@x.y', 'ada+1@x.y', 'ada_@x.y', 'ada-@x.y']
     expect(new Set(accounts.map(foldAccount)).size).toBe(accounts.length)
   })
 })
 
-test('the defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
+test('The defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
   const { perAccount } = defaultAccountLimits.login
   // An hour touches one window more than fit into it.
   const windows = Math.ceil(hour / perAccount.windowSeconds) + 1

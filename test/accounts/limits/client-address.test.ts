@@ -6,7 +6,7 @@ import { isTenancyError } from '../../../src/core/errors/errors.js'
 const proxies = ['10.0.0.0/8', '192.0.2.7', '2001:db8:1::/48']
 const clientAddress = createClientAddress(proxies)
 
-describe('walking back through proxies', () => {
+describe('the client’s address behind proxies', () => {
   test.each([
     ['no proxy, no header', '203.0.113.9', undefined, '203.0.113.9'],
     ['a header from nobody we trust', '203.0.113.9', '198.51.100.1', '203.0.113.9'],
@@ -28,23 +28,23 @@ describe('walking back through proxies', () => {
     ['no address at all', undefined, '203.0.113.9', 'unknown'],
     ['a Unix socket that is not trusted', 'unix:', '203.0.113.9', 'unix:'],
     ['an entry that pretends to be a Unix socket', '10.0.0.1', '1.2.3.4, unix:', '10.0.0.1'],
-  ])('%s', (_what, remoteAddress, forwardedFor, expected) => {
+  ])('The client’s address is found with %s', (_what, remoteAddress, forwardedFor, expected) => {
     expect(clientAddress({ remoteAddress, forwardedFor })).toBe(expected)
   })
 
-  test('a range of IPv6 addresses trusts no IPv4 address', () => {
+  test('A trusted range of IPv6 addresses trusts no IPv4 address', () => {
     const reader = createClientAddress(['::/1'])
     expect(reader({ remoteAddress: '10.0.0.1', forwardedFor: '1.2.3.4' })).toBe('10.0.0.1')
     expect(reader({ remoteAddress: '::1', forwardedFor: '1.2.3.4' })).toBe('1.2.3.4')
   })
 
-  test('a range given in IPv6 form trusts the IPv4 addresses that it names', () => {
+  test('A trusted range of IPv4 addresses in IPv6 form trusts those IPv4 addresses', () => {
     const reader = createClientAddress(['::ffff:10.0.0.0/104'])
     expect(reader({ remoteAddress: '10.200.0.1', forwardedFor: '1.2.3.4' })).toBe('1.2.3.4')
     expect(reader({ remoteAddress: '11.0.0.1', forwardedFor: '1.2.3.4' })).toBe('11.0.0.1')
   })
 
-  test('with no proxies configured no header is believed, not even from this machine', () => {
+  test('Without configured proxies no header is believed, not even from this machine', () => {
     const reader = createClientAddress([])
     for (const remoteAddress of ['127.0.0.1', '::1', '10.0.0.1']) {
       expect(reader({ remoteAddress, forwardedFor: '1.2.3.4' })).toBe(remoteAddress)
@@ -57,14 +57,14 @@ describe('walking back through proxies', () => {
     ['no header', undefined, 'unix:'],
     ['an entry that is no address', '203.0.113.9, unknown', 'unix:'],
     ['an entry that says unix:', '203.0.113.9, unix:', 'unix:'],
-  ])('behind a Unix socket that is trusted counts %s', (_what, forwardedFor, expected) => {
+  ])('Behind a trusted Unix socket, the address comes from %s', (_what, forwardedFor, expected) => {
     const reader = createClientAddress(['unix:', ...proxies])
     expect(reader({ remoteAddress: 'unix:', forwardedFor })).toBe(expected)
     // Not so for a connection that has lost its address.
     expect(reader({ remoteAddress: undefined, forwardedFor })).toBe('unknown')
   })
 
-  test('a proxy that is no address is refused', () => {
+  test('A trusted proxy that is no address is refused', () => {
     try {
       createClientAddress(['10.0.0.0/8', 'proxy.internal'])
       expect.unreachable()
@@ -80,7 +80,7 @@ const header = fc.oneof(
 )
 const stranger = fc.oneof(fc.ipV4(), fc.ipV6()).filter((address) => isUntrusted(address))
 
-test('no header that a stranger sends changes the stranger’s address', () => {
+test('No header that a stranger sends changes the stranger’s address', () => {
   fc.assert(
     fc.property(stranger, header, (remoteAddress, forged) => {
       expect(clientAddress({ remoteAddress, forwardedFor: forged })).toBe(
@@ -90,7 +90,7 @@ test('no header that a stranger sends changes the stranger’s address', () => {
   )
 })
 
-test('whatever a stranger sends, a chain of trusted proxies reports the stranger', () => {
+test('A chain of trusted proxies reports the stranger, whatever the stranger sends', () => {
   const trusted = fc.oneof(
     fc.ipV4().map((address) => address.replace(/^\d+/, '10')),
     fc.constantFrom('192.0.2.7', '2001:db8:1::5', '::ffff:10.1.2.3'),
@@ -106,7 +106,7 @@ test('whatever a stranger sends, a chain of trusted proxies reports the stranger
   )
 })
 
-describe('what counts as one caller', () => {
+describe('the network of a caller', () => {
   test.each([
     ['203.0.113.9', '203.0.113.9'],
     ['::ffff:203.0.113.9', '203.0.113.9'],
@@ -118,11 +118,11 @@ describe('what counts as one caller', () => {
     ['::', '0:0:0:0::/64'],
     ['1::', '1:0:0:0::/64'],
     ['unknown', 'unknown'],
-  ])('%s is %s', (address, expected) => {
+  ])('The address %s counts as the caller %s', (address, expected) => {
     expect(callerNetwork(address)).toBe(expected)
   })
 
-  test('two IPv6 addresses are one caller exactly when their first 64 bits are the same', () => {
+  test('Two IPv6 addresses are one caller exactly if their first 64 bits are equal', () => {
     const half = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
     const write = (network: bigint, host: bigint) =>
       ((network << 64n) | host)

@@ -6,8 +6,8 @@ import { isTenancyError } from '../../../src/core/errors/errors.js'
 const builders = { passwordResetMail, addressTakenMail }
 const facts = { to: 'ada@example.com', name: 'Ada', link: 'https://app.example.com/auth/verify-email?token=a1-B_2' }
 
-describe.each(Object.entries(builders))('%s', (_name, build) => {
-  test('greets by name, says where it comes from, and gives the link twice in HTML, once in the text', () => {
+describe.each(Object.entries(builders))('the mail of %s', (_name, build) => {
+  test('A mail greets by name, says where it comes from, and has the link twice in HTML and once in the text', () => {
     const mail = build(facts)
     expect(mail.to).toBe('ada@example.com')
     expect(mail.subject).toMatch(/^[A-Za-z -]{10,60}$/)
@@ -17,7 +17,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
     expect(mail.html.split(facts.link)).toHaveLength(3)
   })
 
-  test('whatever the name, HTML and text say the same, and nothing of the name is markup', () => {
+  test('With any name, HTML and text say the same, and no part of the name is markup', () => {
     const name = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 120 }),
       fc.string({ unit: fc.constantFrom('<', '>', '&', '"', "'", ';', 'script', ' ', '\n', 'x', '=', '#39', 'lt') }),
@@ -38,7 +38,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
     )
   })
 
-  test('whatever the name and the link, the text has the link on a line of its own and as many lines as ever', () => {
+  test('With any name and link, the text has the link on its own line and the same number of lines', () => {
     const lines = build(facts).text.split('\n').length
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.webUrl({ withQueryParameters: true }), (name, link) => {
@@ -49,7 +49,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
     )
   })
 
-  test('a link leads where it says, also when it holds characters of HTML', () => {
+  test('A link with characters of HTML leads where it says', () => {
     const link = `https://app.example.com/x?a=1&b='"<>&lt;`
     const page = readHtml(build({ ...facts, link }).html)
     expect(page.hrefs).toEqual([link])
@@ -65,7 +65,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
     '',
     'https://example.com/a b',
     'https://example.com/\r\nBcc: x@example.com',
-  ])('refuses the link %j and does not repeat it', (link) => {
+  ])('A mail refuses the link %j and does not repeat it', (link) => {
     const error = errorOf(() => build({ ...facts, link }))
     expect(isTenancyError(error, 'TENANCY_CONFIG_INVALID')).toBe(true)
     if (link !== '') expect((error as Error).message).not.toContain(link)
@@ -84,7 +84,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
     'ada',
     '@example.com',
     '',
-  ])('refuses to go to %j', (to) => {
+  ])('A mail refuses the recipient %j', (to) => {
     expect(
       isTenancyError(
         errorOf(() => build({ ...facts, to })),
@@ -101,7 +101,7 @@ describe.each(Object.entries(builders))('%s', (_name, build) => {
   )
 })
 
-test('a mail to an address that nobody has proven holds nothing but the link, whatever else is handed in', () => {
+test('A mail to an unproven address holds only the link, whatever else is given', () => {
   const stranger = { ...facts, name: 'Eve was here', subject: 'Eve was here', text: 'Eve was here' }
   expect(verificationMail(stranger)).toEqual(verificationMail({ to: facts.to, link: facts.link }))
   expect(verificationMail(facts).text).toMatch(/^Hello,\n\nPlease confirm/)
@@ -121,7 +121,7 @@ describe('greetings', () => {
     'José-María',
     'Tom & Co <b>',
     '🦊 Fox',
-  ])('greet %s by name', (name) => {
+  ])('A greeting uses the name %s', (name) => {
     expect(greetingFor(name)).toBe(`Hello ${name},`)
   })
 
@@ -135,11 +135,11 @@ describe('greetings', () => {
     'mail eve@evil',
     '//evil',
     'x'.repeat(101),
-  ])('leave out %j, which a stranger may have written', (name) => {
+  ])('A greeting leaves out %j, which a stranger may have written', (name) => {
     expect(greetingFor(name)).toBe('Hello,')
   })
 
-  test('line breaks become spaces, and characters that turn text around go', () => {
+  test('A greeting turns line breaks into spaces and drops characters that reverse text', () => {
     expect(greetingFor('Ada\r\n\u2028Love\u202Elace\u0000')).toBe('Hello Ada Lovelace,')
   })
 })

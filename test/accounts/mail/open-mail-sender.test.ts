@@ -8,7 +8,7 @@ import { recordingLogger } from '../recording-logger.js'
 const link = 'https://app.example.com/auth/password/reset?token=a1b2c3'
 const mail = passwordResetMail({ to: 'ada@example.com', name: 'Ada', link })
 
-test('development without a mail server writes the link to the log, at a level that the default logger shows', async () => {
+test('Development without a mail server logs the link at a level that the default logger shows', async () => {
   const { logger, entries } = recordingLogger()
   const sender = await openMailSender(loadConfig({}), logger)
   await sender.send(mail)
@@ -29,7 +29,7 @@ test('development without a mail server writes the link to the log, at a level t
   expect(written.join('')).toContain(link)
 })
 
-test('production without a mail server is refused, and says which settings are missing', async () => {
+test('Production without a mail server is refused, with the settings that are missing', async () => {
   const { logger, entries } = recordingLogger()
   const config = loadConfig({ NODE_ENV: 'production', TENANT_SECRET: 'ab'.repeat(32) })
   await expect(openMailSender(config, logger)).rejects.toMatchObject({
@@ -39,7 +39,7 @@ test('production without a mail server is refused, and says which settings are m
   expect(entries).toEqual([])
 })
 
-test.each(['production', 'development'])('with a mail server, %s sends and logs no link', async (environment) => {
+test.each(['production', 'development'])('With a mail server, %s sends mails and logs no link', async (environment) => {
   const { logger, entries } = recordingLogger()
   const config = loadConfig({
     NODE_ENV: environment,

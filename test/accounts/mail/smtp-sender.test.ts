@@ -112,7 +112,7 @@ function acceptAnyCertificate(): void {
 }
 
 describe('delivery', () => {
-  test('a mail arrives with sender, recipient, subject, text and HTML', async () => {
+  test('A mail arrives with sender, recipient, subject, text and HTML', async () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port)
     await sender.send(mail)
@@ -128,7 +128,7 @@ describe('delivery', () => {
     expect(parsed.html).toBe(mail.html)
   })
 
-  test('letters beyond ASCII in subject, body and name arrive intact', async () => {
+  test('Letters beyond ASCII in subject, body and name arrive intact', async () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port, { from: 'Überall 会社 <no-reply@acme.example>' })
     const link = `https://app.example.com/v?token=${'x'.repeat(200)}`
@@ -141,7 +141,7 @@ describe('delivery', () => {
     expect(parsed.headers['from']).toBe('Überall 会社 <no-reply@acme.example>')
   })
 
-  test('many mails at once all arrive, each to its own recipient', async () => {
+  test('Many simultaneous mails all arrive, each at its own recipient', async () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port)
     const recipients = Array.from({ length: 40 }, (_, index) => `user${index}@example.com`)
@@ -149,7 +149,7 @@ describe('delivery', () => {
     expect(server.received.map((message) => message.to.join()).toSorted()).toEqual(recipients.toSorted())
   })
 
-  test('a line break in the subject adds no header', async () => {
+  test('A line break in the subject adds no header', async () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port)
     await sender.send({ ...mail, subject: 'Hello\r\nBcc: eve@example.com' })
@@ -162,7 +162,7 @@ describe('delivery', () => {
     'ada@example.com, eve@example.com',
     'ada@example.com\r\nRCPT TO:<eve@example.com>',
     'Ada <eve@example.com>',
-  ])('nothing is sent to %j', async (to) => {
+  ])('No mail is sent to %j', async (to) => {
     const server = await startServer(plain)
     const sender = await openSender(server.port)
     const error = await sender.send({ ...mail, to }).catch((reason: unknown) => reason)
@@ -172,7 +172,7 @@ describe('delivery', () => {
 })
 
 describe('encryption', () => {
-  test('with STARTTLS offered and required the mail and the password go over TLS', async () => {
+  test('With STARTTLS offered and required, the mail and the password go over TLS', async () => {
     acceptAnyCertificate()
     const server = await startServer()
     const sender = await openSender(server.port, { requireTls: true, username: 'mailer', password })
@@ -180,7 +180,7 @@ describe('encryption', () => {
     expect(server.received).toMatchObject([{ secure: true, user: 'mailer' }])
   })
 
-  test('with TLS from the first byte too', async () => {
+  test('With TLS from the first byte, the mail and the password go over TLS', async () => {
     acceptAnyCertificate()
     const server = await startServer({ secure: true })
     const sender = await openSender(server.port, { secure: true, username: 'mailer', password })
@@ -188,7 +188,7 @@ describe('encryption', () => {
     expect(server.received).toMatchObject([{ secure: true, user: 'mailer' }])
   })
 
-  test('without STARTTLS, when it is required, neither password nor mail leaves', async () => {
+  test('If STARTTLS is required and missing, neither password nor mail is sent', async () => {
     const server = await startServer({ disabledCommands: ['STARTTLS'], allowInsecureAuth: true })
     const sender = await openSender(server.port, { requireTls: true, username: 'mailer', password })
     await failureOf(sender.send(mail))
@@ -200,7 +200,7 @@ describe('encryption', () => {
     ['STARTTLS', { requireTls: true }, {}],
     ['STARTTLS that is not required', { requireTls: false }, {}],
     ['TLS from the first byte', { secure: true }, { secure: true }],
-  ])('a self-signed certificate is refused: %s', async (_how, settings, options) => {
+  ])('A self-signed certificate is refused: %s', async (_how, settings, options) => {
     const server = await startServer(options)
     const sender = await openSender(server.port, { ...settings, username: 'mailer', password })
     const error = await failureOf(sender.send(mail))
@@ -211,7 +211,7 @@ describe('encryption', () => {
 })
 
 describe('failures', () => {
-  test('a wrong password is an error that holds no credentials', async () => {
+  test('A wrong password is an error without credentials in it', async () => {
     acceptAnyCertificate()
     const server = await startServer()
     const sender = await openSender(server.port, {
@@ -227,7 +227,7 @@ describe('failures', () => {
     expect(server.received).toEqual([])
   })
 
-  test('a server that is down is an error with its cause, and once it is up mails go out', async () => {
+  test('A server that is down is an error with its cause, and mails go out once it is up', async () => {
     const first = await startServer(plain)
     const { port } = first
     await first.close()
@@ -243,7 +243,7 @@ describe('failures', () => {
     await sender.send(mail)
   })
 
-  test('a recipient that the server does not take is an error', async () => {
+  test('A recipient that the server does not accept is an error', async () => {
     const server = await startServer({
       ...plain,
       onRcptTo: (_address, _session, callback) => callback(new Error('No such mailbox')),
@@ -253,7 +253,7 @@ describe('failures', () => {
     expect(server.received).toEqual([])
   })
 
-  test('a server that hangs up at once is not tried for ever', async () => {
+  test('A server that hangs up at once is not retried forever', async () => {
     const sockets: Socket[] = []
     const server = await listen((socket) => {
       sockets.push(socket)
@@ -264,7 +264,7 @@ describe('failures', () => {
     expect(sockets.length).toBeLessThanOrEqual(3)
   })
 
-  test('closing waits for what is being sent and fails what is sent later', async () => {
+  test('close() waits for mails being sent and makes later ones fail', async () => {
     const server = await startServer(plain)
     const sender = await openSender(server.port)
     const delivery = sender.send(mail)
@@ -276,7 +276,7 @@ describe('failures', () => {
   })
 })
 
-test('without the package nodemailer the error says what to install', async () => {
+test('Without the package nodemailer, the error says what to install', async () => {
   vi.doMock('nodemailer', () => {
     throw new Error("Cannot find package 'nodemailer'")
   })

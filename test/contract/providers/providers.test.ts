@@ -64,11 +64,11 @@ const providerOf = (fixture: ProviderFixture) =>
   local.providers.find((provider) => provider.fixture === fixture) as LocalProvider
 const worldOf = (fixture: ProviderFixture) => worlds.get(fixture.heading === several) as World
 
-test('every configuration of docs/identity.md is in this suite, and the other way round', () => {
+test('This suite has exactly the configurations of docs/identity.md', () => {
   expect(documentedProviders().toSorted()).toEqual(providerFixtures.map(({ heading }) => heading).toSorted())
 })
 
-test('the plugin of better-auth makes tokens of the shape that its configuration expects', async () => {
+test('The plugin of better-auth makes tokens of the form that its configuration expects', async () => {
   const application = await startBetterAuth('https://app.example.com', 'anna@example.com')
   const [header, claims] = (await application.token())
     .split('.', 2)
@@ -84,7 +84,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
   const documented = async () =>
     fixture.heading === 'better-auth' ? betterAuth.token() : providerOf(fixture).sign(providerOf(fixture).claims())
 
-  test('a token as documented is the right user, in the right tenant', async () => {
+  test('A token as documented is accepted for the right user in the right tenant', async () => {
     const { tenancy } = worldOf(fixture)
     const token = await documented()
     const claims = JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as Record<
@@ -117,19 +117,22 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
     return `${outcome(answer)} ${Object.keys(answer.json()).join(',')}`
   }
 
-  test('a token for another API or client is refused', async () => {
+  test('A token for another API or client is refused', async () => {
     const provider = providerOf(fixture)
     expect(await answerTo(await provider.sign(provider.claims(fixture.elsewhere)))).toBe(refusal)
   })
 
-  test.each(fixture.misused.map((use) => [use.title, use] as const))('%s is refused', async (_title, use) => {
-    const provider = providerOf(fixture)
-    expect(await answerTo(await provider.sign(provider.claims(use.claims), { ...fixture.header, ...use.header }))).toBe(
-      refusal,
-    )
-  })
+  test.each(fixture.misused.map((use) => [use.title, use] as const))(
+    'A misused token is refused: %s',
+    async (_title, use) => {
+      const provider = providerOf(fixture)
+      expect(
+        await answerTo(await provider.sign(provider.claims(use.claims), { ...fixture.header, ...use.header })),
+      ).toBe(refusal)
+    },
+  )
 
-  test('a token that makes the public key a shared secret, or has no signature, is refused', async () => {
+  test('A token that uses the public key as a shared secret, or has no signature, is refused', async () => {
     const provider = providerOf(fixture)
     const secret = Buffer.from(provider.publicPem)
     for (const alg of ['HS256', 'HS384', 'HS512']) {
@@ -144,7 +147,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
     }
   })
 
-  test('a token with another key, or another provider’s, is refused, whatever key or address it brings along', async () => {
+  test('A token signed with another key is refused, whatever key or address its header holds', async () => {
     const provider = providerOf(fixture)
     const { algorithm } = fixture
     const { privateKey } = await generateKeyPair(algorithm)
@@ -163,7 +166,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
     expect(local.requests.slice(before).filter((path) => path.includes('evil'))).toEqual([])
   })
 
-  test('a token that expired, is not valid yet or never expires is refused', async () => {
+  test('A token that has expired, is not valid yet or never expires is refused', async () => {
     const provider = providerOf(fixture)
     const now = Math.floor(Date.now() / 1000)
     expect(
@@ -174,7 +177,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
     expect(await answerTo(await provider.sign(provider.claims({ exp: undefined })))).toBe(refusal)
   })
 
-  test('a token whose payload was changed is refused', async () => {
+  test('A token whose payload was changed is refused', async () => {
     const provider = providerOf(fixture)
     const [header, , signature] = (await documented()).split('.')
     const payload = Buffer.from(JSON.stringify(provider.claims(fixture.tampered))).toString('base64url')
