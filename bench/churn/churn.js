@@ -16,7 +16,7 @@ const seconds = Number(process.env.T2F_BENCH_SECONDS ?? 10)
 const rounds = Number(process.env.T2F_BENCH_ROUNDS ?? 3)
 const connections = 50
 const concurrency = 64
-// What a cache of tenants is worth shows when it is full of the right ones, and a slow machine takes its time to get there.
+// A cache of tenants shows its worth when it is full of the right ones, which takes a slow machine some time.
 const warmUpRequests = 1000
 
 export function run() {
@@ -44,7 +44,7 @@ export function run() {
 
 async function measure(fleet, name) {
   const { env, server, tenants } = fleet
-  // Its connections outlive its clients.
+  // PgBouncer's connections outlive its clients.
   const pgbouncer = name === 'pgbouncer' ? await startPgBouncer(fleet, connections) : undefined
   const { host, port } = server
   const pooler = pgbouncer && { port: pgbouncer.port, user: pgbouncer.user }
@@ -52,7 +52,7 @@ async function measure(fleet, name) {
   const stop = sampleConnections(fleet)
   const started = performance.now()
   try {
-    // What a connection to one tenant gives at most: to be compared with all of them.
+    // The most that connections to one tenant give, to compare with all tenants.
     const single = await client.run('closed', { draw: 'one', seconds: Math.min(3, seconds), concurrency })
     const churnFromMs = Math.round(performance.now() - started)
     const warmUp = { seconds: Math.min(3, seconds), requests: warmUpRequests }
@@ -69,7 +69,7 @@ async function measure(fleet, name) {
   }
 }
 
-/** As the server counts them, so for all variants alike. */
+/** Counts sessions on the server, so that all variants are counted alike. */
 async function sessionsOpened({ admin, prefix }) {
   const { rows } = await admin.query(
     'select sum(sessions)::int as count from pg_stat_database where starts_with(datname, $1)',
@@ -78,7 +78,7 @@ async function sessionsOpened({ admin, prefix }) {
   return rows[0].count
 }
 
-/** Backends take a moment to end: the next variant's peak is its own. */
+/** Backends take a moment to end. Waits, so that the next variant's peak is its own. */
 async function nobodyConnected({ admin, prefix }) {
   for (;;) {
     const { rowCount } = await admin.query(

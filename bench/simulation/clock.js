@@ -1,4 +1,4 @@
-// Virtual time: events in order, and random numbers that are the same in every run.
+// Virtual time: events come in order, and random numbers are the same in every run.
 
 /** A seeded source of numbers in [0, 1) (mulberry32). @param {number} seed */
 export function createRandom(seed) {
@@ -11,7 +11,7 @@ export function createRandom(seed) {
   }
 }
 
-/** Runs callbacks at points of virtual time; those of the same time in the order in which they were asked for. */
+/** Runs callbacks at points of virtual time. Those of the same time run in the order in which they were set. */
 export class Clock {
   nowMs = 0
   #heap = new Heap()
@@ -22,7 +22,7 @@ export class Clock {
     this.#heap.push({ key: this.nowMs + delayMs, order: (this.#count += 1), callback })
   }
 
-  /** Runs everything that is due until then. @param {number} untilMs */
+  /** Runs all callbacks that are due until then. @param {number} untilMs */
   runUntil(untilMs) {
     for (let event = this.#heap.first; event !== undefined && event.key <= untilMs; event = this.#heap.first) {
       this.#heap.pop()
@@ -33,7 +33,7 @@ export class Clock {
   }
 }
 
-/** The smallest `key` first, then the smallest `order`. */
+/** A queue that gives the smallest `key` first, then the smallest `order`. */
 export class Heap {
   /** @type {{ key: number, order: number, callback: () => void }[]} */
   #items = []

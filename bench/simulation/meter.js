@@ -1,4 +1,4 @@
-// What a run is judged by.
+// The figures that a run is judged by.
 
 export function createMeter() {
   const waits = []
@@ -15,7 +15,7 @@ export function createMeter() {
       add(askedOf, key)
       add(servedOf, key)
     },
-    /** Counts with the wait that the caller has given up after. */
+    /** Counts a caller that gave up, with the time it waited. */
     onRefused(key, waitMs) {
       waits.push(waitMs)
       add(askedOf, key)

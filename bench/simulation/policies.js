@@ -1,4 +1,4 @@
-// Who gets which connection: the scheduler itself, and the two usual ways beside it. All have the same budget and cap.
+// Policies that decide who gets which connection: the scheduler's own, and two usual ones. All have the same budget and cap.
 
 /** The defaults of the scheduler. */
 export const limits = {
@@ -46,7 +46,7 @@ export class DrrPolicy {
   }
 }
 
-/** What both of the others have in common: queues by tenant, idle connections in order of use. */
+/** The common part of the other two: queues by tenant, and idle connections in order of use. */
 class SimplePolicy {
   opened = 0
   queues = new Map()
@@ -101,7 +101,7 @@ class SimplePolicy {
     }
   }
 
-  /** The oldest waiter of a tenant that no connection is being opened for, if the tenant may have one more. */
+  /** Finds a tenant's oldest waiter that no connection is being opened for, if the tenant may have one more. */
   unserved(key) {
     const isFull = count(this.#totals, key) >= limits.maxConnectionsPerTenant
     return isFull ? undefined : this.queues.get(key)?.[count(this.#openings, key)]
@@ -159,12 +159,12 @@ export class FifoPolicy extends SimplePolicy {
   }
 }
 
-/** One request of each tenant after the other. */
+/** Round robin: one request of each tenant after the other. */
 export class RoundRobinPolicy extends SimplePolicy {
   next(holder) {
     for (const [key, queue] of this.queues) {
       if (key !== holder && this.unserved(key) === undefined) continue
-      // To the end of the round.
+      // The tenant goes to the end of the round.
       this.queues.delete(key)
       this.queues.set(key, queue)
       return key

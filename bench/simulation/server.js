@@ -1,13 +1,13 @@
-// A PostgreSQL server as the scheduler sees it: a few cores, shared by all that runs, and the time on the wire.
+// A PostgreSQL server as the scheduler sees it: a few cores that all queries share, and the time on the wire.
 import { Heap } from './clock.js'
 
 /**
- * What things cost. A handler's checkout is a few small queries; opening a backend costs as much processor time as 80
+ * Costs. A handler's checkout is a few small queries. Opening a backend costs as much processor time as 80
  * of them (fork, authentication, catalog caches).
  */
 export const costs = {
   cores: 4,
-  /** Processor time and all other time of one checkout, on average (exponential). */
+  /** Average processor time and all other time of one checkout (exponential). */
   checkoutCpuMs: 0.2,
   checkoutOtherMs: 1.8,
   connectCpuMs: 4,
@@ -18,12 +18,12 @@ export const costs = {
 /** Checkouts a second that the processors can do when no connection has to be opened. */
 export const capacityPerSecond = (costs.cores * 1000) / costs.checkoutCpuMs
 
-/** Processor sharing: everything that runs gets the same part of the cores. */
+/** Processor sharing: each running job gets the same part of the cores. */
 export class Server {
   #clock
   #random
   #jobs = new Heap()
-  /** Processor time that each running job has had since the beginning of time. */
+  /** Processor time that a job would have had if it had run since the start. */
   #servedMs = 0
   #updatedMs = 0
   #order = 0

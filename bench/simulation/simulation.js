@@ -5,11 +5,11 @@ import { Allocator } from '../../dist/connections/allocation/allocator.js'
 import { figure } from '../figures.js'
 import { DrrPolicy, FifoPolicy, RoundRobinPolicy } from './policies.js'
 import { capacityPerSecond } from './server.js'
-import { simulate } from './world.js'
+import { simulate } from './simulate.js'
 
 const policies = { scheduler: DrrPolicy, 'FIFO + LRU': FifoPolicy, 'round robin': RoundRobinPolicy }
 const zipfs = [0.8, 1, 1.2]
-/** Parts of what the server could do if no connection ever had to be opened. */
+/** Loads, as parts of what the server could do if it never had to open a connection. */
 const loads = [0.05, 0.1, 0.5, 0.8, 1.1, 1.5]
 const noisyLoad = 0.04
 
@@ -65,7 +65,7 @@ function throughput(label, runs) {
   )
 }
 
-/** One more tenant asks for three times as much as all the others together. */
+/** Adds a tenant that asks for three times as much as all others together. */
 function noise(zipf) {
   const requestsPerSecond = noisyLoad * capacityPerSecond
   const label = `${zipf.toFixed(1)}  ${percent(noisyLoad)}`

@@ -11,7 +11,7 @@ export const settleTimeoutMs = 1000
 export class ConnectionRestorer {
   readonly #allocator: Allocator<SessionClient, CheckoutPool>
   readonly #schemaEffects: SchemaEffectsCache
-  /** Nobody has them any more: what runs on them is the reset. */
+  /** Entries that are being restored: what runs on them is the reset. */
   readonly #restoring = new Set<SessionEntry>()
 
   constructor(allocator: Allocator<SessionClient, CheckoutPool>, schemaEffects: SchemaEffectsCache) {

@@ -7,7 +7,7 @@ import { useScheduler } from './fixture.js'
 const { start } = useScheduler(2)
 const caller = new AsyncLocalStorage<string>()
 
-test('a callback runs in the context of whoever passed it, not of whoever opened or released the connection', async () => {
+test('a callback runs in the asynchronous context of its caller, not of the code that opened or released the connection', async () => {
   const [a, b] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
   const ask = (pool: TenantPool, name: string) =>
     caller.run(name, () => new Promise((resolve) => pool.query('select 1', () => resolve(caller.getStore()))))
@@ -40,7 +40,7 @@ test('a callback runs in the context of whoever passed it, not of whoever opened
   }
 })
 
-test('events that nobody bound to a context have none, rather than somebody else’s', async () => {
+test('a listener that is bound to no asynchronous context runs in none, not in another caller’s', async () => {
   const [a, b] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
   await caller.run('a', () => a.query('select 1'))
   await caller.run('b', () => b.query('select 1'))

@@ -15,7 +15,7 @@ const as = <Result>(id: string, callback: () => Result): Result =>
   runWithContext({ ...anonymousContext, user: { id } as User }, callback)
 const who = (): string | undefined => tryGetContext()?.user?.id
 
-/** Every way in which an answer can come other than by a promise; each says in whose name it came. */
+/** The ways in which an answer can come other than by a promise. Each returns the request in whose context it came. */
 const ways: readonly (readonly [string, (pool: TenantPool) => Promise<string | undefined>])[] = [
   ['a query callback', (pool) => new Promise((resolve) => pool.query('select 1', () => resolve(who())))],
   [
@@ -80,20 +80,23 @@ const ways: readonly (readonly [string, (pool: TenantPool) => Promise<string | u
   ],
 ]
 
-test.each(ways)('%s runs in the context of its caller, whoever opened or held the connection', async (_way, ask) => {
-  const [pool, other] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
-  // Opened and held in the name of others; what waits is granted in theirs.
-  await as('opener', () => pool.query('select 1'))
-  expect(await as('second', () => ask(pool))).toBe('second')
-  const client = await as('holder', () => pool.connect())
-  const waiting = as('third', () => ask(pool))
-  as('holder', () => client.release())
-  expect(await waiting).toBe('third')
-  await as('neighbour', () => other.query('select 1'))
-  expect(await as('fourth', () => ask(pool))).toBe('fourth')
-})
+test.each(ways)(
+  '%s runs in the context of its caller, whatever request opened or held the connection',
+  async (_way, ask) => {
+    const [pool, other] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
+    // Other requests open and hold the connections, and their releases serve the waiters.
+    await as('opener', () => pool.query('select 1'))
+    expect(await as('second', () => ask(pool))).toBe('second')
+    const client = await as('holder', () => pool.connect())
+    const waiting = as('third', () => ask(pool))
+    as('holder', () => client.release())
+    expect(await waiting).toBe('third')
+    await as('neighbour', () => other.query('select 1'))
+    expect(await as('fourth', () => ask(pool))).toBe('fourth')
+  },
+)
 
-test('what a connection says by itself is heard in the name of whoever listens', async () => {
+test('a listener of a connection’s own events runs in the context that added it', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const heard = new Promise((resolve) => {
     void as('listener', async () => {

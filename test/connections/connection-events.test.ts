@@ -23,7 +23,7 @@ afterEach(() => {
 
 const heardOf = (name: string) => heard.filter((event) => event.name === name).map((event) => event.message)
 
-test('opening, making room and closing are announced with the tenant', async () => {
+test('opening, evicting and closing a connection are announced with the tenant', async () => {
   const [first, second] = scheduler.start({ maxConnections: 1 })
   const [one, other] = scheduler.databases
   await first?.query('select 1')
@@ -38,7 +38,7 @@ test('opening, making room and closing are announced with the tenant', async () 
   expect(heardOf('reject')).toEqual([])
 })
 
-test('who is turned away is announced with the reason and the time waited', async () => {
+test('a refused caller is announced with the reason and the time waited', async () => {
   const [pool] = scheduler.start({ maxConnections: 1, maxWaitersPerTenant: 1, acquireTimeoutMs: 1000 })
   const client = await pool?.connect()
   const signal = AbortSignal.timeout(20)

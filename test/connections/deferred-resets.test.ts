@@ -14,7 +14,7 @@ const { start, stats, databases, current } = useScheduler(2)
 const resets = vi.spyOn(sessionClientClass(ownCopy).prototype as SessionClient, 'reset')
 afterEach(() => resets.mockClear())
 
-/** A table whose trigger leaves a lock and a setting in the session: no statement that names it shows that. */
+/** A table whose trigger leaves a lock and a setting in the session, which no statement that names it shows. */
 const schema = `
   create function leak() returns trigger language plpgsql as $$
     begin perform set_config('app.actor', 'alice', false); perform pg_advisory_lock(7); return new; end $$;
@@ -54,7 +54,7 @@ test('a connection that is closed for another tenant before its next use is not 
   expect(resets).not.toHaveBeenCalled()
 })
 
-test('the next user waits for the reset, and so do all that come meanwhile', async () => {
+test('the next user of a connection waits for its deferred reset, and so do callers that come meanwhile', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   for (let use = 0; use < 3; use += 1) {
@@ -73,7 +73,7 @@ test('the next user waits for the reset, and so do all that come meanwhile', asy
   expect(await pidOf(pool)).toBe(pid)
 })
 
-test('nobody has to come: what a trigger locked is free soon', async () => {
+test('a deferred reset frees a trigger’s lock within a second, also when nobody uses the connection', async () => {
   const [one] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(one)
   await one.query(spoil)
@@ -85,11 +85,11 @@ test('nobody has to come: what a trigger locked is free soon', async () => {
   expect(stats()).toMatchObject({ opened: 1, open: 1, idle: 1 })
 })
 
-test('whoever comes in whatever order finds a fresh session, as long as nothing is known of the databases', async () => {
+test('every caller finds a fresh session in whatever order callers come, while the schemas’ effects are unknown', async () => {
   const defer = vi.spyOn(DeferredResets.prototype, 'defer')
   const use = fc.record({
     tenant: fc.nat(1),
-    // To search a session counts as a change of it.
+    // The search for leaked state counts as a change of the session.
     isSearched: fc.boolean(),
     statements: fc.array(
       fc.oneof(
@@ -120,7 +120,7 @@ test('whoever comes in whatever order finds a fresh session, as long as nothing 
   defer.mockRestore()
 })
 
-test('while connections are not short, nobody waits for a reset of the use before', async () => {
+test('no reset is deferred while the budget is not used up', async () => {
   const [pool] = start({ maxConnections: 4 }) as [TenantPool]
   await pool.query(spoil)
   expect(pool.idleCount).toBe(0)
@@ -129,7 +129,7 @@ test('while connections are not short, nobody waits for a reset of the use befor
   expect(await backendsWithLock()).toEqual([])
 })
 
-test('what a statement says it leaves is undone at once', async () => {
+test('a statement whose text shows that it leaves something is followed by a reset at once', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await pool.query('select pg_advisory_lock(8)')
   await expect.poll(() => pool.idleCount, { interval: 1 }).toBe(1)
@@ -137,7 +137,7 @@ test('what a statement says it leaves is undone at once', async () => {
   expect(await backendsWithLock()).toEqual([])
 })
 
-test('each connection has its own time', () => {
+test('each deferred reset runs a second after its own connection became idle', () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
   try {
     const entries = [0, 1, 2].map((id) => ({ id, state: 'idle', sinceMs: Infinity, connection: { touched: false } }))
@@ -159,7 +159,7 @@ test('each connection has its own time', () => {
     defer(1)
     defer(2)
     vi.advanceTimersByTime(400)
-    // Used again.
+    // It is used again.
     defer(1)
     vi.advanceTimersByTime(3000)
     defer(0)
@@ -172,7 +172,7 @@ test('each connection has its own time', () => {
   }
 })
 
-test('a connection that is lost before its reset is replaced by another', async () => {
+test('a connection that is lost before its deferred reset is replaced by another', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   await pool.query(spoil)
@@ -181,7 +181,7 @@ test('a connection that is lost before its reset is replaced by another', async 
   expect(await pidOf(pool)).not.toBe(pid)
 })
 
-test('a connection whose reset fails is closed, and who waits for it gets another', async () => {
+test('a connection whose deferred reset fails is closed, and the caller that waits for it gets another', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   await pool.query(spoil)
@@ -192,7 +192,7 @@ test('a connection whose reset fails is closed, and who waits for it gets anothe
   expect(await pidOf(pool)).not.toBe(pid)
 })
 
-test('closing does not wait for a reset that was put off', async () => {
+test('closing the scheduler does not wait for a deferred reset', async () => {
   const [one] = start({ maxConnections: 1 }) as [TenantPool]
   await one.query(spoil)
   await current().close()

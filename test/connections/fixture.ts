@@ -8,7 +8,7 @@ import { countBackends, createTenantDatabase, type TestTenantDatabase } from './
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
-/** Tenant databases of a test file, and a scheduler per test that must leave no backend behind. */
+/** Sets up tenant databases for a test file, and a scheduler for each test, which must leave no backend behind. */
 export function useScheduler(count: number) {
   const databases: TestTenantDatabase[] = []
   let scheduler: ConnectionScheduler | undefined
@@ -43,7 +43,7 @@ export function useScheduler(count: number) {
   }
 }
 
-/** Uses the pool until its scheduler has found it worth asking what code is behind the names in its database. */
+/** Uses the pool until its scheduler has asked its database for the schema's effects. */
 export async function acquaint(pool: TenantPool): Promise<void> {
   for (let use = 0; use < 20; use += 1) {
     await pool.query('select 1')
@@ -51,13 +51,13 @@ export async function acquaint(pool: TenantPool): Promise<void> {
   }
 }
 
-/** Backend that answers a query of this pool. */
+/** Process id of the backend that answers a query of this pool. */
 export async function pidOf(pool: TenantPool): Promise<number> {
   const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
   return rows[0]?.pid ?? 0
 }
 
-/** RequestScope that is abandoned when `signal` is aborted. */
+/** Makes a request scope that is aborted when `signal` is. */
 export function abortable(signal: AbortSignal): RequestScope {
   return new (class extends RequestScope {
     override get isAborted(): boolean {

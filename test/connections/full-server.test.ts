@@ -23,7 +23,7 @@ async function limit(kind: 'role' | 'database', connections: number): Promise<vo
   await withAdmin((admin) => admin.query(`alter ${kind} "${databases[0]?.key ?? ''}" connection limit ${connections}`))
 }
 
-/** Takes the only place that the first tenant's role, or its database, has. */
+/** Takes the only connection that the first tenant's role, or its database, may have. */
 async function takeThePlace(kind: 'role' | 'database'): Promise<void> {
   await limit(kind, 1)
   const { host, port, user, password, database } = databases[0]?.target.account ?? {}
@@ -33,7 +33,7 @@ async function takeThePlace(kind: 'role' | 'database'): Promise<void> {
 }
 
 for (const kind of ['role', 'database'] as const) {
-  test(`a cold tenant waits for a ${kind} that is full and is served once it is not; others meanwhile`, async () => {
+  test(`a tenant without connections waits for a full ${kind}, and others are served meanwhile`, async () => {
     const [full, other] = start({ maxConcurrentConnects: 1, acquireTimeoutMs: 25_000 }) as [TenantPool, TenantPool]
     await takeThePlace(kind)
     const answers = Promise.all(Array.from({ length: 3 }, () => full.query<{ n: number }>('select 1 as n')))
@@ -45,7 +45,7 @@ for (const kind of ['role', 'database'] as const) {
   })
 }
 
-test('whoever waits until the deadline is told that there was no room', async () => {
+test('a caller that waits until its deadline is told that the server had no room', async () => {
   const [pool] = start({ acquireTimeoutMs: 2000 }) as [TenantPool]
   await takeThePlace('role')
   const failure = { code: 'TENANCY_CONNECTION_TIMEOUT', message: expect.stringContaining('53300'), statusCode: 503 }
@@ -57,7 +57,7 @@ test('whoever waits until the deadline is told that there was no room', async ()
   expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }])
 })
 
-test('a tenant that has a connection is served by it while there is no room for another one', async () => {
+test('a tenant with a connection is served by it while the server has no room for another one', async () => {
   const [pool] = start({ acquireTimeoutMs: 25_000 }) as [TenantPool]
   await limit('role', 1)
   const answers = Array.from({ length: 10 }, (_, n) => pool.query('select $1::int as n', [n]))
@@ -65,10 +65,10 @@ test('a tenant that has a connection is served by it while there is no room for 
   expect(stats()).toMatchObject({ opened: 1, rejected: 0 })
 })
 
-/** What PostgreSQL 15 to 18 say when max_connections are there. */
+/** The answer of PostgreSQL 15 to 18 when max_connections is reached. */
 const noPlace = ['SFATAL', 'VFATAL', 'C53300', 'Msorry, too many clients already', 'RProcArrayAdd'].join('\0') + '\0\0'
 
-test('a server whose places are all taken is asked again by few, and serves everybody once it has room', async () => {
+test('a full server is asked again by few, and serves all callers once it has room', async () => {
   const [first, second] = databases
   let isFull = true
   let asked = 0
@@ -96,7 +96,7 @@ test('a server whose places are all taken is asked again by few, and serves ever
     })
     const answers = pools.flatMap((pool) => Array.from({ length: 20 }, () => pool.query('select 1 as n')))
     await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThan(10)
-    // At most six at a time, twice as long apart each time: not each of the forty by itself.
+    // At most six try at a time, with waits that double: not each of the forty by itself.
     expect(asked).toBeLessThan(40)
     isFull = false
     for (const { rows } of await Promise.all(answers)) expect(rows).toEqual([{ n: 1 }])
@@ -107,7 +107,7 @@ test('a server whose places are all taken is asked again by few, and serves ever
   }
 })
 
-test('limits of one tenant are told from those of the server by the function that reports them', () => {
+test('limits of one tenant are told apart from those of the server by the function that reports them', () => {
   const error = (routine?: string) => Object.assign(new Error('full'), { code: '53300', severity: 'FATAL', routine })
   const routines = [
     'InitializeSessionUserId',

@@ -6,13 +6,13 @@ import { runWithContext } from '../../src/core/context/current.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { anonymousContext } from '../../src/http/pipeline.js'
 import { useScheduler } from './fixture.js'
-import { World } from './allocation/world.js'
+import { AllocatorHarness } from './allocation/allocator-harness.js'
 
 const { start, stats } = useScheduler(2)
 
-const request = <Result>(work: () => Promise<Result>) => runWithContext(anonymousContext, work)
+const request = <Result>(callback: () => Promise<Result>) => runWithContext(anonymousContext, callback)
 
-/** A handler that asks the pool again while it holds a client of it, once `everybody` holds one. */
+/** A handler that asks the pool again while it holds a client, once `everybody` holds one. */
 const nest = (pool: TenantPool, inner: TenantPool = pool, everybody = () => Promise.resolve()) =>
   request(async () => {
     const client = await pool.connect()
@@ -24,7 +24,7 @@ const nest = (pool: TenantPool, inner: TenantPool = pool, everybody = () => Prom
     }
   })
 
-test('requests that hold all connections and wait for one more: one is told, the others go on', async () => {
+test('one of the requests that hold all connections and wait for one more is refused, and the others go on', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 3, deadlockCheckMs: 50, acquireTimeoutMs: 20_000 }) as [TenantPool]
   const everybody = meeting(3)
   const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => nest(pool, pool, everybody)))
@@ -33,7 +33,7 @@ test('requests that hold all connections and wait for one more: one is told, the
   await expect.poll(() => stats()).toMatchObject({ waiting: 0, inUse: 0, rejected: 1 })
 })
 
-test('thirty nested requests on three connections all come to an end, long before the deadline', async () => {
+test('thirty nested requests on three connections all end long before the deadline', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 3, deadlockCheckMs: 20, acquireTimeoutMs: 20_000 }) as [TenantPool]
   const outcomes = await Promise.allSettled(Array.from({ length: 30 }, () => nest(pool)))
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected')
@@ -42,13 +42,13 @@ test('thirty nested requests on three connections all come to an end, long befor
   await expect.poll(() => stats()).toMatchObject({ waiting: 0, inUse: 0 })
 })
 
-test('one request alone on a cap of one is told so', async () => {
+test('a single nested request is refused when its tenant may have one connection', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 1, deadlockCheckMs: 20, acquireTimeoutMs: 20_000 }) as [TenantPool]
   await expect(nest(pool)).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_NESTED' })
   expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }])
 })
 
-test('a stream that is read while the pool is asked again counts as held', async () => {
+test('a stream that is read while its request asks the pool again counts as a held connection', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 1, deadlockCheckMs: 20, acquireTimeoutMs: 20_000 }) as [TenantPool]
   const reading = request(async () => {
     for await (const _row of pool.query(new QueryStream('select generate_series(1, 1000)', [], { batchSize: 10 }))) {
@@ -59,14 +59,14 @@ test('a stream that is read while the pool is asked again counts as held', async
   await expect.poll(() => stats().inUse).toBe(0)
 })
 
-test('two tenants that hold the budget and wait for each other are found', async () => {
+test('two tenants that hold the whole budget and wait for each other are found', async () => {
   const [a, b] = start({ maxConnections: 2, deadlockCheckMs: 20, acquireTimeoutMs: 20_000 }) as [TenantPool, TenantPool]
   const everybody = meeting(2)
   const outcomes = await Promise.allSettled([nest(a, b, everybody), nest(b, a, everybody)])
   expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
 })
 
-test('who holds a connection is served before those who hold none', async () => {
+test('a request that holds a connection is served before those that hold none', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 2 }) as [TenantPool]
   const other = await pool.connect()
   const order: string[] = []
@@ -81,7 +81,7 @@ test('who holds a connection is served before those who hold none', async () => 
   expect(order).toEqual(['nested', 'first'])
 })
 
-test('parallel transactions of one request are no deadlock: they are used, and come back', async () => {
+test('parallel transactions of one request are not taken for a deadlock', async () => {
   const [pool] = start({ maxConnectionsPerTenant: 2, deadlockCheckMs: 20 }) as [TenantPool]
   await request(() =>
     Promise.all(
@@ -95,40 +95,44 @@ test('parallel transactions of one request are no deadlock: they are used, and c
   expect(stats().rejected).toBe(0)
 })
 
-test('whatever is held and awaited, who is told to give up could not have been served, and breaks the circle', () => {
-  const step = fc.record({ tenant: fc.nat(2), work: fc.nat(4), type: fc.constantFrom('ask', 'ask', 'open', 'release') })
+test('a waiter that is refused could not have been served, and its refusal ends the deadlock, whatever is held and awaited', () => {
+  const step = fc.record({
+    tenant: fc.nat(2),
+    scope: fc.nat(4),
+    type: fc.constantFrom('ask', 'ask', 'open', 'release'),
+  })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const world = new World({ maxConnections: 3, maxConnectionsPerTenant: 2, maxConcurrentConnects: 3 })
-      const works = Array.from({ length: 5 }, (_, index) => ({ index }))
-      for (const { tenant, work, type } of steps) {
-        if (type === 'ask') world.acquire(`t${tenant}`, works[work])
-        else if (type === 'open') world.finishOpen()
-        else world.release(work)
+      const harness = new AllocatorHarness({ maxConnections: 3, maxConnectionsPerTenant: 2, maxConcurrentConnects: 3 })
+      const scopes = Array.from({ length: 5 }, (_, index) => ({ index }))
+      for (const { tenant, scope, type } of steps) {
+        if (type === 'ask') harness.acquire(`t${tenant}`, scopes[scope])
+        else if (type === 'open') harness.finishOpen()
+        else harness.release(scope)
       }
-      while (world.opening.length + world.closing.length > 0) {
-        world.finishClose()
-        world.finishOpen()
+      while (harness.opening.length + harness.closing.length > 0) {
+        harness.finishClose()
+        harness.finishOpen()
       }
-      // Nobody who waits releases anything: from here on only giving up can help.
+      // Requests that wait release nothing. From here on, only refusals can help.
       for (;;) {
-        const waiting = new Set([...world.waiting.values()].map(({ waiter }) => waiter.holder))
-        const free = world.busy.findIndex((entry) => !waiting.has(entry.holder))
+        const waiting = new Set([...harness.waiting.values()].map(({ waiter }) => waiter.holder))
+        const free = harness.busy.findIndex((entry) => !waiting.has(entry.holder))
         if (free >= 0) {
-          world.release(free)
+          harness.release(free)
         } else {
-          const stuck = findStuck(world.allocator, () => true)
+          const stuck = findStuck(harness.allocator, () => true)
           if (stuck === undefined) break
-          expect(world.busy.some((entry) => entry.holder === stuck.waiter.holder)).toBe(true)
-          expect(world.allocator.leave(stuck.tenant.key, stuck.waiter)).toBe(true)
+          expect(harness.busy.some((entry) => entry.holder === stuck.waiter.holder)).toBe(true)
+          expect(harness.allocator.leave(stuck.tenant.key, stuck.waiter)).toBe(true)
           stuck.waiter.reject(new Error('nested'))
         }
-        while (world.opening.length + world.closing.length > 0) {
-          world.finishClose()
-          world.finishOpen()
+        while (harness.opening.length + harness.closing.length > 0) {
+          harness.finishClose()
+          harness.finishOpen()
         }
       }
-      expect(world.waiting.size).toBe(0)
+      expect(harness.waiting.size).toBe(0)
     }),
     { numRuns: 1000 },
   )

@@ -31,7 +31,7 @@ test('query calls back, with the result or the error', async () => {
   expect(error).toMatchObject({ code: '22012' })
 })
 
-test('the stack of a failed query leads to whoever sent it', async () => {
+test('the stack of a failed query leads to the code that sent it', async () => {
   const [pool] = start() as [TenantPool]
   async function sender() {
     await pool.query('select 1/0')
@@ -39,7 +39,7 @@ test('the stack of a failed query leads to whoever sent it', async () => {
   await expect(sender()).rejects.toMatchObject({ stack: expect.stringContaining('sender') })
 })
 
-test('nonsense for a query is refused and costs no connection', async () => {
+test('a query that is nonsense is refused and costs no connection', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   for (const nonsense of [undefined, null, {}, 42]) {
     await expect(pool.query(nonsense as string)).rejects.toThrow()
@@ -121,7 +121,7 @@ test('a stream reads all rows, or stops early, and gives its connection back', a
   expect(stats().opened).toBe(1)
 })
 
-test('a stream that fails, or that nobody wants any more, gives its connection back', async () => {
+test('a stream that fails or is destroyed gives its connection back', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const failing = (async () => {
     for await (const _row of pool.query(new QueryStream('select 1/0'))) continue

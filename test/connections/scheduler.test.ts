@@ -60,7 +60,7 @@ test('a pool opens nothing before it is used, and reuses its connection', async 
   expect([pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([1, 1, 0])
 })
 
-test('the budget is never exceeded, on the server either', async () => {
+test('the budget is never exceeded, as counted on the server too', async () => {
   const pools = start({ maxConnections: 3, maxConnectionsPerTenant: 2, acquireTimeoutMs: 30_000 })
   const names = databases.map(({ key }) => key)
   let peak = 0
@@ -69,7 +69,7 @@ test('the budget is never exceeded, on the server either', async () => {
     let before = await backendsOf(names)
     while (!done) {
       const now = await backendsOf(names)
-      // Who is there both times was there all the time between: these were at once.
+      // Backends that are there both times were there all the time between, so all of these existed at once.
       peak = Math.max(peak, [...now].filter((pid) => before.has(pid)).length)
       before = now
       expect(stats().open).toBeLessThanOrEqual(3)
@@ -94,7 +94,7 @@ test('one tenant never has more than its cap', async () => {
 test('the least recently used idle connection of all makes room for another tenant', async () => {
   const [a, b, c] = start({ maxConnections: 2 }) as [TenantPool, TenantPool, TenantPool]
   await pidOf(a)
-  // A new connection is looked at after its first use.
+  // A new connection is reset after its first use.
   await expect.poll(() => a.idleCount).toBe(1)
   const pidOfB = await pidOf(b)
   await expect.poll(() => b.idleCount).toBe(1)
@@ -104,7 +104,7 @@ test('the least recently used idle connection of all makes room for another tena
   expect(stats()).toMatchObject({ evictions: 1, open: 2 })
 })
 
-test('a caller who waits too long gets a timeout with a time to retry after, and the queue forgets it', async () => {
+test('a caller that waits too long leaves the queue and gets a timeout with a time to retry after', async () => {
   const [a, b] = start({ maxConnections: 1, acquireTimeoutMs: 1000 }) as [TenantPool, TenantPool]
   const client = await a.connect()
   await expect(b.query('select 1')).rejects.toMatchObject({
@@ -118,7 +118,7 @@ test('a caller who waits too long gets a timeout with a time to retry after, and
   await b.query('select 1')
 })
 
-test('a full queue turns callers away at once', async () => {
+test('a full queue refuses callers at once', async () => {
   const [a] = start({ maxConnections: 1, maxWaitersPerTenant: 1 }) as [TenantPool]
   const client = await a.connect()
   const waiting = a.query('select 1')
@@ -142,7 +142,7 @@ test('a waiter whose signal is aborted leaves the queue at once', async () => {
   client.release()
 })
 
-test('an open that fails gives its entry back and says nothing of host, user or password', async () => {
+test('a connect that fails frees its place in the budget and does not show host, user or password', async () => {
   const [good] = start({ maxConnections: 1 }) as [TenantPool]
   const target = databases[0]?.target
   if (target === undefined || scheduler === undefined) throw new Error('not set up')
@@ -200,7 +200,7 @@ test('a database without an identity row, or with two, is refused', async () => 
   await database.drop()
 })
 
-test('a backend killed while idle is replaced, and nobody sees an error', async () => {
+test('a backend that is killed while idle is replaced, and no caller sees an error', async () => {
   const [pool] = start() as [TenantPool]
   const pid = await pidOf(pool)
   const lost = new Promise((resolve) => pool.on('error', resolve))
@@ -210,7 +210,7 @@ test('a backend killed while idle is replaced, and nobody sees an error', async 
   await expect.poll(stats).toMatchObject({ opened: 2, closed: 1, open: 1 })
 })
 
-test('a backend killed in use fails the query it runs, and the next one works', async () => {
+test('a backend that is killed in use fails the query it runs, and the next query works', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   await expect.poll(() => stats().idle).toBe(1)
@@ -229,7 +229,7 @@ test('a backend killed in use fails the query it runs, and the next one works', 
   expect(stats().open).toBe(1)
 })
 
-test('eviction closes what is idle at once and what is in use when it is released', async () => {
+test('disconnecting a tenant closes idle connections at once and those in use when they are released', async () => {
   const [pool] = start() as [TenantPool]
   const client = await pool.connect()
   await pidOf(pool)
@@ -253,7 +253,7 @@ test('idle connections are closed after idleTimeoutMs, old ones after connection
   expect(await pidOf(old)).not.toBe(await pidOf(old))
 })
 
-test('connections that were opened together do not all end together: some a tenth earlier, some a tenth later', async () => {
+test('connections that were opened together end up to a tenth of their lifetime earlier or later', async () => {
   const now = performance.now.bind(performance)
   const random = vi.spyOn(Math, 'random')
   const clock = vi.spyOn(performance, 'now')
@@ -264,7 +264,7 @@ test('connections that were opened together do not all end together: some a tent
     const first = await pidOf(early)
     random.mockReturnValue(0.999)
     const second = await pidOf(late)
-    // Which ones serve two uses, at half of the lifetime, between its bounds, and after them.
+    // Counts those still open at half of the lifetime, between its bounds, and after them.
     const served: boolean[][] = []
     for (const ms of [50_000, 95_000, 115_000]) {
       is(ms)
@@ -282,7 +282,7 @@ test('connections that were opened together do not all end together: some a tent
   }
 })
 
-test('close turns waiters and newcomers away and waits for who is still busy', async () => {
+test('closing the scheduler refuses waiters and new callers, and waits for connections in use', async () => {
   const [pool, other] = start({ maxConnections: 1 }) as [TenantPool, TenantPool]
   const client = await pool.connect()
   const waiting = expect(other.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
@@ -295,7 +295,7 @@ test('close turns waiters and newcomers away and waits for who is still busy', a
   expect(stats()).toMatchObject({ open: 0, waiting: 0 })
 })
 
-test('close breaks what is still in use after its time', async () => {
+test('closing the scheduler breaks connections that are still in use after its timeout', async () => {
   const [pool] = start() as [TenantPool]
   const stuck = expect(pool.query('select pg_sleep(20)')).rejects.toThrow()
   await expect.poll(() => stats().inUse).toBe(1)

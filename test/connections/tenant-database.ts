@@ -3,7 +3,7 @@ import type { TenantDatabaseTarget } from '../../src/core/tenants/database-targe
 import { quoteIdentifier, quoteLiteral } from '../../src/postgres/quote.js'
 import { testServer, uniqueName, withAdmin } from '../support/server.js'
 
-/** A tenant database with its own role, as the builder makes them: identity row, CONNECT for its role only. */
+/** A tenant database with its own role, as the builder makes it: with an identity row, and CONNECT for its role only. */
 export interface TestTenantDatabase {
   readonly key: string
   readonly target: TenantDatabaseTarget
@@ -47,14 +47,14 @@ export async function createTenantDatabase(): Promise<TestTenantDatabase> {
   }
 }
 
-/** Backends that serve the given databases now. */
+/** Counts the backends that serve the given databases now. */
 export async function countBackends(databases: readonly string[]): Promise<number> {
   return (await backendsOf(databases)).size
 }
 
 /**
- * Process ids of the backends that serve the given databases. They are looked at one after the other: one that has ended
- * meanwhile and the one that took its place may both be among them.
+ * Reads the process ids of the backends that serve the given databases. Backends are read one after the other: one that ends
+ * meanwhile and its successor may both be among them.
  */
 export async function backendsOf(databases: readonly string[]): Promise<Set<number>> {
   return withAdmin(async (admin) => {

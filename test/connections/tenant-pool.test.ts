@@ -1,4 +1,4 @@
-// What node-postgres tests of its own pool, tenant pools are held to as well; docs/pools.md has the table.
+// Holds tenant pools to what node-postgres tests of its own pool. docs/pools.md has the table.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
@@ -12,7 +12,7 @@ import { pidOf, useScheduler } from './fixture.js'
 
 const { start, stats, current, databases } = useScheduler(1)
 
-/** The pool of the one database, its server at another address. */
+/** A pool of the one database, with its server at another address. */
 function elsewhere(account: Partial<TenantDatabaseTarget['account']> = {}): TenantPool {
   const [database] = databases
   if (database === undefined) throw new Error('not set up')
@@ -40,8 +40,8 @@ function queryBack(pool: TenantPool, text: string, values: unknown[] = []) {
   })
 }
 
-/** A server that does with connections what `onConnection` says, while `work` runs. */
-async function withServer(onConnection: (socket: net.Socket) => void, work: (port: number) => Promise<void>) {
+/** Runs `callback` with a server that passes its connections to `onConnection`. */
+async function withServer(onConnection: (socket: net.Socket) => void, callback: (port: number) => Promise<void>) {
   const sockets = new Set<net.Socket>()
   const server = net.createServer((socket) => {
     sockets.add(socket.on('error', () => {}))
@@ -50,14 +50,14 @@ async function withServer(onConnection: (socket: net.Socket) => void, work: (por
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   try {
-    await work((server.address() as AddressInfo).port)
+    await callback((server.address() as AddressInfo).port)
   } finally {
     for (const socket of sockets) socket.destroy()
     server.close()
   }
 }
 
-test('a tenant pool is a pg.Pool, to TypeScript and to instanceof', () => {
+test('a tenant pool is a pg.Pool to TypeScript and to instanceof', () => {
   const [pool] = start() as [TenantPool]
   expectTypeOf<TenantPool>().toExtend<pg.Pool>()
   expect(pool).toBeInstanceOf(pg.Pool)
@@ -66,12 +66,12 @@ test('a tenant pool is a pg.Pool, to TypeScript and to instanceof', () => {
   expect([pool.ending, pool.ended]).toEqual([false, false])
 })
 
-test('the pool of a tenant is the same object every time, so that listeners and ORM instances can hang on it', () => {
+test('the pool of a tenant is the same object every time, so that listeners and ORM instances can be attached to it', () => {
   const [pool] = start() as [TenantPool]
   expect(elsewhere()).toBe(pool)
 })
 
-test('no code of pg-pool opens a connection behind the scheduler', () => {
+test('no code of pg-pool opens a connection without the scheduler', () => {
   const [pool] = start() as [TenantPool]
   const { connect } = pg.Pool.prototype as { connect(this: TenantPool): Promise<unknown> }
   expect(() => connect.call(pool)).toThrow()
@@ -79,7 +79,7 @@ test('no code of pg-pool opens a connection behind the scheduler', () => {
 })
 
 describe('waiting', () => {
-  test('a server that does not answer gives a timeout, to callbacks and promises, and takes no entry for good', async () => {
+  test('a server that does not answer causes a timeout, for callbacks and promises, and takes no place in the budget for good', async () => {
     start({ acquireTimeoutMs: 30 })
     await withServer(
       () => {},
@@ -96,7 +96,7 @@ describe('waiting', () => {
     )
   })
 
-  test('one waiter’s timeout does not touch those behind him', async () => {
+  test('the timeout of one waiter does not affect the waiters behind it', async () => {
     const [pool] = start({ maxConnections: 1, acquireTimeoutMs: 1000 }) as [TenantPool]
     const holder = await pool.connect()
     const first = pool.connect().catch((error: unknown) => {
@@ -109,7 +109,7 @@ describe('waiting', () => {
     second.release()
   })
 
-  test('after a connection that failed, the next waiter gets one', async () => {
+  test('the next waiter gets a connection after one that failed to open', async () => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     const target = databases[0]?.target as TenantDatabaseTarget
     let tries = 0
@@ -123,7 +123,7 @@ describe('waiting', () => {
     expect(pool.totalCount).toBe(1)
   })
 
-  test('queued callers are told when the server drops every connection', async () => {
+  test('queued callers all get an error when the server drops every connection', async () => {
     start({ maxConnections: 1 })
     await withServer(
       (socket) => socket.destroy(),
@@ -135,7 +135,7 @@ describe('waiting', () => {
     )
   })
 
-  test('a connection that was opened for somebody who left is kept for the next one', async () => {
+  test('a connection that was opened for a waiter that left is kept for the next caller', async () => {
     const [pool] = start() as [TenantPool]
     const controller = new AbortController()
     const gone = (pool as unknown as { connect(options: object): Promise<pg.PoolClient> }).connect({
@@ -156,7 +156,7 @@ describe('ending', () => {
     await new Promise<void>((resolve) => expect(elsewhere().end(resolve)).toBeUndefined())
   })
 
-  test('what was asked before the end is answered', async () => {
+  test('queries that were sent before end() are answered', async () => {
     const [pool] = start({ maxConnectionsPerTenant: 2 }) as [TenantPool]
     const rows: string[] = []
     const answers = Array.from({ length: 20 }, (_, index) =>
@@ -167,7 +167,7 @@ describe('ending', () => {
     await Promise.all(answers)
   })
 
-  test('one holder’s end leaves the pool to the others: their queries, clients and connections', async () => {
+  test('end() by one holder of a pool leaves queries, clients and connections of the others alone', async () => {
     const warnings: string[] = []
     const logger = {
       debug() {},
@@ -189,7 +189,7 @@ describe('ending', () => {
     expect(warnings).toEqual([expect.stringMatching(/ends nothing/)])
   })
 
-  test('after the scheduler has closed, promises and callbacks are refused', async () => {
+  test('calls by promise and by callback are refused after the scheduler has closed', async () => {
     const [pool] = start() as [TenantPool]
     await current().close()
     expect([pool.ending, pool.ended]).toEqual([true, true])
@@ -202,7 +202,7 @@ describe('ending', () => {
 })
 
 describe('errors', () => {
-  test('many failed queries leave a pool that works, and its connection in it', async () => {
+  test('a pool keeps its connection and works after many failed queries', async () => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     const failures = await Promise.allSettled(Array.from({ length: 30 }, () => pool.query('invalid sql')))
     expect(failures.every(({ status }) => status === 'rejected')).toBe(true)
@@ -210,13 +210,13 @@ describe('errors', () => {
     expect(stats().opened).toBe(1)
   })
 
-  test('a function for a query is called with an error', async () => {
+  test('a function that is passed as a query is called with an error', async () => {
     const [pool] = start() as [TenantPool]
     const error = await new Promise((resolve) => void pool.query(resolve as unknown as string))
     expect(error).toBeInstanceOf(TypeError)
   })
 
-  test('releasing twice throws each time, by the callback’s function too', async () => {
+  test('releasing a client twice throws each time, also through the callback’s function', async () => {
     const [pool] = start() as [TenantPool]
     const { release } = await connectBack(pool)
     release()
@@ -224,7 +224,7 @@ describe('errors', () => {
     expect(release).toThrow(/already been released/)
   })
 
-  test('an idle client that errs leaves the pool, which says so with the client', async () => {
+  test('an idle client with an error leaves the pool, which emits the error and the client', async () => {
     const [pool] = start() as [TenantPool]
     const connected = once(pool, 'connect')
     const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
@@ -237,7 +237,7 @@ describe('errors', () => {
     await expect.poll(() => pool.totalCount).toBe(0)
   })
 
-  test('a client that errs in use tells its user and not the pool', async () => {
+  test('a client with an error while in use emits it to its user and not to the pool', async () => {
     const [pool] = start() as [TenantPool]
     const client = await pool.connect()
     const heard: unknown[] = []
@@ -249,7 +249,7 @@ describe('errors', () => {
     client.release()
   })
 
-  test('a client whose connection broke, or that its user ended, does not come back', async () => {
+  test('a client whose connection broke, or that its user ended, does not return to the pool', async () => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     const broken = await pool.connect()
     const lost = once(broken, 'error').catch(() => {})
@@ -265,7 +265,7 @@ describe('errors', () => {
     expect(stats()).toMatchObject({ opened: 3, open: 1 })
   })
 
-  test('a listener or callback that throws takes no connection with it', async () => {
+  test('a listener or callback that throws costs no connection', async () => {
     const program = `
       import { createConnectionScheduler } from ${JSON.stringify(new URL('../../dist/connections/scheduler.js', import.meta.url).href)}
       const target = JSON.parse(process.env.TARGET)
@@ -288,12 +288,12 @@ describe('errors', () => {
 })
 
 describe('events', () => {
-  test('connect comes before the client does, and not for a connection that failed', async () => {
+  test('the event connect comes before the client does, and never for a connection that failed', async () => {
     const [pool] = start() as [TenantPool]
     const seen: unknown[] = []
     pool.on('connect', (client) => seen.push(client))
     const { release } = await connectBack(pool)
-    // The connection itself; what connect() gives is good until its release only.
+    // The event has the connection itself. The client of connect() works until its release only.
     expect(seen).toEqual([expect.any(pg.Client)])
     release()
     const failing = current().pool('elsewhere', () => Promise.reject(new Error('bad news')))
@@ -302,7 +302,7 @@ describe('events', () => {
     expect(seen).toHaveLength(1)
   })
 
-  test('acquire and release come every time, with the client, for queries too', async () => {
+  test('the events acquire and release come for each use of a client, queries included', async () => {
     const [pool] = start() as [TenantPool]
     const acquired: unknown[] = []
     const released: unknown[] = []
@@ -320,7 +320,7 @@ describe('events', () => {
     expect(released.every((args) => (args as unknown[])[0] === undefined)).toBe(true)
   })
 
-  test('release carries the error that a client was released with', async () => {
+  test('the event release carries the error that a client was released with', async () => {
     const [pool] = start() as [TenantPool]
     const client = await pool.connect()
     const told = once(pool, 'release')
@@ -331,7 +331,7 @@ describe('events', () => {
 })
 
 describe('idle connections', () => {
-  test('are closed, also when others are broken at the same time, and opened again', async () => {
+  test('idle connections are closed, also when others break at the same time, and opened again', async () => {
     const [pool] = start({ idleTimeoutMs: 10 }) as [TenantPool]
     for (let round = 0; round < 3; round += 1) {
       const [a, b] = [await pool.connect(), await pool.connect()]
@@ -342,7 +342,7 @@ describe('idle connections', () => {
     expect(stats()).toMatchObject({ opened: 6, closed: 6 })
   })
 
-  test('are not closed while they are used', async () => {
+  test('connections are not closed as idle while they are used', async () => {
     const [pool] = start({ idleTimeoutMs: 10 }) as [TenantPool]
     const client = await pool.connect()
     await sleep(60)
@@ -351,7 +351,7 @@ describe('idle connections', () => {
     expect(stats().opened).toBe(1)
   })
 
-  test('keep a process alive until they are closed, and no longer', async () => {
+  test('idle connections keep a process alive until they are closed, and no longer', async () => {
     const program = `
       import { createConnectionScheduler } from ${JSON.stringify(new URL('../../dist/connections/scheduler.js', import.meta.url).href)}
       const target = JSON.parse(process.env.TARGET)
@@ -364,7 +364,7 @@ describe('idle connections', () => {
 })
 
 describe('forms', () => {
-  test('settings of pg reach the clients, and the caller’s options stay as they were', async () => {
+  test('settings of pg reach the clients, and the caller’s options object is not changed', async () => {
     const options = { clientConfig: { application_name: 'bench of tests' } }
     const [pool] = start(options) as [TenantPool]
     const { rows } = await pool.query("select current_setting('application_name') as name")
@@ -383,7 +383,7 @@ describe('forms', () => {
     expect(closed.totalCount).toBe(0)
   })
 
-  test('with a callback no promise is made, and it is never called before the call returns', async () => {
+  test('a call with a callback makes no promise, and never calls back before it returns', async () => {
     const [pool] = start() as [TenantPool]
     await pool.query('select 1')
     for (const ask of [
@@ -406,7 +406,7 @@ describe('forms', () => {
     }
   })
 
-  test('thirty at a time share the tenant’s connections', async () => {
+  test('thirty concurrent queries share the tenant’s connections', async () => {
     const [pool] = start({ maxConnectionsPerTenant: 3 }) as [TenantPool]
     const answers = await Promise.all(
       Array.from({ length: 30 }, async () => {

@@ -65,7 +65,7 @@ export async function startPgBouncer(
     `[databases]\n${databases}\n* = host=${server.host} port=${server.port}\n[pgbouncer]\n${lines.join('\n')}\n`,
   )
   for (const path of [folder, users, config]) chmodSync(path, path === folder ? 0o755 : 0o644)
-  // It refuses to run as root; nobody's id needs no account of its own.
+  // PgBouncer refuses to run as root. The id of `nobody` needs no account.
   const identity = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
   const child = spawn('pgbouncer', [config], { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/', ...identity })
   let output = ''
@@ -95,11 +95,11 @@ function isInstalled(): boolean {
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
-  // At once, without waiting for clients.
+  // It stops at once, without waiting for clients.
   child.kill('SIGTERM')
-  const patience = setTimeout(() => child.kill('SIGKILL'), 5000)
+  const killTimer = setTimeout(() => child.kill('SIGKILL'), 5000)
   await exited
-  clearTimeout(patience)
+  clearTimeout(killTimer)
 }
 
 async function listening(child: ChildProcess, port: number, log: () => string): Promise<void> {

@@ -32,7 +32,7 @@ const unfit = (reason: RegExp) => ({ code: 'TENANCY_POOLER_UNFIT', message: expe
 describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
   beforeAll(async () => {
     installation = await createInstallation()
-    // A limit as tight as a start can set it: one connection a tenant, one process.
+    // The limit is as tight as a start can set it: one connection a tenant, one process.
     const { databases } = installation.open({ roleConnectionLimit: 3 })
     target = databases.targetOf(await databases.createTenantDatabase())
   })
@@ -44,11 +44,11 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
 
   afterAll(() => installation.drop())
 
-  test('transaction mode with a reset after each transaction is fit', async () => {
+  test('a pooler in transaction mode with a reset after each transaction is fit', async () => {
     await expect(check()).resolves.toBe('transaction')
   })
 
-  test('a file with the roles’ SCRAM secrets will do instead of a query for them', async () => {
+  test('a pooler with the roles’ SCRAM secrets in a file, without a query for them, is fit', async () => {
     const { user } = target.account
     const { rows } = await withAdmin((admin) =>
       admin.query('select rolpassword as secret from pg_authid where rolname = $1', [user]),
@@ -58,27 +58,27 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
     await expect(checkAt(pgbouncer.port)).resolves.toBe('transaction')
   })
 
-  test('transaction mode that gives connections out in turn is fit, too', async () => {
+  test('a pooler in transaction mode that gives connections out in turn is fit', async () => {
     await expect(check({ server_round_robin: '1' })).resolves.toBe('transaction')
   })
 
-  test('transaction mode without a reset is refused, and the setting is named', async () => {
+  test('a pooler in transaction mode without a reset is refused, and the setting is named', async () => {
     await expect(check({ server_reset_query_always: '0' })).rejects.toMatchObject(
       unfit(/transaction mode .* server_reset_query_always = 1/),
     )
   })
 
-  test('session mode with a reset is fit', async () => {
+  test('a pooler in session mode with a reset is fit', async () => {
     await expect(check({ pool_mode: 'session' })).resolves.toBe('session')
   })
 
-  test('session mode without a reset is refused', async () => {
+  test('a pooler in session mode without a reset is refused', async () => {
     await expect(check({ pool_mode: 'session', server_reset_query: '' })).rejects.toMatchObject(
       unfit(/session mode .* server_reset_query = DISCARD ALL/),
     )
   })
 
-  test('statement mode is refused', async () => {
+  test('a pooler in statement mode is refused', async () => {
     await expect(check({ pool_mode: 'statement' })).rejects.toMatchObject(unfit(/pool_mode has to be transaction/))
   })
 
@@ -101,9 +101,9 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
     await expect(check({ auth_type: 'trust', auth_query })).rejects.toMatchObject(unfit(/can’t log in through it/))
   })
 
-  test('a pooler that logs in as somebody else is refused', async () => {
+  test('a pooler that logs in as another role is refused', async () => {
     const { host, port, user, password } = await testServer()
-    // A server that trusts asks for no password, and PgBouncer takes no empty one.
+    // A server with trust authentication asks for no password, and PgBouncer accepts no empty one.
     const login = `user=${user}${password === '' ? '' : ` password=${password}`}`
     const forced = `${target.account.database} = host=${host} port=${port} ${login}`
     await expect(check({ auth_type: 'any' }, forced)).rejects.toMatchObject(
@@ -120,12 +120,12 @@ describeWithPgBouncer('a pooler is tried before it gets tenant traffic', () => {
     await expect(check({}, swapped)).rejects.toMatchObject(unfit(/permission denied for database/))
   })
 
-  test('the server itself, in place of a pooler, hands no session on', async () => {
+  test('a server in place of a pooler counts as session mode and hands no session on', async () => {
     const { port } = await testServer()
     await expect(checkAt(port)).resolves.toBe('session')
   })
 
-  test('an address where nobody answers is an outage', async () => {
+  test('an address where nothing answers is an outage', async () => {
     const gone = await startPgBouncer()
     await gone.stop()
     await expect(checkAt(gone.port)).rejects.toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE' })

@@ -37,15 +37,15 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     await installation.drop()
   })
 
-  test('tenants’ queries go through the pooler, those of the catalog don’t', async () => {
+  test('queries of tenants go through PgBouncer, and those of the catalog do not', async () => {
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
     const log = pgbouncer.log()
     expect(log).toMatch(new RegExp(`${at(0).databaseId?.replaceAll('-', '')}/.* new connection to server`))
-    // Tenants' databases begin with the name of the catalog.
+    // Names of tenants' databases begin with the name of the catalog.
     expect(log).not.toMatch(new RegExp(`${tenancy.config.catalogDatabase}(?!_)`))
   })
 
-  test('each of many interleaved requests sees its own tenant’s rows', async () => {
+  test('interleaved requests behind PgBouncer see only rows of their own tenants', async () => {
     const app = Fastify() as unknown as FastifyInstance
     await app.register(tenancyPlugin, { tenancy })
     app.get('/item', async () => {
@@ -89,7 +89,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     await app.close()
   })
 
-  test('the same text twice, a named statement, a cursor and a stream all work', async () => {
+  test('repeated texts, named statements, cursors and streams work behind PgBouncer', async () => {
     const text = 'select name from items where id = $1'
     for (let index = 0; index < 5; index += 1) expect((await pool.query(text, [2])).rows).toEqual([{ name: 'second' }])
     for (let index = 0; index < 3; index += 1) {
@@ -115,7 +115,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     ['pg_advisory_lock', 'select pg_advisory_lock(1)'],
     ['pg_try_advisory_lock', 'select pg_try_advisory_lock(1)'],
     ['set_config(…, false)', "select set_config('app.user', '1', false)"],
-  ])('%s outside of a transaction is refused instead of having no effect', async (need, text) => {
+  ])('%s outside of a transaction is refused behind PgBouncer, where it would have no effect', async (need, text) => {
     const refused = { code: 'TENANCY_CONNECTION_SESSION_REQUIRED', message: expect.stringContaining(need) }
     await expect(pool.query(text)).rejects.toMatchObject(refused)
     const client = await pool.connect()
@@ -129,7 +129,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
   })
 
-  test('inside of a transaction the same has its effect, and nothing is left of it afterwards', async () => {
+  test('session statements inside of a transaction have their effect behind PgBouncer, and leave nothing behind', async () => {
     const client = await pool.connect()
     await client.query('begin')
     await client.query("set statement_timeout = '17s'")
@@ -149,12 +149,12 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
              and database = (select oid from pg_database where datname = current_database())) as locks`,
       )
     const untouched = [{ timeout: '0', user: '', scratch: null, locks: 0 }]
-    // On another connection the lock shows until the pooler has reset the one that took it.
+    // Another connection sees the lock until the pooler has reset the one that took it.
     await expect.poll(async () => (await session()).rows).toEqual(untouched)
     for (let index = 0; index < 10; index += 1) expect((await session()).rows).toEqual(untouched)
   })
 
-  test('a transaction that its request left open is rolled back', async () => {
+  test('a transaction that its request left open behind PgBouncer is rolled back', async () => {
     const client = await pool.connect()
     await client.query('begin')
     await client.query("update items set name = 'lost' where id = 2")
@@ -163,7 +163,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     expect(rows).toEqual([{ name: 'second' }])
   })
 
-  test('a query whose request is gone is stopped on the server', async () => {
+  test('a query of an aborted request behind PgBouncer is stopped on the server', async () => {
     const client = await pool.connect()
     const running = client.query('select pg_sleep(30)').catch((error: Error) => error)
     await expect.poll(() => sleepers()).toBe(1)
@@ -172,7 +172,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     await expect.poll(() => sleepers(), { timeout: 10_000 }).toBe(0)
   })
 
-  test('a pooler that restarts costs clean errors and nothing more', async () => {
+  test('a restart of PgBouncer causes clean errors and nothing more', async () => {
     await pool.query('select 1')
     await pgbouncer.stop()
     await expect.poll(() => tenancy.stats().open).toBe(0)
@@ -181,7 +181,7 @@ describeWithPgBouncer('tenants behind PgBouncer in transaction mode', () => {
     expect((await pool.query('select name from items where id = 1')).rows).toEqual([{ name: at(0).slug }])
   })
 
-  test('an unfit pooler is no start, and nothing stays open', async () => {
+  test('an unfit pooler fails the start, and nothing stays open', async () => {
     const unfit = await startPgBouncer({ server_reset_query_always: '0' })
     try {
       await expect(installation.open({ TENANT_POOLER_URL: unfit.url })).rejects.toMatchObject({

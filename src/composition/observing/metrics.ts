@@ -3,8 +3,8 @@ import type { TenancyStats } from './stats.js'
 /** How {@link renderMetrics} renders. */
 export interface RenderMetricsOptions {
   /**
-   * Adds the busiest tenants, with their slugs as labels. It tells whoever reads it who your tenants are, and makes a
-   * new time series for each that was ever among them. Default: false.
+   * Adds the busiest tenants, with their slugs as labels. It shows every reader who your tenants are, and makes a time series
+   * for each tenant that was ever among them. Default: false.
    */
   readonly tenants?: boolean
 }
@@ -17,8 +17,8 @@ interface Metric {
 }
 
 /**
- * The numbers of this process in the text format of Prometheus (version 0.0.4, also read by OpenMetrics scrapers), to be
- * served as `text/plain; version=0.0.4`.
+ * Renders the numbers of this process in the text format of Prometheus (version 0.0.4, also read by OpenMetrics scrapers).
+ * Serve it as `text/plain; version=0.0.4`.
  *
  * @example
  * app.get('/metrics', { config: { tenancy: 'none' } }, async (_request, reply) =>
@@ -51,14 +51,22 @@ export function renderMetrics(
     counter('connections_opened', 'Connections opened.', stats.opened),
     counter('connections_closed', 'Connections closed.', stats.closed),
     counter('connection_evictions', 'Connections closed to make room for another tenant.', stats.evictions),
-    counter('connection_rejections', 'Callers turned away by a full queue or a deadline.', stats.rejected),
+    counter(
+      'connection_rejections',
+      'Callers refused because of a full queue, a deadline or a deadlock.',
+      stats.rejected,
+    ),
     counter('connection_failures', 'Connections that could not be opened.', stats.connectFailures),
     counter(
       'identity_mismatches',
       'Connections that reached a wrong database. Alert on any.',
       stats.identityMismatches,
     ),
-    counter('roles_restored', 'Roles of tenants that had changed themselves, and were restored.', stats.rolesRestored),
+    counter(
+      'roles_restored',
+      'Times that a role of a tenant had changed itself and was restored.',
+      stats.rolesRestored,
+    ),
   ]
   if (stats.sharedCache !== undefined) {
     const { hits, misses, refused, failures } = stats.sharedCache
@@ -66,7 +74,7 @@ export function renderMetrics(
       {
         name: 'shared_cache_reads_total',
         type: 'counter',
-        help: 'Reads of Redis by result. Alert on refused: somebody else writes there.',
+        help: 'Reads of Redis by result. Alert on refused: another program writes there.',
         samples: [
           { labels: label('result', 'hit'), value: hits },
           { labels: label('result', 'miss'), value: misses },

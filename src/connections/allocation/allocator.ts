@@ -14,7 +14,7 @@ import { TenantQueues } from './tenant-queues.js'
  *
  * A connection that comes back serves its tenant's own waiters until a waiter of another tenant has waited `affinityMs`.
  * Then tenants take turns by deficit round robin, charged in connection-milliseconds, the time to open included. A
- * connection that was just opened serves its tenant once, whoever waits: it has been paid for. A tenant without a
+ * connection that was just opened serves its tenant once, even if others wait: it has been paid for. A tenant without a
  * connection that has waited `starvationMs` comes first, whatever it owes.
  */
 export class Allocator<Connection, Owner = undefined> {

@@ -29,7 +29,7 @@ export class ConnectionBudget<Connection, Owner> {
     return this.opening < this.#limits.maxConcurrentConnects
   }
 
-  /** Whether as many places as connects may run at a time become free in a moment, reserved for nobody. */
+  /** Whether as many unreserved places as connects may run at a time become free in a moment. */
   get isVacating(): boolean {
     let count = 0
     for (const entry of this.entries) if (entry.state === 'closing' && entry.successor === undefined) count += 1

@@ -13,7 +13,7 @@ import { Connector } from './connector.js'
 const minRoomWaitMs = 20
 const maxRoomWaitMs = 500
 
-/** What {@link OpenConnections} works with. */
+/** The parts that {@link OpenConnections} uses. */
 export interface OpenConnectionsParts {
   readonly allocator: Allocator<SessionClient, CheckoutPool>
   readonly schemaEffects: SchemaEffectsCache
@@ -50,7 +50,7 @@ export class OpenConnections {
     return this.#full.get(pool)
   }
 
-  /** Waits for work in the background. */
+  /** Waits until no role is being restored. */
   settled(): Promise<void> {
     return this.#connector.settled()
   }

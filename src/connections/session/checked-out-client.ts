@@ -122,8 +122,8 @@ const emitter = EventEmitter.prototype
 const classes = new WeakMap<PgCopy['Client'], typeof CheckedOutClient>()
 
 /**
- * Makes the class of checked-out clients of one copy of `pg`: an `instanceof` its `Client`, with an emitter of its own, and
- * without the constructor that makes a connection.
+ * Makes the class of checked-out clients of one copy of `pg`. They are instances of its `Client`, as `instanceof` sees it,
+ * with an emitter of their own, and without the constructor that makes a connection.
  */
 export function checkedOutClientClass({ Client }: PgCopy): typeof CheckedOutClient {
   const known = classes.get(Client)

@@ -13,7 +13,7 @@ export interface ClientInternals {
   readonly _queryable: boolean
   /** True once the client ends the connection: such a connection is not handed out. Since 7. */
   readonly _ending: boolean
-  /** The client's type parsers: those of one user are taken away again with his checkout. Since 7. */
+  /** The client's type parsers: those that a user sets are dropped at the end of the checkout. Since 7. */
   _types: pg.TypeOverrides
   /** Process id of the backend, to find the connection that a control client names, and to cancel. Since 7. */
   readonly processID: number | null

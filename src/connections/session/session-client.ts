@@ -15,7 +15,7 @@ export interface SessionMembers {
   touched: boolean
   /** What the database runs behind the names in a statement. Undefined: unknown, so anything may have changed the session. */
   schemaEffects: SchemaEffects | undefined
-  /** Called when the connection breaks, whoever has it. */
+  /** Called when the connection breaks, in use or not. */
   onLost: (error: Error) => void
   /** A pooler in transaction mode is in between: the session ends with each transaction. */
   transactionPooling: boolean

@@ -31,7 +31,7 @@ function parse(text: string): Map<string, number> {
   return samples
 }
 
-test('stats say what is in use, who waits, and which tenant it is', async () => {
+test('statistics show what is in use, who waits, and for which tenant', async () => {
   const [first, second] = await installation.createTenants(tenancy, 2)
   if (first === undefined || second === undefined) throw new Error('Two tenants were made')
   const pool = tenancy.getTenantPool(first)
@@ -64,7 +64,7 @@ test('stats say what is in use, who waits, and which tenant it is', async () => 
   await waiting
 })
 
-test('a tenant’s time in use grows with what it uses', async () => {
+test('the usedMs of a tenant grows with its use of connections', async () => {
   const [tenant] = await installation.createTenants(tenancy, 1)
   if (tenant === undefined) throw new Error('A tenant was made')
   const used = () => tenancy.stats().tenants.find(({ slug }) => slug === tenant.slug)?.usedMs ?? 0
@@ -73,7 +73,7 @@ test('a tenant’s time in use grows with what it uses', async () => {
   expect(used() - before).toBeGreaterThanOrEqual(99)
 })
 
-test('unless asked for, the text names no tenant', async () => {
+test('metrics name no tenant unless that is asked for', async () => {
   const [tenant] = await installation.createTenants(tenancy, 1)
   const text = renderMetrics(tenancy)
   expect(parse(text).size).toBeGreaterThan(10)
@@ -82,7 +82,7 @@ test('unless asked for, the text names no tenant', async () => {
 })
 
 describe('counters', () => {
-  test('a rebind and an open are counted', async () => {
+  test('metrics count opened connections and evictions', async () => {
     const before = parse(renderMetrics(tenancy))
     const tenants = await installation.createTenants(tenancy, 4)
     for (const tenant of tenants) await tenancy.getTenantPool(tenant).query('select 1')
@@ -92,7 +92,7 @@ describe('counters', () => {
     expect(grown('tenants2fast_connection_evictions_total')).toBeGreaterThanOrEqual(1)
   })
 
-  test('whatever a label holds, it stays one label', () => {
+  test('a label of a metric stays one label, whatever characters it holds', () => {
     const stats: TenancyStats = {
       ...tenancy.stats(),
       tenants: [

@@ -5,7 +5,7 @@ import type { SessionClient } from '../../../src/connections/session/session-cli
 
 const clientOf = (connection: EventEmitter) => ({ connection }) as unknown as SessionClient
 
-test('a refusal has its tenant looked at once in ten minutes, one tenant at a time, and nothing else does', async () => {
+test('a denial has its tenant’s privileges checked once in ten minutes, one tenant at a time, and other errors do not', async () => {
   const looked: string[] = []
   let finish = () => {}
   const denials = new Denials((key) => {
@@ -29,7 +29,7 @@ test('a refusal has its tenant looked at once in ten minutes, one tenant at a ti
   await settled
   acme.emit('errorMessage', { code: '42501' })
   expect(looked).toEqual(['acme'])
-  // It came while somebody else was looked at: the next one counts.
+  // This denial came while another tenant was checked, so the next one counts.
   globex.emit('errorMessage', { code: '42501' })
   expect(looked).toEqual(['acme', 'globex'])
   finish()

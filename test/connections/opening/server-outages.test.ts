@@ -20,7 +20,7 @@ describe('bookkeeping', () => {
     }
   }
 
-  test('one or two failures hold nobody off, three do, for at most half a second', () => {
+  test('three failures in a row hold callers off for at most half a second, one or two do not', () => {
     const outages = new ServerOutages()
     for (let failure = 0; failure < 2; failure += 1) {
       outages.failed('a:1', refused, 0)
@@ -33,7 +33,7 @@ describe('bookkeeping', () => {
     }
   })
 
-  test('one caller tries for all; when his try hangs, the next one after a second', () => {
+  test('one caller tries a server that is down for all, and another one after a second if that try hangs', () => {
     const outages = new ServerOutages()
     for (let failure = 0; failure < 3; failure += 1) outages.failed('a:1', refused, 0)
     expect([isHeld(outages, 500), isHeld(outages, 501), isHeld(outages, 1499)]).toEqual([false, true, true])
@@ -50,13 +50,13 @@ describe('bookkeeping', () => {
     ['a missing database', databaseError('3D000'), false],
     ['too many connections', databaseError('53300'), false],
     ['the wrong database', new TenancyError('TENANCY_DATABASE_IDENTITY_MISMATCH'), false],
-  ])('%s: an outage or the answer of a server', (_name, error, isOutage) => {
+  ])('%s counts as an outage, or as an answer of the server', (_name, error, isOutage) => {
     const outages = new ServerOutages()
     for (let failure = 0; failure < 5; failure += 1) outages.failed('a:1', error, 0)
     expect(isHeld(outages, 0)).toBe(isOutage)
   })
 
-  test('an answer of one server says nothing about another', () => {
+  test('an answer of one server does not end the outage of another', () => {
     const outages = new ServerOutages()
     for (let failure = 0; failure < 3; failure += 1) outages.failed('a:1', refused, 0)
     outages.answered('b:1')
@@ -86,7 +86,7 @@ describe('a server that goes and comes back under load', () => {
   }
 
   test.each(['reset', 'silence'] as const)(
-    '%s: clean 503s, few tries, and service soon after its return',
+    'a server that goes and comes back under load (%s) causes only 503s and few tries, and serves soon after its return',
     { timeout: 60_000 },
     async (mode) => {
       start({ maxConnections: 6, acquireTimeoutMs: 1500 })
@@ -121,7 +121,7 @@ describe('a server that goes and comes back under load', () => {
       await expect.poll(() => answered, { timeout: 20_000 }).toBeGreaterThan(24)
       isOver = true
       await Promise.all(clients)
-      // Queries that were under way say how they ended; everybody else is told by a code of ours.
+      // Queries that were under way fail with their own error, all others with a code of this library.
       for (const code of codes) {
         expect(code).toMatch(
           /^(?:TENANCY_DATABASE_UNAVAILABLE|TENANCY_CONNECTION_TIMEOUT|ECONNRESET|Connection terminated.*)$/,

@@ -80,17 +80,17 @@ const legal = [
   ';',
 ]
 
-test.each(opening)('refused, because it leaves a transaction open: %s', (text) => {
+test.each(opening)('pool.query refuses a text that leaves a transaction open: %s', (text) => {
   expect(transactionMisuseOf(text)).toBe('opens')
 })
-test.each(straying)('refused, because it goes on with a transaction that it did not begin: %s', (text) => {
+test.each(straying)('pool.query refuses a text that goes on with a transaction that it did not begin: %s', (text) => {
   expect(transactionMisuseOf(text)).toBe('strays')
 })
-test.each(legal)('not refused: %s', (text) => {
+test.each(legal)('pool.query accepts a text that leaves transactions alone: %s', (text) => {
   expect(transactionMisuseOf(text)).toBeUndefined()
 })
 
-test('strings and comments that nothing closes reach to the end, in time that grows with the text', () => {
+test('unclosed strings and comments reach to the end of the text, and take linear time to read', () => {
   for (const opens of ["'", '"', "e'", "e'a'\n--", '$a$', '/*', '/*/*', "e'\\"]) {
     const words = statementsOf(`select ${opens}${'-- a;begin '.repeat(20_000)}`)
     expect(words).toHaveLength(1)
@@ -103,7 +103,7 @@ const pieces = [
   ...['$$', '$a$', '\\', "\\'", '(', ')', "n'", "u&'", 'u&"', '$1', 'case', 'as a', 'abort', 'values (1)', '1'],
 ]
 
-/** What the server makes of a text: an error, or the state that it leaves and whether a part of it had no transaction. */
+/** Runs a text on the server. Returns an error, or the state it leaves, and whether a part of it had no transaction. */
 async function judgedByServer(client: pg.Client, text: string): Promise<'error' | 'opens' | 'strays' | undefined> {
   let strayed = false
   const hear = (notice: { code?: string | undefined }): void => {
@@ -122,7 +122,7 @@ async function judgedByServer(client: pg.Client, text: string): Promise<'error' 
   }
 }
 
-test('the server agrees with the verdict on whatever it accepts', async () => {
+test('the server’s transaction state agrees with the verdict on every text that it accepts', async () => {
   let accepted = 0
   await withAdmin(async (client) => {
     await client.query('set client_min_messages to warning')
@@ -149,7 +149,7 @@ test('the server agrees with the verdict on whatever it accepts', async () => {
 }, 120_000)
 
 test.each([...opening, ...straying].filter((text) => !text.includes('create')))(
-  'pool.query refuses it in every form, and sends nothing: %s',
+  'pool.query refuses a misuse of transactions in every form, and sends nothing: %s',
   async (text) => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     await expect(pool.query(text)).rejects.toMatchObject(refused)
@@ -162,7 +162,7 @@ test.each([...opening, ...straying].filter((text) => !text.includes('create')))(
   },
 )
 
-test('submittables that begin a transaction are refused: cursors, streams, queries, copies', async () => {
+test('cursors, streams, query objects and copies that begin a transaction are refused', async () => {
   const [pool] = start() as [TenantPool]
   await expect(pool.query(new Cursor('begin')).read(1)).rejects.toMatchObject(refused)
   await expect(Readable.from(pool.query(new QueryStream('begin'))).toArray()).rejects.toMatchObject(refused)
@@ -173,7 +173,7 @@ test('submittables that begin a transaction are refused: cursors, streams, queri
   expect(stats().opened).toBe(0)
 })
 
-test('what the text does not show, the server does: the transaction is rolled back and the caller told', async () => {
+test('a transaction that the text does not show is rolled back, and the caller gets an error', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const insert = 'begin; insert into items values (500, $$hidden$$)'
   await expect(pool.query(hidden({}, insert))).rejects.toMatchObject(refused)
@@ -191,14 +191,14 @@ test('what the text does not show, the server does: the transaction is rolled ba
   client.release()
 })
 
-/** A query with this text, which shows another one to those who look at it first: the pool, and the session. */
+/** A query with this text that shows another text to the pool and the session, which look at it first. */
 function hidden<Query extends object>(query: Query, text: string): Query & pg.Submittable & { text: string } {
   let looks = 0
   Object.defineProperty(query, 'text', { get: () => ((looks += 1) <= 4 ? 'select 1' : text) })
   return query as Query & pg.Submittable & { text: string }
 }
 
-test('an error of its own stays the caller’s error, and its transaction does not go on', async () => {
+test('a text that fails by itself keeps its own error, and its transaction does not go on', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await expect(pool.query('begin; insert into items values (502, $$a$$); select 1/0; commit')).rejects.toMatchObject({
     code: '22012',
@@ -206,7 +206,7 @@ test('an error of its own stays the caller’s error, and its transaction does n
   expect((await pool.query('select id from items where id = 502')).rows).toEqual([])
 })
 
-test('one text with its own begin and commit is one transaction, as ever', async () => {
+test('one text with its own begin and commit is one transaction', async () => {
   const [pool] = start() as [TenantPool]
   await pool.query('begin; insert into items values (503, $$;begin$$); commit')
   expect((await pool.query('select name from items where id = 503')).rows).toEqual([{ name: ';begin' }])
@@ -215,7 +215,7 @@ test('one text with its own begin and commit is one transaction, as ever', async
   expect((await pool.query('select id from items where id = 504')).rows).toEqual([])
 })
 
-test('a checked-out client has transactions in as many statements as it likes', async () => {
+test('a checked-out client can run a transaction in any number of statements', async () => {
   const [pool] = start() as [TenantPool]
   const client = await pool.connect()
   await client.query('begin')

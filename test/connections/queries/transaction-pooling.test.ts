@@ -16,7 +16,7 @@ test.each([
   ['select pg_advisory_lock(1)', 'pg_advisory_lock'],
   ['select pg_try_advisory_lock_shared ($1, $2)', 'pg_try_advisory_lock_shared'],
   ["select set_config('a.b', $1, false)", 'set_config(…, false)'],
-])('%s needs a session: %s', (text, need) => {
+])('the statement %s needs a session: %s', (text, need) => {
   expect(sessionNeedOf(text)).toBe(need)
 })
 
@@ -34,11 +34,11 @@ test.each([
   "select set_config('a.b', $1, true)",
   'select my_function()',
   '-- set x = 1\nselect 1',
-])('%s needs none that can be seen', (text) => {
+])('the statement %s needs no session that its text shows', (text) => {
   expect(sessionNeedOf(text)).toBeUndefined()
 })
 
-test('a name is taken off a query and nothing else, and the caller’s object stays as it is', () => {
+test('only the name is taken off a query, and the caller’s object is not changed', () => {
   const query = { name: 'by-id', text: 'select $1', values: [1], rowMode: 'array' }
   expect(withoutName(query)).toEqual({ text: 'select $1', values: [1], rowMode: 'array' })
   expect(query.name).toBe('by-id')
@@ -47,7 +47,7 @@ test('a name is taken off a query and nothing else, and the caller’s object st
   expect(withoutName(submittable)).toBe(submittable)
 })
 
-test('a refusal reaches whoever waits for it, never before the call has returned', async () => {
+test('a refusal reaches the caller in the form it waits for, never before the call has returned', async () => {
   const refusal = new Error('refused')
   await expect(refuseQuery('set x = 1', undefined, refusal)).rejects.toBe(refusal)
   const heard: unknown[] = []

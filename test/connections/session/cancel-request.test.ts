@@ -4,7 +4,7 @@ import { TLSSocket } from 'node:tls'
 import { afterEach, expect, test } from 'vitest'
 import { requestCancel } from '../../../src/connections/session/cancel-request.js'
 
-// Made for this test, for localhost, valid for a hundred years; it protects nothing.
+// A certificate for localhost, made for this test. It is valid for a hundred years and protects nothing.
 const key = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgo3lC7xzGJKhV3QKc
 08fHF36voTDMuKhwUk4RMvsqxkmhRANCAATHcZVjmUoTIqt8bGGeZmESOxFeGR39
@@ -34,7 +34,7 @@ async function listen(onConnection: (socket: Socket) => void): Promise<{ host: s
 const request = Buffer.from([0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 0, 0, 0, 9])
 const encryption = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
-test('a request to cancel carries process and key, and resolves when the server hangs up', async () => {
+test('a request to cancel carries the process id and key, and resolves when the server hangs up', async () => {
   const seen: Buffer[] = []
   const address = await listen((socket) => {
     socket.once('data', (data: Buffer) => {
@@ -46,7 +46,7 @@ test('a request to cancel carries process and key, and resolves when the server 
   expect(seen).toEqual([request])
 })
 
-test('of an encrypted connection it is encrypted, too', async () => {
+test('a request to cancel is encrypted when its connection is', async () => {
   const seen: Buffer[] = []
   const address = await listen((socket) => {
     socket.once('data', (question: Buffer) => {
@@ -68,7 +68,7 @@ test.each([
   ['does not encrypt', (socket: Socket) => socket.write('N')],
   ['says more than it was asked', (socket: Socket) => socket.write('SS')],
   ['has a certificate that nobody trusts', encrypt],
-])('a server that %s learns no key', async (_name, answer) => {
+])('a server that %s does not learn the key of a request to cancel', async (_name, answer) => {
   const seen: Buffer[] = []
   const address = await listen((socket) => {
     socket.on('error', () => {})

@@ -42,7 +42,7 @@ async function running(pid: number): Promise<void> {
 const write = "insert into items select 2000, 'a' from (select pg_sleep(60)) s"
 
 for (const cap of [1, 5]) {
-  test(`an aborted write is not there, and its connection works on: at most ${cap} for a tenant`, async () => {
+  test(`an aborted write leaves no row, and its connection works on, with at most ${cap} for a tenant`, async () => {
     const [pool] = start({ maxConnections: cap, maxConnectionsPerTenant: cap }) as [TenantPool]
     const client = await pool.connect()
     const pid = pidFrom(client)
@@ -71,7 +71,7 @@ test('a transaction whose statement is cancelled commits nothing', async () => {
   expect((await pool.query('select id from items where id >= 2000')).rows).toEqual([])
 })
 
-test('a request to cancel never hits whoever has the connection next', async () => {
+test('a request to cancel never hits the next user of the connection', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   for (let round = 0; round < 50; round += 1) {
     const client = await pool.connect()
@@ -86,7 +86,7 @@ test('a request to cancel never hits whoever has the connection next', async () 
   }
 })
 
-test('terminating ends the connection and what runs on it', async () => {
+test('terminating a backend ends the connection and what runs on it', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
   client.on('error', () => {})
@@ -100,7 +100,7 @@ test('terminating ends the connection and what runs on it', async () => {
   expect((await pool.query('select id from items where id >= 2000')).rows).toEqual([])
 })
 
-test('connections of another tenant, idle ones and strangers’ are out of its reach', async () => {
+test('a control client cannot reach idle connections or those of other tenants and strangers', async () => {
   const [mine, others] = start() as [TenantPool, TenantPool]
   const theirs = await others.connect()
   const stopped = expect(theirs.query(write)).rejects.toMatchObject({ code: '57014' })
@@ -120,7 +120,7 @@ test('connections of another tenant, idle ones and strangers’ are out of its r
   expect(databases).toHaveLength(2)
 })
 
-test('it answers by callback and with values too, and does nothing else', async () => {
+test('a control client answers by callback and with values too, and does nothing but cancel', async () => {
   const [pool] = start() as [TenantPool]
   const client = controlOf(pool)
   await client.connect()

@@ -5,7 +5,7 @@ import { acquaint, pidOf, useScheduler } from '../fixture.js'
 
 const { start, stats } = useScheduler(1)
 
-/** Everything of a session that the next user could notice. */
+/** State of a session that the next user could notice. */
 const sessionState = `
   select current_user = session_user as own_role, current_setting('search_path') as search_path,
     current_setting('statement_timeout') as statement_timeout, coalesce(current_setting('app.actor', true), '') as app_user,
@@ -52,7 +52,7 @@ test.each(spoilers)('%s does not reach the next user of the connection', async (
   expect(await stateOf(pool)).toEqual(before)
 })
 
-test('SET ROLE is undone', async () => {
+test('SET ROLE is undone before the next user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
   await client.query('set role none')
@@ -80,7 +80,7 @@ test('a reset keeps the connection and its prepared statements', async () => {
   expect(stats().opened).toBe(1)
 })
 
-test('DEALLOCATE and DISCARD ALL behind the back of pg do not break the next user', async () => {
+test('DEALLOCATE and DISCARD ALL behind the back of pg do not affect the next user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const named = { name: 'by-id', text: 'select name from items where id = $1', values: [1] }
   for (const statement of ['deallocate all', 'discard all']) {
@@ -90,19 +90,19 @@ test('DEALLOCATE and DISCARD ALL behind the back of pg do not break the next use
   }
 })
 
-test('a client that is released in mid-query is stopped, and its connection goes to nobody before that', async () => {
+test('a query whose client is released is stopped before the connection goes to another user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
-  const abandoned = client.query('select pg_sleep(20)').then(
+  const stopped = client.query('select pg_sleep(20)').then(
     () => 'finished',
     (error: { code?: string }) => error.code,
   )
   client.release()
   expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
-  expect(await abandoned).toBe('57014')
+  expect(await stopped).toBe('57014')
 })
 
-test('several queries still queued when a client is released do not run for the next user', async () => {
+test('queries that are queued when their client is released do not run for the next user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
   const queued = [client.query('select pg_sleep(20)'), client.query("set app.actor = 'alice'"), client.query('begin')]
@@ -132,7 +132,7 @@ test('plain statements and whole transactions cost no reset', async () => {
   expect(pool.idleCount).toBe(1)
 })
 
-test('listeners that a user leaves on a client are gone for the next one', async () => {
+test('listeners that a user leaves on a client are gone for the next user', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const heard: unknown[] = []
   const client = await pool.connect()

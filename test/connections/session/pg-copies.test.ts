@@ -1,4 +1,4 @@
-// Two copies of pg in one process: what an ORM that knows the other one does with a tenant's pool.
+// Two copies of pg in one process: an ORM uses one copy, and the tenant's pool may be of the other.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ const idsFrom = async (pool: TenantPool, first: number): Promise<number[]> => {
 }
 
 interface Transactions {
-  /** Inserts the row in a transaction; then throws, if told so. */
+  /** Inserts the row in a transaction, then throws if `thenThrow` is set. */
   insert(id: number, thenThrow: boolean): Promise<unknown>
 }
 
@@ -66,12 +66,12 @@ const orms: Record<string, (pool: TenantPool) => Transactions> = {
   }),
 }
 
-/** Drizzle 0.44 asks for instances of its own copy's Pool, which here is the one that this package resolves. */
+/** Drizzle 0.44 wants instances of its own copy's Pool. Its copy is the one that this package resolves. */
 const isRefusedWith: Record<string, PgModule> = { 'Drizzle 0.44': second }
 
 for (const [name, open] of Object.entries(orms)) {
   for (const [copies, module] of Object.entries({ 'one copy': pg, 'another copy': second })) {
-    test(`${name} with ${copies} of pg: a transaction commits or rolls back as a whole, or is refused`, async () => {
+    test(`a transaction of ${name} with ${copies} of pg commits or rolls back as a whole, or is refused`, async () => {
       const [pool] = start({ pg: module }) as [TenantPool]
       const transactions = open(pool)
       if (isRefusedWith[name] === module) {
@@ -91,7 +91,7 @@ for (const [name, open] of Object.entries(orms)) {
   }
 }
 
-test('pools and clients are instances of the copy that was handed in, and of no other', async () => {
+test('pools and clients are instances of the copy of pg that was handed in, and of no other', async () => {
   for (const [module, other] of [
     [pg, second],
     [second, pg],
@@ -108,7 +108,7 @@ test('pools and clients are instances of the copy that was handed in, and of no 
   }
 })
 
-test('a client of the other copy reads, prepares, resets and cancels like one of our own', async () => {
+test('a client of another copy of pg reads, prepares, resets and cancels like one of our own', async () => {
   const [pool] = start({ pg: second, maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   for (let round = 0; round < 4; round += 1) {
@@ -132,7 +132,7 @@ test('a client of the other copy reads, prepares, resets and cancels like one of
   await expect(pool.query('begin')).rejects.toMatchObject({ code: 'TENANCY_CONNECTION_TRANSACTION' })
 })
 
-test('a query’s object can be used again, by pool and client, with promises and callbacks', async () => {
+test('a query object can be used again by pool and client, with promises and callbacks', async () => {
   for (const module of [pg, second]) {
     const [pool] = start({ pg: module, maxConnections: 1 }) as [TenantPool]
     const query = { text: 'select $1::int as n', values: [1] }
@@ -148,9 +148,9 @@ test('a query’s object can be used again, by pool and client, with promises an
   }
 })
 
-test('what is no copy of pg is refused at the start, before anything is opened', async () => {
+test('an option pg that is no copy of pg is refused at the start, before anything is opened', async () => {
   const parts = { ...pg, Client: pg.Client, Pool: pg.Pool }
-  /** As node-postgres's native client: no connection of its own. */
+  /** Like node-postgres's native client, it has no connection of its own. */
   const Native = function Client() {
     return Object.assign(new pg.Client(), { connection: undefined })
   }
@@ -164,12 +164,12 @@ test('what is no copy of pg is refused at the start, before anything is opened',
   }
 })
 
-test('a copy is taken in every form that an import gives', async () => {
+test('a copy of pg is accepted in every form that an import gives', async () => {
   const forms = [pg, pgNamespace, second, { default: second }, await import('pg')] as PgModule[]
   expect(forms.map((form) => pgCopyOf(form).Client)).toEqual([pg, pg, second, second, pg].map(({ Client }) => Client))
 })
 
-test('another copy that takes a tenant’s pool for options connects nowhere, and says why', async () => {
+test('another copy of pg that takes a tenant’s pool for options connects nowhere, and says why', async () => {
   const [pool] = start() as [TenantPool]
   await pool.query('select 1')
   const foreign = { code: 'TENANCY_CONNECTION_FOREIGN', message: expect.stringContaining('createTenancy({ pg })') }
@@ -186,7 +186,7 @@ test('another copy that takes a tenant’s pool for options connects nowhere, an
   expect(stats().opened).toBe(1)
 })
 
-test('nothing that a pool or a client shows tells the account', async () => {
+test('a tenant’s pool and its options show neither the password nor functions that connect', async () => {
   const [pool] = start() as [TenantPool]
   const account = databases[0]?.target.account.password ?? ''
   const shown = [Object.assign({}, pool), Object.assign({}, pool.options)]
@@ -197,7 +197,7 @@ test('nothing that a pool or a client shows tells the account', async () => {
   expect([...new Set(functions)].toSorted()).toEqual(['Client', 'Promise', 'log', 'stream'])
 })
 
-test('a minifier changes nothing: Drizzle 0.45 of another copy still knows the pool by its name', () => {
+test('Drizzle 0.45 with another copy of pg knows a pool by its class name after a minifier ran', () => {
   const folder = mkdtempSync(join(tmpdir(), 't2f-minified-'))
   try {
     const outfile = join(folder, 'bundle.cjs')
@@ -218,7 +218,7 @@ test('a minifier changes nothing: Drizzle 0.45 of another copy still knows the p
   }
 })
 
-test('a scheduler without pg has pools of the copy that this package resolves', async () => {
+test('a scheduler without the option pg makes pools of the copy that this package resolves', async () => {
   const scheduler = createConnectionScheduler()
   expect(scheduler.pool('a', () => Promise.reject(new Error('none')))).toBeInstanceOf(pg.Pool)
   await scheduler.close()

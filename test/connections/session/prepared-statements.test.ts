@@ -8,7 +8,7 @@ const { start, stats } = useScheduler(1)
 
 const byId = 'select name from items where id = $1'
 
-/** What the one connection of the pool has prepared by protocol. */
+/** Reads the statements that the pool's one connection has prepared by protocol. */
 async function prepared(pool: TenantPool): Promise<string[]> {
   const { rows } = await pool.query(
     'select statement from pg_prepared_statements where not from_sql order by prepare_time',
@@ -16,7 +16,7 @@ async function prepared(pool: TenantPool): Promise<string[]> {
   return rows.map(({ statement }) => statement as string)
 }
 
-test('a parameterised text that comes again is prepared, others are not', async () => {
+test('a parameterised text is prepared when it comes again, and other texts are not', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   await pool.query(byId, [1])
@@ -29,7 +29,7 @@ test('a parameterised text that comes again is prepared, others are not', async 
   expect(await prepared(pool)).toEqual([byId])
 })
 
-test('what a rarely used tenant has prepared goes with the reset after each use, and comes back when it is needed', async () => {
+test('the reset drops the prepared statements of a rarely used tenant, and they are prepared again when needed', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   for (let use = 0; use < 3; use += 1) {
     const client = await pool.connect()
@@ -42,20 +42,20 @@ test('what a rarely used tenant has prepared goes with the reset after each use,
   expect(stats().opened).toBe(1)
 })
 
-test('opted out, nothing is prepared', async () => {
+test('no statement is prepared when preparing is switched off', async () => {
   const [pool] = start({ maxConnections: 1, prepareStatements: false }) as [TenantPool]
   for (let round = 0; round < 3; round += 1) await pool.query(byId, [1])
   expect(await prepared(pool)).toEqual([])
 })
 
 test.each(['deallocate all', 'discard all'])(
-  '%s behind the back of the client: the statement is prepared again',
+  'a statement is prepared again after %s behind the back of the client',
   async (away) => {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]
     const client = await pool.connect()
     for (let round = 0; round < 2; round += 1) await client.query(byId, [1])
     await client.query(away)
-    // 26000 from the server, unseen by the caller.
+    // The server answers 26000, which the caller does not see.
     expect((await client.query(byId, [2])).rows).toEqual([{ name: 'item 2' }])
     const answer = await new Promise((resolve) => {
       client.query(byId, [3], (_error, result) => resolve(result.rows))
@@ -66,7 +66,7 @@ test.each(['deallocate all', 'discard all'])(
   },
 )
 
-test('a table that changes under a statement: it is prepared again (0A000), for queries of the pool and of a client', async () => {
+test('a statement whose table has changed (0A000) is prepared again, for queries of the pool and of a client', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const all = 'select * from app.shapes where id = $1'
   await pool.query('create schema app create table shapes (id int)')
@@ -82,7 +82,7 @@ test('a table that changes under a statement: it is prepared again (0A000), for 
   await pool.query('drop schema app cascade')
 })
 
-test('inside of a transaction the error is the caller’s, and after it all is well', async () => {
+test('the caller of a stale statement inside of a transaction gets the error, and later statements work', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const client = await pool.connect()
   for (let round = 0; round < 2; round += 1) await client.query(byId, [1])
@@ -94,7 +94,7 @@ test('inside of a transaction the error is the caller’s, and after it all is w
   client.release()
 })
 
-test('a connection keeps at most 200 statements, the least recently prepared make room on the server too', async () => {
+test('a connection keeps at most 200 prepared statements, and the least recently prepared make room on the server too', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const texts = Array.from({ length: 250 }, (_, index) => `select ${index} + $1::int as n`)
   for (const text of texts) for (let round = 0; round < 2; round += 1) await pool.query(text, [1])
@@ -104,7 +104,7 @@ test('a connection keeps at most 200 statements, the least recently prepared mak
   expect((await pool.query(texts[0] ?? '', [1])).rows).toEqual([{ n: 1 }])
 })
 
-test('names are never used twice on a connection, and a given-up name is closed once', () => {
+test('names of prepared statements are never used twice on a connection, and a given-up name is closed once', () => {
   const closed: string[] = []
   const names = new StatementNames((name) => closed.push(name))
   const given = new Set<string>()
@@ -129,7 +129,7 @@ test.each([
   ['the same name twice', 'select id, name as id from items where id = $1', [3]],
   ['a change that returns nothing', 'update items set name = name where id = $1', [3]],
   ['a change that returns rows', 'update items set name = name where id = $1 returning id, name', [3]],
-])('prepared and not prepared give the same answer: %s', async (_kind, text, values) => {
+])('a prepared statement gives the same answer as an unprepared one: %s', async (_kind, text, values) => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   const shown = ({ rows, fields, rowCount, command }: pg.QueryResult) => ({ rows, fields, rowCount, command })
@@ -142,7 +142,7 @@ test.each([
   expect(await prepared(pool)).toEqual([text])
 })
 
-test('a value that can’t be sent spoils nothing for those who come after', async () => {
+test('a value that cannot be sent does not affect later queries', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const bad = {
     toPostgres: () => {

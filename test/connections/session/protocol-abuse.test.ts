@@ -18,7 +18,7 @@ test('a paged query that fails gives its connection back', async () => {
   await expect.poll(() => stats()).toMatchObject({ opened: 1, inUse: 0 })
 })
 
-test('COPY without a stream fails, whichever way it is sent, and its connection is not lost', async () => {
+test('COPY without a stream fails in every form, and its connection is not lost', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await expect(pool.query('copy items from stdin')).rejects.toMatchObject({ code: '57014' })
   await pool.query('copy items to stdout')
@@ -28,7 +28,7 @@ test('COPY without a stream fails, whichever way it is sent, and its connection 
   await expect.poll(() => stats().inUse).toBe(0)
 })
 
-test('a client that is released with a cursor half read is back at once, in a transaction or not', async () => {
+test('a client that is released with a half-read cursor is back at once, in a transaction or not', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   for (const begin of ['select 1', 'begin']) {
@@ -44,7 +44,7 @@ test('a client that is released with a cursor half read is back at once, in a tr
   }
 })
 
-test('a cursor whose query is over writes nothing to the connection that somebody else has by then', async () => {
+test('a cursor whose query is over writes nothing to the connection that another user has by then', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const pid = await pidOf(pool)
   const cursor = pool.query(new Cursor('select n from generate_series(1, 10) n'))
@@ -52,7 +52,7 @@ test('a cursor whose query is over writes nothing to the connection that somebod
   await cursor.close()
   const client = await pool.connect()
   await client.query('begin')
-  // What pg-cursor does when it is closed while it reads: it goes on, on a portal that is gone.
+  // When pg-cursor is closed while it reads, it goes on reading from a portal that is gone.
   const { connection } = cursor as unknown as {
     connection: pg.Connection & Record<'once', (...given: unknown[]) => void>
   }

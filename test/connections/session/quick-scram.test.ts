@@ -16,7 +16,7 @@ const sasl = createRequire(import.meta.url)('pg/lib/crypto/sasl.js') as {
   continueSession(session: Session, password: string, serverFirst: string): Promise<void>
 }
 
-test('the example of RFC 7677', () => {
+test('the SCRAM answer to the example of RFC 7677 is the one in the RFC', () => {
   const clientFirst = 'n,,n=user,r=rOprNGfwEbeRWgbNEkqO'
   const serverFirst = 'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096'
   expect(answerScram('pencil', clientFirst, serverFirst, 4096)).toEqual({
@@ -26,7 +26,7 @@ test('the example of RFC 7677', () => {
   })
 })
 
-test('the answer is the one that pg gives', async () => {
+test('the SCRAM answer is the one that pg gives', async () => {
   const password = fc.stringMatching(/^[\x21-\x7e]{1,60}$/)
   const salt = fc.uint8Array({ minLength: 1, maxLength: 40 })
   await fc.assert(
@@ -53,7 +53,7 @@ test.each([
   ['an error', 'e=other-error'],
   ['nothing', ''],
   ['no text', undefined],
-])('%s is left to pg', (_what, serverFirst) => {
+])('the SCRAM answer is left to pg if the server’s message has %s', (_what, serverFirst) => {
   expect(answerScram('secret', 'n,,n=*,r=nonce', serverFirst)).toBeUndefined()
 })
 
@@ -66,7 +66,7 @@ test('channel binding and passwords that SASLprep may change are left to pg', ()
   }
 })
 
-test('a server that wants the password stretched for long is refused, whether pg knows of that or not', () => {
+test('a server that asks for too many SCRAM iterations is refused, whether pg has a limit or not', () => {
   const asked: string[] = []
   const client = {
     password: 'secret',
@@ -81,7 +81,7 @@ test('a server that wants the password stretched for long is refused, whether pg
   expect(asked).toEqual([serverFirst(4096).data, refused, refused])
 })
 
-test('whom pg lets in is let in, and whom it refuses is refused', async () => {
+test('a login succeeds where a login of pg succeeds, and fails where it fails', async () => {
   const database = await createTenantDatabase()
   const { account } = await database.resolveTarget()
   const outcome = async (password: string, prepare: (client: pg.Client) => void) => {
@@ -97,7 +97,7 @@ test('whom pg lets in is let in, and whom it refuses is refused', async () => {
     }
   }
   expect(await outcome(account.password, useQuickScram)).toEqual([{ current_user: account.user }])
-  // A server that trusts everybody lets in both.
+  // A server with trust authentication lets in both.
   const wrong = `${account.password}x`
   expect(await outcome(wrong, useQuickScram)).toEqual(await outcome(wrong, () => {}))
   await database.drop()

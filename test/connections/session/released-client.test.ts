@@ -7,7 +7,7 @@ import { pidOf, useScheduler } from '../fixture.js'
 const { start, stats } = useScheduler(1)
 const released = { code: 'TENANCY_CONNECTION_RELEASED' }
 
-test('a released client queries nobody’s connection any more, in whatever form it is asked', async () => {
+test('a released client cannot query another user’s connection, in any form of query', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const first = await pool.connect()
   await first.query('select 1')
@@ -40,7 +40,7 @@ test('a released client cannot release, end, or change how the next user reads i
   second.release()
 })
 
-test('properties and listeners that are put on a client do not reach the next user, and cannot lose the connection', async () => {
+test('properties and listeners that are put on a client do not reach the next user, and cost no connection', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   const first = await pool.connect()
   Object.assign(first, { owner: 'alice', pipeline: true, readyForQuery: false })

@@ -8,7 +8,7 @@ import { leakedState } from './session-probe.js'
 
 const { start, stats, databases, current } = useScheduler(1)
 
-/** An application's schema whose every corner keeps something in the session, and tables where nothing does. */
+/** A schema with every kind of code that keeps something in the session, and tables without such code. */
 const schema = `
   create function leak() returns boolean language plpgsql as $$
     begin perform set_config('app.actor', 'alice', false); perform pg_advisory_lock(7); return true; end $$;
@@ -45,13 +45,13 @@ const schema = `
   create table ruled (id int);
   create rule ruled as on insert to ruled do also insert into defaulted (id) values (new.id);
 `
-/** Those would make every statement suspect, so they come later. */
+/** Operators make every statement suspect, so they are added later. */
 const everywhere = `
   create function leak_op(text, text) returns boolean language sql as $$ select leak() $$;
   create operator === (leftarg = text, rightarg = text, function = leak_op);
 `
 
-/** Each is clean by its text, and leaves something behind. */
+/** Statements that are clean by their text and leave something behind. */
 const spoilers = [
   'insert into fired values (1, 1)',
   'insert into "fired" ("id") values (2) on conflict do nothing',
@@ -107,10 +107,10 @@ async function leaksAfter(pool: TenantPool, text: string): Promise<string[]> {
   return leaks
 }
 
-test.each(spoilers)('code behind a name does not reach the next user: %s', async (text) => {
+test.each(spoilers)('code behind a name in a statement leaves nothing to the next user: %s', async (text) => {
   expect(factsOf(text).clean).toBe(true)
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
-  // On a new connection, of whose database nothing is known, and on one that knows.
+  // Once on a new connection, whose schema effects are unknown, and once when they are known.
   expect(await leaksAfter(pool, text)).toEqual([])
   const pid = await pidOf(pool)
   await acquaint(pool)
@@ -119,14 +119,14 @@ test.each(spoilers)('code behind a name does not reach the next user: %s', async
   expect(await pidOf(pool)).toBe(pid)
 })
 
-test.each(harmless)('a statement that runs none of it costs no reset: %s', async (text) => {
+test.each(harmless)('a statement that runs no code behind its names costs no reset: %s', async (text) => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   await pool.query(text)
   expect(pool.idleCount).toBe(1)
 })
 
-test('a database that is rarely used is not asked: its sessions are reset instead', async () => {
+test('a rarely used database is not asked for its schema effects, and its sessions are reset instead', async () => {
   const [pool] = start({ maxConnections: 4 }) as [TenantPool]
   for (let use = 0; use < 5; use += 1) {
     await pool.query('select 1')
@@ -135,7 +135,7 @@ test('a database that is rarely used is not asked: its sessions are reset instea
   }
 })
 
-test('whatever is mixed in whatever order, the next user finds a fresh session', async () => {
+test('the next user finds a fresh session after any mix of statements', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   await fc.assert(
@@ -157,7 +157,7 @@ test('whatever is mixed in whatever order, the next user finds a fresh session',
   expect(stats().opened).toBe(1)
 })
 
-test('code that is added to a database is known after its tenant was evicted', async () => {
+test('code that is added to a database is known after its tenant was disconnected', async () => {
   const [pool] = start({ maxConnections: 1 }) as [TenantPool]
   await acquaint(pool)
   await withAdmin(
@@ -173,7 +173,7 @@ test('code that is added to a database is known after its tenant was evicted', a
   }
 })
 
-test('operators of the application are in no text: then every statement counts', async () => {
+test('every statement is followed by a reset when the application has operators of its own', async () => {
   await withAdmin((admin) => admin.query(everywhere), pristine)
   try {
     const [pool] = start({ maxConnections: 1 }) as [TenantPool]

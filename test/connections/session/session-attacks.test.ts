@@ -4,8 +4,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { factsOf } from '../../../src/connections/session/statement-effects.js'
 import { createTestDatabase, type TestDatabase } from '../../support/catalog.js'
 
-// The judge and PostgreSQL read the same text. Whatever changes the session, and only PostgreSQL can tell, must not have
-// been called clean.
+// The judge and PostgreSQL read the same text. PostgreSQL shows what changes the session. The judge must not have called
+// such a text clean.
 let database: TestDatabase
 let client: pg.Client
 
@@ -55,7 +55,7 @@ const spellings = [
   'pg_advisory_lock',
   'pg_try_advisory_lock_shared',
 ]
-const places = [
+const callSites = [
   'select CALL',
   'select 1, CALL as lower',
   'values (CALL)',
@@ -89,23 +89,23 @@ const places = [
 ]
 
 test(
-  'a function that keeps session state is seen wherever it stands and however it is spelled',
+  'a function that keeps session state is recognised wherever it stands and however it is spelled',
   { timeout: 120_000 },
   async () => {
     let changed = 0
-    for (const place of places) {
+    for (const callSite of callSites) {
       for (const spelling of spellings) {
         for (const gap of gaps) {
           const values = /lock/i.test(spelling) ? '(7)' : `('app.x', 'y', false)`
-          const text = place.replace('CALL', () => `${spelling}${gap}${values}`)
-          // The judgement costs nothing; PostgreSQL is asked about a part of them.
+          const text = callSite.replace('CALL', () => `${spelling}${gap}${values}`)
+          // A judgement costs nothing. PostgreSQL runs only some of the texts.
           const clean = factsOf(text).clean
           expect(clean, text).toBe(false)
           if ((gap === '' || gap === '/* ( */') && (await changesSession(text))) changed += 1
         }
       }
     }
-    // Else the places would prove nothing.
+    // Otherwise the call sites would prove nothing.
     expect(changed).toBeGreaterThan(300)
   },
 )
@@ -172,7 +172,7 @@ const spares = [
   ],
 ]
 
-/** A statement that keeps something in the session, a little changed. */
+/** A slightly changed statement that keeps something in the session. */
 const almost = fc
   .tuple(
     fc.constantFrom(...bases),
@@ -195,7 +195,7 @@ const almost = fc
   })
 
 test(
-  'whatever becomes of a statement that keeps something: if it still does, it is not called clean',
+  'a statement that keeps session state is never called clean, however it is changed',
   { timeout: 120_000 },
   async () => {
     let changed = 0

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 
-/** Everything of a session that its next user could notice; a fresh one answers {@link freshSession}. */
+/** Reads all state of a session that its next user could notice. A fresh one answers {@link freshSession}. */
 export const sessionProbe = `
   select
     current_user = session_user as own_role,
@@ -33,7 +33,7 @@ export const freshSession = {
   no_transaction: true,
 }
 
-/** What of a session is not as in a fresh one, sequences included: they can only be asked for, not looked up. */
+/** Lists what differs from a fresh session. Sequences are included, whose state can only be tried, not looked up. */
 export async function leakedState(client: pg.ClientBase): Promise<string[]> {
   const lastval = await client.query('select lastval()').then(
     () => ['lastval'],

@@ -65,13 +65,13 @@ const unclean = [
   'discard all',
   'insert into items select my_function(1)',
   'select * from my_function($1) as t (a)',
-  // What was found by attacking it:
+  // Found by attacks:
   "set local.x = 'a setting of the session called local.x'",
   `select U&"set!005fconfig" uescape '!' ('app.user', $1, false)`,
   `select u&"x" from items`,
   "update pg_settings set setting = $1 where name = 'search_path'",
   'update pg_catalog."pg_settings" set setting = $1',
-  // To PostgreSQL, a no-break space is a letter and the Kelvin sign no k.
+  // To PostgreSQL, a no-break space is a letter, and the Kelvin sign is no k.
   'select 1 as\u00a0my_function ($1)',
   'select ran\u212a($1)',
   "select 'x' (1)",
@@ -79,8 +79,10 @@ const unclean = [
   `select ${'x'.repeat(64)} from items`,
 ]
 
-test.each(clean)('is known to leave the session clean: %s', (text) => expect(leavesSessionClean(text)).toBe(true))
-test.each(unclean)('is followed by a reset: %s', (text) => expect(leavesSessionClean(text)).toBe(false))
+test.each(clean)('a statement is known to leave the session clean: %s', (text) =>
+  expect(leavesSessionClean(text)).toBe(true),
+)
+test.each(unclean)('a statement is followed by a reset: %s', (text) => expect(leavesSessionClean(text)).toBe(false))
 
 test('no text, however strange, hides a call of set_config outside literals and comments', () => {
   const noise = fc.constantFrom(
@@ -113,7 +115,7 @@ test('no text, however strange, hides a call of set_config outside literals and 
   )
 })
 
-test('arbitrary text is judged without error and quickly forgotten', () => {
+test('any text is judged without an error', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => void leavesSessionClean(text)),
     { numRuns: 3000 },

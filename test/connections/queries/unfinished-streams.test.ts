@@ -17,11 +17,11 @@ import { abortable, useScheduler } from '../fixture.js'
 
 const { start, stats, databases } = useScheduler(1)
 
-/** More than the buffers between a server and a reader take. */
+/** More rows than the buffers between a server and a reader hold. */
 const endless = 'copy (select i, repeat($$x$$, 1000) from generate_series(1, 1000000) i) to stdout'
 const endlessRows = 'select i, repeat($$x$$, 1000) from generate_series(1, 1000000) i'
 
-/** Nothing of the tenant runs on the server, and both of its connections can be had. */
+/** Checks that nothing of the tenant runs on the server, and that both of its connections can be had. */
 async function expectFree(pool: TenantPool): Promise<void> {
   await expect.poll(() => stats().inUse, { timeout: 10_000 }).toBe(0)
   const answers = await Promise.all([pool.query('select pg_sleep(0.01)'), pool.query('select pg_sleep(0.01)')])
@@ -45,7 +45,7 @@ test('downloads that are destroyed midway give their connections back', async ()
   expect(stats().rejected).toBe(0)
 })
 
-test('a pipeline whose end breaks gives the connection back, of a copy as of a stream of rows', async () => {
+test('a pipeline whose target breaks gives the connection back, for a COPY and for a stream of rows', async () => {
   const [pool] = start(two) as [TenantPool]
   const broken = (): PassThrough =>
     new PassThrough({
@@ -77,7 +77,7 @@ test('an upload that is destroyed midway leaves no row and gives the connection 
   expect((await pool.query('select id from items where id = 3000')).rows).toEqual([])
 })
 
-test('when its request is gone, each kind is ended and its reader told', async () => {
+test('streams, cursors and copies of an aborted request are ended, and their readers get an error', async () => {
   const [pool] = start(two) as [TenantPool]
   const aborted = { code: 'TENANCY_CONNECTION_ABORTED' }
   const kinds: (() => Readable | Writable)[] = [
@@ -110,13 +110,13 @@ test('when its request is gone, each kind is ended and its reader told', async (
   expect((await pool.query('select id from items where id = 3001')).rows).toEqual([])
 })
 
-test('nobody listens for the error of a stream whose request is gone, and the process lives', async () => {
+test('an unheard error of a stream whose request was aborted does not end the process', async () => {
   const [pool] = start(two) as [TenantPool]
   const controller = new AbortController()
   const kinds: (() => Readable | Writable)[] = [
     () => pool.query(copyStreams.to(endless)),
     () => pool.query(new QueryStream(endlessRows)),
-    // In the queue.
+    // The stream waits in the queue.
     () => pool.query(copyStreams.from('copy items from stdin')),
   ]
   for (const query of kinds) {
@@ -127,7 +127,7 @@ test('nobody listens for the error of a stream whose request is gone, and the pr
   await expectFree(pool)
 })
 
-test('a reader or writer who makes no progress is told so, and the tenant works on', async () => {
+test('a reader or writer that makes no progress gets an error, and its tenant works on', async () => {
   const [pool] = start({ ...two, stalledStreamTimeoutMs: 200 }) as [TenantPool]
   const stalled = { code: 'TENANCY_CONNECTION_STALLED' }
   const cursor = pool.query(new Cursor('select * from items'))
@@ -147,7 +147,7 @@ test('a reader or writer who makes no progress is told so, and the tenant works 
   expect((await pool.query('select id from items where id = 3002')).rows).toEqual([])
 })
 
-test('a slow reader, a slow writer and a slow server are let alone', async () => {
+test('a slow reader, a slow writer and a slow server are not taken for stalled', async () => {
   const [pool] = start({ ...two, stalledStreamTimeoutMs: 400 }) as [TenantPool]
   const slowRows = readSlowly(pool.query(new QueryStream('select id from items where id <= 12', [], { batchSize: 50 })))
   const busyServer = pool.query(new Cursor('select pg_sleep(1.2), 1 as n'))
@@ -182,7 +182,7 @@ async function readSlowly(rows: AsyncIterable<unknown>): Promise<unknown[]> {
   return read
 }
 
-test('clients of an HTTP server that disconnect in mid-download lock nobody out', async () => {
+test('HTTP clients that disconnect in mid-download do not lock out their tenant', async () => {
   const [pool] = start(two) as [TenantPool]
   const app = Fastify()
   const inWork = <Result>({ request, raw }: FastifyReply, run: () => Result) =>
@@ -190,7 +190,7 @@ test('clients of an HTTP server that disconnect in mid-download lock nobody out'
   app.get('/piped', (_request, reply) => reply.send(inWork(reply, () => pool.query(copyStreams.to(endless)))))
   app.get('/by-hand', async (_request, reply) => {
     reply.hijack()
-    // Whoever pipes like this destroys nothing when the response is gone.
+    // A pipe like this destroys no stream when the response is gone.
     inWork(reply, () => pool.query(copyStreams.to(endless))).pipe(reply.raw)
   })
   app.get('/rows', async (_request, reply) => {

@@ -5,14 +5,14 @@ import { Allocator } from '../../../src/connections/allocation/allocator.js'
 type TestEntry = PoolEntry<number, string>
 
 /** An allocator whose connections open and close when the test says so. */
-export class World {
+export class AllocatorHarness {
   readonly opening: TestEntry[] = []
   readonly closing: TestEntry[] = []
   readonly busy: TestEntry[] = []
-  /** When the allocator wants to look again. */
+  /** When the allocator asked for a reminder. */
   readonly reminders: number[] = []
   readonly granted: number[] = []
-  /** Those who held a connection already when they asked for one. */
+  /** Callers that held a connection already when they asked for one. */
   readonly nested = new Set<number>()
   readonly failed: number[] = []
   readonly waiting = new Map<number, { readonly key: string; readonly waiter: Waiter<number, string> }>()
@@ -69,7 +69,7 @@ export class World {
     return id
   }
 
-  /** An idle connection of the tenant is worked on, until it is released like any other. */
+  /** Takes an idle connection of the tenant out for upkeep, until it is released like any other. */
   takeOut(key: string): void {
     const entry = this.allocator.tenants.get(key)?.idle[0]
     if (entry === undefined || !this.allocator.takeOut(entry, this.nowMs)) return

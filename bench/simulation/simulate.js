@@ -1,4 +1,4 @@
-// One run: an open stream of requests of many tenants against one policy, in virtual time.
+// Runs an open stream of requests of many tenants against one policy, in virtual time.
 import { Clock, createRandom } from './clock.js'
 import { createMeter } from './meter.js'
 import { Server } from './server.js'
@@ -54,7 +54,7 @@ export function simulate(options) {
     clock.after(0, next)
   }
 
-  /** A client that asks again as soon as it has been answered. */
+  /** A client that asks again as soon as it is answered. */
   function askAgain() {
     ask(pick(), others, () => clock.after(0, askAgain))
   }
