@@ -1,7 +1,7 @@
-// Runs tests that take minutes to hours, with as many rounds as they deserve: `npm run soak -- faults isolation coherence walls`.
+// Runs the long tests, for minutes to hours: `npm run soak -- faults isolation coherence layers`.
 import { spawnSync } from 'node:child_process'
 
-// Name: the test files, and the environment that makes them long.
+// By name: test files, and the environment that gives them many rounds.
 const soaks = {
   faults: {
     files: ['test/faults/lifecycle.test.ts', 'test/faults/restart.test.ts'],
@@ -12,9 +12,10 @@ const soaks = {
     files: ['test/coherence/coherence.test.ts'],
     env: { T2F_COHERENCE_ROUNDS: '20', T2F_COHERENCE_STALENESS_MS: '2000', T2F_COHERENCE_HOLD_MS: '6000' },
   },
-  walls: {
-    files: ['test/isolation/walls.test.ts', 'test/isolation/aborts.test.ts'],
-    env: { T2F_WALL_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },
+  // The isolation layers of roles and databases, and of connections whose request is aborted.
+  layers: {
+    files: ['test/isolation/tenant-roles.test.ts', 'test/isolation/aborts.test.ts'],
+    env: { T2F_ROLE_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },
   },
 }
 
@@ -26,7 +27,7 @@ if (wanted.length === 0 || unknown.length > 0) {
 }
 for (const name of wanted) {
   const { files, env } = soaks[name]
-  // What is set already wins: a run is repeated with its seed, or made shorter.
+  // Variables that are already set win: to repeat a run with its seed, or to shorten it.
   const options = { stdio: 'inherit', env: { ...env, ...process.env } }
   const { status } = spawnSync('npx', ['--no-install', 'vitest', 'run', ...files], options)
   if (status !== 0) process.exit(status ?? 1)

@@ -6,7 +6,7 @@ export interface DatabaseNames {
   readonly prefix: string
   /** Group role that holds the privileges on a tenant's data; the login roles are its members. */
   readonly members: string
-  /** Where a template is built before it gets its name. */
+  /** Name of a template while it is built. */
   readonly unfinishedTemplate: string
   /** Start of every template's name. */
   readonly templatePrefix: string
@@ -37,7 +37,7 @@ export function databaseNames(prefix: string): DatabaseNames {
   }
 }
 
-/** Id of the tenant database that a name, of it or of its login role, is made of; undefined: it is the name of something else. */
+/** Id of the tenant database that a name of a database or login role belongs to; undefined: it is the name of something else. */
 export function databaseIdOf(names: DatabaseNames, name: string): string | undefined {
   if (!name.startsWith(names.prefix)) return undefined
   const match = /^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/.exec(
@@ -46,7 +46,7 @@ export function databaseIdOf(names: DatabaseNames, name: string): string | undef
   return match?.slice(1).join('-')
 }
 
-/** Whether a database is still called as its id says: a drop goes by these names and by nothing else. */
+/** Whether database and role still have the names that follow from the id. A drop goes by these names only. */
 export function isNamedAfterId(names: DatabaseNames, database: TenantDatabase): boolean {
   const name = names.tenantDatabase(database.id)
   return database.name === name && database.roleName === name

@@ -150,14 +150,14 @@ for (const { name, version, requirement } of versions)
         await client.query('select count(*) from numbers where id between 1 and 900')
         const locks = "select count(*)::int as count from pg_locks where pid = pg_backend_pid() and mode = 'SIReadLock'"
         expect((await client.query(locks)).rows[0].count).toBeGreaterThan(500)
-        expect(await lookOnce()).toEqual([])
+        expect(await checkOnce()).toEqual([])
         await client.query('commit')
         client.release(true)
         expect(events).toEqual([])
       })
 
-      /** A look of a watcher of its own, to which each role is a tenant's but the superuser's. */
-      async function lookOnce() {
+      /** One check by a watcher of its own, to which every role but the superuser is a tenant’s. */
+      async function checkOnce() {
         const watcher = createServerWatcher({
           account: isPlain ? { ...server.account, ...plain, database: 'catalog_plain' } : server.account,
           databaseOf: (role) => (/^(?:plain|super)_/.test(role) ? role : undefined),
@@ -166,7 +166,7 @@ for (const { name, version, requirement } of versions)
           logger: silentLogger,
         })
         try {
-          return await watcher.look()
+          return await watcher.check()
         } finally {
           await watcher.close()
         }
@@ -253,7 +253,7 @@ for (const { name, version, requirement } of versions)
           "select count(pg_notify('flood', repeat('x', 7900) || n)::text) from generate_series(1, 12000) as n",
         )
         expect(await queueUsage()).toBeGreaterThan(0.01)
-        expect(await lookOnce()).toEqual([])
+        expect(await checkOnce()).toEqual([])
         await listener.query('commit')
         await commit()
         for (const client of [listener, notifier]) client.release(true)

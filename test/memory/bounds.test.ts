@@ -103,7 +103,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/building/restore-privileges.ts': [1, constant],
   'databases/building/demanded-migrations.ts': [2, 'constant, and tenants that are behind and that a request asked for'],
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
-  'databases/watch/verdict.ts': [1, local],
+  'databases/watch/offenders.ts': [1, local],
   'databases/watch/watch-connection.ts': [1, local],
 
   'cache/request-contexts.ts': [2, '64 MiB, and eight ways of asking for each token'],

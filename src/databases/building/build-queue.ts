@@ -1,7 +1,7 @@
-/** Runs tasks, so many at a time; urgent ones go before the others. */
+/** Runs tasks, a limited number at a time; urgent tasks go before the others. */
 export interface BuildQueue {
   run<Result>(task: () => Promise<Result>, isUrgent: boolean): Promise<Result>
-  /** Settles when nothing runs and nothing waits. */
+  /** Resolves when no task runs or waits. */
   drained(): Promise<void>
 }
 
@@ -21,7 +21,7 @@ export function createBuildQueue(maxConcurrent: number): BuildQueue {
   }
   const release = () => {
     const next = urgent.shift() ?? ordinary.shift()
-    // The slot goes over to the next one: the count stays.
+    // The next task takes the slot over: the count stays.
     if (next) next()
     else active -= 1
   }

@@ -29,11 +29,11 @@ export interface BuilderOptions extends DropOptions {
   readonly tempFileLimitMb?: number
 }
 
-/** One database to be built. */
+/** The database that a build makes. */
 export interface BuildRequest {
   readonly template: Template
   readonly templateVersion: string
-  /** What the template's ledger says. */
+  /** The state of the template's ledger. */
   readonly schema: AppliedFiles
   readonly reservedFor?: string | undefined
   readonly stockTarget?: number | undefined
@@ -42,7 +42,7 @@ export interface BuildRequest {
 const reservedMs = 60_000
 
 /**
- * Builds one tenant database: its row is committed before the DDL, so that nothing can be on the server without one.
+ * Builds one tenant database. Its row is committed before the DDL, so that no database is on the server without a row.
  *
  * @returns the ready database; undefined when the stock was full
  * @throws {@link TenancyError} TENANCY_DATABASE_BUILD_FAILED; the database is dropped, or left to the reconciler
@@ -56,7 +56,7 @@ export async function buildTenantDatabase(
   try {
     return await buildUnderLock(options, request, id, name)
   } catch (cause) {
-    // What cannot be dropped now has a row, and the reconciler finds it.
+    // If the drop fails, the row is still there, and the reconciler finds it.
     await dropTenantDatabase(options, id).catch(() => {})
     throw new TenancyError(
       'TENANCY_DATABASE_BUILD_FAILED',
@@ -73,9 +73,9 @@ async function buildUnderLock(
   name: string,
 ): Promise<TenantDatabase | undefined> {
   const { admin, records, serverId } = options
-  // Before the row is there to be seen: a row whose lock is free is a build that died.
+  // Before the row can be seen: a row whose lock is free is the build of a dead process.
   const session = await lockDatabase(admin, databaseLockKey(options, id))
-  if (!session) throw new Error('somebody else works on a database of this id')
+  if (!session) throw new Error('another session holds the lock of this database id')
   const lease = randomUUID()
   const stopRenewing = keepLease(records, id, lease)
   try {
@@ -119,7 +119,7 @@ async function createRoleAndDatabase(
      comment on role ${name} is ${comment}`,
   )
   if (needsMembership(rights)) await joinRole(session, databaseName)
-  // Closed until PUBLIC has lost its right to connect; wal_log copies a small template fastest.
+  // No connections until PUBLIC has lost CONNECT. Of the strategies, wal_log copies a small template fastest.
   await session.query(
     `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,
   )
@@ -133,13 +133,13 @@ async function createRoleAndDatabase(
   await writeIdentity({ ...server, database: databaseName }, id)
 }
 
-/** This first connection also warms the database up: it writes the cache file that later ones start from. */
+/** Writes the identity row. This first connection also writes the relation cache file that later connections read. */
 async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
   const client = await openConnection(account, leaseMs, insideSettings)
   try {
     await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
   } finally {
-    // Nobody waits for the server's side of the end: the row is committed.
+    // Not awaited: the row is committed.
     void client.end().catch(() => {})
   }
 }

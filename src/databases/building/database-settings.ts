@@ -7,12 +7,12 @@ export interface DatabaseSetting {
   readonly value: string
 }
 
-// They load code into every session, or make it somebody else's.
+// These load code into every session, or change its role.
 const notCarried = new Set(['session_preload_libraries', 'local_preload_libraries', 'role', 'session_authorization'])
-// Their value is a list of names, quoted already: as one literal it would become one name.
+// The value of these is a list of names that are quoted already: as one literal it would become one name.
 const lists = new Set(['search_path', 'temp_tablespaces'])
 
-/** Reads the settings that a database has for all roles. `refused` are names of those that no other database gets. */
+/** Reads the settings that a database has for all roles. `refused`: names of the settings that are not copied. */
 export async function readDatabaseSettings(
   admin: SqlClient,
   database: string,
@@ -37,10 +37,10 @@ export function databaseSettingsSql(database: string, settings: readonly Databas
   const alter = `alter database ${quoteIdentifier(database)} set`
   return settings
     .map(({ name, value }) => {
-      // One with a dot is an extension's or the application's own, in two parts.
+      // A name with a dot, in two parts, is a setting of an extension or of the application.
       const identifier = name.split('.').map(quoteIdentifier).join('.')
       if (!lists.has(name)) return `${alter} ${identifier} to ${quoteLiteral(value)};`
-      // Until the end of this transaction only. What is set here is not parsed, and so not quoted again.
+      // `true`: until the end of this transaction. set_config does not parse the value, so it is not quoted again.
       return `select pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, true); ${alter} ${identifier} from current;`
     })
     .join('\n')

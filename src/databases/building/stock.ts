@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../../core/logger.js'
 
-/** What keeps databases in stock. */
+/** Keeps ready databases in stock. */
 export interface Stock {
   /** Builds until the stock is full; rejects with the first error. */
   fill(): Promise<void>
-  /** Fills in the background; errors are logged and tried again, later and later. */
+  /** Fills in the background; after an error it is logged and tried again, with growing pauses. */
   refill(): void
   /** Starts no further build and waits for the background to end. */
   close(): Promise<void>
 }
 
-/** How a stock is filled. */
+/** Options of {@link createStock}. */
 export interface StockOptions {
-  /** Runs before every fill in the background: clears away what died. */
+  /** Runs before every fill in the background: drops what dead processes left. */
   readonly reconcile: () => Promise<unknown>
   /** Builds one database; false when the stock is full. */
   readonly buildOne: () => Promise<boolean>
@@ -50,7 +50,7 @@ export function createStock({ reconcile, buildOne, workers, logger, retryDelayMs
         if (closing.signal.aborted) return
         logger.error({ err: error, retryInMs: delayMs }, 'No tenant database could be built for the stock')
         isWanted = true
-        // Aborted by close(), which is no error.
+        // close() aborts the pause, which is no error.
         await sleep(delayMs, undefined, { signal: closing.signal, ref: false }).catch(() => {})
         delayMs = Math.min(delayMs * 2, retryDelayMs * 60)
       }
@@ -61,7 +61,7 @@ export function createStock({ reconcile, buildOne, workers, logger, retryDelayMs
     isWanted = true
     background ??= fillUntilDone().finally(() => {
       background = undefined
-      // Asked for again after the last look.
+      // refill() was called after the last check of `isWanted`.
       if (isWanted && !closing.signal.aborted) refill()
     })
   }

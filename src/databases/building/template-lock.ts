@@ -1,11 +1,11 @@
 import type { SqlClient } from '../../core/sql-client.js'
 import { takeHeartbeatLock } from '../server/lock-heartbeat.js'
 
-/** Longest wait for a process that builds a template: a large schema takes its time. */
+/** Longest wait for a process that builds a template. Long, for large schemas. */
 const templateWaitMs = 600_000
 
 /**
- * Takes the lock under which templates are built and dropped, for as long as the connection lasts.
+ * Takes the lock under which templates are built and dropped. The end of the connection releases it.
  *
  * @param admin a connection of the provisioning account to the catalog database
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT

@@ -13,7 +13,7 @@ import { withHeartbeat } from '../server/lock-heartbeat.js'
 import { lockTemplates } from './template-lock.js'
 import { applyTenantSchema, createBaseSchema, type TenantSchema } from './tenant-schema.js'
 
-/** Whose templates, on which server. */
+/** Identifies the templates of one installation on one server. */
 export interface TemplateOptions {
   /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
@@ -22,25 +22,26 @@ export interface TemplateOptions {
   readonly installationId: string
   /** Default: 2000, see `SqlLedger`. */
   readonly lockTimeoutMs?: number | undefined
-  /** Whether functions that use up what the server shares are taken from PUBLIC. Default: false. */
+  /** Whether functions that use up what the server shares are revoked from PUBLIC. Default: false. */
   readonly isHardened?: boolean
 }
 
-/** A database that tenant databases are copies of. */
+/** A database that tenant databases are copied from. */
 export interface Template {
   readonly name: string
-  /** Settings that its copies get. */
+  /** Settings that the copies get. */
   readonly settings: readonly DatabaseSetting[]
-  /** Names of settings that they do not get. */
+  /** Names of settings that the copies do not get. */
   readonly refusedSettings: readonly string[]
 }
 
 /**
- * Makes sure that the template database of this schema exists, and drops the installation's older ones. A template has
- * its name only when it is complete, and nobody can connect to it. Processes that do this at once wait for each other. One
- * whose collation version is not the server's any more cannot be copied: it is made again.
+ * Makes sure that the template database of this schema exists, and drops the installation's older templates. A template
+ * gets its name when it is complete, and accepts no connections. Processes that call this at once wait for each other. A
+ * template whose collation version is no longer the server's cannot be copied: it is made again.
  *
- * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID; nothing is left behind
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID; the unfinished template is
+ *   dropped
  */
 export async function ensureTemplate(options: TemplateOptions, schema: TenantSchema): Promise<Template> {
   const { server, names } = options
@@ -57,7 +58,7 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
   })
 }
 
-/** False also for one whose drop has begun, by a process of another version that died in the middle. */
+/** False also for a template whose drop was begun by a process that died. */
 async function isUsable(admin: SqlClient, name: string): Promise<boolean> {
   const { rowCount } = await admin.query(
     'select from pg_database where datname = $1 and datistemplate and datconnlimit <> -2',
@@ -74,7 +75,7 @@ async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> 
   )
   const [role] = rows
   if (!role) await admin.query(`create role ${quoteIdentifier(name)} nologin`)
-  // Every tenant's role would inherit from it.
+  // Every tenant's role would inherit its rights.
   else if (!role.isPlain) throw new Error(`the role ${name} exists and can do more than a group role`)
 }
 
@@ -85,7 +86,7 @@ async function buildTemplate(
   template: string,
 ): Promise<void> {
   const unfinished = quoteIdentifier(names.unfinishedTemplate)
-  // Left behind by a process that died here; the lock says that nobody works on it now.
+  // Left by a process that died here: this process holds the lock, so nobody works on it.
   await admin.query(`drop database if exists ${unfinished} with (force)`)
   await dropTemplate(admin, template)
   await admin.query(`create database ${unfinished} template template0`)
@@ -105,13 +106,13 @@ async function buildTemplate(
        alter database ${unfinished} rename to ${quoteIdentifier(template)}`,
     )
   } catch (error) {
-    // What cannot be dropped now is the reconciler's.
+    // If that fails, the reconciler drops it.
     await admin.query(`drop database if exists ${unfinished} with (force)`).catch(() => {})
     throw error
   }
 }
 
-/** One that cannot be used: its drop had begun, or it cannot be copied any more. */
+/** Drops a template that cannot be used: its drop had begun, or it cannot be copied any more. */
 async function dropTemplate(admin: SqlClient, name: string): Promise<void> {
   const { rows } = await admin.query<{ isTemplate: boolean }>(
     'select datistemplate as "isTemplate" from pg_database where datname = $1',
@@ -133,20 +134,20 @@ async function dropOlderTemplates(
   )
   for (const { name } of rows) {
     await admin.query(`alter database ${quoteIdentifier(name)} is_template false`)
-    // One that a process of another version clones from just now stays, no template any more, to the reconciler.
+    // A process of another version may be copying it: then it stays, no longer a template, and the reconciler drops it.
     await admin.query(`drop database ${quoteIdentifier(name)}`).catch(() => {})
   }
 }
 
 /**
- * Removes what a process left behind that died while it built or dropped a template.
+ * Drops what a process left that died while it built or dropped a template.
  *
  * @returns names of the databases that were dropped
  */
 export async function removeUnfinishedTemplates(options: TemplateOptions): Promise<string[]> {
   const { server, names, installationId } = options
   return withConnection(server, async (admin) => {
-    // Somebody is building one.
+    // Another process is building one.
     if (!(await tryLock(admin, templateLockKey(options, names.templatePrefix)))) return []
     const dropped = await findUnfinishedTemplates(admin, { names, installationId })
     for (const name of dropped) await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
@@ -155,8 +156,8 @@ export async function removeUnfinishedTemplates(options: TemplateOptions): Promi
 }
 
 /**
- * Names of databases that look as a template does before it has its name, or after its drop has begun. One that is
- * being built now looks the same.
+ * Finds the databases that are templates without their name yet, or whose drop has begun. A template that another process
+ * is building now is among them.
  */
 export async function findUnfinishedTemplates(
   admin: SqlClient,

@@ -17,12 +17,12 @@ import { dirname, join } from 'node:path'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { RunAs } from './run-as.js'
 
-/** Longest socket folder: a socket's path has at most 103 bytes on macOS, and `/.s.PGSQL.65535.lock` needs 21. */
+/** Longest path of a socket folder: a socket's path has at most 103 bytes on macOS, and `/.s.PGSQL.65535.lock` needs 21. */
 const maxSocketDirBytes = 80
 
 /**
- * Makes the data folder and returns its resolved path. Root also lets others pass through it (not list it): what is
- * inside has its own permissions, and the server runs as somebody else.
+ * Makes the data folder and returns its resolved path. As root, it also lets other users pass through the folder (not list
+ * it), because the server runs as another user; the entries have permissions of their own.
  *
  * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it can't be written
  */
@@ -44,20 +44,20 @@ export async function openDataDir(dataDir: string): Promise<string> {
 }
 
 /**
- * Where the server's own files go: the data folder, or, when root's stand-in can't reach that (under a 0700 home), a
- * folder of its own for this data folder under /var/lib, the same one at every start.
+ * Returns the folder for the server's own files: the data folder, or, when the user that runs the server for root can't
+ * reach that (under a 0700 home), a folder under /var/lib that belongs to this data folder and is the same at every start.
  */
 export async function serverHome(dataDir: string, runAs: RunAs): Promise<string> {
   if (runAs.canReach(dataDir)) return dataDir
   const home = join('/var/lib/tenants2fast', createHash('sha256').update(dataDir).digest('hex').slice(0, 16))
   await mkdir(home, { recursive: true })
-  // Whatever the umask: the server's user has to pass through both.
+  // Independent of the umask: the server's user has to pass through both.
   await chmod(dirname(home), 0o711)
   await chmod(home, 0o711)
   return home
 }
 
-/** Reads the superuser's password, or makes it: 256 random bits in a file only its owner can read. */
+/** Reads the superuser's password, or makes it: 256 random bits in a file that only its owner can read. */
 export async function readSecret(dataDir: string, mayCreate: boolean): Promise<string> {
   const path = join(dataDir, 'secret')
   const read = async () => (await readFile(path, 'utf8').catch(() => '')).trim()
@@ -69,7 +69,7 @@ export async function readSecret(dataDir: string, mayCreate: boolean): Promise<s
   if (!mayCreate) {
     throw new TenancyError(
       'TENANCY_EMBEDDED_START_FAILED',
-      `The password file ${path} is missing or unreadable, and there is data: restore the file, or move ${dataDir} away to start afresh`,
+      `The password file ${path} is missing or unreadable, and there is data: restore the file, or move ${dataDir} away to start with an empty one`,
     )
   }
   await rm(path, { force: true })
@@ -83,22 +83,22 @@ export async function readSecret(dataDir: string, mayCreate: boolean): Promise<s
   return read()
 }
 
-/** Gives a folder and all in it to the server's user, when root chose another one than the last time. */
-export async function giveTo(runAs: RunAs, path: string): Promise<void> {
+/** Makes the server's user the owner of a folder and its entries, when root runs the server as another user than before. */
+export async function changeOwner(runAs: RunAs, path: string): Promise<void> {
   const { owner } = runAs
   if (owner === undefined || (await stat(path)).uid === owner.uid) return
   const entries = await readdir(path, { recursive: true })
   await Promise.all(entries.map((entry) => lchown(join(path, entry), owner.uid, owner.gid)))
-  // Last, so that an interrupted change is seen and repeated.
+  // The folder comes last, so that an interrupted change is detected and repeated.
   await chown(path, owner.uid, owner.gid)
 }
 
-/** A private folder for the server's socket: in `home`, or a temporary one where that path is too long for a socket. */
+/** Makes a private folder for the server's socket: in `home`, or a temporary one where that path is too long. */
 export async function makeSocketDir(home: string, runAs: RunAs): Promise<{ path: string; temporary: boolean }> {
   const inside = join(home, 'run')
   const temporary = Buffer.byteLength(inside) > maxSocketDirBytes
   const path = temporary ? await mkdtemp('/tmp/t2f-') : inside
   if (!temporary) await mkdir(path, { recursive: true, mode: 0o700 })
-  await giveTo(runAs, path)
+  await changeOwner(runAs, path)
   return { path, temporary }
 }

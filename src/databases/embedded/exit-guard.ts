@@ -1,45 +1,45 @@
-/** Ends what must not outlive this process. Synchronous: it runs while the process exits. */
-type LastAct = () => void
+/** Ends what must not outlive this process. Synchronous, because it runs while the process exits. */
+type ExitHandler = () => void
 
-const lastActs = new Set<LastAct>()
+const exitHandlers = new Set<ExitHandler>()
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Runs `act` when the process exits, also by Ctrl-C or `kill` when nobody else handles those signals (then the signal
- * still ends the process, as it would have). The returned function takes `act` back.
+ * Runs `handler` when the process exits, also by Ctrl-C or `kill` when the application does not handle those signals (the
+ * signal then ends the process as usual). The returned function removes the handler.
  */
-export function onProcessExit(act: LastAct): () => void {
-  if (lastActs.size === 0) {
-    process.once('exit', runLastActs)
-    // First in line: a `once` listener of the application is gone from the list as soon as its turn has come.
+export function onProcessExit(handler: ExitHandler): () => void {
+  if (exitHandlers.size === 0) {
+    process.once('exit', runExitHandlers)
+    // Prepended: a `once` listener of the application is removed from the list before it runs, and would not be counted.
     for (const signal of signals) process.prependListener(signal, onSignal)
   }
-  lastActs.add(act)
+  exitHandlers.add(handler)
   return () => {
-    if (lastActs.delete(act) && lastActs.size === 0) removeListeners()
+    if (exitHandlers.delete(handler) && exitHandlers.size === 0) removeListeners()
   }
 }
 
 function onSignal(signal: NodeJS.Signals): void {
-  // Somebody else handles the signal: the application decides when to stop, and `exit` follows if it ends.
+  // The application handles the signal and decides when to stop; `exit` follows if it ends.
   if (process.listenerCount(signal) > 1) return
-  runLastActs()
+  runExitHandlers()
   process.kill(process.pid, signal)
 }
 
-function runLastActs(): void {
-  for (const act of lastActs) {
+function runExitHandlers(): void {
+  for (const handler of exitHandlers) {
     try {
-      act()
+      handler()
     } catch {
-      // The process is going down, and the others still have to run.
+      // The process exits, and the other handlers still have to run.
     }
   }
-  lastActs.clear()
+  exitHandlers.clear()
   removeListeners()
 }
 
 function removeListeners(): void {
-  process.removeListener('exit', runLastActs)
+  process.removeListener('exit', runExitHandlers)
   for (const signal of signals) process.removeListener(signal, onSignal)
 }

@@ -8,8 +8,8 @@ import { isRunning, pidOf, processIdentity } from './process-identity.js'
 const takeoverMaxAgeMs = 10_000
 
 /**
- * Takes the lock of a data folder; the returned function gives it back. The lock of a process that is gone is taken
- * over. Works between processes of one machine (one process id namespace), not across a network file system.
+ * Takes the lock of a data folder; the returned function releases it. The lock of a dead process is taken over. Works
+ * between processes of one machine (one process id namespace), not across a network file system.
  *
  * @throws {@link TenancyError} TENANCY_EMBEDDED_IN_USE when another process holds it for longer than `timeoutMs`
  */
@@ -30,12 +30,12 @@ export async function lockFolder(dataDir: string, timeoutMs: number): Promise<()
   }
 }
 
-/** Takes the lock if it is free now; undefined when a running process holds it. */
+/** Takes the lock if it is free now; returns undefined when a running process holds it. */
 export function tryLockFolder(dataDir: string): (() => void) | undefined {
   const path = join(dataDir, 'lock')
   const content = `${processIdentity(process.pid) ?? `${process.pid}.0`} ${randomBytes(6).toString('hex')}`
   const draft = `${path}.${content.split(' ')[1]}`
-  // A hard link appears with its content or not at all, so nobody ever reads a half-written lock.
+  // A hard link appears with its content or not at all: no process reads a half-written lock.
   writeFileSync(draft, content, { mode: 0o600, flag: 'wx' })
   try {
     if (!linkOnce(draft, path)) {
@@ -50,7 +50,7 @@ export function tryLockFolder(dataDir: string): (() => void) | undefined {
   }
 }
 
-/** Only whoever holds the takeover file removes a dead process's lock, so a fresh lock is never removed by mistake. */
+/** Removes a dead process's lock. Only the holder of the takeover file does that, so a new lock is never removed. */
 function removeStale(path: string): void {
   const holder = readHolder(path)
   if (holder === undefined || isRunning(holder.split(' ')[0] ?? '')) return

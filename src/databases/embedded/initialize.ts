@@ -18,13 +18,13 @@ export interface InitializeOptions {
   readonly binaries: Binaries
   readonly runAs: RunAs
   readonly password: string
-  /** Do not wait for the disk. */
+  /** Whether to skip waiting for the disk. */
   readonly noSync: boolean
 }
 
 /**
- * Makes a data folder unless there is one. It is built in a draft folder and renamed when complete, so an interrupted
- * try leaves only a draft, which {@link removeDrafts} removes.
+ * Makes the server's data folder. It is made in a draft folder and renamed when complete: an interrupted try leaves only a
+ * draft, which {@link removeDrafts} removes.
  *
  * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED
  */
@@ -73,7 +73,7 @@ export async function initializeData(options: InitializeOptions): Promise<void> 
   }
 }
 
-/** Takes PUBLIC's right to connect to the databases that initdb made: a tenant's role has no business there. */
+/** Revokes CONNECT from PUBLIC in the databases that initdb made: tenants' roles must not connect to them. */
 async function closeToPublic(pgData: string, { binaries, runAs, home, noSync }: InitializeOptions): Promise<void> {
   // Single-user mode: the server has no port yet, and the folder gets its name only when this is done.
   const single = ['--single', ...(noSync ? ['-F'] : []), '-D', pgData, 'template1']
@@ -88,9 +88,9 @@ async function closeToPublic(pgData: string, { binaries, runAs, home, noSync }: 
 }
 
 /**
- * Whether `<home>/postgres` holds a data folder of the version that the binaries are of.
+ * Whether `<home>/postgres` holds a data folder of this version of PostgreSQL.
  *
- * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it holds something else: nobody's data is overwritten
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it holds something else: no data is overwritten
  */
 export async function hasData(home: string, majorVersion: string): Promise<boolean> {
   const pgData = join(home, 'postgres')
@@ -110,18 +110,18 @@ export async function hasData(home: string, majorVersion: string): Promise<boole
     'TENANCY_EMBEDDED_START_FAILED',
     version !== undefined && version !== majorVersion
       ? `${pgData} was made by PostgreSQL ${version}, and the embedded server is ${majorVersion}: ` +
-          'move the folder away to start afresh, or use a server of its version by TENANT_DATABASE_URL'
-      : `${pgData} is not a complete PostgreSQL data folder: restore it from a backup, or move it away to start afresh`,
+          'move the folder away to start with an empty one, or set TENANT_DATABASE_URL to a server of its version'
+      : `${pgData} is not a complete PostgreSQL data folder: restore it from a backup, or move it away to start with an empty one`,
   )
 }
 
-/** Removes what interrupted starts left in `home`. Call with the lock held. */
+/** Removes the drafts of interrupted starts from `home`. The caller holds the folder's lock. */
 export async function removeDrafts(home: string): Promise<void> {
   const drafts = (await readdir(home)).filter((name) => name.startsWith('draft-'))
   await Promise.all(drafts.map((name) => rm(join(home, name), { recursive: true, force: true, maxRetries: 5 })))
 }
 
-/** Runs a program in a session of its own: Ctrl-C in the terminal is for the application, which decides when to stop. */
+/** Runs a program in a session of its own, which Ctrl-C in the terminal does not reach: the application decides when to stop. */
 function run(
   file: string,
   args: string[],
@@ -138,7 +138,7 @@ function run(
     })
     const cancelGuard = onProcessExit(() => child.kill())
     child.once('close', cancelGuard)
-    // A program that ends without reading its input says why on standard error.
+    // Ignored: a program that ends without reading its input reports the reason on standard error.
     child.stdin.on('error', () => {}).end(input)
     let output = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-4000)))

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { cp, lstat, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
-import { giveTo } from './data-home.js'
+import { changeOwner } from './data-home.js'
 import type { RunAs } from './run-as.js'
 
 /** Paths of the server's programs. */
@@ -12,16 +12,16 @@ export interface Binaries {
 }
 
 /**
- * Makes the binaries under `native` usable by `runAs`: adds the library links that a postinstall script would have
- * made, and copies everything to `<home>/runtime-…` when the package is read-only without its links, or `runAs` can't
- * read it. Safe to repeat and to interrupt.
+ * Makes the binaries under `native` usable by `runAs`. Adds the library links that a postinstall script would make. Copies
+ * everything to `<home>/runtime-…` when links are missing in a read-only package, or when `runAs` can't read the package.
+ * Safe to repeat and to interrupt.
  */
 export async function prepareBinaries(native: string, home: string, runAs: RunAs): Promise<Binaries> {
   const readable = runAs.canReach(join(native, 'lib')) && runAs.canReach(join(native, 'bin', executable('postgres')))
   if (readable && (await addLinks(native))) return binariesIn(native)
   const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as { version: string }
   const copy = await copyOut(native, home, `runtime-${version}`)
-  await giveTo(runAs, copy)
+  await changeOwner(runAs, copy)
   return binariesIn(copy)
 }
 
@@ -39,10 +39,10 @@ async function copyOut(native: string, home: string, name: string): Promise<stri
   return target
 }
 
-/** Returns false when a link is missing and can't be made. */
+/** Adds missing links; returns false when a link can't be made. */
 async function addLinks(native: string): Promise<boolean> {
   for (const { source, target } of await readLinks(native)) {
-    const path = join(native, '..', renamed(target, native))
+    const path = join(native, '..', pathIn(target, native))
     if (await exists(path)) continue
     try {
       await symlink(relative(dirname(target), source), path)
@@ -56,8 +56,8 @@ async function addLinks(native: string): Promise<boolean> {
   return true
 }
 
-/** Paths in the list start with `native/`, also in a copy that is named otherwise. */
-function renamed(path: string, native: string): string {
+/** Rewrites a path of the list, which starts with `native/`, for a copy that has another name. */
+function pathIn(path: string, native: string): string {
   return join(basename(native), relative('native', path))
 }
 

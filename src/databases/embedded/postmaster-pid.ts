@@ -2,15 +2,15 @@ import { readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { processIdentity } from './process-identity.js'
 
-/** What `postmaster.pid` says about the server that runs in a data folder (PostgreSQL source: pidfile.h). */
+/** Contents of `postmaster.pid`, about the server that runs in a data folder (PostgreSQL source: pidfile.h). */
 export interface PostmasterPid {
   readonly pid: number
   readonly port: number
-  /** Whether it accepts connections, as far as it says; false while it starts, recovers or stops. */
+  /** Whether it accepts connections; false while it starts, recovers or stops. */
   readonly ready: boolean
 }
 
-/** Reads the text of a `postmaster.pid`; undefined when it is not one, or still being written. */
+/** Parses the text of a `postmaster.pid`; undefined when it is incomplete or something else. */
 export function parsePostmasterPid(text: string): PostmasterPid | undefined {
   const lines = text.split('\n').map((line) => line.trim())
   const [pid, port] = [Number(lines[0] || Number.NaN), Number(lines[3] || Number.NaN)]
@@ -19,10 +19,10 @@ export function parsePostmasterPid(text: string): PostmasterPid | undefined {
 }
 
 /**
- * The server that runs in `pgData` (a resolved path), if one does. A file that names no process, or a process that is not this server
- * (its id was reused), is removed: PostgreSQL itself would refuse to start over the latter.
+ * Finds the server that runs in `pgData` (a resolved path). A file that names no process, or another process (whose id was
+ * reused), is removed: PostgreSQL itself would refuse to start because of the latter.
  */
-export async function findSurvivor(pgData: string): Promise<PostmasterPid | undefined> {
+export async function findRunningServer(pgData: string): Promise<PostmasterPid | undefined> {
   const path = join(pgData, 'postmaster.pid')
   let text: string
   try {
@@ -38,7 +38,7 @@ export async function findSurvivor(pgData: string): Promise<PostmasterPid | unde
   return undefined
 }
 
-/** Where nothing can be read about the process, its id is believed: starting beside a live server ruins its data. */
+/** True also when nothing can be read about the process: a second server in the folder would destroy its data. */
 async function mayBelongTo(pid: number, pgData: string): Promise<boolean> {
   if (process.platform !== 'linux') return true
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)

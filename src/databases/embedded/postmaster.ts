@@ -25,11 +25,11 @@ export interface LaunchOptions {
 /** A server process. */
 export interface Postmaster {
   readonly pid: number
-  /** Names this process for good; see `processIdentity`. */
+  /** Identifies this process also after its id was reused; see `processIdentity`. */
   readonly identity: string
 }
 
-/** The environment of the server's programs: nothing of the application's, so none of its secrets. */
+/** Environment of the server's programs: without the application's variables, which may be secrets. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   const kept = ['PATH', 'LD_LIBRARY_PATH', 'SystemRoot', 'TEMP', 'TMP']
   const inherited = Object.fromEntries(kept.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
@@ -37,17 +37,17 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts the server in a session of its own (the terminal's Ctrl-C does not reach it) with its log in `logFile`; the log
- * of the start before is kept as `<logFile>.1`.
+ * Starts the server in a session of its own, which the terminal's Ctrl-C does not reach. Its log goes to `logFile`; the log
+ * of the previous start is kept as `<logFile>.1`.
  */
 export async function launchPostmaster(options: LaunchOptions): Promise<Postmaster> {
   const { binaries, runAs, pgData, socketDir, logFile, port } = options
   const settings: Record<string, string> = {
     max_connections: '200',
-    // After a crash, one call a file system instead of one a file: a thousand databases have 300,000 of them (PostgreSQL
-    // manual, 19.14). Linux has it.
+    // After a crash, one call per file system instead of one per file: a thousand databases have 300,000 files (PostgreSQL
+    // manual, 19.14). Only Linux has it.
     ...(process.platform === 'linux' ? { recovery_init_sync_method: 'syncfs' } : {}),
-    // Failed statements may hold secrets (role passwords); PostgreSQL logs them from this level up.
+    // Failed statements may hold secrets (role passwords): PostgreSQL logs them from this level up only.
     log_min_error_statement: 'panic',
     ...options.settings,
     listen_addresses: '127.0.0.1',
@@ -76,7 +76,7 @@ export async function launchPostmaster(options: LaunchOptions): Promise<Postmast
       child.once('error', reject)
     })
     child.unref()
-    // A child that has ended by now has no identity left; an empty one reads as "not running".
+    // A child that has ended by now has no identity: an empty one means "not running".
     return { pid: child.pid ?? 0, identity: processIdentity(child.pid ?? 0) ?? '' }
   } finally {
     closeSync(log)
@@ -84,10 +84,10 @@ export async function launchPostmaster(options: LaunchOptions): Promise<Postmast
 }
 
 /**
- * Waits until the server on `account` answers a query and is the one of `pgData`. Resolves to false when the process
- * ends first, or `timeoutMs` pass.
+ * Waits until the server on `account` answers a query and is the one of `pgData`. Resolves to false when the process ends
+ * first, or after `timeoutMs`.
  *
- * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it answers and refuses the secret
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when it answers and refuses the password
  */
 export async function waitUntilReady(
   postmaster: Postmaster,
@@ -105,7 +105,7 @@ export async function waitUntilReady(
         throw new TenancyError(
           'TENANCY_EMBEDDED_START_FAILED',
           `The server in ${pgData} does not accept the password in the file "secret" beside it: restore that file, ` +
-            'or move the folder away to start afresh',
+            'or move the folder away to start with an empty one',
         )
       }
     }
@@ -126,7 +126,7 @@ async function dataDirectoryOf(account: ServerAccount): Promise<string | undefin
   }
 }
 
-/** Stops a server and waits for its end: fast shutdown, after `timeoutMs` an immediate one, at last SIGKILL. */
+/** Stops a server and waits for its end: a fast shutdown, after `timeoutMs` an immediate one, then SIGKILL. */
 export async function stopPostmaster(
   postmaster: Postmaster,
   pgData: string,
@@ -165,7 +165,7 @@ function pgCtlStop(binaries: Binaries, pgData: string): Promise<void> {
   })
 }
 
-/** A port of the loopback address that is free now. */
+/** Finds a port of the loopback address that is free now. */
 export async function findFreePort(): Promise<number> {
   return new Promise((found, reject) => {
     const listener = createServer()
@@ -179,7 +179,7 @@ export async function findFreePort(): Promise<number> {
   })
 }
 
-/** The last lines of the log, without statements and without `secret`. */
+/** Reads the last lines of the log, without statements and without `secret`. */
 export async function logTail(logFile: string, secret: string): Promise<string> {
   const text = await readFile(logFile, 'utf8').catch(() => '')
   const lines = text

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
 /**
- * Tells one process from a later one with the same id: `<pid>.<start time>`. Undefined when no such process runs; a
- * zombie counts as gone. On Windows the start time is not read, and a reused id is taken for the old process.
+ * Identity of a process, different from that of a later process with the same id: `<pid>.<start time>`. Undefined when no
+ * such process runs; a zombie does not count. On Windows the start time is not read: a reused id counts as the old process.
  */
 export function processIdentity(pid: number): string | undefined {
   if (process.platform === 'linux') return linuxIdentity(pid)
@@ -17,7 +17,7 @@ export function processIdentity(pid: number): string | undefined {
   }
 }
 
-/** Whether the process that once had `identity` still runs. Text that is no identity names no process. */
+/** Whether the process with this identity still runs; false for a text that is no identity. */
 export function isRunning(identity: string): boolean {
   const pid = pidOf(identity)
   return pid !== undefined && processIdentity(pid) === identity

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { TenancyError } from '../../core/errors/errors.js'
 
-/** How the server's programs are run: PostgreSQL refuses to run as root. */
+/** The user that runs the server's programs: PostgreSQL refuses to run as root. */
 export interface RunAs {
   /** For logs and messages. */
   readonly description: string
-  /** Owner that files of the server need, as this process sees it; undefined: whoever runs this process. */
+  /** Owner that the server's files need, as this process sees it; undefined: the user of this process. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined
-  /** What to hand to `spawn`. */
+  /** Arguments for `spawn`. */
   command(file: string, args: readonly string[]): SpawnCommand
   /** Whether the server could read this file, or enter this folder. */
   canReach(path: string): boolean
@@ -22,12 +22,12 @@ interface SpawnCommand {
 }
 
 /**
- * Chooses who runs the server. An ordinary user: itself; one without a name (containers run as any number), which
- * `initdb` refuses: itself in a user namespace, where it has one, if the machine allows that. Root: the first of user
- * `postgres`, user `nobody`, and an unprivileged user namespace (`unshare`, util-linux) that can reach `dataDir`. When
- * none can, the first that works at all, and the caller keeps the data elsewhere.
+ * Chooses the user that runs the server. For an ordinary user, it is that user. `initdb` refuses a user without a name
+ * (containers run as any number): it gets a name in a user namespace, if the machine allows that. For root, it is the first
+ * of user `postgres`, user `nobody` and an unprivileged user namespace (`unshare`, util-linux) that can reach `dataDir`. When
+ * none can, it is the first that works at all, and the caller keeps the data elsewhere.
  *
- * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when root can become none of them
+ * @throws {@link TenancyError} TENANCY_EMBEDDED_START_FAILED when root can become none of these users
  */
 export function chooseRunAs(dataDir: string): RunAs {
   if (process.getuid?.() !== 0) return asOrdinaryUser()
@@ -52,7 +52,7 @@ const asSelf: RunAs = {
   canReach: () => true,
 }
 
-/** Inside, the process is a user without privileges that has a name; outside, its files belong to `owner`. */
+/** A user namespace: inside, the process is an unprivileged user with a name; outside, its files belong to `owner`. */
 function inNamespace(owner: RunAs['owner']): RunAs {
   const inside = usersNamed(['nobody'])[0]?.owner?.uid ?? 1000
   const namespace: RunAs = {
@@ -99,7 +99,7 @@ function asUser(name: string, uid: number, gid: number): RunAs {
   return user
 }
 
-/** Asks the kernel instead of computing from modes: ACLs, mounts and security modules count too. */
+/** Whether `runAs` can reach a path. A process tries it: modes alone miss ACLs, mounts and security modules. */
 function probe(runAs: RunAs, path: string): boolean {
   const script = 'if test -d "$1"; then test -x "$1"; else test -r "$1"; fi'
   const { file, args, identity } = runAs.command('/bin/sh', ['-c', script, 'sh', path])

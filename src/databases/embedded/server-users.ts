@@ -3,13 +3,13 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { isRunning, processIdentity } from './process-identity.js'
 
-/** One registered user of a server: whoever unregisters last stops it. */
+/** A process that is registered as a user of a server. The last one to leave stops the server. */
 export interface ServerUser {
-  /** Gives the registration back; true when no other running process (or start in this one) still uses the server. */
+  /** Removes the registration; true when no other running process (or start in this process) uses the server. */
   leave(): boolean
 }
 
-/** Registers this process as a user of the server in `dataDir`. Users that died are forgotten. */
+/** Registers this process as a user of the server in `dataDir`. Registrations of dead processes are removed. */
 export function joinServer(dataDir: string): ServerUser {
   const folder = join(dataDir, 'users')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -18,7 +18,7 @@ export function joinServer(dataDir: string): ServerUser {
   return {
     leave() {
       rmSync(join(folder, own), { force: true })
-      // Somebody removed the folder, or is at it: then nobody can join any more.
+      // The folder was removed, or is being removed: no process can join any more.
       const names = existsSync(folder) ? readdirSync(folder) : []
       const left = names.filter((name) => {
         const alive = isRunning(name.slice(0, name.lastIndexOf('_')))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
-import { giveTo, makeSocketDir, openDataDir, readSecret, serverHome } from './data-home.js'
+import { changeOwner, makeSocketDir, openDataDir, readSecret, serverHome } from './data-home.js'
 import { onProcessExit } from './exit-guard.js'
 import { lockFolder, tryLockFolder } from './folder-lock.js'
 import { hasData, initializeData, removeDrafts, superuser } from './initialize.js'
@@ -19,14 +19,14 @@ import {
   stopPostmaster,
   waitUntilReady,
 } from './postmaster.js'
-import { findSurvivor } from './postmaster-pid.js'
+import { findRunningServer } from './postmaster-pid.js'
 import { processIdentity } from './process-identity.js'
 import { chooseRunAs, type RunAs } from './run-as.js'
 import { joinServer, type ServerUser } from './server-users.js'
 
 /** Options of {@link startEmbeddedServer}. */
 export interface EmbeddedServerOptions {
-  /** Folder that keeps everything: data, secret, log, lock. Made when missing; relative to the working directory. */
+  /** Folder for data, secret, log and lock. Made when missing; relative to the working directory. */
   readonly dataDir: string
   /** Default: warnings and errors to standard error. */
   readonly logger?: Logger
@@ -36,13 +36,13 @@ export interface EmbeddedServerOptions {
 
 /** A running embedded server. */
 export interface EmbeddedServer {
-  /** How to connect as its superuser. Holds the secret. */
+  /** Account of its superuser, with the password. */
   readonly account: ServerAccount
-  /** Whether the server ran before this call. */
+  /** Whether the server ran already before this call. */
   readonly adopted: boolean
   /** Process id of the server. */
   readonly pid: number
-  /** Gives the server back. The last user of a data folder, in whatever process, stops it and waits for its end. */
+  /** Stops using the server. The last user of a data folder, in any process, stops the server and waits for its end. */
   stop(): Promise<void>
 }
 
@@ -53,8 +53,8 @@ const stopTimeoutMs = 30_000
 const maxAttempts = 5
 
 /**
- * Starts the PostgreSQL that comes with the platform package, on a free loopback port, or joins the one that already
- * runs in this data folder (of another process, or a survivor of one that was killed).
+ * Starts the PostgreSQL of the platform package on a free loopback port, or joins the one that already runs in this data
+ * folder (started by another process, or left by one that was killed).
  *
  * @throws {@link TenancyError} TENANCY_EMBEDDED_UNSUPPORTED, TENANCY_EMBEDDED_START_FAILED, TENANCY_EMBEDDED_IN_USE
  */
@@ -97,13 +97,13 @@ async function joinOrStart(context: StartContext): Promise<EmbeddedServer> {
   const { dataDir, home, runAs, pgData, binaries, logger, settings } = context
   const initialized = await hasData(home, majorVersion)
   const password = await readSecret(dataDir, !initialized)
-  const survivor = initialized ? await adopt(context, password) : undefined
-  if (survivor !== undefined) return serve(context, survivor, joinServer(dataDir), true)
+  const running = initialized ? await adopt(context, password) : undefined
+  if (running !== undefined) return serve(context, running, joinServer(dataDir), true)
   if (!initialized) {
     await initializeData({ home, binaries, runAs, password, noSync: settings['fsync'] === 'off' })
     logger.info({ dataDir: home, runAs: runAs.description }, 'Embedded PostgreSQL: made a data folder')
   }
-  await giveTo(runAs, pgData)
+  await changeOwner(runAs, pgData)
   return start(context, password)
 }
 
@@ -114,17 +114,17 @@ interface RunningServer {
   readonly temporaryDir?: string
 }
 
-/** The server that already runs in the data folder. One that runs and can't be connected to is stopped. */
+/** Returns the server that already runs in the data folder. If it can't be connected to, it is stopped. */
 async function adopt(context: StartContext, password: string): Promise<RunningServer | undefined> {
   const { pgData, binaries, logger } = context
-  const found = await findSurvivor(pgData)
+  const found = await findRunningServer(pgData)
   const identity = found && processIdentity(found.pid)
   if (found === undefined || identity === undefined) return undefined
   const postmaster = { pid: found.pid, identity }
   const account = accountOn(found.port, password)
   const timeoutMs = found.ready ? answerTimeoutMs : startTimeoutMs
   if (await waitUntilReady(postmaster, account, pgData, timeoutMs)) return { postmaster, account }
-  logger.warn({ pid: found.pid, pgData }, 'Embedded PostgreSQL: a server that does not answer is stopped')
+  logger.warn({ pid: found.pid, pgData }, 'Embedded PostgreSQL: stopping a server that does not answer')
   await stopPostmaster(postmaster, pgData, binaries, stopTimeoutMs)
   return undefined
 }
@@ -147,7 +147,7 @@ async function start(context: StartContext, password: string): Promise<EmbeddedS
           return serve(context, running, user, false)
         }
         const tail = await logTail(logFile, password)
-        if (attempt < maxAttempts && passes(tail)) continue
+        if (attempt < maxAttempts && isTransient(tail)) continue
         throw new TenancyError(
           'TENANCY_EMBEDDED_START_FAILED',
           `The server in ${pgData} did not start as ${runAs.description}; the end of ${logFile}:\n${tail}`,
@@ -166,8 +166,8 @@ async function start(context: StartContext, password: string): Promise<EmbeddedS
   }
 }
 
-/** Reasons that another try may not meet: a port taken meanwhile, backends of a killed server on their way out. */
-function passes(log: string): boolean {
+/** Whether a failure may be gone at the next try: a port taken meanwhile, backends of a killed server that still end. */
+function isTransient(log: string): boolean {
   return /could not bind|could not create any TCP\/IP sockets|is still in use/.test(log)
 }
 
@@ -176,13 +176,13 @@ function serve(context: StartContext, running: RunningServer, user: ServerUser, 
   const { postmaster, account, temporaryDir } = running
   const cancelGuard = onProcessExit(() => {
     if (!existsSync(dataDir)) return void signalPostmaster(postmaster, 'SIGINT')
-    // Held by another process: that one is joining or stopping the server, and decides.
+    // If another process holds the lock, it is joining or stopping the server, and decides.
     const release = tryLockFolder(dataDir)
     if (user.leave() && release !== undefined) signalPostmaster(postmaster, 'SIGINT')
     release?.()
   })
   const stop = async () => {
-    // Somebody may have removed the folder under the running server: then nobody else can use it either.
+    // If the folder was removed under the running server, no other process can use the server either.
     const release = existsSync(dataDir) ? await lockFolder(dataDir, lockTimeoutMs) : undefined
     try {
       if (release === undefined || user.leave()) await stopPostmaster(postmaster, pgData, binaries, stopTimeoutMs)

@@ -9,7 +9,7 @@ import { lockDatabase } from '../server/database-lock.js'
 import { type DatabaseNames, isNamedAfterId } from '../database-names.js'
 import { databaseLockKey, type LockOwner } from '../server/lock-keys.js'
 
-/** What a drop needs. */
+/** What {@link dropTenantDatabase} needs. */
 export interface DropOptions extends LockOwner {
   readonly records: TenantDatabaseRecords
   /** Connections of the provisioning account to the catalog database, where locks are held. */
@@ -18,8 +18,8 @@ export interface DropOptions extends LockOwner {
 }
 
 /**
- * What came of a drop. `busy`: somebody else works on the database. `kept`: it is in use, within its retention, or gone
- * already.
+ * Outcome of a drop. `busy`: another process works on the database. `kept`: it is in use, within its retention, or already
+ * gone.
  */
 export type DropOutcome =
   | { readonly kind: 'dropped'; readonly tenantId: string | null }
@@ -27,13 +27,14 @@ export type DropOutcome =
   | { readonly kind: 'kept' }
 
 /**
- * Drops a database that nobody may use: a dead build, one that was half dropped, or one past its retention. The row
- * says so first and goes last, when database and role are gone, so that whoever dies in between is continued.
+ * Drops a database that nobody may use: the build of a dead process, a half-dropped database, or one past its retention.
+ * The row is marked first and removed last, after database and role are gone: if the process dies in between, another one
+ * continues.
  */
 export async function dropTenantDatabase(options: DropOptions, id: string): Promise<DropOutcome> {
   const { records, admin, names } = options
   const session = await lockDatabase(admin, databaseLockKey(options, id))
-  // Who builds holds the lock: that it could be had proves that the build is dead, however long its lease still runs.
+  // A builder holds the lock: a free lock proves that the builder is dead, even while its lease still runs.
   if (!session) return { kind: 'busy' }
   const lease = randomUUID()
   const stopRenewing = keepLease(records, id, lease)
@@ -43,7 +44,7 @@ export async function dropTenantDatabase(options: DropOptions, id: string): Prom
     if (!isNamedAfterId(names, database)) throw new Error(`${database.name} is not a name of this installation`)
     await dropRoleAndDatabase(session, database.name)
     const removed = await records.finishDrop(id, lease)
-    // Somebody else was faster, and removes the row.
+    // The lease was lost: another process drops the database and removes the row.
     return removed ? { kind: 'dropped', tenantId: removed.tenantId } : { kind: 'busy' }
   } finally {
     stopRenewing()
@@ -51,13 +52,13 @@ export async function dropTenantDatabase(options: DropOptions, id: string): Prom
   }
 }
 
-/** Drops database and login role of that name, and looks that both are gone. */
+/** Drops the database and the login role of that name, and verifies that both are gone. */
 async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<void> {
   const identifier = quoteIdentifier(name)
-  // Finishes a half-dropped one too (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
+  // Also finishes a half-dropped one (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
   const drop = () => session.query(`drop database if exists ${identifier} with (force)`)
   await drop().catch(async (error: unknown) => {
-    // The account may not end the sessions of the role, or not any more: on PostgreSQL 15 a role can end its own memberships.
+    // The account may not end the sessions of the role, or no longer: on PostgreSQL 15 a role can revoke memberships in itself.
     if (sqlStateOf(error) !== '42501') throw error
     await joinRole(session, name)
     await drop()

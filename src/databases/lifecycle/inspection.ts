@@ -3,15 +3,15 @@ import type { RecordedDatabase } from '../../core/tenants/tenant-databases.js'
 import type { BuilderOptions } from '../building/database-builder.js'
 import { databaseComment } from '../ownership.js'
 
-/** Where catalog and server disagree. */
+/** Differences between catalog and server. */
 export interface Inspection {
-  /** Recorded as ready, assigned or retired, and not on the server, or not fit to be connected to. */
+  /** Recorded as ready, assigned or retired, and not on the server, or not able to accept connections. */
   readonly missing: readonly RecordedDatabase[]
-  /** Names of databases and roles on the server that are ours by their comment and have no row. */
+  /** Names of databases and roles on the server that carry our comment and have no row. */
   readonly unknown: readonly string[]
 }
 
-/** Compares what the catalog knows with what is on the server. Changes nothing. */
+/** Compares the catalog with the server. Changes nothing. */
 export async function inspectServer(options: BuilderOptions): Promise<Inspection> {
   const { records, admin, serverId } = options
   const before = await readServer(options)
@@ -20,7 +20,7 @@ export async function inspectServer(options: BuilderOptions): Promise<Inspection
   const suspects = recorded.filter(({ name, state }) => isInUse.has(state) && !before.whole.has(name))
   const strangers = [...before.ours].filter((name) => !known.has(name))
   if (suspects.length + strangers.length === 0) return { missing: [], unknown: [] }
-  // What was built or dropped between the two looks is neither: look at those again.
+  // A database that was built or dropped between the two reads is in neither list: read those again.
   const after = await readServer({ ...options, admin })
   const missing: RecordedDatabase[] = []
   for (const suspect of suspects) {
@@ -34,7 +34,7 @@ export async function inspectServer(options: BuilderOptions): Promise<Inspection
 const isInUse: ReadonlySet<string> = new Set(['ready', 'assigned', 'retired'])
 
 interface ServerView {
-  /** Names of databases that can be connected to, and whose role is there. */
+  /** Names of databases that accept connections and whose role exists. */
   readonly whole: ReadonlySet<string>
   /** Names of databases and roles that carry our comment. */
   readonly ours: ReadonlySet<string>

@@ -9,11 +9,11 @@ import { inspectServer } from './inspection.js'
 import { databaseLockKey } from '../server/lock-keys.js'
 import { findUnfinishedTemplates, removeUnfinishedTemplates } from '../building/template.js'
 
-/** What a reconciliation did, and what it found and leaves to people. */
+/** What a reconciliation did, and what it found and leaves to an operator. */
 export interface Reconciliation {
-  /** Ids of tenant databases that were dropped: dead builds, outdated stock, what was past its retention. */
+  /** Ids of tenant databases that were dropped: builds of dead processes, outdated stock, those past their retention. */
   readonly dropped: readonly string[]
-  /** Ids of deleted tenants that went with their databases. */
+  /** Ids of deleted tenants that were removed with their databases. */
   readonly purged: readonly string[]
   /** Names of unfinished templates that were removed. */
   readonly templates: readonly string[]
@@ -22,24 +22,25 @@ export interface Reconciliation {
   /** Ids of tenant databases that belong to a tenant and are not on the server: restore them from a backup. */
   readonly missing: readonly string[]
   /**
-   * Names on the server that are this installation's and that its catalog does not know, as after a restore of an older
-   * catalog. They may hold data: nothing but their row can say, so they are never dropped.
+   * Names on the server that are this installation's and are not in its catalog, as after a restore of an older catalog.
+   * They may hold data, which only their row could tell: they are never dropped.
    */
   readonly unknown: readonly string[]
 }
 
-/** How to reconcile. */
+/** Options of {@link reconcileDatabases}. */
 export interface ReconcileOptions {
   readonly templateVersion: string
   readonly outdatedAfterMs: number
   readonly logger: Logger
-  /** Also compares everything on the server with the catalog. */
+  /** Whether to compare all of the server with the catalog, too. */
   readonly isThorough: boolean
 }
 
 /**
- * Finishes what died: drops dead builds, half-dropped databases, those past their retention, ready ones of another schema
- * version that nobody took for long, and unfinished templates. Safe in several processes at once.
+ * Finishes the work of dead processes: drops their builds, half-dropped databases, those past their retention, ready
+ * databases of another schema version that no tenant got for long, and unfinished templates. Safe in several processes at
+ * once.
  */
 export async function reconcileDatabases(builder: BuilderOptions, options: ReconcileOptions): Promise<Reconciliation> {
   const { records, serverId } = builder
@@ -58,7 +59,7 @@ export async function reconcileDatabases(builder: BuilderOptions, options: Recon
       if (outcome.tenantId !== null) purged.push(outcome.tenantId)
     } catch (error) {
       failed.push(id)
-      // It is tried again every few seconds; said less often.
+      // It is tried again every few seconds, and logged as a warning less often.
       logger[options.isThorough ? 'warn' : 'debug'](
         { databaseId: id, err: error },
         'A tenant database could not be dropped',
@@ -71,13 +72,13 @@ export async function reconcileDatabases(builder: BuilderOptions, options: Recon
 async function finish(builder: BuilderOptions, id: string, isOverdue: boolean): Promise<DropOutcome> {
   const outcome = await dropTenantDatabase(builder, id)
   if (outcome.kind !== 'busy' || !isOverdue) return outcome
-  // Somebody may have begun just now, and renews the lease.
+  // Another process may have begun just now, and renews the lease.
   await sleep(graceMs)
   const { records, serverId, admin } = builder
   const now = (await records.unfinished(serverId, leaseMs)).find((database) => database.id === id)
   if (now?.isOverdue !== true) return outcome
-  // Its process is stuck, or its machine is gone and the server has not noticed. Without that connection it can do
-  // nothing more to this database, should it come back.
+  // Its process hangs, or its machine is gone and the server has not noticed. Without that connection the process can do
+  // nothing more to this database, even if it continues.
   await breakLock(admin, databaseLockKey(builder, id))
   return dropTenantDatabase(builder, id)
 }
@@ -93,7 +94,7 @@ async function inspect(builder: BuilderOptions, logger: Logger): Promise<{ missi
   const found = await inspectServer(builder)
   const lost: RecordedDatabase[] = []
   for (const database of found.missing) {
-    // Nothing is lost with a ready one, and no tenant must get it.
+    // A ready one holds no data, and no tenant must get it.
     if (database.state === 'ready') await builder.records.retireUnusable(database.id)
     else lost.push(database)
   }
@@ -102,7 +103,10 @@ async function inspect(builder: BuilderOptions, logger: Logger): Promise<{ missi
     logger.error({ databaseIds: missing }, 'Databases of tenants are not on the server: restore them from a backup')
   }
   if (found.unknown.length > 0) {
-    logger.warn({ names: found.unknown }, 'Databases or roles of this installation are not in its catalog; they stay')
+    logger.warn(
+      { names: found.unknown },
+      'Databases or roles of this installation are not in its catalog; they are not dropped',
+    )
   }
   return { missing, unknown: [...found.unknown] }
 }

@@ -4,28 +4,28 @@ import type { Logger } from '../../core/logger.js'
 /** Reconciles in the background, from `start` to `close`. */
 export interface Reconciler {
   start(): void
-  /** Ends the wait, and waits for a pass that is under way. */
+  /** Ends the pause, and waits for a pass under way. */
   close(): Promise<void>
 }
 
-/** What a {@link Reconciler} runs. */
+/** What {@link createReconciler} needs. */
 export interface ReconcilerOptions {
-  /** One pass; a thorough one looks at everything. */
+  /** Runs one pass; a thorough one compares everything. */
   readonly reconcile: (isThorough: boolean) => Promise<unknown>
-  /** Whether it is this process's turn. */
+  /** Whether this process is the one that reconciles now. */
   readonly lead: () => Promise<boolean>
-  /** Between two passes, give or take a fifth. */
+  /** Time between two passes, varied by a fifth, milliseconds. */
   readonly intervalMs: number
   readonly logger: Logger
 }
 
-/** Every so many passes, one is thorough. */
+/** One pass of so many is thorough. */
 const thoroughEvery = 12
 
 /**
- * Reconciles at once and then at intervals. The first pass, a thorough one, is every process's own; of the later ones
- * one process does at a time. An error is logged, once while it lasts, and the next pass tries again. The timer does not
- * keep a process alive.
+ * Reconciles at once and then at intervals. Every process runs the first pass, which is thorough; later passes are run by
+ * one process at a time. An error is logged once while it lasts, and the next pass tries again. The timer does not keep a
+ * process alive.
  */
 export function createReconciler({ reconcile, lead, intervalMs, logger }: ReconcilerOptions): Reconciler {
   const closing = new AbortController()
@@ -44,7 +44,7 @@ export function createReconciler({ reconcile, lead, intervalMs, logger }: Reconc
         }
         isFailing = true
       }
-      // Aborted by close(), which is no error.
+      // close() aborts the pause, which is no error.
       await sleep(intervalMs * (0.8 + Math.random() * 0.4), undefined, { signal, ref: false }).catch(() => {})
     }
   }

@@ -52,7 +52,7 @@ export async function openConnection(
   settings?: string,
 ): Promise<Client> {
   const client = new Client({ ...connectionOptions(account), query_timeout: queryTimeoutMs, options: settings })
-  // A backend that dies between two queries is seen by the next query; without a listener it would end the process.
+  // The next query reports a backend that has died; without a listener the error would end the process.
   client.on('error', () => {})
   holdToChannelBinding(client, account)
   await client.connect()
@@ -73,7 +73,7 @@ export async function withConnection<Result>(
   }
 }
 
-/** What `ALTER DATABASE … SET` says for tenants is not to end, or to forbid, our own work. */
+/** Overrides `ALTER DATABASE … SET`, which is for tenants: it must not end or forbid our own work. */
 const ownLimits = [
   'statement_timeout=0',
   'lock_timeout=0',
@@ -84,14 +84,14 @@ const ownLimits = [
   .join(' ')
 
 /**
- * Settings of a provisioning connection into a tenant's database. Whoever may make objects there could make a function or an
- * operator that a bare name, or a bare `=`, finds before PostgreSQL's own, and that would run with our rights.
+ * Settings of a provisioning connection into a tenant's database. A role that may make objects there could make a function
+ * or an operator that an unqualified name, or `=`, finds before PostgreSQL's own, and that would run with our rights.
  */
 export const insideSettings = `${ownLimits} -c search_path=pg_catalog`
 
 /**
- * Runs `work` on a connection of its own inside of a tenant's database, as {@link insideSettings} says; RESET gives the
- * session the database's own search path, for SQL files of the application.
+ * Runs `work` on a connection of its own inside of a tenant's database, with the settings of {@link insideSettings}. RESET
+ * gives the session the database's own search path, for SQL files of the application.
  */
 export async function withConnectionInside<Result>(
   account: ServerAccount,
@@ -108,7 +108,7 @@ export async function withConnectionInside<Result>(
   )
 }
 
-/** SQLSTATE of an error that PostgreSQL raised, or undefined. */
+/** SQLSTATE of an error that PostgreSQL raised; undefined for any other error. */
 export function sqlStateOf(error: unknown): string | undefined {
   return error instanceof DatabaseError ? error.code : undefined
 }

@@ -3,16 +3,16 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
 import { sqlStateOf } from './admin-connection.js'
 
-/** What the provisioning account may do beside creating databases and roles. */
+/** Rights of the provisioning account beside CREATEDB and CREATEROLE. */
 export interface AdminRights {
   readonly isSuperuser: boolean
-  /** Ends any session that is not a superuser's (`pg_signal_backend`). */
+  /** May end any session that is not a superuser's (`pg_signal_backend`). */
   readonly maySignal: boolean
-  /** Sees what any session does (`pg_read_all_stats`). */
+  /** May see what any session does (`pg_read_all_stats`). */
   readonly mayReadActivity: boolean
 }
 
-/** Reads what the account of a connection may do. */
+/** Reads the rights of a connection's account. */
 export async function readAdminRights(admin: SqlClient): Promise<AdminRights> {
   const { rows } = await admin.query<AdminRights>(
     `select rolsuper as "isSuperuser",
@@ -25,7 +25,7 @@ export async function readAdminRights(admin: SqlClient): Promise<AdminRights> {
   return rights
 }
 
-/** Says in one line what an account that is no superuser cannot do here. */
+/** Logs in one line what an account that is no superuser cannot do here. */
 export function reportAdminRights(rights: AdminRights, logger: Logger): void {
   if (rights.isSuperuser) return
   const lacking = [
@@ -36,27 +36,27 @@ export function reportAdminRights(rights: AdminRights, logger: Logger): void {
   logger.warn({ lacking }, 'The provisioning account is no superuser: docs/isolation.md says what is left out')
 }
 
-/** Whether the account has to belong to tenants' roles to see and end their sessions. */
+/** Whether the account has to be a member of tenants' roles to see and end their sessions. */
 export function needsMembership(rights: AdminRights): boolean {
   return !(rights.maySignal && rights.mayReadActivity)
 }
 
 /**
- * Makes the account a member of a role, so that it sees and ends the role's sessions. Whoever made a role may do that
- * (PostgreSQL manual, 21.3 and GRANT); from PostgreSQL 16 on without the right to become it.
+ * Makes the account a member of a role, so that it can see and end the role's sessions. The account that made a role may
+ * do that (PostgreSQL manual, 21.3 and GRANT); from PostgreSQL 16 on without the right to become the role.
  */
 export async function joinRole(admin: SqlClient, role: string): Promise<void> {
   const name = quoteIdentifier(role)
   try {
     await admin.query(`grant ${name} to current_user with inherit true, set false`)
   } catch (error) {
-    // PostgreSQL 15 knows no such options; a member inherits.
+    // PostgreSQL 15 has no such options; a member inherits.
     if (sqlStateOf(error) !== '42601') throw error
     await admin.query(`grant ${name} to current_user`)
   }
 }
 
-/** Makes the account a member of every login role of an installation that it does not belong to yet. */
+/** Makes the account a member of every login role of an installation that it is not a member of yet. */
 export async function joinRoles(admin: SqlClient, members: string): Promise<void> {
   const { rows } = await admin.query<{ name: string }>(
     `select r.rolname as name from pg_auth_members m join pg_roles r on r.oid = m.member
@@ -65,7 +65,7 @@ export async function joinRoles(admin: SqlClient, members: string): Promise<void
     [members],
   )
   for (const { name } of rows) {
-    // Dropped meanwhile, or made by another account, which is reported when its sessions cannot be ended.
+    // The role was dropped meanwhile, or made by another account; then the failure to end its sessions is reported.
     await joinRole(admin, name).catch((error: unknown) => {
       if (!['42704', '42501', '0LP01'].includes(sqlStateOf(error) ?? '')) throw error
     })

@@ -4,8 +4,8 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { secretCheck } from './role-password.js'
 
 /**
- * Binds the catalog to the master secret: stores a check value the first time, compares it ever after. With another
- * secret no tenant role could log in, so the start fails instead.
+ * Binds the catalog to the master secret: stores a check value the first time, and compares it from then on. With another
+ * secret no tenant role could log in; the start fails instead.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_SECRET_MISMATCH
  */

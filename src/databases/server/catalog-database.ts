@@ -4,15 +4,15 @@ import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
 import { sqlStateOf, withConnection } from './admin-connection.js'
 
-// Somebody else created it between look and create: as a name that exists, or as a row of pg_database.
+// Another process created it after the check: the name exists, or the row of pg_database does.
 const lostRace = new Set(['42P04', '23505'])
-// Someone else is using template0 for a moment, or alters the same row of pg_database.
+// Another session uses template0 for a moment, or alters the same row of pg_database.
 const busy = new Set(['55006', 'XX000'])
 
 /**
  * Creates the catalog database if it is missing and closes it to PUBLIC; safe when several processes start at once.
  *
- * @param account may create databases and roles; its `database` is connected to for that
+ * @param account may create databases and roles; its `database` is the one that this function connects to
  * @returns the account with the catalog as its database
  * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE, TENANCY_CONFIG_INVALID (the account may not do that)
  */

@@ -12,7 +12,7 @@ export async function isCollationOutdated(admin: SqlClient, database: string): P
 }
 
 /**
- * Finds the databases of a prefix whose indexes on text may be out of order, and logs how that is mended.
+ * Finds the databases of a prefix whose indexes on text may be out of order, and logs how to repair them.
  *
  * @returns their names, sorted
  */

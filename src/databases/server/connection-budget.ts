@@ -7,9 +7,9 @@ export interface ConnectionNeeds {
   readonly tenants: number
   /** To the catalog. */
   readonly catalog: number
-  /** The connection that hears of changes (LISTEN). */
+  /** The connection that listens for changes (LISTEN). */
   readonly listen: number
-  /** The connection that watches what tenants use of the server; 0: nothing is watched. Default: 0. */
+  /** The connection of the server watcher; 0: nothing is watched. Default: 0. */
   readonly watch?: number
   /** To build, migrate and drop tenant databases. */
   readonly builder: number
@@ -17,7 +17,7 @@ export interface ConnectionNeeds {
   readonly processes: number
 }
 
-/** What a server gives. */
+/** Connection limits of a server. */
 export interface ServerLimits {
   /** `max_connections`. */
   readonly max: number
@@ -28,8 +28,8 @@ export interface ServerLimits {
 }
 
 /**
- * Looks whether the processes fit the server beside what it keeps for administrators (PostgreSQL manual, 19.3.1).
- * Who shares the server with this installation is not counted.
+ * Checks that the connections of all processes fit the server, beside those that it reserves for administrators
+ * (PostgreSQL manual, 19.3.1). Other users of the server are not counted.
  *
  * @throws {@link TenancyError} TENANCY_CONNECTION_BUDGET_TOO_LARGE, with all numbers
  */
@@ -44,7 +44,7 @@ export async function checkConnectionBudget(server: SqlClient, needs: Connection
   if (problem !== undefined) throw new TenancyError('TENANCY_CONNECTION_BUDGET_TOO_LARGE', problem)
 }
 
-/** Why the needs do not fit, and what would; undefined: they fit. */
+/** Says why the needs do not fit, and what would; undefined: they fit. */
 export function budgetProblem(needs: ConnectionNeeds, limits: ServerLimits): string | undefined {
   const { tenants, catalog, listen, watch = 0, builder, processes } = needs
   const perProcess = tenants + catalog + listen + watch + builder

@@ -7,11 +7,11 @@ import { holdersOf, withHeartbeat, takeHeartbeatLock } from './lock-heartbeat.js
 
 /**
  * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
- * on it: as long as the server works on the database, the lock is held, whether the process behind it lives or not; and
- * once the connection is gone, a process that comes back to life finds that it can do nothing any more.
+ * on it: the lock is held as long as the server works on the database, even if the process is dead. Once the connection is
+ * gone, a process that continues after a pause can change nothing any more.
  */
 export interface LockedSession extends SqlClient {
-  /** Gives lock and connection back. */
+  /** Releases the lock and the connection. */
   release(): Promise<void>
 }
 
@@ -27,7 +27,7 @@ export async function lockDatabase(admin: SqlPool, key: string): Promise<LockedS
       await unlock(client, key)
       client.release()
     } catch {
-      // Whatever state it is in: its end gives the lock back.
+      // Its state is unknown: closing it releases the lock.
       client.release(true)
     }
   }
@@ -57,12 +57,12 @@ export async function withDatabaseLock<Result>(
   })
 }
 
-/** Ends the connections that hold the lock of a tenant database, and waits until the server has let go of them. */
+/** Ends the connections that hold the lock of a tenant database, and waits until the server has closed them. */
 export async function breakLock(admin: SqlClient, key: string): Promise<void> {
   const { rows } = await admin.query<{ pid: number }>(holdersOf('$1::bigint'), [key])
   const pids = rows.map(({ pid }) => pid)
   for (const deadline = Date.now() + breakTimeoutMs; Date.now() < deadline; await sleep(50)) {
-    // Those alone: whoever takes the lock as soon as it is free is at work.
+    // Only those: a session that takes the lock as soon as it is free is at work.
     const { rowCount } = await admin.query(
       `select pg_terminate_backend(pid) from (${holdersOf('$1::bigint')}) as others where pid = any ($2::integer[])`,
       [key, pids],

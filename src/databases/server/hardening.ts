@@ -20,10 +20,10 @@ export const revokedFunctions: readonly string[] = [
 ]
 
 /**
- * Takes the right to call these functions from PUBLIC in one database, and looks whether that had an effect: for who is no
- * superuser, REVOKE says nothing but a warning.
+ * Revokes the right to call these functions from PUBLIC in one database, and checks that this had an effect: for an account
+ * that is no superuser, REVOKE only raises a warning.
  *
- * @param role that must not be able to call them afterwards
+ * @param role the role that must not be able to call them afterwards
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming those that the role can still call
  */
 export async function hardenDatabase(client: SqlClient, role: string): Promise<void> {

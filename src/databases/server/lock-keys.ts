@@ -1,6 +1,6 @@
 import { deriveLockKey } from '../../postgres/advisory-lock.js'
 
-/** What the keys of an installation's locks are derived from. */
+/** Inputs for the keys of an installation's locks. */
 export interface LockOwner {
   /** Master secret. */
   readonly secret: Buffer

@@ -4,22 +4,22 @@ import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
 import { sqlStateOf, withConnection } from './admin-connection.js'
 import { isVerifierOf, scramVerifier } from './role-password.js'
 
-/** What a login role can change of itself, against our will: PostgreSQL has no privilege to take away. */
+/** What a login role can change of itself: PostgreSQL has no privilege for it that could be revoked. */
 export type RoleChange = 'password' | 'settings'
 
 interface RoleRow {
-  /** Whether the account may read verifiers of passwords: superusers alone may, unless somebody granted it. */
+  /** Whether the account may read verifiers of passwords: only superusers may, unless it was granted. */
   readonly mayReadVerifier: boolean
-  /** Databases that the role has settings for; an empty name: for all. */
+  /** Databases that the role has settings for; an empty name: for all databases. */
   readonly configured: readonly string[]
 }
 
 /**
- * Makes a tenant's login role what the builder made it: its password (`ALTER ROLE … PASSWORD`), and no settings for future
- * connections (`ALTER ROLE … SET`). An account that may not read the password's verifier tries to log in with it.
+ * Restores what the builder gave to a tenant's login role: its password (`ALTER ROLE … PASSWORD`), and no settings for
+ * future connections (`ALTER ROLE … SET`). An account that may not read the password's verifier tries to log in with it.
  *
- * @param account of the role, with its password, in a database that it may connect to
- * @returns what was changed; empty when nothing was
+ * @param account the role's account, with its password, in a database that it may connect to
+ * @returns what had been changed; empty when nothing had
  */
 export async function restoreRole(admin: SqlClient, account: ServerAccount): Promise<readonly RoleChange[]> {
   const { user: name, password } = account
@@ -60,8 +60,8 @@ async function hasVerifier(admin: SqlClient, name: string, password: string): Pr
 }
 
 /**
- * False when the password is refused, or the server asks for another proof than that of a verifier of ours, as after
- * `PASSWORD` with more iterations. What the server says after the password says nothing about it.
+ * False when the password is refused, or when the server asks for another proof than our verifiers do, as after `PASSWORD`
+ * with more iterations. An error that comes after the password was accepted says nothing about the password.
  */
 async function logsIn(account: ServerAccount): Promise<boolean> {
   try {

@@ -4,21 +4,21 @@ import { quoteLiteral } from '../../postgres/quote.js'
 import { sqlStateOf } from './admin-connection.js'
 
 /**
- * `CONNECTION LIMIT` of a tenant's login role: the server's own fence behind the budgets of the processes. Two more than
- * they may open, for connections that were broken off and that the server has not let go of yet. Superusers are not
- * bound by it, so the administrator always gets in.
+ * `CONNECTION LIMIT` of a tenant's login role: the server enforces it in addition to the budgets of the processes. It is two
+ * more than they may open, for broken connections that the server has not closed yet. Superusers are not bound by it, so
+ * the administrator can always connect.
  */
 export function roleConnectionLimit(maxConnectionsPerTenant: number, processes: number): number {
   return maxConnectionsPerTenant * processes + 2
 }
 
 /**
- * Gives the login roles of an installation their limit. One query finds those that differ, which is none unless a
- * setting changed; one statement changes them all.
+ * Sets the limit of an installation's login roles. One query finds those that differ, which is none unless a setting
+ * changed; one statement changes them all.
  *
  * @param members the group role that they all belong to
- * @param lockKey of the lock under which processes take turns
- * @returns how many differed
+ * @param lockKey key of the lock that lets one process at a time change roles
+ * @returns how many roles differed
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
 export async function reconcileRoleLimits(
@@ -28,15 +28,17 @@ export async function reconcileRoleLimits(
   lockKey: string,
 ): Promise<number> {
   if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('A connection limit is a positive number')
-  // Whoever made the group role without being a superuser is a member of it, too (PostgreSQL 16): that one may make roles.
+  // An account that made the group role without being a superuser is a member of it, too (PostgreSQL 16). Such an account
+  // has CREATEROLE.
   const differing = `select r.rolname from pg_auth_members m join pg_roles r on r.oid = m.member
     where m.roleid = to_regrole(quote_ident(${quoteLiteral(members)})) and r.rolcanlogin and not r.rolcreaterole
       and not r.rolsuper and r.rolconnlimit <> ${limit}`
   const { rows } = await admin.query<{ count: number }>(`select count(*)::int as count from (${differing}) roles`)
   const count = rows[0]?.count ?? 0
   if (count === 0) return 0
-  // One short transaction a role, so that whoever drops one does not wait for all of them. Processes that start together
-  // take turns. A role that is dropped meanwhile needs no limit; a limit that a crash loses is set by the next start.
+  // One short transaction per role, so that a drop of one role does not wait for all of them. Processes that start together
+  // do it one after another. A role that is dropped meanwhile needs no limit; a limit that a crash loses is set by the next
+  // start.
   const sql = `do $do$
      declare role name;
      begin

@@ -11,7 +11,7 @@ export function deriveRolePassword(secret: Buffer, databaseId: string): string {
   return derive(secret, `tenants2fast role password ${databaseId}`).toString('base64url')
 }
 
-/** Says which master secret a catalog belongs to, without saying the secret: 256 derived bits as base64url. */
+/** Identifies the master secret of a catalog without revealing it: 256 derived bits as base64url. */
 export function secretCheck(secret: Buffer): string {
   return derive(secret, 'tenants2fast secret check').toString('base64url')
 }

@@ -3,8 +3,8 @@ import { quoteIdentifier } from '../../postgres/quote.js'
 import { databaseComment } from '../ownership.js'
 
 /**
- * Settings of a connection that is not bound by a database's limit, for migrations: what a connection starts with stands
- * above what is set for the database. For superusers only.
+ * Settings of a connection that is not bound by a database's limit, for migrations: the settings that a connection starts
+ * with override those of the database. For superusers only.
  */
 export const withoutTempFileLimit = '-c temp_file_limit=-1'
 
@@ -17,9 +17,9 @@ export function tempFileLimitSql(database: string, megabytes: number): string {
 }
 
 /**
- * Gives the tenant databases of an installation their limit. One query finds those that differ.
+ * Sets the limit of an installation's tenant databases. One query finds those that differ.
  *
- * @returns how many differed
+ * @returns how many databases differed
  */
 export async function reconcileTempFileLimits(
   admin: SqlClient,
@@ -32,7 +32,7 @@ export async function reconcileTempFileLimits(
     [prefix, databaseComment(installationId), megabytes === 0 ? null : `temp_file_limit=${megabytes}MB`],
   )
   for (const { name } of rows) {
-    // One that is dropped meanwhile needs none.
+    // A database that is dropped meanwhile needs no limit.
     await admin.query(tempFileLimitSql(name, megabytes)).catch(() => {})
   }
   return rows.length

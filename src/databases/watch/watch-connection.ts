@@ -3,37 +3,41 @@ import type { Client } from 'pg'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { openConnection, sqlStateOf } from '../server/admin-connection.js'
 import { joinRole } from '../server/admin-rights.js'
-import type { ServerUse, SessionUse } from './verdict.js'
+import type { ServerUse, SessionUse } from './offenders.js'
 
-/** A connection that is open before anything is wrong, and that looks at the server without taking a lock. */
+/** A connection that is opened in good time, and that reads the use of shared resources without taking a lock. */
 export interface WatchConnection {
-  /** Entries that the shared lock table has for certain (PostgreSQL manual, max_locks_per_transaction). */
+  /** Guaranteed size of the shared lock table, in entries (PostgreSQL manual, max_locks_per_transaction). */
   readonly lockTable: number
-  /** What the server's shared resources are used for now. */
-  look(): Promise<ServerUse>
-  /** Names of roles by object id. */
+  /** Reads the use of the server's shared resources now. */
+  readUse(): Promise<ServerUse>
+  /** Reads the names of roles, by object id. */
   rolesNamed(roles: readonly number[]): Promise<Map<number, string>>
-  /** Ends a session; false: it is gone already. @param roleName whose it is */
+  /**
+   * Ends a session; false: it has ended already.
+   * @param roleName the session's role
+   */
   end(pid: number, roleName: string): Promise<boolean>
   /**
-   * Sends a notification to nobody: while the queue is more than half full, PostgreSQL says which session it waits for.
-   * Undefined: it has told somebody else within the last five seconds, or nobody listens.
+   * Sends a notification on a channel without listeners: while the queue is more than half full, PostgreSQL answers with
+   * the session that the queue waits for. Undefined: it has told another session within the last five seconds, or no
+   * session listens.
    */
   askForQueueHolder(): Promise<number | undefined>
-  /** Takes back the lock entries that were given up in an emergency. */
+  /** Takes the reserve of lock entries again if it was given up. */
   keepReserve(): Promise<void>
   close(): Promise<void>
-  /** Breaks the connection off without a word to the server. */
+  /** Destroys the socket without waiting for the server. */
   abandon(): void
 }
 
-/** An emergency needs a few entries in a lock table that is full: the connection holds some, and gives them up then. */
+/** Lock entries that the connection holds in reserve: ending a session takes a few, and the lock table may be full then. */
 const reserveLocks = 64
 const queryTimeoutMs = 10_000
 
-// Functions and no views: those name shared catalogs, which take locks in the very table that may be full. Planned once, the
-// statement takes none at all. What serializable transactions have read is kept in another table, with bounds of its own.
-const lookQuery = `
+// Functions instead of views: the views read shared catalogs, which takes locks in the table that may be full. Once planned,
+// the statement takes no lock at all. SIReadLock: what serializable transactions have read is in a table of its own.
+const useQuery = `
   select usage as "queueUsage", a.pid, a.usesysid::bigint as role,
     (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::float8 as "transactionMs",
     (extract(epoch from clock_timestamp() - a.state_change) * 1000)::float8 as "stateMs", coalesce(l.locks, 0)::int as locks
@@ -41,14 +45,14 @@ const lookQuery = `
     left join pg_stat_get_activity(null) as a on a.usesysid is not null and a.pid <> pg_backend_pid()
     left join (select pid, count(*) as locks from pg_lock_status() where not fastpath and mode <> 'SIReadLock' group by pid) as l on l.pid = a.pid`
 
-interface LookRow extends Omit<SessionUse, 'role' | 'pid'> {
-  /** null: nobody is connected. */
+interface UseRow extends Omit<SessionUse, 'role' | 'pid'> {
+  /** null: no other session is connected. */
   readonly pid: number | null
   readonly role: string
   readonly queueUsage: number
 }
 
-/** Opens the connection, and does everything once that it will do: later, its caches know what they need. */
+/** Opens the connection and runs its statements once, so that they are planned before the server is full. */
 export async function openWatchConnection(account: ServerAccount): Promise<WatchConnection> {
   const client = await openConnection(account, queryTimeoutMs)
   try {
@@ -62,7 +66,7 @@ export async function openWatchConnection(account: ServerAccount): Promise<Watch
 async function prepare(client: Client): Promise<WatchConnection> {
   let queueHolder: number | undefined
   client.on('notice', ({ code, detail }) => {
-    // "The server process with PID 123 is among those with the oldest transactions", in whatever language.
+    // "The server process with PID 123 is among those with the oldest transactions", in the server's language.
     if (code === '01000' && detail !== undefined) queueHolder = Number(/\d+/.exec(detail)?.[0]) || undefined
   })
   const { rows } = await client.query<{ lockTable: number }>(
@@ -79,7 +83,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
     )
     hasReserve = true
   }
-  /** Runs a query; when the lock table is full, once more with the entries that this connection gives up. */
+  /** Runs a query; when the lock table is full, gives up the reserve and runs it once more. */
   const withReserve = async <Result>(work: () => Promise<Result>): Promise<Result> => {
     try {
       return await work()
@@ -95,12 +99,12 @@ async function prepare(client: Client): Promise<WatchConnection> {
   socketOf(client)?.unref()
   return {
     lockTable,
-    async look() {
-      const looked = await client.query<LookRow>({ name: 'tenants2fast_look', text: lookQuery })
-      const sessions = looked.rows.flatMap(({ pid, role, locks, transactionMs, stateMs }) =>
+    async readUse() {
+      const { rows: found } = await client.query<UseRow>({ name: 'tenants2fast_use', text: useQuery })
+      const sessions = found.flatMap(({ pid, role, locks, transactionMs, stateMs }) =>
         pid === null ? [] : [{ pid, role: Number(role), locks, transactionMs, stateMs }],
       )
-      return { sessions, queueUsage: looked.rows[0]?.queueUsage ?? 0 }
+      return { sessions, queueUsage: found[0]?.queueUsage ?? 0 }
     },
     rolesNamed: (roles) =>
       withReserve(async () => {
@@ -124,7 +128,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
     async askForQueueHolder() {
       queueHolder = undefined
       await client.query("select pg_notify('tenants2fast_watch', '')").catch((error: unknown) => {
-        // Full: the warning has come before the error.
+        // The queue is full; the notice with the name has come before this error.
         if (sqlStateOf(error) !== '54000') throw error
       })
       return queueHolder

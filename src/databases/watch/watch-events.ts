@@ -1,11 +1,11 @@
 import { channel } from 'node:diagnostics_channel'
-import type { SharedResource } from './verdict.js'
+import type { SharedResource } from './offenders.js'
 
-/** A tenant's session was ended, because it used up what the server shares between its databases. */
+/** A tenant's session was ended because it used up a resource that the server shares between its databases. */
 export interface SessionEndedEvent {
   /** Id of the tenant database. */
   readonly databaseId: string
-  /** The tenant; undefined: the database belongs to nobody, or the catalog could not be asked. */
+  /** Id of the tenant; undefined: the database belongs to no tenant, or the catalog could not be read. */
   readonly tenantId: string | undefined
   readonly slug: string | undefined
   /** The server process that was ended. */
@@ -15,8 +15,8 @@ export interface SessionEndedEvent {
   readonly used: number
   readonly limit: number
   /**
-   * Whether the session was chosen without being named by PostgreSQL: the NOTIFY queue was full, and another session may
-   * be what kept it so.
+   * True when PostgreSQL had not named the session: the NOTIFY queue was full, and another session may be what kept it
+   * full.
    */
   readonly isGuess: boolean
 }

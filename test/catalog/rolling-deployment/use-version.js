@@ -27,13 +27,13 @@ export async function useVersion(tenancy, { tenancyPlugin, requirePermission }, 
     })
     const tenant = await tenancy.createTenant({ name: slug, slug, owner: owner.id })
     await tenancy.getTenantPool(tenant).query("insert into notes (author, body) values ('nobody', $1)", [slug])
-    await tenancy.addMember(tenant.id, member.id)
+    await tenancy.addMember({ tenant: tenant.id, user: member.id })
 
     /** @param {string} token @param {string} [to] */
     const ask = (token, to = slug) =>
       app.inject({ url: '/reports', headers: { authorization: `Bearer ${token}`, 'x-tenant-id': to } })
-    const ownerToken = (await tenancy.issueAccessToken(owner)).token
-    const memberToken = (await tenancy.issueAccessToken(member)).token
+    const ownerToken = (await tenancy.issueAccessToken({ user: owner.id })).token
+    const memberToken = (await tenancy.issueAccessToken({ user: member.id })).token
     const answer = await ask(ownerToken)
     assert.deepEqual(
       [answer.statusCode, answer.json()],
@@ -48,11 +48,11 @@ export async function useVersion(tenancy, { tenancyPlugin, requirePermission }, 
     await tenancy.access.clearOverride(override)
     assert.equal((await ask(memberToken)).statusCode, 403, 'the permission was taken away')
 
-    await tenancy.revokeUserTokens(owner.id)
+    await tenancy.revokeUserTokens({ user: owner.id })
     assert.equal((await ask(ownerToken)).statusCode, 401, 'the token was revoked')
-    const renewed = await tenancy.issueAccessToken(owner)
+    const renewed = await tenancy.issueAccessToken({ user: owner.id })
     assert.equal((await ask(renewed.token)).statusCode, 200, 'a token of after the revocation')
-    await tenancy.removeMember(tenant.id, member.id)
+    await tenancy.removeMember({ tenant: tenant.id, user: member.id })
     assert.equal((await ask(memberToken)).statusCode, 403, 'a removed member')
     assert.equal((await tenancy.audit.verify()).isIntact, true, 'the audit log')
   } finally {

@@ -13,7 +13,7 @@ import {
   type EmbeddedServerOptions,
   startEmbeddedServer,
 } from '../../../src/databases/embedded/index.js'
-import { findSurvivor } from '../../../src/databases/embedded/postmaster-pid.js'
+import { findRunningServer } from '../../../src/databases/embedded/postmaster-pid.js'
 import { processIdentity } from '../../../src/databases/embedded/process-identity.js'
 import { EmbeddedProcesses } from '../../support/processes/embedded-processes.js'
 import { describeWith, linux, root, testWith } from '../../support/requirements.js'
@@ -251,7 +251,7 @@ describe('what can be wrong with a data folder', () => {
       message: expect.stringMatching(/FATAL|PANIC/),
     })
     expect(String(error)).not.toContain(account.password)
-    expect(await findSurvivor(join(dataDir, 'postgres'))).toBeUndefined()
+    expect(await findRunningServer(join(dataDir, 'postgres'))).toBeUndefined()
     expect(await readdir(join(dataDir, 'users'))).toEqual([])
   })
 

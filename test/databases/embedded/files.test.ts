@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { lockFolder, tryLockFolder } from '../../../src/databases/embedded/folder-lock.js'
 import { prepareBinaries } from '../../../src/databases/embedded/locate-binaries.js'
 import { locatePackage } from '../../../src/databases/embedded/locate-package.js'
-import { findSurvivor, parsePostmasterPid } from '../../../src/databases/embedded/postmaster-pid.js'
+import { findRunningServer, parsePostmasterPid } from '../../../src/databases/embedded/postmaster-pid.js'
 import { isRunning, pidOf, processIdentity } from '../../../src/databases/embedded/process-identity.js'
 import type { RunAs } from '../../../src/databases/embedded/run-as.js'
 import { joinServer } from '../../../src/databases/embedded/server-users.js'
@@ -117,21 +117,21 @@ describe('postmaster.pid', () => {
   test('of a process that has ended is removed', async () => {
     const path = join(folder, 'postmaster.pid')
     await writeFile(path, `${pidOf(await deadIdentity())}\n${folder}\n1\n5433\n`)
-    expect(await findSurvivor(folder)).toBeUndefined()
+    expect(await findRunningServer(folder)).toBeUndefined()
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
   testWith(linux, 'of an unrelated process is removed, and of one on this folder believed', async () => {
     const path = join(folder, 'postmaster.pid')
     await writeFile(path, `${process.pid}\n${folder}\n1\n5433\n`)
-    expect(await findSurvivor(folder)).toBeUndefined()
+    expect(await findRunningServer(folder)).toBeUndefined()
     const child = spawn(process.execPath, ['-e', 'process.stdin.resume()', folder], {
       stdio: ['pipe', 'ignore', 'ignore'],
     })
     await once(child, 'spawn')
     try {
       await writeFile(path, `${child.pid}\n${folder}\n1\n5433\n`)
-      expect(await findSurvivor(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
+      expect(await findRunningServer(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
     } finally {
       child.kill()
     }

@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { judgeLocks, judgeQueue, type SessionUse, type WatchLimits } from '../../../src/databases/watch/verdict.js'
+import {
+  findLockOffenders,
+  findQueueOffenders,
+  type SessionUse,
+  type WatchLimits,
+} from '../../../src/databases/watch/offenders.js'
 
 const limits: WatchLimits = { lockTable: 1000, locksPerRole: 250, queueUsage: 0.5 }
 const session = (pid: number, use: Partial<SessionUse> = {}): SessionUse => ({
@@ -12,7 +17,7 @@ const session = (pid: number, use: Partial<SessionUse> = {}): SessionUse => ({
   ...use,
 })
 const everybody = (_role: number) => true
-const pids = (sessions: SessionUse[]) => judgeLocks({ sessions }, limits, everybody).map(({ pid }) => pid)
+const pids = (sessions: SessionUse[]) => findLockOffenders({ sessions }, limits, everybody).map(({ pid }) => pid)
 
 interface Queue {
   readonly usage: number
@@ -25,23 +30,23 @@ const forQueue = (
   { usage, holder, unnamedMs = 60_000, fullMs = 0 }: Queue,
   isTenant = everybody,
 ) =>
-  judgeQueue({ sessions, queueUsage: usage, queue: { holder, unnamedMs, fullMs } }, limits, isTenant).map(
+  findQueueOffenders({ sessions, queueUsage: usage, queue: { holder, unnamedMs, fullMs } }, limits, isTenant).map(
     ({ pid, isGuess }) => [pid, isGuess ? 'guess' : 'named'],
   )
 
-test('a role at its limit is left alone, above it the sessions with most locks end until the rest fits in half', () => {
+test('A role above its limit of locks loses the sessions with most locks until the rest holds half of the limit, and a role at its limit none', () => {
   const sessions = [session(1, { locks: 30 }), session(2, { locks: 120 }), session(3, { locks: 100 })]
   expect(pids(sessions)).toEqual([])
   expect(pids([...sessions, session(4, { locks: 1 })])).toEqual([2, 3])
 })
 
-test('a table that is nearly full by many roles costs the one that has most', () => {
+test('When many roles together nearly fill the lock table, the role with most locks loses sessions', () => {
   const sessions = [1, 2, 3, 4].map((role) => session(role, { role, locks: 200 + role }))
   expect(pids(sessions)).toEqual([4])
 })
 
-describe('the NOTIFY queue', () => {
-  // Idle ones and busy ones, short ones and long ones: nothing of it shows who listens.
+describe('The NOTIFY queue', () => {
+  // Idle and busy, short and long transactions: nothing of it shows which session listens.
   const sessions = [
     session(1, { transactionMs: 9000 }),
     session(2, { transactionMs: 5000 }),
@@ -49,36 +54,36 @@ describe('the NOTIFY queue', () => {
     session(4),
   ]
 
-  test('costs the session that PostgreSQL names, from the limit on', () => {
+  test('From the limit of the NOTIFY queue on, the session that PostgreSQL names is ended', () => {
     expect(forQueue(sessions, { usage: 0.49, holder: 2 })).toEqual([])
     expect(forQueue(sessions, { usage: 0.5, holder: 2 })).toEqual([[2, 'named']])
     expect(forQueue(sessions, { usage: 1, holder: 2 })).toEqual([[2, 'named']])
-    expect(judgeQueue({ sessions, queueUsage: 1 }, limits, everybody)).toEqual([])
+    expect(findQueueOffenders({ sessions, queueUsage: 1 }, limits, everybody)).toEqual([])
   })
 
-  test('costs nobody who is not named, until it is full', () => {
+  test('Until the NOTIFY queue is full, no session is ended that PostgreSQL does not name', () => {
     expect(forQueue(sessions, { usage: 0.97 })).toEqual([])
     expect(forQueue(sessions, { usage: 0.97, holder: 99 })).toEqual([])
   })
 
-  test('costs nobody else when the one that is named is no tenant, however full it is', () => {
+  test('When PostgreSQL names a session that is no tenant’s, none is ended, however full the NOTIFY queue is', () => {
     expect(forQueue(sessions, { usage: 1, holder: 99 })).toEqual([])
     expect(
       forQueue([...sessions, session(5, { role: 7, transactionMs: 1 })], { usage: 1, holder: 5 }, (of) => of !== 7),
     ).toEqual([])
   })
 
-  test('costs the longest transaction, as a guess, when it is full and PostgreSQL has had the time to give a name', () => {
+  test('When the NOTIFY queue is full and PostgreSQL has had time to give a name, the longest transaction is ended as a guess', () => {
     expect(forQueue(sessions, { usage: 1, unnamedMs: 5000 })).toEqual([])
     expect(forQueue(sessions, { usage: 1, unnamedMs: 5500 })).toEqual([[1, 'guess']])
   })
 
-  test('costs no transaction that began when it was full already', () => {
+  test('A transaction that began after the NOTIFY queue was full is not ended', () => {
     expect(forQueue(sessions, { usage: 1, fullMs: 9000 })).toEqual([[1, 'guess']])
     expect(forQueue(sessions, { usage: 1, fullMs: 9001 })).toEqual([])
   })
 
-  test('costs a session in no transaction only when it is full and no transaction is old enough', () => {
+  test('A session outside of a transaction is ended only when the NOTIFY queue is full and no transaction is old enough', () => {
     const sleepers = [session(1, { stateMs: 10 }), session(2, { stateMs: 99_000 })]
     expect(forQueue(sleepers, { usage: 0.9 })).toEqual([])
     expect(forQueue(sleepers, { usage: 0.9, holder: 1 })).toEqual([])
@@ -91,7 +96,7 @@ describe('the NOTIFY queue', () => {
   })
 })
 
-test('nobody but tenants is ever ended, and for the queue nobody but who is named or who can be guessed', () => {
+test('Only sessions of tenants are ended, and for the NOTIFY queue only a named one or a permitted guess', () => {
   const used = fc.record({
     sessions: fc.uniqueArray(
       fc.record({
@@ -117,10 +122,10 @@ test('nobody but tenants is ever ended, and for the queue nobody but who is name
   let [named, guessed] = [0, 0]
   fc.assert(
     fc.property(used, (seen) => {
-      const forTheQueue = judgeQueue(seen, limits, isTenant)
-      for (const verdict of [...judgeLocks(seen, limits, isTenant), ...forTheQueue]) {
-        expect(isTenant(verdict.role)).toBe(true)
-        expect(verdict.used).toBeGreaterThanOrEqual(verdict.limit)
+      const forTheQueue = findQueueOffenders(seen, limits, isTenant)
+      for (const offender of [...findLockOffenders(seen, limits, isTenant), ...forTheQueue]) {
+        expect(isTenant(offender.role)).toBe(true)
+        expect(offender.used).toBeGreaterThanOrEqual(offender.limit)
       }
       expect(forTheQueue.length).toBeLessThanOrEqual(1)
       for (const { pid, isGuess } of forTheQueue) {
@@ -139,7 +144,7 @@ test('nobody but tenants is ever ended, and for the queue nobody but who is name
     }),
     { numRuns: 2000 },
   )
-  // The property says something of both.
+  // The property was tried with both.
   expect(named).toBeGreaterThan(0)
   expect(guessed).toBeGreaterThan(0)
 })

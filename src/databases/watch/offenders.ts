@@ -1,40 +1,40 @@
-/** One session on the server, as a look at it shows. */
+/** One session on the server, as a check shows it. */
 export interface SessionUse {
   readonly pid: number
   /** Object id of the session's role. */
   readonly role: number
   /** Entries of the shared lock table that the session has taken; locks on the fast path take none. */
   readonly locks: number
-  /** Since the session's transaction began, milliseconds; null: it is in none, or that is not shown to this account. */
+  /** Age of the session's transaction, milliseconds; null: it is in none, or this account may not see it. */
   readonly transactionMs: number | null
-  /** Since the session began what it does, or waits, milliseconds; null: that is not shown to this account. */
+  /** Time since the session's state changed, milliseconds; null: this account may not see it. */
   readonly stateMs: number | null
 }
 
-/** What the server's shared resources are used for at a moment. */
+/** Use of the server's shared resources at one moment. */
 export interface ServerUse {
   readonly sessions: readonly SessionUse[]
   /** Used share of the NOTIFY queue, 0 to 1. */
   readonly queueUsage: number
-  /** What was learned about the NOTIFY queue besides; undefined: nothing. */
+  /** Further facts about the NOTIFY queue; undefined: none are known. */
   readonly queue?: QueueFacts | undefined
 }
 
-/** What PostgreSQL says about the NOTIFY queue, and what looks before have shown of it. */
+/** What PostgreSQL says about the NOTIFY queue, and what earlier checks have shown of it. */
 export interface QueueFacts {
-  /** Session that PostgreSQL names, at this look, as the one that the queue waits for; undefined: it named none. */
+  /** The session that PostgreSQL names, at this check, as the one that the queue waits for; undefined: it named none. */
   readonly holder: number | undefined
-  /** For how long PostgreSQL has been asked for a name without giving one, milliseconds. */
+  /** For how long PostgreSQL has been asked for a name and has given none, milliseconds. */
   readonly unnamedMs: number
-  /** For how long the queue has been full, at least, milliseconds; 0: it is full for the first time, or not full. */
+  /** For how long the queue has been full, at least, milliseconds; 0: it is not full, or was not at the check before. */
   readonly fullMs: number
 }
 
-/** Where the watcher steps in. */
+/** The limits above which the watcher ends sessions. */
 export interface WatchLimits {
-  /** Entries of the lock table that all sessions of one role may take. */
+  /** Entries of the lock table that all sessions of one role together may take. */
   readonly locksPerRole: number
-  /** Entries that the lock table has for certain. */
+  /** Guaranteed size of the lock table, in entries. */
   readonly lockTable: number
   /** Share of the NOTIFY queue, 0 to 1. */
   readonly queueUsage: number
@@ -43,38 +43,38 @@ export interface WatchLimits {
 /** A shared resource that a tenant can use up. */
 export type SharedResource = 'locks' | 'notify-queue'
 
-/** A session that has to end, and why. */
-export interface Verdict {
+/** A session that has to be ended, and why. */
+export interface Offender {
   readonly pid: number
   readonly role: number
   readonly resource: SharedResource
   /** Entries of the lock table that the role has taken, or the used share of the queue. */
   readonly used: number
   readonly limit: number
-  /** Whether PostgreSQL has not named the session: it may be another that keeps the queue from being emptied. */
+  /** True when PostgreSQL has not named the session: another session may be what keeps the queue from being emptied. */
   readonly isGuess: boolean
 }
 
-// Above this share of the table the role with most entries has to give way, whatever its limit.
+/** Above this share of the lock table the role with most entries is an offender, whatever its limit. */
 const fullShare = 0.8
-// A role with fewer than this share is not what fills the table.
-const innocentShare = 0.1
-// Share of the NOTIFY queue above which nothing can be notified any more.
+/** A role that holds less than this share of the lock table is no offender. */
+const minOffenderShare = 0.1
+/** Share of the NOTIFY queue from which on notifications fail. */
 export const fullQueue = 0.98
-// PostgreSQL gives a name once in five seconds, to whoever notifies first then.
+/** PostgreSQL gives a name once in five seconds, to the session that notifies first then. */
 const namingMs = 5500
 
 /**
- * Sessions of tenants that have to end because of the lock table: those of a role above its limit, those with most
- * entries first, until the rest fits in half of it.
+ * Finds the sessions of tenants that have to be ended because of the lock table: those of a role above its limit, the ones
+ * with most entries first, until the remaining ones hold at most half of the limit.
  *
  * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
  */
-export function judgeLocks(
+export function findLockOffenders(
   { sessions }: Pick<ServerUse, 'sessions'>,
   limits: WatchLimits,
   isTenant: (role: number) => boolean,
-): Verdict[] {
+): Offender[] {
   const byRole = new Map<number, { locks: number; sessions: SessionUse[] }>()
   let total = 0
   for (const session of sessions) {
@@ -87,44 +87,48 @@ export function judgeLocks(
   }
   const isFull = total > limits.lockTable * fullShare
   const suspects = [...byRole].filter(([role]) => isTenant(role)).toSorted(([, a], [, b]) => b.locks - a.locks)
-  const verdicts: Verdict[] = []
+  const offenders: Offender[] = []
   for (const [index, [role, held]] of suspects.entries()) {
-    const isCulprit = isFull && index === 0 && held.locks > limits.lockTable * innocentShare
-    const limit = isCulprit ? Math.min(limits.locksPerRole, held.locks - 1) : limits.locksPerRole
+    const fillsTable = isFull && index === 0 && held.locks > limits.lockTable * minOffenderShare
+    const limit = fillsTable ? Math.min(limits.locksPerRole, held.locks - 1) : limits.locksPerRole
     if (held.locks <= limit) continue
     let rest = held.locks
     for (const { pid, locks } of held.sessions.toSorted((a, b) => b.locks - a.locks)) {
       if (rest <= limit / 2) break
       rest -= locks
-      verdicts.push({ pid, role, resource: 'locks', used: held.locks, limit, isGuess: false })
+      offenders.push({ pid, role, resource: 'locks', used: held.locks, limit, isGuess: false })
     }
   }
-  return verdicts
+  return offenders
 }
 
 /**
- * The session of a tenant that has to end because of the NOTIFY queue; at most one. It is the one that PostgreSQL names.
- * Nobody else is ended, unless the queue is full and PostgreSQL has given no name for long enough: then it is a guess.
+ * Finds the session of a tenant that has to be ended because of the NOTIFY queue; at most one. It is the session that
+ * PostgreSQL names. When the queue is full and PostgreSQL has given no name for long enough, it is a guess.
  *
  * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
  */
-export function judgeQueue(use: ServerUse, limits: WatchLimits, isTenant: (role: number) => boolean): Verdict[] {
+export function findQueueOffenders(
+  use: ServerUse,
+  limits: WatchLimits,
+  isTenant: (role: number) => boolean,
+): Offender[] {
   const { sessions, queueUsage: used, queue } = use
   if (used < limits.queueUsage || queue === undefined) return []
   const isFull = used >= fullQueue
   const tenants = sessions.filter(({ role }) => isTenant(role))
-  const verdict = ({ pid, role }: SessionUse, isGuess: boolean): Verdict[] => [
+  const offender = ({ pid, role }: SessionUse, isGuess: boolean): Offender[] => [
     { pid, role, resource: 'notify-queue', used, limit: limits.queueUsage, isGuess },
   ]
   if (queue.holder !== undefined) {
-    // A session that listens reads the queue between two transactions: one that is in none is about to read it. Not so
-    // when the queue is full: no notification wakes it then.
+    // A session that listens reads the queue between two transactions: outside of a transaction, it is about to read it.
+    // Not so when the queue is full, because no notification wakes it then.
     const named = tenants.find(({ pid, transactionMs }) => pid === queue.holder && (isFull || transactionMs !== null))
-    return named === undefined ? [] : verdict(named, false)
+    return named === undefined ? [] : offender(named, false)
   }
   if (!isFull || queue.unnamedMs < namingMs) return []
-  // What holds the queue has done so since before the queue was full. A session that is in no transaction loses least, but
-  // is asleep for certain only when nobody is in an old transaction.
+  // The session that holds the queue has done so since before the queue was full. Ending a session outside of a transaction
+  // costs least, but such a session can only be the holder when none is in an old transaction.
   const oldest = (sinceMs: (session: SessionUse) => number | null) =>
     tenants
       .filter((session) => (sinceMs(session) ?? -1) >= queue.fullMs)
@@ -132,5 +136,5 @@ export function judgeQueue(use: ServerUse, limits: WatchLimits, isTenant: (role:
   const guess =
     oldest(({ transactionMs }) => transactionMs) ??
     oldest(({ transactionMs, stateMs }) => (transactionMs === null ? stateMs : null))
-  return guess === undefined ? [] : verdict(guess, true)
+  return guess === undefined ? [] : offender(guess, true)
 }

@@ -4,13 +4,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { testServer, withAdmin } from '../support/server.js'
 import { endConnections, openInstallation, type TestInstallation, type TestTenant } from './installation.js'
 
-// All pairs of these are tried: a dozen in the suite, 200 in the soak.
-const count = Number(process.env['T2F_WALL_TENANTS'] ?? 12)
+// The number of tenants, of which all pairs are tried: a dozen in the suite, 200 in the soak.
+const count = Number(process.env['T2F_ROLE_TENANTS'] ?? 12)
 
 let installation: TestInstallation
 let attacker: TestTenant
 let victim: TestTenant
-/** A connection of the victim's, to be listened to, cancelled and terminated. */
+/** A connection of the victim, which the attacker tries to listen to, to cancel and to terminate. */
 let victimClient: pg.Client
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ async function connect(account: object): Promise<pg.Client> {
   return client
 }
 
-/** SQLSTATE of the refusal; undefined: it got in. */
+/** SQLSTATE of the refusal; undefined: the connection was accepted. */
 async function refusal(account: object): Promise<string | undefined> {
   const client = new pg.Client(account)
   client.on('error', () => {})
@@ -52,7 +52,7 @@ async function refusal(account: object): Promise<string | undefined> {
   return undefined
 }
 
-/** A machine's own server may look at no password for local connections. */
+/** Whether the server accepts any password, as a local one may for connections of its machine. */
 async function trustsEverybody(): Promise<boolean> {
   return (await refusal({ ...victim.account, password: 'wrong' })) === undefined
 }
@@ -69,7 +69,7 @@ async function asAttacker<Result>(work: (client: pg.Client) => Promise<Result>):
 const insufficientPrivilege = '42501'
 const tooManyConnections = '53300'
 
-test('no tenant’s role gets into another tenant’s database: all pairs', { timeout: 1_800_000 }, async () => {
+test('No tenant’s role connects to another tenant’s database: all pairs', { timeout: 1_800_000 }, async () => {
   const { tenants } = installation
   const pairs = tenants.flatMap((one) => tenants.map((other) => [one, other] as const))
   const surprises: string[] = []
@@ -80,7 +80,7 @@ test('no tenant’s role gets into another tenant’s database: all pairs', { ti
       for (let pair = pairs.pop(); pair !== undefined; pair = pairs.pop()) {
         const [one, other] = pair
         const code = await refusal({ ...one.account, database: other.account.database })
-        // The role's tries before this one count until their backends are gone: it says nothing of the wall.
+        // Not an answer: the role's earlier tries count until their backends have ended.
         if (code === tooManyConnections) pairs.unshift(pair)
         else if (one === other && code === undefined) admitted += 1
         else if (one !== other && code === insufficientPrivilege) refused += 1
@@ -92,7 +92,7 @@ test('no tenant’s role gets into another tenant’s database: all pairs', { ti
   expect([admitted, refused]).toEqual([tenants.length, tenants.length * (tenants.length - 1)])
 })
 
-test('no tenant’s role gets into the catalog, a template, or the embedded server’s own databases', async () => {
+test('No tenant’s role connects to the catalog, a template, or the embedded server’s own databases', async () => {
   const { rows } = await withAdmin((admin) =>
     admin.query('select datname from pg_database where starts_with(datname, $1)', [`${installation.prefix}template_`]),
   )
@@ -101,13 +101,13 @@ test('no tenant’s role gets into the catalog, a template, or the embedded serv
   const forbidden = [installation.catalogDatabase, ...(embedded ? ['postgres', 'template1'] : [])]
   for (const { account } of installation.tenants) {
     for (const database of forbidden) expect(await refusal({ ...account, database })).toBe(insufficientPrivilege)
-    // Those accept nobody at all.
+    // These accept no connections at all.
     for (const database of [rows[0].datname, 'template0']) expect(await refusal({ ...account, database })).toBe('55000')
     expect(await refusal({ ...account, database: `${account.database}x` })).toBe('3D000')
   }
 })
 
-test('a tenant’s password opens no other role', async (context) => {
+test('The password of one tenant’s role is refused for every other role', async (context) => {
   if (await trustsEverybody())
     context.skip('needs a server that asks for passwords: its pg_hba.conf trusts this machine')
   const { password } = attacker.account
@@ -117,9 +117,9 @@ test('a tenant’s password opens no other role', async (context) => {
   expect(await refusal({ ...attacker.account, user: `${installation.prefix}members` })).toMatch(/^28/)
 })
 
-/** In words of the attacker: A is its role and database, B the victim's, M the group role, S the superuser, P the victim's process. */
+/** A is the attacker's role and database, B the victim's, M the group role, S the superuser, P the victim's process. */
 const attacks = [
-  // Become somebody else.
+  // Become another role.
   'set role B',
   'set role S',
   'set session authorization B',
@@ -154,7 +154,7 @@ const attacks = [
   'create publication p',
   'select pg_stat_reset()',
   "select pg_database_size('B')",
-  // Make objects of its own that last, or change the application's.
+  // Make lasting objects of its own, or change the application's.
   'create schema mine',
   'create table public.mine (id int)',
   'create table app.mine (id int)',
@@ -183,7 +183,7 @@ const attacks = [
   'drop schema app cascade',
   'truncate notes',
   'cluster notes using notes_pkey',
-  // Touch what is ours.
+  // Read or change our own schema.
   'select * from tenants2fast.schema_migrations',
   "insert into tenants2fast.schema_migrations values (9, 'x', 'x')",
   'update tenants2fast.identity set epoch = 2',
@@ -194,7 +194,7 @@ const attacks = [
   'create table tenants2fast.mine (id int)',
   'alter schema tenants2fast owner to A',
   'drop schema tenants2fast cascade',
-  // Read or write the machine.
+  // Read or write files, or run programs.
   'select rolpassword from pg_authid',
   'select * from pg_shadow',
   "select pg_read_file('PG_VERSION')",
@@ -207,7 +207,7 @@ const attacks = [
   "copy notes from program 'id'",
   "load 'auto_explain'",
   'select * from pg_hba_file_rules',
-  // Switches that only superusers have.
+  // Settings for superusers only.
   'set session_replication_role = replica',
   'set log_statement = none',
   "set session_preload_libraries = 'x'",
@@ -216,12 +216,12 @@ const attacks = [
   'alter role A set session_replication_role = replica',
   'delete from pg_authid',
   'update pg_database set datallowconn = true',
-  // Other people's sessions.
+  // Sessions of others.
   'select pg_terminate_backend(P)',
   'select pg_cancel_backend(P)',
 ] as const
 
-test.each(attacks)('a tenant’s role cannot: %s', async (attack) => {
+test.each(attacks)('A tenant’s role cannot run: %s', async (attack) => {
   const { user: superuser } = await testServer()
   const { rows } = await victimClient.query<{ pid: number }>('select pg_backend_pid() as pid')
   const names: Record<string, string> = {
@@ -242,7 +242,8 @@ test.each(attacks)('a tenant’s role cannot: %s', async (attack) => {
       (error: { code: string; message: string }) => error,
     ),
   )
-  // Refused for want of privileges; or, before that is looked at, because it is not there or not within a transaction.
+  // Refused for lack of privileges; or, before those are checked, because the object does not exist or a transaction is
+  // open.
   const outside = /^(?:create|drop|alter) (?:database|tablespace|system|subscription)/.test(attack)
   const code = outside ? await codeOf(statement) : failure?.code
   expect(code).toMatch(/^(?:42501|0A000|58P01|42704|55P02)$/)
@@ -263,7 +264,7 @@ function codeOf(statement: string): Promise<string | undefined> {
   )
 }
 
-test('what a tenant’s role may say has no effect on anybody else', async () => {
+test('Statements that a tenant’s role may run have no effect on other tenants', async () => {
   const members = `"${installation.prefix}members"`
   await asAttacker(async (client) => {
     const attempts = [
@@ -298,12 +299,12 @@ test('what a tenant’s role may say has no effect on anybody else', async () =>
   expect(acl.rows[0].acl).not.toMatch(/[{,]=/)
   expect(acl.rows[0].acl).not.toContain(victim.account.user)
   expect(await refusal({ ...attacker.account, user: `${installation.prefix}members`, password: 'x' })).toBe('28000')
-  // And its own database still works for it.
+  // Its own database still works for it.
   const pool = installation.tenancy.getTenantPool(attacker.tenant)
   expect((await pool.query('select tenant from notes')).rows).toEqual([{ tenant: attacker.tenant.slug }])
 })
 
-test('notifications and advisory locks end at the database', async () => {
+test('Notifications and advisory locks do not reach other databases', async () => {
   const heard: unknown[] = []
   victimClient.on('notification', (message) => heard.push(message.payload))
   await victimClient.query('listen news')
@@ -316,7 +317,7 @@ test('notifications and advisory locks end at the database', async () => {
   expect(heard).toEqual(['own'])
 })
 
-test('of other tenants’ sessions a tenant’s role sees neither statements nor addresses', async () => {
+test('A tenant’s role sees neither statements nor addresses of other tenants’ sessions', async () => {
   await victimClient.query("select 'the secret of the victim'")
   const rows = await asAttacker(async (client) => {
     const seen = await client.query<{ usename: string; query: string; client_addr: string | null }>(
@@ -330,7 +331,7 @@ test('of other tenants’ sessions a tenant’s role sees neither statements nor
   }
 })
 
-test('a role that changes its password and its settings locks nobody out and poisons no later connection', async () => {
+test('A role that changes its own password and settings cannot lock the application out or affect a later connection', async () => {
   const { tenancy } = installation
   const events: unknown[] = []
   const onEvent = (event: unknown) => events.push(event)
@@ -339,7 +340,7 @@ test('a role that changes its password and its settings locks nobody out and poi
   const passwords = [
     ["alter role current_user password 'known to the attacker'"],
     ['alter role current_user password null'],
-    // Asks whoever logs in for work first. (Hours of it would cost the server as much: it tries the empty password.)
+    // Costs each login computing time. (Not hours of it: the server would compute as long, for the empty password.)
     [
       `alter role current_user password 'SCRAM-SHA-256$500000:c2FsdHNhbHRzYWx0c2Fs$${'A'.repeat(43)}=:${'A'.repeat(43)}='`,
     ],
@@ -359,7 +360,7 @@ test('a role that changes its password and its settings locks nobody out and poi
   let restored = tenancy.stats().rolesRestored
   for (const poison of poisons) {
     const pool = tenancy.getTenantPool(attacker.tenant)
-    // An attacker who found an SQL injection has a pooled connection, not the password.
+    // An attacker with an SQL injection has a pooled connection, not the password.
     for (const statement of poison) await pool.query(statement)
     await endConnections(tenancy, attacker)
     const again = tenancy.getTenantPool(attacker.tenant)
