@@ -21,10 +21,17 @@ const layers = {
   catalog: { imports: ['core', 'postgres'], packages: ['drizzle-orm', 'pg', 'uuid', 'zod'] },
   connections: { imports: ['core', 'postgres'], packages: ['pg'] },
   'connections/allocation': { imports: [], packages: [], isPure: true },
-  // One connection, without the scheduler's files.
+  // One connection and what runs on it, without the scheduler's files.
   'connections/session': {
     imports: [
       ...['core', 'postgres', 'connections/queries'],
+      ...['connections/caller-context.ts', 'connections/connection-errors.ts'],
+    ],
+    packages: ['pg'],
+  },
+  'connections/queries': {
+    imports: [
+      ...['core', 'postgres', 'connections/session'],
       ...['connections/caller-context.ts', 'connections/connection-errors.ts'],
     ],
     packages: ['pg'],
