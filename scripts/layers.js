@@ -56,9 +56,10 @@ const layers = {
     ],
     packages: [],
   },
-  'tenancy-interface.ts': { imports: ['core', 'composition', 'databases', 'http'], packages: [] },
+  'tenancy-interface.ts': { imports: ['core', 'catalog', 'databases', 'http', 'composition'], packages: [] },
+  'tenancy-input.ts': { imports: ['catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
-    imports: ['core', 'access', 'catalog', 'connections', 'composition', 'tenancy-interface.ts'],
+    imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],
   },
   'index.ts': {

@@ -5,7 +5,7 @@ import { databaseIdOf, type DatabaseNames } from '../../databases/database-names
 
 /** Options of `tenancy.activity()`. */
 export interface ActivityOptions {
-  /** Also the text of the statement that runs or ran last, as the server cuts it; it may hold data of users. Default: false. */
+  /** Adds the text of the current or last statement, as the server shortens it; it may hold data of users. Default: false. */
   readonly withQueries?: boolean | undefined
 }
 
