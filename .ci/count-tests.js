@@ -1,4 +1,4 @@
-// Prints how many tests the suites of this run ran, from vitest's JSON reports in a folder, as the last line:
+// Prints, as the last line, how many tests this run's suites ran, from vitest's JSON reports in a folder:
 // "N passed, N failed, N skipped". Fails when none passed.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

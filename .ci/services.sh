@@ -6,17 +6,17 @@ cleanup() {
   local status=$?
   # SIGINT: PostgreSQL's fast shutdown, which waits for nobody; a Redis stops as well.
   for pid in "${pids[@]:-}"; do [ -n "$pid" ] && kill -INT "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
-  # The plain closing line, of a run that failed as well.
+  # The line with the counts closes a failed run, too.
   if [ "$suites" -gt 0 ]; then node .ci/count-tests.js "$scratch"/results || status=1; fi
   rm -rf "$scratch"
   exit "$status"
 }
 step() { printf '\n=== %s (%s s)\n' "$1" "$SECONDS"; }
-# Settings of whoever runs this must not decide what is tested.
+# The caller's settings must not decide what is tested.
 for name in $(compgen -e | grep '^TENANT_' || true); do unset "$name"; done
 
-# A run makes and drops some thousand databases of 300 files each; on a disk, that is most of its time. In memory, where
-# there is plenty of it and programs may be run from there.
+# A run makes and drops some thousand databases of 300 files each; on a disk, that is most of its time. They are kept in
+# memory if there is enough of it and programs may run from there.
 plentyKb=4000000
 has_memory() {
   [ "$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt "$plentyKb" ] &&
@@ -55,7 +55,7 @@ start_redis() {
   fi
   export TENANT_REDIS_URL
 }
-# A PostgreSQL server of this run's own: nobody else is on it, and it waits for no disk.
+# Starts a PostgreSQL server for this run alone, which waits for no disk.
 start_postgres() { # start_postgres BIN
   local bin=$1 folder as=()
   folder=$(mktemp -d "$scratch/server-XXXXXX")
@@ -77,7 +77,7 @@ start_postgres() { # start_postgres BIN
   cat "$folder/log" >&2
   return 1
 }
-# What starts servers of its own, or needs none: one run of it is enough.
+# Tests that start servers of their own, or need none: one run of them is enough.
 elsewhere=(
   test/composition/default-budget.test.ts test/composition/opening/report-trust.test.ts test/databases/server/tls.test.ts
   test/databases/embedded/embedded.test.ts test/databases/embedded/files.test.ts test/tenancy/start-and-stop/embedded.test.ts

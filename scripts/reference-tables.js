@@ -37,7 +37,7 @@ function shownValue(value) {
   return value === 'given' ? '' : `: ${value}`
 }
 
-/** Replaces what stands between the markers. @param {string} page @param {string} table */
+/** Replaces the text between the markers. @param {string} page @param {string} table */
 export function replaceTable(page, table) {
   const from = page.indexOf(begin)
   const to = page.indexOf(end)

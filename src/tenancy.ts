@@ -1,29 +1,20 @@
-import { CompiledRuleSet, problemOfTemplate } from './access/index.js'
-import { createAccessAdministration } from './catalog/access/administration.js'
-import { createAccessExplainer } from './catalog/access/explain.js'
-import { keepAnchored } from './catalog/audit/anchors.js'
-import { createAuditLog } from './catalog/audit/audit-log.js'
-import { recordIssuedToken } from './catalog/audit/issued-tokens.js'
 import { parse } from './catalog/input.js'
-import { createMemberships } from './catalog/members/memberships.js'
-import { createTenants } from './catalog/tenants/tenants.js'
+import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
-import { createManagement } from './composition/management.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
+import { openManagement } from './composition/opening/open-management.js'
 import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
 import { pgCopyOf } from './connections/session/pg-copy.js'
 import type { AccessDefinition, Member } from './core/access/access.js'
 import { type Config, loadConfig } from './core/config/config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
-import { TenancyError } from './core/errors/errors.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
-import { parseTenantRef } from './core/tenants/slug.js'
 import {
   activityOptions,
   issueAccessTokenInput,
@@ -82,47 +73,17 @@ async function open(opening: Opening): Promise<Tenancy> {
   const openedCatalog = await openCatalog(opening)
   const openedDatabases = await openDatabases(opening, openedCatalog)
   const requestPath = await openRequestPath(opening, openedCatalog, openedDatabases)
+  const management = openManagement(opening, openedCatalog, openedDatabases, requestPath)
 
   const { config, logger, closing } = opening
   const { server, catalog, records } = openedCatalog
-  const { secret } = server
   const { databases, names, scheduler, connections } = openedDatabases
+  const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
-  const { keys, users, rules, redis, cache, pipeline, health } = requestPath
-  closing.add(keepAnchored({ catalog, logger }))
-  const management = createManagement({
-    tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
-    memberships: createMemberships({ catalog }),
-    access: {
-      ...createAccessAdministration({ catalog, problemOfTemplate }),
-      ...createAccessExplainer({
-        catalog,
-        findRule: (ruleSet, method, path) => new CompiledRuleSet(ruleSet).matchTemplate(method, path)?.rule,
-      }),
-    },
-    audit: createAuditLog(catalog),
-    users,
-    // What this process changes, it does not wait to hear of.
-    forget: (id) => cache.invalidate(id),
-    disconnect: (tenant) => connections.disconnect(tenant),
-  })
-  const signAccessToken = async (userId: string, tenant: string | undefined) => {
-    const { tokenEpoch } = await management.readUser(userId)
-    return keys.issueAccessToken({ userId, epoch: tokenEpoch, tenant, ttlSeconds })
-  }
-  const issueAccessToken: Tenancy['issueAccessToken'] = async (input) => {
-    const { user: userId, tenant, actor } = parse(issueAccessTokenInput, input)
-    if (tenant !== undefined && parseTenantRef(tenant) === undefined) {
-      throw new TenancyError(
-        'TENANCY_TENANT_NOT_FOUND',
-        `${JSON.stringify(tenant.slice(0, 60))} is neither the id nor the slug of a tenant: check it`,
-      )
-    }
-    const issued = await signAccessToken(userId, tenant)
-    const { tokenId, expiresIn } = issued
-    await recordIssuedToken(catalog, { userId, tokenId, tenant, expiresIn, actor })
-    return issued
-  }
+  const tokens = createAccessTokens({ catalog, keys, readUser: (id) => management.readUser(id), ttlSeconds })
+  const issueAccessToken: Tenancy['issueAccessToken'] = async (input) =>
+    tokens.issue(parse(issueAccessTokenInput, input))
+
   return {
     ...management,
     config,
@@ -142,7 +103,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     async initializeTenantSchema(idOrSlug) {
       const tenant = await management.getTenant(idOrSlug)
       const applied = await databases.initializeTenantSchema(tenant)
-      // What they know of the database's code is of before.
+      // Open connections know the database's code as it was before.
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },
@@ -164,10 +125,10 @@ async function open(opening: Opening): Promise<Tenancy> {
         config,
         logger,
         catalog,
-        secret,
+        secret: server.secret,
         pipeline,
         issueAccessToken: ({ user, isRefresh = false }) =>
-          isRefresh ? signAccessToken(user, undefined) : issueAccessToken({ user, actor: user }),
+          isRefresh ? tokens.sign(user) : issueAccessToken({ user, actor: user }),
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),

@@ -1,4 +1,4 @@
-// One entry an ORM: how it is put on a pool, and what it does there. `load` imports from the folder that the ORMs are in.
+// One entry for each ORM: how it gets a pool, and what it does with it. `load` imports from the folder that the ORMs are in.
 
 /**
  * @typedef {object} OpenOrm
@@ -57,7 +57,7 @@ async function kysely(pool, load, name) {
   }
 }
 
-/** An insert of three seconds, aborted after half of one: not there a second after it would have been. */
+/** Aborts an insert of three seconds after half a second, and waits until half a second after it would have ended. */
 async function abortInsert(db, sql, id) {
   const insert = sql`insert into items select ${id}, concat('a', pg_sleep(3))`
   const strategies = ['cancel query', 'kill session']
@@ -83,7 +83,7 @@ async function prisma(pool, load) {
       const tx = await adapter.startTransaction()
       await tx.executeRaw(args("insert into items values ($1, 'a')", [id], [int]))
       const end = thenThrow ? 'rollback' : 'commit'
-      // The query engine sends the word itself unless the adapter is said to do so.
+      // The query engine sends the statement itself unless the adapter says that it does.
       if (!tx.options.usePhantomQuery) await tx.executeRaw(args(end, [], []))
       await tx[end]()
       if (thenThrow) throw failure()
@@ -102,7 +102,7 @@ async function typeorm(pool, load) {
     name: 'items',
     columns: { id: { type: 'int', primary: true }, name: { type: 'text' } },
   })
-  // TypeORM makes its pool itself: what it makes is this one.
+  // TypeORM makes its pool itself: this class gives it ours.
   const Pool = function Pool() {
     return pool
   }
@@ -126,7 +126,7 @@ async function mikroOrm(pool, load) {
     tableName: 'items',
     properties: { id: { type: 'integer', primary: true }, name: { type: 'text' } },
   })
-  /** Knex has a pool of its own: what it opens and closes is taken from the tenant's pool and given back. */
+  /** Knex has a pool of its own: it takes connections from the tenant's pool, and gives them back, where it would open and close. */
   class OnPool extends PostgreSqlKnexDialect {
     acquireRawConnection() {
       return pool.connect()

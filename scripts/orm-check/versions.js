@@ -1,4 +1,4 @@
-/** What is installed, and nothing newer: a check that fails shall fail because of this package. */
+/** Exact versions: a check fails because of this package, never because of a newer ORM. */
 export const versions = {
   pg: '8.16.3',
   'pg-cursor': '2.15.3',

@@ -3,14 +3,14 @@ import type { AccountsHost } from '../core/accounts/accounts.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { RequestPipeline } from '../http/pipeline.js'
 
-/** What {@link createAccountsHost} is put together from. */
+/** The parts that {@link createAccountsHost} combines. */
 export interface AccountsHostParts extends Omit<AccountsHost, 'deriveKey' | 'authenticate'> {
   /** The master secret, 32 bytes. */
   readonly secret: Buffer
   readonly pipeline: Pick<RequestPipeline, 'handle'>
 }
 
-/** The part of an installation that accounts run on. */
+/** Makes the part of an installation that providers of accounts use. */
 export function createAccountsHost({ secret, pipeline, ...rest }: AccountsHostParts): AccountsHost {
   return {
     ...rest,

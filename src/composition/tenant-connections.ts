@@ -10,13 +10,13 @@ import type { TenantDatabases } from '../databases/tenant-databases.js'
 export interface TenantConnections {
   /** @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database, TENANCY_TENANT_NOT_FOUND when it is none */
   pool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
-  /** Closes the tenant's connections in this process; those in use, when they are given back. */
+  /** Closes the tenant's connections in this process; those in use when they are released. */
   disconnect(tenant: Pick<Tenant, 'databaseId'>): void
-  /** Runs work that no request asked for, with the tenant and its pool as the current ones and no user. */
+  /** Runs work outside of requests with the tenant and its pool as the current ones, and without a user. */
   runWithTenant<Result>(tenant: Tenant, callback: () => Result): Result
 }
 
-/** Puts scheduler and tenant databases together. */
+/** Connects tenants to their databases through the scheduler. */
 export function createTenantConnections({
   scheduler,
   records,
@@ -26,7 +26,7 @@ export function createTenantConnections({
   readonly records: Pick<TenantDatabaseRecords, 'find'>
   readonly databases: Pick<TenantDatabases, 'targetOf' | 'demandSchema'>
 }): TenantConnections {
-  /** Asked before each new connection, so a database that was restored, retired or left behind meanwhile is noticed. */
+  /** Runs before each new connection, so that a database that was restored, retired or left behind is noticed. */
   async function resolveTarget(slug: string, databaseId: string) {
     const database = await records.find(databaseId)
     if (database?.state !== 'assigned') throw withoutDatabase(slug)
@@ -62,7 +62,7 @@ export function createTenantConnections({
   }
 }
 
-/** JavaScript asks with whatever a query found: nothing, a row of something else. */
+/** Callers in JavaScript pass whatever a query found: nothing, or a row of another table. */
 function requireTenant(tenant: unknown): void {
   const isTenant =
     typeof tenant === 'object' &&

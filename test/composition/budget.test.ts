@@ -29,18 +29,18 @@ const catalogBackends = () =>
 test.each([
   { TENANT_MAX_CONNECTIONS: '5000' },
   { TENANT_PROCESSES: '1000' },
-  // A pooler has limits of its own, but catalog, LISTEN and builder go past it.
+  // A pooler limits tenants’ connections; those of the catalog, of LISTEN and of the builder do not pass through it.
   { TENANT_PROCESSES: '1000', TENANT_POOLER_URL: 'postgres://127.0.0.1:1' },
-])('a start with %o is refused, and nothing is left open', async (env) => {
+])('A start with %o is refused, and no connection is left open', async (env) => {
   await expect(installation.open(env)).rejects.toMatchObject({
     code: 'TENANCY_CONNECTION_BUDGET_TOO_LARGE',
     message: expect.stringContaining('max_connections'),
   })
-  // A backend needs a moment to end after its client has.
+  // A server process ends a moment after its client has.
   await expect.poll(() => catalogBackends()).toBe(0)
 })
 
-test('tenants’ roles are limited to what all processes may open, and follow the settings', async () => {
+test('The connection limit of a tenant’s role covers all processes and follows the settings', async () => {
   const tenancy = await installation.open({ TENANT_MAX_TENANT_CONNECTIONS: '4', TENANT_PROCESSES: '1' })
   await installation.createTenants(tenancy, 2)
   expect(await roleLimits()).toEqual([6])

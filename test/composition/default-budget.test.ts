@@ -9,7 +9,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-/** A process with default settings that uses all it may: its tenants' connections, and when told to the others. */
+/** A process with default settings that uses all connections it may: those to its tenants, and the others when told to. */
 const program = `
   import { once } from 'node:events'
   import { createTenancy } from 'tenants2fast'
@@ -22,7 +22,7 @@ const program = `
   const failures = []
   async function connect(tenant) {
     for (;;) {
-      // On a busy machine a connection may take too long; what may not be is that the server has none left.
+      // A connection may take too long on a busy machine, but the server must never run out of them.
       const client = await tenancy.getTenantPool(tenant).connect().catch((error) => void failures.push(error))
       if (client) return client
     }
@@ -40,7 +40,7 @@ const program = `
   await tenancy.close()
 `
 
-test('with the defaults an old and a new process work side by side on a server with max_connections = 100', async () => {
+test('With the default settings an old and a new process share a server with max_connections = 100', async () => {
   const env = { TENANT_DATABASE_URL: server.url(), TENANT_SECRET: 'ab'.repeat(32) }
   const processes = [startNode([], { env, program }), startNode([], { env, program })]
   await Promise.all(processes.map((each) => each.printed('full')))
@@ -60,7 +60,7 @@ test('with the defaults an old and a new process work side by side on a server w
   await watching
   expect(endings).toEqual([0, 0])
   for (const { stdout } of processes) expect(stdout).toContain('{"held":20,"full":0}')
-  // What is left suffices for an operator's psql and a monitor.
+  // The rest is enough for an operator's psql and for monitoring.
   expect(most).toBeGreaterThanOrEqual(50)
   expect(most).toBeLessThanOrEqual(86)
 }, 300_000)

@@ -18,7 +18,7 @@ const connections = createTenantConnections({
 afterEach(() => scheduler.close())
 
 test.each([undefined, null, {}, 'acme', 42, [], { slug: 'acme' }, { databaseId: 'a' }, { slug: 'a', databaseId: {} }])(
-  'the pool of %o is refused with a code',
+  'Asking for the pool of %o is refused with a code',
   (tenant) => {
     expect(() => connections.pool(tenant as unknown as Tenant)).toThrow(
       expect.objectContaining({ code: 'TENANCY_TENANT_NOT_FOUND', message: expect.stringContaining('findTenant') }),
@@ -26,7 +26,7 @@ test.each([undefined, null, {}, 'acme', 42, [], { slug: 'acme' }, { databaseId: 
   },
 )
 
-test('a tenant without a database is refused with another one', () => {
+test('A tenant without a database is refused with a code of its own', () => {
   expect(() => connections.pool({ slug: 'acme', databaseId: null })).toThrow(
     expect.objectContaining({ code: 'TENANCY_TENANT_STATE_CONFLICT' }),
   )

@@ -5,35 +5,35 @@ import { databaseIdOf, type DatabaseNames } from '../../databases/database-names
 
 /** Options of `tenancy.activity()`. */
 export interface ActivityOptions {
-  /** Also the text of the statement that runs or ran last, as the server cuts it; it may hold data of users. Default: false. */
+  /** Adds the text of the current or last statement, as the server shortens it; it may hold data of users. Default: false. */
   readonly withQueries?: boolean | undefined
 }
 
-/** One server process that works for a tenant: a connection of whatever process, as the tenant's role. */
+/** One server process that works for a tenant: a connection as the tenant's role, from any process. */
 export interface BackendActivity {
   /** Id of the server process, for `pg_cancel_backend` and `pg_terminate_backend`. */
   readonly pid: number
   readonly databaseId: string
-  /** Undefined: the database is nobody's, in stock or retired. */
+  /** Undefined: the database belongs to no tenant; it is in stock or retired. */
   readonly tenantId: string | undefined
   readonly slug: string | undefined
   /** `active`, `idle`, `idle in transaction` …; null: not shown to the provisioning account. */
   readonly state: string | null
-  /** What the server process waits for, `Lock: transactionid`; null: it works, or is not shown. */
+  /** What the server process waits for, `Lock: transactionid`; null: for nothing, or it is not shown. */
   readonly waitsFor: string | null
-  /** Since the statement that runs began, milliseconds; null: none runs. */
+  /** Age of the running statement in milliseconds; null: none runs. */
   readonly queryMs: number | null
-  /** Since the transaction began, milliseconds; null: there is none. */
+  /** Age of the transaction in milliseconds; null: there is none. */
   readonly transactionMs: number | null
-  /** Since the connection was opened, milliseconds. */
+  /** Age of the connection in milliseconds. */
   readonly connectedMs: number | null
-  /** The user whose request in this process uses the connection now; undefined: none does, or only another process knows. */
+  /** The user whose request in this process uses the connection; undefined: no request does, or it is another process's. */
   readonly userId: string | undefined
   /** With `withQueries` only. */
   readonly query?: string | null
 }
 
-/** Where the facts are. */
+/** What {@link readActivity} reads. */
 export interface ActivitySources {
   /** A connection of the provisioning account to the server. */
   readonly server: SqlClient
@@ -52,7 +52,7 @@ interface BackendRow extends Pick<
 
 const since = (moment: string) => `(extract(epoch from clock_timestamp() - ${moment}) * 1000)::float8`
 
-/** Reads what runs on the server for the tenants of an installation, the longest at it first. */
+/** Reads what runs on the server for the tenants of an installation, oldest transaction first. */
 export async function readActivity(
   { server, records, names, users }: ActivitySources,
   { withQueries = false }: ActivityOptions = {},
@@ -70,7 +70,7 @@ export async function readActivity(
     const databaseId = databaseIdOf(names, roleName)
     return databaseId === undefined ? [] : [{ ...row, databaseId }]
   })
-  // After the server was asked: whoever uses a connection now used it then, or has it since.
+  // Read after the server's answer: whoever uses a connection now used it then, or has it since.
   const contexts = new Map(users().map(({ pid, context }) => [pid, context]))
   const ids = [...new Set(backends.map(({ databaseId }) => databaseId))]
   const tenants = new Map((await records.tenantsOf(ids)).map((tenant) => [tenant.databaseId, tenant]))

@@ -1,12 +1,12 @@
-/** How a part is: `degraded` serves requests, slower or with something missing; `down` does not. */
+/** State of a part: `degraded` serves requests, slower or with something missing; `down` does not. */
 export type HealthStatus = 'ok' | 'degraded' | 'down'
 
-/** One part, as last looked at. */
+/** Result of the last check of one part. */
 export interface HealthCheck {
   readonly status: HealthStatus
-  /** How long it took to find out, in milliseconds. */
+  /** How long the check took, in milliseconds. */
   readonly latencyMs: number
-  /** What is wrong, if anything is; no address, account or statement. */
+  /** What is wrong, if anything is; names no address, account or statement. */
   readonly detail?: string
 }
 
@@ -14,8 +14,8 @@ export interface HealthCheck {
 type Finding = { readonly status: HealthStatus; readonly detail: string } | undefined
 
 /**
- * Looks at one part, within a time. A look that takes longer goes on and is waited for again: a part that hangs is asked once,
- * not by each caller.
+ * Checks one part within a time limit. A check that takes longer goes on, and later callers wait for it: a part that hangs is
+ * asked once, not by each caller.
  */
 export class Probe {
   readonly #timeoutMs: number
@@ -55,7 +55,7 @@ export class Probe {
   }
 }
 
-/** The most specific code: of Node, PostgreSQL or this package. A message could name accounts and addresses. */
+/** Returns the innermost code (of Node, PostgreSQL or this package), not the message, which could name accounts and addresses. */
 function codeOf(error: unknown): string | undefined {
   let code: string | undefined
   for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth += 1) {

@@ -24,27 +24,27 @@ export interface TenancyHealth {
   }
 }
 
-/** What {@link createHealth} looks at. */
+/** The parts that {@link createHealth} checks. */
 export interface HealthParts {
   readonly catalog: SqlClient
-  /** Asks the server of tenants' databases for a sign of life. */
+  /** Asks the server of the tenants' databases whether it answers. */
   readonly pingServer: () => Promise<void>
   readonly pooler: ServerAddress | undefined
   readonly redis: Pick<MemberTier, 'isOpen' | 'ping'> | undefined
   readonly coherence: Pick<Coherence, 'maxStalenessMs' | 'confirmedAtMs'>
-  /** How many databases are meant to be in stock. */
+  /** How many databases should be in stock. */
   readonly readyTarget: number
   /** Longest wait for one part. Default: 2000. */
   readonly timeoutMs?: number
-  /** For how long an answer is given again. Default: 1000. */
+  /** How long an answer is reused. Default: 1000. */
   readonly rememberMs?: number
 }
 
-/** Tells live from ready. */
+/** Says whether a process is live, and whether it is ready. */
 export interface Health {
-  /** Never rejects, and takes `timeoutMs` at most. Those who ask together, or soon after each other, get one answer. */
+  /** Never rejects, and takes `timeoutMs` at most. Callers at the same time, or soon after each other, share one answer. */
   read(): Promise<TenancyHealth>
-  /** From now on not ready; nothing is looked at any more. */
+  /** From now on the process is not ready, and nothing is checked any more. */
   closing(): void
   closed(): void
 }
@@ -126,18 +126,18 @@ export function createHealth(parts: HealthParts): Health {
   }
 }
 
-/** What only makes things slower, however much it is down. */
+/** Limits the status of a part without which requests are only slower. */
 function atMostDegraded(check: HealthCheck): HealthCheck {
   return check.status === 'down' ? { ...check, status: 'degraded' } : check
 }
 
-/** The checks of a process that was asked for the first time after it began to close. */
+/** Checks of a process that is asked for the first time after it began to close. */
 function unknown(): TenancyHealth['checks'] {
   const check: HealthCheck = { status: 'down', latencyMs: 0, detail: 'closing' }
   return { catalog: check, servers: { default: check }, stock: check, coherence: check }
 }
 
-/** Whether somebody listens there. */
+/** Connects and closes again; rejects when nobody listens. */
 function reach({ host, port }: ServerAddress, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })

@@ -9,17 +9,17 @@ export interface TenantStats extends Omit<TenantUse, 'key' | 'label'> {
   readonly databaseId: string
 }
 
-/** The connections of one process to tenant databases, and what became of its reads of Redis. */
+/** The connections of one process to tenant databases, and the results of its reads from Redis. */
 export interface TenancyStats extends SchedulerStats {
   /** undefined: no Redis is configured. */
   readonly sharedCache: SharedCacheStats | undefined
-  /** Those who use or wait for most first, at most 20. */
+  /** At most 20: those that use or wait for most connections, these first. */
   readonly tenants: readonly TenantStats[]
 }
 
 const shownTenants = 20
 
-/** Reads the numbers of a moment; costs a look at each tenant that has a connection or a waiter. */
+/** Reads the current numbers; looks at each tenant that has a connection or a waiter. */
 export function readStats(
   scheduler: Pick<ConnectionScheduler, 'stats' | 'busiestTenants'>,
   redis: Pick<MemberTier, 'stats'> | undefined,

@@ -1,7 +1,7 @@
-/** What to close, in reverse order of opening. */
+/** The opened parts of an installation, to be closed in reverse order. */
 export interface Closing {
   add(close: () => Promise<void> | void): void
-  /** Closes everything, also when a part fails; throws the first failure afterwards. A second call waits for the first. */
+  /** Closes every part, even when one fails, and then throws the first failure. A second call waits for the first. */
   close(): Promise<void>
 }
 

@@ -23,7 +23,7 @@ export interface OpenServer {
 export async function openServer(config: Config, logger: Logger): Promise<OpenServer> {
   if (config.server) {
     const { host, port, password } = config.server
-    // A copy has no password unless it is given one.
+    // The password of a config is not enumerable: spreading leaves it out.
     const account = { ...config.server, password }
     const secret = config.secret ?? (await developmentSecret(account, logger))
     return { account, secret, description: `PostgreSQL on ${host}:${port}`, close: async () => {} }
@@ -41,10 +41,9 @@ export async function openServer(config: Config, logger: Logger): Promise<OpenSe
 }
 
 /**
- * The master secret of development, where none is configured: whoever knows the superuser's password has everything
- * anyway, so it is derived from that, and from the server's identifier so that no two servers share it. The same
- * server gives the same secret at every start. `loadConfig` refuses to come here in production and for servers of
- * other machines.
+ * Derives the master secret of development, where none is configured, from the superuser's password, whose owner has
+ * everything anyway, and from the server's identifier, so that no two servers share a secret. One server gives the same
+ * secret at every start. `loadConfig` does not let production, or a server on another machine, come here without one.
  */
 async function developmentSecret(account: ServerAccount, logger: Logger | undefined): Promise<Buffer> {
   try {

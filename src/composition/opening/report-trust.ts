@@ -4,7 +4,7 @@ import type { Logger } from '../../core/logger.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import { openConnection } from '../../databases/server/admin-connection.js'
 
-/** What {@link reportTrust} needs. */
+/** Options of {@link reportTrust}. */
 export interface TrustReportOptions {
   readonly server: ServerAccount
   /** Name of the catalog database. */
@@ -14,9 +14,9 @@ export interface TrustReportOptions {
 }
 
 /**
- * Warns when the server lets roles in with any password (`trust` in its pg_hba.conf): whoever reaches its port is then every
- * tenant. Tried with a random password, as the role of a tenant's database if there is one, else as the administrator. Never
- * fails: a server that can't be asked is somebody else's error.
+ * Warns when the server lets roles in with any password (`trust` in its pg_hba.conf): whoever reaches its port can then act as
+ * every tenant. It tries a random password, as the role of a tenant's database if there is one, else as the administrator.
+ * Never fails: a server that cannot be reached is reported elsewhere.
  */
 export async function reportTrust({ server, catalog, records, logger }: TrustReportOptions): Promise<void> {
   const database = await records.findAny().catch(() => undefined)

@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const step of cleanUp.splice(0).toReversed()) await step()
 })
 
-/** An installation whose way to the server can be cut. */
+/** An installation whose connections to the server can be cut. */
 async function behindProxy(settings: Readonly<Record<string, string>> = {}): Promise<[Installation, TcpProxy]> {
   const url = new URL(urlOf('postgres'))
   const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) })
@@ -36,8 +36,8 @@ const parts: HealthParts = {
   readyTarget: 0,
 }
 
-describe('a process', () => {
-  test('that has all it needs is live and ready, and says so over HTTP', async () => {
+describe('health of a process', () => {
+  test('A process that has all it needs is live and ready, and says so over HTTP', async () => {
     const [installation] = await behindProxy({ TENANT_READY_DATABASES: '1' })
     const tenancy = await installation.open()
     await tenancy.fillStock()
@@ -74,7 +74,7 @@ describe('a process', () => {
   })
 
   test.each(['refuse', 'silence'] as const)(
-    'is live and not ready while its server is away (%s), and comes back',
+    'A process is live and not ready while its server is away (%s), and becomes ready again',
     async (how) => {
       const [installation, proxy] = await behindProxy()
       const tenancy = await installation.open()
@@ -98,7 +98,7 @@ describe('a process', () => {
     120_000,
   )
 
-  test('is not ready from the moment it is closed, and live until it has closed', async () => {
+  test('A process is not ready from the call of close on, and live until close has finished', async () => {
     const [installation] = await behindProxy()
     const tenancy = await installation.open()
     expect(await tenancy.health()).toMatchObject({ live: true, ready: true })
@@ -108,12 +108,12 @@ describe('a process', () => {
     expect(await tenancy.health()).toMatchObject({ live: false, ready: false })
     const other = await installation.open()
     const closing = other.close()
-    // Asked for the first time: nothing is looked at any more.
+    // Nothing is checked any more, although nobody has asked before.
     expect(await other.health()).toMatchObject({ ready: false, checks: { catalog: { detail: 'closing' } } })
     await closing
   })
 
-  test('without a database in stock is degraded and ready', async () => {
+  test('A process without a database in stock is degraded and ready', async () => {
     const health = createHealth({ ...parts, readyTarget: 3 })
     expect(await health.read()).toMatchObject({
       ready: true,
@@ -121,13 +121,13 @@ describe('a process', () => {
     })
   })
 
-  test('that does not hear of changes is degraded and ready', async () => {
+  test('A process that does not hear of changes is degraded and ready', async () => {
     const coherence = { maxStalenessMs: 300, confirmedAtMs: performance.now() - 1000 }
     const health = createHealth({ ...parts, coherence })
     expect(await health.read()).toMatchObject({ ready: true, checks: { coherence: { status: 'degraded' } } })
   })
 
-  test('whose pooler is not there is not ready', async () => {
+  test('A process whose pooler is away is not ready', async () => {
     const gone = await startTcpProxy({ host: '127.0.0.1', port: 1 })
     const { port } = gone
     await gone.close()
@@ -139,7 +139,7 @@ describe('a process', () => {
   })
 })
 
-test('those who ask together get one answer, and a part that hangs is asked once and holds nobody up', async () => {
+test('Concurrent callers of health share one answer, and a part that hangs is asked once and delays nobody', async () => {
   let asked = 0
   let release = (): void => {}
   const hangs = new Promise<void>((resolve) => {
@@ -164,7 +164,7 @@ test('those who ask together get one answer, and a part that hangs is asked once
   await expect.poll(async () => (await health.read()).ready).toBe(true)
 })
 
-test('an answer is remembered for a while', async () => {
+test('An answer of health is reused for a while', async () => {
   let asked = 0
   const pingServer = async () => void (asked += 1)
   const health = createHealth({ ...parts, pingServer, rememberMs: 60_000 })
@@ -172,7 +172,7 @@ test('an answer is remembered for a while', async () => {
   expect(asked).toBe(1)
 })
 
-test('whatever fails, nothing is thrown and no message is passed on', async () => {
+test('Health throws nothing and passes on no error message, whatever fails', async () => {
   const fail = async (): Promise<never> => {
     throw Object.assign(new Error('password authentication failed for user "admin" on 10.0.0.1'), { code: '28P01' })
   }
@@ -192,7 +192,7 @@ test('whatever fails, nothing is thrown and no message is passed on', async () =
 })
 
 describeWithRedis('with Redis', (redisUrl) => {
-  test('a process whose Redis is away is degraded and ready', async () => {
+  test('A process whose Redis is away is degraded and ready', async () => {
     const url = new URL(redisUrl)
     const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 6379) })
     cleanUp.push(() => proxy.close())

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createClosing } from '../../../src/composition/opening/closing.js'
 
-test('what was opened last is closed first, one after the other', async () => {
+test('Parts are closed one after the other, in reverse order of opening', async () => {
   const closing = createClosing()
   const order: string[] = []
   for (const name of ['server', 'catalog', 'pools']) {
@@ -25,7 +25,7 @@ test('what was opened last is closed first, one after the other', async () => {
   ])
 })
 
-test('a part that fails, at once or later, keeps none from being closed; the first failure is told', async () => {
+test('A part that fails to close stops no other part from closing, and the first failure is thrown', async () => {
   const closing = createClosing()
   const closed: string[] = []
   closing.add(() => void closed.push('server'))
@@ -38,7 +38,7 @@ test('a part that fails, at once or later, keeps none from being closed; the fir
   expect(closed).toEqual(['catalog', 'server'])
 })
 
-test('closing again waits for the first time and closes nothing twice', async () => {
+test('A second call of close waits for the first and closes nothing twice', async () => {
   const closing = createClosing()
   let count = 0
   closing.add(async () => {

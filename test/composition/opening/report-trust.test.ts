@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => Promise.all(servers.map((server) => server.stop())))
 
-/** What a start says about the server. */
+/** The warnings about passwords that one start logs. */
 async function startOn(server: PrivateServer): Promise<string[]> {
   const warnings: string[] = []
   const ignore = () => {}
@@ -39,16 +39,16 @@ async function startOn(server: PrivateServer): Promise<string[]> {
 const says = (role: string) =>
   expect.stringMatching(new RegExp(`let the role ${role} in with a wrong password.*scram-sha-256`))
 
-test('a server that trusts everybody is reported, once a start, by its first', async () => {
+test('A server that trusts everybody is reported once at each start, from the first on', async () => {
   expect(await startOn(trusting)).toEqual([says('postgres')])
 })
 
-test('one that trusts only tenants’ roles is reported as soon as there is one', async () => {
+test('A server that trusts only tenants’ roles is reported as soon as it has such a role', async () => {
   expect(await startOn(tenantsOnly)).toEqual([])
   expect(await startOn(tenantsOnly)).toEqual([says('tenant_\\w+')])
 })
 
-test('one that asks for passwords is not reported, nor one that does not answer', async () => {
+test('A server that asks for passwords is not reported, nor is one that does not answer', async () => {
   expect(await startOn(careful)).toEqual([])
   expect(await startOn(careful)).toEqual([])
   const warnings: unknown[] = []

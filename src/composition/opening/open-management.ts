@@ -1,0 +1,38 @@
+import { CompiledRuleSet, problemOfTemplate } from '../../access/index.js'
+import { createAccessAdministration } from '../../catalog/access/administration.js'
+import { createAccessExplainer } from '../../catalog/access/explain.js'
+import { keepAnchored } from '../../catalog/audit/anchors.js'
+import { createAuditLog } from '../../catalog/audit/audit-log.js'
+import { createMemberships } from '../../catalog/members/memberships.js'
+import { createTenants } from '../../catalog/tenants/tenants.js'
+import { createManagement } from '../management.js'
+import type { OpenCatalog } from './open-catalog.js'
+import type { OpenDatabases } from './open-databases.js'
+import type { OpenRequestPath } from './open-request-path.js'
+import type { Opening } from './opening.js'
+
+/** Makes the functions that change the catalog, and starts to anchor the audit log. Waits for nothing. */
+export function openManagement(
+  { config, logger, closing }: Opening,
+  { catalog }: OpenCatalog,
+  { databases, connections }: OpenDatabases,
+  { users, cache }: OpenRequestPath,
+): ReturnType<typeof createManagement> {
+  closing.add(keepAnchored({ catalog, logger }))
+  return createManagement({
+    tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
+    memberships: createMemberships({ catalog }),
+    access: {
+      ...createAccessAdministration({ catalog, problemOfTemplate }),
+      ...createAccessExplainer({
+        catalog,
+        findRule: (ruleSet, method, path) => new CompiledRuleSet(ruleSet).matchTemplate(method, path)?.rule,
+      }),
+    },
+    audit: createAuditLog(catalog),
+    users,
+    // This process applies its own changes at once, without waiting for the news of them.
+    forget: (id) => cache.invalidate(id),
+    disconnect: (tenant) => connections.disconnect(tenant),
+  })
+}
