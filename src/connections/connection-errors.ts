@@ -49,8 +49,8 @@ export function isFull(cause: unknown): boolean {
 }
 
 /**
- * Whether the server has no room for any tenant. The limits of a role and of a database concern one tenant. The name of the
- * server's function that raised the error tells them apart, in every language.
+ * Whether the server has no room for any tenant. The limits of a role and of a database concern one tenant. The name of
+ * the server's function that raised the error tells them apart, in every language.
  */
 export function isFullForAll(cause: unknown): boolean {
   const routine = cause instanceof Error && 'routine' in cause ? cause.routine : undefined

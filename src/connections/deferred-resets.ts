@@ -6,9 +6,9 @@ import type { SessionClient } from './session/session-client.js'
 const deferralMs = 1000
 
 /**
- * Resets that wait for the next use of their connection. While the budget is used up, many connections of rare tenants are
- * closed for another tenant before that. The wait is short: what was left in the session, a lock perhaps, may be what
- * others of its tenant wait for.
+ * Resets that wait for the next use of their connection. While the budget is used up, many connections of rare tenants
+ * are closed for another tenant before that. The wait is short: what was left in the session, a lock perhaps, may be
+ * what others of its tenant wait for.
  */
 export class DeferredResets {
   readonly #entries: Iterable<SessionEntry>

@@ -54,8 +54,9 @@ export interface ConnectionSchedulerOptions {
   /** Settings of `pg` for every connection, such as `application_name` or `statement_timeout`. */
   readonly clientConfig?: Omit<pg.ClientConfig, 'host' | 'port' | 'user' | 'password' | 'database' | 'connectionString'>
   /**
-   * Called when the server refuses a tenant's role, or the role comes with settings of its own. Restores the role as it was
-   * made, and returns what it had changed of itself. If it had, the connection is tried once more. Default: nothing ever.
+   * Called when the server refuses a tenant's role, or the role comes with settings of its own. Restores the role as it
+   * was made, and returns what it had changed of itself. If it had, the connection is tried once more. Default: nothing
+   * ever.
    */
   readonly restoreRole?: (key: string) => Promise<readonly string[]>
 }

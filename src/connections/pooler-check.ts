@@ -115,7 +115,9 @@ async function findMode(first: SessionClient, second: SessionClient): Promise<Po
   return 'session'
 }
 
-/** Looks at both clients while each has a connection of its own. Chance decides which comes first: poolers have patterns. */
+/**
+ * Looks at both clients while each has a connection of its own. Chance decides which comes first: poolers have patterns.
+ */
 async function lookTogether(first: SessionClient, second: SessionClient): Promise<[SessionClient, Sight][]> {
   const [holder, other] = Math.random() < 0.5 ? [first, second] : [second, first]
   if (Math.random() < 0.5) await look(other)

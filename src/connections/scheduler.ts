@@ -9,9 +9,9 @@ import { type TenantPgPool, tenantPgPoolClass } from './tenant-pool.js'
 /** One budget of connections for all tenants of one server. */
 export interface ConnectionScheduler {
   /**
-   * Returns the pool of the tenant `key`, the same one every time until the tenant is disconnected. It takes no connection
-   * before it is used. The last `resolveTarget` that was given is called for each new connection. `label` (default: the key)
-   * is for people and shows in {@link TenantUse}.
+   * Returns the pool of the tenant `key`, the same one every time until the tenant is disconnected. It takes no
+   * connection before it is used. The last `resolveTarget` that was given is called for each new connection. `label`
+   * (default: the key) is for people and shows in {@link TenantUse}.
    */
   pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>, label?: string): TenantPool
   stats(): SchedulerStats
@@ -22,8 +22,8 @@ export interface ConnectionScheduler {
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
   disconnect(key: string): void
   /**
-   * Refuses waiters and closes idle connections. Closes those in use when they are released, or after `timeoutMs` (default
-   * 10,000).
+   * Refuses waiters and closes idle connections. Closes those in use when they are released, or after `timeoutMs`
+   * (default 10,000).
    */
   close(options?: { readonly timeoutMs?: number }): Promise<void>
 }

@@ -35,15 +35,15 @@ interface Round {
 }
 
 /**
- * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. It holds nothing but its key and its
- * listeners.
+ * A tenant's pool: a `pg.Pool`, also to `instanceof`, on connections of the scheduler. It holds nothing but its key and
+ * its listeners.
  *
  * It differs from `pg.Pool`: a failed `query` keeps its connection; `query(submittable)` returns the submittable, as the
  * types of `pg` have always said; callbacks and listeners of cursors run in the asynchronous context of the caller;
  * `query` accepts no part of a transaction; `end` ends nothing, because others have the same pool.
  *
- * Another copy of `pg` that takes it for options (`new Pool(pool)`) reads the public fields below. None of them says where
- * to connect, and `Client` and `stream` refuse to.
+ * Another copy of `pg` that takes it for options (`new Pool(pool)`) reads the public fields below. None of them says
+ * where to connect, and `Client` and `stream` refuse to.
  */
 export class TenantPgPool extends EventEmitter implements CheckoutPool {
   readonly options: object
@@ -167,8 +167,8 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
   }
 
   /**
-   * Resolves when the earlier calls of `query` are answered, and ends nothing. All code that works for the tenant shares the
-   * pool, and the scheduler closes the connections. Clients that are checked out stay with their users.
+   * Resolves when the earlier calls of `query` are answered, and ends nothing. All code that works for the tenant
+   * shares the pool, and the scheduler closes the connections. Clients that are checked out stay with their users.
    */
   end(callback?: (error?: Error) => void): Promise<void> | undefined {
     this.#dispatcher.warnOfEnd(this.label)
@@ -288,7 +288,10 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
   }
 }
 
-/** Makes the class of tenants' pools that are pools of `copy`. Drizzle goes by its name, which a minifier must not change. */
+/**
+ * Makes the class of tenants' pools that are pools of `copy`. Drizzle goes by its name, which a minifier must not
+ * change.
+ */
 export function tenantPgPoolClass(copy: PgCopy): typeof TenantPgPool {
   return descendantOf(TenantPgPool, copy.Pool, 'TenantPool')
 }

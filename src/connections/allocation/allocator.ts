@@ -8,7 +8,7 @@ import { TenantQueues } from './tenant-queues.js'
  *
  * - A request takes its tenant's most recently used idle connection.
  * - Without one, a new connection is opened while the budget lasts.
- * - Then, unless the tenant is being served already, the idle connection of all that is missed least is closed for it. That
+ * - Then, unless the tenant is being served already, the idle connection that is missed least is closed for it. That
  *   is the one whose tenant was asked for least often lately while its other connections were in use.
  * - Otherwise the request waits. Of one tenant's waiters, those that hold a connection already come first.
  *
@@ -120,7 +120,7 @@ export class Allocator<Connection, Owner = undefined> {
     this.#openWherePossible(nowMs)
   }
 
-  /** Frees the place in the budget. Takes the tenant's next waiter out of its queue and returns it; the caller rejects it. */
+  /** Frees the place in the budget. Takes out the tenant's next waiter and returns it; the caller rejects it. */
   openFailed(entry: PoolEntry<Connection, Owner>, nowMs: number): Waiter<Connection, Owner> | undefined {
     const { tenant } = entry
     this.#connectEnded(entry, nowMs)

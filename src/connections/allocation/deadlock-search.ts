@@ -9,10 +9,10 @@ export interface Stuck<Connection, Owner> {
 
 /**
  * Finds requests that wait for each other: each holds a connection, and every connection that could serve it is held by
- * another such request. Answers with the waiter that came last, or undefined if everyone can still be served.
+ * such a request. Answers with the waiter that came last, or undefined if everyone can still be served.
  *
- * @param isUnused whether the connection has not been used for a while. One that is in use comes back some day: requests do
- *   several things at a time, and a request that waits may give back what it holds before it is served.
+ * @param isUnused whether the connection has not been used for a while. One that is in use comes back some day: requests
+ *   do several things at a time, and a request that waits may give back what it holds before it is served.
  */
 export function findStuck<Connection, Owner>(
   allocator: Allocator<Connection, Owner>,

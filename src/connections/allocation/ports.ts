@@ -43,7 +43,9 @@ export interface PoolEntry<Connection, Owner> {
   sinceMs: number
   /** When the connection has served long enough; set by the owner. Default: never. */
   expiresAtMs: number
-  /** The tenant's generation when the connection was opened. A connection of an older one is closed when it comes back. */
+  /**
+   * The tenant's generation when the connection was opened. A connection of an older one is closed when it comes back.
+   */
   readonly generation: number
   /** The entry that takes this one's place in the budget once it is closed. */
   successor: PoolEntry<Connection, Owner> | undefined

@@ -1,4 +1,7 @@
-/** A queue, first in, first out, that does not move the rest when the first one leaves. Leaving from the middle is rare and may cost more. */
+/**
+ * A queue, first in, first out, that does not move the rest when the first one leaves. Leaving from the middle is rare
+ * and may cost more.
+ */
 export class WaiterQueue<Item> {
   #items: (Item | undefined)[] = []
   #head = 0

@@ -10,7 +10,10 @@ import { ServerOutages } from './server-outages.js'
 
 const roleRestored = channel('tenants2fast:connection:role-restored')
 
-/** Opens connections to tenants' databases. Does not try while their server is down, and restores roles that were changed. */
+/**
+ * Opens connections to tenants' databases. Does not try while their server is down, and restores roles that were
+ * changed.
+ */
 export class Connector {
   readonly #options: SchedulerSettings
   readonly #outages = new ServerOutages()

@@ -9,8 +9,8 @@ const maxRemembered = 10_000
 const settleTimeoutMs = 5000
 
 /**
- * Notices when the server denies a tenant's role something, and has the role's privileges checked: a role can revoke its own
- * default privileges on later tables. Checks one tenant at a time; no caller waits for it.
+ * Notices when the server denies a tenant's role something, and has the role's privileges checked: a role can revoke
+ * its own default privileges on later tables. Checks one tenant at a time; no caller waits for it.
  */
 export class Denials {
   readonly #repair: (key: string) => Promise<unknown>

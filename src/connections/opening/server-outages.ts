@@ -65,7 +65,9 @@ export class ServerOutages {
   }
 }
 
-/** Whether it is a connection exception or a shutdown (PostgreSQL manual, appendix A), or no answer of a server at all. */
+/**
+ * Whether it is a connection exception or a shutdown (PostgreSQL manual, appendix A), or no answer of a server at all.
+ */
 function isOutage(error: unknown): boolean {
   if (isTenancyError(error)) return false
   return isServerError(error) ? /^(?:08...|57P0[1-3])$/.test(error.code ?? '') : true

@@ -16,10 +16,10 @@ export function isSubmittable(query: unknown): query is Submittable {
 /**
  * Puts a fence around a submittable before it is submitted.
  *
- * What `pg` calls on it, and the callbacks and events that follow, run in the current asynchronous context. Otherwise they
- * would run in the context of the socket. And it can write to the connection only until its query is over: a stream that
- * is destroyed in mid-read asks for rows of a portal that it has closed, and the answer would go to the next user of the
- * connection, as an error, or never come.
+ * What `pg` calls on it, and the callbacks and events that follow, run in the current asynchronous context. Otherwise
+ * they would run in the context of the socket. And it can write to the connection only until its query is over: a
+ * stream that is destroyed in mid-read asks for rows of a portal that it has closed, and the answer would go to the
+ * next user of the connection, as an error, or never come.
  */
 export function fenceIn(query: Submittable): SubmittableFence {
   const caller = new AsyncResource('tenants2fast.query')
@@ -58,7 +58,9 @@ export function fenceIn(query: Submittable): SubmittableFence {
   return fence
 }
 
-/** Keeps an error event from ending the process: nobody listens to a stream that was destroyed, or whose request is gone. */
+/**
+ * Keeps an error event from ending the process: nobody listens to a stream that was destroyed, or whose request is gone.
+ */
 export function hearErrors(query: Submittable): void {
   if (query instanceof EventEmitter && query.listenerCount('error') === 0) query.once('error', () => {})
 }

@@ -38,8 +38,8 @@ export interface SubmittedQueryEnd {
 const streamEndMs = 1000
 
 /**
- * A cursor or stream that `pool.query` has given a connection. The connection comes back when the query is over. It is also
- * taken back when the stream was destroyed, the request was aborted, or its reader or writer makes no progress.
+ * A cursor or stream that `pool.query` has given a connection. The connection comes back when the query is over. It is
+ * also taken back when the stream was destroyed, the request was aborted, or its reader or writer makes no progress.
  */
 export class SubmittedQuery {
   readonly #query: Submittable

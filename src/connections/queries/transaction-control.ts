@@ -8,8 +8,8 @@ import { statementsOf } from '../../postgres/sql-statements.js'
 export type TransactionMisuse = 'opens' | 'strays'
 
 /**
- * Judges a text for `pool.query`, whose connection has no transaction before it and must have none after it. Undefined: the
- * text shows no misuse.
+ * Judges a text for `pool.query`, whose connection has no transaction before it and must have none after it. Undefined:
+ * the text shows no misuse.
  */
 export function transactionMisuseOf(text: string): TransactionMisuse | undefined {
   if (isPlain(text)) return undefined
@@ -25,7 +25,9 @@ const judged = new Map<string, TransactionMisuse | 'none'>()
 const maxRemembered = 256
 const maxRememberedLength = 2048
 
-/** Whether it is one statement whose first letters begin no word of transaction control: the usual case, decided quickly. */
+/**
+ * Whether it is one statement whose first letters begin no word of transaction control: the usual case, decided quickly.
+ */
 function isPlain(text: string): boolean {
   let at = 0
   let first = text.charCodeAt(0)

@@ -1,8 +1,8 @@
 import { TenancyError } from '../../core/errors/errors.js'
 
 /**
- * Names what a statement needs from its session for longer than a transaction. Behind a pooler in transaction mode it would
- * be lost, or seen by another client, before the next statement. Undefined: the text shows no such need.
+ * Names what a statement needs from its session for longer than a transaction. Behind a pooler in transaction mode it
+ * would be lost, or seen by another client, before the next statement. Undefined: the text shows no such need.
  *
  * This guards against mistakes. It is the pooler that prevents leaks: it resets sessions after each transaction.
  */

@@ -9,16 +9,18 @@ import type { SessionClient } from './session-client.js'
 type Listener = (...given: unknown[]) => void
 
 /**
- * The client that `connect()` hands out. It works while it is checked out, and never after that. Code that keeps it longer,
- * and queries, listens or releases again, reaches this object only, not the connection that another caller uses by then.
- * Listeners and type parsers that were set through it go with it.
+ * The client that `connect()` hands out. It works while it is checked out, and never after that. Code that keeps it
+ * longer, and queries, listens or releases again, reaches this object only, not the connection that another caller uses
+ * by then. Listeners and type parsers that were set through it go with it.
  */
 export class CheckedOutClient {
   readonly #client: SessionClient
   readonly #forwarded = new Map<string | symbol, Listener>()
   #isReleased = false
   #stopOverridingTypes: (() => void) | undefined
-  /** Gives the connection back, or closes it if there is an error. A property, because callers detach it from its object. */
+  /**
+   * Gives the connection back, or closes it if there is an error. A property, because callers detach it from its object.
+   */
   readonly release: (error?: Error | boolean) => void
 
   constructor(client: SessionClient, giveBack: (error: Error | boolean | undefined) => void) {
@@ -122,8 +124,8 @@ const emitter = EventEmitter.prototype
 const classes = new WeakMap<PgCopy['Client'], typeof CheckedOutClient>()
 
 /**
- * Makes the class of checked-out clients of one copy of `pg`. They are instances of its `Client`, as `instanceof` sees it,
- * with an emitter of their own, and without the constructor that makes a connection.
+ * Makes the class of checked-out clients of one copy of `pg`. They are instances of its `Client`, as `instanceof` sees
+ * it, with an emitter of their own, and without the constructor that makes a connection.
  */
 export function checkedOutClientClass({ Client }: PgCopy): typeof CheckedOutClient {
   const known = classes.get(Client)

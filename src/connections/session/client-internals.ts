@@ -2,9 +2,9 @@ import type pg from 'pg'
 
 /**
  * The private parts of `pg` that connections use, all of them: `pg` 8.11 to 8.23 has them, its types do not show them.
- * {@link missingInternal} looks for those that a client has before it connects; test/connections holds the newest copy, and one of 2025, to them.
- * "Since 7": 7.15 has the part, so every supported copy does. (What `pg` calls on a query object is fenced in by
- * `queries/submittable.ts`.)
+ * {@link missingInternal} looks for those that a client has before it connects; test/connections holds the newest copy,
+ * and one of 2025, to them. "Since 7": 7.15 has the part, so every supported copy does. (What `pg` calls on a query
+ * object is fenced in by `queries/submittable.ts`.)
  */
 export interface ClientInternals {
   /** Tells whether the next query is sent at once; undefined until connected. Since 7. */
@@ -19,13 +19,18 @@ export interface ClientInternals {
   readonly processID: number | null
   /** The key that the server asks for in a request to cancel. Since 7. */
   readonly secretKey: number | null
-  /** Sends queries before the ones in front of them are answered: a reset takes one round trip. Since 8.23, ignored before. */
+  /**
+   * Sends queries before the ones in front of them are answered: a reset takes one round trip. Since 8.23, ignored
+   * before.
+   */
   pipeline: boolean
   /** Queries that have not been sent: a client with some is not ready. Until 8.16; later copies answer with a warning. */
   readonly queryQueue: readonly unknown[]
   /** As `queryQueue`. Since 8.17. */
   readonly _queryQueue?: readonly unknown[]
-  /** The query that the server works on: while there is one, it has to be settled first. Until 8.16; later copies warn. */
+  /**
+   * The query that the server works on: while there is one, it has to be settled first. Until 8.16; later copies warn.
+   */
   readonly activeQuery: unknown
   /** As `activeQuery`. Since 8.17. */
   _getActiveQuery?(): unknown
@@ -106,7 +111,9 @@ export function activeQueryOf(client: ClientInternals): unknown {
   return client._getActiveQuery === undefined ? client.activeQuery : client._getActiveQuery()
 }
 
-/** Names a part that a copy of `pg` lacks, if there is one. Makes a client that is never connected, which costs nothing. */
+/**
+ * Names a part that a copy of `pg` lacks, if there is one. Makes a client that is never connected, which costs nothing.
+ */
 export function missingInternal(Client: typeof pg.Client, Pool: typeof pg.Pool, Query: unknown): string | undefined {
   if (typeof Query !== 'function') return 'Query'
   const methods: readonly (readonly [object | undefined, readonly string[]])[] = [

@@ -18,9 +18,9 @@ type Callback = (error: Error | null, result?: object) => void
 const command = /^\s*select\s+(?:pg_catalog\.)?pg_(cancel|terminate)_backend\s*\(\s*(\d{1,10}|\$1(?:::int4?)?)\s*\)/i
 
 /**
- * The client that `new pool.Client()` makes. It has one purpose: to cancel a query of the same tenant, as Kysely does with
- * aborted queries. It needs no connection and does not queue: it sends a cancel request (PostgreSQL manual, 54.2.9), which
- * the connection's own key authorises. It reaches only connections of its own tenant in this process.
+ * The client that `new pool.Client()` makes. It has one purpose: to cancel a query of the same tenant, as Kysely does
+ * with aborted queries. It needs no connection and does not queue: it sends a cancel request (PostgreSQL manual,
+ * 54.2.9), which the connection's own key authorises. It reaches only connections of its own tenant in this process.
  */
 export class ControlClient extends EventEmitter {
   readonly processID = null

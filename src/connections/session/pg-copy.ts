@@ -45,8 +45,8 @@ function invalid(why: string): TenancyError {
 }
 
 /**
- * Makes a constructor of the same objects as `base`. They are also instances of `ancestor`, as `instanceof` sees it. `base`
- * must call no method of its own superclass. `name` is the constructor's name, which a minifier leaves alone.
+ * Makes a constructor of the same objects as `base`. They are also instances of `ancestor`, as `instanceof` sees it.
+ * `base` must call no method of its own superclass. `name` is the constructor's name, which a minifier leaves alone.
  */
 export function descendantOf<Base extends AnyConstructor>(base: Base, ancestor: AnyConstructor, name: string): Base {
   const made = function (this: unknown, ...given: unknown[]): object {

@@ -5,7 +5,10 @@ import { internalsOf } from './client-internals.js'
 /** Up to this number, to stretch the password takes less time than to hand it to another thread and back. */
 const fewIterations = 64
 
-/** PostgreSQL's default. The server says how often to stretch the password, and a tenant's role may have told it a number. */
+/**
+ * PostgreSQL's default. The server says how often to stretch the password, and a tenant's role may have told it a
+ * number.
+ */
 export const scramMaxIterations = 4096
 
 /**

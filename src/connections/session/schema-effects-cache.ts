@@ -6,8 +6,9 @@ import type { SessionClient } from './session-client.js'
 const currentMs = 600_000
 
 /**
- * How often a tenant is served before its database is asked. A reset after each use costs a fraction of a millisecond. To ask
- * costs more than to connect (13 ms of processor time on a fresh connection), too much for tenants that come only once.
+ * How often a tenant is served before its database is asked. A reset after each use costs a fraction of a millisecond.
+ * To ask costs more than to connect (13 ms of processor time on a fresh connection), too much for tenants that come
+ * only once.
  */
 const usesWorthAsking = 16
 
@@ -50,8 +51,8 @@ export class SchemaEffectsCache {
   }
 
   /**
-   * Asks the database, unless the answer is known or not worth it yet. Only the next user of this connection waits for it.
-   * False: the connection was lost meanwhile.
+   * Asks the database, unless the answer is known or not worth it yet. Only the next user of this connection waits for
+   * it. False: the connection was lost meanwhile.
    */
   async learn(key: string, client: SessionClient): Promise<boolean> {
     this.tell(key, client, performance.now())

@@ -1,9 +1,9 @@
 import type { StatementFacts } from './statement-effects.js'
 
 /**
- * The code that a database runs behind the names in a statement: functions of the application in triggers, views, policies,
- * defaults, constraints and indexes, and functions of PostgreSQL there that keep session state. (`nextval` is one: the next
- * user could ask `lastval()`.) The text of a statement does not show it.
+ * The code that a database runs behind the names in a statement: functions of the application in triggers, views,
+ * policies, defaults, constraints and indexes, and functions of PostgreSQL there that keep session state. (`nextval` is
+ * one: the next user could ask `lastval()`.) The text of a statement does not show it.
  */
 export interface SchemaEffects {
   /** Operators, casts or types of the application run code, which no name in a statement shows. */

@@ -9,11 +9,16 @@ export type SessionClientClass = new (config: pg.ClientConfig, prepareStatements
 
 /** The members of a {@link SessionClient} that `pg.Client` does not have. */
 export interface SessionMembers {
-  /** As of `pg`, in the context of the caller. One implementation stands behind all overloads: `never` fits each result. */
+  /**
+   * As of `pg`, in the context of the caller. One implementation stands behind all overloads: `never` fits each result.
+   */
   query(query: unknown, values?: unknown, callback?: unknown): never
   /** Something ran that may have changed the session, as far as text and {@link schemaEffects} tell. */
   touched: boolean
-  /** What the database runs behind the names in a statement. Undefined: unknown, so anything may have changed the session. */
+  /**
+   * What the database runs behind the names in a statement. Undefined: unknown, so anything may have changed the
+   * session.
+   */
   schemaEffects: SchemaEffects | undefined
   /** Called when the connection breaks, in use or not. */
   onLost: (error: Error) => void
@@ -29,7 +34,9 @@ export interface SessionMembers {
   readonly outsideTransaction: boolean
   /** A query has not been answered yet, not even by an error. */
   readonly running: boolean
-  /** The server has nothing to do for this client: there is no query, or a cursor that nobody reads from at the moment. */
+  /**
+   * The server has nothing to do for this client: there is no query, or a cursor that nobody reads from at the moment.
+   */
   readonly resting: boolean
   /** Bytes received from the server. */
   readonly bytesRead: number

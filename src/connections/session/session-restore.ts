@@ -29,10 +29,10 @@ async function stop(client: SessionClient): Promise<boolean> {
 }
 
 /**
- * Brings a session back to what it was when it was opened, and keeps the prepared statements that `pg` made (`DISCARD ALL`
- * would drop them without `pg` knowing). Its last statement counts the prepared statements: those of SQL PREPARE and those
- * of the protocol. If there is one that `pg` does not know, or one is missing, the session is to be closed. Send ROLLBACK
- * first when a transaction is open.
+ * Brings a session back to what it was when it was opened, and keeps the prepared statements that `pg` made (`DISCARD
+ * ALL` would drop them without `pg` knowing). Its last statement counts the prepared statements: those of SQL PREPARE
+ * and those of the protocol. If there is one that `pg` does not know, or one is missing, the session is to be closed.
+ * Send ROLLBACK first when a transaction is open.
  *
  * @param seed for `random()`, which would go on from where SETSEED put it; from -1 to 1
  */

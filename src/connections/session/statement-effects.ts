@@ -16,9 +16,9 @@ export interface StatementFacts {
 /**
  * Judges a statement by its text.
  *
- * It goes by an allow-list. A text is clean if it is one statement of a kind in the list below that calls only functions of
- * PostgreSQL that keep no session state. Anything else is not clean, functions of the application included. That costs one
- * reset after the statement and nothing more.
+ * It goes by an allow-list. A text is clean if it is one statement of a kind in the list below that calls only
+ * functions of PostgreSQL that keep no session state. Anything else is not clean, functions of the application
+ * included. That costs one reset after the statement and nothing more.
  */
 export function factsOf(text: string): StatementFacts {
   const known = facts.get(text)
@@ -37,8 +37,8 @@ const maxTextLength = 100_000
 /** PostgreSQL truncates names to this length: two that differ only behind it are the same. */
 const maxNameBytes = 63
 
-// Order matters: comments and literals come first, so that nothing inside them is taken for a word. White space is PostgreSQL's:
-// some characters that are blank to JavaScript are letters to PostgreSQL.
+// Order matters: comments and literals come first, so that nothing inside them is taken for a word. White space is
+// PostgreSQL's: some characters that are blank to JavaScript are letters to PostgreSQL.
 const token =
   /[ \t\n\r\f\v]+|--[^\n\r]*|\/\*(?:(?!\/\*|\*\/)[^])*\*\/|(?:[eE]'(?:[^'\\]|''|\\[^])*'|[nNbBxX]?'(?:[^'\\]|'')*')|"(?:[^"]|"")+"|\$\d+|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*|\d[\w.]*|::|[.(;]|[^\s\w"'$\\]/y
 

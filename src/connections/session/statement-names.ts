@@ -1,4 +1,6 @@
-/** Names the prepared statements of one connection. A text gets a name when it comes a second time; the oldest make room. */
+/**
+ * Names the prepared statements of one connection. A text gets a name when it comes a second time; the oldest make room.
+ */
 export class StatementNames {
   /** Name by text; undefined: seen once. Oldest first. */
   readonly #names = new Map<string, string | undefined>()
