@@ -90,7 +90,7 @@ describe('route guards', () => {
     expect(rules.guard(get('/reports/export')).allows(rules.compile(grantsOf('reports:read', 'reports:export')))).toBe(
       false,
     )
-    // Somebody has defined it, and switched it off: a guard on it is no mistake.
+    // It is defined and switched off, so a guard on it is no mistake.
     expect(rules.knows(get('/reports/export'))).toBe(true)
   })
 

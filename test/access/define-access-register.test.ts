@@ -6,7 +6,7 @@ import type {
   RegisteredRole as UnregisteredRole,
 } from '../../src/core/access/access.js'
 
-// As an application does it, by the package's public name; the other tests import the sources and stay unregistered.
+// Registers as an application does, by the package's public name. Other tests import the sources and stay unregistered.
 const access = defineAccess({
   permissions: { 'reports:read': 'Read reports', 'reports:create': 'Write reports' },
   routes: { 'GET /reports': 'reports:read' },

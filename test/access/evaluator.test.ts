@@ -7,7 +7,7 @@ import { rulesOf } from './rules-fixture.js'
 describe('the compiled evaluator and the naive reference', () => {
   const segment = fc.constantFrom('a', 'b', 'A', '{x}', '{y}')
   const path = fc.array(segment, { maxLength: 3 }).map((segments) => `/${segments.join('/')}`)
-  // Few, so that rules, permissions and members meet; on both sides of the bitset's words, and words apart.
+  // Few ids, so that rules, permissions and members overlap; on both sides of a word of the bitset, and several words apart.
   const ids = [1, 2, 5, 30, 31, 32, 33, 63, 64, 65, 200, 1000]
   const id = fc.constantFrom(...ids)
   const nameOf = (permissionId: number) => `p${permissionId}:do`
@@ -28,7 +28,7 @@ describe('the compiled evaluator and the naive reference', () => {
       }),
       { maxLength: 12 },
     ),
-    // Clerk is a role of a tenant's own.
+    // Clerk is a tenant's own role.
     roles: fc.constant(['Owner', 'Member']),
   })
   const grants = fc.record<MemberGrants>({
@@ -77,7 +77,7 @@ describe('the compiled evaluator and the naive reference', () => {
       }),
       { numRuns: 20_000 },
     )
-    // A comparison of nothing but refusals would prove little.
+    // Comparing only refusals would prove little.
     expect(allowed).toBeGreaterThan(10_000)
   }, 120_000)
 })

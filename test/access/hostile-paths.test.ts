@@ -107,7 +107,7 @@ describe('hostile paths', () => {
       fc.property(spelling, (path) => {
         if (!rules.can(reader, 'GET', path)) return
         allowed += 1
-        // What the wide rule says: two segments, one text each, and not the one that has a rule of its own.
+        // The wide rule matches two literal segments, except the path that has its own rule.
         expect(path).toMatch(/^\/reports\/[A-Za-z0-9\-._~!$&'()+,;=:@]+$/)
         expect(['/reports/export', '/reports/.', '/reports/..']).not.toContain(path)
       }),

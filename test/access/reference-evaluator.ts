@@ -1,8 +1,8 @@
 import type { MemberGrants, Requirement, RuleSet } from '../../src/core/access/access.js'
 
 /**
- * The rules as their text has them (DESIGN section 6 and the docstring of `createAccessRules`), written for reading and
- * not for speed: lists, filters and a sort. The compiled evaluator must agree with it. What a member is granted (active
+ * Implements the rules literally (DESIGN section 6 and the docstring of `createAccessRules`), for reading and not for speed:
+ * lists, filters and a sort. The compiled evaluator must agree with it. What a member is granted (active
  * roles, overrides, their expiry, deny before allow) the catalog works out: test/catalog/members/member-directory.test.ts.
  */
 export function mayMember(ruleSet: RuleSet, grants: MemberGrants, requirement: Requirement): boolean {

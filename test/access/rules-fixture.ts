@@ -34,7 +34,7 @@ export async function rulesOf(ruleSet: RuleSet): Promise<AccessRules> {
 
 export const get = (path: string): Requirement => ({ kind: 'route', method: 'GET', path })
 
-/** Whether a guard for `requirement` lets a member pass who holds the named permissions. */
+/** Tells whether a guard for `requirement` lets a member with the named permissions pass. */
 export async function opens(routes: RuleSet['routes'], requirement: Requirement, ...names: string[]): Promise<boolean> {
   const rules = await rulesOf(ruleSetOf(routes))
   return rules.guard(requirement).allows(rules.compile(grantsOf(...names)))

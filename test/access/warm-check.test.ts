@@ -28,12 +28,12 @@ function checkAll(guards: readonly Guard[], members: readonly MemberAccess[], co
   return allowed
 }
 
-/** Bytes on the heap that `work` leaves behind: the median of runs, as the collector comes into the middle of a few. */
-function bytesOf(work: () => unknown): number {
+/** Bytes that `callback` allocates: the median of several runs, because the garbage collector interrupts a few. */
+function bytesOf(callback: () => unknown): number {
   const runs: number[] = []
   for (let run = 0; run < 20; run += 1) {
     const before = process.memoryUsage().heapUsed
-    work()
+    callback()
     const bytes = process.memoryUsage().heapUsed - before
     runs.push(bytes)
   }
@@ -55,7 +55,7 @@ describe('a warm check', () => {
     const guards = [...byName, ...byRoute]
     expect(checkAll(guards, members, checks)).toBeGreaterThan(checks / 10)
     expect(bytesOf(() => checkAll(guards, members, checks))).toBeLessThan(checks / 10)
-    // The measure itself: an object of two words for every check does not go unseen.
+    // The measurement notices even an object of two words for each check.
     const seen: object[] = []
     expect(
       bytesOf(() => {
@@ -82,7 +82,7 @@ describe('a warm check', () => {
     // 3 is bit 3 of word 0; its alternative 100 is bit 4 of word 3.
     expect(rules.guard({ kind: 'route', method: 'GET', path: '/r3/{x}' }).allows(access)).toBe(false)
     expect(asked.splice(0).toSorted()).toEqual(['0:8', '3:16'])
-    // What nothing answers to asks for no bit at all.
+    // A requirement without a rule compares no bit at all.
     expect(rules.guard({ kind: 'permission', name: 'no:such' }).allows(access)).toBe(false)
     expect(asked).toEqual(['0:0'])
   })

@@ -20,7 +20,7 @@ export interface TestUser {
   readonly password: string
 }
 
-/** What `/login` and `/token` answer. */
+/** The answer of `/login` and `/token`. */
 export interface Tokens {
   readonly access_token: string
   readonly token_type: string
@@ -48,7 +48,7 @@ export interface Answer {
   readonly json: LightMyRequestResponse['json']
 }
 
-/** Accounts on an installation of their own, served by Fastify. */
+/** Accounts on a separate installation, served by Fastify. */
 export interface AccountsApp {
   readonly installation: Installation
   readonly tenancy: Tenancy
@@ -57,12 +57,12 @@ export interface AccountsApp {
   /** The catalog, on connections of its own. */
   readonly catalog: pg.Pool
   call(method: Method, path: string, request?: AccountRequest): Promise<Answer>
-  /** Registers and verifies. */
+  /** Registers and verifies a user. */
   addUser(password?: string): Promise<TestUser>
   login(user: TestUser): Promise<Tokens>
-  /** The token of the newest link of a kind that was sent to an address; waits until it was. */
+  /** Waits for the newest link of a kind sent to an address, and returns its token. */
   linkTo(email: string, kind: 'verify-email' | 'password/reset'): Promise<string>
-  /** How many mails were sent to an address, of those that have been waited for. */
+  /** Counts the mails sent to an address, of those that have been waited for. */
   mailsTo(email: string): number
   close(): Promise<void>
 }

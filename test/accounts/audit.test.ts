@@ -46,7 +46,7 @@ test('The audit log records what users do to their accounts as theirs, without a
   ).toEqual([
     ['user.create', id, null, after],
     ['user.password.set', id, null, null],
-    // The first login makes the key that signs its token.
+    // The first login generates the key that signs its token.
     ['signing-key.create', null, null, expect.anything()],
     ['token.issue', id, null, issued],
     ['user.update', id, { name: 'Ada' }, { name: 'Ada L.' }],

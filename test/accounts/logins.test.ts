@@ -5,7 +5,7 @@ import { createLogins, type Logins } from '../../src/accounts/logins.js'
 import { createRefreshTokens } from '../../src/accounts/refresh-tokens.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
-// What happens at the same moment as a login or a refresh, made to happen at the worst one.
+// Changes during a login or a refresh, each at the worst moment.
 
 const wrongCredentials = expect.objectContaining({ code: 'TENANCY_ACCOUNTS_CREDENTIALS_INVALID' })
 const invalidGrant = expect.objectContaining({ code: 'TENANCY_ACCOUNTS_GRANT_INVALID' })
@@ -14,10 +14,10 @@ let catalog: TestDatabase
 let logins: Logins
 let user: string
 let email: string
-/** What runs while the password is checked, and before and after the user's epoch is read for an access token. */
+/** Callbacks that run while the password is checked, and before and after the epoch is read for an access token. */
 let meanwhile: { checking?: () => Promise<unknown>; issuing?: () => Promise<unknown>; issued?: () => Promise<unknown> }
 let forgotten: string[]
-/** Whom the provider lets in. */
+/** The user whom the provider accepts. */
 let owner: string
 
 beforeAll(async () => {
@@ -73,12 +73,12 @@ const revoked = change('tokens_valid_after = clock_timestamp()')
 const otherDeviceLeft = change('token_epoch = token_epoch + 1')
 const disabled = change('disabled_at = now()')
 
-const once = (work: () => Promise<unknown>) => {
+const once = (change: () => Promise<unknown>) => {
   let isDone = false
   return async () => {
     if (isDone) return
     isDone = true
-    await work()
+    await change()
   }
 }
 
@@ -114,17 +114,17 @@ test.each([
   ['checking', disabled],
   ['issuing', revoked],
   ['issuing', disabled],
-] as const)('A login during which the user is revoked or disabled (%s) gives no tokens', async (moment, work) => {
-  meanwhile[moment] = work
+] as const)('A login during which the user is revoked or disabled (%s) gives no tokens', async (moment, change) => {
+  meanwhile[moment] = change
   await expect(logins.begin(email, 'x')).rejects.toEqual(wrongCredentials)
 })
 
 test.each([
   ['issuing', revoked],
   ['issuing', disabled],
-] as const)('A refresh during which the user is revoked or disabled (%s) gives no tokens', async (moment, work) => {
+] as const)('A refresh during which the user is revoked or disabled (%s) gives no tokens', async (moment, change) => {
   const { refresh_token } = await logins.begin(email, 'x')
-  meanwhile[moment] = work
+  meanwhile[moment] = change
   await expect(logins.refresh(refresh_token)).rejects.toEqual(invalidGrant)
 })
 
@@ -139,7 +139,7 @@ test('A token made from an epoch that was revoked meanwhile carries the old epoc
 test('A logout of another device at the same time ends neither a login nor a refresh', async () => {
   meanwhile.issuing = once(otherDeviceLeft)
   const first = await logins.begin(email, 'x')
-  // The epoch goes up once more between the access token and the look at the login.
+  // The epoch is raised again between issuing the access token and reading the login.
   meanwhile.issuing = once(otherDeviceLeft)
   meanwhile.issued = once(otherDeviceLeft)
   const second = await logins.refresh(first.refresh_token)

@@ -16,21 +16,21 @@ import { type LogEntry, recordingLogger } from './recording-logger.js'
 
 export const publicUrl = 'https://app.example.com'
 
-/** What an application would have opened around the provider: a catalog, a mail sender, a host. */
+/** The surroundings of a provider that an application opens: a catalog, a mail sender, a host. */
 export interface AccountsFixture {
   readonly catalog: TestDatabase
   readonly host: AccountsHost
   readonly logs: LogEntry[]
-  /** Every mail that the provider handed over, also those that failed. */
+  /** Every mail that the provider sent, including those that failed. */
   readonly mails: readonly Mail[]
   readonly mail: { send(mail: Mail): Promise<void> }
-  /** Every statement for the catalog, and what a test adds. */
+  /** Every statement for the catalog, and the events that a test adds. */
   readonly events: string[]
   /** Ids given to `forgetUser`. */
   readonly forgotten: readonly string[]
-  /** What sending does. Default: nothing. */
+  /** Runs for each mail that is sent. Default: nothing. */
   sending: (mail: Mail) => Promise<void>
-  /** Runs what was given to `onClose`. */
+  /** Runs the callbacks given to `onClose`. */
   settle(): Promise<void>
   cutCatalog(): Promise<void>
   close(): Promise<void>

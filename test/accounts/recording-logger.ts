@@ -7,7 +7,7 @@ export interface LogEntry {
   readonly message: string
 }
 
-/** A logger that remembers what it was told. */
+/** A logger that records its calls. */
 export function recordingLogger(): { logger: Logger; entries: LogEntry[] } {
   const entries: LogEntry[] = []
   const at = (level: keyof Logger) => (fields: object, message: string) => {

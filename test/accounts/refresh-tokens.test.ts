@@ -51,7 +51,7 @@ async function familiesOf(id: string): Promise<number> {
   return rows.length
 }
 
-/** Makes the last exchange of every token of the user older than the grace period. */
+/** Makes the last exchange of each of the user's tokens older than the grace period. */
 async function letGracePass(id: string): Promise<void> {
   await catalog.pool.query(
     "update refresh_families set last_used_at = now() - interval '1 minute' where user_id = $1",
@@ -321,7 +321,7 @@ test('Any sequence of exchanges and ends behaves as a simple model of it', async
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
       const id = await addUser()
-      // Every token ever given, by login; none once the login has ended.
+      // Every token given so far, by login; empty once the login has ended.
       const logins: { history: string[]; isAlive: boolean }[] = []
       for (const action of steps) {
         if (action.kind === 'login') logins.push({ history: [await login(id)], isAlive: true })
@@ -364,13 +364,13 @@ test('A catalog outage is TENANCY_CATALOG_UNAVAILABLE for every use of refresh t
   })
   const unavailable = expect.objectContaining({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
   const token = randomBytes(48).toString('base64url')
-  for (const work of [
+  for (const use of [
     gone.issue(user, 1),
     gone.rotate(token),
     gone.revoke(token, user),
     gone.revokeAll(user),
     gone.readEpoch(token),
   ]) {
-    await expect(work).rejects.toEqual(unavailable)
+    await expect(use).rejects.toEqual(unavailable)
   }
 })

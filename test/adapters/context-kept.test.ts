@@ -11,7 +11,7 @@ import { getTenantPool, tryGetCurrentTenant } from '../../src/core/context/curre
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp } from './fastify-app.js'
 
-// Where the context is kept by itself, and where it takes bindContext: docs/fastify.md says the same.
+// Where the context is kept automatically, and where it needs bindContext. docs/fastify.md documents the same.
 
 let path: RequestPath
 let app: FastifyInstance
@@ -123,7 +123,7 @@ test('Awaited parts of a form keep the context; their listeners and transforms n
       `POST /parts HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${token}\r\n` +
         `Content-Type: multipart/form-data; boundary=${boundary}\r\nContent-Length: ${body.length}\r\n\r\n`,
     )
-    // In pieces, so that each comes by an event of the socket.
+    // In pieces, so that each arrives by an event of the socket.
     for (let start = 0; start < body.length; start += 30_000) {
       socket.write(body.slice(start, start + 30_000))
       await new Promise((resolve) => setTimeout(resolve, 1))

@@ -6,13 +6,13 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 
-// Programs of their own: what one of them declares of Fastify's request would be there for all tests.
+// Separate programs, because the declarations of one on Fastify's request would apply to all tests.
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
 let folder: string
 
-// A compiler each, on a machine that may be busy.
+// Each runs a compiler, on a machine that may be busy.
 vi.setConfig({ testTimeout: 180_000 })
 
 beforeAll(() => {
@@ -22,7 +22,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-/** What the compiler says of a program; strictly, also of the types of ours and of Fastify's plugins in it. */
+/** The compiler's messages about a program, including the types of this package and of Fastify's plugins. */
 function complaints(source: string, isStrict = false): string[] {
   const config = {
     compilerOptions: {
@@ -47,7 +47,7 @@ function complaints(source: string, isStrict = false): string[] {
     encoding: 'utf8',
   })
   expect([0, 1, 2]).toContain(status)
-  // TS2307: a package that another one forgot to name.
+  // TS2307: a package that another one does not declare as a dependency.
   return stdout
     .split('\n')
     .filter((line) => /^(app\.ts|.*adapters\/fastify\/|.*@fastify\/).*error TS(?!2307)/.test(line))
@@ -110,7 +110,7 @@ test('Beside @fastify/passport, our user decorator can be left out', () => {
       await app.register(tenancyPlugin, { tenancy, decorators: { user: false, tenant: 'shop' } })
       is<Same<FastifyRequest['user'], import('fastify').PassportUser | undefined>>()
       is<Same<FastifyRequest['shop'], Tenant>>()
-      // @ts-expect-error not there
+      // @ts-expect-error left out
       type None = FastifyRequest['tenant']
     `),
   ).toEqual([])

@@ -10,7 +10,7 @@ import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp } from './fastify-app.js'
 
 const slugs = Array.from({ length: 8 }, (_, index) => `tenant-${index}`)
-// Few sockets for many requests: a context that stayed on a socket would show.
+// Few sockets for many requests, so that a context left on a socket would be noticed.
 const agent = new Agent({ keepAlive: true, maxSockets: 6 })
 let path: RequestPath
 let app: FastifyInstance
@@ -117,7 +117,7 @@ test('Interleaved requests never see each other’s tenant: timers, bodies, stre
       else if (kind <= 5)
         expect(await send('/body', headers, JSON.stringify({ text }))).toBe(`${own} ${own} ${text.length}`)
       else expect(await send('/timers', headers)).toBe(`${own} ${own}`)
-      // News in between make some requests warm and others cold.
+      // Changes in between make some requests warm and others cold.
       if (index % 40 === 0) path.cache.invalidate()
     }),
   )

@@ -6,8 +6,8 @@ import { requirePermission } from '../../src/adapters/fastify/index.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { createApp } from './fastify-app.js'
 
-// What the wire carries, without a client that tidies it up first. A reader may read a report, an exporter may export
-// all of them: neither, by any spelling, may do what the other may.
+// Requests are written to the socket directly, without a client that cleans them up. A reader may read a report, an exporter may
+// export all of them. No spelling may let either do what only the other may.
 
 let path: RequestPath
 const tokens: Record<'reader' | 'exporter' | 'stranger', string> = { reader: '', exporter: '', stranger: '' }
@@ -46,7 +46,7 @@ beforeAll(async () => {
 })
 afterAll(() => path.close())
 
-/** Which handler ran: `one`, `export` or `delete`; or the status of the answer. */
+/** The handler that ran: `one`, `export` or `delete`; or the status of the answer. */
 async function send(app: FastifyInstance, who: keyof typeof tokens, method: string, url: string): Promise<string> {
   const { port } = app.server.address() as AddressInfo
   const text = await new Promise<string>((resolve, reject) => {
@@ -138,7 +138,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
   })
   afterAll(() => app.close())
 
-  /** The answers to all three, if any is one that its sender must not get. */
+  /** The answers to all three callers, if one of them got an answer that it must not get. */
   async function mistakes(method: string, url: string): Promise<object[]> {
     const [reader, exporter, stranger] = [
       await send(app, 'reader', method, url),
@@ -149,7 +149,7 @@ describe.each<readonly [string, FastifyServerOptions]>([
       /^(one|[34]\d\d)$/.test(reader) &&
       /^(export|delete|[34]\d\d)$/.test(exporter) &&
       /^[34]\d\d$/.test(stranger) &&
-      // What one of them is let in to, the other is refused at: it is the same route for both.
+      // If one caller is let in, the other is refused, as both reached the same route.
       (reader !== 'one' || exporter === '403') &&
       (exporter !== 'export' || reader === '403')
     return isRight ? [] : [{ method, url, reader, exporter, stranger }]

@@ -27,7 +27,7 @@ interface Passport {
     authenticate(name: string, options: object): never
   }
 }
-// Not imported: its types would declare a `user` of its own for all tests.
+// Not imported, because its types would declare its own `user` for all tests.
 const require = createRequire(import.meta.url)
 const { Authenticator } = require('@fastify/passport') as { Authenticator: Passport }
 
@@ -129,7 +129,7 @@ describe.each(orders)('registered %s the tenancy plugin', (order) => {
     expect(asked.find(({ url, method }) => url === '/notes' && method === 'GET')).toMatchObject({
       schema: { summary: 'All notes' },
     })
-    // A route that says what it demands is not asked about.
+    // The option is not called for a route with its own config.tenancy.
     expect(asked.some(({ url }) => url === '/own')).toBe(false)
   })
 
@@ -204,7 +204,7 @@ describe('CORS preflights', () => {
       const response = await app.inject({ method: 'OPTIONS', url, headers: asks })
       expect([url, response.statusCode, ran]).toEqual([url, isAnswered ? 204 : 401, []])
     }
-    // What later hooks see of it has no tenant.
+    // Later hooks see no tenant.
     expect(contexts.every((tenant) => tenant === undefined)).toBe(true)
     const response = await app.inject({ method: 'OPTIONS', url: '/public', headers: asks })
     expect([response.statusCode, ran.includes('public')]).toEqual(isAnswered ? [204, false] : [200, true])

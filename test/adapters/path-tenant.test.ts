@@ -6,7 +6,7 @@ import { parseTenantRef } from '../../src/core/tenants/slug.js'
 import { createRequestPath, type RequestPath } from '../http/fixture.js'
 import { bearer, createApp, tenancyOver } from './fastify-app.js'
 
-// A member of acme alone asks for globex by the path. Served as acme, the route would have ignored its path.
+// A member of acme only asks for globex by the path. An answer for acme would mean that the route ignored its path.
 
 let path: RequestPath
 let app: FastifyInstance | undefined
@@ -54,7 +54,7 @@ test.each([
   app = await createApp(path)
   expect(() => app?.get(url, async () => 'ok')).toThrow(refusal(url))
   expect(() => app?.get(url, { config: { tenancy: 'tenant' } }, async () => 'ok')).toThrow(refusal(url))
-  // Whoever says that the route serves no tenant may write what they like.
+  // A route that serves no tenant may have any URL.
   app.get(url, { config: { tenancy: 'user' } }, async () => 'ok')
 })
 
@@ -156,7 +156,7 @@ function instance(template: string, name: string): string {
     .replaceAll('\u0000', ':')
 }
 
-/** Tenants that a URL names, whatever the router makes of it. */
+/** The tenants that a URL names, however the router reads it. */
 function tenantsIn(url: string): string[] {
   const segments = url.split('/').filter((each) => each !== '')
   return segments.flatMap((each, at) =>

@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => path.close())
 afterEach(() => app.close())
 
-/** What has been logged since the last call. */
+/** The lines logged since the last call. */
 function lines(): Line[] {
   const found = written.map((line) => JSON.parse(line) as Line)
   written = []

@@ -50,7 +50,7 @@ async function open(order: Order, routes: (scope: FastifyInstance) => void): Pro
 const connect = (url: string, headers: object) =>
   new WebSocket(`ws://127.0.0.1:${(app.server.address() as AddressInfo).port}${url}`, { headers: { ...headers } })
 
-/** The status that refuses an upgrade; the client keeps its half of the socket open. */
+/** The status of a refused upgrade. The client keeps its half of the socket open. */
 async function refusal(url: string, headers: object): Promise<{ status: number; connection: string | undefined }> {
   const client = connect(url, headers)
   client.on('error', () => {})
@@ -62,7 +62,7 @@ async function refusal(url: string, headers: object): Promise<{ status: number; 
   return { status: response.statusCode, connection: response.headers.connection }
 }
 
-/** The whole answer to an upgrade; the client keeps its half of the socket open for ever. */
+/** The complete answer to an upgrade. The client keeps its half of the socket open forever. */
 async function rawUpgrade(url: string): Promise<string> {
   const socket = connectSocket({
     port: (app.server.address() as AddressInfo).port,

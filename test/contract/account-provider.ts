@@ -4,16 +4,16 @@ import type { AccountProvider, Mail } from '../../src/core/accounts/accounts.js'
 import type { TenancyErrorCode } from '../../src/core/errors/errors.js'
 import type { UserRecord } from '../../src/core/identity/identity.js'
 
-/** A provider on a catalog of its own, and what the contract needs to look at it from outside. */
+/** A provider on its own catalog, and the functions by which the contract observes it from outside. */
 export interface ProviderUnderTest {
   readonly provider: AccountProvider
-  /** Every mail to the address, oldest first; those that are still on their way when this is asked have arrived by then. */
+  /** Every mail to the address, oldest first. Waits for mails that are still on their way. */
   mailsTo(address: string): Promise<readonly Mail[]>
   /** The catalog's record of the user who has exactly this address. */
   readUser(address: string): Promise<UserRecord | undefined>
-  /** How many users there are whose address is this one in any case. */
+  /** Counts the users with this address, in any case. */
   countUsers(address: string): Promise<number>
-  /** Creates a user without a password, not verified. */
+  /** Creates an unverified user without a password. */
   createUser(address: string): Promise<UserRecord>
   disableUser(id: string): Promise<void>
   enableUser(id: string): Promise<void>
@@ -40,7 +40,7 @@ export function tokenIn(mail: Mail | undefined): string {
   return token
 }
 
-/** The contract of {@link AccountProvider}, as tests: run it on a provider of your own. */
+/** The contract of {@link AccountProvider}, as tests: run it on your own provider. */
 export function describeAccountProvider(name: string, makeProvider: () => Promise<ProviderUnderTest>): void {
   describe(`${name} as account provider`, () => {
     let subject: ProviderUnderTest
@@ -69,7 +69,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
       return tokenIn(await lastMail(address))
     }
 
-    /** Confirms with the password that was registered, unless said otherwise. */
+    /** Confirms with the registered password, unless another is given. */
     const confirm = (token: string, chosen = password) => provider.verifyEmail({ token, password: chosen })
 
     const epochOf = async (address: string) => (await subject.readUser(address))?.tokenEpoch ?? Number.NaN
@@ -502,7 +502,7 @@ export function describeAccountProvider(name: string, makeProvider: () => Promis
   })
 }
 
-/** How attempts at the same thing ended: the places of those that succeeded, and what the others threw. */
+/** The results of equal attempts: the indexes of those that succeeded, and the errors of the others. */
 async function race(attempts: readonly Promise<unknown>[]) {
   const results = await Promise.allSettled(attempts)
   return {

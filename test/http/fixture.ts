@@ -24,24 +24,24 @@ import { silentLogger } from '../support/silent-logger.js'
 
 export { silentLogger }
 
-/** A request path over a real catalog; tokens are known by their text instead of being signed. */
+/** A request path over a real catalog. Tokens are recognised by their text instead of being signed. */
 export interface RequestPath {
   readonly catalog: TestDatabase
   readonly pipeline: RequestPipeline
   readonly cache: LocalDirectoryCache
   readonly coherence: Coherence
   readonly rules: AccessRules
-  /** Statements that the request path sent to the catalog, so far. */
+  /** Number of statements that the request path has sent to the catalog. */
   queries(): number
-  /** What runs before each statement of the request path: to delay it, or to make it fail. */
+  /** Runs before each statement of the request path, to delay it or make it fail. */
   before: (text: string) => Promise<void> | void
   addUser(email?: string): Promise<string>
   addTenant(slug: string): Promise<string>
   addMember(userId: string, tenantId: string, role?: string): Promise<void>
   tokenFor(userId: string, claims?: Partial<VerifiedToken>): string
-  /** Resolves once everything committed until now has been heard of. */
+  /** Resolves once every change committed so far has been heard of. */
   heard(): Promise<void>
-  /** Another process of the installation, as it were: nothing remembered, and the same Redis. */
+  /** Stands in for another process of the installation: an empty cache, and the same Redis. */
   anotherProcess(): { readonly pipeline: RequestPipeline; close(): void }
   close(): Promise<void>
 }
@@ -184,7 +184,7 @@ export async function listenTo(url: string): Promise<pg.Client> {
   return client
 }
 
-/** The facts of a request that carries `token` and nothing else, unless said otherwise. */
+/** The facts of a request that carries only `token`, plus the given changes. */
 export function asking(token: string, facts: Partial<RequestFacts> = {}): RequestFacts {
   return {
     authorization: `Bearer ${token}`,

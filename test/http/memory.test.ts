@@ -23,7 +23,7 @@ function usedBytes(): number {
 
 const letters = 15_000
 let texts = 0
-/** A long text, another one each time, in one piece of memory. */
+/** Makes a long text, a different one each time, stored in one piece. */
 const long = (start: string, letter = '0'): string => {
   const text = `${start}${(texts += 1)}`
   return Buffer.from(text + letter.repeat(letters - text.length)).toString('latin1')
@@ -65,7 +65,7 @@ describe('bytes that a client sends', () => {
     for (const token of tokens) {
       for (let round = 0; round < 8; round += 1) await opened.pipeline.handle(factsOf(token))
     }
-    // 400 tokens with eight ways of asking, as bytes: 48 MB. As names: less than 2 MB.
+    // 400 tokens with eight kinds of requests: as bytes 48 MB, as parsed names less than 2 MB.
     expect(usedBytes() - before).toBeLessThan(8_000_000)
     expect(opened.pipeline.handle(asking(tokens[0]!))).toHaveProperty('tenant.slug', 'acme-and-others')
   })
@@ -80,7 +80,7 @@ test('All spellings of one host share one remembered context', async () => {
   const token = opened.tokenFor(user)
   const first = await opened.pipeline.handle(asking(token, { host: 'acme.example.com' }))
   for (const host of ['ACME.example.com', 'acme.example.com:8443', 'acme.example.com.', 'Acme.Example.Com.:1']) {
-    // At once, not as a promise: it is the context that is remembered.
+    // At once, not as a promise: the context itself is remembered.
     expect(opened.pipeline.handle(asking(token, { host }))).toBe(first)
   }
   const named = await opened.pipeline.handle(asking(token, { tenantHeader: 'acme' }))

@@ -25,13 +25,13 @@ beforeEach(() => {
   path.before = () => {}
 })
 
-async function codeOf(work: () => unknown): Promise<string> {
-  return (await errorOf(work)).code
+async function codeOf(request: () => unknown): Promise<string> {
+  return (await errorOf(request)).code
 }
 
-async function errorOf(work: () => unknown) {
+async function errorOf(request: () => unknown) {
   try {
-    await work()
+    await request()
   } catch (error) {
     const found = findTenancyError(error)
     if (found !== undefined) return found

@@ -7,7 +7,7 @@ import { asOutage, markOutage } from '../../src/postgres/outage.js'
 import { problemOf } from '../../src/http/foreign-problem.js'
 import { safeRequestId, toProblem } from '../../src/http/problem.js'
 
-// What ORMs make of an error of their driver. Drizzle's is the real one; the others are written down from the packages.
+// How ORMs wrap a driver's error. Drizzle's wrapper is the real one; the others are copied from the packages.
 
 /** TypeORM 1.1, QueryFailedError: all enumerable properties, and the error as `driverError`; no cause. */
 class QueryFailedError extends Error {
@@ -22,7 +22,7 @@ class QueryFailedError extends Error {
   }
 }
 
-/** MikroORM 6, DriverException: all properties but those with a symbol; the error itself is forgotten. */
+/** MikroORM 6, DriverException: all properties but those with a symbol; the error itself is dropped. */
 class DriverException extends Error {
   constructor(previous: Error) {
     super(previous.message)

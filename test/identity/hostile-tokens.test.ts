@@ -8,12 +8,12 @@ import type { TokenVerifier } from '../../src/core/identity/identity.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { encode, fixedKeys, type Json, makeKey, quietLogger, signExactly, type TestKey } from './tokens.js'
 
-// What an attacker sends who knows every public key and may name any address: always 401, and nobody is called.
+// An attacker knows every public key and can name any address. Every token is answered 401, and no address is contacted.
 
 const own = makeKey('EdDSA')
 const foreign = makeKey('RS256')
 const attacker = { EdDSA: makeKey('EdDSA'), RS256: makeKey('RS256'), ES256: makeKey('ES256') }
-/** Refused, and nobody was called. */
+/** Refused, and no address was contacted. */
 const refused = { code: 'TENANCY_AUTH_TOKEN_INVALID', status: 401, sockets: 0, calls: 0 }
 
 let verifier: TokenVerifier
@@ -70,7 +70,7 @@ afterAll(async () => {
   }
 })
 
-/** What becomes of a token, and of the connections that were opened since the test began. */
+/** The result for a token, and the connections opened since the test began. */
 async function outcomeOf(token: string) {
   const problem: { code: string; statusCode: number } = await (async () => verifier.verify(token))().then(
     () => ({ code: 'none', statusCode: 200 }),

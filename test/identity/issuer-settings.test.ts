@@ -91,7 +91,7 @@ describe('a setting of one issuer', () => {
       await twoIssuers(settings, async (verify) => {
         expect(await verify(await sign(lenient, claims, header))).toMatchObject({ issuer: lenient, ...verified })
         await expect(verify(await sign(strict, claims, header))).rejects.toEqual(refused)
-        // And the other way round: without the setting it is refused, as the default is strict.
+        // The other way round: without the setting it is refused, as the default is strict.
         expect(await verify(await sign(strict))).toMatchObject({ issuer: strict })
       })
     },
@@ -148,7 +148,7 @@ describe('a setting of one issuer', () => {
       { org: ['a', 'x', 'b'] },
       { tenant: 'acme' },
     ],
-    // Bound, to nothing: never "no tenant in particular".
+    // Bound to a tenant that does not exist, and never unbound.
     [
       'a value that the map lacks',
       { tenantClaim: 'org_id', tenantMap: { org_1: 'acme' } },

@@ -38,7 +38,7 @@ async function listen(server: Server): Promise<{ readonly port: number; readonly
   return { port: (server.address() as AddressInfo).port, connections: () => connections }
 }
 
-/** An https issuer whose discovery document and keys `answers` give by path. */
+/** An https issuer. `answers` has its discovery document and keys by path. */
 async function startIssuer(answers: (base: string) => Record<string, object | string>) {
   const paths: string[] = []
   const server = createHttpsServer(certificate, (request, response) => {

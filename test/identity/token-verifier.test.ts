@@ -263,7 +263,7 @@ describe('spellings of a token', () => {
     const token = await sign()
     await expect(verify(change(token))).rejects.toEqual(refused)
     expect(keys.lookUps).toBe(0)
-    // Nor while the token itself is remembered.
+    // It is also refused while the token itself is remembered.
     await verify(token)
     await expect(verify(change(token))).rejects.toEqual(refused)
     expect(keys.lookUps).toBe(1)
@@ -273,7 +273,7 @@ describe('spellings of a token', () => {
     const { sign, verify, keys } = setUp()
     const token = await sign()
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-    // 64 bytes end in a letter of which four bits count not.
+    // 64 bytes end in a character with four unused bits.
     const last = alphabet.indexOf(token.at(-1) as string)
     for (let bits = 1; bits < 16; bits += 1) {
       const twin = token.slice(0, -1) + alphabet[last ^ bits]

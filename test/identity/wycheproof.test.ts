@@ -49,7 +49,7 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve))
 })
 
-/** What the group's issuer publishes; a shared secret too, which an issuer should not, but a verifier must withstand. */
+/** The keys that the group's issuer publishes, including a shared secret: no issuer should publish one, but a verifier must cope. */
 function keysOf({ public: publicKey, private: privateKey }: Group): Json[] {
   const key = publicKey ?? privateKey
   return (key['keys'] as Json[] | undefined) ?? [key]
@@ -68,7 +68,7 @@ function issuerOf(group: Group) {
   }
 }
 
-/** The steps of the verifier in its order, less those that need claims, which these payloads are not; why not. */
+/** Runs the verifier's steps in order, without those that need claims, which these payloads lack. Returns the refusal. */
 async function refusalOf(group: Group, jws: unknown): Promise<string | undefined> {
   const issuer = issuerOf(group)
   try {
@@ -90,7 +90,7 @@ function asText(jws: unknown): string {
   return typeof jws === 'string' ? jws : JSON.stringify(jws)
 }
 
-/** Valid vectors that are refused all the same, by file: the number of the vector (`tcId`), why, and what for. */
+/** Valid vectors that are refused on purpose, by file: the vector's number (`tcId`) and the refusal. */
 const refusedValid = {
   json_web_signature_test: {
     // Shared secrets: an issuer's key is public here, so whoever can check such a signature could make one.
@@ -99,7 +99,7 @@ const refusedValid = {
     ...refusals('algorithm', [346, 347, 350, 351]),
     // No payload: an access token has claims.
     ...refusals('not canonical base64url', [259, 264, 268, 272, 320, 325]),
-    // Letters that are not base64url, which a lenient decoder leaves out: a token has one text.
+    // Characters outside base64url, which a lenient decoder ignores: a token has exactly one text.
     ...refusals('not canonical base64url', [372, 373]),
   },
   // Shared secrets.

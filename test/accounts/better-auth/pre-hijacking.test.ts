@@ -13,7 +13,7 @@ import {
 } from '../accounts-app.js'
 
 // Accounts that a stranger prepares before their owner comes: the five classes of "Pre-hijacked accounts" (Sudhodanan and
-// Paverd, USENIX Security 2022), and addresses that are squatted to keep their owner out.
+// Paverd, USENIX Security 2022), and addresses that are squatted to lock out their owner.
 
 const strangers = 'the password of a stranger'
 const owners = 'the password of the owner'
@@ -52,10 +52,10 @@ const me = (token: string) => self.call('GET', '/me', { token })
 const confirmationLink = (email: string) => self.linkTo(email, 'verify-email')
 const statusOf = async (answer: Promise<Answer>) => (await answer).status
 
-/** An account as it was left by an older release, or made by plain SQL: not proven, with a password, a login and an identity. */
+/** An account from an older release or plain SQL: not proven, with a password, a login and an identity. */
 async function plantAccount(email: string): Promise<{ readonly id: string; readonly refreshToken: string }> {
   const planted = await self.addUser(strangers)
-  // Else tokens of an issuer from this very second would not count.
+  // Otherwise an issuer's tokens from this same second would be refused.
   await self.catalog.query('update users set tokens_valid_after = null where id = $1', [planted.id])
   const { refresh_token: refreshToken } = await self.login(planted)
   await self.catalog.query(`update users set email = $2, name = 'Planted', email_verified = false where id = $1`, [
@@ -90,7 +90,7 @@ describe('classic-federated merge: a stranger registers the address, its owner c
       expect((await me(token)).json()).toMatchObject({ email, name: 'Olga', emailVerified: true })
       expect(await statusOf(login(email, strangers))).toBe(401)
       expect(await passwordsOf(email)).toBe(0)
-      // The link that was on its way is void: the address is proven.
+      // The link that was sent before is void, as the address is proven.
       expect(await statusOf(confirm(stolen, strangers))).toBe(400)
       expect(await statusOf(login(email, strangers))).toBe(401)
       expect(await statusOf(me(token))).toBe(200)
@@ -118,7 +118,7 @@ describe('classic-federated merge: a stranger registers the address, its owner c
     const token = await linking.token({ sub: randomBytes(4).toString('hex'), email })
     const { id } = (await me(token)).json<{ id: string }>()
     await register(email, strangers)
-    // What arrives is a way to set a password, for whoever reads the mail.
+    // The mail holds a link to set a password, for whoever reads the mailbox.
     const reset = await self.linkTo(email, 'password/reset')
     expect(await statusOf(login(email, strangers))).toBe(401)
     await self.call('POST', '/password/reset', { json: { token: reset, password: owners } })
@@ -280,7 +280,7 @@ describe('whose password counts', () => {
       expect(await statusOf(confirm(links[pick]!, owners))).toBe(200)
       for (const link of links) expect(await statusOf(confirm(link, strangers))).toBe(400)
       expect([await statusOf(login(email, strangers)), await statusOf(login(email, owners))]).toEqual([401, 200])
-      // Of what was registered, the name counts if it came with this very password.
+      // The registered name counts only if it came with this same password.
       const tokens = (await login(email, owners)).json<Tokens>()
       expect((await me(tokens.access_token)).json()).toMatchObject({ name: pick === 1 ? owners : '' })
     }
@@ -341,7 +341,7 @@ describe('squatting an address', () => {
     const [email, from] = [someEmail(), someAddress()]
     await harass(email)
     expect(await statusOf(register(email, owners, { from }))).toBe(202)
-    // The owner's own mail may be one too many; those that the stranger had sent will do.
+    // The owner's own mail may be above the limit; the mails that the stranger caused work as well.
     expect(await statusOf(confirm(await confirmationLink(email), owners, from))).toBe(200)
     expect(await statusOf(login(email, owners, from))).toBe(200)
     for (let index = 0; index < loginLimits.perAccount.count + 3; index += 1) await login(email, strangers)

@@ -40,7 +40,7 @@ beforeEach(async () => {
   fixture.sending = async () => {}
 })
 
-/** The hasher writes into the events of a fixture that is made after it. */
+/** The hasher records into the events of a fixture that is created after it. */
 async function withFixture(passwords: PasswordHasher) {
   let made: AccountsFixture | undefined
   const early: PasswordHasher = {
@@ -62,11 +62,11 @@ async function registerVerified(address = email): Promise<string> {
   return provider.verifyEmail({ token: tokenIn(await lastMail()), password })
 }
 
-/** What happens until `work` has answered: hashing, and statements. */
-async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
+/** The events until `call` has answered: hashing and statements. */
+async function statementsOf(call: () => Promise<unknown>): Promise<string[]> {
   await fixture.settle()
   fixture.events.length = 0
-  await work().catch((error: unknown) => expect(error).toMatchObject(wrong))
+  await call().catch((error: unknown) => expect(error).toMatchObject(wrong))
   const events = [...fixture.events]
   await fixture.settle()
   return events
@@ -74,9 +74,9 @@ async function statementsOf(work: () => Promise<unknown>): Promise<string[]> {
 
 const firstWord = (statement: string) => statement.split(' ')[0] ?? ''
 
-/** The same, statements by their first word. */
-async function eventsOf(work: () => Promise<unknown>): Promise<string[]> {
-  return (await statementsOf(work)).map(firstWord)
+/** The same events, with only the first word of statements. */
+async function eventsOf(call: () => Promise<unknown>): Promise<string[]> {
+  return (await statementsOf(call)).map(firstWord)
 }
 
 describe('stored secrets', () => {
@@ -295,7 +295,7 @@ it('An expired link is refused', async () => {
   }
   await expect(provider.verifyEmail({ token: confirmation, password })).rejects.toMatchObject(badLink)
   await expect(provider.resetPassword(reset, otherPassword)).rejects.toMatchObject(badLink)
-  // The next registration takes the old one away.
+  // The next registration deletes the old one.
   await provider.register({ email: 'bob@example.com', password })
   const { rows } = await fixture.catalog.pool.query('select email from user_registrations')
   expect(rows).toEqual([{ email: 'bob@example.com' }])

@@ -11,7 +11,7 @@ it('better-auth reports nothing to anybody, even if the environment asks for it'
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  // Read when better-auth is loaded: this file may not load it before. In a test run it reports nothing by itself.
+  // better-auth reads this when it is loaded, so this file must not load it earlier. By default it reports nothing in test runs.
   vi.stubEnv('BETTER_AUTH_TELEMETRY', '1')
   vi.stubEnv('BETTER_AUTH_TELEMETRY_ENDPOINT', `http://127.0.0.1:${port}/report`)
   vi.stubEnv('NODE_ENV', 'production')
@@ -24,7 +24,7 @@ it('better-auth reports nothing to anybody, even if the environment asks for it'
     await underTest.close()
     expect(reports).toEqual([])
 
-    // The same environment does report for whoever does not refuse: otherwise this test would say nothing.
+    // Without our setting, the same environment does report; otherwise this test would prove nothing.
     const { betterAuth } = await import('better-auth')
     await betterAuth({ secret: 'x'.repeat(40), baseURL: 'http://localhost', logger: { disabled: true } }).$context
     await vi.waitFor(() => expect(reports).not.toEqual([]), { timeout: 20_000 })

@@ -413,7 +413,7 @@ describe('pages', () => {
     await self.call('POST', '/register', { json: { email, password } })
     const token = await self.linkTo(email, 'verify-email')
     for (const method of ['GET', 'HEAD', 'GET']) await self.call(method, `/verify-email?token=${token}`)
-    // A program that sends forms, too, has no password to send.
+    // A program that also sends forms has no password to send.
     for (const form of [{ token }, { token, password: '' }, { token, password: 'short' }]) {
       const answer = await self.call('POST', '/verify-email', { form })
       expect([answer.status, answer.headers['content-type']]).toEqual([422, 'text/html; charset=utf-8'])
@@ -595,7 +595,7 @@ describe('routes of accounts', () => {
       expect(await inject('/fail', '{}')).toEqual({ mine: 'x' })
       expect(await inject('/elsewhere', '{}')).toEqual({ mine: 'nothing' })
       expect(codeOf(await own.call('POST', '/nothing', { json: {} }))).toEqual([404, 'TENANCY_REQUEST_PATH_UNKNOWN'])
-      // Longer than the application's own limit: this one is about accounts.
+      // Longer than the application's own limit, which must not apply to accounts.
       const user = await own.addUser('x'.repeat(100))
       expect((await own.login(user)).token_type).toBe('bearer')
       const huge = await own.call('POST', '/login', {

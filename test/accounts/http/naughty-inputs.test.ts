@@ -8,8 +8,8 @@ import { findTenancyError } from '../../../src/index.js'
 import { type AccountsApp, createAccountsApp, someAddress, someEmail, type Tokens } from '../accounts-app.js'
 import { allNaughtyStrings, naughtyStrings } from './naughty-strings.js'
 
-// Text of every kind at every door. Nothing that a stranger can write is an error of this server, and nothing that can be
-// kept as it is gets refused or changed.
+// Text of every kind at every route. No text of a stranger causes a server error, and no text that can be stored unchanged is
+// refused or changed.
 
 let self: AccountsApp
 let port: number
@@ -42,7 +42,7 @@ const good = 'correct horse'
 const isPlainLine = (text: string) => !/[\p{Cc}\p{Cs}]/u.test(text)
 const isWellFormed = (text: string) => !/\p{Cs}/u.test(text)
 
-/** Routes that take JSON, with the fields that are well. */
+/** Routes that take JSON, with valid fields. */
 const jsonRoutes: readonly (readonly ['POST' | 'PATCH', string, Readonly<Record<string, unknown>>])[] = [
   ['POST', '/register', { email: 'ada@example.com', name: 'Ada' }],
   ['POST', '/verify-email', { token: 'A'.repeat(43), password: good }],
@@ -61,7 +61,7 @@ const formRoutes: readonly (readonly [string, Readonly<Record<string, string>>])
   ['/password/reset', { token: 'A'.repeat(43), password: good }],
 ]
 
-/** Sends the bytes of a request and gives the status of the answer; 0: the connection was closed without one. */
+/** Sends the bytes of a request and returns the status of the answer; 0: the connection was closed without one. */
 async function sendRaw(head: string): Promise<number> {
   const socket = connect(port, '127.0.0.1')
   let answer = ''
@@ -70,18 +70,18 @@ async function sendRaw(head: string): Promise<number> {
     socket.destroy()
   })
   socket.on('error', () => {})
-  // Whatever the server makes of it, it waits for no more.
+  // Ends the request, so that the server never waits for more.
   socket.end(head)
   await once(socket, 'close')
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1] ?? 0)
 }
 
-/** Some at a time. */
-async function each<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
-  for (let index = 0; index < items.length; index += 16) await Promise.all(items.slice(index, index + 16).map(work))
+/** Runs the callback for some items at a time. */
+async function each<Item>(items: readonly Item[], callback: (item: Item) => Promise<void>): Promise<void> {
+  for (let index = 0; index < items.length; index += 16) await Promise.all(items.slice(index, index + 16).map(callback))
 }
 
-/** A few of each kind, and all that are no plain line. */
+/** A few texts of each kind, and all that are not a plain line. */
 const someTexts = Object.values(naughtyStrings).flatMap((texts) =>
   texts.filter((text, index) => index % 6 === 0 || !isPlainLine(text)),
 )
@@ -225,17 +225,17 @@ test('Functions keep a one-line name as it is and refuse any other with a code',
       await coded(ask())
     }
   })
-  // And what is well makes a tenant.
+  // A valid name creates a tenant.
   for (const name of ["O'Brien & Söhne <b>", '社會科學院', '👩‍👩‍👧‍👦', '%s {{7*7}}', '\u202eabc']) {
     const slug = `t${someEmail().slice(0, 12)}`
     expect(await self.tenancy.createTenant({ name, slug, owner: owner.id })).toMatchObject({ name, slug })
   }
 })
 
-/** What comes of it, or the code of the error, which is the caller's fault. */
-async function coded(work: Promise<unknown>): Promise<unknown> {
+/** The result, or the code of an error that is the caller's fault. */
+async function coded(result: Promise<unknown>): Promise<unknown> {
   try {
-    return await work
+    return await result
   } catch (error) {
     const refusal = findTenancyError(error)
     if (refusal === undefined) throw error

@@ -30,7 +30,7 @@ function limitsOn(pool: pg.Pool, limits?: AccountLimitChanges): AttemptLimits {
 
 const ada = { account: 'ada@example.com', address: '203.0.113.9' }
 
-/** What came of an attempt: let through, or the seconds to wait. */
+/** The result of an attempt: let through, or the seconds to wait. */
 async function outcome(attempt: Promise<unknown>): Promise<'through' | number> {
   try {
     await attempt
@@ -217,7 +217,7 @@ describe('simultaneous attempts', () => {
 
   test('Simultaneous attempts for many accounts from many addresses, some successful, never deadlock', async () => {
     const both = [limitsOn(catalog.pool), limitsOn(otherPool)]
-    const work = Array.from({ length: 400 }, async (_, index) => {
+    const attempts = Array.from({ length: 400 }, async (_, index) => {
       const limits = both[index % 2]
       const subject = { account: `user${index % 3}@example.com`, address: `203.0.113.${index % 5}` }
       const result = await outcome(limits!.attempt('login', subject))
@@ -225,7 +225,7 @@ describe('simultaneous attempts', () => {
       if (index % 7 === 0) await (await limits!.attempt('profile', subject)).succeeded()
       return result
     })
-    expect((await Promise.all(work)).length).toBe(400)
+    expect((await Promise.all(attempts)).length).toBe(400)
   })
 })
 
@@ -254,9 +254,9 @@ describe('the end of a limit', () => {
     await repeat(25, elsewhere)
     expect(await outcome(elsewhere(99))).not.toBe('through')
     for (let index = 0; index < 15; index += 1) await (await limits.attempt('login', ada)).succeeded()
-    // It ends nothing for the others, so it tells them nothing.
+    // The stranger's own limit stays, so the success tells the stranger nothing.
     expect(await outcome(elsewhere(99))).not.toBe('through')
-    // And is no way to guess without limit.
+    // Trust does not allow guessing without limit.
     const guesses = await repeat(11, () => limits.attempt('login', ada))
     expect(guesses.slice(0, 10)).toEqual(through(10))
     expect(guesses[10]).toBeGreaterThan(0)
@@ -379,7 +379,7 @@ describe('without the catalog', () => {
 })
 
 describe('folding of e-mail addresses', () => {
-  // Planes 0 and 1: beyond them no letter has a case.
+  // Planes 0 and 1, as no letter beyond them has a case.
   const codePoints = Array.from({ length: 0x2_0000 - 1 }, (_, index) => index + 1).filter(
     (point) => point < 0xd800 || point > 0xdfff,
   )
@@ -425,7 +425,7 @@ describe('folding of e-mail addresses', () => {
 
 test('The defaults stay below the 100 failed logins an hour for an account of OWASP ASVS 2.2.1', () => {
   const { perAccount } = defaultAccountLimits.login
-  // An hour touches one window more than fit into it.
+  // An hour overlaps one more window than fit into it.
   const windows = Math.ceil(hour / perAccount.windowSeconds) + 1
   expect(perAccount.count * windows).toBeLessThanOrEqual(100)
 })

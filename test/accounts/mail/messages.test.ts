@@ -144,23 +144,23 @@ describe('greetings', () => {
   })
 })
 
-function errorOf(work: () => unknown): unknown {
+function errorOf(callback: () => unknown): unknown {
   try {
-    work()
+    callback()
   } catch (error) {
     return error
   }
   throw new Error('nothing was thrown')
 }
 
-/** Takes the page apart as a browser would: tags, then the texts between them with entities resolved. */
+/** Parses the page as a browser would: tags, then the texts between them with entities resolved. */
 function readHtml(html: string): { tags: string[]; hrefs: string[]; paragraphs: string[] } {
   const unescape = (text: string) =>
     text.replaceAll(/&(amp|lt|gt|quot|#39);/g, (_all, name: string) => {
       return { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" }[name] ?? ''
     })
   const tags = html.match(/<[^>]*>/g) ?? []
-  // What is left of `&` begins an entity of ours, or the page is not escaped.
+  // Each `&` that is left must begin one of our entities; otherwise the page is not escaped.
   expect(html.replaceAll(/&(amp|lt|gt|quot|#39);/g, '')).not.toContain('&')
   const paragraphs = [...html.matchAll(/<p>([\s\S]*?)<\/p>/g)].map(([, inner = '']) =>
     unescape(inner.replaceAll(/<[^>]*>/g, '')),

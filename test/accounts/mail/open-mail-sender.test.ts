@@ -45,7 +45,7 @@ test.each(['production', 'development'])('With a mail server, %s sends mails and
     NODE_ENV: environment,
     TENANT_SECRET: 'ab'.repeat(32),
     TENANT_MAIL__HOST: '127.0.0.1',
-    // Nobody listens there: that it is tried is what shows that SMTP was chosen.
+    // Nobody listens there: the attempt to connect shows that SMTP was chosen.
     TENANT_MAIL__PORT: '1',
     TENANT_MAIL__FROM: 'no-reply@acme.example',
   })

@@ -94,8 +94,8 @@ async function openSender(port: number, settings: Partial<NonNullable<Config['ma
   return sender
 }
 
-async function failureOf(work: Promise<unknown>): Promise<TenancyError> {
-  const error = await work.then(
+async function failureOf(sending: Promise<unknown>): Promise<TenancyError> {
+  const error = await sending.then(
     () => undefined,
     (reason: unknown) => reason,
   )
@@ -298,7 +298,7 @@ async function listen(onConnection: (socket: Socket) => void): Promise<Server> {
   return server
 }
 
-/** Takes a multipart message apart (RFC 2045 to 2047): what a mail program shows. */
+/** Parses a multipart message (RFC 2045 to 2047) as a mail program would. */
 function readMessage(source: string): { headers: Record<string, string>; text: string; html: string } {
   const { headers, body } = readPart(source)
   const boundary = /boundary="([^"]+)"/.exec(headers['content-type'] ?? '')?.[1] ?? ''

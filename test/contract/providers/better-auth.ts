@@ -5,16 +5,16 @@ import type { JWK } from 'jose'
 
 /** The real plugin `jwt()` of an application that runs better-auth, with one user who is logged in. */
 export interface BetterAuthApplication {
-  /** The key that the plugin made. */
+  /** The key that the plugin generated. */
   readonly key: JWK
   readonly subject: string
-  /** What `GET /api/auth/token` answers to the user. */
+  /** The user's answer of `GET /api/auth/token`. */
   token(): Promise<string>
 }
 
 /**
- * @param baseURL where the application is: issuer and audience of its tokens
- * @param issuer both, where it is not that: on loopback the application is below a path
+ * @param baseURL the application's address, which is issuer and audience of its tokens
+ * @param issuer issuer and audience, if they differ: on loopback the application is below a path
  */
 export async function startBetterAuth(baseURL: string, email: string, issuer?: string): Promise<BetterAuthApplication> {
   const database: Record<string, Record<string, unknown>[]> = {

@@ -3,7 +3,7 @@ export type Json = Readonly<Record<string, unknown>>
 
 /** Tokens of one provider, in the shape that its documentation shows. */
 export interface ProviderFixture {
-  /** Heading of docs/identity.md under which its configuration stands. */
+  /** The heading of docs/identity.md above its configuration. */
   readonly heading: string
   /** The vendor's page that shows header and payload. */
   readonly page: string
@@ -22,7 +22,7 @@ export interface ProviderFixture {
   readonly elsewhere: Json
   /** Signed tokens of the same issuer that were made for another use. Claims of undefined are left out. */
   readonly misused: readonly { readonly title: string; readonly header?: Json; readonly claims?: Json }[]
-  /** What an attacker would like to change in the payload. */
+  /** Changes that an attacker would make to the payload. */
   readonly tampered: Json
 }
 
@@ -57,11 +57,11 @@ const entra = (now: number) => ({
   rh: 'I.',
   scp: 'access_as_user',
   uti: 'fqiBqXLPj0eQa82S-IYFAA',
-  // A directory's administrator writes what they like here.
+  // A directory's administrator can write anything here.
   email: 'ceo@victim.example',
 })
 
-/** One entry a provider and kind of token. */
+/** One entry for each provider and kind of token. */
 export const providerFixtures: readonly ProviderFixture[] = [
   {
     heading: 'Keycloak',

@@ -15,7 +15,7 @@ import {
   startLocalProviders,
 } from './local-providers.js'
 
-// A template of an issuer and one of the issuers that it stands for exclude each other.
+// A template and an issuer that it covers cannot be configured together.
 const several = 'Microsoft Entra, several directories'
 
 interface World {
@@ -110,7 +110,7 @@ describe.each(providerFixtures.map((fixture) => [fixture.heading, fixture] as co
     }
   })
 
-  // Which check failed is for the log: no answer says it.
+  // Only the log tells which check failed; no answer does.
   const refusal = '401 TENANCY_AUTH_TOKEN_INVALID type,title,status,code,requestId'
   const answerTo = async (token: string) => {
     const answer = await ask(token)

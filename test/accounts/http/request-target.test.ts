@@ -12,7 +12,7 @@ import { tenancyPlugin } from '../../../src/adapters/fastify/index.js'
 import { defaultAccountLimits } from '../../../src/core/accounts/account-limits.js'
 import { type AccountsApp, createAccountsApp, someEmail } from '../accounts-app.js'
 
-// What accounts make of a request target and of where a request comes from, on real sockets.
+// How accounts read a request target and the origin of a request, on real sockets.
 
 let self: AccountsApp
 let port: number
@@ -25,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => self?.close())
 
-/** The status of the answer to a request line, as it is. */
+/** The status of the answer to a raw request line. */
 async function statusOf(target: string): Promise<number> {
   const socket = connect(port, '127.0.0.1')
   socket.write(
@@ -210,7 +210,7 @@ test('A client that hangs up before its address is read has an unknown address a
       },
     },
   })
-  // Its socket is gone when the address is asked for.
+  // The socket is closed when the address is read.
   app.addHook('preHandler', async ({ socket }) => {
     socket.destroy()
     while (socket.remoteAddress !== undefined) await new Promise(setImmediate)

@@ -10,7 +10,7 @@ import {
   type Tokens,
 } from './accounts-app.js'
 
-// What is known to go wrong with accounts, with better-auth's own HTTP surface or in general: one test each.
+// Known pitfalls of accounts, of better-auth's own HTTP endpoints or in general: one test each.
 
 let self: AccountsApp
 beforeAll(async () => {
@@ -40,8 +40,8 @@ async function isLetIn({ access_token: token }: Tokens): Promise<boolean> {
 const refresh = ({ refresh_token }: Tokens) =>
   self.call('POST', '/token', { form: { grant_type: 'refresh_token', refresh_token } })
 
-/** What is the same about two answers, whoever looks at them. */
-/** The request's id is of the request, not of the answer. */
+/** The parts of an answer that must be equal for all callers. */
+/** The request's id belongs to the request, so it is removed before answers are compared. */
 function bytesOf({ status, headers, body }: Answer) {
   const { date: _, 'content-length': length, ...others } = headers
   const id = /"requestId":"([^"]*)"/.exec(body)?.[1] ?? ''
@@ -91,7 +91,7 @@ describe('attempt limits', () => {
       const email = someEmail()
       const found = await statuses(most + 2, () => through(email, '198.51.100.7', someAddress()))
       expect(found).toEqual([...times(most, 401), 429, 429])
-      // Clients of one proxy are told apart.
+      // Clients of one proxy are distinguished.
       expect((await through(email, '198.51.100.8', someAddress())).status).toBe(401)
       const direct = await statuses(most + 1, () =>
         behind.call('POST', '/login', {
@@ -195,7 +195,7 @@ describe('secrecy of accounts', () => {
     ]
     for (const answer of answers) expect(bytesOf(answer)).toEqual(bytesOf(answers[0]!))
     expect(answers[0]!.status).toBe(202)
-    // And a second registration gives nobody a new password.
+    // A second registration gives nobody a new password.
     expect((await self.call('POST', '/login', { json: { email: user.email, password: 'correct horse' } })).status).toBe(
       401,
     )
@@ -429,7 +429,7 @@ test('No token or password can be read in any table of the catalog or in the log
     const { rows } = await self.catalog.query<{ line: string }>(`select row_to_json(t)::text as line from ${name} t`)
     for (const { line } of rows) {
       dump += `${name} ${line}\n`
-      // Bytes in every writing.
+      // Bytes in every notation.
       for (const [, hex = ''] of line.matchAll(/\\\\x([0-9a-f]+)/g)) {
         const bytes = Buffer.from(hex, 'hex')
         dump += `${bytes.toString('latin1')} ${bytes.toString('base64')} ${bytes.toString('base64url')}\n`
