@@ -21,7 +21,11 @@ await withServer(async (url) => {
   await withClient(url, (admin) => admin.query('create database catalog template template0'))
   const catalog = new URL('/catalog', url).href
   const pool = new pg.Pool({ connectionString: catalog })
-  await migrateCatalog(pool).finally(() => pool.end())
+  try {
+    await migrateCatalog(pool)
+  } finally {
+    await pool.end()
+  }
   const text = await withClient(catalog, catalogSchemaText)
   writeFileSync(new URL('../src/catalog/schema.sql', import.meta.url), text)
 })

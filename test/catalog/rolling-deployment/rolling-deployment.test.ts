@@ -99,7 +99,11 @@ test('a process that serves while the next version expands the catalog keeps ser
   const next = `${String((await readSqlFolder(migrations, codes)).length + 1).padStart(4, '0')}_expand.sql`
   await writeFile(join(folder, next), await expansion())
   const catalog = new pg.Pool({ connectionString: urlOf(installation.catalogName) })
-  expect(await migrateCatalog(catalog, folder).finally(() => catalog.end())).toEqual([next])
+  try {
+    expect(await migrateCatalog(catalog, folder)).toEqual([next])
+  } finally {
+    await catalog.end()
+  }
 
   await useVersion(tenancy, { requirePermission, tenancyPlugin }, 'during')
   const child = start(fileURLToPath(new URL('./version-process.js', import.meta.url)), 'started')

@@ -1,0 +1,24 @@
+import { bigint, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
+import { bytes, moment, transactionId } from './columns.js'
+
+/** The audit log. Append-only: each entry is chained to the one before it of its tenant, or of the installation. */
+export const auditLog = pgTable('audit_log', {
+  id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+  at: moment('at').notNull().defaultNow(),
+  actorId: uuid('actor_id'),
+  tenantId: uuid('tenant_id'),
+  action: text('action').notNull(),
+  subject: text('subject'),
+  before: jsonb('before'),
+  after: jsonb('after'),
+  seq: bigint('seq', { mode: 'number' }).notNull(),
+  hash: bytes('hash').notNull(),
+  transactionId: transactionId('transaction_id'),
+})
+
+/** The head of each chain of the audit log. The chain with an id of zeros is the installation's. */
+export const auditChains = pgTable('audit_chains', {
+  chainId: uuid('chain_id').primaryKey(),
+  length: bigint('length', { mode: 'number' }).notNull().default(0),
+  hash: bytes('hash').notNull().default(Buffer.alloc(0)),
+})
