@@ -2,6 +2,7 @@ import { decodeJwt } from 'jose'
 import type { AccountProvider, AccountsHost } from '../core/accounts/accounts.js'
 import { normalizeEmail } from '../core/identity/email.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
+import { catalogAnswer } from '../postgres/catalog-outage.js'
 import type { RefreshTokens } from './refresh-tokens.js'
 
 /** The answer to a login or refresh (RFC 6749, 5.1). */
@@ -37,17 +38,11 @@ export interface LoginsParts {
 export function createLogins({ host, provider, refreshTokens }: LoginsParts): Logins {
   /** Finds the user with the address, and the token epoch before the password is checked. */
   async function findEpoch(email: string): Promise<{ readonly id: string; readonly token_epoch: number } | undefined> {
-    try {
-      const { rows } = await host.catalog.query<{ id: string; token_epoch: number }>(
-        'select id, token_epoch from users where lower(email) = lower($1)',
-        [normalizeEmail(email)],
-      )
-      return rows[0]
-    } catch (cause) {
-      throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog did not answer a question about users', {
-        cause,
-      })
-    }
+    const found = host.catalog.query<{ id: string; token_epoch: number }>(
+      'select id, token_epoch from users where lower(email) = lower($1)',
+      [normalizeEmail(email)],
+    )
+    return (await catalogAnswer(found, 'users')).rows[0]
   }
 
   async function answer(userId: string, epoch: number, refreshToken: string, isRefresh: boolean): Promise<TokenAnswer> {

@@ -1,7 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { auditActor } from '../core/audit-actor.js'
-import { isTenancyError, TenancyError } from '../core/errors/errors.js'
+import { TenancyError } from '../core/errors/errors.js'
 import type { SqlPool, SqlResult } from '../core/sql-client.js'
+import { catalogAnswer } from '../postgres/catalog-outage.js'
 
 /** The result of exchanging a refresh token. */
 export interface Rotation {
@@ -57,19 +58,8 @@ type Outcome = 'rotated' | 'repeated' | 'reused' | 'refused' | 'unknown'
 export function createRefreshTokens(options: RefreshTokensOptions): RefreshTokens {
   const { catalog, ttlSeconds, graceMs = 5000, onReuse } = options
 
-  async function ask<Row extends object>(text: string, values: unknown[]): Promise<SqlResult<Row>> {
-    try {
-      return await catalog.query<Row>(text, values)
-    } catch (error) {
-      if (isTenancyError(error)) throw error
-      throw new TenancyError(
-        'TENANCY_CATALOG_UNAVAILABLE',
-        'The catalog did not answer a question about refresh tokens',
-        {
-          cause: error,
-        },
-      )
-    }
+  function ask<Row extends object>(text: string, values: unknown[]): Promise<SqlResult<Row>> {
+    return catalogAnswer(catalog.query<Row>(text, values), 'refresh tokens')
   }
 
   return {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access/access.js'
-import { isTenancyError, TenancyError } from '../core/errors/errors.js'
+import { catalogAnswer } from '../postgres/catalog-outage.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity/identity.js'
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/tenants/slug.js'
@@ -268,11 +268,6 @@ function userKeyOf({ isOwn, issuer, subject }: VerifiedToken): string {
 }
 
 /** Runs a read of the catalog. A failure becomes TENANCY_CATALOG_UNAVAILABLE, never "no user" or "no tenant". */
-async function fromCatalog<Value>(read: () => Promise<Value>): Promise<Value> {
-  try {
-    return await read()
-  } catch (error) {
-    if (isTenancyError(error)) throw error
-    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not be read', { cause: error })
-  }
+function fromCatalog<Value>(read: () => Promise<Value>): Promise<Value> {
+  return catalogAnswer(read(), 'users and members')
 }

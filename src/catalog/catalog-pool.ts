@@ -1,9 +1,8 @@
 import pg from 'pg'
 import { clientOf, holdToChannelBinding } from '../postgres/channel-binding.js'
 import type { ServerAccount } from '../core/tenants/database-target.js'
-import { TenancyError } from '../core/errors/errors.js'
-import { followPool } from '../postgres/follow-pool.js'
-import { isShortage } from '../postgres/outage.js'
+import { explainCatalogError } from '../postgres/catalog-outage.js'
+import { createPoolEnder } from '../postgres/pool-ender.js'
 import type { SqlPool } from '../core/sql-client.js'
 import { createPreparedReads } from './prepared-reads.js'
 
@@ -11,19 +10,19 @@ import { createPreparedReads } from './prepared-reads.js'
 export interface CatalogPool extends SqlPool {
   /** The pool underneath, for libraries that take one. Its errors are PostgreSQL's own. */
   readonly native: pg.Pool
-  /** A connection of its own, outside of the pool, for LISTEN. */
+  /** Opens a connection outside of the pool, for LISTEN. */
   connectAlone(): Promise<pg.Client>
   end(): Promise<void>
 }
 
-/** Most connections of a {@link CatalogPool}, the one of `connectAlone` not counted. */
+/** Most connections of a {@link CatalogPool}, without the one of `connectAlone`. */
 export const maxCatalogConnections = 10
-// A query of the catalog takes milliseconds: one that takes longer than this waits for a server that is gone.
+// Queries of the catalog take milliseconds: one that takes longer than this waits for a server that is gone.
 const queryTimeoutMs = 10_000
 
 /**
- * Opens the catalog. A connection that cannot be had or breaks gives TENANCY_CATALOG_UNAVAILABLE; what PostgreSQL says of
- * a statement passes as it is.
+ * Opens the catalog. A connection that cannot be had or breaks gives TENANCY_CATALOG_UNAVAILABLE, one that is asked for
+ * after `end()` TENANCY_CLOSED; what PostgreSQL says of a statement passes as it is.
  */
 export function createCatalogPool(account: ServerAccount): CatalogPool {
   const options: pg.ClientConfig = {
@@ -40,21 +39,21 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     max: maxCatalogConnections,
     query_timeout: queryTimeoutMs,
   })
-  // A connection that dies says so in an event as well; unheard, it would end the process. Each has its listener from the
-  // first moment: the server's goodbye may come in the same packet as its greeting.
+  // A connection that dies also emits an error, which would end the process if nobody listened. Each has its listener from
+  // the first moment: the server's goodbye may come in the same packet as its greeting.
   native.on('error', ignore)
   native.on('connect', (client) => client.on('error', ignore))
-  const end = followPool(native)
+  const end = createPoolEnder(native)
   const read = createPreparedReads(native)
   return {
     native,
-    query: (text, values) => native.query(text, values).catch(explainOutage),
+    query: (text, values) => native.query(text, values).catch(explainCatalogError),
     queryRepeated: <Row extends object>(text: string, values: unknown[]) =>
-      read<Row & pg.QueryResultRow>(text, values).catch(explainOutage),
+      read<Row & pg.QueryResultRow>(text, values).catch(explainCatalogError),
     async connect() {
-      const client = await native.connect().catch(explainOutage)
+      const client = await native.connect().catch(explainCatalogError)
       return {
-        query: (text, values) => client.query(text, values).catch(explainOutage),
+        query: (text, values) => client.query(text, values).catch(explainCatalogError),
         release: (error) => client.release(error),
       }
     },
@@ -70,12 +69,3 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
 }
 
 function ignore(): void {}
-
-/** Connection exceptions, shutdowns, idle for too long (PostgreSQL manual, appendix A). */
-const outageStates = /^(08...|57P0[1-5]|25P03)$/
-
-function explainOutage(error: unknown): never {
-  const isOutage = error instanceof pg.DatabaseError ? outageStates.test(error.code ?? '') || isShortage(error) : true
-  if (!isOutage) throw error
-  throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog cannot be reached', { cause: error })
-}

@@ -1,9 +1,10 @@
 import type { ChangeLog, ChangesSeen } from '../core/change-log.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { SqlPool } from '../core/sql-client.js'
+import { catalogAnswer } from '../postgres/catalog-outage.js'
 
-// One statement, so one snapshot: what it sees of the table is exactly what it says it has seen. Transactions that were
-// still open at the last look, or began later, are those that the last snapshot does not show.
+// One statement, so one snapshot: the statement returns exactly the rows that its own snapshot shows. What the last snapshot
+// does not show was committed by transactions that were still open at the last look, or that began later.
 const changesQuery = `
   select
     pg_current_snapshot()::text as snapshot,
@@ -18,16 +19,10 @@ const changesQuery = `
 export function createChangeLog(pool: SqlPool): ChangeLog {
   return {
     async readChanges(snapshot) {
-      try {
-        const { rows } = await pool.query<ChangesSeen>(changesQuery, [snapshot ?? null])
-        const [seen] = rows
-        if (seen === undefined) throw new Error('no row')
-        return seen
-      } catch (error) {
-        throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The changes in the catalog could not be read', {
-          cause: error,
-        })
-      }
+      const { rows } = await catalogAnswer(pool.query<ChangesSeen>(changesQuery, [snapshot ?? null]), 'changes')
+      const [seen] = rows
+      if (seen === undefined) throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The log of changes cannot be read')
+      return seen
     },
   }
 }

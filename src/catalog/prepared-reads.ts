@@ -1,15 +1,20 @@
 import { createHash } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
+import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
 
-/** The server does not know the statement, knows it already, or its result has another shape since. */
-const goneStates = new Set(['26000', '42P05', '0A000'])
+/** The session does not know the statement, knows it already, or its result has another shape since. */
+const staleStates = [
+  sqlStates.invalidSqlStatementName,
+  sqlStates.duplicatePreparedStatement,
+  sqlStates.featureNotSupported,
+] as const
 
 /**
- * Sends reads that come again and again as prepared statements: to plan the read of a member takes the server four times
- * as long as to run it. A name is made of its text, so that whatever else shares the server's session, behind a pooler,
- * can only have prepared the same under it. When a session turns out not to keep statements, none is prepared any more.
+ * Sends repeated reads as prepared statements: planning the read of a member takes the server four times as long as running
+ * it. A statement's name is a hash of its text, so that another client of the same session, behind a pooler, can only have
+ * prepared the same text under it. Once a session turns out not to keep statements, none is prepared any more.
  *
- * @returns runs a read outside of transactions
+ * @returns a function that runs a read outside of transactions
  */
 export function createPreparedReads(
   pool: pg.Pool,
@@ -31,7 +36,7 @@ export function createPreparedReads(
     try {
       return await pool.query<Row>({ name: nameOf(text), text, values })
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || !goneStates.has(error.code ?? '')) throw error
+      if (!hasSqlState(error, ...staleStates)) throw error
       areKept = false
       return pool.query<Row>(text, values)
     }

@@ -1,5 +1,5 @@
-import pg from 'pg'
 import { TenancyError } from '../core/errors/errors.js'
+import { isServerStopping, isShortageState, sqlStates } from '../postgres/sql-states.js'
 
 /** The limits that messages show. */
 interface ShownLimits {
@@ -31,21 +31,15 @@ export function connectFailure(cause: unknown): TenancyError {
 /** Whether the server, up and reachable, did not let the role in, or answered in an unexpected way. */
 export function isRefusal(cause: unknown): boolean {
   if (cause instanceof TenancyError) return cause.code === 'TENANCY_DATABASE_IDENTITY_MISMATCH'
-  const code = sqlState(cause)
-  // Not one: an error of the operating system; no such database; out of resources; shutting down or starting up.
-  return code === undefined || !/^(?:E[A-Z]+|3D000|53...|57P0[123])$/.test(code)
+  const code = codeOf(cause)
+  if (code === undefined) return true
+  const isOfSystem = /^E[A-Z]+$/.test(code)
+  return !(isOfSystem || code === sqlStates.invalidCatalogName || isShortageState(code) || isServerStopping(code))
 }
-
-/** Whether an error comes from the server, and not from `pg` or the network. Knows errors of any copy of `pg`. */
-export function isServerError(error: unknown): error is Error & { readonly code?: string } {
-  return error instanceof pg.DatabaseError || (error instanceof Error && 'severity' in error)
-}
-
-const tooManyConnections = '53300'
 
 /** Whether the server is up and has no room for another connection. It may have some in a moment. */
 export function isFull(cause: unknown): boolean {
-  return sqlState(cause) === tooManyConnections
+  return codeOf(cause) === sqlStates.tooManyConnections
 }
 
 /**
@@ -66,12 +60,12 @@ const serverIsFull = new Set([
 ])
 
 function reason(cause: unknown): string {
-  const code = sqlState(cause)
+  const code = codeOf(cause)
   return code === undefined ? '' : ` (${code})`
 }
 
 /** The server's SQLSTATE, or the operating system's code (`ECONNREFUSED`). */
-function sqlState(error: unknown): string | undefined {
+function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' && /^[A-Z0-9_]{2,40}$/.test(code) ? code : undefined
 }

@@ -4,16 +4,16 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { SqlClient } from '../core/sql-client.js'
 
 /**
- * The key of an advisory lock, as decimal text of a `bigint`: HKDF-SHA-256 (RFC 5869) of the master secret and a purpose.
- * Nobody without the secret can compute it. `pg_locks` shows it to every session while the lock is held, so the lock
- * belongs in a database that no tenant can connect to.
+ * Derives the key of an advisory lock from the master secret and a purpose (HKDF-SHA-256, RFC 5869), as decimal text of a
+ * `bigint`. Nobody without the secret can compute it. `pg_locks` shows it to every session while the lock is held, so the
+ * lock belongs in a database that no tenant can connect to.
  */
 export function deriveLockKey(secret: Buffer, purpose: string): string {
   const bytes = Buffer.from(hkdfSync('sha256', secret, '', `tenants2fast advisory lock ${purpose}`, 8))
   return bytes.readBigInt64BE().toString()
 }
 
-/** How a wait for an advisory lock ends. */
+/** A wait for an advisory lock. */
 export interface LockWait {
   /** Key of the lock, decimal text of a `bigint`. */
   readonly key: string
@@ -21,6 +21,8 @@ export interface LockWait {
   readonly timeoutMs: number
   /** What the lock protects, for the message of the error. */
   readonly what: string
+  /** Runs each time that another session holds the lock, such as to end one that is stuck. */
+  readonly onHeld?: (key: string) => Promise<unknown>
 }
 
 const retryMs = 50
@@ -30,9 +32,10 @@ const retryMs = 50
  *
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function waitForLock(client: SqlClient, { key, timeoutMs, what }: LockWait): Promise<void> {
+export async function waitForLock(client: SqlClient, { key, timeoutMs, what, onHeld }: LockWait): Promise<void> {
   const deadline = performance.now() + timeoutMs
   while (!(await tryLock(client, key))) {
+    await onHeld?.(key)
     if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
     await sleep(Math.min(retryMs, timeoutMs))
   }
@@ -46,12 +49,12 @@ export async function tryLock(client: SqlClient, key: string): Promise<boolean> 
   return rows[0]?.isLocked === true
 }
 
-/** Gives back an advisory lock of the session. */
+/** Releases an advisory lock of the session. */
 export async function unlock(client: SqlClient, key: string): Promise<void> {
   await client.query('select pg_advisory_unlock($1::bigint)', [key])
 }
 
-/** The error of a wait that reached its deadline. */
+/** Makes the error of a wait that reached its deadline. */
 export function lockTimeout(what: string, timeoutMs: number): TenancyError {
   return new TenancyError(
     'TENANCY_DATABASE_LOCK_TIMEOUT',

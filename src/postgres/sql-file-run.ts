@@ -1,8 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { TenancyError } from '../core/errors/errors.js'
 import { describeBlockers, type LockBlocker } from './lock-blockers.js'
 import type { SqlClient } from '../core/sql-client.js'
+import { retry } from './retry.js'
 import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
+import { hasSqlState, sqlStates } from './sql-states.js'
 import { statementLines } from './statement-lines.js'
 
 /** How {@link applySqlFile} goes about it; see `SqlLedger`. */
@@ -22,11 +23,8 @@ const resetSession = `${resetSettings}; close all; unlisten *; discard temp; dis
 /** For statements of our own: objects that somebody else made are not found by their bare names, operators included. */
 const ownNamesOnly = 'set search_path = pg_catalog'
 
-// Lock not available; deadlock.
-const lockStates = new Set(['55P03', '40P01'])
-// "Tuple concurrently updated" is one: somebody changes the same privileges at the same moment.
-const internalError = 'XX000'
 const maxInternalErrors = 3
+const isLocked = (error: unknown) => hasSqlState(error, sqlStates.lockNotAvailable, sqlStates.deadlockDetected)
 
 /**
  * Applies one file, and `ledgerInsert` after it, in one transaction: with the settings of a new session before and after it.
@@ -40,37 +38,38 @@ export async function applySqlFile(
   ledgerInsert: string,
   run: SqlFileRun,
 ): Promise<void> {
-  const { lockTimeoutMs = 2000, maxAttempts = 8, codes } = run
-  for (let attempt = 1; ; attempt += 1) {
+  const { lockTimeoutMs = 2000, maxAttempts = 8 } = run
+  async function attemptFile(attempt: number): Promise<void> {
     const blockers = await watchBlockers(client, lockTimeoutMs, run.findBlockers)
     const count = countStatements(client)
     try {
       await applyOnce(client, file, ledgerInsert, { ...run, lockTimeoutMs }, count)
-      return
     } catch (error) {
       if (error instanceof TenancyError) throw error
-      const code = String((error as { code?: unknown }).code)
-      const isLocked = lockStates.has(code)
-      const place = placeOf(error, file.sql, count.finished)
-      if (!isLocked && (code !== internalError || attempt >= maxInternalErrors)) {
-        throw new TenancyError(codes.failed, `${file.name}${place}: ${messageOf(error)}`, { cause: error })
-      }
-      if (isLocked && attempt >= maxAttempts) {
-        const found = describeBlockers(blockers.last())
-        throw new TenancyError(
-          codes.blocked,
-          `${file.name}${place}: a lock could not be had within ${lockTimeoutMs} ms, ${attempt} times; ` +
-            `${found === '' ? 'somebody holds it' : `held by ${found}`}: try again when that transaction is over`,
-          { cause: error },
-        )
-      }
+      const place = `${file.name}${placeOf(error, file.sql, count.finished)}`
+      if (!isLocked(error)) throw new TenancyError(run.codes.failed, `${place}: ${messageOf(error)}`, { cause: error })
+      const found = describeBlockers(blockers.last())
+      throw new TenancyError(
+        run.codes.blocked,
+        `${place}: a lock could not be had within ${lockTimeoutMs} ms, ${attempt} times; ` +
+          `${found === '' ? 'somebody holds it' : `held by ${found}`}: try again when that transaction is over`,
+        { cause: error },
+      )
     } finally {
       count.stop()
       await blockers.stop()
     }
-    // Whoever waited behind the file goes first.
-    await sleep(Math.min(attempt * 250, 1500) * (0.5 + Math.random()))
   }
+
+  await retry(attemptFile, {
+    mayRetry: (error, attempt) => {
+      const { cause } = error as TenancyError
+      if (isLocked(cause)) return attempt < maxAttempts
+      return hasSqlState(cause, sqlStates.internalError) && attempt < maxInternalErrors
+    },
+    // Callers that waited behind the file go first.
+    pauseMs: (attempt) => Math.min(attempt * 250, 1500) * (0.5 + Math.random()),
+  })
 }
 
 async function applyOnce(

@@ -59,14 +59,16 @@ it('what PostgreSQL says of a statement passes as it is', async () => {
   client.release()
 })
 
-it('who waits for a connection when the pool ends is told so at once', async () => {
+it('A caller that waits for a connection when the pool ends is refused at once, as one that asks afterwards', async () => {
   const ending = open()
   const held = await Promise.all(Array.from({ length: maxCatalogConnections }, () => ending.connect()))
   const waiting = [ending.connect(), ending.query('select 1')].map((each) => each.catch((error: unknown) => error))
   const ended = ending.end()
+  const closed = { code: 'TENANCY_CLOSED' }
   for (const error of await Promise.all(waiting)) {
-    expect(error).toMatchObject({ ...outage, cause: { message: 'The pool was ended' } })
+    expect(error).toMatchObject({ ...closed, cause: { message: 'The pool was ended' } })
   }
+  for (const late of [ending.connect(), ending.query('select 1')]) await expect(late).rejects.toMatchObject(closed)
   for (const client of held) client.release()
   await ended
 })

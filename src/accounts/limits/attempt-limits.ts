@@ -7,7 +7,8 @@ import {
 } from '../../core/accounts/account-limits.js'
 import type { AccountsHost } from '../../core/accounts/accounts.js'
 import { normalizeEmail } from '../../core/identity/email.js'
-import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { callerNetwork } from './client-address.js'
 
 /** Kinds of limited attempts. Logins by `/login` and `/token`, and every other use of a password, are one kind. */
@@ -159,11 +160,4 @@ export function foldAccount(email: string): string {
   return (normalizeEmail(email) ?? email).normalize('NFKD').replaceAll(/\p{M}/gu, '').toLowerCase().toUpperCase().trim()
 }
 
-async function answered<Result>(question: Promise<Result>): Promise<Result> {
-  try {
-    return await question
-  } catch (error) {
-    if (isTenancyError(error)) throw error
-    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not count an attempt', { cause: error })
-  }
-}
+const answered = <Answer>(answer: Promise<Answer>) => catalogAnswer(answer, 'attempts')

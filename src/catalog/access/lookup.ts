@@ -1,6 +1,7 @@
 import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js'
 import { selectList } from '../../core/columns.js'
 import { membershipColumns, type UserTenant } from '../../core/model.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
 import type { Scope, TenantScope } from '../change.js'
@@ -145,6 +146,6 @@ export async function recordChange(
 
 /** Says of a unique violation what is taken; anything else passes. */
 export function explainTaken(error: unknown, code: TenancyErrorCode, what: string, taken: string): never {
-  if ((error as { code?: unknown }).code !== '23505') throw error
+  if (!hasSqlState(error, sqlStates.uniqueViolation)) throw error
   throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })
 }

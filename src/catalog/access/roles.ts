@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { groupNamePattern } from '../../core/access/names.js'
 import { TenancyError } from '../../core/errors/errors.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { refuseToGiveMore } from './authority.js'
 import { createChange } from '../change.js'
@@ -232,7 +233,7 @@ function protectOwner(role: RoleRow, what: string): void {
 }
 
 function explainTakenName(error: unknown, roleName: string): never {
-  if ((error as { code?: unknown }).code !== '23505') throw error
+  if (!hasSqlState(error, sqlStates.uniqueViolation)) throw error
   const message = `There is a role "${roleName}" already, built in or the tenant's own (case does not count)`
   throw new TenancyError('TENANCY_ACCESS_ROLE_EXISTS', message, { cause: error })
 }

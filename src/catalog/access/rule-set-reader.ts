@@ -1,6 +1,7 @@
 import type { RuleSet, RuleSetReader } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
+import { catalogAnswer } from '../../postgres/catalog-outage.js'
 
 // One statement, so one snapshot: the epoch is the one these rules belong to.
 const ruleSetQuery = `
@@ -19,16 +20,11 @@ export function createRuleSetReader(pool: SqlClient): RuleSetReader {
   return {
     /** @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE */
     async readRuleSet() {
-      try {
-        const { rows } = await pool.query<RuleSet>(ruleSetQuery)
-        const [ruleSet] = rows
-        if (ruleSet === undefined) throw new Error('The catalog has no installation row')
-        return ruleSet
-      } catch (error) {
-        throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The access rules could not be read from the catalog', {
-          cause: error,
-        })
-      }
+      const { rows } = await catalogAnswer(pool.query<RuleSet>(ruleSetQuery), 'access rules')
+      const [ruleSet] = rows
+      if (ruleSet === undefined)
+        throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog has no installation row')
+      return ruleSet
     },
   }
 }

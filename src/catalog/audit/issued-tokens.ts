@@ -1,6 +1,6 @@
-import { TenancyError } from '../../core/errors/errors.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor as actorSchema, parse } from '../input.js'
 
 /** An access token that is about to be given out. */
@@ -26,14 +26,11 @@ export async function recordIssuedToken(catalog: SqlPool, facts: IssuedTokenFact
   const actor = parse(actorSchema, facts.actor) ?? null
   // What can't be the name of a tenant may be text that JSON of PostgreSQL does not take.
   const bound = tenant === undefined ? null : (parseTenantRef(tenant)?.value ?? '?')
-  try {
-    await catalog.query('insert into audit_log (actor_id, action, subject, after) values ($1, $2, $3, $4)', [
-      actor,
-      'token.issue',
-      `user:${userId}`,
-      { jti: tokenId, tenant: bound, expiresIn },
-    ])
-  } catch (cause) {
-    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The issue of a token could not be recorded', { cause })
-  }
+  const written = catalog.query('insert into audit_log (actor_id, action, subject, after) values ($1, $2, $3, $4)', [
+    actor,
+    'token.issue',
+    `user:${userId}`,
+    { jti: tokenId, tenant: bound, expiresIn },
+  ])
+  await catalogAnswer(written, 'issued tokens')
 }

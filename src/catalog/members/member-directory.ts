@@ -4,6 +4,7 @@ import { partOf, selectList, unprefixed } from '../../core/columns.js'
 import { membershipColumns, tenantColumns } from '../../core/model.js'
 import type { TenantRef } from '../../core/tenants/slug.js'
 import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 
 // What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
@@ -165,11 +166,7 @@ function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | nu
 }
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
-  try {
-    return (await readRepeated<Row>(pool, text, values)).rows
-  } catch (error) {
-    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog could not be read', { cause: error })
-  }
+  return (await catalogAnswer(readRepeated<Row>(pool, text, values), 'members')).rows
 }
 
 function toRecord(row: MemberRow): MemberRecord {

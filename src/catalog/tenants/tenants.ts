@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant, TenantStatus } from '../../core/model.js'
+import { catalogStates, hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { recordChange } from '../access/lookup.js'
@@ -174,11 +175,11 @@ export function createTenants({
 }
 
 function explainRefusal(error: unknown, { slug, owner }: ParsedTenant): never {
-  const { code, constraint } = error as { code?: unknown; constraint?: unknown }
-  if (code === '23505' && constraint === 'tenants_slug_key') {
+  const { constraint } = error as { constraint?: unknown }
+  if (hasSqlState(error, sqlStates.uniqueViolation) && constraint === 'tenants_slug_key') {
     throw new TenancyError('TENANCY_TENANT_SLUG_TAKEN', `The slug "${slug}" is taken: choose another`)
   }
-  if (code === 'T2F01') {
+  if (hasSqlState(error, catalogStates.ownerUnknown)) {
     throw new TenancyError(
       'TENANCY_USER_NOT_FOUND',
       `The owner ${owner} does not exist or is disabled: check the user id`,

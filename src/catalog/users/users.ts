@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { auditActor } from '../../core/audit-actor.js'
 import { normalizeEmail } from '../../core/identity/email.js'
-import { findTenancyError, isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { UserDirectory, UserRecord } from '../../core/identity/identity.js'
 import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../../core/identity/issuer.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
@@ -9,6 +9,7 @@ import { createRefusalLog } from '../../core/refusal-log.js'
 import { readRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
+import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { type ActorOption, actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
 import {
@@ -204,13 +205,4 @@ function requireUsable({ issuer, subject }: LinkIdentityInput, configured: reado
   }
 }
 
-async function answered<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work
-  } catch (error) {
-    if (isTenancyError(error)) throw error
-    throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The catalog did not answer a question about users', {
-      cause: error,
-    })
-  }
-}
+const answered = <Answer>(answer: Promise<Answer>) => catalogAnswer(answer, 'users')

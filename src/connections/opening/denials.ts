@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sqlStates } from '../../postgres/sql-states.js'
 import { internalsOf } from '../session/client-internals.js'
 import type { SessionClient } from '../session/session-client.js'
 
-const insufficientPrivilege = '42501'
 /** How often a tenant's privileges are checked at most: most denials are right, and a tenant can provoke them. */
 const againMs = 600_000
 const maxRemembered = 10_000
@@ -24,7 +24,7 @@ export class Denials {
 
   watch(key: string, client: SessionClient): void {
     internalsOf(client).connection.on('errorMessage', ({ code }) => {
-      if (code === insufficientPrivilege) this.#denied(key, performance.now())
+      if (code === sqlStates.insufficientPrivilege) this.#denied(key, performance.now())
     })
   }
 

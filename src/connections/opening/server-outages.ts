@@ -1,5 +1,5 @@
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { isServerError } from '../connection-errors.js'
+import { isConnectionException, isServerError, isServerStopping } from '../../postgres/sql-states.js'
 
 interface Outage {
   /** How many tries in a row the server did not answer. */
@@ -70,5 +70,7 @@ export class ServerOutages {
  */
 function isOutage(error: unknown): boolean {
   if (isTenancyError(error)) return false
-  return isServerError(error) ? /^(?:08...|57P0[1-3])$/.test(error.code ?? '') : true
+  if (!isServerError(error)) return true
+  const { code = '' } = error
+  return isConnectionException(code) || isServerStopping(code)
 }

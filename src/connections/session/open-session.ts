@@ -2,16 +2,14 @@ import type pg from 'pg'
 import { holdToChannelBinding } from '../../postgres/channel-binding.js'
 import { identityQuery, type TenantDatabaseTarget } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { isServerError } from '../connection-errors.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { ownCopy, type PgCopy } from './pg-copy.js'
 import { scramMaxIterations } from './quick-scram.js'
 import type { SessionClient } from './session-client.js'
 import { sessionClientClass } from './session-client-class.js'
 
 const closeTimeoutMs = 2000
-const undefinedTable = '42P01'
-const undefinedSchema = '3F000'
-const insufficientPrivilege = '42501'
+const { undefinedTable, invalidSchemaName, insufficientPrivilege } = sqlStates
 
 /** How {@link openSession} opens a connection. */
 export interface SessionOptions {
@@ -91,8 +89,7 @@ async function readIdentity(client: SessionClient): Promise<readonly Record<stri
   try {
     return await client.read(identityQuery)
   } catch (error) {
-    const code = isServerError(error) ? error.code : undefined
-    if (code === undefinedTable || code === undefinedSchema || code === insufficientPrivilege) return []
+    if (hasSqlState(error, undefinedTable, invalidSchemaName, insufficientPrivilege)) return []
     throw error
   }
 }

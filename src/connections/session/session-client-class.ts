@@ -2,7 +2,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type pg from 'pg'
 import { markOutage } from '../../postgres/outage.js'
 import { inCallerContext } from '../caller-context.js'
-import { isServerError } from '../connection-errors.js'
+import { hasSqlState, isServerError, sqlStates } from '../../postgres/sql-states.js'
 import { type Preparable, preparableFrom, textOf } from '../queries/query-text.js'
 import { fenceIn, isSubmittable } from '../queries/submittable.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from '../queries/transaction-pooling.js'
@@ -321,8 +321,8 @@ function randomSeed(): number {
 
 /** Whether the server no longer knows the statement, or its result has other columns now. */
 function isStale(error: Error): boolean {
-  if (!('code' in error)) return false
+  if (hasSqlState(error, sqlStates.invalidSqlStatementName)) return true
   return (
-    error.code === '26000' || (error.code === '0A000' && error.message === 'cached plan must not change result type')
+    hasSqlState(error, sqlStates.featureNotSupported) && error.message === 'cached plan must not change result type'
   )
 }

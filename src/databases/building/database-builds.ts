@@ -2,7 +2,7 @@ import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { sqlStateOf } from '../server/admin-connection.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { isCollationOutdated } from '../server/collations.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuildRequest, buildTenantDatabase } from './database-builder.js'
@@ -41,9 +41,8 @@ export interface DatabaseBuilds {
   close(): Promise<void>
 }
 
-/** SQLSTATEs of a template that is gone, or whose drop has begun. */
-const templateGone = new Set(['3D000', '55000'])
-const internalError = 'XX000'
+/** Codes of a template that is gone, or whose drop has begun. */
+const templateGone = [sqlStates.invalidCatalogName, sqlStates.objectNotInPrerequisiteState]
 
 /** The builds of one server. */
 export function createDatabaseBuilds(options: DatabaseBuildsOptions): DatabaseBuilds {
@@ -56,8 +55,9 @@ export function createDatabaseBuilds(options: DatabaseBuildsOptions): DatabaseBu
    * one, only the text of the error would tell, which is in the server's language: the collation is looked up instead.
    */
   const isTemplateLost = async (error: unknown, template: Template) => {
-    const state = sqlStateOf(findTenancyError(error)?.cause) ?? ''
-    return templateGone.has(state) || (state === internalError && (await isCollationOutdated(admin, template.name)))
+    const cause = findTenancyError(error)?.cause
+    if (hasSqlState(cause, ...templateGone)) return true
+    return hasSqlState(cause, sqlStates.internalError) && (await isCollationOutdated(admin, template.name))
   }
 
   const build = async (

@@ -1,8 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { retry } from '../../postgres/retry.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { databasePrivileges, defaultGrants, defaultPrivileges, membership, ownPrivileges } from './tenant-privileges.js'
 
 /**
@@ -44,23 +45,17 @@ export async function restorePrivileges(
   return true
 }
 
+const maxAttempts = 10
+
 /** Runs the statements; tries again when a tenant that drops its privileges at the same moment makes them fail. */
 async function inOneTransaction(client: SqlClient, statements: readonly string[]): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      // One message is one transaction.
-      await client.query(statements.join(';\n'))
-      return
-    } catch (error) {
-      if (attempt === maxAttempts || !conflicts.has(String((error as { code?: unknown }).code))) throw error
-      await sleep(Math.random() * 100 * attempt)
-    }
-  }
+  // One message is one transaction.
+  await retry(() => client.query(statements.join(';\n')), {
+    mayRetry: (error, attempt) =>
+      attempt < maxAttempts && hasSqlState(error, sqlStates.deadlockDetected, sqlStates.internalError),
+    pauseMs: (attempt) => Math.random() * 100 * attempt,
+  })
 }
-
-const maxAttempts = 10
-/** SQLSTATEs: deadlock; "tuple concurrently updated", an internal error. */
-const conflicts: ReadonlySet<string> = new Set(['40P01', 'XX000'])
 
 async function checkIdentity(client: SqlClient, { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>): Promise<void> {
   const { rows } = await client.query<{ database_id: string | null; epoch: number | null }>(

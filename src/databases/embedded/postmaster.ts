@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { Binaries } from './locate-binaries.js'
 import { isRunning, processIdentity } from './process-identity.js'
 import type { RunAs } from './run-as.js'
@@ -100,8 +101,7 @@ export async function waitUntilReady(
     try {
       if ((await dataDirectoryOf(account)) === pgData) return true
     } catch (error) {
-      const code = error instanceof pg.DatabaseError ? error.code : undefined
-      if (code === '28P01') {
+      if (hasSqlState(error, sqlStates.invalidPassword)) {
         throw new TenancyError(
           'TENANCY_EMBEDDED_START_FAILED',
           `The server in ${pgData} does not accept the password in the file "secret" beside it: restore that file, ` +

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
-import { sqlStateOf } from '../server/admin-connection.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { joinRole } from '../server/admin-rights.js'
 import { keepLease, leaseMs } from '../server/database-lease.js'
 import { lockDatabase } from '../server/database-lock.js'
@@ -59,7 +59,7 @@ async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<vo
   const drop = () => session.query(`drop database if exists ${identifier} with (force)`)
   await drop().catch(async (error: unknown) => {
     // The account may not end the sessions of the role, or no longer: on PostgreSQL 15 a role can revoke memberships in itself.
-    if (sqlStateOf(error) !== '42501') throw error
+    if (!hasSqlState(error, sqlStates.insufficientPrivilege)) throw error
     await joinRole(session, name)
     await drop()
   })

@@ -1,7 +1,7 @@
-import { Client, DatabaseError, Pool, type PoolConfig } from 'pg'
+import { Client, Pool, type PoolConfig } from 'pg'
 import { clientOf, holdToChannelBinding } from '../../postgres/channel-binding.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
-import { followPool } from '../../postgres/follow-pool.js'
+import { createPoolEnder } from '../../postgres/pool-ender.js'
 
 /** The options of `pg` for an account. */
 export function connectionOptions(account: ServerAccount): PoolConfig {
@@ -22,8 +22,8 @@ const poolQueryTimeoutMs = 600_000
 /** A pool of the provisioning account, and the function that ends it. */
 export interface AdminPool {
   readonly pool: Pool
-  /** @see followPool */
-  readonly end: ReturnType<typeof followPool>
+  /** @see createPoolEnder */
+  readonly end: ReturnType<typeof createPoolEnder>
 }
 
 /** Opens a pool of at most `max` connections as `account`. It connects when first used. */
@@ -36,7 +36,7 @@ export function openAdminPool(account: ServerAccount, max: number): AdminPool {
   })
   // A connection that dies while idle is replaced; without a listener its error would end the process.
   pool.on('error', () => {})
-  const end = followPool(pool)
+  const end = createPoolEnder(pool)
   // The same for a connection that is checked out and between two queries.
   pool.on('connect', (client) => client.on('error', () => {}))
   return { pool, end }
@@ -106,9 +106,4 @@ export async function withConnectionInside<Result>(
     },
     `${ownLimits} ${settings}`,
   )
-}
-
-/** SQLSTATE of an error that PostgreSQL raised; undefined for any other error. */
-export function sqlStateOf(error: unknown): string | undefined {
-  return error instanceof DatabaseError ? error.code : undefined
 }

@@ -1,7 +1,7 @@
 import type { Logger } from '../../core/logger.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
-import { sqlStateOf } from './admin-connection.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 
 /** Rights of the provisioning account beside CREATEDB and CREATEROLE. */
 export interface AdminRights {
@@ -51,7 +51,7 @@ export async function joinRole(admin: SqlClient, role: string): Promise<void> {
     await admin.query(`grant ${name} to current_user with inherit true, set false`)
   } catch (error) {
     // PostgreSQL 15 has no such options; a member inherits.
-    if (sqlStateOf(error) !== '42601') throw error
+    if (!hasSqlState(error, sqlStates.syntaxError)) throw error
     await admin.query(`grant ${name} to current_user`)
   }
 }
@@ -67,7 +67,8 @@ export async function joinRoles(admin: SqlClient, members: string): Promise<void
   for (const { name } of rows) {
     // The role was dropped meanwhile, or made by another account; then the failure to end its sessions is reported.
     await joinRole(admin, name).catch((error: unknown) => {
-      if (!['42704', '42501', '0LP01'].includes(sqlStateOf(error) ?? '')) throw error
+      const { undefinedObject, insufficientPrivilege, invalidGrantOperation } = sqlStates
+      if (!hasSqlState(error, undefinedObject, insufficientPrivilege, invalidGrantOperation)) throw error
     })
   }
 }

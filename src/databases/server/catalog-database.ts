@@ -1,13 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
-import { sqlStateOf, withConnection } from './admin-connection.js'
+import { retry } from '../../postgres/retry.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { withConnection } from './admin-connection.js'
 
 // Another process created it after the check: the name exists, or the row of pg_database does.
-const lostRace = new Set(['42P04', '23505'])
+const lostRace = [sqlStates.duplicateDatabase, sqlStates.uniqueViolation]
 // Another session uses template0 for a moment, or alters the same row of pg_database.
-const busy = new Set(['55006', 'XX000'])
+const busy = [sqlStates.objectInUse, sqlStates.internalError]
 
 /**
  * Creates the catalog database if it is missing and closes it to PUBLIC; safe when several processes start at once.
@@ -35,7 +36,7 @@ export async function ensureCatalogDatabase(account: ServerAccount, name: string
       if (!rows[0].isThere) {
         await retryWhenBusy(() => admin.query(`create database ${quoteIdentifier(name)} template template0`)).catch(
           (error: unknown) => {
-            if (!lostRace.has(sqlStateOf(error) ?? '')) throw error
+            if (!hasSqlState(error, ...lostRace)) throw error
           },
         )
       }
@@ -53,14 +54,9 @@ export async function ensureCatalogDatabase(account: ServerAccount, name: string
   return { ...account, database: name }
 }
 
-async function retryWhenBusy(work: () => Promise<unknown>): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await work()
-      return
-    } catch (error) {
-      if (attempt === 5 || !busy.has(sqlStateOf(error) ?? '')) throw error
-      await sleep(20 * attempt)
-    }
-  }
+function retryWhenBusy(work: () => Promise<unknown>): Promise<unknown> {
+  return retry(work, {
+    mayRetry: (error, attempt) => attempt < 5 && hasSqlState(error, ...busy),
+    pauseMs: (attempt) => 20 * attempt,
+  })
 }

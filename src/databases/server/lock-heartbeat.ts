@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type LockWait, lockTimeout, tryLock } from '../../postgres/advisory-lock.js'
+import { type LockWait, waitForLock } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { leaseMs } from './database-lease.js'
 
@@ -25,13 +24,9 @@ const unresponsiveHolders = `
  * @param client a connection of the provisioning account to the catalog database
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function takeHeartbeatLock(client: SqlClient, { key, timeoutMs, what }: LockWait): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  while (!(await tryLock(client, key))) {
-    await client.query(`select pg_terminate_backend(pid) from (${unresponsiveHolders}) as unresponsive`, [key, leaseMs])
-    if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
-    await sleep(50)
-  }
+export async function takeHeartbeatLock(client: SqlClient, wait: Omit<LockWait, 'onHeld'>): Promise<void> {
+  const endHolders = `select pg_terminate_backend(pid) from (${unresponsiveHolders}) as unresponsive`
+  await waitForLock(client, { ...wait, onHeld: (key) => client.query(endHolders, [key, leaseMs]) })
 }
 
 /** Runs `work` on another connection, and sends heartbeats on `client`, which holds the lock, meanwhile. */

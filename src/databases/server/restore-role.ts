@@ -1,7 +1,8 @@
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
-import { sqlStateOf, withConnection } from './admin-connection.js'
+import { sqlStateOf, sqlStates } from '../../postgres/sql-states.js'
+import { withConnection } from './admin-connection.js'
 import { isVerifierOf, scramVerifier } from './role-password.js'
 
 /** What a login role can change of itself: PostgreSQL has no privilege for it that could be revoked. */
@@ -71,6 +72,6 @@ async function logsIn(account: ServerAccount): Promise<boolean> {
     if (error instanceof Error && error.message.startsWith('SASL')) return false
     const state = sqlStateOf(error)
     if (state === undefined) throw error
-    return state !== '28P01'
+    return state !== sqlStates.invalidPassword
   }
 }

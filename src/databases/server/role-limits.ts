@@ -1,7 +1,7 @@
 import { lockTimeout } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteLiteral } from '../../postgres/quote.js'
-import { sqlStateOf } from './admin-connection.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 
 /**
  * `CONNECTION LIMIT` of a tenant's login role: the server enforces it in addition to the budgets of the processes. It is two
@@ -53,7 +53,7 @@ export async function reconcileRoleLimits(
        end loop;
      end $do$`
   await admin.query(sql).catch((error: unknown) => {
-    if (sqlStateOf(error) === '55P03') throw lockTimeout('the login roles of tenants', lockTimeoutMs)
+    if (hasSqlState(error, sqlStates.lockNotAvailable)) throw lockTimeout('the login roles of tenants', lockTimeoutMs)
     throw error
   })
   return count

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Client } from 'pg'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
-import { openConnection, sqlStateOf } from '../server/admin-connection.js'
+import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { openConnection } from '../server/admin-connection.js'
 import { joinRole } from '../server/admin-rights.js'
 import type { ServerUse, SessionUse } from './offenders.js'
 
@@ -67,7 +68,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
   let queueHolder: number | undefined
   client.on('notice', ({ code, detail }) => {
     // "The server process with PID 123 is among those with the oldest transactions", in the server's language.
-    if (code === '01000' && detail !== undefined) queueHolder = Number(/\d+/.exec(detail)?.[0]) || undefined
+    if (code === sqlStates.warning && detail !== undefined) queueHolder = Number(/\d+/.exec(detail)?.[0]) || undefined
   })
   const { rows } = await client.query<{ lockTable: number }>(
     `select current_setting('max_locks_per_transaction')::int
@@ -88,7 +89,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
     try {
       return await work()
     } catch (error) {
-      if (sqlStateOf(error) !== '53200') throw error
+      if (!hasSqlState(error, sqlStates.outOfMemory)) throw error
       hasReserve = false
       await client.query('select pg_advisory_unlock_all()')
       return work()
@@ -119,7 +120,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
       withReserve(async () => {
         const ended = await terminate(client, pid).catch(async (error: unknown) => {
           // On PostgreSQL 15 a role can end the memberships in itself.
-          if (sqlStateOf(error) !== '42501') throw error
+          if (!hasSqlState(error, sqlStates.insufficientPrivilege)) throw error
           await joinRole(client, roleName)
           return terminate(client, pid)
         })
@@ -129,7 +130,7 @@ async function prepare(client: Client): Promise<WatchConnection> {
       queueHolder = undefined
       await client.query("select pg_notify('tenants2fast_watch', '')").catch((error: unknown) => {
         // The queue is full; the notice with the name has come before this error.
-        if (sqlStateOf(error) !== '54000') throw error
+        if (!hasSqlState(error, sqlStates.programLimitExceeded)) throw error
       })
       return queueHolder
     },

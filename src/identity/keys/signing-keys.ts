@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
-import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import { asCatalogOutage } from '../../postgres/catalog-outage.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import {
   type AccessTokenInput,
@@ -86,10 +87,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     } catch (error) {
       failedAtMs = now()
       logger.warn({ error: String(error) }, 'The signing keys could not be read')
-      if (isTenancyError(error)) throw error
-      throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'The signing keys could not be read from the catalog', {
-        cause: error,
-      })
+      throw asCatalogOutage(error, 'signing keys')
     }
   }
 
