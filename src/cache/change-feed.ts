@@ -1,13 +1,13 @@
-/** What a way of hearing of changes tells the coherence. */
+/** How a source of changes (LISTEN, or the log) reports to the coherence. */
 export interface ChangeFeed {
-  /** The longest time that something remembered may be out of date, milliseconds. */
+  /** Longest time that a cached entry may be out of date, milliseconds. */
   readonly maxStalenessMs: number
   /** Aborted when the coherence closes. */
   readonly signal: AbortSignal
-  /** A change, as the catalog's triggers word it; other texts are ignored. */
-  announce(change: string): void
-  /** Anything may have changed. */
+  /** Announces a message of the catalog's triggers; other texts are ignored. */
+  announce(message: string): void
+  /** Announces that anything may have changed. */
   announceAll(): void
-  /** Everything committed before this moment (`performance.now()`) has been announced. */
+  /** Says that everything committed before this moment (`performance.now()`) has been announced. */
   confirm(momentMs: number): void
 }

@@ -2,17 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChangeLog } from '../core/change-log.js'
 import type { Logger } from '../core/logger.js'
 import type { ChangeFeed } from './change-feed.js'
+import { type Change, type MembershipChange, parseChange } from './change-message.js'
 import { followChanges } from './follow-changes.js'
 import { followNotifications, type ListenClient, NoSessionError } from './follow-notifications.js'
 
-/** A change of one user's place in one tenant, and of nothing else about the user. */
-export interface MembershipChange {
-  readonly tenantId: string
-  /** The user is no active member of the tenant any more. */
-  readonly hasEnded: boolean
-}
-
-/** Who wants to know that something in the catalog changed. */
+/** Listens to changes in the catalog. */
 export interface CoherenceListener {
   /** `membership`: what changed, if it is that alone. */
   user?(id: string, epoch: number, membership?: MembershipChange): void
@@ -20,7 +14,7 @@ export interface CoherenceListener {
   rules?(epoch: number): void
   /** The keys that sign our tokens. */
   keys?(): void
-  /** Anything may have changed: nobody listened for a while. */
+  /** Anything may have changed: changes were not followed for a while. */
   all?(): void
 }
 
@@ -28,36 +22,35 @@ export interface CoherenceListener {
 export interface CoherenceOptions {
   /** Opens a connection to the catalog that serves nothing else. */
   readonly connect: () => Promise<ListenClient>
-  /** Where the same changes are read when they can't be listened to. */
+  /** The log where the same changes are read when LISTEN is not possible. */
   readonly changes: ChangeLog
   /** `poll`: read the log of changes and never listen. Default: `listen`, and `poll` where a pooler makes that impossible. */
   readonly changesBy?: 'listen' | 'poll'
-  /** The longest time that something remembered may be out of date. 0: strict, nothing is followed. */
+  /** Longest time that a cached entry may be out of date, milliseconds. 0: strict, no changes are followed. */
   readonly maxStalenessMs: number
   readonly logger: Logger
   /** Default: `tenants2fast_epochs`, which the catalog's triggers use. */
   readonly channel?: string
 }
 
-/** Knows up to which moment this process has heard of every change in the catalog. */
+/** Follows the catalog's changes, and knows up to which moment this process has heard of all of them. */
 export interface Coherence {
   readonly maxStalenessMs: number
   /** Every change that was committed before this moment (`performance.now()`) has been announced here. */
   readonly confirmedAtMs: number
-  /** How changes are heard of at this moment. */
+  /** How changes are followed at this moment. */
   readonly changesBy: 'listen' | 'poll'
   /** Adds a listener; the function that is returned removes it. */
   subscribe(listener: CoherenceListener): () => void
-  /** Ends the connection and stops reconnecting. */
+  /** Closes the connection and stops reconnecting. */
   close(): Promise<void>
 }
 
 const longestBackoffMs = 5000
-const changePattern = /^(?:([ut]):([0-9a-f-]{36})|([rk])):(\d+)(?::([0-9a-f-]{36})(:ended)?)?$/
 
 /**
- * Follows the catalog's epochs by LISTEN, or by reading the log of changes four times in `maxStalenessMs`. What was lost
- * is taken up anew: tell the listeners to doubt everything, then confirm.
+ * Follows the catalog's changes by LISTEN, or by reading their log four times in `maxStalenessMs`. After an interruption,
+ * listeners are told first that anything may have changed; only then are moments confirmed again.
  */
 export function createCoherence(options: CoherenceOptions): Coherence {
   const { connect, changes, maxStalenessMs, logger, channel = 'tenants2fast_epochs' } = options
@@ -70,18 +63,10 @@ export function createCoherence(options: CoherenceOptions): Coherence {
   const feed: ChangeFeed = {
     maxStalenessMs,
     signal: stop.signal,
-    announce(change) {
-      const match = changePattern.exec(change)
-      if (match === null) return
-      const [, kind, id = '', other, epochText, tenantId, ended] = match
-      const epoch = Number(epochText)
-      const membership = tenantId === undefined ? undefined : { tenantId, hasEnded: ended !== undefined }
-      for (const listener of listeners) {
-        if (kind === 'u') listener.user?.(id, epoch, membership)
-        else if (kind === 't') listener.tenant?.(id, epoch)
-        else if (other === 'r') listener.rules?.(epoch)
-        else listener.keys?.()
-      }
+    announce(message) {
+      const change = parseChange(message)
+      if (change === undefined) return
+      for (const listener of listeners) tell(listener, change)
     },
     announceAll() {
       for (const listener of listeners) listener.all?.()
@@ -112,7 +97,7 @@ export function createCoherence(options: CoherenceOptions): Coherence {
           )
           continue
         }
-        logger.warn({ err: error }, 'Changes in the catalog are not heard of; remembered entries are checked by query')
+        logger.warn({ err: error }, 'Changes in the catalog are not heard of; cached entries are checked by query')
       }
       if (performance.now() - startedAtMs > longestBackoffMs) backoffMs = 50
       await sleep(backoffMs * (0.5 + Math.random()), undefined, { signal: stop.signal }).catch(() => {})
@@ -140,7 +125,20 @@ export function createCoherence(options: CoherenceOptions): Coherence {
   }
 }
 
-/** Connects, unless the signal comes first: then the connection is ended when it is there, and nobody waits for it. */
+function tell(listener: CoherenceListener, change: Change): void {
+  switch (change.kind) {
+    case 'user':
+      return listener.user?.(change.id, change.epoch, change.membership)
+    case 'tenant':
+      return listener.tenant?.(change.id, change.epoch)
+    case 'rules':
+      return listener.rules?.(change.epoch)
+    case 'keys':
+      return listener.keys?.()
+  }
+}
+
+/** Connects, unless the signal comes first: then the connection is ended once it is open, and nobody waits for it. */
 async function connectUntil(
   signal: AbortSignal,
   connect: () => Promise<ListenClient>,

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
-import type { MembershipChange } from './coherence.js'
+import type { MembershipChange } from './change-message.js'
 import type { FlightState } from './single-flight.js'
 
 /** A cached record with what it depends on and how current it is. Times are `performance.now()`. */

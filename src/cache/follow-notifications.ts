@@ -14,7 +14,7 @@ export interface ListenClient {
   unref?(): void
 }
 
-/** A pooler stands between: the connection is not one session, and notifications get lost without a word. */
+/** The connection goes through a pooler: it is not one session, and notifications get lost silently. */
 export class NoSessionError extends Error {
   override readonly name = 'NoSessionError'
 }
@@ -44,7 +44,7 @@ export async function followNotifications(client: ListenClient, channel: string,
     requireSession(client, rows)
     const answer = rows[0] as Heartbeat
     if (snapshot === undefined) feed.announceAll()
-    for (const change of answer.changes) feed.announce(change)
+    for (const message of answer.changes) feed.announce(message)
     const isFirst = snapshot === undefined
     snapshot = answer.snapshot
     wasDeaf = false
@@ -52,8 +52,8 @@ export async function followNotifications(client: ListenClient, channel: string,
       // Nothing was sent: what was committed before has been read instead.
       sentAtMs.delete(payload)
       if (!isFirst) feed.confirm(nowMs)
-      // A listener that nobody wakes keeps the queue full itself, and only a notification would wake it. Listening anew
-      // takes it to the end of the queue; what it did not hear meanwhile, it reads with the next heartbeat.
+      // A listener that is not woken keeps the queue full itself, and only a notification would wake it. Listening anew
+      // takes it to the end of the queue; the next heartbeat reads what it missed meanwhile.
       wasDeaf = true
       await client.query(`unlisten ${channel}`)
       await client.query(`listen ${channel}`)
@@ -76,7 +76,7 @@ export async function followNotifications(client: ListenClient, channel: string,
       const beat = () => {
         const nowMs = performance.now()
         const oldest = sentAtMs.values().next().value
-        // A connection that is silently dead (no reset arrives) shows itself by heartbeats that don't return.
+        // A silently dead connection (no reset arrives) shows itself by heartbeats that don't return.
         if (oldest !== undefined && nowMs - oldest > Math.max(2 * maxStalenessMs, 1000)) {
           return reject(new Error('No heartbeat came back'))
         }
@@ -91,7 +91,7 @@ export async function followNotifications(client: ListenClient, channel: string,
           .catch(reject)
       }
       const start = async () => {
-        // Before LISTEN: on a pooler it would stay behind with a connection of the pooler's.
+        // Before LISTEN, which would stay behind on one of a pooler's connections.
         requireSession(client, (await client.query('select pg_backend_pid() as pid')).rows)
         await client.query(`listen ${channel}`)
         if (signal.aborted) return
@@ -106,24 +106,24 @@ export async function followNotifications(client: ListenClient, channel: string,
     clearInterval(timer)
     if (stop !== undefined) signal.removeEventListener('abort', stop)
     const ended = client.end().catch(() => {})
-    // A dead connection may never answer; only an orderly end is worth a short wait.
+    // A dead connection may never answer; only an orderly end is worth waiting for, and briefly.
     if (signal.aborted) await within(1000, ended)
     client.unref?.()
   }
 }
 
-/** What a heartbeat answers. */
+/** The answer to a heartbeat. */
 interface Heartbeat {
   readonly pid: number
   /** Whether the server's NOTIFY queue had room, and the heartbeat was sent. */
   readonly hasRoom: boolean
   readonly snapshot: string
-  /** Changes since the last heartbeat that nobody was notified of; all of them when there was no room, then or now. */
+  /** Changes since the last heartbeat that were not announced by NOTIFY; all of them if there was no room, then or now. */
   readonly changes: readonly string[]
 }
 
-// The queue is the whole server's, and a tenant can fill it: more than half full, nothing of ours is put into it, neither by
-// the triggers nor here. What they did not announce is in the table; see `change-log.ts` for how it is read.
+// All databases of the server share the queue, and a tenant can fill it. While it is more than half full, neither the
+// triggers nor this file put anything into it. Unannounced changes are in the table; `change-log.ts` says how it is read.
 const changesWhere = (condition: string) => `
   select change from access_changes
    where transaction_id >= pg_snapshot_xmin($3::pg_snapshot)
@@ -136,7 +136,7 @@ const heartbeatQuery = `
     case when "hasRoom" and not $4::boolean then array(${changesWhere('and not was_notified')}) else array(${changesWhere('')}) end as changes
   from queue`
 
-/** A pooler logs its clients in under numbers of its own, and answers from whichever connection is free. */
+/** A pooler gives its clients process numbers of its own, and answers from whichever connection is free. */
 function requireSession(client: ListenClient, rows: readonly unknown[]): void {
   const { processID } = client
   const { pid } = rows[0] as { pid: number }

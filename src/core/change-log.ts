@@ -1,19 +1,16 @@
-/** What has changed in the catalog since the last look. */
+/** The changes in the catalog since the last look. */
 export interface ChangesSeen {
   /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.27). */
   readonly snapshot: string
-  /**
-   * As in notifications: `u:<user id>:<epoch>`, `t:<tenant id>:<epoch>`, `r:<epoch>` or `k:<time>`. `:<tenant id>` after a
-   * user's: it concerns their membership there only; and `:ended` after that: there is none any more. Empty on a first look.
-   */
+  /** Their messages, as in notifications (`src/cache/change-message.ts` reads them). Empty on a first look. */
   readonly changes: readonly string[]
 }
 
-/** The changes of epochs as rows, for processes that can't be notified. */
+/** The log of changes, for processes that cannot be notified. */
 export interface ChangeLog {
   /**
-   * The changes that have become visible since `snapshot`, each once, in whatever order their transactions
-   * committed. undefined: a first look. They are kept for a day.
+   * Reads the changes that have become visible since `snapshot`, each once, whatever order their transactions committed in.
+   * undefined: a first look. Changes are kept for a day.
    *
    * @throws TENANCY_CATALOG_UNAVAILABLE
    */

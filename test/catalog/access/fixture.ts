@@ -91,6 +91,13 @@ export async function createAccessCatalog() {
       }
       return raised.toSorted()
     },
+    /** The texts of all notifications that `work` causes, in their order. */
+    async noticesOf(work: () => Promise<unknown>): Promise<string[]> {
+      const from = await settledNotices()
+      await work()
+      const to = await settledNotices()
+      return notices.slice(from, to).filter((notice) => !notice.startsWith('mark:'))
+    },
     /** Resolves when a session of this catalog waits for another one's lock. */
     async untilSomebodyWaits(): Promise<void> {
       const waiting = `select count(*)::int as count from pg_stat_activity

@@ -1,0 +1,57 @@
+/** A change of one user's place in one tenant, and of nothing else about the user. */
+export interface MembershipChange {
+  readonly tenantId: string
+  /** The user is no active member of the tenant any more. */
+  readonly hasEnded: boolean
+}
+
+/** A change in the catalog, as its triggers announce it. An epoch is the one from the change on. */
+export type Change =
+  /** `membership`: what changed, if it is that alone. */
+  | { readonly kind: 'user'; readonly id: string; readonly epoch: number; readonly membership?: MembershipChange }
+  | { readonly kind: 'tenant'; readonly id: string; readonly epoch: number }
+  | { readonly kind: 'rules'; readonly epoch: number }
+  /** The keys that sign our tokens. */
+  | { readonly kind: 'keys'; readonly timeMs: number }
+
+const id = '([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'
+const userPattern = new RegExp(`^u:${id}:(\\d+)(?::${id}(:ended)?)?$`)
+const tenantPattern = new RegExp(`^t:${id}:(\\d+)$`)
+const rulesPattern = /^r:(\d+)$/
+const keysPattern = /^k:(\d+)$/
+
+/**
+ * Reads a message of a change, the text of a notification or of a row of `access_changes`: `u:<user id>:<epoch>`,
+ * `u:<user id>:<epoch>:<tenant id>` (one membership), `u:<user id>:<epoch>:<tenant id>:ended`, `t:<tenant id>:<epoch>`,
+ * `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any other text.
+ */
+export function parseChange(message: string): Change | undefined {
+  const [, userId, userEpoch, tenantId, ended] = userPattern.exec(message) ?? []
+  if (userId !== undefined) {
+    const user = { kind: 'user', id: userId, epoch: Number(userEpoch) } as const
+    return tenantId === undefined ? user : { ...user, membership: { tenantId, hasEnded: ended !== undefined } }
+  }
+  const [, tenant, tenantEpoch] = tenantPattern.exec(message) ?? []
+  if (tenant !== undefined) return { kind: 'tenant', id: tenant, epoch: Number(tenantEpoch) }
+  const [, rulesEpoch] = rulesPattern.exec(message) ?? []
+  if (rulesEpoch !== undefined) return { kind: 'rules', epoch: Number(rulesEpoch) }
+  const [, timeMs] = keysPattern.exec(message) ?? []
+  return timeMs === undefined ? undefined : { kind: 'keys', timeMs: Number(timeMs) }
+}
+
+/** Writes the message of a change as the catalog's triggers do. Inverse of {@link parseChange}. */
+export function formatChange(change: Change): string {
+  switch (change.kind) {
+    case 'user': {
+      const { membership } = change
+      const place = membership && `:${membership.tenantId}${membership.hasEnded ? ':ended' : ''}`
+      return `u:${change.id}:${change.epoch}${place ?? ''}`
+    }
+    case 'tenant':
+      return `t:${change.id}:${change.epoch}`
+    case 'rules':
+      return `r:${change.epoch}`
+    case 'keys':
+      return `k:${change.timeMs}`
+  }
+}
