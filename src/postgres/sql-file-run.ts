@@ -4,7 +4,7 @@ import type { SqlClient } from '../core/sql-client.js'
 import { retry } from './retry.js'
 import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 import { hasSqlState, sqlStates } from './sql-states.js'
-import { statementLines } from './statement-lines.js'
+import { statementLines } from './sql-statements.js'
 
 /** How {@link applySqlFile} goes about it; see `SqlLedger`. */
 export interface SqlFileRun {

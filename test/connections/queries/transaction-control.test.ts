@@ -38,6 +38,7 @@ const opening = [
   'select $a$ $$ ; commit $a$; begin',
   'select 1 as "a;""b"; begin',
   'create function f() returns int begin atomic select 1; select case when true then 1 end; end; begin',
+  'create function f() returns int begin atomic select 1 as end; select 2; end; begin',
   'create rule r as on insert to items do also (select 1; select 2); begin',
 ]
 const straying = [
@@ -73,6 +74,7 @@ const legal = [
   "select e'\\';begin --'",
   'explain select 1; set time zone utc',
   'create function g() returns int begin atomic select 1; select 2; end',
+  'create function g() returns int begin atomic select 1 as end; select 2 end; select 3 as begin; end',
   'create rule r2 as on insert to items do also (select 1; select 2)',
   'do $$ begin perform 1; end $$',
   "select ';'",

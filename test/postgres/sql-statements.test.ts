@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { statementLines } from '../../src/postgres/statement-lines.js'
+import { SqlLexer } from '../../src/postgres/sql-lexer.js'
+import { statementLines, statementsOf } from '../../src/postgres/sql-statements.js'
 import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
 
 let database: TestDatabase
@@ -45,6 +46,9 @@ const pieces = [
   'select $1$1',
   'create or replace function f(a int default (1)) returns int language sql begin atomic select case when a = 1 then 1 end; select 2; end',
   'create or replace procedure p() language sql begin atomic select 1; select 2; end',
+  'create or replace procedure p2() language sql begin atomic select 1 as end; select 2 end; select 3 as case; end',
+  'create or replace function f2() returns int language sql begin atomic; select a.end from (select 1 as "end") as a; end',
+  'create or replace function f3(begin int) returns int language sql return case when begin = 1 then 1 end',
   'create or replace function g() returns int language plpgsql as $$ begin return 1; end $$',
   "create or replace function h() returns text language sql as 'select '';''; select ''x'' '",
   'do $x$ begin perform 1; end $x$',
@@ -56,7 +60,7 @@ const pieces = [
   'values (1, (2)), (3, 4)',
 ].filter((piece) => piece !== 'select $1$1')
 
-test('statements are counted as PostgreSQL counts them', async () => {
+test('Statements are counted as PostgreSQL counts them', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom(...pieces), { maxLength: 8 }), async (chosen) => {
       // A comment to the end of the line needs one.
@@ -69,7 +73,7 @@ test('statements are counted as PostgreSQL counts them', async () => {
   )
 })
 
-test('a statement begins in the line of its first word', () => {
+test('A statement begins in the line of its first word', () => {
   const script = `-- a comment
 
 create table a (
@@ -88,7 +92,7 @@ end;
   expect([statementLines(''), statementLines(';;'), statementLines('-- nothing')]).toEqual([[], [], []])
 })
 
-test('text that is no SQL, and what has no end, come to an end', () => {
+test('A text that is no SQL, or has no end, is read to its end', () => {
   for (const script of ["select 'open", 'select "open', '$$ open', '/* open', '/* /* */', ')))((', "E'\\"]) {
     expect(statementLines(script).length).toBeLessThanOrEqual(2)
   }
@@ -96,4 +100,41 @@ test('text that is no SQL, and what has no end, come to an end', () => {
   expect(statementLines(long)).toEqual([1, 2, 2])
   const comment = `/*${' *'.repeat(1_000_000)} */ select 1`
   expect(statementLines(comment)).toEqual([1])
+})
+
+/** The tokens of a text, as it has them. */
+function tokensOf(text: string): string[] {
+  const lexer = new SqlLexer(text)
+  const tokens: string[] = []
+  while (lexer.next()) tokens.push(lexer.text)
+  return tokens
+}
+
+const openings = ['/*', '*/', "'", "e'", '"', '$$', '$a$', '--', '\n', ';', '(', 'a', '\\', ' ', '1', 'begin atomic ']
+
+test('Every character of a text belongs to exactly one token', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.constantFrom(...openings), fc.string()), { maxLength: 30 }), (pieces) => {
+      const text = pieces.join('')
+      const tokens = tokensOf(text)
+      expect(tokens.join('')).toBe(text)
+      expect(tokens.every((token) => token !== '')).toBe(true)
+    }),
+  )
+})
+
+test('Whatever does not end is one token, so that thousands of openings are not each read to the end of the text', () => {
+  const others: Readonly<Record<string, string>> = {
+    '/*': '/* \' " $$ -- ; ',
+    "'": '/* " $$ -- ; ',
+    "e'": '/* " $$ \\\' -- ; ',
+    '"': "/* ' $$ -- ; ",
+    $$: '/* \' " $a$ -- ; ',
+    $a$: '/* \' " $$ -- ; ',
+  }
+  for (const [opening, other] of Object.entries(others)) {
+    const text = `${opening} ${other.repeat(20_000)}`
+    expect([opening, tokensOf(text).length]).toEqual([opening, 1])
+    expect([opening, statementsOf(`select 1;select ${text}`).length]).toEqual([opening, 2])
+  }
 })
