@@ -1,5 +1,5 @@
 import type { ConnectionScheduler } from '../connections/scheduler.js'
-import { runWithContext } from '../core/context/current.js'
+import { runWithContext } from '../core/context/request-scope.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { Tenant } from '../core/model.js'
 import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'

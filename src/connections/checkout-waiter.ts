@@ -1,4 +1,4 @@
-import type { RequestScope } from '../core/context/current.js'
+import type { RequestScope } from '../core/context/request-scope.js'
 import type { Waiter } from './allocation/ports.js'
 import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
 import { abortedError } from './connection-errors.js'

@@ -1,4 +1,4 @@
-import { RequestScope, tryGetScope } from '../core/context/current.js'
+import { RequestScope, tryGetScope } from '../core/context/request-scope.js'
 import { Allocator } from './allocation/allocator.js'
 import { busiestTenants, type TenantUse } from './allocation/busiest-tenants.js'
 import type { Stuck } from './allocation/deadlock-search.js'

@@ -1,4 +1,4 @@
-import type { RequestContext } from '../core/context/current.js'
+import type { RequestContext } from '../core/context/request-scope.js'
 
 /** Connections of one process to one server at this moment. From `opened` on, counts since the start. */
 export interface SchedulerStats {

@@ -1,4 +1,4 @@
-import { tryGetScope } from '../core/context/current.js'
+import { tryGetScope } from '../core/context/request-scope.js'
 import type { CheckoutCallback } from './checkout.js'
 import type { ConnectionDispatcher } from './connection-dispatcher.js'
 import { abortedError } from './connection-errors.js'

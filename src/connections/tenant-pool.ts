@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type pg from 'pg'
-import { type RequestScope, tryGetScope } from '../core/context/current.js'
+import { type RequestScope, tryGetScope } from '../core/context/request-scope.js'
 import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { inCallerContext } from './caller-context.js'
 import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'

@@ -1,5 +1,5 @@
 import type { MemberRecord } from './access/access.js'
-import type { RequestContext } from './context/current.js'
+import type { RequestContext } from './context/request-scope.js'
 import type { UserRecord, VerifiedToken } from './identity/identity.js'
 import type { TenantRef } from './tenants/slug.js'
 

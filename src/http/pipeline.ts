@@ -1,5 +1,5 @@
 import type { AccessRules, MemberRecord } from '../core/access/access.js'
-import type { RequestContext } from '../core/context/current.js'
+import type { RequestContext } from '../core/context/request-scope.js'
 import { TenancyError } from '../core/errors/errors.js'
 import {
   isTenantBound,

@@ -1,4 +1,4 @@
-import type { RequestContext } from '../core/context/current.js'
+import type { RequestContext } from '../core/context/request-scope.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { Tenant, User } from '../core/model.js'
 

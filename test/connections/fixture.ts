@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import type { ConnectionSchedulerOptions } from '../../src/connections/options.js'
 import { type ConnectionScheduler, createConnectionScheduler } from '../../src/connections/scheduler.js'
-import { RequestScope } from '../../src/core/context/current.js'
+import { RequestScope } from '../../src/core/context/request-scope.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { anonymousContext } from '../../src/http/pipeline.js'
 import { countBackends, createTenantDatabase, type TestTenantDatabase } from './tenant-database.js'

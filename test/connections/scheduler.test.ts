@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { ConnectionSchedulerOptions } from '../../src/connections/options.js'
 import { type ConnectionScheduler, createConnectionScheduler } from '../../src/connections/scheduler.js'
-import { runInScope } from '../../src/core/context/current.js'
+import { runInScope } from '../../src/core/context/request-scope.js'
 import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { withAdmin } from '../support/server.js'
 import { abortable } from './fixture.js'

@@ -18,7 +18,7 @@ test('the Drizzle example runs on a tenant pool, transactions on one connection 
   const fromDist = (path: string) => JSON.stringify(new URL(`../../dist/${path}`, import.meta.url).href)
   const program = `${example ?? ''}
     import { createConnectionScheduler } from ${fromDist('connections/scheduler.js')}
-    import { runWithContext } from ${fromDist('core/context/current.js')}
+    import { runWithContext } from ${fromDist('core/context/request-scope.js')}
     const target = JSON.parse(process.env.TARGET)
     const scheduler = createConnectionScheduler({ maxConnectionsPerTenant: 1 })
     const context = { pool: () => scheduler.pool('t', async () => target) }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { bindContext } from '../../core/context/bind-context.js'
-import { tryGetScope } from '../../core/context/current.js'
+import { tryGetScope } from '../../core/context/request-scope.js'
 
 const bound = new WeakSet<EventEmitter>()
 

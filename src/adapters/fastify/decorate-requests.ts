@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { RequestContext } from '../../core/context/current.js'
+import type { RequestContext } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import { requireTenant, requireUser } from '../../http/require-user.js'

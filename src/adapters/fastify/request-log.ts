@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { RequestContext } from '../../core/context/current.js'
+import type { RequestContext } from '../../core/context/request-scope.js'
 import { safeRequestId } from '../../http/problem.js'
 import { requestIdOf } from './request-state.js'
 

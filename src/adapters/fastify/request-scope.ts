@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { type RequestContext, RequestScope } from '../../core/context/current.js'
+import { type RequestContext, RequestScope } from '../../core/context/request-scope.js'
 import { requestIdOf } from './request-state.js'
 
 /**

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Register } from '../../core/access/access.js'
-import type { RequestScope } from '../../core/context/current.js'
+import type { RequestScope } from '../../core/context/request-scope.js'
 import type { Tenant, User } from '../../core/model.js'
 import type { RouteNeeds } from '../../core/request-path.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type RequestContext, runInScope, tryGetScope } from '../../core/context/current.js'
+import { type RequestContext, runInScope, tryGetScope } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { anonymousContext, type RequestPipeline } from '../../http/pipeline.js'
 import { isPreflight } from '../../http/preflight.js'

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events'
-import type { RequestScope } from '../../core/context/current.js'
+import type { RequestScope } from '../../core/context/request-scope.js'
 import { abortedError, stalledError } from '../connection-errors.js'
 import { hearErrors, type Submittable, type SubmittableFence } from './submittable.js'
 

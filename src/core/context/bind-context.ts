@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events'
-import { runInScope, tryGetScope } from './current.js'
+import { runInScope, tryGetScope } from './request-scope.js'
 import { TenancyError } from '../errors/errors.js'
 
 type Listener = (...args: unknown[]) => unknown
-/** What adds a listener, and whether it is removed when it is called. */
+/** The methods that add a listener, the one that each builds on, and whether it removes the listener once it was called. */
 const adders = [
   ['on', 'on', false],
   ['addListener', 'on', false],
@@ -14,12 +14,12 @@ const adders = [
 const boundKey = Symbol('tenants2fast.bound')
 
 /**
- * Binds a callback, or the listeners of an emitter, to the context of a request: its user, tenant and pool. For what runs
- * in the asynchronous context of a socket or a stream, where `getCurrentTenant()` finds nothing.
+ * Binds a callback, or the listeners of an emitter, to the context of a request: its user, tenant and pool. For code that
+ * runs in the asynchronous context of a socket or a stream, where `getCurrentTenant()` finds nothing.
  *
- * A function: the same one, run in the context that is current now. An emitter: each listener that is added from now on
- * runs in the context that was current when it was added, so an emitter that requests share mixes nothing up; a listener
- * that is added outside of a request runs as ever. Listeners are removed by the function that was added.
+ * A function is returned bound to the context that is current now. An emitter runs each listener that is added from now on
+ * in the context that was current when it was added, so requests may share an emitter; a listener that is added outside of
+ * a request stays unbound. A listener is removed by the function that was added.
  *
  * @returns the bound function; the same emitter
  * @throws {@link TenancyError} TENANCY_CONTEXT_MISSING: a function, and no context is current
@@ -36,17 +36,17 @@ export function bindContext<Target extends ((...args: never[]) => unknown) | Eve
   if (bound === undefined) {
     throw new TenancyError(
       'TENANCY_CONTEXT_MISSING',
-      'bindContext() was called outside of a request: call it where the context is there, and hand on what it returns',
+      'bindContext() was called outside of a request: call it inside of one, and pass on the function that it returns',
     )
   }
   return bound as unknown as Target
 }
 
 function boundTo(callback: Listener): Listener | undefined {
-  const work = tryGetScope()
-  if (work === undefined) return undefined
+  const scope = tryGetScope()
+  if (scope === undefined) return undefined
   return function (this: unknown, ...args) {
-    return runInScope(work, () => Reflect.apply(callback, this, args))
+    return runInScope(scope, () => Reflect.apply(callback, this, args))
   }
 }
 
@@ -60,7 +60,7 @@ function bindListeners(emitter: EventEmitter & { [boundKey]?: true }): void {
       const bound = boundTo(listener)
       if (bound === undefined) return addUnbound(event, listener)
       const added = isOnce ? once(emitter, event, bound) : bound
-      // By this property an emitter finds the listener that it is to remove.
+      // An emitter finds the listener that it is to remove by this property.
       return add(event, Object.assign(added, { listener }))
     }
   }

@@ -3,8 +3,9 @@ import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { expect, test } from 'vitest'
 import { bindContext } from '../../../src/core/context/bind-context.js'
-import { runWithContext, tryGetContext, tryGetCurrentTenant } from '../../../src/core/context/current.js'
-import type { RequestContext } from '../../../src/core/context/current.js'
+import { tryGetCurrentTenant } from '../../../src/core/context/current.js'
+import { runWithContext, tryGetContext } from '../../../src/core/context/request-scope.js'
+import type { RequestContext } from '../../../src/core/context/request-scope.js'
 import { anonymousContext } from '../../../src/http/pipeline.js'
 
 const contextOf = (slug: string) => ({ ...anonymousContext, tenant: { slug } }) as unknown as RequestContext

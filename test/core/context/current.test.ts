@@ -5,13 +5,12 @@ import {
   getCurrentTenant,
   getCurrentUser,
   getTenantPool,
-  type RequestContext,
-  runWithContext,
   tryGetCurrentMember,
   tryGetCurrentTenant,
   tryGetCurrentUser,
   tryGetTenantPool,
 } from '../../../src/core/context/current.js'
+import { type RequestContext, runWithContext } from '../../../src/core/context/request-scope.js'
 import type { Tenant, User } from '../../../src/core/model.js'
 
 const anonymous: RequestContext = {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { runWithContext } from '../../../src/core/context/current.js'
+import { runWithContext } from '../../../src/core/context/request-scope.js'
 import type { Tenancy, Tenant, User } from '../../../src/index.js'
 import { createTestTenancies, type TestTenancies } from '../../support/tenancy.js'
 

@@ -1,0 +1,62 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { MemberAccess } from '../access/access.js'
+import type { VerifiedToken } from '../identity/identity.js'
+import type { Tenant, User, UserTenant } from '../model.js'
+import type { TenantPool } from '../tenants/tenant-pool.js'
+
+/** The caller, their tenant and what they may do: bound to one request and everything that it starts. */
+export interface RequestContext {
+  readonly user: User | undefined
+  readonly tenant: Tenant | undefined
+  readonly membership: UserTenant | undefined
+  readonly access: MemberAccess | undefined
+  readonly token: VerifiedToken | undefined
+  /** The tenant's connection pool; opened on first use. */
+  readonly pool: (() => TenantPool) | undefined
+}
+
+/** One request or job. Requests of the same caller may share a context; each has a scope of its own. */
+export class RequestScope {
+  readonly context: RequestContext
+
+  constructor(context: RequestContext) {
+    this.context = context
+  }
+
+  /** The request's id as log lines and problem documents show it, if this is a request. */
+  get requestId(): string | undefined {
+    return undefined
+  }
+
+  /** Whether nobody waits for the result any more. */
+  get isAborted(): boolean {
+    return false
+  }
+
+  /** Calls `listener` when the request is aborted, until `offAborted`. Here never: nobody is known to wait. */
+  onAborted(_listener: () => void): void {}
+
+  offAborted(_listener: () => void): void {}
+}
+
+const storage = new AsyncLocalStorage<RequestScope>()
+
+/** Runs `callback` and everything it starts as part of `scope` (`AsyncLocalStorage.run`). */
+export function runInScope<Result>(scope: RequestScope, callback: () => Result): Result {
+  return storage.run(scope, callback)
+}
+
+/** Runs `callback` and everything it starts in a new scope with `context` as the current one. */
+export function runWithContext<Result>(context: RequestContext, callback: () => Result): Result {
+  return storage.run(new RequestScope(context), callback)
+}
+
+/** The current scope, or undefined outside of a request or job. */
+export function tryGetScope(): RequestScope | undefined {
+  return storage.getStore()
+}
+
+/** The current context, or undefined outside of a request or job. */
+export function tryGetContext(): RequestContext | undefined {
+  return storage.getStore()?.context
+}
