@@ -70,7 +70,8 @@ export type {
   RegisteredRole,
 } from './core/access/access.js'
 export { bindContext } from './core/context/bind-context.js'
-export { type Config, loadConfig, readEnvironment } from './core/config/config.js'
+export type { Config } from './core/config/config.js'
+export { loadConfig, readEnvironment } from './core/config/load-config.js'
 export {
   getCurrentMember,
   getCurrentTenant,

@@ -1,4 +1,4 @@
-import { loadConfig } from '../../src/core/config/config.js'
+import { loadConfig } from '../../src/core/config/load-config.js'
 import { isTenancyError } from '../../src/core/errors/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
 import { endWithParent } from '../support/processes/parent-process.js'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { passwordResetMail } from '../../../src/accounts/mail/messages.js'
 import { openMailSender } from '../../../src/accounts/mail/open-mail-sender.js'
-import { loadConfig } from '../../../src/core/config/config.js'
+import { loadConfig } from '../../../src/core/config/load-config.js'
 import { stderrLogger } from '../../../src/core/logger.js'
 import { recordingLogger } from '../recording-logger.js'
 

@@ -2,7 +2,8 @@ import { format, inspect } from 'node:util'
 import Fastify from 'fastify'
 import { expect, test } from 'vitest'
 import { wholeConfig } from '../../../src/core/config/config-secrets.js'
-import { type Config, loadConfig } from '../../../src/core/config/config.js'
+import type { Config } from '../../../src/core/config/config.js'
+import { loadConfig } from '../../../src/core/config/load-config.js'
 
 const secrets = [
   'hunter-database',

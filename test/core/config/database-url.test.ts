@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { loadConfig } from '../../../src/core/config/config.js'
+import { loadConfig } from '../../../src/core/config/load-config.js'
 import { parseDatabaseUrl } from '../../../src/core/config/database-url.js'
 
 let folder: string

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { settings } from '../../../src/core/config/settings.js'
-import { loadConfig } from '../../../src/core/config/config.js'
+import { loadConfig } from '../../../src/core/config/load-config.js'
 import { isServiceLink } from '../../../src/core/config/service-links.js'
 
 /** What the kubelet sets in every pod for a service (envvars.FromServices), Docker's links included. */

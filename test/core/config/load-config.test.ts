@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { settings } from '../../../src/core/config/settings.js'
-import { loadConfig } from '../../../src/core/config/config.js'
+import { loadConfig } from '../../../src/core/config/load-config.js'
 import { isTenancyError } from '../../../src/core/errors/errors.js'
 
 function problemsOf(env: Record<string, string>): string {
@@ -152,6 +152,34 @@ describe('problems', () => {
     for (const name of ['MAX_CONNECTIONS', 'DB_PREFIX', 'REDIS_URL', 'OIDC_ISSUERS', 'MAIL__FROM', 'MAIL__PASSWORD']) {
       expect(message).toContain(`TENANT_${name}`)
     }
+  })
+
+  test.each([
+    ['{}', 'must be a JSON array'],
+    ['[1]', '[0] must be a JSON object'],
+    ['[{}]', '[0].issuer is missing; [0].audience must be a text, or an array of at least one'],
+    [
+      [
+        { issuer: 'https://a', audience: 'a' },
+        { issuer: 'x', audience: [], foo: 1 },
+      ],
+      '[1].issuer must be a URL that starts with https:// or http://; [1].audience must have at least 1 entry; ' +
+        '[1] has fields that are unknown: "foo"',
+    ],
+    [
+      [{ issuer: 'https://a', audience: 'a', createUsers: 'yes', maxTokenBytes: 5, clockToleranceSeconds: 'x' }],
+      '[0].maxTokenBytes must be at least 1024; [0].clockToleranceSeconds must be a number; ' +
+        '[0].createUsers must be true or false',
+    ],
+    [
+      [{ issuer: 'https://a', audience: 'a', tenantClaimType: 'x', tenantClaim: 1, requiredClaims: { scp: {} } }],
+      '[0].requiredClaims.scp must be a text, a number, true or false, or an array of at least one; ' +
+        '[0].tenantClaim must be the name of a claim, or a path of 1 to 10 names; ' +
+        '[0].tenantClaimType must be "string" or "array" or "object"',
+    ],
+  ])('The problems of issuers are told by place and in plain words: %j', (issuers, problem) => {
+    const TENANT_OIDC_ISSUERS = typeof issuers === 'string' ? issuers : JSON.stringify(issuers)
+    expect(problemsOf({ TENANT_OIDC_ISSUERS })).toContain(`\n- TENANT_OIDC_ISSUERS ${problem}`)
   })
 
   test('a misspelled TENANT_ variable is a problem', () => {
