@@ -18,7 +18,7 @@ export interface CoherenceListener {
   all?(): void
 }
 
-/** What {@link createCoherence} needs. */
+/** Options of {@link createCoherence}. */
 export interface CoherenceOptions {
   /** Opens a connection to the catalog that serves nothing else. */
   readonly connect: () => Promise<ListenClient>

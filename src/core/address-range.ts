@@ -4,7 +4,7 @@ import { isIP } from 'node:net'
 export interface AddressRange {
   readonly family: 'ipv4' | 'ipv6'
   readonly address: string
-  /** How many leading bits of `address` count: 32 or 128 for a single address. */
+  /** Number of leading bits of `address` that count: 32 or 128 for a single address. */
   readonly prefixLength: number
 }
 
@@ -13,7 +13,7 @@ export const unixSocketRange = 'unix:'
 
 /**
  * Reads an address or a CIDR range, such as `10.0.0.0/8`. IPv4 written in IPv6 (`::ffff:10.0.0.1`) is read as IPv4.
- * Undefined for anything else, and for a range of all addresses: trusting everybody is never what is meant.
+ * Undefined for anything else, and for a range of all addresses: nobody means to trust every address.
  */
 export function parseAddressRange(text: string): AddressRange | undefined {
   const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
@@ -27,8 +27,8 @@ export function parseAddressRange(text: string): AddressRange | undefined {
 }
 
 /**
- * One IP address in its one canonical form (RFC 5952), so that equal addresses are equal texts. IPv4 written in IPv6
- * is IPv4; a zone (`%eth0`) is left off. Undefined for anything else.
+ * Writes one IP address in its canonical form (RFC 5952), so that equal addresses are equal texts. IPv4 written in IPv6
+ * becomes IPv4; a zone (`%eth0`) is left off. Undefined for anything else.
  */
 export function parseAddress(text: string): Pick<AddressRange, 'family' | 'address'> | undefined {
   const version = isIP(text)

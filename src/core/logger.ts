@@ -1,4 +1,4 @@
-/** The part of pino's interface this package calls; a pino or Fastify logger fits as it is. */
+/** The part of pino's interface that this package calls. A pino or Fastify logger fits as it is. */
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -6,7 +6,7 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** Writes warnings and errors to standard error as JSON lines, nothing else. The default when no logger is given. */
+/** Writes warnings and errors to standard error as JSON lines, and nothing else. The default when no logger is given. */
 export const stderrLogger: Logger = {
   debug: () => {},
   info: () => {},
@@ -19,7 +19,7 @@ function write(level: string, fields: object, message: string): void {
   process.stderr.write(`${JSON.stringify(line, (_key, value: unknown) => describeError(value, 5))}\n`)
 }
 
-/** Errors have nothing that JSON shows by itself; what drivers hang on to them (rows, sockets) is not shown. */
+/** JSON shows nothing of an error by itself. Objects that drivers attach to errors (rows, sockets) are not shown. */
 function describeError(value: unknown, maxCauses: number): unknown {
   if (!(value instanceof Error)) return value
   const { name, message, stack, cause } = value

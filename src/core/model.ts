@@ -104,7 +104,7 @@ export interface UserTenant {
 /** The field's word for {@link UserTenant}. */
 export type Membership = UserTenant
 
-/** Where a tenant database stands in its life: built, assigned, retired, dropped. */
+/** The lifecycle of a tenant database: built, assigned, retired, dropped. */
 export type TenantDatabaseState = 'building' | 'ready' | 'assigned' | 'retired' | 'dropping'
 
 /** A database that can hold one tenant's data. `name` and `roleName` are opaque: never made of user text. */

@@ -1,20 +1,20 @@
 import type { Logger } from './logger.js'
 
-/** Why an access token is refused. */
+/** The reason why an access token is refused. */
 export interface Refusal {
-  /** What failed, in one of a few fixed texts. */
+  /** The check that failed: one of a few fixed texts. */
   readonly check: string
   /** The configured issuer that the token names; undefined: none. */
   readonly issuer: string | undefined
-  /** What was found, and the setting that would accept it; undefined: no setting would. */
+  /** The finding, and the setting that would accept it; undefined: no setting would. */
   readonly help: string | undefined
 }
 
 const quietMs = 60_000
 
 /**
- * Logs why tokens are refused: once a minute for each issuer and check, so that bad tokens cannot fill the log. What a
- * setting would mend is logged as information, the rest for debugging. No line has a token in it.
+ * Logs why tokens are refused: once a minute for each issuer and check, so that bad tokens cannot fill the log. Refusals
+ * that a setting would mend are logged at level info, others at debug. No line has a token in it.
  */
 export function createRefusalLog(logger: Logger): (refusal: Refusal) => void {
   // Issuers are configured and checks are a few fixed texts, so this stays small.

@@ -3,31 +3,31 @@ import type { RequestContext } from './context/request-scope.js'
 import type { UserRecord, VerifiedToken } from './identity/identity.js'
 import type { TenantRef } from './tenants/slug.js'
 
-/** Something read from the catalog and remembered. Whether it may still be used, the directory cache says. */
+/** A value that was read from the catalog and cached. The directory cache tells whether it may still be used. */
 export interface Remembered<Value> {
   readonly value: Value
-  /** About how much memory it takes. */
+  /** Approximate size in memory. */
   readonly bytes: number
 }
 
-/** The answer to "which tenant, when the request names none?", remembered. */
+/** The cached answer to "which tenant, when the request names none?" */
 export type RememberedDefault =
   | { readonly kind: 'none' }
   | { readonly kind: 'ambiguous' }
   | { readonly kind: 'member'; readonly member: Remembered<MemberRecord> }
 
 /**
- * Users and members, remembered for as long as they are known to be current. `sinceMs` is when the request
- * arrived (`performance.now()`): what is answered was current at most `maxStalenessMs` before it.
+ * Caches users and members for as long as they are known to be current. `sinceMs` is the moment at which the request
+ * arrived (`performance.now()`): an answer was current at most `maxStalenessMs` before it.
  *
  * Every method that reads rejects with TENANCY_CATALOG_UNAVAILABLE when the catalog can't be reached.
  */
 export interface DirectoryCache {
-  /** Whether `entry` may be used without asking the catalog. */
+  /** Tells whether `entry` may be used without asking the catalog. */
   isUsable(entry: Remembered<unknown>, sinceMs: number): boolean
   /** Asks the catalog, in one query, whether both are still current. */
   confirm(user: Remembered<UserRecord>, member: Remembered<MemberRecord> | undefined, sinceMs: number): Promise<boolean>
-  /** The user behind a verified token; a foreign issuer's may be created on first sight. */
+  /** Finds the user of a verified token. A foreign issuer's user may be created on first sight. */
   findUser(token: VerifiedToken, sinceMs: number): Promise<Remembered<UserRecord> | undefined>
   findMember(
     user: Remembered<UserRecord>,
@@ -37,12 +37,12 @@ export interface DirectoryCache {
   findDefaultMember(user: Remembered<UserRecord>, sinceMs: number): Promise<RememberedDefault>
 }
 
-/** What a route demands before its handler runs: a user in a tenant, only a user, or nothing (public). */
+/** The demand of a route before its handler runs: a user in a tenant, only a user, or nothing (public). */
 export type RouteNeeds = 'tenant' | 'user' | 'none'
 
 /**
- * A context that was given for one token and one way of asking, and what it rests on. A way of asking is what the places
- * of the request name, as ids and slugs, which have at most 40 letters: none of the bytes that a client sent.
+ * A context that was made for one token and one combination of tenant names in a request, with the entries that it was made
+ * of. The names are ids and slugs of at most 40 letters, not the bytes that a client sent.
  */
 export interface RememberedContext {
   readonly needs: RouteNeeds
@@ -59,11 +59,11 @@ export interface RequestContexts {
   of(token: VerifiedToken): readonly RememberedContext[] | undefined
   /** Replaces the contexts of a token. */
   set(token: VerifiedToken, contexts: readonly RememberedContext[]): void
-  /** About how much memory all of them take. */
+  /** Approximate size in memory of all contexts. */
   readonly bytes: number
 }
 
-/** Where a request may name its tenant, as the framework hands it over. undefined: this place says nothing. */
+/** The places where a request may name its tenant, as the framework gives them. undefined: the place names none. */
 export interface TenantSources {
   /** Header `X-Tenant-Id`. */
   readonly tenantHeader: string | readonly string[] | undefined
@@ -73,11 +73,11 @@ export interface TenantSources {
   readonly pathTenant: string | undefined
 }
 
-/** Which tenant a request asks for. */
+/** Finds the tenant that a request asks for. */
 export interface TenantResolver {
-  /** Whether the host can name a tenant; otherwise the caller need not read it. */
+  /** Whether a host can name a tenant; if not, callers need not read it. */
   readonly readsHost: boolean
-  /** The slug that a host names; undefined: none; an empty text: something that no tenant can be called. */
+  /** Reads the slug that a host names; undefined: none; an empty text: a name that no tenant can have. */
   nameOfHost(host: string | undefined): string | undefined
   /**
    * Finds the membership that the request asks for, or the user's default one.

@@ -1,22 +1,22 @@
-/** A result as node-postgres gives it: the part this package reads. */
+/** The part of a node-postgres result that this package reads. */
 export interface SqlResult<Row> {
   readonly rows: Row[]
   readonly rowCount: number | null
 }
 
-/** Structural part of a `pg` client: what queries need. */
+/** The part of a `pg` client that queries need. */
 export interface SqlClient {
   query<Row extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<SqlResult<Row>>
 }
 
-/** Structural part of a `pg.Pool`: a query on any connection, or a connection for a transaction. */
+/** The part of a `pg.Pool` that this package needs: a query on any connection, or a connection for a transaction. */
 export interface SqlPool extends SqlClient {
   connect(): Promise<SqlClient & { release(error?: boolean | Error): void }>
-  /** As `query`, for reads that come again and again with the same text: they may be prepared, and sent again. */
+  /** As `query`, for reads that repeat the same text: they may be prepared, and sent again after an error. */
   queryRepeated?<Row extends object>(text: string, values: unknown[]): Promise<SqlResult<Row>>
 }
 
-/** Runs a read that comes again and again with the same text; prepared where the pool can do that. */
+/** Runs a read that repeats the same text; prepared where the pool can do that. */
 export function readRepeated<Row extends object>(
   pool: SqlPool,
   text: string,

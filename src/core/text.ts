@@ -1,14 +1,14 @@
-/** Whether text has no lone surrogate: one cannot be written in UTF-8, so two different texts would be stored as one. */
+/** Tells whether a text has no lone surrogate: UTF-8 cannot write one, so two different texts would be stored as one. */
 export function isWellFormed(text: string): boolean {
   return !/\p{Cs}/u.test(text)
 }
 
-/** Whether PostgreSQL can store the text as it is: well-formed, without NUL. */
+/** Tells whether PostgreSQL can store the text as it is: well-formed, without NUL. */
 export function isStorable(text: string): boolean {
   return !text.includes('\0') && isWellFormed(text)
 }
 
-/** Whether text is one line that can be shown: well-formed, without control characters. */
+/** Tells whether a text is one line that can be shown: well-formed, without control characters. */
 export function isPlainLine(text: string): boolean {
   return !/[\p{Cc}\p{Cs}]/u.test(text)
 }

@@ -2,7 +2,7 @@ import { STATUS_CODES, validateHeaderValue } from 'node:http'
 import { readProperty } from '../core/errors/error-chain.js'
 import { documentOf, isErrorStatus, type Problem, problemHeaders, type ProblemOptions, toProblem } from './problem.js'
 
-/** What {@link problemOf} is told besides the error. */
+/** Options of {@link problemOf}. */
 export interface ForeignProblemOptions extends ProblemOptions {
   /** The status that the handler had chosen before it failed. Counts from 400 on, for an error without a status. */
   readonly chosenStatus?: number | undefined

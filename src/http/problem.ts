@@ -11,7 +11,7 @@ export interface Problem {
   readonly body: string
 }
 
-/** What a problem document says besides the error. */
+/** Additions to the problem document of an error. */
 export interface ProblemOptions {
   /** The request's id, by which its log lines are found: see {@link safeRequestId}. Default: none. */
   readonly requestId?: string | undefined

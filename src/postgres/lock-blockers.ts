@@ -1,14 +1,14 @@
 import type { SqlClient } from '../core/sql-client.js'
 
-/** A session whose locks another one waits for. What the account may not see is null. */
+/** A session whose locks another one waits for. Fields that the account may not see are null. */
 export interface LockBlocker {
   readonly pid: number
   readonly application: string | null
-  /** For how long its transaction has been open. */
+  /** Age of its transaction. */
   readonly seconds: number | null
 }
 
-/** The sessions that a backend waits for at this moment, those with the oldest transactions first; three at most. */
+/** Finds the sessions that a backend waits for at this moment, oldest transactions first; three at most. */
 export async function findLockBlockers(client: SqlClient, pid: number): Promise<LockBlocker[]> {
   const { rows } = await client.query<LockBlocker>(
     `select pid, nullif(application_name, '') as application,
@@ -20,7 +20,7 @@ export async function findLockBlockers(client: SqlClient, pid: number): Promise<
   return rows
 }
 
-/** For an error message. An application's name is its own choice, so it is quoted and cut. */
+/** Describes blockers for an error message. An application chooses its name itself, so it is quoted and cut. */
 export function describeBlockers(blockers: readonly LockBlocker[]): string {
   return blockers
     .map(({ pid, application, seconds }) => {

@@ -1,6 +1,6 @@
 /**
- * Quotes one SQL identifier (PostgreSQL manual, 4.1.1). The only place where a name enters DDL; names are ours
- * (prefix and id), never text of a user.
+ * Quotes one SQL identifier (PostgreSQL manual, 4.1.1). Names enter DDL only through this function; they are ours (prefix
+ * and id), never text of a user.
  *
  * @throws RangeError when the name is empty, longer than PostgreSQL's 63 bytes, or holds a NUL
  */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** When {@link retry} tries again. Attempts count from 1. */
+/** Conditions under which {@link retry} tries again. Attempts count from 1. */
 export interface RetryRule {
   /** Tells whether another attempt makes sense after an attempt failed. */
   readonly mayRetry: (error: unknown, attempt: number) => boolean

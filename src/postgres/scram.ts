@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
 
-/** What a SCRAM-SHA-256 password comes down to. */
+/** The keys that SCRAM-SHA-256 makes of a password. */
 export interface ScramKeys {
   readonly clientKey: Buffer
   readonly storedKey: Buffer
@@ -8,7 +8,7 @@ export interface ScramKeys {
 }
 
 /**
- * The keys of a password (RFC 5802, section 3; RFC 7677), made at once: `iterations` in the thousands hold up the process.
+ * Derives the keys of a password (RFC 5802, section 3; RFC 7677) synchronously: thousands of `iterations` block the process.
  *
  * @param password as SASLprep leaves it
  */

@@ -6,7 +6,7 @@ import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 import { hasSqlState, sqlStates } from './sql-states.js'
 import { statementLines } from './sql-statements.js'
 
-/** How {@link applySqlFile} goes about it; see `SqlLedger`. */
+/** Options of {@link applySqlFile}; see `SqlLedger`. */
 export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
   readonly lockTimeoutMs?: number
@@ -17,18 +17,18 @@ export interface SqlFileRun {
 
 // Role and settings as they were when the connection was opened. RESET ALL leaves the role alone.
 const resetSettings = 'reset session authorization; reset role; reset all'
-// And whatever else a file may leave to the next one.
+// And everything else that a file may leave to the next one.
 const resetSession = `${resetSettings}; close all; unlisten *; discard temp; discard sequences; deallocate all`
 
-/** For statements of our own: objects that somebody else made are not found by their bare names, operators included. */
+/** For our own statements: bare names, of operators too, must not find objects that others have made. */
 const ownNamesOnly = 'set search_path = pg_catalog'
 
 const maxInternalErrors = 3
 const isLocked = (error: unknown) => hasSqlState(error, sqlStates.lockNotAvailable, sqlStates.deadlockDetected)
 
 /**
- * Applies one file, and `ledgerInsert` after it, in one transaction: with the settings of a new session before and after it.
- * A file that does not get a lock in time gives way to whoever waits behind it, and is tried again.
+ * Applies one file and then `ledgerInsert`, in one transaction that has the settings of a new session before and after it.
+ * A file that does not get a lock in time gives way to the sessions that wait behind it, and is tried again.
  *
  * @throws {@link TenancyError} `codes.failed`, `codes.blocked`, `codes.invalid`; rolled back
  */
@@ -52,7 +52,7 @@ export async function applySqlFile(
       throw new TenancyError(
         run.codes.blocked,
         `${place}: a lock could not be had within ${lockTimeoutMs} ms, ${attempt} times; ` +
-          `${found === '' ? 'somebody holds it' : `held by ${found}`}: try again when that transaction is over`,
+          `${found === '' ? 'another session holds it' : `held by ${found}`}: try again when that transaction is over`,
         { cause: error },
       )
     } finally {
@@ -92,7 +92,7 @@ async function applyOnce(
         `${file.name} ends its transaction (commit or rollback): remove that statement`,
       )
     }
-    // What the file deferred is checked while its own settings hold.
+    // Constraints that the file deferred are checked while its own settings hold.
     await client.query('set constraints all immediate')
     await client.query(`${resetSettings}; ${limit}; set local search_path = pg_catalog; ${ledgerInsert}`)
     await client.query('commit')
@@ -110,13 +110,13 @@ async function currentTransaction(client: SqlClient): Promise<string | undefined
 }
 
 interface StatementCount {
-  /** Statements of the file that came to their end; undefined: nobody can say, or the file came to its end. */
+  /** Number of statements of the file that were finished; undefined: unknown, or the whole file was. */
   readonly finished: number | undefined
   during<Result>(file: Promise<Result>): Promise<Result>
   stop(): void
 }
 
-/** The part of a `pg` client that says when a statement is done. */
+/** The part of a `pg` client that tells when a statement is done. */
 interface Completions {
   on(event: 'commandComplete', listener: () => void): unknown
   off(event: 'commandComplete', listener: () => void): unknown
@@ -150,7 +150,7 @@ function countStatements(client: SqlClient): StatementCount {
   }
 }
 
-/** Where a file failed: the line that PostgreSQL points at, or the one in which the statement begins; never its text. */
+/** Tells where a file failed: the line that PostgreSQL names, or that in which the statement begins; never its text. */
 function placeOf(error: unknown, sql: string, finished: number | undefined): string {
   const { position } = error as { position?: string }
   if (position === undefined) {
@@ -170,7 +170,7 @@ function messageOf(error: unknown): string {
   return (error as { message?: string }).message ?? String(error)
 }
 
-/** Asks from time to time who is in the way: when the wait is over, nobody can say any more. */
+/** Looks at intervals which sessions block the file: after the wait, that can no longer be found out. */
 async function watchBlockers(
   client: SqlClient,
   lockTimeoutMs: number,

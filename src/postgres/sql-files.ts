@@ -10,24 +10,24 @@ import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
-/** What {@link applySqlFiles} needs to know of a database's ledger. */
+/** Options of {@link applySqlFiles}. */
 export interface SqlLedger {
   /** Schema of the table `schema_migrations`; it exists. */
   readonly schema: string
-  /** Advisory lock that keeps two runners apart; undefined: the caller holds one. */
+  /** Advisory lock against a second runner; undefined: the caller holds one. */
   readonly lock?: LockWait | undefined
   readonly codes: SqlFileErrorCodes
-  /** Longest wait of a statement for a lock; then its file is rolled back and tried again. Default: 2000. */
+  /** Longest wait of a statement for a lock, milliseconds; then its file is rolled back and tried again. Default: 2000. */
   readonly lockTimeoutMs?: number
-  /** How often a file that waits for locks is tried. Default: 8. */
+  /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
   /** Runs in the transaction of each file, before it. */
   readonly prepare?: (client: SqlClient) => Promise<unknown>
-  /** Which sessions a backend waits for: asked, on another connection, while a file runs. Default: nobody knows. */
+  /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
   readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
-  /** Told what the database has, under the lock, after the last file. */
+  /** Receives the state of the ledger after the last file, under the lock. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
 }
 
@@ -74,7 +74,7 @@ export async function applySqlFiles(
   return pending.map((file) => file.name)
 }
 
-/** What the ledger of a database says; a database without a ledger has nothing. */
+/** Reads the ledger of a database; one without a ledger has no files. */
 export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
   const table = `${schema}.schema_migrations`
   return describeLedger((await hasLedger(client, table)) ? await readLedger(client, table) : [])
@@ -87,7 +87,7 @@ async function hasLedger(client: SqlClient, table: string): Promise<boolean> {
   return rows[0]?.found === true
 }
 
-/** What a ledger says after these files. */
+/** Describes the ledger after these files. */
 export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
   const hash = createHash('sha256')
   for (const { name, checksum } of files) hash.update(`\n${name} ${checksum}`)
@@ -95,7 +95,7 @@ export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
 }
 
 async function readLedger(client: SqlClient, table: string): Promise<AppliedFile[]> {
-  // As text: how a float8 is shown is a setting that a database may have.
+  // As text: the format of a float8 depends on a setting that a database may have.
   const { rows } = await client.query<Omit<AppliedFile, 'version'> & { readonly number: string }>(
     `select version::pg_catalog.text as number, name, checksum from ${table} order by version`,
   )
@@ -110,7 +110,7 @@ function ledgerInsert(table: string, { version, name, checksum }: SqlFile): stri
 const maxInteger = 2_147_483_647
 
 /**
- * Makes room for numbers of up to 14 digits. Only where a folder has them: processes of an earlier release of this package
+ * Makes room for numbers of up to 14 digits, but only if a folder has them: processes of an earlier release of this package
  * read the ledger, too, and know short ones only.
  */
 async function widenVersions(client: SqlClient, schema: string): Promise<void> {
@@ -128,7 +128,7 @@ function pendingFiles(files: readonly SqlFile[], applied: readonly AppliedFile[]
   const lastApplied = applied.at(-1)
   const byVersion = new Map(files.map((file) => [file.version, file]))
   for (const row of applied) {
-    // A newer release has added it.
+    // Files that a newer release has added are its own concern.
     if (row.version > lastFile) continue
     const file = byVersion.get(row.version)
     if (file?.name !== row.name) {

@@ -16,13 +16,13 @@ export interface SqlFile {
   readonly checksum: string
 }
 
-/** The codes that a folder's errors carry. */
+/** The codes of a folder's errors. */
 export interface SqlFileErrorCodes {
   /** The folder cannot be read, is badly named, or does not fit the ledger. */
   readonly invalid: TenancyErrorCode
   /** PostgreSQL refused a file. */
   readonly failed: TenancyErrorCode
-  /** Somebody else holds a lock that a file needs, or migrates the same database. */
+  /** Another session holds a lock that a file needs, or migrates the same database. */
   readonly blocked: TenancyErrorCode
 }
 
@@ -61,7 +61,7 @@ export async function readSqlFolder(
   return Promise.all(ordered.map(([version, name]) => readSqlFile(path, version, name, codes)))
 }
 
-/** What carries the number, and the file's name in the folder; nothing for what is no SQL file. */
+/** Gives the part of a name with the number, and the name of the file in the folder; nothing for other files. */
 function sqlEntry(entry: Dirent): [base: string, name: string][] {
   const { name } = entry
   if (entry.isDirectory()) return namePattern.test(name) ? [[name, `${name}/migration.sql`]] : []

@@ -1,4 +1,4 @@
-/** What a token of {@link SqlLexer} is. `name` is a quoted one; `string` includes dollar quotes. */
+/** The kinds of tokens of {@link SqlLexer}. A `name` is a quoted one; a `string` may be a dollar quote. */
 export type SqlTokenKind = 'blank' | 'comment' | 'string' | 'name' | 'word' | 'number' | 'sign'
 
 // White space is what PostgreSQL takes for it: to JavaScript, characters are blank that PostgreSQL takes for letters.
@@ -24,7 +24,7 @@ const numeric = /\$?\d[\w.]*/y
 export class SqlLexer {
   /** Kind of the current token. */
   kind: SqlTokenKind = 'blank'
-  /** Where the current token begins. */
+  /** Offset at which the current token begins. */
   start = 0
   readonly #source: string
   #at = 0

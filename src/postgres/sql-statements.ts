@@ -2,7 +2,7 @@ import { SqlLexer } from './sql-lexer.js'
 
 /** The beginning of one statement of a text. */
 export interface StatementStart {
-  /** Where its first token begins in the text. */
+  /** Offset in the text at which its first token begins. */
   readonly start: number
   /** Its first words in lower case, at most eight; `"` stands for a quoted name, `'` for a string, `0` for a number. */
   readonly words: readonly string[]

@@ -21,7 +21,7 @@ const anyChange: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant('keys' as const), timeMs: epoch }),
 )
 
-test('A change that is written as a message and read again is the same change', () => {
+test('a change that is written as a message and read again is the same change', () => {
   fc.assert(
     fc.property(anyChange, (change) => {
       expect(parseChange(formatChange(change))).toEqual(change)
@@ -29,7 +29,7 @@ test('A change that is written as a message and read again is the same change', 
   )
 })
 
-test('A text with anything before, in or behind a message is no message', () => {
+test('a text with anything before, in or behind a message is no message', () => {
   fc.assert(
     fc.property(anyChange, fc.string({ minLength: 1 }), fc.nat(), (change, extra, at) => {
       const message = formatChange(change)
@@ -46,7 +46,7 @@ test('A text with anything before, in or behind a message is no message', () => 
   }
 })
 
-/** What the catalog's triggers say of a change that names each of its tables with a trigger of ours. */
+/** Makes changes in every table whose triggers announce changes. */
 async function makeChanges(): Promise<void> {
   const sql = (text: string, ...values: unknown[]) => catalog.pool.query(text, values)
   const permission = await catalog.addPermission('a:read')
@@ -79,7 +79,7 @@ async function makeChanges(): Promise<void> {
   await sql('delete from tenants where id = $1', tenant)
 }
 
-test('Every message that the catalog’s triggers send or write down is read as the change that it stands for', async () => {
+test('every message that the catalog’s triggers send or write down is read as the change that it stands for', async () => {
   const heard = await catalog.noticesOf(makeChanges)
   const { rows } = await catalog.pool.query<{ change: string }>('select change from access_changes order by id')
   const written = rows.map(({ change }) => change)

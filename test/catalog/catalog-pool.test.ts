@@ -59,7 +59,7 @@ it('what PostgreSQL says of a statement passes as it is', async () => {
   client.release()
 })
 
-it('A caller that waits for a connection when the pool ends is refused at once, as one that asks afterwards', async () => {
+it('a caller that waits for a connection when the pool ends is refused at once, as one that asks afterwards', async () => {
   const ending = open()
   const held = await Promise.all(Array.from({ length: maxCatalogConnections }, () => ending.connect()))
   const waiting = [ending.connect(), ending.query('select 1')].map((each) => each.catch((error: unknown) => error))

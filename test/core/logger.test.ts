@@ -16,7 +16,7 @@ function written(log: () => void): Record<string, unknown>[] {
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-test('warnings and errors are one JSON line each, and nothing else is written', () => {
+test('the default logger writes warnings and errors as one JSON line each, and nothing else', () => {
   const lines = written(() => {
     stderrLogger.debug({}, 'no')
     stderrLogger.info({}, 'no')
@@ -29,7 +29,7 @@ test('warnings and errors are one JSON line each, and nothing else is written', 
   ])
 })
 
-test('an error is shown with its message, code and causes, and with nothing that others hung on to it', () => {
+test('a logged error is shown with its message, code and causes, and without objects that others attached to it', () => {
   const cause = Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED', socket: { secret: 'x' } })
   const [line] = written(() =>
     stderrLogger.error({ err: new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'No catalog', { cause }) }, 'failed'),
@@ -44,7 +44,7 @@ test('an error is shown with its message, code and causes, and with nothing that
   expect(JSON.stringify(line)).not.toContain('secret')
 })
 
-test('causes that go round in a circle are cut off', () => {
+test('the causes of a logged error are cut off when they form a circle', () => {
   const error = new Error('round')
   error.cause = error
   const [line] = written(() => stderrLogger.warn({ err: error }, 'failed'))

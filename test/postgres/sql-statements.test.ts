@@ -60,7 +60,7 @@ const pieces = [
   'values (1, (2)), (3, 4)',
 ].filter((piece) => piece !== 'select $1$1')
 
-test('Statements are counted as PostgreSQL counts them', async () => {
+test('statements are counted as PostgreSQL counts them', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom(...pieces), { maxLength: 8 }), async (chosen) => {
       // A comment to the end of the line needs one.
@@ -73,7 +73,7 @@ test('Statements are counted as PostgreSQL counts them', async () => {
   )
 })
 
-test('A statement begins in the line of its first word', () => {
+test('a statement begins in the line of its first word', () => {
   const script = `-- a comment
 
 create table a (
@@ -92,7 +92,7 @@ end;
   expect([statementLines(''), statementLines(';;'), statementLines('-- nothing')]).toEqual([[], [], []])
 })
 
-test('A text that is no SQL, or has no end, is read to its end', () => {
+test('a text that is no SQL, or has no end, is read to its end', () => {
   for (const script of ["select 'open", 'select "open', '$$ open', '/* open', '/* /* */', ')))((', "E'\\"]) {
     expect(statementLines(script).length).toBeLessThanOrEqual(2)
   }
@@ -112,10 +112,10 @@ function tokensOf(text: string): string[] {
 
 const openings = ['/*', '*/', "'", "e'", '"', '$$', '$a$', '--', '\n', ';', '(', 'a', '\\', ' ', '1', 'begin atomic ']
 
-test('Every character of a text belongs to exactly one token', () => {
+test('every character of a text belongs to exactly one token', () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(fc.constantFrom(...openings), fc.string()), { maxLength: 30 }), (pieces) => {
-      const text = pieces.join('')
+    fc.property(fc.array(fc.oneof(fc.constantFrom(...openings), fc.string()), { maxLength: 30 }), (parts) => {
+      const text = parts.join('')
       const tokens = tokensOf(text)
       expect(tokens.join('')).toBe(text)
       expect(tokens.every((token) => token !== '')).toBe(true)
@@ -123,7 +123,7 @@ test('Every character of a text belongs to exactly one token', () => {
   )
 })
 
-test('Whatever does not end is one token, so that thousands of openings are not each read to the end of the text', () => {
+test('a token that does not end reaches to the end of the text, so that thousands of openings are not each read to it', () => {
   const others: Readonly<Record<string, string>> = {
     '/*': '/* \' " $$ -- ; ',
     "'": '/* " $$ -- ; ',

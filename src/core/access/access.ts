@@ -1,19 +1,19 @@
 import type { Tenant, UserTenant } from '../model.js'
 import type { TenantRef } from '../tenants/slug.js'
 
-/** What a guard demands of a member. */
+/** A guard's demand on a member. */
 export type Requirement =
   | { readonly kind: 'permission'; readonly name: string }
   | { readonly kind: 'route'; readonly method: string; readonly path: string }
   | { readonly kind: 'role'; readonly name: string }
 
-/** What the catalog says of a member: plain data, fit for a shared cache. */
+/** The grants of a member as the catalog has them: plain data, fit for a shared cache. */
 export interface MemberGrants {
   /** Names of the member's active roles, held directly or by inclusion. */
   readonly roles: readonly string[]
   /** Ids of the permissions the member holds: (roles' and direct allows) less direct denies, active ones only. */
   readonly permissionIds: readonly number[]
-  /** When the first temporary override begins or ends, milliseconds since 1970: read again by then. null: never. */
+  /** Moment when the first temporary override begins or ends, milliseconds since 1970: read again by then. null: never. */
   readonly changesAtMs: number | null
 }
 
@@ -33,14 +33,14 @@ export type DefaultMember =
   /** Several memberships and none marked as default, or the default does not count (TENANT_REQUIRE_NAMED_TENANT). */
   | { readonly kind: 'ambiguous' }
 
-/** Which epochs are asked for. */
+/** The epochs that are asked for. */
 export interface EpochQuestion {
   readonly userId: string
   /** `default`: the tenant of a request that names none. undefined: the user's epochs alone. */
   readonly tenant: TenantRef | 'default' | undefined
 }
 
-/** The epochs that say whether something remembered is still current. */
+/** The epochs that tell whether a cached entry is still current. */
 export interface Epochs {
   /** `users.access_epoch`; undefined when there is no such user. */
   readonly user: number | undefined
@@ -48,18 +48,18 @@ export interface Epochs {
   readonly tenantId: string | undefined
   /** `tenants.access_epoch`; undefined where `tenantId` is. */
   readonly tenant: number | undefined
-  /** Asked for the default tenant: how many tenants it could be. 0 otherwise. */
+  /** Number of tenants that the default one could be, if that was asked for. 0 otherwise. */
   readonly candidates: number
   /** `installation.rules_epoch`: permissions, route rules, built-in roles. */
   readonly rules: number
 }
 
-/** Finds members in the catalog. A tenant in any status is found, so that its members can be told. */
+/** Finds members in the catalog. A tenant is found in any status, so that its members can be told about it. */
 export interface MemberDirectory {
-  /** The user's membership of that tenant; undefined when there is none, whether or not the tenant exists. */
+  /** Finds the user's membership of that tenant; undefined when there is none, whether or not the tenant exists. */
   findMember(userId: string, ref: TenantRef): Promise<MemberRecord | undefined>
   findDefaultMember(userId: string): Promise<DefaultMember>
-  /** All of them at one moment, by one query; the answers are in the order of the questions. */
+  /** Reads all epochs at one moment, by one query; the answers are in the order of the questions. */
   readEpochs(questions: readonly EpochQuestion[]): Promise<Epochs[]>
 }
 
@@ -68,17 +68,17 @@ export interface MemberAccess {
   /** Names of the member's active roles, held directly or by inclusion. */
   readonly roles: readonly string[]
   /**
-   * Whether the member holds the built-in role of this name. A tenant's own role does not count: the tenant named it, and
-   * what it gives are its permissions.
+   * Tells whether the member holds the built-in role of this name. A tenant's own role does not count: the tenant chose its
+   * name, and only its permissions mean anything.
    */
   hasRole(name: string): boolean
-  /** Whether the member holds this permission (its catalog id). */
+  /** Tells whether the member holds this permission (its catalog id). */
   hasPermissionId(id: number): boolean
-  /** Whether the member holds any of the permissions `32 * word + n`, `n` being the bits set in `bits`. */
+  /** Tells whether the member holds any of the permissions `32 * word + n`, `n` being the bits set in `bits`. */
   hasPermissionBits(word: number, bits: number): boolean
 }
 
-/** A member and what they may do, as the context of a request holds it: an answer as of that request. */
+/** A member and their access, as they were when the request began. */
 export interface Member {
   readonly membership: UserTenant
   readonly access: MemberAccess
@@ -94,7 +94,7 @@ export interface Guard {
 /** The rule set of the installation: permissions and route rules, compiled once per rules epoch. */
 export interface AccessRules {
   readonly epoch: number
-  /** Compiles what the catalog says of a member. */
+  /** Compiles the grants of a member. */
   compile(grants: MemberGrants): MemberAccess
   /**
    * Binds a requirement; the guard follows later changes of the rule set.
@@ -102,26 +102,26 @@ export interface AccessRules {
    */
   guard(requirement: Requirement): Guard
   /**
-   * Whether somebody has defined what the requirement names, in the catalog or in the application's definition, switched
-   * on or off (a guard without it denies everybody).
+   * Tells whether the permission, route or role of the requirement is defined, in the catalog or in the application's
+   * definition, active or not. A guard of an undefined one denies everybody.
    */
   knows(requirement: Requirement): boolean
   /** Reads the rule set again from the catalog. */
   refresh(): Promise<void>
-  /** Whether the member holds the permission of that name. */
+  /** Tells whether the member holds the permission of that name. */
   can(access: MemberAccess, permission: string): boolean
-  /** Whether the member may send `method` to a concrete path such as `/reports/42`, without query. */
+  /** Tells whether the member may send `method` to a concrete path such as `/reports/42`, without query. */
   can(access: MemberAccess, method: string, path: string): boolean
-  /** Names of the active permissions that the member holds, sorted. */
+  /** Lists the names of the active permissions that the member holds, sorted. */
   permissionsOf(access: MemberAccess): string[]
 }
 
 /**
- * What an installation starts with: permissions, route rules and built-in roles, as plain checked data
+ * The permissions, route rules and built-in roles that an installation starts with, as plain checked data
  * (`defineAccess` and `parseAccessDefinition` make it).
  */
 export interface AccessDefinition<Permission extends string = string, Role extends string = string> {
-  /** A process whose definition has a lower one than the catalog's changes nothing. */
+  /** A process whose definition has a lower version than the catalog's changes nothing. */
   readonly version: number
   readonly categories: readonly { readonly name: string; readonly description: string }[]
   readonly permissions: readonly {
@@ -141,8 +141,8 @@ export interface AccessDefinition<Permission extends string = string, Role exten
 }
 
 /**
- * Says which access definition the application has, once and for all of it; from then on a misspelled permission in
- * `requirePermission` and a misspelled role in `requireRole` do not compile. Without, they are any text.
+ * Declares the access definition of the whole application. From then on a misspelled permission in `requirePermission` and a
+ * misspelled role in `requireRole` do not compile. Without it, any text does.
  *
  * @example
  * declare module 'tenants2fast' {
@@ -162,7 +162,7 @@ export type RegisteredPermission = Register extends { readonly access: AccessDef
 /** The built-in roles of the {@link Register}ed access definition; any text without one. */
 export type RegisteredRole = Register extends { readonly access: AccessDefinition<string, infer Role> } ? Role : string
 
-/** The rule set as the catalog has it at one moment: what {@link AccessRules} compiles. */
+/** The rule set as the catalog has it at one moment; {@link AccessRules} compiles it. */
 export interface RuleSet {
   readonly epoch: number
   readonly permissions: readonly { readonly id: number; readonly name: string; readonly isActive: boolean }[]

@@ -23,13 +23,13 @@ const kinds = {
 } as const
 
 /**
- * How often accounts let somebody do what. "Address" is where a request comes from (of IPv6 the /64 network), "account" an
- * e-mail address, whether it has a user or not; of `profile` the user.
+ * The limits of accounts. "Address" is the network address of a request (of IPv6 the /64 network), "account" an e-mail
+ * address, whether it has a user or not; for `profile` the user.
  *
- * - `perAddress`, `perAccount`, `perAccountAndAddress`: attempts above it are refused. Of `login` they count failures; the two
- *   first also those that are under way.
+ * - `perAddress`, `perAccount`, `perAccountAndAddress`: attempts above it are refused. For `login` they count failures; the
+ *   first two also count attempts under way.
  * - `withSuccesses`: logins for one account from one address, failed or not.
- * - `mailsPerAccount`: mails above it are not sent; the answer is the same.
+ * - `mailsPerAccount`: mails above it are not sent; the response is the same.
  */
 export interface AccountLimits {
   readonly login: {
@@ -44,7 +44,7 @@ export interface AccountLimits {
   readonly profile: { readonly perAddress: AttemptLimit; readonly perAccount: AttemptLimit }
 }
 
-/** Limits of what sends a mail. */
+/** Limits of requests that send a mail. */
 export interface MailingLimits {
   readonly perAddress: AttemptLimit
   readonly mailsPerAccount: AttemptLimit
@@ -54,15 +54,15 @@ const quarterHour = 15 * 60
 const hour = 60 * 60
 
 /**
- * The limits in force when nothing else is said. They let the people of an office behind one address work.
+ * The default limits. They let the people of an office behind one address work.
  *
  * Logins: OWASP ASVS 4.0 (2.2.1) allows no more than 100 failed attempts for one account in an hour: 20 in each quarter, of
  * which an hour touches five. One caller may use 10 of them; NIST SP 800-63B (5.2.2) asks for a limit that does not keep an
  * owner out for good: refused attempts do not prolong it, and failures elsewhere do not count in a network from which the
  * owner came in before, or from which they confirmed their address or reset their password.
  *
- * What sends mails is limited to protect mailboxes, and refuses nobody for the sake of an account: whoever uses up the mails of
- * somebody else's address has had the links sent that its owner would have asked for.
+ * Requests that send mails are limited to protect mailboxes, and none is refused because of its account: an attacker who uses
+ * up the mails of an address has had the very links sent that its owner would ask for.
  */
 export const defaultAccountLimits: AccountLimits = {
   login: {

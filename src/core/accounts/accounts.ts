@@ -20,24 +20,24 @@ export interface MailSender {
   close(): Promise<void>
 }
 
-/** Who registers, as a stranger may have written it: nothing of it counts before the address is confirmed. */
+/** A registration. A stranger may have written it: nothing of it counts before the address is confirmed. */
 export interface Registration {
   readonly email: string
-  /** The one that will be given again with the confirmation; only then the name of the registration counts. */
+  /** The name counts only if the confirmation comes with the same password. */
   readonly password?: string | undefined
   readonly name?: string | undefined
 }
 
-/** Confirms an address: by the token of the link that was sent to it. */
+/** The confirmation of an address, by the token of the link that was sent to it. */
 export interface Confirmation {
   readonly token: string
   /** The password of the account from now on, whatever was registered. */
   readonly password: string
-  /** Default: the one of the registration, if it came with the same password. */
+  /** Default: the name of the registration, if that came with the same password. */
   readonly name?: string | undefined
 }
 
-/** What users may change about themselves. Left out: stays as it is. */
+/** Changes that users may make to their own profiles. A field that is left out stays as it is. */
 export interface ProfileChange {
   readonly name?: string | undefined
   /** An http(s) address; null removes it. */
@@ -45,42 +45,42 @@ export interface ProfileChange {
 }
 
 /**
- * Credentials of the catalog's users: who keeps passwords and sends the links. No method tells by its answer, its errors
- * or its time whether an address has an account, except to those who know its password or hold a link sent to it. A
- * provider limits how many mails it sends to one address; it never refuses the request instead.
+ * Keeps the passwords of the catalog's users and sends them links. No method tells by its answer, its errors or its time
+ * whether an address has an account, except to callers who know the password or hold a link that was sent there. A
+ * provider limits the mails that it sends to one address, and never refuses the request instead.
  *
  * Every method throws TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
 export interface AccountProvider {
   /**
-   * Sends a link to confirm the address. There is no user before that, and no password: any number of registrations of one
-   * address, whoever sends them, leave its owner free to register, and any of their links will do. The owner of an address
-   * that has an account is told by mail, unless they are disabled; nothing else changes.
+   * Sends a link to confirm the address. Until then there is no user and no password: strangers may register an address any
+   * number of times, its owner can still register, and any of the links works. If the address has an account, its owner is
+   * told by mail, unless they are disabled; nothing else changes.
    * @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID
    */
   register(registration: Registration): Promise<void>
   /**
-   * Uses up the token of a link, makes the user and sets the password; the user's id. Of a user who was there and whose
-   * address nobody had proven, every password, login and identity from before ends.
+   * Uses up the token of a link, creates the user, sets the password and returns the user's id. If the user existed and
+   * the address was not proven before, every earlier password, login and identity ends.
    * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
    */
   verifyEmail(confirmation: Confirmation): Promise<string>
   /** Sends a link again, to an address that was registered or has a user who is not verified and not disabled. */
   resendVerification(email: string): Promise<void>
   /**
-   * The id of the user with this address and password.
+   * Returns the id of the user with this address and password.
    * @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID: also for users that are disabled or not verified
    */
   checkPassword(email: string, password: string): Promise<string>
   /**
-   * Sends a link to set a new password, to an address that has an account, not disabled. To one that was only registered:
+   * Sends a link to set a new password to an address whose account is not disabled. An address that was only registered gets
    * the link to confirm it.
    */
   requestPasswordReset(email: string): Promise<void>
   /**
-   * Uses up the token of a reset link and sets the password; ends every login of the user, and every other reset link.
-   * The address counts as verified then: the link was sent to it. If it did not before, identities from before end, too.
-   * Answers the user's id.
+   * Uses up the token of a reset link, sets the password and returns the user's id. Ends every login of the user, and every
+   * other reset link. The address counts as verified from then on, because the link was sent to it. If it did not before,
+   * earlier identities end, too.
    * @throws TENANCY_ACCOUNTS_LINK_INVALID, TENANCY_ACCOUNTS_PASSWORD_INVALID (the link stays good)
    */
   resetPassword(token: string, password: string): Promise<string>
@@ -98,25 +98,25 @@ export interface LoginTokenInput {
   readonly isRefresh?: boolean | undefined
 }
 
-/** What accounts need of an open installation. */
+/** The parts of an open installation that accounts need. */
 export interface AccountsHost {
   readonly config: Config
   readonly logger: Logger
   readonly catalog: SqlPool
-  /** A key for one purpose, derived from the master secret: 32 bytes. */
+  /** Derives a key for one purpose from the master secret: 32 bytes. */
   deriveKey(purpose: string): Buffer
   /**
-   * Signs an access token. Leaves an entry in the audit log, unless `isRefresh`.
+   * Signs an access token and writes an entry to the audit log, unless `isRefresh`.
    * @throws TENANCY_USER_NOT_FOUND
    */
   issueAccessToken(input: LoginTokenInput): Promise<IssuedToken>
   /**
-   * The user behind an `Authorization` header, checked as on any request.
+   * Finds the user of an `Authorization` header, checked as on any request.
    * @throws TENANCY_AUTH_REQUIRED, TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_USER_REFUSED, TENANCY_AUTH_TOKEN_BOUND
    */
   authenticate(authorization: string | undefined): Promise<User>
   /** Makes this process read the user again before the next request is answered. */
   forgetUser(id: string): void
-  /** Runs when the tenancy closes, before the catalog does. */
+  /** Adds a function that runs when the tenancy closes, before the catalog does. */
   onClose(close: () => Promise<void>): void
 }

@@ -4,7 +4,7 @@ import { TenancyError } from '../errors/errors.js'
 const inspectCustom = Symbol.for('nodejs.util.inspect.custom')
 const vaultKey = Symbol.for('tenants2fast.config')
 
-/** Holds the master secret where spreading an object takes it along, and nothing shows it. */
+/** Holds the master secret so that spreading the configuration copies it, and nothing shows it. */
 class Vault {
   readonly #secret: Buffer | undefined
 
@@ -20,8 +20,8 @@ class Vault {
 const complete = new WeakSet<object>()
 
 /**
- * Puts the secrets of a configuration out of sight: they can be read by name, and are in no copy, list of entries, clone,
- * JSON or print of it.
+ * Hides the secrets of a configuration: they can be read by name, and are in no copy, list of entries, clone, JSON or print
+ * of it.
  */
 export function protectConfig(config: Config): Config {
   const held = { ...config, [vaultKey]: new Vault(config.secret) }
@@ -40,7 +40,7 @@ export function protectConfig(config: Config): Config {
 }
 
 /**
- * Makes a copy of a configuration (`{ ...config, maxConnections: 5 }`) whole again: the master secret comes back.
+ * Completes a copy of a configuration (`{ ...config, maxConnections: 5 }`): puts the master secret back.
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID when secrets were left behind: by a deep copy, or in a part that was
  *   copied itself
@@ -69,7 +69,7 @@ function hide<Value extends object>(object: Value, name: keyof Value): Value {
   const value = object[name]
   const shown = { ...object, [name]: value && '[hidden]' }
   Reflect.deleteProperty(shown, vaultKey)
-  // An accessor, so that a look at what is not enumerable sees no value either.
+  // An accessor, so that an inspection of hidden properties shows no value either.
   Object.defineProperty(object, name, { get: () => value, enumerable: false })
   Object.defineProperty(object, 'toJSON', { value: () => shown })
   Object.defineProperty(object, inspectCustom, { value: () => shown })

@@ -12,25 +12,25 @@ export interface Config {
   readonly dataDir: string
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
-  /** What becomes of a request for a tenant whose schema is behind. */
+  /** Treatment of a request for a tenant whose schema is behind. */
   readonly schemaBehind: 'migrate' | 'refuse'
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number
   readonly maxConnections: number
   readonly maxTenantConnections: number
-  /** How many processes like this one share the server. */
+  /** Number of processes like this one that share the server. */
   readonly processes: number
-  /** Where tenant traffic goes instead of to the server itself. */
+  /** PgBouncer for tenant traffic; undefined: tenant traffic goes to the server itself. */
   readonly pooler: ServerAddress | undefined
   readonly prepareStatements: boolean
   /** Most temporary files of one session of a tenant; 0: no limit. */
   readonly tempFileLimitMb: number
-  /** Functions that use up what databases share are taken from tenants. */
+  /** Whether tenants may not call functions that use up resources which databases share. */
   readonly isHardened: boolean
-  /** What is watched of the resources that databases of one server share. */
+  /** Watch over the resources that databases of one server share. */
   readonly watch: {
-    /** Between two looks of all processes together; 0: nothing is watched. */
+    /** Time between two looks of all processes together; 0: nothing is watched. */
     readonly intervalMs: number
     /** Undefined: a quarter of the lock table. */
     readonly maxTenantLocks: number | undefined
@@ -41,10 +41,10 @@ export interface Config {
   readonly secret: Buffer | undefined
   readonly urlPrefix: string
   readonly baseDomain: string | undefined
-  /** Whoever is a member of several tenants has to name one: their default is not used. */
+  /** Whether members of several tenants have to name one in each request: their default is not used. */
   readonly requireNamedTenant: boolean
   readonly maxStalenessMs: number
-  /** How changes in the catalog are heard of. */
+  /** Source of changes in the catalog. */
   readonly changesBy: 'listen' | 'poll'
   readonly redis: { readonly url: string; readonly ttlSeconds: number } | undefined
   readonly seedProfile: 'dev' | 'prod'
@@ -71,6 +71,6 @@ export interface Config {
         readonly from: string
       }
     | undefined
-  /** `NODE_ENV` is `production`. */
+  /** Whether `NODE_ENV` is `production`. */
   readonly isProduction: boolean
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { flag, integer, optionalInteger, type Setting, text } from './setting-schemas.js'
 
-/** What stands behind the protocol is read, and its problems named, by `parseDatabaseUrl`. */
+/** `parseDatabaseUrl` reads the part after the protocol, and names its problems. */
 const databaseUrl = z
   .string()
   .regex(/^postgres(?:ql)?:\/\//i, 'must be a URL that starts with postgres:// or postgresql://')

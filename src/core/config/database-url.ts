@@ -6,7 +6,7 @@ import type { ServerAccount } from '../tenants/database-target.js'
 import { TenancyError } from '../errors/errors.js'
 
 const sslModes = ['disable', 'require', 'verify-ca', 'verify-full']
-/** Others of libpq and of other drivers: only such a name is repeated in a message, as a `?` in a password starts one, too. */
+/** Parameters of libpq and other drivers. Messages repeat only such names: a `?` in a password starts a parameter, too. */
 const wellKnown =
   /^(?:host|hostaddr|port|user|password|dbname|passfile|options|client_encoding|fallback_application_name|keepalives\w*|tcp_user_timeout|gssencmode|gsslib|gssdelegation|krbsrvname|ssl|sslnegotiation|sslcert|sslkey|sslpassword|sslcertmode|sslcrl|sslcrldir|sslsni|sslcompression|ssl_min_protocol_version|ssl_max_protocol_version|requirepeer|require_auth|replication|service|target_session_attrs|load_balance_hosts|uselibpqcompat|schema|currentSchema|connection_limit|pool_timeout|pgbouncer|statement_timeout|search_path)$/
 const supported = ['sslmode', 'sslrootcert', 'channel_binding', 'connect_timeout', 'application_name']
@@ -38,7 +38,7 @@ export function parseDatabaseUrl(text: string, defaultPort = 5432): ServerAccoun
   }
 }
 
-/** Whether a URL names several hosts, as libpq would take it: `postgres://one,two/db` or `?host=one,two`. */
+/** Tells whether libpq would read several hosts in a URL: `postgres://one,two/db` or `?host=one,two`. */
 export function namesSeveralHosts(text: string): boolean {
   const [, authority = '', query = ''] = /^[a-z]+:\/\/([^/?#]*)[^?#]*\??([^#]*)/i.exec(text) ?? []
   return (
@@ -74,7 +74,7 @@ function readParameters({ searchParams }: URL): ReadonlyMap<string, string> {
   return new Map([...searchParams].filter(([, value]) => value !== ''))
 }
 
-/** What `pg` hands to `tls.connect`; undefined: no TLS. */
+/** Reads the options for `tls.connect`; undefined: no TLS. */
 function readTls(host: string, parameters: ReadonlyMap<string, string>): Record<string, unknown> | undefined {
   const rootCert = parameters.get('sslrootcert')
   const given = parameters.get('sslmode') ?? (rootCert === 'system' ? 'verify-full' : 'disable')
@@ -95,7 +95,7 @@ function readTls(host: string, parameters: ReadonlyMap<string, string>): Record<
   return { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }), ...nameCheck(host, mode) }
 }
 
-/** Node compares the certificate with a host name by itself, and for an IP address with "localhost". */
+/** Node compares the certificate with a host name by itself, but with "localhost" when the host is an IP address. */
 function nameCheck(host: string, mode: string): { checkServerIdentity?: typeof tls.checkServerIdentity } {
   if (mode === 'verify-ca') return { checkServerIdentity: () => undefined }
   return isIP(host) === 0
@@ -104,7 +104,7 @@ function nameCheck(host: string, mode: string): { checkServerIdentity?: typeof t
 }
 
 function readRootCertificates(path: string): string | string[] | undefined {
-  // Before Node 22.15 there is no way to the system's; undefined is Node's own list, and NODE_EXTRA_CA_CERTS.
+  // Before Node 22.15 the system's list cannot be read; undefined is Node's own list and NODE_EXTRA_CA_CERTS.
   if (path === 'system') return (tls as { getCACertificates?(kind: string): string[] }).getCACertificates?.('system')
   let text: string
   try {
@@ -141,7 +141,7 @@ function readConnectTimeout(parameters: ReadonlyMap<string, string>): number | u
   const given = parameters.get('connect_timeout')
   if (given === undefined) return undefined
   if (!/^\d{1,4}$/.test(given)) throw invalid('has a connect_timeout that is no whole number of seconds')
-  // libpq's zero is "for ever", which a service can't afford: it stands for our defaults.
+  // Zero means "for ever" to libpq, which a service cannot afford: here it means our defaults.
   return given === '0' ? undefined : Number(given) * 1000
 }
 

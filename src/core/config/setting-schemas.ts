@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 /** One documented setting: its schema turns the text of the environment into a value. */
 export interface Setting {
-  /** What it does, in one line: docs/config.md repeats it. */
+  /** Its effect, in one line: docs/config.md repeats it. */
   readonly description: string
   readonly schema: z.ZodType
   /** Whether its value may never be shown. */

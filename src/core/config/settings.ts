@@ -16,5 +16,5 @@ export const settings = {
 /** The name of a setting. */
 export type SettingName = keyof typeof settings
 
-/** What the schemas make of the environment. */
+/** The values that the schemas read from the environment. */
 export type SettingValues = { readonly [Name in SettingName]: z.output<(typeof settings)[Name]['schema']> }

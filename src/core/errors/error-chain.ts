@@ -1,12 +1,12 @@
-/** How many errors of one chain are looked at: wrappers nest less deep, and a chain may run in circles. */
+/** Most errors of one chain that are looked at: wrappers nest less deep, and a chain may be a circle. */
 const maxErrors = 32
 
 /**
- * Looks through an error and what it was caused by, outermost first, and returns the first answer of `read`.
+ * Looks through an error and its causes, outermost first, and returns the first answer of `read`.
  *
- * A cause is what `cause` holds (ECMAScript, Drizzle), `driverError` (TypeORM) or `meta.driverAdapterError` (Prisma). The
- * errors of an `AggregateError` count if `read` has an answer for each of them: one that is not known makes the whole
- * unknown. Getters and proxies that throw hold nothing.
+ * A cause is in `cause` (ECMAScript, Drizzle), `driverError` (TypeORM) or `meta.driverAdapterError` (Prisma). The errors of an
+ * `AggregateError` count if `read` has an answer for each of them: one that is unknown makes the whole unknown. Getters and
+ * proxies that throw count as empty.
  */
 export function findInErrors<Found>(
   error: unknown,
@@ -31,7 +31,7 @@ export function findInErrors<Found>(
   return founds.includes(undefined) ? undefined : founds[0]
 }
 
-/** A property of something that may be anything; undefined when reading it fails. */
+/** Reads a property of a value that may be anything; undefined when that fails. */
 export function readProperty(value: unknown, key: string | symbol): unknown {
   if (typeof value !== 'object' || value === null) return undefined
   return attempt(() => (value as Record<string | symbol, unknown>)[key])

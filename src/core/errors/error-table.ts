@@ -459,8 +459,8 @@ export interface FieldError {
 }
 
 /**
- * What an error of a code carries for programs; undefined for codes without details. The response shows it, unless it is a
- * 5xx.
+ * The details that an error of a code carries for programs; undefined for codes without details. The response shows them,
+ * unless it is a 5xx.
  */
 export type TenancyErrorDetails<Code extends TenancyErrorCode> = AllDetails[Code]
 

@@ -3,7 +3,7 @@ import { type ErrorEntry, errorTable, type TenancyErrorCode, type TenancyErrorDe
 
 export { errorTable, type FieldError, type TenancyErrorCode, type TenancyErrorDetails } from './error-table.js'
 
-/** What an error may carry beside its code. */
+/** Optional parts of an error. */
 export interface TenancyErrorOptions<Code extends TenancyErrorCode = TenancyErrorCode> {
   /** The error underneath. It is for logs; it never reaches a response. */
   readonly cause?: unknown

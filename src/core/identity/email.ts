@@ -1,15 +1,15 @@
 import { domainToASCII } from 'node:url'
 
 /**
- * The domain of the placeholder addresses of users who have none (RFC 2606). Only the catalog makes addresses in it;
- * whoever could claim one would claim its user.
+ * The domain of the placeholder addresses of users who have none (RFC 2606). Only the catalog makes addresses in it:
+ * claiming one would be claiming its user.
  */
 export const placeholderDomain = 'identity.invalid'
 
 /**
- * An e-mail address in its one spelling: letters of ASCII in lower case, the domain in ASCII (`xn--…`); undefined when it
- * is none, or a placeholder. Letters beyond ASCII before the `@` are left alone: lower-casing some of them (the Kelvin
- * sign) gives an ASCII letter, and so somebody else's address.
+ * Writes an e-mail address in its one spelling: ASCII letters in lower case, the domain in ASCII (`xn--…`). Undefined for
+ * any other text, and for a placeholder. Letters beyond ASCII before the `@` stay as they are: some of them (the Kelvin
+ * sign) become an ASCII letter in lower case, and so somebody else's address.
  */
 export function normalizeEmail(text: string): string | undefined {
   if (typeof text !== 'string') return undefined
@@ -27,9 +27,9 @@ function normalizeDomain(domain: string): string | undefined {
   return ascii.length > 255 || ascii.split('.').includes('') ? undefined : ascii
 }
 
-/** As mail is routed (UTS 46): other dots, wide letters and invisible characters are spellings of the same name. */
+/** Mail is routed by UTS 46: other dots, wide letters and invisible characters are spellings of the same name. */
 function asciiOf(domain: string): string {
-  // What is read as part of a URL, such as `%2e`, is no spelling.
+  // Characters that mean something in a URL, such as `%2e`, are no spelling of a name.
   return /[^\w.\-\P{ASCII}]/u.test(domain) ? '' : domainToASCII(domain)
 }
 

@@ -19,33 +19,33 @@ export interface VerifiedToken {
   readonly configuredIssuer?: string | undefined
   /** Foreign tokens: whether the user needs no verified e-mail address (`requireVerifiedEmail: false`). */
   readonly identitySuffices?: boolean | undefined
-  /** Foreign tokens: by how many seconds the issuer's clock may be ahead of ours, so how much too late `issuedAt` may be. */
+  /** Foreign tokens: seconds by which the issuer's clock may be ahead of ours, and so `issuedAt` too late. */
   readonly clockToleranceSeconds?: number | undefined
   /** All claims, as signed. Frozen. */
   readonly claims: Readonly<Record<string, unknown>>
 }
 
 /**
- * DeficitRoundRobin the text of a bearer token into verified claims. The same text gives the same object while it is
- * remembered, so that a caller can hang its own memory on it; `exp` is checked again on every call.
+ * Turns the text of a bearer token into verified claims. The same text gives the same object while it is cached, so that a
+ * caller can attach its own cache to it; `exp` is checked again on every call.
  */
 export interface TokenVerifier {
   /**
-   * Answers at once for a remembered token, with a promise otherwise.
+   * Returns a cached token at once, and a promise otherwise.
    * @throws TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_ISSUER_UNAVAILABLE, TENANCY_CATALOG_UNAVAILABLE (also as a rejection)
    */
   verify(token: string): VerifiedToken | Promise<VerifiedToken>
 }
 
-/** A user's identity at a foreign issuer: how they get in without a password of ours. */
+/** A user's identity at a foreign issuer, by which they log in without a password of ours. */
 export interface UserIdentity {
   readonly issuer: string
-  /** `sub`, or what `subjectClaim` names. */
+  /** `sub`, or the claim that `subjectClaim` names. */
   readonly subject: string
   readonly createdAt: Date
 }
 
-/** A user with what decides whether a token of theirs still counts. */
+/** A user with the facts that decide whether a token of theirs still counts. */
 export interface UserRecord {
   readonly user: User
   /** Own tokens count while their epoch equals this one (`users.token_epoch`). */
@@ -58,32 +58,32 @@ export interface UserRecord {
 
 /** Finds the user behind a verified token. Implemented on the catalog, cached above it. */
 export interface UserDirectory {
-  /** All of them by one query; the answers are in the order of the ids. */
+  /** Finds all of them by one query; the answers are in the order of the ids. */
   findUsersById(ids: readonly string[]): Promise<(UserRecord | undefined)[]>
   findUserByIdentity(issuer: string, subject: string): Promise<UserRecord | undefined>
   /**
-   * Creates (or, if trusted for it, links) the user of a foreign issuer on first sight; undefined when that issuer
-   * may not. Safe when called twice at once.
+   * Creates the user of a foreign issuer on first sight, or links them if the issuer is trusted for it; undefined when the
+   * issuer may do neither. Safe when called twice at once.
    * @throws TENANCY_AUTH_USER_REFUSED: no usable, verified e-mail address in the token, it belongs to another account, or
    * the identity was unlinked
    */
   createUserFromToken(token: VerifiedToken): Promise<UserRecord | undefined>
 }
 
-/** Whether the user of a verified token is let in at all: not disabled, and known by a verified address or, if trusted, identity. */
+/** Tells whether the user of a verified token is let in: not disabled, and with a verified address or a trusted identity. */
 export function isUserAdmitted(token: VerifiedToken, { user }: UserRecord): boolean {
   return user.disabledAt === null && (user.emailVerified || token.identitySuffices === true)
 }
 
-/** Whether a token is for certain tenants only: it does nothing in another, and nothing that concerns its user as such. */
+/** Tells whether a token is for certain tenants only: it counts in no other, and not for what concerns its user as such. */
 export function isTenantBound(token: VerifiedToken): boolean {
   return token.tenant !== undefined || token.tenants !== undefined
 }
 
 /**
- * Whether a verified token still counts for its user: not revoked since, and the user is let in.
- * `iat` has whole seconds, so a foreign token issued in the very second of a revocation does not count. Nor does one issued
- * within the tolerance after it: a clock that is ahead may have issued it before.
+ * Tells whether a verified token still counts for its user: not revoked since, and the user is let in. `iat` has whole
+ * seconds, so a foreign token that was issued in the very second of a revocation does not count. Nor does one issued within
+ * the tolerance after it: a clock that is ahead may have issued it before.
  */
 export function isTokenCurrent(token: VerifiedToken, record: UserRecord): boolean {
   if (!isUserAdmitted(token, record)) return false

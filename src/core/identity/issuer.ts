@@ -17,14 +17,14 @@ export type ClaimPath = string | readonly string[]
 /** A value that a claim is compared with. */
 export type ClaimValue = string | number | boolean
 
-/** What a foreign issuer may do to the users of this installation. */
+/** The rights of a foreign issuer over the users of this installation. */
 export interface IssuerTrust {
   readonly issuer: string
   /** Whether a subject seen for the first time becomes a user. Default: false. */
   readonly createUsers?: boolean | undefined
   /**
-   * Whether a subject seen for the first time is joined to the account that has the same e-mail address, when
-   * the token says that it is verified. An account whose address nobody had proven loses what it had. Default: false.
+   * Whether a subject seen for the first time is joined to the account with the same e-mail address, when the token says
+   * that it is verified. An account whose address was not proven loses its passwords, logins and identities. Default: false.
    */
   readonly linkByVerifiedEmail?: boolean | undefined
   /**
@@ -57,13 +57,13 @@ export interface IssuerOptions extends IssuerTrust {
   /** `audienceClaim` must contain one of these. */
   readonly audience: string | readonly string[]
   /**
-   * Claim that says for whom the token is: `aud`, or, of tokens without it, the client (`client_id` or `azp`) that it was
-   * issued to. Default: `aud`.
+   * Claim with the audience of the token: `aud`, or for tokens without it the client that it was issued to (`client_id` or
+   * `azp`). Default: `aud`.
    */
   readonly audienceClaim?: 'aud' | 'client_id' | 'azp' | undefined
   /** The algorithms this issuer signs with; more than one only while it changes. Default: `RS256`. */
   readonly algorithm?: SignatureAlgorithm | readonly SignatureAlgorithm[] | undefined
-  /** Where its keys are. Default: discovered by `<issuer>/.well-known/openid-configuration`. */
+  /** Address of its keys. Default: discovered by `<issuer>/.well-known/openid-configuration`. */
   readonly jwksUri?: string | undefined
   /** Whether its keys may come from an address in a private network (RFC 1918, RFC 4193, RFC 6598). Default: false. */
   readonly allowPrivateNetwork?: boolean | undefined
@@ -79,11 +79,11 @@ export interface IssuerOptions extends IssuerTrust {
   /** Claim that names the tenant (id or slug) the token is for. Default: none. */
   readonly tenantClaim?: ClaimPath | undefined
   /**
-   * What that claim is: one name, an array of names, or an object whose keys are the names. A token with several is for
-   * these, and the request says for which. Default: `string`.
+   * Form of that claim: one name, an array of names, or an object whose keys are the names. A token with several names is
+   * for all of them, and each request names one. Default: `string`.
    */
   readonly tenantClaimType?: 'string' | 'array' | 'object' | undefined
-  /** What null, an empty text, array or object mean: an invalid token, or one for no tenant. Default: `refuse`. */
+  /** Meaning of null, an empty text, array or object: an invalid token, or one for no tenant. Default: `refuse`. */
   readonly tenantClaimEmpty?: 'refuse' | 'unbound' | undefined
   /** Whether a token that is for no tenant is invalid. Default: false. */
   readonly requireTenant?: boolean | undefined
@@ -91,16 +91,16 @@ export interface IssuerOptions extends IssuerTrust {
   readonly tenantMap?: Readonly<Record<string, string>> | undefined
   /** Longest token, in bytes; 65536 at most. Default: 8192. */
   readonly maxTokenBytes?: number | undefined
-  /** Difference between its clock and ours that is forgiven, in seconds; 120 at most. Default: 5. */
+  /** Tolerated difference between its clock and ours, in seconds; 120 at most. Default: 5. */
   readonly clockToleranceSeconds?: number | undefined
 }
 
-/** What stands for the directory in a templated issuer (Microsoft Entra). */
+/** The placeholder of the directory in a templated issuer (Microsoft Entra). */
 export const issuerTenantPlaceholder = '{tenantid}'
 
 const directoryPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** The directory that makes `issuer` of a template; undefined when none does, or when `template` is none. */
+/** Reads the directory by which a template becomes `issuer`; undefined when none does, or `template` is no template. */
 export function readIssuerTenant(template: string, issuer: string): string | undefined {
   const [before, after, ...rest] = template.split(issuerTenantPlaceholder)
   if (before === undefined || after === undefined || rest.length > 0) return undefined
@@ -109,12 +109,12 @@ export function readIssuerTenant(template: string, issuer: string): string | und
   return directoryPattern.test(directory) ? directory : undefined
 }
 
-/** Whether a text can name a subject. Control characters end in the database's refusal, lone surrogates in two being one. */
+/** Tells whether a text can name a subject. The database refuses control characters, and lone surrogates look alike in it. */
 export function isSubject(text: unknown): text is string {
   return typeof text === 'string' && /^[^\p{Cc}\p{Cs}]{1,255}$/u.test(text)
 }
 
-/** Reads a claim of a token; undefined when it is not there. */
+/** Reads a claim of a token; undefined when the token does not have it. */
 export function readClaim(claims: Readonly<Record<string, unknown>>, path: ClaimPath): unknown {
   let value: unknown = claims
   for (const name of typeof path === 'string' ? [path] : path) {

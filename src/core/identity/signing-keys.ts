@@ -6,7 +6,7 @@ export type SigningAlgorithm = 'EdDSA' | 'ES256'
 /** A public key as JSON (RFC 7517). Holds no private part. */
 export type PublicJwk = Readonly<Record<string, unknown>>
 
-/** A signing key as it rests in the catalog. */
+/** A signing key as the catalog stores it. */
 export interface StoredSigningKey {
   /** RFC 7638 thumbprint of the public key. */
   readonly kid: string
@@ -14,7 +14,7 @@ export interface StoredSigningKey {
   readonly publicJwk: PublicJwk
   /** The private key, encrypted: opens with TENANT_SECRET only. */
   readonly sealedPrivateKey: Uint8Array
-  /** From when the key signs; it is published before. */
+  /** Moment from which the key signs; it is published earlier. */
   readonly signsFrom: Date
   /** Set once a successor exists: when the last token this key signed has expired. */
   readonly expiresAt: Date | null
@@ -23,22 +23,22 @@ export interface StoredSigningKey {
 /** A key about to be stored. */
 export type NewSigningKey = Pick<StoredSigningKey, 'kid' | 'algorithm' | 'publicJwk' | 'sealedPrivateKey'>
 
-/** When a successor begins to sign, and how long its predecessors stay published after that. */
+/** Seconds until a successor begins to sign, and for which its predecessors stay published after that. */
 export interface RotationTimes {
   readonly publishSeconds: number
   readonly keepSeconds: number
 }
 
-/** Where signing keys rest. Every change is safe when several processes make it at once. */
+/** Stores signing keys. Every change is safe when several processes make it at once. */
 export interface SigningKeyStore {
-  /** All keys that have not expired, oldest first. */
+  /** Lists all keys that have not expired, oldest first. */
   listKeys(): Promise<readonly StoredSigningKey[]>
   /** Stores the first key, signing at once; does nothing when there is one already. */
   addFirstKey(key: NewSigningKey): Promise<void>
   /**
-   * Stores a successor and ends the others when it has taken over. False, and nothing done, while an earlier
-   * successor has yet to begin to sign (unless `publishSeconds` is 0).
-   * @param actor id of the user who does it, for the audit log. Default: nobody in particular
+   * Stores a successor, and ends the other keys once it has taken over. Does nothing and returns false while an earlier
+   * successor does not sign yet (unless `publishSeconds` is 0).
+   * @param actor id of the user who rotates, for the audit log. Default: none
    */
   addSuccessor(key: NewSigningKey, times: RotationTimes, actor?: string): Promise<boolean>
 }
@@ -48,21 +48,21 @@ export interface VerificationKeys {
   /** Goes up when a key is withdrawn. */
   readonly generation: number
   /**
-   * Whether what was verified at `generation` stands for a request that arrived at `sinceMs` (`performance.now()`). Costs
-   * a comparison; called on every remembered token.
+   * Tells whether a token that was verified at `generation` still counts for a request that arrived at `sinceMs`
+   * (`performance.now()`). Called for every cached token, so it costs no more than a comparison.
    */
   isCurrent(generation: number, sinceMs: number): boolean
   /**
-   * The key that a token header asks for; undefined when the issuer has none. `kid` is a look-up key only.
+   * Finds the key that a token header names; undefined when the issuer has none. `kid` is a look-up key only.
    * @throws TENANCY_AUTH_ISSUER_UNAVAILABLE, TENANCY_CATALOG_UNAVAILABLE
    */
   findKey(algorithm: string, kid: string | undefined): Promise<KeyObject | webcrypto.CryptoKey | undefined>
 }
 
-/** What an access token of our own is about. */
+/** The contents of an access token of our own. */
 export interface AccessTokenInput {
   readonly userId: string
-  /** `users.token_epoch` as it is now: the token ends when that goes up. */
+  /** `users.token_epoch` as it is now: the token ends when it rises. */
   readonly epoch: number
   /** Tenant id or slug that the token is bound to. Default: none. */
   readonly tenant?: string | undefined
@@ -78,23 +78,23 @@ export interface IssuedToken {
   readonly tokenId: string
 }
 
-/** How signing keys are rotated. */
+/** Options of a rotation of signing keys. */
 export interface RotationOptions {
   /** For a leaked key: the successor signs at once, all earlier tokens end. Default: false. */
   readonly withdraw?: boolean | undefined
-  /** Id of the user who does it, for the audit log. Default: nobody in particular. */
+  /** Id of the user who rotates, for the audit log. Default: none. */
   readonly actor?: string | undefined
 }
 
 /** Our own issuer: signs access tokens and publishes the keys to verify them. */
 export interface SigningKeys extends VerificationKeys {
-  /** Keys may have changed: they are read again before another token counts. */
+  /** Says that keys may have changed: they are read again before another token counts. */
   invalidate(): void
   readonly issuer: string
   readonly audience: string
   /** Signs an access token (RFC 9068 `at+jwt`; claims iss, aud, sub, iat, exp, jti, epoch and, if given, tenant). */
   issueAccessToken(input: AccessTokenInput): Promise<IssuedToken>
-  /** The document for `/.well-known/jwks.json`. */
+  /** Makes the document for `/.well-known/jwks.json`. */
   jwks(): Promise<{ readonly keys: readonly PublicJwk[] }>
   /**
    * Makes a successor, published now and signing after a margin. `withdraw: true` is for a leaked key: the

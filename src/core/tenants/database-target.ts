@@ -1,4 +1,4 @@
-/** Where something that speaks PostgreSQL's protocol listens. */
+/** The address of a server that speaks PostgreSQL's protocol. */
 export interface ServerAddress {
   readonly host: string
   readonly port: number
@@ -6,9 +6,9 @@ export interface ServerAddress {
   readonly ssl?: boolean | Readonly<Record<string, unknown>>
   /** SCRAM that is bound to the TLS connection: used where it is offered, or insisted on. Default: not used. */
   readonly channelBinding?: 'prefer' | 'require'
-  /** Longest time to open a connection. Default: what opens it knows best. */
+  /** Longest time to open a connection. Default: depends on the code that opens it. */
   readonly connectTimeoutMs?: number
-  /** What the server shows as `application_name`. Default: `tenants2fast` and what the connection is for. */
+  /** `application_name` of the connections. Default: `tenants2fast` and the purpose of the connection. */
   readonly applicationName?: string
 }
 
@@ -20,7 +20,7 @@ export interface ServerAccount extends ServerAddress {
   readonly database: string
 }
 
-/** Everything needed to open a connection to one tenant's database and to prove that it is the right one. */
+/** The data needed to open a connection to one tenant's database and to prove that it is the right one. */
 export interface TenantDatabaseTarget {
   readonly databaseId: string
   /** The epoch that the identity row must show. */
@@ -29,10 +29,10 @@ export interface TenantDatabaseTarget {
 }
 
 /**
- * What a fresh connection must answer to this query before it serves a tenant: one row
- * `{ database_id, epoch, database_name, role_name, has_settings }`. A role may give itself settings for all its future
- * connections (ALTER ROLE … SET); they would be in this one already, so every name in here is qualified or a keyword. No
- * casts, and no function where a keyword does: each costs a fresh connection a look into its catalogs.
+ * The query that a new connection must answer as expected before it serves a tenant. It gives one row
+ * `{ database_id, epoch, database_name, role_name, has_settings }`. A role may give itself settings for its future
+ * connections (ALTER ROLE … SET), which are in force already: so every name in the query is qualified or a keyword. It has
+ * no casts, and no function where a keyword will do: each costs a new connection a look into the system catalogs.
  */
 export const identityQuery = `
   select database_id, epoch, current_catalog as database_name, current_user as role_name,

@@ -3,7 +3,7 @@ import { TenancyError } from '../errors/errors.js'
 const slugPattern = /^[a-z][a-z0-9-]{1,38}[a-z0-9]$/
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** Slugs no tenant may take: they name hosts, paths and roles that an installation needs for itself. */
+/** Slugs that no tenant may have: they name hosts, paths and roles that an installation needs for itself. */
 export const reservedSlugs: ReadonlySet<string> = new Set([
   'account',
   'accounts',
@@ -73,15 +73,15 @@ export const reservedSlugs: ReadonlySet<string> = new Set([
   'www',
 ])
 
-/** What a request may call a tenant by: its id or its slug. */
+/** A reference to a tenant, by its id or its slug. */
 export interface TenantRef {
   readonly kind: 'id' | 'slug'
   readonly value: string
 }
 
 /**
- * The one parser of tenant slugs, used at every door: 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, and not in
- * the form of a UUID, which a request would read as an id.
+ * Parses a tenant slug, wherever one comes in: 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, and not in the form of a
+ * UUID, which would be read as an id.
  *
  * @throws {@link TenancyError} TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED
  */
@@ -101,8 +101,8 @@ export function parseSlug(text: unknown): string {
 }
 
 /**
- * Reads a tenant id (lower-case UUID) or slug. Returns undefined for anything else: to a caller, a reference that
- * cannot exist is the same as one that does not.
+ * Reads a tenant id (lower-case UUID) or slug. Undefined for anything else: callers treat a tenant that cannot exist as
+ * one that does not.
  */
 export function parseTenantRef(text: string): TenantRef | undefined {
   if (uuidPattern.test(text)) return { kind: 'id', value: text }

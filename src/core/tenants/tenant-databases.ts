@@ -1,6 +1,6 @@
 import type { Tenant, TenantDatabase, TenantDatabaseState } from '../model.js'
 
-/** What the ledger of a database says of its schema. */
+/** The schema of a database, as its ledger has it. */
 export interface AppliedFiles {
   /** Number of the last file; -1: none. */
   readonly version: number
@@ -8,7 +8,7 @@ export interface AppliedFiles {
   readonly fingerprint: string
 }
 
-/** Where new tenants get their databases from, and where those of tenants that are gone end. */
+/** Supplies new tenants with databases, and drops those of deleted ones. */
 export interface DatabaseSupply {
   /** Hash of the schema that a database must have been built from to be assigned now. */
   templateVersion(): Promise<string>
@@ -37,14 +37,14 @@ export interface DatabaseSupply {
   dropTenantDatabase(id: string): Promise<void>
 }
 
-/** What a builder announces before it touches the server. */
+/** A build, as its builder announces it before it touches the server. */
 export interface DatabaseBuild {
   readonly id: string
   readonly serverId: string
   readonly name: string
   readonly roleName: string
   readonly templateVersion: string
-  /** Names this build, and no other piece of work. */
+  /** A name of this build and of no other. */
   readonly lease: string
   readonly leaseMs: number
   readonly reservedFor: string | undefined
@@ -55,11 +55,11 @@ export interface DatabaseBuild {
 /** A database that nobody may use: one under construction, half dropped, or past its retention. */
 export interface UnfinishedDatabase {
   readonly id: string
-  /** The lease of whoever works on it has run out, or it was due for as long as a lease lasts and nobody has taken one. */
+  /** Whether the lease of its worker has run out, or it has been due for as long as a lease lasts without a worker. */
   readonly isOverdue: boolean
 }
 
-/** What the catalog says of one database, to be compared with the server. */
+/** A database as the catalog has it, to be compared with the server. */
 export interface RecordedDatabase {
   readonly id: string
   readonly name: string
@@ -67,64 +67,67 @@ export interface RecordedDatabase {
   readonly state: TenantDatabaseState
 }
 
-/** A database with what the catalog knows of its schema. */
+/** A database with the version of its schema that the catalog knows. */
 export interface VersionedDatabase extends TenantDatabase {
   /** Number of the last schema file that was applied; -1: none; null: not read yet. It may be behind, never ahead. */
   readonly schemaVersion: number | null
 }
 
-/** Whose a database is. */
+/** The tenant of a database. */
 export interface DatabaseTenant {
   readonly databaseId: string
   readonly id: string
   readonly slug: string
 }
 
-/** A database whose row is gone, and who went with it. */
+/** The result of removing a database's row. */
 export interface RemovedDatabase {
   /** The deleted tenant that it belonged to; null: none. */
   readonly tenantId: string | null
 }
 
 /**
- * The catalog's record of tenant databases, as their builder needs it. Implemented on the catalog. Whoever changes a row
- * here holds the database's lock on its server (`database-lock.ts`), except for `markReady`, which the lease guards.
+ * The catalog's records of tenant databases, as their builder needs them. Callers that change a row hold the database's lock
+ * on its server (`database-lock.ts`), except for `markReady`, which the lease guards.
  */
 export interface TenantDatabaseRecords {
-  /** Id of this installation: tells its databases from those of another one on the same server. */
+  /** Reads the id of this installation, which tells its databases from those of another one on the same server. */
   installationId(): Promise<string>
-  /** The id of the server of that name; the row is made on first sight. */
+  /** Reads the id of the server of that name; its row is made on first sight. */
   serverId(name: string): Promise<string>
   find(id: string): Promise<VersionedDatabase | undefined>
-  /** A database that can be connected to, one in stock if there is one. */
+  /** Finds a database that can be connected to, one in stock if there is one. */
   findAny(): Promise<TenantDatabase | undefined>
   /** Commits a row in state `building`; false when the stock needs none. */
   beginBuild(build: DatabaseBuild): Promise<boolean>
-  /** From `building` to `ready`; undefined when the build was lost. A reserved one stays reserved for `reservedMs`. */
+  /** Moves a build from `building` to `ready`; undefined when the build was lost. A reservation lasts for `reservedMs`. */
   markReady(id: string, lease: string, reservedMs: number, schema: AppliedFiles): Promise<TenantDatabase | undefined>
-  /** How many databases in use say that they have the files up to that version, and other texts in them. */
+  /** Counts databases in use that have the files up to that version, but with other texts. */
   countDiverged(serverId: string, latest: AppliedFiles): Promise<number>
-  /** Writes down what a database's ledger says; called under the lock of whoever migrates it. */
+  /** Records the state of a database's ledger; called under the lock of its migration. */
   recordSchema(id: string, schema: AppliedFiles): Promise<void>
-  /** The server's databases in state `building` or `dropping`, and retired ones that are due, the oldest first. */
+  /** Lists the server's databases in state `building` or `dropping`, and retired ones that are due, oldest first. */
   unfinished(serverId: string, leaseMs: number): Promise<UnfinishedDatabase[]>
-  /** To `dropping`, for good, from whatever `unfinished` lists; undefined: it is none of those (any more). */
+  /** Moves a database that `unfinished` lists to `dropping`, for good; undefined: it is not in that list (any more). */
   beginDrop(id: string, lease: string, leaseMs: number): Promise<TenantDatabase | undefined>
   /**
    * Removes the row and the deleted tenant that it belonged to, after the drop was verified; undefined when the lease
    * was lost.
    */
   finishDrop(id: string, lease: string): Promise<RemovedDatabase | undefined>
-  /** Lengthens the lease of a build or drop under way. */
+  /** Extends the lease of a build or drop under way. */
   renewLease(id: string, lease: string, leaseMs: number): Promise<void>
   /** Retires ready databases of other versions that nobody took for that long; they are due at once. */
   retireOutdated(serverId: string, templateVersion: string, olderThanMs: number): Promise<void>
   /** Retires a ready database that cannot be used; it is due at once. */
   retireUnusable(id: string): Promise<void>
-  /** Tenants that databases belong to; databases that belong to nobody are left out. */
+  /** Lists the tenants of databases; databases without a tenant are left out. */
   tenantsOf(databaseIds: readonly string[]): Promise<DatabaseTenant[]>
-  /** Every database of the server. */
+  /** Lists every database of the server. */
   list(serverId: string): Promise<RecordedDatabase[]>
-  /** Whether this process reconciles the server for the next `leaseMs`: one does at a time, and keeps it by asking again. */
+  /**
+   * Lets one process at a time reconcile the server for the next `leaseMs`; it stays the one by asking again. False: another
+   * process is.
+   */
   lead(serverId: string, leader: string, leaseMs: number): Promise<boolean>
 }

@@ -67,7 +67,7 @@ test.each(Object.entries(copies))('%s shows no secret, however it is written', (
   }
 })
 
-test('secrets are read by their names', () => {
+test('the secrets of a configuration are read by their names', () => {
   const { server, redis, mail, secret } = load()
   expect([server?.password, redis?.url, mail?.password]).toEqual([
     'hunter-database',
@@ -77,7 +77,7 @@ test('secrets are read by their names', () => {
   expect(secret).toEqual(Buffer.alloc(32, 0xcd))
 })
 
-test('what is printed says that there is something', () => {
+test('a printed configuration shows that there is a secret, and not the secret', () => {
   expect(JSON.parse(JSON.stringify(load()))).toMatchObject({
     secret: '[hidden]',
     server: { user: 'u', password: '[hidden]' },
@@ -87,7 +87,7 @@ test('what is printed says that there is something', () => {
   expect(JSON.stringify(loadConfig({}))).not.toContain('[hidden]')
 })
 
-test('a copy with another setting is a whole configuration, and hides as much', () => {
+test('a copy with another setting is a complete configuration, and hides its secrets, too', () => {
   const copy = wholeConfig({ ...load(), maxConnections: 7 })
   expect(copy.maxConnections).toBe(7)
   expect(copy.secret).toEqual(Buffer.alloc(32, 0xcd))
@@ -111,11 +111,14 @@ test.each([
   ],
   ['the cache’s part', (config: Config) => ({ ...config, redis: { ...config.redis } as never }), 'config.redis'],
   ['the mail’s part', (config: Config) => ({ ...config, mail: { ...config.mail } as never }), 'config.mail'],
-])('%s loses secrets, which is refused by name and not taken for "none"', (_name, copyOf, part) => {
-  expect(() => wholeConfig(copyOf(load()))).toThrow(
-    expect.objectContaining({
-      code: 'TENANCY_CONFIG_INVALID',
-      message: expect.stringContaining(`${part} is a copy without its secrets`),
-    }),
-  )
-})
+])(
+  '%s loses secrets, which is refused by name and not taken for a configuration without them',
+  (_name, copyOf, part) => {
+    expect(() => wholeConfig(copyOf(load()))).toThrow(
+      expect.objectContaining({
+        code: 'TENANCY_CONFIG_INVALID',
+        message: expect.stringContaining(`${part} is a copy without its secrets`),
+      }),
+    )
+  },
+)

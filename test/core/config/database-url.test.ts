@@ -27,13 +27,13 @@ test.each([
   'postgresql://one,two:5433',
   'postgres:///app?host=one,two',
   'postgres:///app?hostaddr=10.0.0.1,10.0.0.2',
-])('%s is refused with the way that works: one address that leads to the primary', (url) => {
+])('%s names several hosts and is refused; the message says to give one address that leads to the primary', (url) => {
   expect(problemOf(url)).toMatch(
     /^Invalid configuration:\n- TENANT_DATABASE_URL names several hosts, and one is supported: give the address that always leads to the primary/,
   )
 })
 
-test('a comma in a password or a database is no second host', () => {
+test('a comma in a password or a database name does not make a second host', () => {
   expect(parseDatabaseUrl('postgres://u:a,b@one/x,y')).toMatchObject({ host: 'one', password: 'a,b', database: 'x,y' })
 })
 
@@ -48,11 +48,11 @@ test.each([
   ['sslmode=require&channel_binding=maybe', /a channel_binding other than/],
   ['connect_timeout=soon', /a connect_timeout that is no whole number/],
   ['options=-c%20role%3Dx', /parameters that are not supported: options; there are sslmode, sslrootcert/],
-])('?%s is refused', (parameters, message) => {
+])('a database URL with ?%s is refused', (parameters, message) => {
   expect(problemOf(`postgres://localhost/app?${parameters}`)).toMatch(message)
 })
 
-test('a root certificate has to be one', () => {
+test('a root certificate file without a certificate is refused', () => {
   const path = join(folder, 'empty.pem')
   writeFileSync(path, 'nothing')
   expect(problemOf(`postgres://localhost/?sslmode=verify-ca&sslrootcert=${path}`)).toContain(
@@ -60,7 +60,7 @@ test('a root certificate has to be one', () => {
   )
 })
 
-test('what libpq calls by a name is called so here', () => {
+test('parameters of libpq keep their names and meanings', () => {
   const url = 'postgres://localhost/?sslmode=require&channel_binding=require&connect_timeout=7&application_name=billing'
   expect(parseDatabaseUrl(url)).toMatchObject({
     ssl: { rejectUnauthorized: false },
@@ -72,7 +72,7 @@ test('what libpq calls by a name is called so here', () => {
   expect(plain).toEqual({ host: 'localhost', port: 5432, user: 'postgres', password: '', database: 'postgres' })
 })
 
-test('whatever stands in it, a message holds nothing of the password', () => {
+test('no message about a database URL has any part of its password', () => {
   const part = fc.stringMatching(/^[ -~]{0,12}$/)
   fc.assert(
     fc.property(part, part, (before, after) => {

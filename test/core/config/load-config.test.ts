@@ -15,7 +15,7 @@ function problemsOf(env: Record<string, string>): string {
 }
 
 describe('defaults', () => {
-  test('nothing set means the embedded server and the documented defaults', () => {
+  test('without any setting, the embedded server and the documented defaults are used', () => {
     expect(loadConfig({})).toMatchObject({
       server: undefined,
       catalogDatabase: 'tenants2fast',
@@ -37,27 +37,27 @@ describe('defaults', () => {
     })
   })
 
-  test('one TENANT_SUPERUSER_DB__ variable is enough to use that server, the others have their defaults', () => {
+  test('one TENANT_SUPERUSER_DB__ variable is enough to use that server: the others have their defaults', () => {
     const { server } = loadConfig({ TENANT_SUPERUSER_DB__PORT: '6000' })
     expect(server).toEqual({ host: 'localhost', port: 6000, user: 'postgres', database: 'postgres' })
     expect(server?.password).toBe('postgres')
   })
 
-  test('TENANT_REDIS_TTL goes with TENANT_REDIS_URL', () => {
+  test('TENANT_REDIS_TTL takes effect with TENANT_REDIS_URL', () => {
     const { redis } = loadConfig({ TENANT_REDIS_URL: 'redis://localhost' })
     expect([redis?.url, redis?.ttlSeconds]).toEqual(['redis://localhost', 300])
   })
 })
 
 describe('TENANT_DATABASE_URL', () => {
-  test('is the short form of the five', () => {
+  test('TENANT_DATABASE_URL is the short form of the five TENANT_SUPERUSER_DB__ variables', () => {
     const url = 'postgres://me%40x:p%3Aw@127.0.0.1:5433/main'
     const { server } = loadConfig({ TENANT_DATABASE_URL: url })
     expect(server).toEqual({ host: '127.0.0.1', port: 5433, user: 'me@x', database: 'main' })
     expect(server?.password).toBe('p:w')
   })
 
-  test('excludes the five', () => {
+  test('TENANT_DATABASE_URL and the TENANT_SUPERUSER_DB__ variables exclude each other', () => {
     expect(problemsOf({ TENANT_DATABASE_URL: 'postgres://localhost', TENANT_SUPERUSER_DB__NAME: 'x' })).toContain(
       'TENANT_DATABASE_URL and TENANT_SUPERUSER_DB__NAME exclude each other',
     )
@@ -68,13 +68,13 @@ describe('TENANT_DATABASE_URL', () => {
     'http://localhost',
     'postgres://localhost/db?options=-c',
     'postgres://localhost?sslmode=prefer',
-  ])('refuses %s', (url) => {
+  ])('TENANT_DATABASE_URL=%s is refused', (url) => {
     expect(problemsOf({ TENANT_DATABASE_URL: url })).toContain('TENANT_DATABASE_URL')
   })
 })
 
 describe('TENANT_TRUSTED_PROXIES', () => {
-  test('is a list of addresses and CIDR ranges of both families', () => {
+  test('TENANT_TRUSTED_PROXIES is a list of addresses and CIDR ranges, IPv4 and IPv6', () => {
     const text = '127.0.0.1, 10.0.0.0/8,2001:db8::/32 , ::1,::ffff:192.0.2.0/120,'
     expect(loadConfig({ TENANT_TRUSTED_PROXIES: text }).trustedProxies).toEqual([
       '127.0.0.1',
@@ -99,7 +99,7 @@ describe('TENANT_TRUSTED_PROXIES', () => {
     '[::1]',
     'fe80::1%eth0',
     '127.0.0.1:80',
-  ])('refuses %s by name', (entry) => {
+  ])('TENANT_TRUSTED_PROXIES refuses the entry %s and names it', (entry) => {
     expect(problemsOf({ TENANT_TRUSTED_PROXIES: `127.0.0.1, ${entry}` })).toContain(
       `TENANT_TRUSTED_PROXIES has ${JSON.stringify(entry)}`,
     )
@@ -116,25 +116,25 @@ describe('TENANT_TRUSTED_PROXIES', () => {
 describe('TENANT_POOLER_URL', () => {
   const server = { TENANT_DATABASE_URL: 'postgres://app:pw@127.0.0.1:5432/postgres' }
 
-  test('is the address of tenant traffic; the server stays where it is', () => {
+  test('TENANT_POOLER_URL is the address of tenant traffic, and leaves the address of the server as it is', () => {
     const config = loadConfig({ ...server, TENANT_POOLER_URL: 'postgres://127.0.0.2:6433' })
     expect(config.pooler).toEqual({ host: '127.0.0.2', port: 6433 })
     expect(config.server).toMatchObject({ host: '127.0.0.1', port: 5432, user: 'app' })
   })
 
-  test('has PgBouncer’s port unless it names one, and TLS if it asks for it', () => {
+  test('TENANT_POOLER_URL has PgBouncer’s port unless it names one, and TLS if it asks for it', () => {
     const config = loadConfig({ ...server, TENANT_POOLER_URL: 'postgres://pooler.internal/?sslmode=verify-full' })
     expect(config.pooler).toEqual({ host: 'pooler.internal', port: 6432, ssl: { rejectUnauthorized: true } })
   })
 
   test.each(['postgres://app@127.0.0.1:6432', 'postgres://:pw@127.0.0.1:6432', 'postgres://127.0.0.1:6432/acme'])(
-    'names no account and no database: %s is a problem',
+    'TENANT_POOLER_URL=%s is refused, because it names an account or a database',
     (url) => {
       expect(() => loadConfig({ ...server, TENANT_POOLER_URL: url })).toThrow('TENANT_POOLER_URL names host and port')
     },
   )
 
-  test('needs a server behind it', () => {
+  test('TENANT_POOLER_URL without a server behind it is refused', () => {
     expect(() => loadConfig({ TENANT_POOLER_URL: 'postgres://127.0.0.1:6432' })).toThrow('set TENANT_DATABASE_URL')
   })
 })
@@ -177,12 +177,12 @@ describe('problems', () => {
         '[0].tenantClaim must be the name of a claim, or a path of 1 to 10 names; ' +
         '[0].tenantClaimType must be "string" or "array" or "object"',
     ],
-  ])('The problems of issuers are told by place and in plain words: %j', (issuers, problem) => {
+  ])('the problems of issuers are told by place and in plain words: %j', (issuers, problem) => {
     const TENANT_OIDC_ISSUERS = typeof issuers === 'string' ? issuers : JSON.stringify(issuers)
     expect(problemsOf({ TENANT_OIDC_ISSUERS })).toContain(`\n- TENANT_OIDC_ISSUERS ${problem}`)
   })
 
-  test('a misspelled TENANT_ variable is a problem', () => {
+  test('a misspelled TENANT_ variable is refused', () => {
     expect(problemsOf({ TENANT_MAX_CONECTIONS: '5' })).toContain('TENANT_MAX_CONECTIONS is not a setting')
   })
 
@@ -199,7 +199,7 @@ describe('problems', () => {
     expect(loadConfig({ ...env, TENANT_SECRET: 'ab'.repeat(32) }).secret).toHaveLength(32)
   })
 
-  test('whatever the values, no message holds the value of a secret', () => {
+  test('no message has the value of a secret in it, whatever the values are', () => {
     const secretNames = Object.entries(settings)
       .filter(([, setting]) => 'isSecret' in setting)
       .map(([name]) => name)

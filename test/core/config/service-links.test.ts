@@ -32,7 +32,7 @@ const port = fc.tuple(
   fc.constantFrom('tcp', 'udp', 'sctp'),
 )
 
-test('whatever services a namespace has, their variables are ignored', () => {
+test('the variables that Kubernetes sets for the services of a namespace are ignored, whatever their names', () => {
   const services = fc.tuple(label, fc.oneof(fc.ipV4(), fc.ipV6()), fc.array(port, { minLength: 1, maxLength: 4 }))
   fc.assert(
     fc.property(services, ([name, ip, ports]) => {
@@ -42,7 +42,7 @@ test('whatever services a namespace has, their variables are ignored', () => {
   )
 })
 
-test('the service tenant-api starts, with a setting beside it', () => {
+test('a configuration loads beside the variables of a service tenant-api', () => {
   const env = linksOf('tenant-api', '10.0.0.1', [['http', 80, 'tcp']])
   expect(Object.keys(env)).toHaveLength(8)
   expect(loadConfig({ ...env, TENANT_TOKEN_TTL: '60' }).token.ttlSeconds).toBe(60)
@@ -57,11 +57,11 @@ test.each([
   ['TENANT_API_SERVICE_PORT', 'http'],
   ['TENANT_API_PORT_80_TCP_PROTO', 'yes'],
   ['TENANT_MAX_CONECTIONS', '5'],
-])('%s=%s is no such variable, and still a problem', (name, value) => {
+])('%s=%s is not a variable of a service, and is refused', (name, value) => {
   expect(() => loadConfig({ [name]: value })).toThrow(`${name} is not a setting`)
 })
 
-test('no setting’s name and value look like one', () => {
+test('no setting looks like a variable of a service by its name and value', () => {
   const values = ['80', '10.0.0.1', '::1', 'tcp', 'tcp://10.0.0.1:80']
   const mistaken = Object.entries(settings).flatMap(([name, { schema }]) =>
     values

@@ -12,7 +12,7 @@ const contextOf = (slug: string) => ({ ...anonymousContext, tenant: { slug } }) 
 const inTenant = <Result>(slug: string, callback: () => Result) => runWithContext(contextOf(slug), callback)
 const current = () => tryGetCurrentTenant()?.slug
 
-test('a function runs in the context that it was bound in, with its own this and arguments', () => {
+test('a bound function runs in the context that it was bound in, with its own this and arguments', () => {
   const counter = {
     total: 0,
     add: inTenant('acme', () =>
@@ -26,7 +26,7 @@ test('a function runs in the context that it was bound in, with its own this and
   expect(tryGetContext()).toBeUndefined()
 })
 
-test('a function that throws leaves no context behind', () => {
+test('a bound function that throws leaves no context behind', () => {
   const fails = inTenant('acme', () =>
     bindContext(() => {
       throw new Error('x')
@@ -36,7 +36,7 @@ test('a function that throws leaves no context behind', () => {
   expect(tryGetContext()).toBeUndefined()
 })
 
-test('outside of a request there is nothing to bind to', () => {
+test('bindContext refuses a function outside of a request', () => {
   expect(() => bindContext(() => {})).toThrow(expect.objectContaining({ code: 'TENANCY_CONTEXT_MISSING' }))
 })
 
@@ -62,7 +62,7 @@ test('each listener of an emitter that requests share runs in the context that i
   ])
 })
 
-test('listeners are removed by the function that was added, and counted once', () => {
+test('listeners of a bound emitter are removed by the function that was added, and counted once', () => {
   const emitter = bindContext(bindContext(new EventEmitter()))
   const listener = () => {}
   for (const add of ['on', 'once', 'addListener', 'prependListener', 'prependOnceListener'] as const) {

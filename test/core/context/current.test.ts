@@ -23,7 +23,7 @@ const anonymous: RequestContext = {
 }
 const user = { id: 'u1', email: 'a@b.c' } as User
 
-test('outside of a request the getters say so and the try twins answer undefined', () => {
+test('outside of a request the getters throw TENANCY_CONTEXT_MISSING and their try twins give undefined', () => {
   for (const get of [getCurrentUser, getCurrentTenant, getCurrentMember, getTenantPool]) {
     expect(get).toThrow(expect.objectContaining({ code: 'TENANCY_CONTEXT_MISSING' }))
   }
@@ -32,7 +32,7 @@ test('outside of a request the getters say so and the try twins answer undefined
   }
 })
 
-test('in an anonymous request the getters ask for authentication', () => {
+test('in an anonymous request the getters throw TENANCY_AUTH_REQUIRED', () => {
   runWithContext(anonymous, () => {
     expect(getCurrentUser).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
     expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_REQUIRED' }))
@@ -40,7 +40,7 @@ test('in an anonymous request the getters ask for authentication', () => {
   })
 })
 
-test('a user without a tenant is told that there is none', () => {
+test('in a request without a tenant the getters of tenant, member and pool throw TENANCY_TENANT_NONE', () => {
   runWithContext({ ...anonymous, user }, () => {
     expect(getCurrentUser()).toBe(user)
     expect(getCurrentTenant).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
@@ -50,7 +50,7 @@ test('a user without a tenant is told that there is none', () => {
   })
 })
 
-test('interleaved contexts never see each other', async () => {
+test('requests that are interleaved never see each other’s context', async () => {
   const seen = await Promise.all(
     Array.from({ length: 50 }, (_, index) =>
       runWithContext({ ...anonymous, user, tenant: { slug: `t${index}` } as Tenant }, async () => {

@@ -9,7 +9,7 @@ import {
   type TenancyErrorDetails,
 } from '../../../src/core/errors/errors.js'
 
-test('Every code has the form TENANCY_<AREA>_<REASON> or TENANCY_CLOSED, an HTTP error status, a title and a way out', () => {
+test('every code has the form TENANCY_<AREA>_<REASON> or TENANCY_CLOSED, an HTTP error status, a title and a way out', () => {
   for (const [code, entry] of Object.entries(errorTable)) {
     expect(code).toMatch(/^TENANCY_[A-Z]+(_[A-Z]+)*$/)
     expect(entry.status).toBeGreaterThanOrEqual(400)
@@ -18,7 +18,7 @@ test('Every code has the form TENANCY_<AREA>_<REASON> or TENANCY_CLOSED, an HTTP
   }
 })
 
-test('Every 401 sends a challenge, every 503 says when to come back, and every 405 says which methods there are', () => {
+test('every 401 sends a challenge, every 503 says when to come back, and every 405 says which methods there are', () => {
   const required = new Map<number, string>([
     [401, 'www-authenticate'],
     [405, 'allow'],
@@ -32,12 +32,12 @@ test('Every 401 sends a challenge, every 503 says when to come back, and every 4
   }
 })
 
-test('An error carries its status, and a 503 when to come back', () => {
+test('an error carries its status, and a 503 when to come back', () => {
   expect(new TenancyError('TENANCY_ACCESS_DENIED')).toMatchObject({ statusCode: 403, retryAfterSeconds: undefined })
   expect(new TenancyError('TENANCY_CATALOG_UNAVAILABLE')).toMatchObject({ statusCode: 503, retryAfterSeconds: 1 })
 })
 
-test('An error of another copy of the package is recognised, a look-alike is not', () => {
+test('an error of another copy of the package is recognised, a look-alike is not', () => {
   const foreign = Object.assign(new Error('x'), {
     code: 'TENANCY_CLOSED',
     [Symbol.for('tenants2fast.TenancyError')]: true,
@@ -48,7 +48,7 @@ test('An error of another copy of the package is recognised, a look-alike is not
   expect(isTenancyError(undefined)).toBe(false)
 })
 
-test('The details of an error have the type that the table gives its code', () => {
+test('the details of an error have the type that the table gives its code', () => {
   const problems = ['slug: is too short']
   const error: unknown = new TenancyError('TENANCY_TENANT_INPUT_INVALID', undefined, { details: { problems } })
   const found = findTenancyError(error, 'TENANCY_TENANT_INPUT_INVALID')
@@ -68,7 +68,7 @@ test('The details of an error have the type that the table gives its code', () =
   expectTypeOf<TenancyError<'TENANCY_CLOSED'>>().toExtend<TenancyError>()
 })
 
-test('An error with details that are not those of its code does not compile', () => {
+test('an error with details that are not those of its code does not compile', () => {
   const wrong = [
     // @ts-expect-error -- a code without details
     () => new TenancyError('TENANCY_ACCESS_DENIED', 'x', { details: { problems: [] } }),

@@ -16,7 +16,7 @@ describe('an e-mail address', () => {
     // The Kelvin sign stays what it is before the @, and is the letter k in a domain, as for whoever delivers the mail.
     ['mi\u212Ae@x.co', 'mi\u212Ae@x.co'],
     ['f@mi\u212Ae.co', 'f@mike.co'],
-  ])('%s has the one spelling %s', (text, spelling) => {
+  ])('the e-mail address %s has the one spelling %s', (text, spelling) => {
     expect(normalizeEmail(text)).toBe(spelling)
     expect(normalizeEmail(spelling)).toBe(spelling)
   })
@@ -30,7 +30,7 @@ describe('an e-mail address', () => {
     'f@x\u00AD.co',
     'f@x.c\u200Bo',
     'F@X\u3002CO',
-  ])('%j is a spelling of f@x.co', (text) => {
+  ])('%j is a spelling of the e-mail address f@x.co', (text) => {
     expect(normalizeEmail(text)).toBe('f@x.co')
   })
 
@@ -47,24 +47,27 @@ describe('an e-mail address', () => {
     'f@é:25',
     'f@é\uFF0Fx.co',
     `f@${'é.'.repeat(60)}co`,
-  ])('%j is none', (text) => {
+  ])('%j is no e-mail address', (text) => {
     expect(normalizeEmail(text)).toBeUndefined()
   })
 
-  test.each(['', 'x', '00000000-0000-4000-8000-000000000000'])('of a placeholder (%s) is nobody’s to name', (local) => {
-    for (const domain of [
-      'identity.invalid',
-      'Identity.INVALID',
-      'identity\u3002invalid',
-      'identity.invalid.',
-      'ident\u00ADity.invalid',
-      '\uFF49dentity.invalid',
-    ]) {
-      expect(normalizeEmail(`${local}@${domain}`)).toBeUndefined()
-    }
-  })
+  test.each(['', 'x', '00000000-0000-4000-8000-000000000000'])(
+    'nobody can name the placeholder address of a user: %s',
+    (local) => {
+      for (const domain of [
+        'identity.invalid',
+        'Identity.INVALID',
+        'identity\u3002invalid',
+        'identity.invalid.',
+        'ident\u00ADity.invalid',
+        '\uFF49dentity.invalid',
+      ]) {
+        expect(normalizeEmail(`${local}@${domain}`)).toBeUndefined()
+      }
+    },
+  )
 
-  test('of whatever text: none, or one that stays as it is', () => {
+  test('any text is no e-mail address, or becomes one that stays as it is', () => {
     const part = fc.string({ unit: 'binary', minLength: 1, maxLength: 20 })
     const domain = fc.array(fc.oneof(part, fc.constantFrom('x', 'co', '.', '\u3002', '\u00AD', '-', 'xn--')), {
       minLength: 1,

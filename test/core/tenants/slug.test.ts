@@ -33,7 +33,7 @@ test('every text of the documented form that is not reserved is a slug, unchange
   )
 })
 
-test('whatever is accepted has the documented form', () => {
+test('every text that is accepted as a slug has the documented form', () => {
   const anything = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.string({ unit: oneOf('aZ0-_. \n\u0000é'), maxLength: 45 }),
@@ -54,7 +54,7 @@ test('whatever is accepted has the documented form', () => {
   )
 })
 
-test('what is not text is no slug', () => {
+test('a value that is no text is refused as a slug', () => {
   fc.assert(
     fc.property(
       fc.anything().filter((value) => typeof value !== 'string'),
@@ -65,7 +65,7 @@ test('what is not text is no slug', () => {
   )
 })
 
-test('the limits of length are 3 and 40', () => {
+test('a slug has 3 to 40 characters', () => {
   expect([codeOf('ab'), codeOf('abc'), codeOf('a'.repeat(40)), codeOf('a'.repeat(41))]).toEqual([
     'TENANCY_TENANT_SLUG_INVALID',
     undefined,
@@ -74,14 +74,14 @@ test('the limits of length are 3 and 40', () => {
   ])
 })
 
-test('every reserved name is refused at every door', () => {
+test('every reserved name is refused as a slug and as a reference to a tenant', () => {
   for (const name of reservedSlugs) {
     expect(codeOf(name)).toMatch(/TENANCY_TENANT_SLUG_(RESERVED|INVALID)/)
     expect(parseTenantRef(name)).toBeUndefined()
   }
 })
 
-test('an id is read as an id and no slug reads as one', () => {
+test('an id is read as an id, and no slug is', () => {
   fc.assert(
     fc.property(fc.uuid(), (id) => {
       expect(parseTenantRef(id)).toEqual({ kind: 'id', value: id })
@@ -95,6 +95,6 @@ test('a slug of 36 characters in the form of a UUID is refused as a slug', () =>
   expect(codeOf('abcdefab-cdef-4bcd-8fab-cdefabcdefab')).toBe('TENANCY_TENANT_SLUG_INVALID')
 })
 
-test('a message shows the slug escaped and shortened', () => {
+test('the message about a bad slug shows it escaped and shortened', () => {
   expect(() => parseSlug(`${'x'.repeat(30)}\n${'y'.repeat(100)}`)).toThrow(/^"x{30}\\ny{29}" is not a tenant slug/)
 })
