@@ -1,5 +1,3 @@
-import pg from 'pg'
-
 /**
  * The error codes of PostgreSQL that this package knows, by their names in the manual (appendix A), with what they mean
  * where we meet them. No other file writes one out.
@@ -56,9 +54,9 @@ export const catalogStates = {
 /** One of the codes above. */
 export type SqlState = (typeof sqlStates)[keyof typeof sqlStates] | (typeof catalogStates)[keyof typeof catalogStates]
 
-/** Tells whether PostgreSQL raised an error, not `pg` or the network. Any copy of `pg` counts. */
+/** Tells whether PostgreSQL raised an error, not `pg` or the network: each has a severity. Any copy of `pg` counts. */
 export function isServerError(error: unknown): error is Error & { readonly code?: string } {
-  return error instanceof pg.DatabaseError || (error instanceof Error && 'severity' in error)
+  return error instanceof Error && 'severity' in error
 }
 
 /** Gives the SQLSTATE of an error that PostgreSQL raised; undefined for any other error. Causes are not looked at. */

@@ -97,7 +97,10 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/embedded/exit-guard.ts': [1, 'one entry for each embedded server'],
   'databases/lifecycle/inspection.ts': [3, local],
   'databases/building/server-preparation.ts': [1, 'one list for each start'],
-  'databases/building/demanded-migrations.ts': [2, 'constant, and tenants that are behind and that a request asked for'],
+  'databases/building/demanded-migrations.ts': [
+    2,
+    'constant, and tenants that are behind and that a request asked for',
+  ],
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
   'databases/watch/offenders.ts': [1, local],
   'databases/watch/watch-connection.ts': [1, local],
