@@ -17,11 +17,11 @@ import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
 import { silentLogger } from '../support/silent-logger.js'
 import type { ProcessReport } from './process.js'
 
-/** How one process keeps its caches right. */
+/** How one process learns of changes. */
 export type Mode = 'listen' | 'poll' | 'strict'
 
-/** One process of the application, with its own ways to PostgreSQL and Redis. */
-export interface Member {
+/** One process of the application, with proxies of its own to PostgreSQL and Redis. */
+export interface AppProcess {
   readonly mode: Mode
   readonly maxStalenessMs: number
   address: string
@@ -32,7 +32,7 @@ export interface Member {
 
 /** Four processes of one installation, on a PostgreSQL of their own and the Redis of this run. */
 export class Cluster {
-  readonly members: Member[] = []
+  readonly apps: AppProcess[] = []
   readonly #program = new CompiledProgram('test/coherence/process.ts')
   readonly #secret = randomBytes(32).toString('hex')
   readonly #postgres = { host: '127.0.0.1', port: 0 }
@@ -41,9 +41,9 @@ export class Cluster {
   #dataDir = ''
   #server!: EmbeddedServer
   #own!: TcpProxy
-  /** This process's place in the installation: makes tokens. */
+  /** The test process's own tenancy: issues tokens. */
   tenancy!: Tenancy
-  /** A way to the catalog that no fault is put into, except that its server restarts. */
+  /** A pool on the catalog that no fault affects but restarts of the server. */
   catalog!: pg.Pool
 
   constructor(redisUrl: string | undefined, settings: Readonly<Record<string, string>> = {}) {
@@ -66,51 +66,51 @@ export class Cluster {
     for (const mode of modes) {
       const redis = this.#redisUrl === undefined ? undefined : await startTcpProxy(addressOf(this.#redisUrl))
       const bound = mode === 'strict' ? 0 : maxStalenessMs
-      const member = { mode, maxStalenessMs: bound, address: '', postgres: await startTcpProxy(this.#postgres), redis }
-      this.members.push(member as Member)
-      starting.push(this.startMember(member as Member, 3))
+      const app = { mode, maxStalenessMs: bound, address: '', postgres: await startTcpProxy(this.#postgres), redis }
+      this.apps.push(app as AppProcess)
+      starting.push(this.startApp(app as AppProcess, 3))
     }
     await Promise.all(starting)
-    // After them: the access definition is the application's.
+    // After the processes, whose access definition has to be the one in the catalog.
     this.tenancy = await createTenancy({
       config: loadConfig({ ...env, TENANT_SEED_PROFILE: 'prod' }),
       logger: silentLogger,
     })
   }
 
-  /** @param tries more than one where nothing is wrong but that the machine may be busy */
-  async startMember(member: Member, tries = 1): Promise<void> {
+  /** @param tries more than one where only a busy machine can make the start fail */
+  async startApp(app: AppProcess, tries = 1): Promise<void> {
     for (let attempt = 1; attempt < tries; attempt += 1) {
-      const failure = await this.#startMember(member).catch((error: unknown) => error)
+      const failure = await this.#startApp(app).catch((error: unknown) => error)
       if (failure === undefined) return
     }
-    await this.#startMember(member)
+    await this.#startApp(app)
   }
 
-  async #startMember(member: Member): Promise<void> {
+  async #startApp(app: AppProcess): Promise<void> {
     const env = {
-      ...this.#envOf(member.postgres, member.redis),
+      ...this.#envOf(app.postgres, app.redis),
       PATH: process.env['PATH'],
-      TENANT_MAX_STALENESS_MS: String(member.maxStalenessMs),
-      TENANT_CHANGES_BY: member.mode === 'poll' ? 'poll' : 'listen',
+      TENANT_MAX_STALENESS_MS: String(app.maxStalenessMs),
+      TENANT_CHANGES_BY: app.mode === 'poll' ? 'poll' : 'listen',
     }
     const child = fork(this.#program.path, [], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env })
-    member.child = child
+    app.child = child
     const ended = once(child, 'exit').then(() => Promise.reject(new Error('A process of the application ended')))
     ended.catch(() => {})
     const [report] = (await Promise.race([once(child, 'message'), ended])) as [ProcessReport]
-    member.address = report.address
+    app.address = report.address
   }
 
-  /** Ends a process in an orderly way. */
-  async stopMember({ child }: Member): Promise<void> {
+  /** Asks a process to stop, and kills it after 20 s. */
+  async stopApp({ child }: AppProcess): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')
     child.kill('SIGCONT')
     child.send('stop')
-    const patience = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    const killTimer = setTimeout(() => child.kill('SIGKILL'), 20_000)
     await exited
-    clearTimeout(patience)
+    clearTimeout(killTimer)
   }
 
   async restartPostgres(signal: NodeJS.Signals, awayMs: number): Promise<void> {
@@ -122,7 +122,7 @@ export class Cluster {
     this.#server = await this.#startServer()
   }
 
-  /** Asks the catalog until it answers: on a busy machine that may be later than `query_timeout`. */
+  /** Runs a query on the catalog; repeats it, because on a busy machine it may take longer than `query_timeout`. */
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<pg.QueryResult<Row>> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -147,11 +147,11 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.members.map((member) => this.stopMember(member)))
+    await Promise.all(this.apps.map((app) => this.stopApp(app)))
     await this.flushRedis()
     await this.tenancy.close()
     await this.catalog.end()
-    for (const { postgres, redis } of this.members) {
+    for (const { postgres, redis } of this.apps) {
       await postgres.close()
       await redis?.close()
     }

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { randomFrom } from '../faults/random.js'
+import { seededRandom } from '../support/seeded-random.js'
 import { redis, redisUrl } from '../support/redis/redis.js'
 import { testWith } from '../support/requirements.js'
 import { Checker, type Figures } from './checker.js'
 import { Cluster } from './cluster.js'
 import { faults } from './faults.js'
-import { Lane } from './lane.js'
+import { AccessWriter } from './access-writer.js'
 import { printFigures } from './report.js'
 
-// The suite's run is short; `npm run soak -- coherence` goes through the faults again and again, at the default bound.
+// The run in the suite is short; `npm run soak -- coherence` goes through the faults again and again, at the default bound.
 const rounds = Number(process.env['T2F_COHERENCE_ROUNDS'] ?? 1)
 const maxStalenessMs = Number(process.env['T2F_COHERENCE_STALENESS_MS'] ?? 300)
 const holdMs = Number(process.env['T2F_COHERENCE_HOLD_MS'] ?? 700)
@@ -20,77 +20,81 @@ const modes = ['listen', 'listen', 'poll', 'strict'] as const
 const answerTimeoutMs = 10_000
 const recoveryTimeoutMs = 300_000
 
-const random = randomFrom(seed)
+const random = seededRandom(seed)
 const cluster = new Cluster(redisUrl())
 const checker = new Checker(random)
-const lanes: Lane[] = []
+const writers: AccessWriter[] = []
 const writing = new AbortController()
-let writers: Promise<void>[] = []
+let runs: Promise<void>[] = []
 
 beforeAll(async () => {
   await cluster.start(modes, maxStalenessMs)
   for (let number = 0; number < modes.length; number += 1) {
-    const lane = new Lane({ number, catalog: cluster.catalog, tenancy: cluster.tenancy, random })
-    await lane.setUp()
-    lanes.push(lane)
+    const writer = new AccessWriter({ number, catalog: cluster.catalog, tenancy: cluster.tenancy, random })
+    await writer.setUp()
+    writers.push(writer)
   }
-  writers = lanes.map(async (lane) => {
+  runs = writers.map(async (writer) => {
     while (!writing.signal.aborted) {
-      await lane.step()
+      await writer.step()
       await sleep(random() * 30)
     }
   })
-  checker.start(cluster, () => (lanes[Math.floor(random() * lanes.length)] as Lane).subjects, 4)
+  checker.start(cluster, () => (writers[Math.floor(random() * writers.length)] as AccessWriter).subjects, 4)
 }, 600_000)
 
 afterAll(async () => {
   writing.abort()
-  await Promise.all(writers)
+  await Promise.all(runs)
   await checker.stop()
   await cluster.close()
 }, 60_000)
 
-/** How much was seen: the fewest changes of a lane, and for each mode who was let in and who was kept out. */
+/** What the run has covered: the fewest changes of a writer, and the fewest allowed and denied requests of a mode. */
 function evidence(): { changes: number; allowed: number; denied: number } {
   const perMode = [...new Set(modes)].map((mode) => {
     const figures = [...checker.figures].filter(([name]) => name.endsWith(`, ${mode}`)).map(([, figure]) => figure)
     const sum = (count: (figure: Figures) => number) => figures.reduce((total, figure) => total + count(figure), 0)
     return {
       allowed: sum(({ allowed }) => allowed),
-      denied: sum(({ answers, allowed, unavailable, silent }) => answers - allowed - unavailable - silent),
+      denied: sum(({ answers, allowed, unavailable, unanswered }) => answers - allowed - unavailable - unanswered),
     }
   })
   return {
-    changes: Math.min(...lanes.map(({ changes }) => changes)),
+    changes: Math.min(...writers.map(({ changes }) => changes)),
     allowed: Math.min(...perMode.map(({ allowed }) => allowed)),
     denied: Math.min(...perMode.map(({ denied }) => denied)),
   }
 }
 
-/** Every process allows and denies again: whatever went wrong is over, without a restart. */
+/** Resolves when every process allows and denies again, without a restart. */
 async function recovered(): Promise<void> {
-  for (const member of cluster.members) {
+  for (const app of cluster.apps) {
     const answered = async (status: number) => {
-      const { subjects } = lanes[Math.floor(random() * lanes.length)] as Lane
+      const { subjects } = writers[Math.floor(random() * writers.length)] as AccessWriter
       const subject = subjects[Math.floor(random() * subjects.length)]
-      return subject !== undefined && (await checker.ask(member, subject, answerTimeoutMs)) === status
+      return subject !== undefined && (await checker.ask(app, subject, answerTimeoutMs)) === status
     }
     await expect.poll(() => answered(200), { interval: 5, timeout: recoveryTimeoutMs }).toBe(true)
     await expect.poll(() => answered(403), { interval: 5, timeout: recoveryTimeoutMs }).toBe(true)
   }
 }
 
-describe(`four processes under random changes and faults (T2F_SEED=${seed})`, () => {
-  test('nothing goes wrong while nothing is wrong', { timeout: 1_200_000 }, async () => {
-    await recovered()
-    await sleep(holdMs)
-    expect(checker.violations).toEqual([])
-  })
+describe(`Four processes under random changes and faults (T2F_SEED=${seed})`, () => {
+  test(
+    'Without a fault, no process of four gives a wrong answer under random changes',
+    { timeout: 1_200_000 },
+    async () => {
+      await recovered()
+      await sleep(holdMs)
+      expect(checker.violations).toEqual([])
+    },
+  )
 
   for (const fault of faults) {
     testWith(
       fault.needsRedis === true ? redis : undefined,
-      `${fault.name}: no wrong answer, no 500, and all processes recover`,
+      `Under the fault "${fault.name}" no process gives a wrong answer or a 500, and all recover`,
       async () => {
         for (let round = 0; round < rounds; round += 1) {
           checker.fault = fault.name
@@ -105,7 +109,7 @@ describe(`four processes under random changes and faults (T2F_SEED=${seed})`, ()
     )
   }
 
-  test('the run was worth something: every mode allowed and denied, and changes were made', async () => {
+  test('The run has covered enough: every mode allowed and denied requests, and every writer made changes', async () => {
     // What the faults left too little time for, on a machine that is busy, happens now.
     await expect
       .poll(
@@ -116,7 +120,7 @@ describe(`four processes under random changes and faults (T2F_SEED=${seed})`, ()
         { interval: 50, timeout: 1_200_000 },
       )
       .toBe(true)
-    printFigures(checker, lanes, seed)
+    printFigures(checker, writers, seed)
     expect(checker.violations).toEqual([])
   }, 1_300_000)
 })

@@ -1,23 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cluster, Member } from './cluster.js'
+import type { ProxyMode, TcpProxy } from '../support/proxies/tcp-proxy.js'
+import type { AppProcess, Cluster } from './cluster.js'
 
-/** Something that goes wrong, for a while, and is over when the promise resolves. */
+/** A fault that lasts until the promise of `run` resolves. */
 export interface Fault {
   readonly name: string
   readonly needsRedis?: boolean
   run(cluster: Cluster, holdMs: number, random: () => number): Promise<void>
 }
 
-const one = (cluster: Cluster, random: () => number) =>
-  cluster.members[Math.floor(random() * cluster.members.length)] as Member
-const redisOf = (cluster: Cluster) => cluster.members.flatMap(({ redis }) => (redis === undefined ? [] : [redis]))
+const anyApp = (cluster: Cluster, random: () => number) =>
+  cluster.apps[Math.floor(random() * cluster.apps.length)] as AppProcess
+const redisOf = (cluster: Cluster) => cluster.apps.flatMap(({ redis }) => (redis === undefined ? [] : [redis]))
 
-/** Every fault, in the words of the table in docs/access.md. */
+/** Sets proxies to a mode for a while. */
+async function setFor(proxies: readonly TcpProxy[], mode: ProxyMode, holdMs: number): Promise<void> {
+  await Promise.all(proxies.map((proxy) => proxy.set(mode)))
+  await sleep(holdMs)
+  await Promise.all(proxies.map((proxy) => proxy.set('pass')))
+}
+
+/** Every fault, with the names of the table in docs/access.md. */
 export const faults: readonly Fault[] = [
   {
     name: 'LISTEN connections killed',
     async run(cluster, holdMs) {
-      // Again and again, so that the time between two connections counts.
+      // Repeated, so that the time between two connections is tested.
       for (let round = 0; round < 8; round += 1) {
         await cluster.query(
           `select pg_terminate_backend(pid) from pg_stat_activity
@@ -29,17 +37,12 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'catalog silent, then back',
-    async run(cluster, holdMs, random) {
-      const { postgres } = one(cluster, random)
-      await postgres.set('silence')
-      await sleep(holdMs)
-      await postgres.set('pass')
-    },
+    run: (cluster, holdMs, random) => setFor([anyApp(cluster, random).postgres], 'silence', holdMs),
   },
   {
     name: 'catalog silent, then connections lost',
     async run(cluster, holdMs, random) {
-      const { postgres } = one(cluster, random)
+      const { postgres } = anyApp(cluster, random)
       await postgres.set('silence')
       await sleep(holdMs)
       await postgres.set('reset')
@@ -49,17 +52,12 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'catalog refuses connections',
-    async run(cluster, holdMs, random) {
-      const { postgres } = one(cluster, random)
-      await postgres.set('refuse')
-      await sleep(holdMs)
-      await postgres.set('pass')
-    },
+    run: (cluster, holdMs, random) => setFor([anyApp(cluster, random).postgres], 'refuse', holdMs),
   },
   {
     name: 'process stopped (SIGSTOP)',
     async run(cluster, holdMs, random) {
-      const { child } = one(cluster, random)
+      const { child } = anyApp(cluster, random)
       child.kill('SIGSTOP')
       await sleep(holdMs)
       child.kill('SIGCONT')
@@ -92,20 +90,12 @@ export const faults: readonly Fault[] = [
   {
     name: 'Redis down',
     needsRedis: true,
-    async run(cluster, holdMs) {
-      await Promise.all(redisOf(cluster).map((redis) => redis.set('refuse')))
-      await sleep(holdMs)
-      await Promise.all(redisOf(cluster).map((redis) => redis.set('pass')))
-    },
+    run: (cluster, holdMs) => setFor(redisOf(cluster), 'refuse', holdMs),
   },
   {
     name: 'Redis silent',
     needsRedis: true,
-    async run(cluster, holdMs) {
-      await Promise.all(redisOf(cluster).map((redis) => redis.set('silence')))
-      await sleep(holdMs)
-      await Promise.all(redisOf(cluster).map((redis) => redis.set('pass')))
-    },
+    run: (cluster, holdMs) => setFor(redisOf(cluster), 'silence', holdMs),
   },
   {
     name: 'Redis slow (5 s)',

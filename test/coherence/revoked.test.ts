@@ -6,10 +6,10 @@ import { redisUrl } from '../support/redis/redis.js'
 import { uniqueName, withAdmin } from '../support/server.js'
 import { createTestTenancies, type TestTenancies } from '../support/tenancy.js'
 
-// Whoever is shut out is shut out everywhere: by processes that hear of it, by those that poll, at once by strict ones,
-// and by all of them after they have started anew with an empty Redis.
+// A revocation holds in every process: in those that listen, in those that poll, in strict ones at once, and in all of them
+// after a restart with an empty Redis.
 const redis = redisUrl()
-const ways: readonly Record<string, string>[] = [
+const modes: readonly Record<string, string>[] = [
   { TENANT_MAX_STALENESS_MS: '2000' },
   { TENANT_MAX_STALENESS_MS: '1000', TENANT_CHANGES_BY: 'poll' },
   { TENANT_MAX_STALENESS_MS: '0' },
@@ -23,10 +23,10 @@ let token: string
 
 const openAll = async () => {
   processes = []
-  for (const way of ways) {
+  for (const mode of modes) {
     processes.push(
       await installation.open({
-        ...way,
+        ...mode,
         TENANT_PROCESSES: '3',
         ...(redis === undefined ? {} : { TENANT_REDIS_URL: redis }),
       }),
@@ -44,7 +44,7 @@ afterAll(() => installation.drop())
 const catalog = (text: string, values: unknown[] = []) =>
   withAdmin((admin) => admin.query(text, values), installation.catalogName)
 
-/** What a process answers to the token: `ok`, or the code of its refusal. */
+/** The answer of a process to the token: `ok`, or the code of its refusal. */
 async function outcome(tenancy: Tenancy): Promise<string> {
   try {
     await tenancy.pipeline.handle({
@@ -61,7 +61,7 @@ async function outcome(tenancy: Tenancy): Promise<string> {
 }
 const outcomes = () => Promise.all(processes.map(outcome))
 
-async function newcomer(): Promise<void> {
+async function createUserWithToken(): Promise<void> {
   const [first] = processes as [Tenancy]
   user = await first.createUser({ email: `${uniqueName()}@example.com`, name: 'N', emailVerified: true })
   await first.addMember({ tenant: tenant.id, user: user.id })
@@ -89,7 +89,7 @@ async function restartAll(): Promise<void> {
 interface Revocation {
   readonly revoke: () => Promise<unknown>
   readonly code: string
-  /** Lets in again who is meant to be let in, for the next test. */
+  /** Undoes what would affect the next test. */
   readonly undo?: () => Promise<unknown>
 }
 
@@ -127,14 +127,14 @@ const revocations: Record<string, Revocation> = {
 }
 
 test.each(Object.entries(revocations))(
-  '%s is refused by every process, and by all of them after a restart with an empty Redis',
+  'Every process refuses the token, also after a restart with an empty Redis: %s',
   async (_, { revoke, code, undo }) => {
-    await newcomer()
-    // Twice: the second time from memory.
+    await createUserWithToken()
+    // Twice: the second time from the cache.
     await expect.poll(outcomes).toEqual(['ok', 'ok', 'ok'])
     expect(await outcomes()).toEqual(['ok', 'ok', 'ok'])
     await revoke()
-    // Strict: the very next request.
+    // The strict process: the next request.
     expect(await outcome(processes[2]!)).toBe(code)
     await expect.poll(outcomes).toEqual([code, code, code])
     await restartAll()

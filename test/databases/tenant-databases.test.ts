@@ -37,7 +37,7 @@ const stateOf = async (id: string) =>
     | string
     | undefined
 
-test('a tenant database opens for its own role and shows its identity', async () => {
+test('A tenant’s role can connect to its own database, which has its identity row', async () => {
   const { databases } = installation.open()
   const database = await databases.createTenantDatabase()
   expect(database).toMatchObject({ state: 'ready', epoch: 1, name: database.roleName })
@@ -55,7 +55,7 @@ test('a tenant database opens for its own role and shows its identity', async ()
   ])
 })
 
-test('no tenant role can connect to another tenant, the catalog or the template', async () => {
+test('No tenant’s role can connect to another tenant’s database, the catalog or the template', async () => {
   const { databases } = installation.open()
   const built = []
   for (let count = 0; count < 3; count += 1) built.push(await databases.createTenantDatabase())
@@ -75,7 +75,7 @@ test('no tenant role can connect to another tenant, the catalog or the template'
   expect(outcomes).toEqual(expected)
 })
 
-test('a tenant role has no power of its own and belongs to nobody but the group', async () => {
+test('A tenant’s role has no attributes of its own, and is a member of the group role only', async () => {
   const { databases } = installation.open()
   const { roleName } = await databases.createTenantDatabase()
   const { rows } = await asSuperuser(
@@ -99,7 +99,7 @@ test('a tenant role has no power of its own and belongs to nobody but the group'
   ])
 })
 
-test('a tenant role uses the data of its schema and cannot change schema, identity or ledger', async () => {
+test('A tenant’s role reads and writes its data, and cannot change schema, identity or ledger', async () => {
   await installation.writeSchema(
     '0001_orders.sql',
     `
@@ -138,7 +138,7 @@ test('a tenant role uses the data of its schema and cannot change schema, identi
     await expect(queryAs(account, forbidden)).rejects.toMatchObject({ code: '42501' })
 })
 
-test('a wrong master secret gives a password that does not log in', async () => {
+test('A wrong master secret gives a password that does not log in', async () => {
   const { databases } = installation.open()
   const database = await databases.createTenantDatabase()
   const { databases: others } = installation.open({ secret: Buffer.alloc(32, 7) })
@@ -149,7 +149,7 @@ test('a wrong master secret gives a password that does not log in', async () => 
   expect(await outcomeOf(queryAs(account, 'select 1'))).toBe(rows[0].method === 'trust' ? 'connected' : '28P01')
 })
 
-test('what the server logs of a build holds no password', async () => {
+test('The server’s log of a build contains no password', async () => {
   const { databases } = installation.open()
   const database = await databases.createTenantDatabase()
   const { password } = databases.targetOf(database).account
@@ -157,7 +157,7 @@ test('what the server logs of a build holds no password', async () => {
   expect(rows[0].rolpassword).not.toContain(password)
 })
 
-test('the row is committed before the database is made', async () => {
+test('The row of a database is committed before the database is made', async () => {
   const { databases } = installation.open()
   await databases.templateVersion()
   // A role that blocks CREATE ROLE: the name is not known beforehand, so the group is made to disappear instead.
@@ -183,7 +183,7 @@ test('the row is committed before the database is made', async () => {
   expect(left.databases).toHaveLength(1)
 })
 
-test('the stock is filled to its target by two processes together and no further', async () => {
+test('Two processes together fill the stock to its target and no further', async () => {
   const one = installation.open({ readyTarget: 4 })
   const two = installation.open({ readyTarget: 4 })
   await Promise.all([one.databases.fillStock(), two.databases.fillStock()])
@@ -194,7 +194,7 @@ test('the stock is filled to its target by two processes together and no further
   expect((await installation.onServer()).databases).toHaveLength(5)
 })
 
-test('a retired database that is due is dropped with its role, its row and its tenant; any other is refused', async () => {
+test('A retired database that is due is dropped with its role, its row and its tenant; any other is refused', async () => {
   const { databases, tenants } = installation.open({ retentionDays: 0 })
   const owner = await installation.createUser()
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
@@ -208,7 +208,7 @@ test('a retired database that is due is dropped with its role, its row and its t
   expect([names.length, roles.length]).toEqual([1, 1])
 })
 
-test('a drop that another process is at is waited for', async () => {
+test('Dropping a database waits for another process that is dropping it', async () => {
   const { databases, tenants } = installation.open({ retentionDays: 0 })
   const { databases: other } = installation.open()
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
@@ -218,7 +218,7 @@ test('a drop that another process is at is waited for', async () => {
   expect((await installation.onServer()).databases).toHaveLength(1)
 })
 
-test('a retired database is dropped while its tenant is still connected', async () => {
+test('A retired database is dropped while its tenant is still connected', async () => {
   const { databases, tenants } = installation.open({ retentionDays: 0 })
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
   const { rows } = await installation.catalog.pool.query(
@@ -233,7 +233,7 @@ test('a retired database is dropped while its tenant is still connected', async 
   await expect(client.query('select 1')).rejects.toThrow(/terminat|not queryable|Connection/i)
 })
 
-test('nothing is built after close, and close waits for the build under way', async () => {
+test('Close waits for the build under way, and nothing is built afterwards', async () => {
   const { databases } = installation.open()
   await databases.templateVersion()
   const underWay = databases.createTenantDatabase()
@@ -243,13 +243,13 @@ test('nothing is built after close, and close waits for the build under way', as
   await expect(databases.createTenantDatabase()).rejects.toMatchObject({ code: 'TENANCY_CLOSED' })
 })
 
-test('a prefix that leaves no room for an id, or could be mistaken, is refused', () => {
+test('A prefix that leaves no room for an id, or is ambiguous, is refused', () => {
   for (const prefix of ['', 'A_', '1_', 'a-b', 'a"b', 'x'.repeat(32)]) {
     expect(() => installation.open({ prefix })).toThrow(RangeError)
   }
 })
 
-test('a server that does not answer is a build that failed', async () => {
+test('A build on a server that does not answer fails with the code of a failed build', async () => {
   const { databases } = installation.open({ server: { ...installation.server, port: 1 } })
   await expect(databases.createTenantDatabase()).rejects.toMatchObject({ code: 'TENANCY_DATABASE_BUILD_FAILED' })
 })

@@ -1,8 +1,8 @@
 import type pg from 'pg'
 import { identityQuery } from '../../src/core/tenants/database-target.js'
 
-/** Where to look: an installation and its server. */
-export interface Place {
+/** The installation to inspect, and its server. */
+export interface InspectedInstallation {
   readonly catalog: pg.Pool
   readonly prefix: string
   /** Runs work on a connection of a superuser, to the maintenance database unless another one is named. */
@@ -10,14 +10,15 @@ export interface Place {
 }
 
 /**
- * What must hold of an installation when nothing is under way, and does not: one line each. `alive` are ids of tenants that
- * somebody was told of and nobody has begun to purge.
+ * Finds the violated invariants of an installation in which no work is under way; one line each.
+ *
+ * @param alive ids of tenants whose creation was reported and whose purge was not begun
  */
-export async function findViolations(place: Place, alive: Iterable<string>): Promise<string[]> {
-  const { catalog: pool } = place
+export async function findViolations(installation: InspectedInstallation, alive: Iterable<string>): Promise<string[]> {
+  const { catalog: pool } = installation
   const found: string[] = []
-  const server = await readServer(place)
-  const rows = await readCatalog(place)
+  const server = await readServer(installation)
+  const rows = await readCatalog(installation)
   const recorded = new Set(rows.map(({ name }) => name))
   for (const { name } of server.databases) if (!recorded.has(name)) found.push(`${name} is a database without a row`)
   const names = new Set(server.databases.map(({ name }) => name))
@@ -31,10 +32,10 @@ export async function findViolations(place: Place, alive: Iterable<string>): Pro
     if (!names.has(name)) found.push(`${name} (${state}) is not on the server`)
     if (!server.roles.includes(name)) found.push(`${name} (${state}) has no role`)
   }
-  const homeless = await pool.query<{ id: string }>('select id from tenants where database_id is null')
-  for (const { id } of homeless.rows) found.push(`tenant ${id} has no database`)
+  const withoutDatabase = await pool.query<{ id: string }>('select id from tenants where database_id is null')
+  for (const { id } of withoutDatabase.rows) found.push(`tenant ${id} has no database`)
 
-  // The audit log is written in the transactions of what it tells: a tenant that was created and not dropped is there.
+  // An audit entry is written in the transaction of its change: a tenant that was created and not dropped has a row.
   const lost = await pool.query<{ id: string }>(
     `select tenant_id as id from audit_log as created where action = 'tenant.create'
        and not exists (select from audit_log where action = 'tenant.dropped' and tenant_id = created.tenant_id)
@@ -42,38 +43,39 @@ export async function findViolations(place: Place, alive: Iterable<string>): Pro
   )
   for (const { id } of lost.rows) found.push(`tenant ${id} is lost`)
   const tenants = new Set(rows.map(({ tenant }) => tenant))
-  for (const id of alive) if (!tenants.has(id)) found.push(`tenant ${id}, of which somebody was told, is lost`)
+  for (const id of alive) if (!tenants.has(id)) found.push(`tenant ${id}, whose creation was reported, is lost`)
   return found
 }
 
 /**
- * Looks into the databases, when nothing is wrong with them from outside: what does each say it is, and has it kept what
- * an `alive` tenant wrote? `inspected` are databases that need not be looked into again; those in which all is well are added.
+ * Finds wrong contents of databases: an identity row that names another database, or the lost rows of an `alive` tenant.
+ *
+ * @param inspected names of databases to skip; those that are found to be right are added
  */
 export async function findDamage(
-  place: Place,
+  installation: InspectedInstallation,
   alive: ReadonlySet<string>,
   inspected = new Set<string>(),
 ): Promise<string[]> {
   const found: string[] = []
-  for (const { id, name, tenant } of await readCatalog(place)) {
+  for (const { id, name, tenant } of await readCatalog(installation)) {
     if (inspected.has(name)) continue
-    const damage = await place.withAdmin(async (admin) => {
+    const damage = await installation.withAdmin(async (admin) => {
       const identities = await admin.query(identityQuery)
-      if (identities.rows.length !== 1 || identities.rows[0]?.database_id !== id) return 'does not say who it is'
+      if (identities.rows.length !== 1 || identities.rows[0]?.database_id !== id) return 'has a wrong identity row'
       if (tenant === null || !alive.has(tenant)) return undefined
       const marks = await admin.query('select tenant_id from marks')
       return marks.rows.length === 1 && marks.rows[0].tenant_id === tenant ? undefined : 'lost its tenant’s data'
     }, name)
     if (damage !== undefined) found.push(`${name} (of tenant ${tenant}) ${damage}`)
-    // One in stock holds no tenant's mark yet.
+    // A database in stock has no tenant's row yet.
     else if (tenant !== null) inspected.add(name)
   }
   return found
 }
 
-/** The databases that the catalog knows, with the tenant of each. */
-async function readCatalog({ catalog }: Place) {
+/** Reads the databases of the catalog, with the tenant of each. */
+async function readCatalog({ catalog }: InspectedInstallation) {
   const { rows } = await catalog.query<{
     id: string
     name: string
@@ -87,7 +89,7 @@ async function readCatalog({ catalog }: Place) {
   return rows
 }
 
-async function readServer({ prefix, withAdmin }: Place) {
+async function readServer({ prefix, withAdmin }: InspectedInstallation) {
   return withAdmin(async (admin) => {
     const built = `^${prefix}[0-9a-f]{32}$`
     const databases = await admin.query<{ name: string; isHalf: boolean }>(

@@ -3,27 +3,27 @@ import { isTenancyError } from '../../src/core/errors/errors.js'
 import { createTenancy } from '../../src/tenancy.js'
 import { endWithParent } from '../support/processes/parent-process.js'
 import { silentLogger } from '../support/silent-logger.js'
-import { randomFrom } from './random.js'
+import { seededRandom } from '../support/seeded-random.js'
 
-// A process of an installation that goes through the lives of tenants until it is killed. It tells its parent what it
-// did and what it is about to do; what it has said is in the pipe before it goes on.
+// A process of an installation that creates, deletes and purges tenants until it is killed. It reports to its parent what
+// it did and what it is about to do; a report is in the pipe before the next step begins.
 
-/** What the parent tells the process, as JSON in the first argument. */
+/** Orders of the parent, as JSON in the first argument. */
 export interface LifecycleOrders {
   readonly owner: string
-  /** The slugs that its tenants have. */
+  /** Slugs of the tenants that it works on. */
   readonly slugs: readonly string[]
-  /** `script`: every step once, then the end. `random`: steps by chance, for ever. `idle`: none at all. */
+  /** `script`: every step once, then the end. `random`: random steps without end. `idle`: none. */
   readonly mode: 'script' | 'random' | 'idle'
   readonly seed: number
 }
 
-/** What the process tells its parent. */
+/** A message of the process to its parent. */
 export type LifecycleReport =
   | { readonly kind: 'open' }
   /** The tenant was created, and its id written into its database. */
   | { readonly kind: 'marked'; readonly id: string }
-  /** The tenant may be gone for good from now on. */
+  /** The tenant may be dropped from now on. */
   | { readonly kind: 'ending'; readonly id: string }
   /** A step failed with something that is not one of our errors. */
   | { readonly kind: 'unexpected'; readonly step: string; readonly message: string }
@@ -32,7 +32,7 @@ export type LifecycleReport =
 const leaveParent = endWithParent()
 
 const orders = JSON.parse(process.argv[2] ?? '') as LifecycleOrders
-const random = randomFrom(orders.seed)
+const random = seededRandom(orders.seed)
 const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
 
 function report(message: LifecycleReport): Promise<void> {
@@ -41,7 +41,7 @@ function report(message: LifecycleReport): Promise<void> {
   })
 }
 
-// A start that fails, because a backend it needed was ended, is tried again as a supervisor would.
+// A start fails when its backend is ended; it is tried again, as a supervisor would.
 let tenancy = await createTenancy({ logger: silentLogger }).catch(() => undefined)
 while (tenancy === undefined) tenancy = await createTenancy({ logger: silentLogger }).catch(() => undefined)
 const { retentionDays } = loadConfig()
@@ -76,7 +76,7 @@ const steps = {
 }
 type Step = keyof typeof steps
 
-/** What the server or the driver says of a connection that was cut, and we pass on as it is. */
+/** Messages of the server or the driver for a connection that was cut, which are passed on as they are. */
 const cut = /terminat|Connection|ECONNRESET|EPIPE|not queryable/i
 
 async function run(step: Step, slug: string): Promise<void> {

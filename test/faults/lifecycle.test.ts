@@ -1,19 +1,19 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createInstallation, type Installation } from '../databases/fixture.js'
 import { CompiledProgram } from '../support/processes/compiled-program.js'
-import { type PgProxy, startPgProxy, type StatementPhase } from '../support/proxies/pg-proxy.js'
-import { testServer, withAdmin } from '../support/server.js'
+import type { StatementPhase } from '../support/proxies/pg-proxy.js'
+import { withAdmin } from '../support/server.js'
+import { forkBehindProxy, type ProxiedProcess } from './fork-behind-proxy.js'
 import { findDamage, findViolations } from './invariants.js'
 import type { LifecycleOrders, LifecycleReport } from './lifecycle-process.js'
-import { randomFrom } from './random.js'
+import { seededRandom } from '../support/seeded-random.js'
 
 // `npm run soak -- faults` sets both.
 const runs = Number(process.env['T2F_FAULT_RUNS'] ?? 30)
 const firstSeed = Number(process.env['T2F_FAULT_SEED'] ?? 1)
-/** The goal is 30 s, which the soak holds it to; a machine that is busy with other tests may take several times as long. */
+/** The goal is 30 s, which the soak asserts; a machine that is busy with other tests may take several times as long. */
 const convergeMs = Number(process.env['T2F_FAULT_CONVERGE_MS'] ?? 150_000)
 
 let program: CompiledProgram
@@ -31,36 +31,24 @@ afterAll(async () => {
   await installation.drop()
 })
 
-/** A process of the installation, behind a proxy of its own. */
-interface Process {
-  readonly child: ChildProcess
-  readonly proxy: PgProxy
+/** A process of the installation, and what it has reported. */
+interface Process extends ProxiedProcess {
   readonly exited: Promise<unknown>
   readonly reports: LifecycleReport[]
 }
 
 async function start(orders: Omit<LifecycleOrders, 'owner'>, retentionDays: number): Promise<Process> {
-  const { host, port, user, password, database } = await testServer()
-  const proxy = await startPgProxy({ upstream: { host, port } })
-  const child = fork(program.path, [JSON.stringify({ owner, ...orders } satisfies LifecycleOrders)], {
-    execArgv: [],
-    env: {
-      PATH: process.env['PATH'],
-      TENANT_DATABASE_URL: `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@127.0.0.1:${proxy.port}/${database}`,
-      TENANT_CATALOG_DB: installation.catalog.databaseName,
-      TENANT_DB_PREFIX: installation.prefix,
-      TENANT_SECRET: installation.secret.toString('hex'),
-      TENANT_SCHEMA_DIR: installation.schemaDir,
-      TENANT_READY_DATABASES: '1',
-      TENANT_RETENTION_DAYS: String(retentionDays),
-    },
+  const argument = JSON.stringify({ owner, ...orders } satisfies LifecycleOrders)
+  const { child, proxy } = await forkBehindProxy(program.path, argument, installation, {
+    TENANT_READY_DATABASES: '1',
+    TENANT_RETENTION_DAYS: String(retentionDays),
   })
   const reports: LifecycleReport[] = []
   child.on('message', (report) => void reports.push(report as LifecycleReport))
   return { child, proxy, exited: once(child, 'close'), reports }
 }
 
-/** Ends a process the hard way, waits for what it still said, and says how it ended. */
+/** Kills a process, and waits until its last messages are read. */
 async function end({ child, exited, proxy }: Process): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
   await exited
@@ -70,46 +58,46 @@ async function end({ child, exited, proxy }: Process): Promise<void> {
 const terminate = (pids: readonly number[]) =>
   withAdmin((admin) => admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [pids]))
 
-/** Ids of tenants that somebody was told of and nobody has begun to purge. */
+/** Ids of tenants whose creation was reported and whose purge was not begun. */
 const alive = new Set<string>()
 
-/** Hears what the processes said: first who was made, in whatever process, then who may be gone. */
-function take(reports: readonly LifecycleReport[]): void {
+/** Reads the reports of processes: first the created tenants of all of them, then those that may be gone. */
+function record(reports: readonly LifecycleReport[]): void {
   for (const report of reports) if (report.kind === 'marked') alive.add(report.id)
   for (const report of reports) if (report.kind === 'ending') alive.delete(report.id)
   expect(reports.filter((report) => report.kind === 'unexpected')).toEqual([])
 }
 
-const place = () => ({ catalog: installation.catalog.pool, prefix: installation.prefix, withAdmin })
+const inspected = () => ({ catalog: installation.catalog.pool, prefix: installation.prefix, withAdmin })
 
 /**
- * Reconciles until nothing is wrong any more, and tells how long it took; what is still wrong after `convergeMs` fails the
- * test, and so does any damage. `inspected`: see `findDamage`.
+ * Reconciles until there is no violation, and returns how long that took. A violation after `convergeMs` fails the test, and
+ * so does any damage. `skipped`: see `inspected` of `findDamage`.
  */
-async function converge(inspected?: Set<string>): Promise<number> {
+async function converge(skipped?: Set<string>): Promise<number> {
   const { databases } = installation.open()
   const startedMs = Date.now()
   let violations: string[]
   do {
     await databases.reconcile()
-    violations = await findViolations(place(), alive)
+    violations = await findViolations(inspected(), alive)
     if (violations.length > 0) await sleep(200)
   } while (violations.length > 0 && Date.now() - startedMs < convergeMs)
   const tookMs = Date.now() - startedMs
   expect(violations).toEqual([])
   await databases.close()
-  expect(await findDamage(place(), alive, inspected)).toEqual([])
+  expect(await findDamage(inspected(), alive, skipped)).toEqual([])
   return tookMs
 }
 
-/** How many statements the script takes when nobody disturbs it. */
+/** Counts the statements of the script when it runs undisturbed. */
 async function measureScript(): Promise<number> {
   const undisturbed = await start({ slugs: ['measured'], mode: 'script', seed: 1 }, 0)
   const [code] = (await undisturbed.exited) as [number | null]
   await end(undisturbed)
   expect(undisturbed.reports.map((report) => report.kind)).toContain('done')
   expect(code).toBe(0)
-  take(undisturbed.reports)
+  record(undisturbed.reports)
   await converge()
   return undisturbed.proxy.statements
 }
@@ -117,27 +105,27 @@ async function measureScript(): Promise<number> {
 const phases: readonly StatementPhase[] = ['before', 'sent', 'after']
 
 test(
-  `killed at every boundary of a statement and at random, with another process at it: ${runs} runs`,
+  `A process or backend that is killed at any boundary of a statement, beside another process, leaves nothing behind: ${runs} runs`,
   async () => {
-    // The first one builds the template as well.
+    // The first run builds the template as well.
     await measureScript()
     const statements = await measureScript()
     let slowestMs = 0
     let cut = 0
-    // To look into hundreds of databases takes longer than a run: into all of them every 25 runs, else into new ones.
-    const inspected = new Set<string>()
+    // Reading hundreds of databases takes longer than a run: all of them are read every 25 runs, else the new ones only.
+    const skipped = new Set<string>()
     for (let run = 0; run < runs; run += 1) {
-      const random = randomFrom(firstSeed * 10_000 + run)
+      const random = seededRandom(firstSeed * 10_000 + run)
       const phase = phases[run % 3]
-      // In 30 runs the boundaries are apart, in 500 they are all of them.
+      // 30 runs pick some boundaries, 500 runs cover all of them.
       const target = 1 + Math.floor((Math.floor(run / 3) * statements) / Math.ceil(runs / 3))
       const victim = run % 2 === 0 ? 'process' : 'backend'
-      // A schema that changes now and then, so that the template is built under fire, too.
+      // The schema changes now and then, so that builds of the template are interrupted, too.
       if (run % 5 === 4)
         await installation.writeSchema(`${String(run).padStart(4, '0')}_more.sql`, `create table more_${run} ()`)
       const retentionDays = run % 4 === 1 ? 0 : 30
       const scripted = await start({ slugs: [`script-${run % 7}`], mode: 'script', seed: run }, retentionDays)
-      // Every third rival is after the very tenant that the script is at.
+      // Every third rival works only on the tenant of the script.
       const slugs = run % 3 === 0 ? [`script-${run % 7}`] : ['one-one', 'two-two', `script-${run % 7}`]
       const rival = await start({ slugs, mode: 'random', seed: firstSeed + run }, 30)
       scripted.proxy.onBoundary = async (boundary) => {
@@ -148,9 +136,9 @@ test(
         else if (boundary.pid !== undefined) await terminate([boundary.pid])
       }
       const deadline = sleep(20_000, undefined, { ref: false })
-      const shooting = new AbortController()
-      const shots = (async () => {
-        while (!shooting.signal.aborted) {
+      const terminating = new AbortController()
+      const terminations = (async () => {
+        while (!terminating.signal.aborted) {
           await sleep(10 + random() * 150)
           const pids = rival.proxy.pids
           const pid = pids[Math.floor(random() * pids.length)]
@@ -160,14 +148,14 @@ test(
       await Promise.race([scripted.exited, deadline])
       await sleep(random() * 300)
       await end(rival)
-      shooting.abort()
-      await shots
+      terminating.abort()
+      await terminations
       await end(scripted)
       expect(rival.child.signalCode, 'nothing but our signal ends a process').toBe('SIGKILL')
       if (victim === 'backend') expect([scripted.child.exitCode, run]).toEqual([0, run])
-      take([...scripted.reports, ...rival.reports])
-      if (run % 25 === 24 || run === runs - 1) inspected.clear()
-      slowestMs = Math.max(slowestMs, await converge(inspected))
+      record([...scripted.reports, ...rival.reports])
+      if (run % 25 === 24 || run === runs - 1) skipped.clear()
+      slowestMs = Math.max(slowestMs, await converge(skipped))
       if (run % 25 === 24) console.log(`${run + 1} of ${runs} runs, ${cut} cut, slowest convergence ${slowestMs} ms`)
     }
     console.log(`${runs} runs over ${statements} statements, ${cut} cut; the slowest convergence took ${slowestMs} ms`)
@@ -176,20 +164,20 @@ test(
   60_000 + runs * (30_000 + convergeMs),
 )
 
-/** Waits, and does nothing, until nothing is wrong any more. */
+/** Waits until there is no violation, without reconciling. */
 async function watchConverge(): Promise<void> {
   const startedMs = Date.now()
-  let violations = await findViolations(place(), alive)
+  let violations = await findViolations(inspected(), alive)
   while (violations.length > 0 && Date.now() - startedMs < convergeMs) {
     await sleep(250)
-    violations = await findViolations(place(), alive)
+    violations = await findViolations(inspected(), alive)
   }
   expect(violations).toEqual([])
-  expect(await findDamage(place(), alive)).toEqual([])
+  expect(await findDamage(inspected(), alive)).toEqual([])
 }
 
 test(
-  'what a killed process leaves is cleared away by another one that nobody asks',
+  'Another process cleans up after a killed one without being asked',
   async () => {
     const survivor = await start({ slugs: [], mode: 'idle', seed: 1 }, 30)
     await vi.waitFor(() => expect(survivor.reports).toContainEqual({ kind: 'open' }), 30_000)
@@ -204,62 +192,62 @@ test(
       await victim.exited
       await end(victim)
       expect(victim.child.signalCode, text).toBe('SIGKILL')
-      take(victim.reports)
+      record(victim.reports)
     })
     await Promise.all(victims)
     await watchConverge()
     await end(survivor)
-    take(survivor.reports)
+    record(survivor.reports)
     await converge()
   },
   60_000 + 5 * convergeMs,
 )
 
 test(
-  'processes that are stopped in the middle of their work and wake up later can do nothing any more',
+  'A process that is paused in the middle of its work and continues later can change nothing any more',
   async () => {
     const survivor = await start({ slugs: [], mode: 'idle', seed: 1 }, 30)
     await vi.waitFor(() => expect(survivor.reports).toContainEqual({ kind: 'open' }), 30_000)
-    const places: [string, StatementPhase][] = [
+    const boundaries: [string, StatementPhase][] = [
       ['create database', 'before'],
       ["set state = 'ready'", 'before'],
       ['drop database', 'before'],
       // In the middle of a transaction of the catalog.
       ["set status = 'deleted'", 'after'],
     ]
-    const asleep = await Promise.all(
-      places.map(async ([text, phase], index) => {
-        const stopped = await start({ slugs: [`asleep-${index}`], mode: 'script', seed: 1 }, 30)
-        let fallAsleep = () => {}
-        let wake = () => {}
-        const isAsleep = new Promise<void>((resolve) => (fallAsleep = resolve))
-        const isAwake = new Promise<void>((resolve) => (wake = resolve))
+    const paused = await Promise.all(
+      boundaries.map(async ([text, phase], index) => {
+        const stopped = await start({ slugs: [`paused-${index}`], mode: 'script', seed: 1 }, 30)
+        let reportPause = () => {}
+        let resume = () => {}
+        const hasPaused = new Promise<void>((resolve) => (reportPause = resolve))
+        const isResumed = new Promise<void>((resolve) => (resume = resolve))
         let isDone = false
         stopped.proxy.onBoundary = async (boundary) => {
           if (boundary.phase !== phase || !boundary.text.includes(text) || isDone) return
           isDone = true
           stopped.child.kill('SIGSTOP')
-          fallAsleep()
-          await isAwake
+          reportPause()
+          await isResumed
         }
-        return { ...stopped, text, isAsleep, wake }
+        return { ...stopped, text, hasPaused, resume }
       }),
     )
-    for (const { text, isAsleep, exited, reports } of asleep) {
-      const fell = await Promise.race([isAsleep.then(() => 'asleep'), exited])
-      expect(fell, `"${text}" was not reached: ${JSON.stringify(reports)}`).toBe('asleep')
+    for (const { text, hasPaused, exited, reports } of paused) {
+      const reached = await Promise.race([hasPaused.then(() => 'paused'), exited])
+      expect(reached, `"${text}" was not reached: ${JSON.stringify(reports)}`).toBe('paused')
     }
     await watchConverge()
-    for (const { child, wake } of asleep) {
-      wake()
+    for (const { child, resume } of paused) {
+      resume()
       child.kill('SIGCONT')
     }
-    for (const stopped of asleep) {
+    for (const stopped of paused) {
       expect(await stopped.exited).toEqual([0, null])
       await end(stopped)
     }
     await end(survivor)
-    take([...asleep, survivor].flatMap(({ reports }) => reports))
+    record([...paused, survivor].flatMap(({ reports }) => reports))
     await converge()
   },
   60_000 + 5 * convergeMs,

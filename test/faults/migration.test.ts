@@ -1,4 +1,3 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -7,15 +6,16 @@ import type { Tenants } from '../../src/catalog/tenants/tenants.js'
 import { createTenantDatabaseRecords } from '../../src/catalog/tenants/tenant-databases.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'
 import { CompiledProgram } from '../support/processes/compiled-program.js'
-import { startPgProxy, type StatementBoundary, type StatementPhase } from '../support/proxies/pg-proxy.js'
-import { testServer, withAdmin } from '../support/server.js'
+import type { StatementBoundary, StatementPhase } from '../support/proxies/pg-proxy.js'
+import { withAdmin } from '../support/server.js'
+import { forkBehindProxy } from './fork-behind-proxy.js'
 
-// `npm run soak -- faults` sets it: then every statement is tried, else every third.
+// Every statement is tried in `npm run soak -- faults`, which sets the variable; otherwise every third.
 const step = process.env['T2F_FAULT_RUNS'] === undefined ? 3 : 1
 
 let program: CompiledProgram
 let installation: Installation
-/** The release before, and the one of now: same folder, opened before and after it got a file more. */
+/** The previous and the new release: the same folder, opened before and after a file was added. */
 let older: { databases: TenantDatabases; tenants: Tenants }
 let newer: { databases: TenantDatabases; tenants: Tenants }
 let owner: string
@@ -36,33 +36,20 @@ afterAll(async () => {
   await installation.drop()
 })
 
-/** Migrates a tenant in a process of its own, behind a proxy that is told of every statement. */
+/** Migrates a tenant in a process of its own, behind a proxy that reports every statement. */
 async function migrate(slug: string, onBoundary: (boundary: StatementBoundary, kill: () => void) => Promise<void>) {
-  const { host, port, user, password, database } = await testServer()
-  const proxy = await startPgProxy({ upstream: { host, port } })
-  const child = fork(program.path, [slug], {
-    execArgv: [],
-    env: {
-      PATH: process.env['PATH'],
-      TENANT_DATABASE_URL: `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@127.0.0.1:${proxy.port}/${database}`,
-      TENANT_CATALOG_DB: installation.catalog.databaseName,
-      TENANT_DB_PREFIX: installation.prefix,
-      TENANT_SECRET: installation.secret.toString('hex'),
-      TENANT_SCHEMA_DIR: installation.schemaDir,
-      TENANT_READY_DATABASES: '0',
-    },
-  })
+  const { child, proxy } = await forkBehindProxy(program.path, slug, installation, { TENANT_READY_DATABASES: '0' })
   proxy.onBoundary = (boundary) => onBoundary(boundary, () => child.kill('SIGKILL'))
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
   await proxy.close()
   return { code, signal }
 }
 
-/** Tells the statements of a migration, that of the catalog included, from all others. */
+/** Returns a test for statements of a migration, including the one in the catalog. */
 function migrationStatements() {
   let pid: number | undefined
   return (boundary: StatementBoundary): boolean => {
-    // The first one looks at the privileges; the catalog has none of that.
+    // The first statement reads the privileges; none like it runs in the catalog.
     if (boundary.text.includes('with wanted (kind, privilege)')) pid = boundary.pid
     return (pid !== undefined && boundary.pid === pid) || boundary.text.includes('set schema_version')
   }
@@ -71,7 +58,7 @@ function migrationStatements() {
 const create = (slug: string) => older.tenants.createTenant({ name: slug, slug, owner })
 const phases: readonly StatementPhase[] = ['before', 'sent', 'after']
 
-test('a process that is killed at any statement of a migration leaves a tenant that the next one brings up to date', async () => {
+test('A tenant whose migration was killed at any statement is brought up to date by the next process', async () => {
   await create('measured')
   const seen = new Set<number>()
   const isOne = migrationStatements()
@@ -79,7 +66,7 @@ test('a process that is killed at any statement of a migration leaves a tenant t
     if (isOne(boundary)) seen.add(boundary.statement)
   })
   expect(measured).toEqual({ code: 0, signal: null })
-  // Privileges, lock, ledger, file, catalog, lock.
+  // Statements for privileges, lock, ledger, file, catalog and lock.
   expect(seen.size).toBeGreaterThan(10)
   const records = createTenantDatabaseRecords(installation.catalog.pool)
   for (let target = 1, run = 0; target <= seen.size; target += step, run += 1) {

@@ -6,9 +6,9 @@ import { createTenancy } from '../../src/tenancy.js'
 import { endWithParent } from '../support/processes/parent-process.js'
 import { silentLogger } from '../support/silent-logger.js'
 
-// An application like many: a query, a transaction and a slow query, with nothing said about outages.
+// A typical application: a query, a transaction and a slow query, with no code for outages.
 
-/** What the process tells its parent. */
+/** The message of the process to its parent. */
 export interface RestartReport {
   readonly address: string
   readonly token: string

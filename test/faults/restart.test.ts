@@ -12,10 +12,10 @@ import { processIdentity } from '../../src/databases/embedded/process-identity.j
 import { CompiledProgram } from '../support/processes/compiled-program.js'
 import { type PgProxy, startPgProxy } from '../support/proxies/pg-proxy.js'
 import { silentLogger } from '../support/silent-logger.js'
-import { findDamage, findViolations, type Place } from './invariants.js'
+import { findDamage, findViolations, type InspectedInstallation } from './invariants.js'
 import type { RestartReport } from './restart-process.js'
 
-/** The goal is 2 s after the server's return, which the soak holds it to; a machine that is busy may take longer. */
+/** The goal is 2 s after the server's return, which the soak asserts; a busy machine may take longer. */
 const recoveryMs = Number(process.env['T2F_RECOVERY_MS'] ?? 20_000)
 
 let program: CompiledProgram
@@ -35,7 +35,7 @@ beforeAll(async () => {
   schemaDir = await mkdtemp(join(tmpdir(), 't2f-schema-'))
   await writeFile(join(schemaDir, '0001_marks.sql'), 'create table marks (tenant_id uuid not null)')
   server = await startServer()
-  // The supervisor finds a new port at every start; the application knows the proxy's.
+  // The server has a new port at every start; the application knows the port of the proxy.
   proxy = await startPgProxy({ upstream: server.account })
   const { user, password } = server.account
   child = fork(program.path, [], {
@@ -84,11 +84,11 @@ async function ask(path: string, tenant: string, method = 'GET'): Promise<Answer
   return { atMs: Date.now(), path, status: response.status, retryAfter: response.headers.get('retry-after'), body }
 }
 
-let founded = 0
-/** Ids of the tenants that were created, as far as anybody was told. */
+let createdCount = 0
+/** Ids of the tenants whose creation was answered. */
 const created = new Set<string>()
 
-/** Sends requests without a pause, and creates tenants, until it is told to stop. */
+/** Sends requests without a pause, and creates tenants, until `stop`. */
 function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
   const answers: Answer[] = []
   const stopping = new AbortController()
@@ -101,16 +101,16 @@ function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
       if (answer.status !== 200) await sleep(20)
     }
   })
-  const founding = async () => {
+  const creating = async () => {
     while (!stopping.signal.aborted) {
-      founded += 1
-      const answer = await ask(`/tenants/founded-${founded}`, 'first', 'POST')
+      createdCount += 1
+      const answer = await ask(`/tenants/created-${createdCount}`, 'first', 'POST')
       answers.push(answer)
       if (answer.status === 200) created.add(JSON.parse(answer.body).id)
       await sleep(20)
     }
   }
-  lines.push(founding(), founding())
+  lines.push(creating(), creating())
   return {
     answers,
     async stop() {
@@ -120,12 +120,12 @@ function load(): { readonly answers: Answer[]; stop(): Promise<void> } {
   }
 }
 
-/** What is wrong on the server; and tenants that were created are still there. */
+/** Finds violations on the server, and tenants that were created and are lost. */
 async function violations(): Promise<string[]> {
   const { host, port, user, password } = server.account
   const client = (database: string) => new pg.Client({ host, port, user, password, database })
   const catalog = new pg.Pool({ host, port, user, password, database: 'tenants2fast', max: 1 })
-  const withAdmin: Place['withAdmin'] = async (work, database = 'postgres') => {
+  const withAdmin: InspectedInstallation['withAdmin'] = async (work, database = 'postgres') => {
     const admin = client(database)
     await admin.connect()
     try {
@@ -135,8 +135,8 @@ async function violations(): Promise<string[]> {
     }
   }
   try {
-    const place = { catalog, prefix: 'tenant_', withAdmin }
-    const found = [...(await findViolations(place, [])), ...(await findDamage(place, new Set()))]
+    const inspected = { catalog, prefix: 'tenant_', withAdmin }
+    const found = [...(await findViolations(inspected, [])), ...(await findDamage(inspected, new Set()))]
     const { rows } = await catalog.query<{ id: string }>('select id from tenants')
     const there = new Set(rows.map(({ id }) => id))
     return [...found, ...[...created].filter((id) => !there.has(id)).map((id) => `tenant ${id} is lost`)]
@@ -150,11 +150,11 @@ test.each([
   ['stopped at once', 'SIGQUIT'],
   ['killed', 'SIGKILL'],
 ] as const)(
-  'a PostgreSQL that is %s under load and starts again: 503 with Retry-After, then answers within 2 s, by the same process',
+  'While a PostgreSQL is %s under load, requests get 503 with Retry-After; within 2 s of its return the same process answers',
   async (_, signal) => {
     const { answers, stop } = load()
     onTestFinished(stop)
-    // The first ones open connections, which takes a busy machine a while.
+    // The first requests open connections, which takes a while on a busy machine.
     await expect.poll(() => answers.length, { timeout: 30_000 }).toBeGreaterThan(12)
     const { pid } = server
     process.kill(pid, signal)
@@ -178,7 +178,7 @@ test.each([
       `${signal}: ${answers.length} answers, ${failed.length} of them 503, the last one ${lastFailureMs} ms after its return`,
     )
     expect(lastFailureMs).toBeLessThan(recoveryMs)
-    // The application made no fuss, and can still do everything.
+    // The application printed no error, and still works.
     expect(errors).toBe('')
     await vi.waitFor(async () => expect(await violations()).toEqual([]), { timeout: 30_000, interval: 200 })
     expect([child.exitCode, child.signalCode]).toEqual([null, null])
@@ -187,7 +187,7 @@ test.each([
   120_000,
 )
 
-test('the application that went through all this ends by itself', async () => {
+test('The application that saw these restarts of PostgreSQL ends by itself', async () => {
   const ended = once(child, 'exit')
   child.send('stop')
   expect(await ended).toEqual([0, null])

@@ -99,7 +99,7 @@ function open(path: string, token: string) {
 }
 
 test(
-  'a request that is aborted in mid-query hands its connection to nobody before the query has ended',
+  'The connection of a request that is aborted in mid-query is not handed on before the query has ended',
   { timeout: 3_600_000 },
   async () => {
     const probes: Record<string, unknown>[] = []

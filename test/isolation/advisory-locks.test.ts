@@ -63,7 +63,7 @@ async function takeEveryKey(attacker: Client, ...ids: string[]): Promise<void> {
   ])
 }
 
-test('a tenant that holds every key of ours in its own database stops no purge, no build and no migration', async () => {
+test('A tenant that locks every key of ours in its own database blocks no purge, no build and no migration', async () => {
   const attacker = await createTenant('attacker')
   const victim = await createTenant('victim')
   const client = await attackAs(attacker.databaseId)
@@ -90,7 +90,7 @@ test('a tenant that holds every key of ours in its own database stops no purge, 
   ).toEqual([{ held: 10 }])
 })
 
-test('a tenant cannot connect to the database in which our locks are held', async () => {
+test('A tenant cannot connect to the database in which our locks are held', async () => {
   const { databaseId } = await createTenant('acme')
   const attacker = await attackAs(databaseId)
   const account = {
@@ -103,7 +103,7 @@ test('a tenant cannot connect to the database in which our locks are held', asyn
   await expect(attacker.query('select 1 as one')).resolves.toMatchObject({ rows: [{ one: 1 }] })
 })
 
-test('a wait for a lock that a stuck process of ours holds ends with a code', async () => {
+test('A wait for a lock that a process of ours never releases ends with a code', async () => {
   const acme = await createTenant('acme')
   const holder = await installation.catalog.pool.connect()
   for (const key of allKeys(acme.databaseId)) await holder.query('select pg_advisory_lock($1)', [key])
@@ -121,7 +121,7 @@ test('a wait for a lock that a stuck process of ours holds ends with a code', as
   await expect(databases.initializeTenantSchema(acme)).resolves.toEqual([])
 })
 
-test('keys differ by secret, by installation and by database', () => {
+test('Keys of locks differ by secret, by installation and by database', () => {
   const id = '00000000-0000-7000-8000-000000000000'
   const other = { ...installation, installationId: id }
   const keys = [

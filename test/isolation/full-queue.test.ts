@@ -79,7 +79,7 @@ function follow(): string[] {
 const confirmedSince = (ms: number) => expect.poll(() => coherence!.confirmedAtMs).toBeGreaterThan(ms)
 const raiseEpoch = 'update users set token_epoch = token_epoch + 1 where id = $1 returning access_epoch'
 
-test('a full NOTIFY queue is an outage to whoever notifies, and none to the catalog and to a start', async () => {
+test('A full NOTIFY queue fails sessions that notify, and neither changes of the catalog nor a start', async () => {
   expect(asOutage(await fillQueue())).toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE', statusCode: 503 })
   await tenancy.suspendTenant({ tenant: 'acme' })
   await tenancy.reactivateTenant({ tenant: 'acme' })
@@ -91,7 +91,7 @@ test('a full NOTIFY queue is an outage to whoever notifies, and none to the cata
   await second.close()
 })
 
-test('changes are heard of within the bound while the queue is full, and counted as heard', async () => {
+test('While the NOTIFY queue is full, changes arrive within the bound and are counted', async () => {
   await fillQueue()
   const heard = follow()
   for (let round = 0; round < 5; round += 1) {
@@ -104,7 +104,7 @@ test('changes are heard of within the bound while the queue is full, and counted
   expect(coherence!.changesBy).toBe('listen')
 })
 
-test('a change that nobody was notified of is heard of by those who are notified again since', async () => {
+test('A change without a notification reaches the processes that have been notified again since', async () => {
   await fillQueue()
   const heard = follow()
   await confirmedSince(performance.now())

@@ -44,15 +44,19 @@ const forbidden = [
 // What PostgreSQL has no privilege for, and what a session is reset with.
 const allowed = ["notify a, 'b'", 'listen a', 'select pg_advisory_unlock_all()', 'discard all']
 
-testWith(superuser, 'hardened, tenants call nothing that uses up what the server shares', async () => {
-  const open = installation.open({ isHardened: true })
-  const { connect } = await createTenant(open)
-  const client = await connect()
-  for (const text of forbidden) await expect(client.query(text), text).rejects.toMatchObject({ code: '42501' })
-  for (const text of allowed) await client.query(text)
-})
+testWith(
+  superuser,
+  'In a hardened installation tenants cannot call functions that use up what the server shares',
+  async () => {
+    const open = installation.open({ isHardened: true })
+    const { connect } = await createTenant(open)
+    const client = await connect()
+    for (const text of forbidden) await expect(client.query(text), text).rejects.toMatchObject({ code: '42501' })
+    for (const text of allowed) await client.query(text)
+  },
+)
 
-testWith(superuser, 'an existing tenant is hardened by its next migration', async () => {
+testWith(superuser, 'An existing tenant is hardened by its next migration', async () => {
   const { tenant, connect } = await createTenant(installation.open())
   const client = await connect()
   for (const text of forbidden) await client.query(text)
@@ -61,7 +65,7 @@ testWith(superuser, 'an existing tenant is hardened by its next migration', asyn
   for (const text of forbidden) await expect(client.query(text), text).rejects.toMatchObject({ code: '42501' })
 })
 
-test('an account whose REVOKE has no effect does not start hardened, and says which functions it is about', async () => {
+test('A hardened start with an account whose REVOKE has no effect fails and names the functions', async () => {
   const plain = await createTestAccount('createdb createrole')
   await withAdmin((admin) =>
     admin.query(`grant connect on database "${installation.catalog.databaseName}" to "${plain.name}"`),
@@ -81,7 +85,7 @@ test('an account whose REVOKE has no effect does not start hardened, and says wh
 
 testWith(
   superuser,
-  'temporary files have a limit that a tenant cannot lift, and a migration is not bound by',
+  'Temporary files have a limit that a tenant cannot lift and that does not bind migrations',
   async () => {
     const first = installation.open({ tempFileLimitMb: 1 })
     const { connect, tenant, name } = await createTenant(first)

@@ -51,7 +51,7 @@ const hostile = [
   ),
 ]
 
-test('what a tenant makes in its database is never run by the administrator, whatever it is called', async () => {
+test('The administrator never runs objects that a tenant made in its database, whatever their names', async () => {
   const installation = await openInstallation({
     count: 1,
     schema: `create table items (id int); grant create on schema public to public;

@@ -81,7 +81,7 @@ async function expectRefused(who: TestTenant) {
   expect(installation.tenancy.getTenantPool(who.tenant).totalCount).toBe(0)
 }
 
-test('two databases that were renamed against each other serve nobody', async () => {
+test('Two databases whose names were swapped serve no request', async () => {
   expect((await post(acme)).status).toBe(200)
   await disconnect()
   const [a, b] = [quoteIdentifier(acme.account.database), quoteIdentifier(globex.account.database)]
@@ -114,7 +114,7 @@ test('two databases that were renamed against each other serve nobody', async ()
   expect((await post(globex)).status).toBe(200)
 })
 
-test('a database that was filled with another tenant’s backup serves nobody', async () => {
+test('A database that was filled with another tenant’s backup serves no request', async () => {
   await disconnect()
   await inAcme(`update tenants2fast.identity set database_id = '${globex.tenant.databaseId}'`)
   await expectRefused(acme)
@@ -122,7 +122,7 @@ test('a database that was filled with another tenant’s backup serves nobody', 
   expect((await post(acme)).status).toBe(200)
 })
 
-test('a database of another epoch than the catalog’s serves nobody', async () => {
+test('A database of another epoch than the catalog’s serves no request', async () => {
   await disconnect()
   await inCatalog(`update tenant_databases set epoch = epoch + 1 where id = '${acme.tenant.databaseId}'`)
   await expectRefused(acme)
@@ -130,7 +130,7 @@ test('a database of another epoch than the catalog’s serves nobody', async () 
   expect((await post(acme)).status).toBe(200)
 })
 
-test('a database without an identity row, with two of them, or with an empty one serves nobody', async () => {
+test('A database without an identity row, with two of them, or with an empty one serves no request', async () => {
   await disconnect()
   await inAcme('insert into tenants2fast.identity select * from tenants2fast.identity')
   await expectRefused(acme)

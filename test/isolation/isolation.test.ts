@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => installation?.close(), 900_000)
 
 test(
-  `${count} operations over ${tenants} tenants on ${maxConnections} connections: no foreign row, nothing left behind (T2F_SEED=${seed})`,
+  `${count} operations over ${tenants} tenants on ${maxConnections} connections read no foreign row and leave nothing in a session (T2F_SEED=${seed})`,
   { timeout: 86_400_000 },
   async () => {
     const { tenancy } = installation
@@ -69,7 +69,7 @@ test(
   },
 )
 
-test('what was written is in its own tenant’s database only', { timeout: 900_000 }, async () => {
+test('Every written row is in its own tenant’s database only', { timeout: 900_000 }, async () => {
   for (const { tenant, account } of installation.tenants) {
     const { rows } = await withAdmin(
       (admin) =>

@@ -41,7 +41,7 @@ for (const { name, version, requirement } of versions)
     })
     afterAll(() => server.stop())
 
-    describe.each(['a superuser', 'an account with CREATEDB and CREATEROLE'])('watched by %s', (account) => {
+    describe.each(['a superuser', 'an account with CREATEDB and CREATEROLE'])('Watched by %s', (account) => {
       let tenancy: Tenancy
       let attacker: Tenant
       let victim: Tenant
@@ -117,7 +117,7 @@ for (const { name, version, requirement } of versions)
         })
       }
 
-      test('advisory locks in a loop end the session that takes them, and the others work', async () => {
+      test('A session that takes advisory locks in a loop is ended, and other tenants work', async () => {
         const pool = tenancy.getTenantPool(attacker)
         const client = await pool.connect()
         const attack = client.query('select count(pg_advisory_lock(n)::text) from generate_series(1, 1000000) as n')
@@ -128,7 +128,7 @@ for (const { name, version, requirement } of versions)
         await expect.poll(() => othersWork().then(() => 'work', String), { timeout: 20_000 }).toBe('work')
       })
 
-      test('temporary tables by the thousand end the session that makes them', async () => {
+      test('A session that makes thousands of temporary tables is ended', async () => {
         const client = await tenancy.getTenantPool(attacker).connect()
         const attack = client.query(
           `do $$ begin for n in 1..100000 loop
@@ -143,7 +143,7 @@ for (const { name, version, requirement } of versions)
         await expect.poll(() => othersWork().then(() => 'work', String), { timeout: 20_000 }).toBe('work')
       })
 
-      test('a serializable transaction that reads more rows than a tenant may take locks is no culprit', async () => {
+      test('A serializable transaction is not ended for reading more rows than a tenant may take locks', async () => {
         const client = await tenancy.getTenantPool(victim).connect()
         await client.query('set enable_seqscan = off; set enable_bitmapscan = off')
         await client.query('begin isolation level serializable')
@@ -192,7 +192,7 @@ for (const { name, version, requirement } of versions)
 
       testWith(
         smallQueue,
-        'the session that keeps the NOTIFY queue from being emptied is ended, by its name, and older transactions of others go on',
+        'The session that PostgreSQL names as holding the NOTIFY queue is ended, and older transactions of others continue',
         async () => {
           const pool = tenancy.getTenantPool(attacker)
           const commit = await innocents()
@@ -214,7 +214,7 @@ for (const { name, version, requirement } of versions)
 
       testWith(
         smallQueue,
-        'one who is busy in its transaction, and takes the name before the watcher hears it, is ended, and idle ones of others are not',
+        'A session that holds the NOTIFY queue while it is busy, and whose tenant gets the name first, is ended, and idle ones of others are not',
         async () => {
           const pool = tenancy.getTenantPool(attacker)
           const [listener, notifier] = [await pool.connect(), await pool.connect()]
@@ -242,23 +242,27 @@ for (const { name, version, requirement } of versions)
         },
       )
 
-      testWith(largeQueue, 'while PostgreSQL names nobody, nobody is ended for a queue that has room', async () => {
-        const pool = tenancy.getTenantPool(attacker)
-        const commit = await innocents()
-        const [listener, notifier] = [await pool.connect(), await pool.connect()]
-        await listener.query('listen flood')
-        await listener.query('begin')
-        // More than the hundredth part of 8 GB.
-        await notifier.query(
-          "select count(pg_notify('flood', repeat('x', 7900) || n)::text) from generate_series(1, 12000) as n",
-        )
-        expect(await queueUsage()).toBeGreaterThan(0.01)
-        expect(await checkOnce()).toEqual([])
-        await listener.query('commit')
-        await commit()
-        for (const client of [listener, notifier]) client.release(true)
-        expect(events).toEqual([])
-        await emptied()
-      })
+      testWith(
+        largeQueue,
+        'While PostgreSQL names no session, none is ended for a NOTIFY queue that has room',
+        async () => {
+          const pool = tenancy.getTenantPool(attacker)
+          const commit = await innocents()
+          const [listener, notifier] = [await pool.connect(), await pool.connect()]
+          await listener.query('listen flood')
+          await listener.query('begin')
+          // More than the hundredth part of 8 GB.
+          await notifier.query(
+            "select count(pg_notify('flood', repeat('x', 7900) || n)::text) from generate_series(1, 12000) as n",
+          )
+          expect(await queueUsage()).toBeGreaterThan(0.01)
+          expect(await checkOnce()).toEqual([])
+          await listener.query('commit')
+          await commit()
+          for (const client of [listener, notifier]) client.release(true)
+          expect(events).toEqual([])
+          await emptied()
+        },
+      )
     })
   })

@@ -10,7 +10,7 @@ import type { TenantPool } from '../../src/core/tenants/tenant-pool.js'
 import { leakedState } from '../connections/session/session-probe.js'
 import type { TestInstallation, TestTenant } from './installation.js'
 import { type Operation, operations } from './operations.js'
-import { seededRandom } from './random.js'
+import { seededRandom } from '../support/seeded-random.js'
 
 /** What a run found. */
 export interface WorkloadReport {

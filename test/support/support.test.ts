@@ -11,7 +11,7 @@ const objects = (databases: string[], roles: string[] = []) => ({
   roles: new Set(roles),
 })
 
-test('two test catalogs are different databases with the same tables', async () => {
+test('Two test catalogs are different databases with the same tables', async () => {
   const [one, other] = await Promise.all([createTestCatalog(), createTestCatalog()])
   try {
     expect(one.databaseName).not.toBe(other.databaseName)
@@ -26,7 +26,7 @@ test('two test catalogs are different databases with the same tables', async () 
   }
 })
 
-test('a connection that is still open when its database is dropped fails the drop, which drops it all the same', async () => {
+test('A connection that is still open fails the drop of its test database, which is dropped all the same', async () => {
   const database = await createTestDatabase()
   const { default: pg } = await import('pg')
   const leaked = new pg.Client({ connectionString: database.url, application_name: 'the leak' })
@@ -39,7 +39,7 @@ test('a connection that is still open when its database is dropped fails the dro
   expect(left.rowCount).toBe(0)
 })
 
-test('the outside of a test is a superuser, and the account of installations is one unless the run says otherwise', async () => {
+test('Tests act as a superuser, and installations do so unless the run sets T2F_PLAIN_ADMIN', async () => {
   const server = await testServer()
   const { rows } = await withAdmin((admin) =>
     admin.query('select rolsuper, rolname from pg_roles where rolname = current_user'),
@@ -48,12 +48,12 @@ test('the outside of a test is a superuser, and the account of installations is 
   expect(rows[0]!.rolname === server.user).toBe(!isPlainAdmin())
 })
 
-test('on a server of its own every new database and role is a leak', () => {
+test('On a server of the run’s own every new database and role is a leak', () => {
   const leaked = leakedObjects(objects(['postgres']), objects(['postgres', 'left'], ['role']), 'abcdef', false)
   expect(leaked).toEqual(objects(['left'], ['role']))
 })
 
-test('on a shared server only test names count, and none of another run', () => {
+test('On a shared server only names of this run’s tests count as leaks', () => {
   const after = objects(['production', 't2f_test_abcdef_x', 't2f_test_123456_x', 't2f_test_fixed'])
   expect(leakedObjects(objects([]), after, 'abcdef', true)).toEqual(objects(['t2f_test_abcdef_x', 't2f_test_fixed']))
 })

@@ -27,7 +27,7 @@ async function carryOver(statements: readonly string[]) {
 }
 
 // Before PostgreSQL 16, settings of the application's own take a superuser.
-testWith(superuser, 'any text is carried over as it is', async () => {
+testWith(superuser, 'A database setting of any text is copied unchanged to another database', async () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),
     fc.string({ unit: fc.constantFrom("'", '"', '\\', '$', '$$', '=', ';', ',', ' ', '\n', 'E'), maxLength: 20 }),
@@ -45,7 +45,7 @@ testWith(superuser, 'any text is carried over as it is', async () => {
   )
 })
 
-test('a search path of any names means the same schemas afterwards', async () => {
+test('A search path of any names means the same schemas after it is copied to another database', async () => {
   const schema = fc
     .string({ unit: fc.constantFrom('a', 'B', ' ', ',', '"', "'", '$', '\\', 'é'), minLength: 1, maxLength: 8 })
     .map(quoteIdentifier)
@@ -59,7 +59,7 @@ test('a search path of any names means the same schemas afterwards', async () =>
   )
 })
 
-testWith(superuser, 'what loads code or changes who one is stays behind, by name', async () => {
+testWith(superuser, 'Settings that load code or change the role are not copied, and are named', async () => {
   const { settings, refused, copied } = await carryOver([
     "set local_preload_libraries to 'x'",
     "set session_preload_libraries to 'y', 'z'",

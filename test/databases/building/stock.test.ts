@@ -12,7 +12,7 @@ const logger = {
 }
 const reconcile = async () => {}
 
-test('a refill goes on after an error, logs it, and ends with a full stock', async () => {
+test('A refill of the stock continues after an error, logs it, and ends with a full stock', async () => {
   let built = 0
   let calls = 0
   const stock = createStock({
@@ -37,7 +37,7 @@ test('a refill goes on after an error, logs it, and ends with a full stock', asy
   expect(logged.map(({ fields }) => (fields as { retryInMs: number }).retryInMs)).toEqual([1, 2, 4])
 })
 
-test('a refill asked for during a refill looks once more, however often it is asked for', async () => {
+test('Any number of refills requested during a refill cause one more refill', async () => {
   let looks = 0
   let finish: ((isFull: boolean) => void) | undefined
   const stock = createStock({
@@ -60,7 +60,7 @@ test('a refill asked for during a refill looks once more, however often it is as
   expect(looks).toBe(2)
 })
 
-test('close ends the wait after an error and starts nothing more', async () => {
+test('Closing the stock ends its pause after an error, and starts no further build', async () => {
   let calls = 0
   const stock = createStock({
     reconcile,
@@ -80,12 +80,12 @@ test('close ends the wait after an error and starts nothing more', async () => {
   expect(calls).toBe(1)
 })
 
-test('a fill that waits for it rejects with the error', async () => {
+test('Filling the stock in the foreground rejects with the error of a build', async () => {
   const stock = createStock({ reconcile, workers: 2, logger, buildOne: () => Promise.reject(new Error('no room')) })
   await expect(stock.fill()).rejects.toThrow('no room')
 })
 
-test('a queue runs so many at a time, urgent ones first, and goes on after an error', async () => {
+test('A build queue runs a limited number of tasks at a time, urgent ones first, and continues after an error', async () => {
   const queue = createBuildQueue(2)
   const order: string[] = []
   let active = 0

@@ -13,7 +13,7 @@ const withInstallation = test.extend<{ installation: Installation }>({
 })
 
 withInstallation(
-  'a process that got stuck in a migration keeps its tenant from being migrated no longer than a lease',
+  'A process that hangs in a migration blocks further migrations of its tenant no longer than a lease',
   async ({ installation }) => {
     await installation.writeSchema('0001_items.sql', 'create table items (id int)')
     const { databases } = installation.open()

@@ -17,7 +17,7 @@ const withInstallation = test.extend<{ installation: Installation }>({
 // Each waits until a lease has run out: both at the same time.
 
 withInstallation.concurrent(
-  'a process that fell silent while it held the lock of the templates is not waited for',
+  'A process that hangs while it holds the lock of the templates is not waited for',
   { timeout: 60_000 },
   async ({ installation }) => {
     const { databases } = installation.open()
@@ -34,7 +34,7 @@ withInstallation.concurrent(
 )
 
 withInstallation.concurrent(
-  'a process that builds a template for longer than that is waited for',
+  'A process that builds a template and sends heartbeats is waited for, longer than a lease',
   { timeout: 90_000 },
   async ({ installation }) => {
     await installation.writeSchema('0001_slow.sql', 'create table slow (id int); select pg_sleep(18)')
@@ -47,7 +47,7 @@ withInstallation.concurrent(
 )
 
 withInstallation.concurrent(
-  'a process that builds templates without an end is not waited for without one',
+  'The wait for a process that builds a template without end has a limit',
   async ({ installation }) => {
     const [builder, other] = [new Client({ ...installation.server }), new Client({ ...installation.server })]
     await Promise.all([builder.connect(), other.connect()])

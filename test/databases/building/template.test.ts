@@ -16,7 +16,7 @@ const templates = async () =>
 const query = (databaseName: string, text: string) =>
   withAdmin(async (admin) => (await admin.query(text)).rows, databaseName)
 
-test('a template cannot be connected to, belongs to nobody else, and has its schema', async () => {
+test('A template accepts no connections, carries the comment of its installation, and has the schema', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const { databases } = installation.open()
   const name = `${installation.prefix}template_${await databases.templateVersion()}`
@@ -33,7 +33,7 @@ test('a template cannot be connected to, belongs to nobody else, and has its sch
   expect(await query(database.name, 'select count(*)::int from orders')).toEqual([{ count: 0 }])
 })
 
-test('processes that start at once build one template', async () => {
+test('Processes that start at once build one template', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int); select pg_sleep(0.2)')
   const opened = [installation.open(), installation.open(), installation.open()]
   const versions = await Promise.all(opened.map(({ databases }) => databases.templateVersion()))
@@ -41,7 +41,7 @@ test('processes that start at once build one template', async () => {
   expect(await templates()).toEqual([`${installation.prefix}template_${versions[0]}`])
 })
 
-test('a changed folder gives a new template, and the old one goes', async () => {
+test('A changed schema folder gives a new template, and the old template is dropped', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const before = await installation.open().databases.templateVersion()
   await installation.writeSchema('0002_items.sql', 'create table items (id int)')
@@ -54,7 +54,7 @@ test('a changed folder gives a new template, and the old one goes', async () => 
   ).toEqual([{ found: true }])
 })
 
-test('a process whose template was dropped by a newer one makes it again', async () => {
+test('A process whose template was dropped by a newer process makes it again', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const { databases: older } = installation.open()
   await older.templateVersion()
@@ -63,7 +63,7 @@ test('a process whose template was dropped by a newer one makes it again', async
   await expect(older.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
 })
 
-test('ready databases of an older schema are not assigned', async () => {
+test('Ready databases of an older schema are not assigned', async () => {
   const { databases: older } = installation.open()
   await older.createTenantDatabase()
   await installation.writeSchema('0001_items.sql', 'create table items (id int)')
@@ -79,7 +79,7 @@ test('ready databases of an older schema are not assigned', async () => {
   expect(await query(rows[0].name, 'select to_regclass($$items$$) is not null as found')).toEqual([{ found: true }])
 })
 
-test('a bad SQL file is named with line and PostgreSQL’s message, and nothing is left', async () => {
+test('A bad SQL file fails the template with file, line and PostgreSQL’s message, and leaves nothing behind', async () => {
   await installation.writeSchema('0001_good.sql', 'create table good (id int)')
   await installation.writeSchema(
     '0002_bad.sql',
@@ -99,7 +99,7 @@ test('a bad SQL file is named with line and PostgreSQL’s message, and nothing 
   await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
 })
 
-test('a file that ends its transaction, or cannot run in one, is refused', async () => {
+test('A schema file that ends its transaction, or cannot run in one, is refused', async () => {
   await installation.writeSchema('0001_commit.sql', 'create table a (id int); commit; create table b (id int)')
   await expect(installation.open().databases.templateVersion()).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_INVALID',
@@ -111,7 +111,7 @@ test('a file that ends its transaction, or cannot run in one, is refused', async
   expect((await installation.onServer()).databases).toEqual([])
 })
 
-test('a badly named, doubled or missing folder is refused with every problem', async () => {
+test('A schema folder that is missing, or has badly named or duplicate files, is refused with every problem', async () => {
   await installation.writeSchema('0001_a.sql', '')
   await installation.writeSchema('0001_b.sql', '')
   await installation.writeSchema('three.sql', '')
@@ -123,7 +123,7 @@ test('a badly named, doubled or missing folder is refused with every problem', a
   await expect(missing.databases.templateVersion()).rejects.toMatchObject({ code: 'TENANCY_DATABASE_SCHEMA_INVALID' })
 })
 
-test('a template that was left half-made is never used', async () => {
+test('A half-made template is never used', async () => {
   const { databases } = installation.open()
   await withServerAccount((admin) => admin.query(`create database "${installation.prefix}template_building"`))
   const database = await databases.createTenantDatabase()
@@ -131,7 +131,7 @@ test('a template that was left half-made is never used', async () => {
   expect(await templates()).toEqual([`${installation.prefix}template_${await databases.templateVersion()}`])
 })
 
-test('a build that dies halfway through the template leaves one that the next process replaces', async () => {
+test('A half-made template of a dead process is replaced by the next process', async () => {
   await installation.writeSchema('0001_slow.sql', 'create table slow (id int); select pg_sleep(20)')
   const { databases } = installation.open()
   const dying = databases.templateVersion().catch((error: unknown) => error)
@@ -150,7 +150,7 @@ test('a build that dies halfway through the template leaves one that the next pr
   await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
 })
 
-test('another installation with the same prefix keeps its template', async () => {
+test('Another installation with the same prefix keeps its template', async () => {
   const other = await createInstallation()
   try {
     const theirs = other.open({ prefix: installation.prefix })
@@ -163,7 +163,7 @@ test('another installation with the same prefix keeps its template', async () =>
   }
 })
 
-test('pending files are applied to an existing tenant database, once, and fail without a trace', async () => {
+test('Pending schema files are applied to an existing tenant database once, and a failing one leaves nothing behind', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const first = installation.open()
   const tenant = await first.tenants.createTenant({
@@ -203,7 +203,7 @@ test('pending files are applied to an existing tenant database, once, and fail w
   })
 })
 
-test('the schema of a tenant without a database, or whose database is gone, is refused', async () => {
+test('Migrating a tenant without a database, or whose database is gone, is refused', async () => {
   const { databases, tenants } = installation.open()
   await expect(databases.initializeTenantSchema({ slug: 'none', databaseId: null })).rejects.toMatchObject({
     code: 'TENANCY_TENANT_STATE_CONFLICT',
@@ -215,7 +215,7 @@ test('the schema of a tenant without a database, or whose database is gone, is r
   expect(urlOf(rows[0].name)).toContain(rows[0].name)
 })
 
-test('a group role that has rights of its own is not used', async () => {
+test('A group role that has rights of its own is not used', async () => {
   const members = `${installation.prefix}members`
   await withAdmin((admin) => admin.query(`create role "${members}" createdb`))
   await expect(installation.open().databases.templateVersion()).rejects.toMatchObject({

@@ -67,7 +67,7 @@ const attacks = (name: string, role: string, members: string) => [
   `reassign owned by "${members}" to "${role}"`,
 ]
 
-test('whatever a tenant did to its privileges, the tables of the next migration serve it', async () => {
+test('After any change that a tenant can make to its privileges, it can use the tables of the next migration', async () => {
   const { tenant, name, role, asTenant } = await createTenant()
   const members = `${installation.prefix}members`
   await asTenant(...attacks(name, role, members))
@@ -94,7 +94,7 @@ test('whatever a tenant did to its privileges, the tables of the next migration 
   ).toEqual(['42501', '42501', '42501'])
 })
 
-test('what was made while the defaults were missing is given to the tenant by the next migration', async () => {
+test('The next migration grants the tenant what was made while the default privileges were missing', async () => {
   const { tenant, role, name, asTenant } = await createTenant()
   await asTenant(`drop owned by "${installation.prefix}members"`)
   // As a release of before has migrated it.
@@ -128,7 +128,7 @@ test('what was made while the defaults were missing is given to the tenant by th
   await queryIn(name, 'drop table public.monitors')
 })
 
-test('what a file revokes stays revoked', async () => {
+test('Privileges that a schema file revokes stay revoked', async () => {
   const { tenant, asTenant } = await createTenant()
   const members = `"${installation.prefix}members"`
   await installation.writeSchema(
@@ -146,7 +146,7 @@ test('what a file revokes stays revoked', async () => {
   ).toEqual(['done', '42501', '42501', 'done'])
 })
 
-test('a role that an operator took out of its group, or shut out of its database, is let in again', async () => {
+test('A role that an operator removed from its group, or whose CONNECT was revoked, gets both back', async () => {
   const { tenant, name, role, asTenant } = await createTenant()
   const members = `${installation.prefix}members`
   const id = tenant.databaseId ?? ''
@@ -167,7 +167,7 @@ test('a role that an operator took out of its group, or shut out of its database
   ])
 })
 
-test('a tenant that drops its defaults over and over while it is migrated does not keep them from its new tables', async () => {
+test('A tenant that keeps dropping its default privileges during a migration still gets them on its new tables', async () => {
   const { tenant, asTenant } = await createTenant()
   const files = Array.from({ length: 12 }, (_, index) => index + 2)
   for (const number of files) {

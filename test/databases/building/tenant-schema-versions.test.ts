@@ -72,7 +72,7 @@ async function use(tenancy: Tenancy, tenant: Pick<Tenant, 'slug' | 'databaseId'>
 }
 const behindOf = async (tenancy: Tenancy) => (await tenancy.listTenants({ behind: true })).map(({ slug }) => slug)
 
-test('a tenant that a process of the previous release creates is migrated before the new release serves it', async () => {
+test('A tenant that a process of the previous release creates is migrated before the new release serves it', async () => {
   const before = await open(older)
   await createOwner(before)
   const after = await open(newer)
@@ -99,7 +99,7 @@ test('a tenant that a process of the previous release creates is migrated before
   }
 })
 
-test('a tenant that is undeleted has the files that it missed before it serves', async () => {
+test('A tenant that is undeleted gets the schema files that it missed before it is served', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
@@ -112,7 +112,7 @@ test('a tenant that is undeleted has the files that it missed before it serves',
   expect((await after.getTenantPool(tenant).query('select * from items')).rowCount).toBe(0)
 })
 
-test('a tenant whose data does not fit the files that it missed stays deleted, and the error names tenant, file and line', async () => {
+test('A tenant whose data does not fit the files that it missed stays deleted, and the error names tenant, file and line', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
@@ -131,7 +131,7 @@ test('a tenant whose data does not fit the files that it missed stays deleted, a
   expect(await before.undeleteTenant({ tenant: 'acme' })).toMatchObject({ status: 'active' })
 })
 
-test('a process that refuses answers 503 until somebody has migrated the tenant', async () => {
+test('A process that refuses tenants that are behind answers 503 until the tenant is migrated', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
@@ -155,7 +155,7 @@ test('a process that refuses answers 503 until somebody has migrated the tenant'
   expect((await after.getTenantPool(tenant).query('select * from items')).rowCount).toBe(0)
 })
 
-test('a tenant whose migration fails is refused and the others serve', async () => {
+test('A tenant whose migration fails is refused, and other tenants are served', async () => {
   const before = await open(older)
   await createOwner(before)
   const [bad, good] = [await create(before, 'bad'), await create(before, 'good')]
@@ -179,7 +179,7 @@ test('a tenant whose migration fails is refused and the others serve', async () 
   await vi.waitUntil(async () => (await codeOf(after.getTenantPool(bad).query('select 1'))) === 'served', 20_000)
 })
 
-test('a migration that takes long refuses its tenant and holds up no other', async () => {
+test('A long migration refuses its own tenant and delays no other', async () => {
   const before = await open(older)
   await createOwner(before)
   const [slow, late] = [await create(before, 'slow'), await create(before, 'late')]
@@ -200,7 +200,7 @@ test('a migration that takes long refuses its tenant and holds up no other', asy
   await vi.waitUntil(async () => (await codeOf(after.getTenantPool(slow).query('select 1'))) === 'served', 20_000)
 })
 
-test('tenants created by the old release while the new one migrates the fleet are found by the next look', async () => {
+test('Tenants that the old release creates while the new one migrates are found by the next listing of tenants that are behind', async () => {
   const before = await open(older)
   await createOwner(before)
   for (const slug of ['t-1', 't-2', 't-3']) await create(before, slug)
@@ -224,7 +224,7 @@ test('tenants created by the old release while the new one migrates the fleet ar
   expect(new Set((await versions()).map(([, version]) => version))).toEqual(new Set([2]))
 })
 
-test('a process that dies after the ledger and before the catalog leaves a version that the next use corrects', async () => {
+test('When a process dies between ledger and catalog, the next use of the tenant corrects the version in the catalog', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
@@ -260,7 +260,7 @@ test('a process that dies after the ledger and before the catalog leaves a versi
   expect([await versions(), await behindOf(after)]).toEqual([[['acme', 2]], []])
 })
 
-test('a database of which nothing is known counts as behind until it is used or migrated, and is refused by nobody', async () => {
+test('A database of unknown version counts as behind until it is used or migrated, and is served', async () => {
   const tenancy = await open(older, { TENANT_SCHEMA_BEHIND: 'refuse' })
   await createOwner(tenancy)
   const [one, two] = [await create(tenancy, 'one'), await create(tenancy, 'two')]
@@ -273,7 +273,7 @@ test('a database of which nothing is known counts as behind until it is used or 
   expect(await behindOf(tenancy)).toEqual([])
 })
 
-test('a catalog that is ahead of a database, as after a restore, is corrected by the next migration', async () => {
+test('A catalog that is ahead of a database, as after a restore, is corrected by the next migration', async () => {
   const tenancy = await open(newer)
   await createOwner(tenancy)
   const tenant = await create(tenancy, 'acme')
@@ -286,7 +286,7 @@ test('a catalog that is ahead of a database, as after a restore, is corrected by
   expect(await versions()).toEqual([['acme', 2]])
 })
 
-test('an edited file is warned of at the start, keeps its tenants serving, and fails the next migration by name', async () => {
+test('An edited schema file causes a warning at the start, does not stop its tenants, and fails the next migration by name', async () => {
   const before = await open(older)
   await createOwner(before)
   const tenant = await create(before, 'acme')
@@ -303,7 +303,7 @@ test('an edited file is warned of at the start, keeps its tenants serving, and f
   })
 })
 
-test('an installation without schema files has nobody behind', async () => {
+test('An installation without schema files has no tenant that is behind', async () => {
   const empty = await folder({})
   const tenancy = await open(empty)
   await createOwner(tenancy)
@@ -314,7 +314,7 @@ test('an installation without schema files has nobody behind', async () => {
   await rm(empty, { recursive: true })
 })
 
-test('an administrator that may create databases and roles, and nothing else, brings tenants up to date', async () => {
+test('An administrator with only CREATEDB and CREATEROLE brings tenants up to date', async () => {
   const account = await createTestAccount('createdb createrole')
   const url = account.url
   const before = await open(older, { TENANT_DATABASE_URL: url })

@@ -61,7 +61,7 @@ const leaks = {
 // No other account may do these.
 const forSuperusers = /session_replication_role|pg_monitor/
 
-test('nothing that one file sets is there for the next one, nor for the ledger', async () => {
+test('Settings of one schema file are gone for the next file and for the ledger', async () => {
   const kinds = Object.entries(leaks).filter(([statement]) => !isPlainAdmin() || !forSuperusers.test(statement))
   for (const [index, [statement, isGone]] of kinds.entries()) {
     const number = String(index * 2 + 1).padStart(4, '0')
@@ -82,7 +82,7 @@ test('nothing that one file sets is there for the next one, nor for the ledger',
   expect(tables).toEqual([{ count: kinds.length * 2 }])
 })
 
-test('what a file sets with each of its own statements holds until its end', async () => {
+test('Settings of a schema file hold for all of its further statements', async () => {
   await installation.writeSchema(
     '0001_own.sql',
     `create schema app; set search_path = app; create table things (id int);
@@ -97,7 +97,7 @@ test('what a file sets with each of its own statements holds until its end', asy
   expect(await query(name, 'select id from app.things')).toEqual([{ id: 1 }])
 })
 
-test('an existing tenant gets a file with a dump’s preamble, and the files after it', async () => {
+test('An existing tenant gets a schema file that starts as a dump does, and the files after it', async () => {
   await installation.writeSchema('0001_first.sql', 'create table first (id int)')
   const { tenant, name } = await createTenant()
   await installation.writeSchema('0002_dump.sql', preamble + 'CREATE TABLE public.dumped (id integer);')
@@ -128,7 +128,7 @@ const pgDump = ['/usr/lib/postgresql/18/bin/pg_dump', '/usr/lib/postgresql/15/bi
   existsSync(path),
 )
 const pgDumpProgram = { isMet: pgDump !== undefined, need: 'pg_dump: install postgresql-client' }
-testWith(pgDumpProgram, 'what pg_dump writes is a schema file', async ({ skip }) => {
+testWith(pgDumpProgram, 'The output of pg_dump is a valid schema file', async ({ skip }) => {
   const source = await createTestDatabase()
   try {
     await source.pool.query(`
@@ -153,7 +153,7 @@ testWith(pgDumpProgram, 'what pg_dump writes is a schema file', async ({ skip })
   }
 })
 
-test('an open transaction in the way is waited for, while those behind the migration are served', async () => {
+test('A migration waits for an open transaction, and queries that queue behind it are served meanwhile', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const { tenant, name } = await createTenant()
   await installation.writeSchema('0002_column.sql', 'alter table orders add column note text')
@@ -172,7 +172,7 @@ test('an open transaction in the way is waited for, while those behind the migra
   }, name)
 })
 
-test('a lock that nobody gives back fails the migration by tenant, file, line and whoever holds it', async () => {
+test('A lock that is never released fails the migration with tenant, file, line and the session that holds it', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const { tenant, name } = await createTenant()
   await installation.writeSchema('0002_column.sql', "select 'first';\n\nalter table orders\n add column note text;")
@@ -201,7 +201,7 @@ test('a lock that nobody gives back fails the migration by tenant, file, line an
   expect(await reopen().initializeTenantSchema(tenant)).toEqual(['0002_column.sql'])
 })
 
-test('a migration of the same database that does not end is not waited for without a limit', async () => {
+test('The wait for another migration of the same database has a limit', async () => {
   const { applySqlFiles } = await import('../../../src/postgres/sql-files.js')
   const { name } = await createTenant()
   const ledger = {
@@ -224,7 +224,7 @@ test('a migration of the same database that does not end is not waited for witho
   }, name)
 })
 
-test('names with 0000, with dates, and folders as Prisma makes them are applied in the order of their numbers', async () => {
+test('Schema files named with 0000, with dates, and in Prisma’s folders are applied in the order of their numbers', async () => {
   await installation.writeSchema(
     '0000_curvy_name.sql',
     'create table a (id int);--> statement-breakpoint\ncreate index on a (id)',
@@ -250,7 +250,7 @@ test('names with 0000, with dates, and folders as Prisma makes them are applied 
   ])
 })
 
-test('a ledger of short numbers takes long ones, once, and nothing is applied again', async () => {
+test('A ledger of short numbers takes files with long numbers once, and applies nothing again', async () => {
   await installation.writeSchema('0000_a.sql', 'create table a (id int)')
   const { tenant, name } = await createTenant()
   const typeOf = async () =>
@@ -276,7 +276,7 @@ test('a ledger of short numbers takes long ones, once, and nothing is applied ag
   })
 })
 
-test('twins of different width, short and long numbers, and a folder without its file are refused with every problem', async () => {
+test('Duplicate numbers of different width, mixed short and long numbers, and a folder without its file are refused with every problem', async () => {
   await installation.writeSchema('0001_a.sql', '')
   await installation.writeSchema('00001_b.sql', '')
   await installation.writeSchema('123_c.sql', '')
@@ -298,7 +298,7 @@ test('twins of different width, short and long numbers, and a folder without its
   })
 })
 
-test('an error without a position names the statement that failed, in a block, at the end, and behind semicolons', async () => {
+test('An SQL error without a position names the failed statement: in a block, at the end, and behind semicolons', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int primary key)')
   const { tenant } = await createTenant()
   const failing = {
@@ -329,54 +329,50 @@ test('an error without a position names the statement that failed, in a block, a
 })
 
 // Before PostgreSQL 16, settings of the application's own take a superuser.
-testWith(
-  superuser,
-  'settings that files give to their database reach existing tenants and new ones alike',
-  async () => {
-    await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')
-    const { tenant, name: existing } = await createTenant()
-    const settings = [
-      String.raw`search_path = app, "odd, name", "$user", public`,
-      `statement_timeout = '90s'`,
-      String.raw`my.greeting = 'it''s \ "quoted", = here'`,
-      `my.empty = ''`,
-      `datestyle = 'ISO, DMY'`,
-      `timezone = 'Europe/Berlin'`,
-      `default_transaction_isolation = 'repeatable read'`,
-      `intervalstyle = iso_8601`,
-    ]
-    await installation.writeSchema(
-      '0002_settings.sql',
-      settings
-        .map(
-          (s) =>
-            `do $do$ begin execute format($f$alter database %I set ${s.replaceAll('%', '%%')}$f$, current_database()); end $do$;`,
-        )
-        .join('\n'),
-    )
-    const databases = reopen()
-    await databases.initializeTenantSchema(tenant)
-    const built = await databases.createTenantDatabase()
-    const settingsOf = async (name: string) =>
-      (
-        await query(
-          name,
-          `select setconfig from pg_db_role_setting where setrole = 0
+testWith(superuser, 'Database settings of schema files reach existing and new tenants alike', async () => {
+  await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')
+  const { tenant, name: existing } = await createTenant()
+  const settings = [
+    String.raw`search_path = app, "odd, name", "$user", public`,
+    `statement_timeout = '90s'`,
+    String.raw`my.greeting = 'it''s \ "quoted", = here'`,
+    `my.empty = ''`,
+    `datestyle = 'ISO, DMY'`,
+    `timezone = 'Europe/Berlin'`,
+    `default_transaction_isolation = 'repeatable read'`,
+    `intervalstyle = iso_8601`,
+  ]
+  await installation.writeSchema(
+    '0002_settings.sql',
+    settings
+      .map(
+        (s) =>
+          `do $do$ begin execute format($f$alter database %I set ${s.replaceAll('%', '%%')}$f$, current_database()); end $do$;`,
+      )
+      .join('\n'),
+  )
+  const databases = reopen()
+  await databases.initializeTenantSchema(tenant)
+  const built = await databases.createTenantDatabase()
+  const settingsOf = async (name: string) =>
+    (
+      await query(
+        name,
+        `select setconfig from pg_db_role_setting where setrole = 0
           and setdatabase = (select oid from pg_database where datname = current_database())`,
-        )
-      )[0]?.setconfig
-    expect(await settingsOf(built.name)).toHaveLength(settings.length)
-    expect(await settingsOf(built.name)).toEqual(await settingsOf(existing))
-    const client = new Client(databases.targetOf(built).account)
-    await client.connect()
-    expect((await client.query('select current_schemas(false)::text[] as schemas')).rows).toEqual([
-      { schemas: ['app', 'odd, name', 'public'] },
-    ])
-    await client.end()
-  },
-)
+      )
+    )[0]?.setconfig
+  expect(await settingsOf(built.name)).toHaveLength(settings.length)
+  expect(await settingsOf(built.name)).toEqual(await settingsOf(existing))
+  const client = new Client(databases.targetOf(built).account)
+  await client.connect()
+  expect((await client.query('select current_schemas(false)::text[] as schemas')).rows).toEqual([
+    { schemas: ['app', 'odd, name', 'public'] },
+  ])
+  await client.end()
+})
 
-test('a setting that would load code into every session is not carried over, and that is said', async () => {
+test('A database setting that loads code into every session is not copied, and a warning names it', async () => {
   await installation.writeSchema(
     '0001_settings.sql',
     `do $$ begin

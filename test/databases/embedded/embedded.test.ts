@@ -78,8 +78,8 @@ async function gone(pid: number): Promise<void> {
   while (processIdentity(pid) !== undefined) await sleep(10)
 }
 
-describe('one process', () => {
-  test('a started server answers on loopback only, with SCRAM and a secret of its own', async () => {
+describe('One process', () => {
+  test('The embedded server listens on loopback only, with SCRAM and a password of its own', async () => {
     const { account, adopted } = await start()
     expect(adopted).toBe(false)
     expect(account).toMatchObject({ host: '127.0.0.1', user: 'postgres', database: 'postgres' })
@@ -100,7 +100,7 @@ describe('one process', () => {
     expect((await stat(join(dataDir, 'run'))).mode & 0o777).toBe(0o700)
   })
 
-  test('stop leaves no process, and a second start finds the data', async () => {
+  test('After a stop of the embedded server no process is left, and a second start finds the data', async () => {
     fillDataDir()
     const first = await start()
     await query(first.account, 'create table kept as select 42 as answer')
@@ -112,7 +112,7 @@ describe('one process', () => {
     expect(await query(second.account, 'select answer from kept')).toEqual([{ answer: 42 }])
   })
 
-  test('stop twice is stop once', async () => {
+  test('A second stop of the embedded server changes nothing', async () => {
     fillDataDir()
     const server = await start()
     await Promise.all([server.stop(), server.stop()])
@@ -120,7 +120,7 @@ describe('one process', () => {
     expect(processIdentity(server.pid)).toBeUndefined()
   })
 
-  test('stop does not wait for clients to leave', async () => {
+  test('Stopping the embedded server does not wait for its clients', async () => {
     fillDataDir()
     const server = await start()
     const client = new pg.Client({ ...server.account, ssl: false })
@@ -131,7 +131,7 @@ describe('one process', () => {
     await client.end().catch(() => {})
   })
 
-  test('two starts at once share one server, which runs until the last of them stops', async () => {
+  test('Two starts in one process share one embedded server, which runs until the last of them stops', async () => {
     const [one, other] = await Promise.all([start(), start()])
     expect(one.pid).toBe(other.pid)
     expect(one.adopted).not.toBe(other.adopted)
@@ -141,7 +141,7 @@ describe('one process', () => {
     expect(processIdentity(other.pid)).toBeUndefined()
   })
 
-  test('after a kill -9 of the server the next start recovers the data', async () => {
+  test('After a kill -9 of the embedded server the next start recovers the data', async () => {
     fillDataDir()
     const first = await start({ settings: {} })
     await query(first.account, 'create table kept as select 42 as answer')
@@ -152,7 +152,7 @@ describe('one process', () => {
     expect(await query(second.account, 'select answer from kept')).toEqual([{ answer: 42 }])
   })
 
-  test('settings reach the server, and neither address nor socket can be opened by them', async () => {
+  test('Settings reach the embedded server, and none of them can open its address or socket', async () => {
     fillDataDir()
     const { account } = await start({
       settings: { max_connections: '33', listen_addresses: '*', unix_socket_permissions: '0777' },
@@ -165,7 +165,7 @@ describe('one process', () => {
     expect(row).toEqual({ max: '33', addresses: '127.0.0.1', socket: '0700' })
   })
 
-  testWith(linux, 'the server sees nothing of the environment of the application', async () => {
+  testWith(linux, 'The embedded server gets none of the application’s environment variables', async () => {
     process.env['TENANT_SECRET'] = 'do-not-pass-on'
     onTestFinished(() => {
       delete process.env['TENANT_SECRET']
@@ -175,13 +175,13 @@ describe('one process', () => {
     expect(await readFile(`/proc/${pid}/environ`, 'utf8')).not.toContain('do-not-pass-on')
   })
 
-  testWith(linux, 'after a crash the files are synchronized all at once', async () => {
+  testWith(linux, 'After a crash the embedded server synchronizes whole file systems', async () => {
     fillDataDir()
     const { account } = await start()
     expect(await query(account, 'show recovery_init_sync_method')).toEqual([{ recovery_init_sync_method: 'syncfs' }])
   })
 
-  test('a data folder that is removed under the running server does not stop stop', async () => {
+  test('Stopping the embedded server works although its data folder was removed', async () => {
     fillDataDir()
     const server = await start()
     // The server goes on writing meanwhile.
@@ -190,7 +190,7 @@ describe('one process', () => {
     expect(processIdentity(server.pid)).toBeUndefined()
   })
 
-  test('a data folder with a long path works: its socket is put elsewhere', async () => {
+  test('With a long path of the data folder, the embedded server puts its socket elsewhere', async () => {
     const long = join(dataDir, 'x'.repeat(120))
     const server = await start({ dataDir: long })
     const [row] = await query(server.account, "select current_setting('unix_socket_directories') as folder")
@@ -200,28 +200,28 @@ describe('one process', () => {
   })
 })
 
-describe('what can be wrong with a data folder', () => {
-  test('what an interrupted initdb left is removed, and a start works', async () => {
+describe('Damaged data folders', () => {
+  test('A start removes what an interrupted initdb left', async () => {
     await mkdir(join(dataDir, 'draft-0123456789ab/data/base'), { recursive: true })
     await writeFile(join(dataDir, 'draft-0123456789ab/password'), 'x')
     await start()
     expect((await readdir(dataDir)).filter((name) => name.startsWith('draft-'))).toEqual([])
   })
 
-  test('no password file is left beside the data', async () => {
+  test('The embedded server leaves no password file of initdb beside the data', async () => {
     const { account } = await start()
     const files = await readdir(dataDir, { recursive: true })
     expect(files.filter((name) => /password/.test(name))).toEqual([])
     expect(await readFile(join(dataDir, 'postgres.log'), 'utf8')).not.toContain(account.password)
   })
 
-  test('an empty postgres folder is filled', async () => {
+  test('An empty postgres folder in the data folder is initialized', async () => {
     await mkdir(join(dataDir, 'postgres'))
     await start()
     expect(await readdir(join(dataDir, 'postgres'))).toContain('PG_VERSION')
   })
 
-  test('a folder that is no complete data folder is refused and left as it is', async () => {
+  test('An incomplete PostgreSQL data folder is refused and not changed', async () => {
     await mkdir(join(dataDir, 'postgres'))
     await writeFile(join(dataDir, 'postgres/precious.txt'), 'mine')
     await expect(start()).rejects.toMatchObject({
@@ -231,7 +231,7 @@ describe('what can be wrong with a data folder', () => {
     expect(await readdir(join(dataDir, 'postgres'))).toEqual(['precious.txt'])
   })
 
-  test('a data folder of another PostgreSQL version is refused by its version', async () => {
+  test('A data folder of another PostgreSQL version is refused with that version', async () => {
     await mkdir(join(dataDir, 'postgres'))
     await writeFile(join(dataDir, 'postgres/PG_VERSION'), '15\n')
     await expect(start()).rejects.toMatchObject({
@@ -240,7 +240,7 @@ describe('what can be wrong with a data folder', () => {
     })
   })
 
-  test('corrupted data gives the end of the log in the error, without the secret, and leaves no process', async () => {
+  test('Corrupted data fails the start with the end of the log, without the password, and leaves no process', async () => {
     fillDataDir()
     const { stop, account } = await start()
     await stop()
@@ -255,7 +255,7 @@ describe('what can be wrong with a data folder', () => {
     expect(await readdir(join(dataDir, 'users'))).toEqual([])
   })
 
-  test('a setting that does not exist gives its name in the error', async () => {
+  test('A setting that does not exist fails the start with its name', async () => {
     fillDataDir()
     await expect(start({ settings: { no_such_setting: 'x' } })).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_START_FAILED',
@@ -263,7 +263,7 @@ describe('what can be wrong with a data folder', () => {
     })
   })
 
-  test('a data folder that others may write is refused', async () => {
+  test('A data folder that others may write is refused', async () => {
     fillDataDir()
     await chmod(join(dataDir, 'postgres'), 0o777)
     await expect(start()).rejects.toMatchObject({
@@ -272,14 +272,14 @@ describe('what can be wrong with a data folder', () => {
     })
   })
 
-  test('a secret file that others may read is closed to them', async () => {
+  test('The embedded server’s password file is closed to other users', async () => {
     fillDataDir()
     await chmod(join(dataDir, 'secret'), 0o644)
     await start()
     expect((await stat(join(dataDir, 'secret'))).mode & 0o777).toBe(0o600)
   })
 
-  test('data without its secret file is refused, and so is another secret', async () => {
+  test('A data folder without its password file, or with another password, is refused', async () => {
     fillDataDir()
     await rm(join(dataDir, 'secret'))
     await expect(start()).rejects.toMatchObject({
@@ -294,7 +294,7 @@ describe('what can be wrong with a data folder', () => {
     expect(existsSync(join(dataDir, 'postgres/postmaster.pid'))).toBe(false)
   })
 
-  test('a postmaster.pid that names a process of somebody else is ignored, and that process lives on', async () => {
+  test('A postmaster.pid that names an unrelated process is ignored, and that process is not ended', async () => {
     fillDataDir()
     const content = [process.pid, join(dataDir, 'postgres'), 1, 5432, '', '127.0.0.1', '', 'ready'].join('\n')
     await writeFile(join(dataDir, 'postgres/postmaster.pid'), content)
@@ -302,7 +302,7 @@ describe('what can be wrong with a data folder', () => {
     expect(adopted).toBe(false)
   })
 
-  test('a data folder where a file is gives a coded error', async () => {
+  test('A data folder whose path is a file fails the start with a code', async () => {
     await writeFile(join(dataDir, 'file'), '')
     await expect(start({ dataDir: join(dataDir, 'file') })).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_START_FAILED',
@@ -310,14 +310,14 @@ describe('what can be wrong with a data folder', () => {
   })
 })
 
-describe('several processes', () => {
+describe('Several processes', () => {
   let processes: EmbeddedProcesses
   beforeAll(() => {
     processes = new EmbeddedProcesses()
   })
   afterAll(() => processes.close())
 
-  test('two processes that start at once share one server, and the last to stop stops it', async () => {
+  test('Two processes that start at once share one embedded server, and the last one to stop stops it', async () => {
     const [one, other] = [processes.start(dataDir), processes.start(dataDir)]
     const answers = await Promise.all([one.answer, other.answer])
     expect(answers[0].pid).toBe(answers[1].pid)
@@ -329,7 +329,7 @@ describe('several processes', () => {
     expect(processIdentity(answers[0].pid)).toBeUndefined()
   })
 
-  test('after a kill -9 of the owning process the next start adopts its server, and stops it in the end', async () => {
+  test('After a kill -9 of the owning process the next start adopts its embedded server, and stops it in the end', async () => {
     fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid, account } = await answer
@@ -344,7 +344,7 @@ describe('several processes', () => {
     expect(processIdentity(pid)).toBeUndefined()
   })
 
-  test('a survivor that hangs is stopped and replaced', { timeout: 120_000 }, async () => {
+  test('An embedded server that was left running and hangs is stopped and replaced', { timeout: 120_000 }, async () => {
     fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid, account } = await answer
@@ -359,7 +359,7 @@ describe('several processes', () => {
     expect(processIdentity(pid)).toBeUndefined()
   })
 
-  test('a process that exits without stop takes its server with it', async () => {
+  test('A process that exits without a stop ends its embedded server', async () => {
     fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid } = await answer
@@ -370,7 +370,7 @@ describe('several processes', () => {
   })
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    'a process ended by %s takes its server with it',
+    'A process that is ended by %s ends its embedded server',
     async (signal) => {
       fillDataDir()
       const { child, answer } = processes.start(dataDir)
@@ -382,7 +382,7 @@ describe('several processes', () => {
     },
   )
 
-  test('a process that exits leaves the server to the others', async () => {
+  test('A process that exits does not end an embedded server that other processes use', async () => {
     fillDataDir()
     const { child, answer } = processes.start(dataDir)
     const { pid } = await answer
@@ -393,7 +393,7 @@ describe('several processes', () => {
     expect(await query(mine.account, 'select 1 as one')).toEqual([{ one: 1 }])
   })
 
-  test('a process killed while it starts leaves nothing that stops the next start', async () => {
+  test('A process that is killed while it starts the embedded server does not prevent the next start', async () => {
     for (const delayMs of [100, 250, 400, 600]) {
       const { child, answer } = processes.start(dataDir)
       void answer.catch(() => {})
@@ -405,8 +405,8 @@ describe('several processes', () => {
     expect(await query(account, 'select 1 as one')).toEqual([{ one: 1 }])
   })
 
-  describeWith(root, 'as an ordinary user', () => {
-    test('the server runs as that user', async () => {
+  describeWith(root, 'As an ordinary user', () => {
+    test('Started by an ordinary user, the embedded server runs as that user', async () => {
       await chown(dataDir, nobody.uid, nobody.gid)
       const { child, answer } = processes.start(dataDir, nobody)
       const { pid, account } = await answer
@@ -421,7 +421,7 @@ describe('several processes', () => {
       isMet: spawnSync('/usr/bin/env', ['unshare', '-U', 'true'], nameless).status === 0,
       need: 'user namespaces: allow unshare -U',
     }
-    testWith(userNamespaces, 'a user without a name works', async () => {
+    testWith(userNamespaces, 'A user without a name can run the embedded server', async () => {
       await chown(dataDir, nameless.uid, nameless.gid)
       const first = processes.start(dataDir, nameless)
       const { pid, account } = await first.answer
@@ -437,7 +437,7 @@ describe('several processes', () => {
       expect(processIdentity(again.pid)).toBeUndefined()
     })
 
-    test('a data folder it may not write gives a coded error that names the folder', async () => {
+    test('A data folder that the user may not write fails the start with a code and names the folder', async () => {
       await chmod(dataDir, 0o755)
       const { answer } = processes.start(dataDir, nobody)
       expect(await answer).toMatchObject({
@@ -448,8 +448,8 @@ describe('several processes', () => {
   })
 })
 
-describeWith(root, 'as root', () => {
-  test('the server runs as another user, and owns its files', async () => {
+describeWith(root, 'As root', () => {
+  test('Started by root, the embedded server runs as another user that owns its files', async () => {
     const { pid } = await start()
     const { uid } = await stat(join(dataDir, 'postgres'))
     expect(uid).not.toBe(0)
@@ -457,7 +457,7 @@ describeWith(root, 'as root', () => {
     expect((await stat(join(dataDir, 'secret'))).uid).toBe(0)
   })
 
-  test('data that belongs to another user is given to the one that runs the server', async () => {
+  test('Started by root, the embedded server takes over a data folder that belongs to another user', async () => {
     fillDataDir()
     const { uid } = await stat(join(dataDir, 'postgres'))
     for (const name of ['', ...(await readdir(join(dataDir, 'postgres'), { recursive: true }))]) {
@@ -468,7 +468,7 @@ describeWith(root, 'as root', () => {
     expect((await stat(join(dataDir, 'postgres/global/pg_control'))).uid).toBe(uid)
   })
 
-  test('a data folder under a closed home works', async () => {
+  test('Started by root, the embedded server works with a data folder below a closed home', async () => {
     await chmod(dataDir, 0o700)
     const inside = join(dataDir, 'project/.tenants2fast')
     const { account, stop } = await start({ dataDir: inside })

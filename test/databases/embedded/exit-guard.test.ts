@@ -23,7 +23,7 @@ async function run(program: string): Promise<{ code: number | null; signal: stri
   return { code, signal, output }
 }
 
-test('a signal that nobody else handles cleans up and ends the process as it would have', async () => {
+test('A signal that the application does not handle runs the exit handlers and ends the process as usual', async () => {
   expect(await run('guard()')).toEqual({ code: null, signal: 'SIGTERM', output: 'ready;cleaned;' })
 })
 
@@ -31,7 +31,7 @@ test.each([
   ['before', `process.once('SIGTERM', stop); guard()`],
   ['after', `guard(); process.once('SIGTERM', stop)`],
   ['for good before', `process.on('SIGTERM', stop); guard()`],
-])('a handler of the application that was set %s the guard decides when to stop', async (_when, program) => {
+])('A signal handler of the application that was set %s ours decides when to stop', async (_when, program) => {
   const stop = `const stop = () => setTimeout(() => { process.stdout.write('stopped;'); process.exit(0) }, 50);`
   expect(await run(stop + program)).toEqual({ code: 0, signal: null, output: 'ready;stopped;cleaned;' })
 })

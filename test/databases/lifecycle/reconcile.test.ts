@@ -59,7 +59,7 @@ async function holdLock(id: string): Promise<{ session: LockedSession; end: () =
 }
 
 test.each(['row', 'role', 'database', 'identity'] as const)(
-  'a build that died after its %s is dropped at once, however long its lease still runs',
+  'A build whose process died after making its %s is dropped at once, although its lease still runs',
   async (until) => {
     const id = await leaveDeadBuild(until)
     expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
@@ -68,7 +68,7 @@ test.each(['row', 'role', 'database', 'identity'] as const)(
   },
 )
 
-test('a build whose connection lives is left alone while its lease lasts', async () => {
+test('A build whose connection is open is not dropped while its lease lasts', async () => {
   const id = await leaveDeadBuild('identity')
   const lock = await holdLock(id)
   const before = await builtOnServer()
@@ -78,7 +78,7 @@ test('a build whose connection lives is left alone while its lease lasts', async
   expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
 })
 
-test('a builder that was asleep for longer than its lease finds that it can do nothing any more', async () => {
+test('A builder that was paused for longer than its lease can change nothing any more', async () => {
   const id = await leaveDeadBuild('role')
   const [{ name }] = await sql('update tenant_databases set lease_expires_at = now() where id = $1 returning name', [
     id,
@@ -92,7 +92,7 @@ test('a builder that was asleep for longer than its lease finds that it can do n
   await asleep.end()
 })
 
-test('whoever fell asleep with the lock of a database that is to be dropped, before it said so, does not keep it', async () => {
+test('A process that is paused with the lock of a due database, before it has marked the row, does not block the drop', async () => {
   const id = await leaveDeadBuild('identity')
   const due = (ago: string) =>
     sql(
@@ -109,7 +109,7 @@ test('whoever fell asleep with the lock of a database that is to be dropped, bef
   await asleep.end()
 })
 
-test('a build that was taken for dead is not marked ready, and its database is the new owner’s to drop', async () => {
+test('A build that another process took over is not marked ready, and the other process drops its database', async () => {
   const id = await leaveDeadBuild('identity')
   const records = createTenantDatabaseRecords(installation.catalog.pool)
   expect(await records.beginDrop(id, 'new', 15_000)).toMatchObject({ state: 'dropping' })
@@ -121,7 +121,7 @@ test('a build that was taken for dead is not marked ready, and its database is t
   expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
 })
 
-test('a lock of the same key in another database of the server does not count', async () => {
+test('An advisory lock of the same key in another database of the server is ignored', async () => {
   const id = await leaveDeadBuild('identity')
   await withAdmin(async (admin) => {
     await admin.query('select pg_advisory_lock($1)', [databaseLockKey(installation, id)])
@@ -129,7 +129,7 @@ test('a lock of the same key in another database of the server does not count', 
   })
 })
 
-test('processes that reconcile at once drop a dead build once', async () => {
+test('Processes that reconcile at once drop a dead build once', async () => {
   const id = await leaveDeadBuild('identity')
   await sql('update tenant_databases set lease_expires_at = now() where id = $1', [id])
   const others = [installation.open().databases, installation.open().databases]
@@ -139,7 +139,7 @@ test('processes that reconcile at once drop a dead build once', async () => {
   expect(results.flatMap((result) => result.failed)).toEqual([])
 })
 
-test('a reconciliation never touches ready and assigned databases, and retired ones not before they are due', async () => {
+test('A reconciliation drops no ready or assigned database, and no retired one before it is due', async () => {
   const { tenants } = installation.open()
   const owner = await installation.createUser()
   await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
@@ -155,7 +155,7 @@ test('a reconciliation never touches ready and assigned databases, and retired o
   expect(await builtOnServer()).toEqual(before)
 })
 
-test('ready databases of an older schema are dropped when nobody took them for an hour', async () => {
+test('Ready databases of an older schema are dropped when no tenant got them for an hour', async () => {
   const { id } = await databases.createTenantDatabase()
   await installation.writeSchema('0001_more.sql', 'create table more (id int)')
   const newer = installation.open().databases
@@ -166,7 +166,7 @@ test('ready databases of an older schema are dropped when nobody took them for a
   expect(await newer.reconcile()).toEqual({ ...nothing, dropped: [id] })
 })
 
-test('a row whose name is not its own is not dropped', async () => {
+test('A database whose row has a name that does not follow from its id is not dropped', async () => {
   const id = await leaveDeadBuild('identity')
   const victim = installation.catalog.databaseName
   const [{ name }] = await sql('select name from tenant_databases where id = $1', [id])
@@ -178,7 +178,7 @@ test('a row whose name is not its own is not dropped', async () => {
   expect(await databases.reconcile()).toMatchObject({ dropped: [id] })
 })
 
-test('a drop that fails keeps its row and is tried again', async () => {
+test('A failed drop keeps the row, and is tried again', async () => {
   const id = await leaveDeadBuild('identity')
   const [{ name }] = await sql('select name from tenant_databases')
   await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
@@ -188,7 +188,7 @@ test('a drop that fails keeps its row and is tried again', async () => {
   expect(await databases.reconcile()).toEqual({ ...nothing, dropped: [id] })
 })
 
-test('a half-dropped database is finished, with its role', async () => {
+test('The drop of a half-dropped database and its role is finished', async () => {
   const { tenants } = installation.open({ retentionDays: 0 })
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
   await tenants.deleteTenant({ tenant: 'acme' })
@@ -199,7 +199,7 @@ test('a half-dropped database is finished, with its role', async () => {
   expect(await builtOnServer()).toEqual({ databases: [], roles: [] })
 })
 
-test('a database that disappeared is reported when it is a tenant’s, and taken out of stock when it is nobody’s', async () => {
+test('A missing database is reported when it belongs to a tenant, and removed from the stock when it does not', async () => {
   const { tenants } = installation.open()
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
   const ready = await databases.createTenantDatabase()
@@ -211,7 +211,7 @@ test('a database that disappeared is reported when it is a tenant’s, and taken
   expect(installation.log).toContain('error: Databases of tenants are not on the server: restore them from a backup')
 })
 
-test('what the catalog does not know is reported and kept; another installation’s is not even reported', async () => {
+test('A database that is not in the catalog is reported and kept, and one of another installation is not reported', async () => {
   const { id, name } = await databases.createTenantDatabase()
   const other = await createInstallation()
   const theirs = other.open({ prefix: installation.prefix }).databases
@@ -225,7 +225,7 @@ test('what the catalog does not know is reported and kept; another installation�
   await other.drop()
 })
 
-test('an unfinished template, and one whose drop began, are removed unless somebody is at it', async () => {
+test('An unfinished template, and one whose drop was begun, are removed unless a process works on it', async () => {
   const unfinished = `${installation.prefix}template_building`
   const older = `${installation.prefix}template_0123456789abcdef`
   const [{ id }] = await sql('select id from installation')
@@ -250,7 +250,7 @@ test('an unfinished template, and one whose drop began, are removed unless someb
   ])
 })
 
-test('a template whose drop began is built again by whoever needs it', async () => {
+test('A template whose drop was begun is built again by the process that needs it', async () => {
   const template = `${installation.prefix}template_${await databases.templateVersion()}`
   await withAdmin(async (admin) => {
     await admin.query(`alter database "${template}" is_template false`)
@@ -260,7 +260,7 @@ test('a template whose drop began is built again by whoever needs it', async () 
   expect(await databases.reconcile()).toEqual(nothing)
 })
 
-test('a backend killed at any statement of a build leaves nothing that a reconciliation does not find', async () => {
+test('A reconciliation cleans up after a backend that was killed at any statement of a build', async () => {
   const building = new AbortController()
   const killing = withAdmin(async (admin) => {
     for (; !building.signal.aborted; await sleep(3)) {
@@ -287,7 +287,7 @@ test('a backend killed at any statement of a build leaves nothing that a reconci
   expect(await builtOnServer()).toEqual({ databases: names, roles: names })
 }, 60_000)
 
-test('filling the stock in the background clears away dead builds first', async () => {
+test('Filling the stock in the background first drops the builds of dead processes', async () => {
   const id = await leaveDeadBuild('identity')
   const { databases: stocked } = installation.open({ readyTarget: 1 })
   stocked.refill()

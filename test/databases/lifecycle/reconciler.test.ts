@@ -11,7 +11,7 @@ beforeEach(() => {
   logged.length = 0
 })
 
-test('the first pass is everybody’s and thorough; of the later ones every twelfth is', async () => {
+test('Every process runs the first reconciliation, which is thorough; of the later ones every twelfth is', async () => {
   const passes: boolean[] = []
   const reconciler = createReconciler({
     reconcile: async (isThorough) => void passes.push(isThorough),
@@ -26,7 +26,7 @@ test('the first pass is everybody’s and thorough; of the later ones every twel
   expect(passes.slice(0, 14)).toEqual([true, ...Array.from({ length: 11 }, () => false), true, false])
 })
 
-test('whoever does not lead reconciles once', async () => {
+test('A process that does not lead reconciles once', async () => {
   let passes = 0
   let asked = 0
   const reconciler = createReconciler({
@@ -41,7 +41,7 @@ test('whoever does not lead reconciles once', async () => {
   expect(passes).toBe(1)
 })
 
-test('errors do not end it, and are logged once while they last', async () => {
+test('Errors do not end the reconciler, and are logged once while they last', async () => {
   let passes = 0
   const reconciler = createReconciler({
     reconcile: async () => {
@@ -58,7 +58,7 @@ test('errors do not end it, and are logged once while they last', async () => {
   expect(logged).toEqual(Array.from({ length: 2 }, () => 'Tenant databases could not be reconciled'))
 })
 
-test('close ends the wait and nothing is run afterwards', async () => {
+test('Closing the reconciler ends its pause, and no pass runs afterwards', async () => {
   let passes = 0
   const options = { lead: async () => true, intervalMs: 3_600_000, logger }
   const reconciler = createReconciler({ ...options, reconcile: async () => void (passes += 1) })
@@ -78,7 +78,7 @@ beforeEach(async () => {
 })
 afterEach(() => installation.drop())
 
-test('one process leads a server; another one takes over when it has not been heard of for the length of its lease', async () => {
+test('One process leads the reconciliation of a server, and another takes over when the leader’s lease has expired', async () => {
   const records = createTenantDatabaseRecords(installation.catalog.pool)
   const server = await records.serverId('default')
   const lead = (leader: string, leaseMs = 60_000) => records.lead(server, leader, leaseMs)
@@ -87,7 +87,7 @@ test('one process leads a server; another one takes over when it has not been he
   expect([await lead('two'), await lead('one')]).toEqual([true, false])
 })
 
-test('in the background, dead builds and tenants past their retention go without being asked for', async () => {
+test('Dead builds and tenants past their retention are dropped in the background', async () => {
   const { databases, tenants } = installation.open({ retentionDays: 0, reconcileIntervalMs: 20 })
   databases.keepReconciled()
   const owner = await installation.createUser()

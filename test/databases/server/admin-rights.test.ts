@@ -35,7 +35,7 @@ async function createTenant(slug: string) {
   return { databases, tenants, tenant, database: rows[0], account: databases.targetOf(rows[0]).account }
 }
 
-test('an account that may only create databases and roles is told once what it cannot do', async () => {
+test('With an account that only has CREATEDB and CREATEROLE, one log line names what it cannot do', async () => {
   const { databases } = open()
   await databases.templateVersion()
   await databases.createTenantDatabase()
@@ -44,7 +44,7 @@ test('an account that may only create databases and roles is told once what it c
   ])
 })
 
-test('it purges a tenant that is connected, also one that made it leave its role', async () => {
+test('A plain administrator purges a tenant that is connected, also one that revoked its membership', async () => {
   const { databases, tenants, tenant, account, database } = await createTenant('acme')
   const client = new Client(account)
   client.on('error', () => {})
@@ -57,7 +57,7 @@ test('it purges a tenant that is connected, also one that made it leave its role
   expect((await installation.onServer()).roles).toEqual([`${installation.prefix}members`])
 })
 
-test('it restores what a role did to itself, and says what that was', async () => {
+test('A plain administrator restores what a role changed of itself, and returns what that was', async () => {
   const { databases, tenant, account, database } = await createTenant('acme')
   const id = tenant.databaseId as string
   const client = new Client(account)
@@ -78,7 +78,7 @@ test('it restores what a role did to itself, and says what that was', async () =
   await again.end()
 })
 
-test('it belongs to the roles that it made, and sees their sessions', async () => {
+test('A plain administrator is a member of the roles that it made, and sees their sessions', async () => {
   const { account, database } = await createTenant('acme')
   const [client, admin] = [new Client(account), new Client(server)]
   await Promise.all([client.connect(), admin.connect()])

@@ -9,7 +9,7 @@ beforeEach(async () => {
 })
 afterEach(() => catalog.drop())
 
-test('a catalog takes the first secret and refuses any other', async () => {
+test('A catalog takes the first master secret and refuses any other', async () => {
   const secret = randomBytes(32)
   await bindSecret(catalog.pool, secret)
   await bindSecret(catalog.pool, secret)
@@ -23,7 +23,7 @@ test('a catalog takes the first secret and refuses any other', async () => {
   }
 })
 
-test('of two processes that bind different secrets at once one is refused', async () => {
+test('Of two processes that bind different master secrets at once, one is refused', async () => {
   const results = await Promise.allSettled([
     bindSecret(catalog.pool, randomBytes(32)),
     bindSecret(catalog.pool, randomBytes(32)),

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ensureCatalogDatabase } from '../../../src/databases/server/catalog-database.js'
 import { testServer, uniqueName, withAdmin } from '../../support/server.js'
 
-test('the catalog database is made once by processes that start at once, and closed to PUBLIC', async () => {
+test('Processes that start at once create one catalog database, which is closed to PUBLIC', async () => {
   const { url: _, embedded: __, ...server } = await testServer()
   const name = uniqueName()
   try {
@@ -20,7 +20,7 @@ test('the catalog database is made once by processes that start at once, and clo
   }
 })
 
-test('a server that does not answer is named, its password is not', async () => {
+test('The error for a server that does not answer names the server and not the password', async () => {
   const { url: _, embedded: __, ...server } = await testServer()
   const failure = await ensureCatalogDatabase({ ...server, port: 1, password: 'hunter2' }, uniqueName()).catch(
     (error: unknown) => error,

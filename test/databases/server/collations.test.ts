@@ -19,7 +19,7 @@ const warnings = () => installation.log.filter((line) => line.startsWith('warn: 
 const stateOf = async (id: string | null) =>
   (await installation.catalog.pool.query('select state from tenant_databases where id = $1', [id])).rows[0]?.state
 
-test('after an upgrade of the system a running process builds on, from a template of now', async () => {
+test('After an upgrade of the system a running process builds databases from a new template', async () => {
   await installation.writeSchema('0001_orders.sql', 'create table orders (name text primary key)')
   const { databases } = installation.open()
   const before = await databases.createTenantDatabase()
@@ -40,7 +40,7 @@ test('after an upgrade of the system a running process builds on, from a templat
   expect(warnings()).toHaveLength(1)
 })
 
-test('after an upgrade of the system a process that starts says what is to be reindexed, and creates tenants', async () => {
+test('After an upgrade of the system a process that starts logs what has to be reindexed, and creates tenants', async () => {
   const owner = await installation.createUser()
   const { tenants } = installation.open()
   const old = await tenants.createTenant({ name: 'Old', slug: 'old-one', owner })
@@ -53,7 +53,7 @@ test('after an upgrade of the system a process that starts says what is to be re
   expect(await stateOf(old.databaseId)).toBe('assigned')
 })
 
-test('processes that find the template outdated at once make one', async () => {
+test('Processes that find the template outdated at the same time make one new template', async () => {
   const opened = [installation.open({ readyTarget: 2 }), installation.open({ readyTarget: 2 })]
   await Promise.all(opened.map(({ databases }) => databases.templateVersion()))
   await upgradeSystem()

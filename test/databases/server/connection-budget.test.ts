@@ -16,7 +16,7 @@ function available(admin: SqlClient): Promise<number> {
     .then(({ rows }) => rows[0]?.count ?? 0)
 }
 
-test('a budget that fits to the last connection passes, one more is refused', async () => {
+test('A connection budget that uses every connection of the server passes, and one more connection is refused', async () => {
   await withAdmin(async (admin) => {
     const tenants = (await available(admin)) - 18
     await checkConnectionBudget(admin, { ...needs, tenants })
@@ -27,7 +27,7 @@ test('a budget that fits to the last connection passes, one more is refused', as
   })
 })
 
-test('the refusal says every number and what would fit', async () => {
+test('The refusal of a connection budget gives every number and what would fit', async () => {
   await withAdmin(async (admin) => {
     const max = Number((await admin.query('show max_connections')).rows[0].max_connections)
     const kept = max - (await available(admin))
@@ -45,7 +45,7 @@ test('the refusal says every number and what would fit', async () => {
   })
 })
 
-test('what it advises is true: with it, the same processes fit', () => {
+test('With what the refusal of a connection budget advises, the same processes fit', () => {
   const numbers = fc.record({
     max: fc.integer({ min: 20, max: 500 }),
     superuser: fc.integer({ min: 0, max: 10 }),

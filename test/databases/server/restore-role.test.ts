@@ -10,7 +10,7 @@ beforeEach(async () => {
 })
 afterEach(() => installation.drop())
 
-test('what a role did to itself is undone, and nothing else is touched', async () => {
+test('Password and settings that a role gave itself are undone, and nothing else is changed', async () => {
   const { databases, tenants } = installation.open()
   const owner = await installation.createUser()
   const acme = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
@@ -51,7 +51,7 @@ test('what a role did to itself is undone, and nothing else is touched', async (
   expect(await databases.restoreRole('00000000-0000-7000-8000-000000000000')).toEqual([])
 })
 
-test('a verifier is checked without the work that its author asks for', () => {
+test('A password verifier of many iterations is refused without computing them', () => {
   const own = scramVerifier('secret')
   expect(isVerifierOf(own, 'secret')).toBe(true)
   expect(isVerifierOf(scramVerifier('secret', { iterations: 4096 }), 'secret')).toBe(true)

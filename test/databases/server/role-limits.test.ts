@@ -21,12 +21,12 @@ beforeAll(async () => {
 })
 afterAll(() => installation.drop())
 
-test('the limit is what all processes may open for one tenant, and two', () => {
+test('The connection limit of a role is what all processes may open for one tenant, plus two', () => {
   expect(roleConnectionLimit(5, 1)).toBe(7)
   expect(roleConnectionLimit(5, 4)).toBe(22)
 })
 
-test('a role is built with its limit, and the server holds it to that', async () => {
+test('A role is built with its connection limit, and the server enforces it', async () => {
   const { databases } = installation.open({ roleConnectionLimit: 2 })
   const { account } = databases.targetOf(await databases.createTenantDatabase())
   const clients = Array.from({ length: 3 }, () => new pg.Client({ ...account, ssl: false }))
@@ -43,7 +43,7 @@ test('a role is built with its limit, and the server holds it to that', async ()
   }
 })
 
-test('another setting changes every role, the same setting none, and a strangerâ€™s role never', async () => {
+test('Another connection limit changes every role of the installation, the same limit none, and roles of others are never changed', async () => {
   const bystander = quoteIdentifier(`${installation.prefix}bystander`)
   const { databases } = installation.open({ roleConnectionLimit: 2 })
   await Promise.all([databases.createTenantDatabase(), databases.createTenantDatabase()])
@@ -59,12 +59,12 @@ test('another setting changes every role, the same setting none, and a strangerâ
   })
 })
 
-test('a start with another setting brings the roles in line', async () => {
+test('A start with another connection limit changes the existing roles', async () => {
   await installation.open({ roleConnectionLimit: 12 }).databases.templateVersion()
   expect(await limits()).toEqual([12, 12, 12])
 })
 
-test('processes that change the limit at the same time, while roles are dropped, all succeed', async () => {
+test('Processes that change the connection limit at the same time, while roles are dropped, all succeed', async () => {
   const role = (index: number) => quoteIdentifier(`${installation.prefix}short_${index}`)
   await withAdmin(async (admin) => {
     for (let index = 0; index < 30; index += 1) {
@@ -84,7 +84,7 @@ test('processes that change the limit at the same time, while roles are dropped,
   expect(await limits()).toEqual([23, 23, 23])
 })
 
-test('before the first template there is no group role, and nothing to change', async () => {
+test('Before the first template there is no group role, and no connection limit to change', async () => {
   await withAdmin(async (admin) => {
     expect(await reconcileRoleLimits(admin, `${installation.prefix}nobody`, 5, '1')).toBe(0)
     await expect(reconcileRoleLimits(admin, membersOf(), 0, '1')).rejects.toThrow(RangeError)

@@ -8,7 +8,7 @@ import { testServer, uniqueName, withAdmin } from '../../support/server.js'
 
 const secret = Buffer.alloc(32, 1)
 
-test('a password is 256 bits as base64url and belongs to one secret and one database', () => {
+test('A role’s password is 256 bits as base64url, and differs by secret and by database', () => {
   const id = '0190a000-0000-7000-8000-000000000000'
   const password = deriveRolePassword(secret, id)
   expect(password).toMatch(/^[A-Za-z0-9_-]{43}$/)
@@ -21,25 +21,25 @@ test('a password is 256 bits as base64url and belongs to one secret and one data
   expect(new Set([password, ...others]).size).toBe(4)
 })
 
-test('the derivation never changes: existing roles would be locked out', () => {
+test('The derivation of role passwords has not changed: existing roles would be locked out', () => {
   expect(deriveRolePassword(secret, '0190a000-0000-7000-8000-000000000000')).toBe(
     '0Hjfcyf-3FcKbIs31XCEGivGw2pKjjRa5j7eMFiyb28',
   )
 })
 
-test('a secret of less than 256 bits is refused', () => {
+test('A master secret of less than 256 bits is refused', () => {
   expect(() => deriveRolePassword(randomBytes(31), 'x')).toThrow(RangeError)
   expect(() => secretCheck(Buffer.alloc(0))).toThrow(RangeError)
 })
 
-test('the verifier is the one of RFC 7677', () => {
+test('The SCRAM verifier is that of the example in RFC 7677', () => {
   const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64')
   expect(scramVerifier('pencil', { iterations: 4096, salt })).toBe(
     'SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=',
   )
 })
 
-test('a verifier never shows its password, and never twice the same salt', () => {
+test('A SCRAM verifier does not contain its password, and no two have the same salt', () => {
   fc.assert(
     fc.property(
       fc.string({ unit: fc.constantFrom('a', 'b', 'X', 'Y', '0', '9', '_', '-'), minLength: 8 }),
@@ -52,11 +52,11 @@ test('a verifier never shows its password, and never twice the same salt', () =>
   )
 })
 
-test('a password that SASLprep would change is refused', () => {
+test('A password that SASLprep would change is refused', () => {
   for (const password of ['', 'with space', 'grün', 'a\0b']) expect(() => scramVerifier(password)).toThrow(RangeError)
 })
 
-test('the server stores our verifier as it is, and lets in the password and no other', async () => {
+test('The server stores our SCRAM verifier unchanged, and accepts its password and no other', async () => {
   const server = await testServer()
   const role = uniqueName()
   const password = deriveRolePassword(secret, role)

@@ -60,38 +60,38 @@ describeWith(
     const ca = () => `sslrootcert=${encodeURIComponent(authority.certificate)}`
     const foreign = () => `sslrootcert=${encodeURIComponent(stranger.certificate)}`
 
-    test('without sslmode nothing is encrypted, which a server that insists on it refuses', async () => {
+    test('Without sslmode a connection is not encrypted, and a server that requires TLS refuses it', async () => {
       await expect(cipherOf(accountOf(''))).rejects.toMatchObject({ code: '28000' })
     })
 
-    test('require encrypts, and believes any certificate', async () => {
+    test('Sslmode=require encrypts and accepts any certificate', async () => {
       expect(await cipherOf(accountOf('sslmode=require'))).toEqual(encrypted)
     })
 
-    test('verify-ca and verify-full accept a certificate of the given authority', async () => {
+    test('Sslmode=verify-ca and verify-full accept a certificate of the given authority', async () => {
       expect(await cipherOf(accountOf(`sslmode=verify-ca&${ca()}`))).toEqual(encrypted)
       expect(await cipherOf(accountOf(`sslmode=verify-full&${ca()}`))).toEqual(encrypted)
     })
 
-    test('require with a root certificate verifies the authority, as libpq does', async () => {
+    test('Sslmode=require with a root certificate verifies the authority, as libpq does', async () => {
       expect(await cipherOf(accountOf(`sslmode=require&${ca()}`))).toEqual(encrypted)
       await expect(cipherOf(accountOf(`sslmode=require&${foreign()}`))).rejects.toThrow(/certificate/)
     })
 
     test.each(['verify-ca', 'verify-full'])(
-      '%s refuses a certificate of another authority, and of none',
+      'sslmode=%s refuses a certificate of another authority, also without a given one',
       async (mode) => {
         await expect(cipherOf(accountOf(`sslmode=${mode}&${foreign()}`))).rejects.toThrow(/certificate/)
         await expect(cipherOf(accountOf(`sslmode=${mode}`))).rejects.toThrow(/certificate/)
       },
     )
 
-    test('verify-full by the system’s authorities refuses one that the system does not know', async () => {
+    test('Sslmode=verify-full with the system’s authorities refuses a certificate of another authority', async () => {
       await expect(cipherOf(accountOf('sslmode=verify-full&sslrootcert=system'))).rejects.toThrow(/certificate/)
       await expect(cipherOf(accountOf('sslrootcert=system'))).rejects.toThrow(/certificate/)
     })
 
-    test('only verify-full compares the name, and an address is no name of the certificate', async () => {
+    test('Only sslmode=verify-full compares the host with the certificate, and an address is not one of its names', async () => {
       expect(await cipherOf(accountOf(`sslmode=verify-ca&${ca()}`, { host: '127.0.0.1' }))).toEqual(encrypted)
       await expect(cipherOf(accountOf(`sslmode=verify-full&${ca()}`, { host: '127.0.0.1' }))).rejects.toThrow(
         /IP: 127.0.0.1 is not in the cert/,
@@ -101,12 +101,12 @@ describeWith(
     describe('channel_binding=require', () => {
       const bound = 'sslmode=require&channel_binding=require'
 
-      test('logs in by a binding to the connection', async () => {
+      test('Channel_binding=require logs in with channel binding', async () => {
         expect(await cipherOf(accountOf(bound))).toEqual(encrypted)
         expect(await cipherOf(accountOf('sslmode=require&channel_binding=prefer'))).toEqual(encrypted)
       })
 
-      test('holds for the catalog’s pool, its lone connection, and tenants’ sessions', async () => {
+      test('Channel_binding=require holds for the catalog’s pool, its separate connection, and tenants’ sessions', async () => {
         const pool = createCatalogPool(accountOf(bound))
         expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }])
         const alone = await pool.connectAlone()
@@ -124,7 +124,7 @@ describeWith(
         ['md5_user', /asks for a password in another way|does not offer it/],
         ['plain_user', /asks for a password in another way/],
         ['trusted_user', /has not proved that it knows the password/],
-      ])('refuses a server that lets %s in otherwise', async (user, message) => {
+      ])('channel_binding=require refuses a server that logs %s in without channel binding', async (user, message) => {
         await expect(cipherOf(accountOf(bound, { user }))).rejects.toThrow(message)
         // By itself, the driver takes it.
         expect(await cipherOf(accountOf('sslmode=require', { user }))).toEqual(encrypted)
@@ -136,7 +136,7 @@ describeWith(
         await expect(openSession(target, {}, { timeoutMs: 5000, prepareStatements: false })).rejects.toThrow(message)
       })
 
-      test('can not be passed on by somebody in between with a certificate of their own, and other logins can', async () => {
+      test('A login with channel binding cannot be relayed by an attacker with another certificate, and one without it can', async () => {
         const between = await startInterposer(stranger.issue('between', 'DNS:localhost'), server.account.port)
         try {
           const { port } = between
@@ -149,7 +149,7 @@ describeWith(
       })
     })
 
-    test('connect_timeout ends the wait for a server that does not answer, application_name is shown', async () => {
+    test('Connect_timeout ends the wait for a server that does not answer, and application_name reaches the server', async () => {
       const sockets: Socket[] = []
       const silentServer = createServer((socket) => void sockets.push(socket))
       await new Promise<void>((resolve) => silentServer.listen(0, '127.0.0.1', resolve))

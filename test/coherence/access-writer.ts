@@ -4,16 +4,16 @@ import type pg from 'pg'
 import type { Tenancy } from '../../src/tenancy-interface.js'
 import { Timeline } from './timeline.js'
 
-/** Somebody asking with one token for one tenant. */
+/** One token, used for one tenant. */
 export interface Subject {
   readonly path: string
   readonly token: string
   readonly tenantId: string
-  /** Whether the token counts, and whether its user holds the permission there: each may be out of date by itself. */
+  /** Of the token's validity, and of its user's permission in the tenant: a process may have old data on either. */
   readonly timelines: readonly Timeline[]
 }
 
-/** Something that is so or not, by what is written. */
+/** Something that the catalog says is true or false. */
 interface Fact {
   readonly timeline: Timeline
   readonly holds: () => boolean
@@ -23,30 +23,30 @@ interface Token extends Fact {
   readonly text: string
 }
 
-interface Person {
+interface TestUser {
   readonly id: string
   isEnabled: boolean
-  /** Epoch of the tokens that count. */
+  /** Epoch of the valid tokens. */
   tokenEpoch: number
-  /** The newest, and the one before. */
+  /** The newest token, and the one before. */
   tokens: Token[]
 }
 
-interface Place {
+interface TestTenant {
   readonly id: string
   isActive: boolean
 }
 
 interface Membership extends Fact {
-  readonly person: Person
-  readonly place: Place
+  readonly user: TestUser
+  readonly tenant: TestTenant
   isMember: boolean
   hasRole: boolean
   isDenied: boolean
 }
 
-/** What {@link Lane} works with. */
-export interface LaneOptions {
+/** Options of {@link AccessWriter}. */
+export interface AccessWriterOptions {
   readonly number: number
   readonly catalog: pg.Pool
   readonly tenancy: Pick<Tenancy, 'issueAccessToken'>
@@ -54,28 +54,28 @@ export interface LaneOptions {
 }
 
 /**
- * A writer with users, tenants and a permission of its own: one change after the other, and what is right meanwhile.
- * A change that fails is made again until it is known to be there, so each is one that can be made twice.
+ * Changes the access of users, tenants and a permission of its own, one change after another, and knows which answers are
+ * right meanwhile. A change that fails is repeated until it is known to be committed, so each change is idempotent.
  */
-export class Lane {
-  readonly #options: LaneOptions
-  readonly #people: Person[] = []
-  readonly #places: Place[] = []
+export class AccessWriter {
+  readonly #options: AccessWriterOptions
+  readonly #users: TestUser[] = []
+  readonly #tenants: TestTenant[] = []
   readonly #memberships: Membership[] = []
   #isPermissionActive = true
   changes = 0
 
-  constructor(options: LaneOptions) {
+  constructor(options: AccessWriterOptions) {
     this.#options = options
   }
 
-  /** Who may be asked for. */
+  /** Every token with every tenant of its user. */
   get subjects(): Subject[] {
-    return this.#memberships.flatMap(({ person, place, timeline }) =>
-      person.tokens.map((token) => ({
-        path: `/lane${this.#options.number}`,
+    return this.#memberships.flatMap(({ user, tenant, timeline }) =>
+      user.tokens.map((token) => ({
+        path: `/writer${this.#options.number}`,
         token: token.text,
-        tenantId: place.id,
+        tenantId: tenant.id,
         timelines: [token.timeline, timeline],
       })),
     )
@@ -83,26 +83,26 @@ export class Lane {
 
   async setUp(): Promise<void> {
     for (let index = 0; index < 2; index += 1) {
-      const place = { id: randomUUID(), isActive: true }
+      const tenant = { id: randomUUID(), isActive: true }
       await this.#sql('insert into tenants (id, slug, name) values ($1, $2, $2)', [
-        place.id,
-        `lane${this.#options.number}-place${index}`,
+        tenant.id,
+        `writer${this.#options.number}-tenant${index}`,
       ])
-      this.#places.push(place)
+      this.#tenants.push(tenant)
     }
     for (let index = 0; index < 5; index += 1) {
-      const person: Person = { id: randomUUID(), isEnabled: true, tokenEpoch: 1, tokens: [] }
+      const user: TestUser = { id: randomUUID(), isEnabled: true, tokenEpoch: 1, tokens: [] }
       await this.#sql("insert into users (id, email, email_verified) values ($1, $2 || '@example.com', true)", [
-        person.id,
-        person.id,
+        user.id,
+        user.id,
       ])
-      this.#people.push(person)
-      for (const place of this.#places) {
-        const membership = this.#membership(person, place)
+      this.#users.push(user)
+      for (const tenant of this.#tenants) {
+        const membership = this.#membership(user, tenant)
         this.#memberships.push(membership)
         await this.#addMember(membership)
       }
-      await this.#giveToken(person)
+      await this.#issueToken(user)
     }
   }
 
@@ -110,12 +110,12 @@ export class Lane {
   async step(): Promise<void> {
     this.changes += 1
     const membership = this.#pick(this.#memberships)
-    const { person, place } = membership
-    const member = [person.id, place.id]
+    const { user, tenant } = membership
+    const member = [user.id, tenant.id]
     const isRepair = this.#options.random() < 0.8
     if (isRepair && !this.#isPermissionActive) return this.#setPermission(true)
-    if (isRepair && !place.isActive) return this.#setPlace(place, true)
-    if (isRepair && !person.isEnabled) return this.#enable(person)
+    if (isRepair && !tenant.isActive) return this.#setTenant(tenant, true)
+    if (isRepair && !user.isEnabled) return this.#enable(user)
     if (isRepair && !membership.isMember) return this.#join(membership)
     if (isRepair && membership.isDenied) {
       return this.#change(
@@ -129,17 +129,17 @@ export class Lane {
         () => this.#addRole(membership),
       )
     }
-    return this.#breakSomething(membership)
+    return this.#revoke(membership)
   }
 
-  #breakSomething(membership: Membership): Promise<void> {
-    const { person, place } = membership
-    const member = [person.id, place.id]
+  #revoke(membership: Membership): Promise<void> {
+    const { user, tenant } = membership
+    const member = [user.id, tenant.id]
     const which = this.#options.random()
-    // Rare: it puts every member in doubt, and hides what else went wrong.
+    // Rare: it changes the answers for every member, and hides other errors.
     if (which < 0.02) return this.#setPermission(false)
-    if (which < 0.08) return this.#setPlace(place, false)
-    const breaks: (() => Promise<void>)[] = [
+    if (which < 0.08) return this.#setTenant(tenant, false)
+    const revocations: (() => Promise<void>)[] = [
       () => this.#deny(membership),
       () =>
         this.#change(
@@ -151,33 +151,37 @@ export class Lane {
           () => Object.assign(membership, { isMember: false, hasRole: false, isDenied: false }),
           () => this.#sql('delete from user_tenants where user_id = $1 and tenant_id = $2', member),
         ),
-      () => this.#endTokens(person, 'disabled_at = coalesce(disabled_at, now())', false),
+      () => this.#endTokens(user, 'disabled_at = coalesce(disabled_at, now())', false),
       async () => {
-        if (!person.isEnabled) return
-        await this.#endTokens(person, 'token_epoch = $2::integer, tokens_valid_after = now()', true)
-        await this.#giveToken(person)
+        if (!user.isEnabled) return
+        await this.#endTokens(user, 'token_epoch = $2::integer, tokens_valid_after = now()', true)
+        await this.#issueToken(user)
       },
     ]
-    return this.#pick(breaks)()
+    return this.#pick(revocations)()
   }
 
-  #membership(person: Person, place: Place): Membership {
+  #membership(user: TestUser, tenant: TestTenant): Membership {
     const membership: Membership = {
-      person,
-      place,
+      user,
+      tenant,
       isMember: true,
       hasRole: true,
       isDenied: false,
       timeline: new Timeline(true),
       holds: () =>
-        place.isActive && membership.isMember && membership.hasRole && !membership.isDenied && this.#isPermissionActive,
+        tenant.isActive &&
+        membership.isMember &&
+        membership.hasRole &&
+        !membership.isDenied &&
+        this.#isPermissionActive,
     }
     return membership
   }
 
-  /** Makes a change in the model, then in the catalog, and tells the timelines of what it concerns. */
+  /** Makes a change in the model and in the catalog, and enters it into the timelines of the facts that it changes. */
   async #change(inModel: () => void, inCatalog: () => Promise<unknown>): Promise<void> {
-    const facts: Fact[] = [...this.#memberships, ...this.#people.flatMap(({ tokens }) => tokens)]
+    const facts: Fact[] = [...this.#memberships, ...this.#users.flatMap(({ tokens }) => tokens)]
     const before = facts.map((fact) => fact.holds())
     inModel()
     const changed = facts.filter((fact, index) => fact.holds() !== before[index])
@@ -191,16 +195,16 @@ export class Lane {
       () => (this.#isPermissionActive = isActive),
       () =>
         this.#sql('update permissions set is_active = $2 where name = $1', [
-          `lane${this.#options.number}:read`,
+          `writer${this.#options.number}:read`,
           isActive,
         ]),
     )
   }
 
-  #setPlace(place: Place, isActive: boolean): Promise<void> {
+  #setTenant(tenant: TestTenant, isActive: boolean): Promise<void> {
     return this.#change(
-      () => (place.isActive = isActive),
-      () => this.#sql('update tenants set status = $2 where id = $1', [place.id, isActive ? 'active' : 'suspended']),
+      () => (tenant.isActive = isActive),
+      () => this.#sql('update tenants set status = $2 where id = $1', [tenant.id, isActive ? 'active' : 'suspended']),
     )
   }
 
@@ -212,7 +216,7 @@ export class Lane {
         this.#sql(
           `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect)
            select $1, $2, id, 'deny' from permissions where name = $3 on conflict do nothing`,
-          [membership.person.id, membership.place.id, `lane${this.#options.number}:read`],
+          [membership.user.id, membership.tenant.id, `writer${this.#options.number}:read`],
         ),
     )
   }
@@ -225,66 +229,66 @@ export class Lane {
   }
 
   async #addMember(membership: Membership): Promise<void> {
-    const member = [membership.person.id, membership.place.id]
+    const member = [membership.user.id, membership.tenant.id]
     await this.#sql('insert into user_tenants (user_id, tenant_id) values ($1, $2) on conflict do nothing', member)
     await this.#addRole(membership)
   }
 
-  async #addRole({ person, place }: Membership): Promise<void> {
+  async #addRole({ user, tenant }: Membership): Promise<void> {
     await this.#sql(
       `insert into user_tenant_roles (user_id, tenant_id, role_id)
        select $1, $2, id from roles where name = 'Member' and tenant_id is null on conflict do nothing`,
-      [person.id, place.id],
+      [user.id, tenant.id],
     )
   }
 
-  /** No token that was issued until now counts any more. */
-  async #endTokens(person: Person, assignments: string, isEnabled: boolean): Promise<void> {
-    const next = person.tokenEpoch + 1
+  /** Revokes all tokens of a user. */
+  async #endTokens(user: TestUser, assignments: string, isEnabled: boolean): Promise<void> {
+    const next = user.tokenEpoch + 1
     await this.#change(
-      () => Object.assign(person, { isEnabled, tokenEpoch: next }),
-      () => this.#sql(`update users set ${assignments} where id = $1 and token_epoch < $2::integer`, [person.id, next]),
+      () => Object.assign(user, { isEnabled, tokenEpoch: next }),
+      () => this.#sql(`update users set ${assignments} where id = $1 and token_epoch < $2::integer`, [user.id, next]),
     )
     // Triggers may have raised it further.
     const { rows } = await this.#sql<{ epoch: number }>('select token_epoch as epoch from users where id = $1', [
-      person.id,
+      user.id,
     ])
-    person.tokenEpoch = rows[0]?.epoch ?? next
+    user.tokenEpoch = rows[0]?.epoch ?? next
   }
 
-  async #enable(person: Person): Promise<void> {
+  async #enable(user: TestUser): Promise<void> {
     await this.#change(
-      () => (person.isEnabled = true),
-      () => this.#sql('update users set disabled_at = null where id = $1', [person.id]),
+      () => (user.isEnabled = true),
+      () => this.#sql('update users set disabled_at = null where id = $1', [user.id]),
     )
     const { rows } = await this.#sql<{ epoch: number }>('select token_epoch as epoch from users where id = $1', [
-      person.id,
+      user.id,
     ])
-    person.tokenEpoch = rows[0]?.epoch ?? person.tokenEpoch
-    await this.#giveToken(person)
+    user.tokenEpoch = rows[0]?.epoch ?? user.tokenEpoch
+    await this.#issueToken(user)
   }
 
-  async #giveToken(person: Person): Promise<void> {
-    const { token: text } = await this.#again(() => this.#options.tenancy.issueAccessToken({ user: person.id }))
-    const epoch = person.tokenEpoch
-    // What a process remembers of the user is from before this token.
+  async #issueToken(user: TestUser): Promise<void> {
+    const { token: text } = await this.#retry(() => this.#options.tenancy.issueAccessToken({ user: user.id }))
+    const epoch = user.tokenEpoch
+    // A process may have cached the user before this token was issued.
     const timeline = new Timeline(false)
     timeline.begin(true)
     timeline.end(true)
-    const holds = () => person.isEnabled && person.tokenEpoch === epoch
-    person.tokens = [...person.tokens.slice(-1), { text, timeline, holds }]
+    const holds = () => user.isEnabled && user.tokenEpoch === epoch
+    user.tokens = [...user.tokens.slice(-1), { text, timeline, holds }]
   }
 
   #sql<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
-    return this.#again(() => this.#options.catalog.query<Row>(text, values))
+    return this.#retry(() => this.#options.catalog.query<Row>(text, values))
   }
 
-  async #again<Result>(work: () => Promise<Result>): Promise<Result> {
+  async #retry<Result>(work: () => Promise<Result>): Promise<Result> {
     for (;;) {
       try {
         return await work()
       } catch (error) {
-        // Statements that are wrong are the test's fault; anything else is the catalog's absence.
+        // A wrong statement is an error of the test; otherwise the catalog is unavailable.
         if (/^(22|23|42|P0)/.test(String((error as { code?: unknown }).code))) throw error
         await sleep(50)
       }
