@@ -22,25 +22,25 @@ async function textAfter(change: string): Promise<string> {
 const committed = async () =>
   (await readFile(new URL('../../src/catalog/schema.sql', import.meta.url), 'utf8')).replaceAll('\r\n', '\n')
 
-test('schema.sql is the text of a new catalog (otherwise: npm run build && node scripts/catalog-schema.js)', async () => {
+test('schema.sql is what a new catalog has (to renew it: npm run build && node scripts/catalog-schema.js)', async () => {
   expect(await textAfter('')).toBe(await committed())
 })
 
 test.each([
-  ['a column', 'alter table users add column nickname text'],
-  ['a default', "alter table users alter column name set default 'nobody'"],
-  ['a constraint', "alter table users add constraint users_name_check check (name <> 'x')"],
-  ['an index', 'create index users_name_idx on users (name)'],
-  ['a trigger', 'drop trigger users_updated_at on users'],
-  ['a trigger that is disabled', 'alter table users disable trigger users_updated_at'],
+  ['another column', 'alter table users add column nickname text'],
+  ['another default of a column', "alter table users alter column name set default 'nobody'"],
+  ['another constraint', "alter table users add constraint users_name_check check (name <> 'x')"],
+  ['another index', 'create index users_name_idx on users (name)'],
+  ['one trigger less', 'drop trigger users_updated_at on users'],
+  ['a disabled trigger', 'alter table users disable trigger users_updated_at'],
   [
-    'the body of a function',
+    'another body of a function',
     'create or replace function plain_address(address text) returns text language sql immutable as $$ select address $$',
   ],
-  ['a setting of a function', 'alter function audit_field(text) set enable_seqscan = off'],
-  ['a table', 'create table more (id int)'],
-  ['a row of a new catalog', "insert into roles (name) values ('Guest')"],
-])('schema.sql differs from a catalog in which %s changed', async (_what, change) => {
+  ['another setting of a function', 'alter function audit_field(text) set enable_seqscan = off'],
+  ['another table', 'create table more (id int)'],
+  ['another row', "insert into roles (name) values ('Guest')"],
+])('schema.sql differs from a catalog with %s', async (_what, change) => {
   expect(await textAfter(change)).not.toBe(await committed())
 })
 
@@ -59,6 +59,6 @@ test.each([
     'privileges on set_updated_at',
   ],
   ['a comment', "comment on column users.name is 'x'", 'a comment on column name of table users'],
-])('%s that schema.sql would not show is an error', async (_what, change, named) => {
+])('the script for schema.sql refuses a catalog with %s, which it does not show', async (_what, change, named) => {
   await expect(textAfter(change)).rejects.toThrow(`scripts/catalog-schema-text.js cannot show ${named}`)
 })

@@ -18,9 +18,9 @@ export function findPreviousCommit(): PreviousCommit {
   try {
     top = git('rev-parse', '--show-toplevel')
   } catch {
-    return { needs: 'this folder to be a git clone' }
+    return { needs: 'a git clone of this repository' }
   }
-  if (realpathSync(top) !== realpathSync(repository)) return { needs: 'this folder to be a git clone of its own' }
+  if (realpathSync(top) !== realpathSync(repository)) return { needs: 'a git clone of this repository' }
   if (git('status', '--porcelain', '--', migrations) !== '') return { commit: git('rev-parse', 'HEAD') }
   const lastChange = git('rev-list', '-1', '--first-parent', 'HEAD', '--', migrations)
   try {

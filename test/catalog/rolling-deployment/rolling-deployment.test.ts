@@ -1,7 +1,7 @@
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { requirePermission, tenancyPlugin } from '../../../src/adapters/fastify/index.js'
@@ -9,6 +9,7 @@ import { migrateCatalog } from '../../../src/catalog/migrate.js'
 import { readSqlFolder } from '../../../src/postgres/sql-files.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
 import { type NodeProcess, startNode } from '../../support/processes/node-process.js'
+import { testWith } from '../../support/requirements.js'
 import { urlOf, withAdmin } from '../../support/server.js'
 import { BuiltCommit, findPreviousCommit } from './previous-version.js'
 import { useVersion } from './use-version.js'
@@ -55,44 +56,47 @@ const ledger = async (): Promise<{ name: string; checksum: string }[]> =>
     installation.catalogName,
   )
 
-test('the baseline is the one that compatibility starts with: it was not edited, renamed or removed', async () => {
+test('The baseline is the one that compatibility starts with: it was not edited, renamed or removed', async () => {
   const [first] = await readSqlFolder(migrations, codes)
   expect({ name: first?.name, checksum: first?.checksum }).toEqual(baseline)
 })
 
-test('the build of the commit before the last change of the migrations serves on the catalog of now, or refuses it as one from before the baseline', async ({
-  skip,
-}) => {
-  const previous = findPreviousCommit()
-  if ('needs' in previous) return skip(`needs ${previous.needs}`)
-  const built = new BuiltCommit(previous.commit)
-  try {
-    await (await installation.open()).close()
-    const files = await ledger()
-    const known = await readSqlFolder(join(built.folder, 'src/catalog/migrations'), codes)
-    if (known[0]?.name === baseline.name && known[0].checksum === baseline.checksum) {
-      const child = start(join(built.folder, versionProcess), 'previous')
-      expect([await child.ended, child.stdout, child.stderr]).toEqual([0, 'served\n', expect.anything()])
-      // And this version goes on beside it.
-      await useVersion(await installation.open(), { requirePermission, tenancyPlugin }, 'present')
-    } else {
-      // Nothing may be added in the step that makes the baseline: no earlier build could prove that it survives it.
-      expect(files).toEqual([baseline])
-      const entry = JSON.stringify(new URL(`file://${built.folder}/dist/index.js`).href)
-      const child = start(
-        '--input-type=module',
-        '--eval',
-        `const { createTenancy } = await import(${entry}); await createTenancy().catch((error) => console.log(error.code))`,
-      )
-      expect([await child.ended, child.stdout]).toEqual([0, 'TENANCY_CATALOG_MIGRATION_FAILED\n'])
-    }
-    expect(await ledger()).toEqual(files)
-  } finally {
-    built.remove()
-  }
-})
+const previous = findPreviousCommit()
 
-test('a process that serves while the next version expands the catalog keeps serving, and another of its version starts', async () => {
+testWith(
+  'needs' in previous ? { isMet: false, need: previous.needs } : undefined,
+  'The build of the commit before the last change of the migrations serves on the catalog of now; one from before the baseline refuses it',
+  async () => {
+    if ('needs' in previous) throw new Error(previous.needs)
+    const built = new BuiltCommit(previous.commit)
+    try {
+      await (await installation.open()).close()
+      const files = await ledger()
+      const known = await readSqlFolder(join(built.folder, 'src/catalog/migrations'), codes)
+      if (known[0]?.name === baseline.name && known[0].checksum === baseline.checksum) {
+        const child = start(join(built.folder, versionProcess), 'previous')
+        expect([await child.ended, child.stdout, child.stderr]).toEqual([0, 'served\n', expect.anything()])
+        // And this version goes on beside it.
+        await useVersion(await installation.open(), { requirePermission, tenancyPlugin }, 'present')
+      } else {
+        // The step that makes the baseline adds nothing to it: no earlier build could prove that it survives the addition.
+        expect(files).toEqual([baseline])
+        const entry = JSON.stringify(pathToFileURL(join(built.folder, 'dist/index.js')).href)
+        const child = start(
+          '--input-type=module',
+          '--eval',
+          `const { createTenancy } = await import(${entry}); await createTenancy().catch((error) => console.log(error.code))`,
+        )
+        expect([await child.ended, child.stdout]).toEqual([0, 'TENANCY_CATALOG_MIGRATION_FAILED\n'])
+      }
+      expect(await ledger()).toEqual(files)
+    } finally {
+      built.remove()
+    }
+  },
+)
+
+test('A process that serves while the next version expands the catalog keeps serving, and another of its version starts', async () => {
   const tenancy = await installation.open()
   await useVersion(tenancy, { requirePermission, tenancyPlugin }, 'before')
   await cp(migrations, folder, { recursive: true })
