@@ -42,9 +42,9 @@ beforeEach(async () => {
     host: {
       catalog: catalog.pool,
       forgetUser: (id) => void forgotten.push(id),
-      async issueAccessToken({ user }) {
+      async issueAccessToken({ user: id }) {
         await meanwhile.issuing?.()
-        const token = new UnsecuredJWT({ epoch: await epochOf(user) }).encode()
+        const token = new UnsecuredJWT({ epoch: await epochOf(id) }).encode()
         await meanwhile.issued?.()
         return { token, expiresIn: 900, tokenId: randomUUID() }
       },
@@ -68,10 +68,10 @@ async function epochOf(id: string): Promise<number> {
   return rows[0]!.token_epoch
 }
 
-const change = (assignment: string) => () => catalog.pool.query(`update users set ${assignment} where id = $1`, [user])
-const revoked = change('tokens_valid_after = clock_timestamp()')
-const otherDeviceLeft = change('token_epoch = token_epoch + 1')
-const disabled = change('disabled_at = now()')
+const writing = (assignment: string) => () => catalog.pool.query(`update users set ${assignment} where id = $1`, [user])
+const revoked = writing('tokens_valid_after = clock_timestamp()')
+const otherDeviceLeft = writing('token_epoch = token_epoch + 1')
+const disabled = writing('disabled_at = now()')
 
 const once = (change: () => Promise<unknown>) => {
   let isDone = false
