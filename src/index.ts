@@ -1,6 +1,12 @@
 export { defineAccess, parseAccessDefinition } from './access/index.js'
 export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './access/index.js'
-export type { AccessExplanation, AccessReason, ExplainInput } from './catalog/access/explain.js'
+export type {
+  AccessExplanation,
+  AccessReason,
+  ExplainInput,
+  ExplainPermissionInput,
+  ExplainRouteInput,
+} from './catalog/access/explain.js'
 export type {
   MemberRoleInput,
   Override,

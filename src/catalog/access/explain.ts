@@ -2,23 +2,47 @@ import { z } from 'zod'
 import type { RuleSet } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { name, parse, tenant, user } from '../input.js'
+import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { type PermissionProvenance, provenanceOf } from './provenance.js'
 import { type Barrier, readMemberFacts } from '../members/member-facts.js'
 import { createRuleSetReader } from './rule-set-reader.js'
 import { inTransaction } from '../transaction.js'
 
-const who = { tenant, user }
-const explainInput = z.union([
-  z.strictObject({ ...who, permission: name }),
-  z.strictObject({ ...who, method: z.string().max(20), path: z.string().max(2048) }),
-])
+/** Whether a user may use a permission in a tenant. */
+export interface ExplainPermissionInput {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of the user. */
+  readonly user: string
+  /** Name of the permission. */
+  readonly permission: string
+}
 
-/** Which question: a permission by its name, or a route by method and path (`/reports/42`) or template (`/reports/{id}`). */
-export type ExplainInput = z.input<typeof explainInput>
+/** Whether a user may call a route in a tenant. */
+export interface ExplainRouteInput {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of the user. */
+  readonly user: string
+  /** In upper case, at most 20 characters. */
+  readonly method: string
+  /** A concrete path (`/reports/42`) or a template (`/reports/{id}`), at most 2048 characters. */
+  readonly path: string
+}
+
+/** Which decision to explain. */
+export type ExplainInput = ExplainPermissionInput | ExplainRouteInput
+
+const who = { tenant, user }
+const explainInput = schemaOf<ExplainInput>()(
+  z.union([
+    z.strictObject({ ...who, permission: name }),
+    z.strictObject({ ...who, method: z.string().max(20), path: z.string().max(2048) }),
+  ]),
+)
 
 /**
- * What decides.
+ * The reason of a decision.
  *
  * `granted`; or why not, the first of: `user-unknown`, `user-disabled`, `user-unverified`, `not-a-member`,
  * `member-inactive`, `tenant-suspended`, `tenant-deleted`, `no-rule` (nothing answers for the route: nobody may),
@@ -37,10 +61,10 @@ export interface AccessExplanation {
   readonly permissions: readonly PermissionProvenance[]
 }
 
-/** Explains decisions over access. */
+/** Explains decisions about access. */
 export interface AccessExplainer {
   /**
-   * Why the user may or may not, read from the catalog and not from any cache.
+   * Says why the user may or may not. Reads the catalog, not a cache.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID
    */
   explain(input: ExplainInput): Promise<AccessExplanation>

@@ -2,32 +2,60 @@ import { z } from 'zod'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { refuseToGiveMore } from './authority.js'
 import { createChange, type TenantScope } from '../change.js'
-import { actor, name, parse, tenant, user } from '../input.js'
+import { type ActorOption, actor, name, parse, tenant, user, schemaOf } from '../input.js'
 import { findMemberToChange, findPermission, findRole, keepAnOwner, recordChange } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
 
-const memberRoleInput = z.strictObject({ tenant, user, role: name, actor })
-const overrideInput = z.strictObject({
-  tenant,
-  user,
-  permission: name,
-  effect: z.enum(['allow', 'deny']),
-  expiresAt: z
-    .date()
-    .refine((date) => date.getTime() > Date.now(), 'is in the past')
-    .nullish(),
-  actor,
-})
-const overrideKeyInput = z.strictObject({ tenant, user, permission: name, actor })
-const overrideListInput = z.strictObject({ tenant, user: user.optional() })
+/** A member whose access is changed. */
+interface MemberInput extends ActorOption {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of the user who is the member. */
+  readonly user: string
+}
 
-/** A member's role, by the role's name: built in, or the tenant's own. */
-export type MemberRoleInput = z.input<typeof memberRoleInput>
-/** A direct allow or deny of one permission; `expiresAt`: when it ends, never if absent. */
-export type OverrideInput = z.input<typeof overrideInput>
-export type OverrideKeyInput = z.input<typeof overrideKeyInput>
-/** Overrides of a tenant, or of one `user` in it. */
-export type OverrideListInput = z.input<typeof overrideListInput>
+/** A role to assign to a member, or to take away. */
+export interface MemberRoleInput extends MemberInput {
+  /** Name of a role, built in or the tenant's own. */
+  readonly role: string
+}
+
+/** An override of one permission, by its name. */
+export interface OverrideKeyInput extends MemberInput {
+  /** Name of the permission. */
+  readonly permission: string
+}
+
+/** A direct allow or deny of one permission. */
+export interface OverrideInput extends OverrideKeyInput {
+  readonly effect: 'allow' | 'deny'
+  /** When it ends, in the future. Default, and null: never. */
+  readonly expiresAt?: Date | null | undefined
+}
+
+/** Which overrides to list. */
+export interface OverrideListInput {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of a member. Default: all members. */
+  readonly user?: string | undefined
+}
+
+const member = { tenant, user, actor }
+const memberRoleInput = schemaOf<MemberRoleInput>()(z.strictObject({ ...member, role: name }))
+const overrideKeyInput = schemaOf<OverrideKeyInput>()(z.strictObject({ ...member, permission: name }))
+const overrideInput = schemaOf<OverrideInput>()(
+  z.strictObject({
+    ...member,
+    permission: name,
+    effect: z.enum(['allow', 'deny']),
+    expiresAt: z
+      .date()
+      .refine((date) => date.getTime() > Date.now(), 'is in the past')
+      .nullish(),
+  }),
+)
+const overrideListInput = schemaOf<OverrideListInput>()(z.strictObject({ tenant, user: user.optional() }))
 
 /** A direct allow or deny. */
 export interface Override {
@@ -35,35 +63,38 @@ export interface Override {
   readonly user: string
   readonly permission: string
   readonly effect: 'allow' | 'deny'
-  /** From this moment on it counts for nothing; null: never. */
+  /** When it ends; null: never. */
   readonly expiresAt: Date | null
 }
 
-/** What a member holds: roles and direct overrides. */
+/** Changes what members hold: roles and direct overrides. */
 export interface MemberAccessAdministration {
   /**
+   * Gives a member a role.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   assignRole(input: MemberRoleInput): Promise<void>
   /**
+   * Takes a role from a member.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_LAST_OWNER
    */
   unassignRole(input: MemberRoleInput): Promise<void>
   /**
-   * Replaces an override of the same permission. Replacing a deny gives something, like an allow.
+   * Allows or denies a member one permission, in place of an earlier override of it. Replacing a deny gives something,
+   * like an allow.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   setOverride(input: OverrideInput): Promise<void>
   /**
-   * Clearing a deny gives something, like an allow.
+   * Removes an override. Removing a deny gives something, like an allow.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   clearOverride(input: OverrideKeyInput): Promise<void>
-  /** By member and permission, expired ones included. @throws TENANCY_TENANT_NOT_FOUND */
+  /** Lists overrides by member and permission, expired ones included. @throws TENANCY_TENANT_NOT_FOUND */
   listOverrides(input: OverrideListInput): Promise<Override[]>
 }
 

@@ -3,44 +3,79 @@ import { groupNamePattern, permissionNamePattern } from '../../core/access/names
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
-import { actor, description, name } from '../input.js'
+import { type ActorOption, actor, description, name, schemaOf } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
+
+/** A permission to create. */
+export interface NewPermissionInput extends ActorOption {
+  /** `resource:action` in lower case; unique. */
+  readonly name: string
+  /** At most 1000 characters. Default: empty. */
+  readonly description?: string | undefined
+  /** Name of a category. Default, and null: none. */
+  readonly category?: string | null | undefined
+}
+
+/** What a permission is described as from now on. */
+export interface PermissionUpdateInput extends ActorOption {
+  /** Name of the permission. */
+  readonly permission: string
+  /** At most 1000 characters. Default: unchanged. */
+  readonly description?: string | undefined
+  /** Name of a category; null: none. Default: unchanged. */
+  readonly category?: string | null | undefined
+}
+
+/** A permission to switch on or off. */
+export interface PermissionActiveInput extends ActorOption {
+  /** Name of the permission. */
+  readonly permission: string
+  readonly isActive: boolean
+}
+
+/** A category to create. */
+export interface NewCategoryInput extends ActorOption {
+  /** 1 to 100 letters, digits, spaces, `.`, `_` and `-`; unique. */
+  readonly name: string
+  /** At most 1000 characters. Default: empty. */
+  readonly description?: string | undefined
+}
+
+/** A category, by its name. */
+export interface CategoryKeyInput extends ActorOption {
+  /** Name of the category. */
+  readonly category: string
+}
+
+/** What a category is called from now on. */
+export interface CategoryUpdateInput extends CategoryKeyInput {
+  /** As of {@link NewCategoryInput}. Default: unchanged. */
+  readonly name?: string | undefined
+  /** At most 1000 characters. Default: unchanged. */
+  readonly description?: string | undefined
+}
 
 const permissionName = z
   .string()
   .regex(permissionNamePattern, 'is not a permission name: resource:action in lower case')
 const categoryName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
 
-const newPermissionInput = z.strictObject({
-  name: permissionName,
-  description: description.default(''),
-  category: name.nullish(),
-  actor,
-})
-const permissionUpdateInput = z.strictObject({
-  permission: name,
-  description: description.optional(),
-  category: name.nullable().optional(),
-  actor,
-})
-const permissionActiveInput = z.strictObject({ permission: name, isActive: z.boolean(), actor })
-const newCategoryInput = z.strictObject({ name: categoryName, description: description.default(''), actor })
-const categoryUpdateInput = z.strictObject({
-  category: name,
-  name: categoryName.optional(),
-  description: description.optional(),
-  actor,
-})
-const categoryKeyInput = z.strictObject({ category: name, actor })
-
-export type NewPermissionInput = z.input<typeof newPermissionInput>
-/** What is absent stays as it is; `category` null: none. */
-export type PermissionUpdateInput = z.input<typeof permissionUpdateInput>
-export type PermissionActiveInput = z.input<typeof permissionActiveInput>
-export type NewCategoryInput = z.input<typeof newCategoryInput>
-/** What is absent stays as it is. */
-export type CategoryUpdateInput = z.input<typeof categoryUpdateInput>
-export type CategoryKeyInput = z.input<typeof categoryKeyInput>
+const newPermissionInput = schemaOf<NewPermissionInput>()(
+  z.strictObject({ name: permissionName, description: description.default(''), category: name.nullish(), actor }),
+)
+const permissionUpdateInput = schemaOf<PermissionUpdateInput>()(
+  z.strictObject({ permission: name, description: description.optional(), category: name.nullish(), actor }),
+)
+const permissionActiveInput = schemaOf<PermissionActiveInput>()(
+  z.strictObject({ permission: name, isActive: z.boolean(), actor }),
+)
+const newCategoryInput = schemaOf<NewCategoryInput>()(
+  z.strictObject({ name: categoryName, description: description.default(''), actor }),
+)
+const categoryUpdateInput = schemaOf<CategoryUpdateInput>()(
+  z.strictObject({ category: name, name: categoryName.optional(), description: description.optional(), actor }),
+)
+const categoryKeyInput = schemaOf<CategoryKeyInput>()(z.strictObject({ category: name, actor }))
 
 /** A permission as the catalog has it. */
 export interface Permission {
@@ -58,23 +93,26 @@ export interface PermissionCategory {
   readonly description: string
 }
 
-/** Permissions and their categories: the same for every tenant, and the installation's to change. */
+/** Changes permissions and their categories. They are the same for every tenant, and the installation's to change. */
 export interface PermissionAdministration {
-  /** @throws TENANCY_ACCESS_PERMISSION_EXISTS, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  /** Creates a permission, which nobody holds yet. @throws TENANCY_ACCESS_PERMISSION_EXISTS, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
   createPermission(input: NewPermissionInput): Promise<void>
-  /** @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  /**
+   * Describes a permission, or changes its category.
+   * @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_CATEGORY_NOT_FOUND
+   */
   updatePermission(input: PermissionUpdateInput): Promise<void>
-  /** Nobody holds an inactive permission. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+  /** Switches a permission on or off. Nobody holds an inactive one. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
   setPermissionActive(input: PermissionActiveInput): Promise<void>
-  /** By name. */
+  /** Lists all permissions, by name. */
   listPermissions(): Promise<Permission[]>
-  /** @throws TENANCY_ACCESS_CATEGORY_EXISTS */
+  /** Creates a category. @throws TENANCY_ACCESS_CATEGORY_EXISTS */
   createCategory(input: NewCategoryInput): Promise<void>
-  /** Renames or describes it. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND, TENANCY_ACCESS_CATEGORY_EXISTS */
+  /** Renames or describes a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND, TENANCY_ACCESS_CATEGORY_EXISTS */
   updateCategory(input: CategoryUpdateInput): Promise<void>
-  /** Its permissions stay, without a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  /** Deletes a category. Its permissions stay, without one. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND */
   deleteCategory(input: CategoryKeyInput): Promise<void>
-  /** By name. */
+  /** Lists all categories, by name. */
   listCategories(): Promise<PermissionCategory[]>
 }
 

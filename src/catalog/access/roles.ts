@@ -5,38 +5,75 @@ import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { refuseToGiveMore } from './authority.js'
 import { createChange } from '../change.js'
-import { actor, description, name, parse, tenant } from '../input.js'
+import { type ActorOption, actor, description, name, parse, tenant, schemaOf } from '../input.js'
 import { findPermission, findRole, findRoleToChange, recordChange, type RoleRow } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
 
-/** null: the built-in roles. */
+/** Whose roles are changed, and by whom. */
+interface RoleOwnerInput extends ActorOption {
+  /** Id or slug; null: the built-in roles. */
+  readonly tenant: string | null
+}
+
+/** A role to create. */
+export interface NewRoleInput extends RoleOwnerInput {
+  /** 1 to 100 letters, digits, spaces, `.`, `_` and `-`; unique in any case, among the tenant's and the built-in ones. */
+  readonly name: string
+  /** At most 1000 characters. Default: empty. */
+  readonly description?: string | undefined
+}
+
+/** A role, by its name. */
+export interface RoleKeyInput extends RoleOwnerInput {
+  /** Name of the role, in its exact spelling. */
+  readonly role: string
+}
+
+/** What a role is called from now on. */
+export interface RoleUpdateInput extends RoleKeyInput {
+  /** As of {@link NewRoleInput}. Default: unchanged. */
+  readonly name?: string | undefined
+  /** At most 1000 characters. Default: unchanged. */
+  readonly description?: string | undefined
+}
+
+/** A role to switch on or off. */
+export interface RoleActiveInput extends RoleKeyInput {
+  readonly isActive: boolean
+}
+
+/** A permission that a role gives, or no longer gives. */
+export interface RoleGrantInput extends RoleKeyInput {
+  /** Name of the permission. */
+  readonly permission: string
+}
+
+/** A role that another one includes: `role` gives what `included` gives. */
+export interface RoleInclusionInput extends RoleKeyInput {
+  /** Name of a built-in role or of one of the same tenant. */
+  readonly included: string
+}
+
+/** Whose roles to list. */
+export interface RoleListInput {
+  /** Id or slug; null: the built-in roles alone. */
+  readonly tenant: string | null
+}
+
 const owner = { tenant: tenant.nullable(), actor }
 const newRoleName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
 
-const newRoleInput = z.strictObject({ ...owner, name: newRoleName, description: description.default('') })
-const roleUpdateInput = z.strictObject({
-  ...owner,
-  role: name,
-  name: newRoleName.optional(),
-  description: description.optional(),
-})
-const roleKeyInput = z.strictObject({ ...owner, role: name })
-const roleActiveInput = z.strictObject({ ...owner, role: name, isActive: z.boolean() })
-const roleGrantInput = z.strictObject({ ...owner, role: name, permission: name })
-const roleInclusionInput = z.strictObject({ ...owner, role: name, included: name })
-const roleListInput = z.strictObject({ tenant: tenant.nullable() })
-
-/** A new role; `tenant` null makes a built-in one. */
-export type NewRoleInput = z.input<typeof newRoleInput>
-/** What is absent stays as it is. */
-export type RoleUpdateInput = z.input<typeof roleUpdateInput>
-/** A role by its name; `tenant` null means the built-in role of that name. */
-export type RoleKeyInput = z.input<typeof roleKeyInput>
-export type RoleActiveInput = z.input<typeof roleActiveInput>
-export type RoleGrantInput = z.input<typeof roleGrantInput>
-/** `role` gives what `included` gives: a built-in role, or one of the same tenant. */
-export type RoleInclusionInput = z.input<typeof roleInclusionInput>
-export type RoleListInput = z.input<typeof roleListInput>
+const newRoleInput = schemaOf<NewRoleInput>()(
+  z.strictObject({ ...owner, name: newRoleName, description: description.default('') }),
+)
+const roleUpdateInput = schemaOf<RoleUpdateInput>()(
+  z.strictObject({ ...owner, role: name, name: newRoleName.optional(), description: description.optional() }),
+)
+const roleKeyInput = schemaOf<RoleKeyInput>()(z.strictObject({ ...owner, role: name }))
+const roleActiveInput = schemaOf<RoleActiveInput>()(z.strictObject({ ...owner, role: name, isActive: z.boolean() }))
+const roleGrantInput = schemaOf<RoleGrantInput>()(z.strictObject({ ...owner, role: name, permission: name }))
+const roleInclusionInput = schemaOf<RoleInclusionInput>()(z.strictObject({ ...owner, role: name, included: name }))
+const roleListInput = schemaOf<RoleListInput>()(z.strictObject({ tenant: tenant.nullable() }))
 
 /** A role as the catalog has it. */
 export interface Role {
@@ -55,49 +92,58 @@ export interface Role {
 }
 
 /**
- * Roles: built in, and a tenant's own. A tenant changes its own only. Role names go by their exact spelling.
+ * Changes roles: built-in ones, and a tenant's own. A tenant changes its own only. Names of roles go by their exact spelling.
  *
- * Every change of a role that is there throws TENANCY_ACCESS_CHANGE_REFUSED for an actor who does not hold everything
+ * Every change of an existing role throws TENANCY_ACCESS_CHANGE_REFUSED for an actor who does not hold everything
  * that the role gives and is no Owner.
  */
 export interface RoleAdministration {
-  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member) */
+  /**
+   * Creates a role that gives nothing yet.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member)
+   */
   createRole(input: NewRoleInput): Promise<Role>
   /**
-   * Renames or describes it.
+   * Renames or describes a role.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_ROLE_EXISTS
    */
   updateRole(input: RoleUpdateInput): Promise<Role>
   /**
-   * An inactive role gives nothing, nor does what it includes.
+   * Switches a role on or off. An inactive role gives nothing, nor does what it includes.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner),
    *   TENANCY_ACCESS_GRANT_REFUSED
    */
   setRoleActive(input: RoleActiveInput): Promise<void>
   /**
-   * Whoever holds it loses it.
+   * Deletes a role. Whoever holds it loses it.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner)
    */
   deleteRole(input: RoleKeyInput): Promise<void>
   /**
+   * Makes a role give a permission.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_GRANT_REFUSED
    */
   grantPermission(input: RoleGrantInput): Promise<void>
   /**
+   * Takes a permission from a role.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_PERMISSION_NOT_FOUND
    */
   revokePermission(input: RoleGrantInput): Promise<void>
   /**
+   * Makes a role give what another one gives.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_ROLE_CYCLE, TENANCY_ACCESS_GRANT_REFUSED
    */
   includeRole(input: RoleInclusionInput): Promise<void>
-  /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED */
+  /**
+   * Ends an inclusion.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED
+   */
   excludeRole(input: RoleInclusionInput): Promise<void>
-  /** The built-in roles and the tenant's own, by name. @throws TENANCY_TENANT_NOT_FOUND */
+  /** Lists the built-in roles and the tenant's own, by name. @throws TENANCY_TENANT_NOT_FOUND */
   listRoles(input: RoleListInput): Promise<Role[]>
 }
 

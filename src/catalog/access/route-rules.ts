@@ -2,8 +2,23 @@ import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
-import { actor, name } from '../input.js'
+import { type ActorOption, actor, name, schemaOf } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
+
+/** A route rule, by its method, path and permission. */
+export interface RouteRuleInput extends ActorOption {
+  /** In upper case, or `*` for any. */
+  readonly method: string
+  /** Literal and `{param}` segments: `/reports/{id}`. At most 1000 characters. */
+  readonly path: string
+  /** Name of the permission that it asks for. */
+  readonly permission: string
+}
+
+/** A route rule to switch on or off. */
+export interface RouteRuleActiveInput extends RouteRuleInput {
+  readonly isActive: boolean
+}
 
 const ruleKey = {
   method: z.string().regex(/^([A-Z]{1,20}|\*)$/, 'is not a method in upper case, nor *'),
@@ -14,12 +29,8 @@ const ruleKey = {
   permission: name,
   actor,
 }
-const ruleActiveInput = z.strictObject({ ...ruleKey, isActive: z.boolean() })
-const ruleKeyInput = z.strictObject(ruleKey)
-
-/** A route rule: `method` in upper case or `*`, `path` of literal and `{param}` segments, and the permission it asks for. */
-export type RouteRuleInput = z.input<typeof ruleKeyInput>
-export type RouteRuleActiveInput = z.input<typeof ruleActiveInput>
+const ruleActiveInput = schemaOf<RouteRuleActiveInput>()(z.strictObject({ ...ruleKey, isActive: z.boolean() }))
+const ruleKeyInput = schemaOf<RouteRuleInput>()(z.strictObject(ruleKey))
 
 /** Which permission a route needs; rules of the same method and path are alternatives. */
 export interface RouteRule {
@@ -29,15 +40,18 @@ export interface RouteRule {
   readonly isActive: boolean
 }
 
-/** Route rules: the same for every tenant, and the installation's to change. */
+/** Changes route rules. They are the same for every tenant, and the installation's to change. */
 export interface RouteAdministration {
-  /** @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_RULE_EXISTS */
+  /** Creates a route rule. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_RULE_EXISTS */
   createRouteRule(input: RouteRuleInput): Promise<void>
-  /** An inactive rule stays in place and closes its route; it never opens a wider one. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
+  /**
+   * Switches a route rule on or off. An inactive rule stays in place and closes its route: no wider rule answers for it.
+   * @throws TENANCY_ACCESS_RULE_NOT_FOUND
+   */
   setRouteRuleActive(input: RouteRuleActiveInput): Promise<void>
-  /** Without it a wider rule may answer for the route. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
+  /** Deletes a route rule. A wider rule may answer for the route then. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
   deleteRouteRule(input: RouteRuleInput): Promise<void>
-  /** By path and method. */
+  /** Lists all route rules, by path and method. */
   listRouteRules(): Promise<RouteRule[]>
 }
 
@@ -51,13 +65,15 @@ export function createRoutes(
   problemOfTemplate: (path: string) => string | undefined,
 ): RouteAdministration {
   const change = createChange(pool)
-  const newRuleInput = z.strictObject({
-    ...ruleKey,
-    path: ruleKey.path.superRefine((path, context) => {
-      const problem = problemOfTemplate(path)
-      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  const newRuleInput = schemaOf<RouteRuleInput>()(
+    z.strictObject({
+      ...ruleKey,
+      path: ruleKey.path.superRefine((path, context) => {
+        const problem = problemOfTemplate(path)
+        if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+      }),
     }),
-  })
+  )
   return {
     createRouteRule: change.ofInstallation(newRuleInput, async (client, input, scope) => {
       const { id } = await findPermission(client, input.permission)

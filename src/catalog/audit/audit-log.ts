@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { parse, tenant } from '../input.js'
+import { parse, schemaOf, tenant } from '../input.js'
 import { anchorChains } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
 import { type AuditVerification, verifyChains } from './verification.js'
@@ -24,15 +24,9 @@ export interface AuditEntry {
   readonly after: unknown
 }
 
-const listOptions = z.strictObject({
-  tenant: tenant.nullable(),
-  after: z.int().min(0).default(0),
-  limit: z.int().min(1).max(1000).default(100),
-})
-const verifyOptions = z.strictObject({ tenant: tenant.nullable().optional() })
-
-/** `tenant`: an id (also of a tenant that is gone) or slug; null: the installation. */
+/** Which entries to list. */
 export interface ListAuditOptions {
+  /** Id (also of a tenant that is gone) or slug; null: the installation's entries. */
   readonly tenant: string | null
   /** `seq` of the last entry of the page before. Default: 0, from the start. */
   readonly after?: number | undefined
@@ -40,10 +34,20 @@ export interface ListAuditOptions {
   readonly limit?: number | undefined
 }
 
-/** Default: every chain. `tenant`: that tenant's alone; null: the installation's. */
+/** Which chains to verify. */
 export interface VerifyAuditOptions {
+  /** Id (also of a tenant that is gone) or slug: that tenant's chain; null: the installation's. Default: every chain. */
   readonly tenant?: string | null | undefined
 }
+
+const listOptions = schemaOf<ListAuditOptions>()(
+  z.strictObject({
+    tenant: tenant.nullable(),
+    after: z.int().min(0).default(0),
+    limit: z.int().min(1).max(1000).default(100),
+  }),
+)
+const verifyOptions = schemaOf<VerifyAuditOptions>()(z.strictObject({ tenant: tenant.nullish() }))
 
 /**
  * The audit log: append-only, each entry in the transaction of the change it tells of. The entries of a tenant form a
@@ -51,13 +55,13 @@ export interface VerifyAuditOptions {
  */
 export interface AuditLog {
   /**
-   * Entries in the order in which they were written; a page never misses one that is committed later.
+   * Lists entries in the order in which they were written. A page never skips an entry that is committed later.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
    */
   list(options: ListAuditOptions): Promise<AuditEntry[]>
   /**
-   * Computes every hash anew and compares: finds entries that were changed, removed, put in, reordered or cut off behind
-   * the database's back, and names the first bad one of each chain. Reads in batches, from one snapshot. A tenant's chain
+   * Computes every hash again and compares it. Finds entries that were changed, removed, inserted, reordered or cut off
+   * around the database's triggers, and names the first bad one of each chain. Reads in batches, from one snapshot. A tenant's chain
    * that was removed or cut off together with its head shows by its anchors in the installation's chain; verify that one,
    * too (no `tenant`).
    *
@@ -67,8 +71,8 @@ export interface AuditLog {
    */
   verify(options?: VerifyAuditOptions): Promise<AuditVerification>
   /**
-   * Writes the heads of tenants' chains that have grown into the installation's chain; answers how many. Done every hour
-   * anyway, and when a tenant is purged.
+   * Writes the heads of those tenants' chains that have grown into the installation's chain; returns how many. Every
+   * process does it every hour, and a purge does it, too.
    */
   anchor(): Promise<number>
 }

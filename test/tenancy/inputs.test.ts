@@ -1,0 +1,254 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Tenancy } from '../../src/index.js'
+import { createInstallation, type Installation } from '../support/installation.js'
+
+let installation: Installation
+let tenancy: Tenancy
+let inputs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+
+beforeAll(async () => {
+  installation = createInstallation({ TENANT_READY_DATABASES: '0' })
+  tenancy = await installation.open()
+  const user = (await tenancy.createUser({ email: 'ada@example.com', emailVerified: true })).id
+  const tenant = (await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: user })).id
+  inputs = inputsOf(tenant, user)
+})
+afterAll(() => installation.drop())
+
+/** An input that has the right shape, with every key, for each function that takes an object. */
+function inputsOf(tenant: string, user: string): typeof inputs {
+  const change = { tenant, actor: user }
+  const member = { tenant, user, actor: user }
+  const identity = { issuer: 'https://login.example.com', subject: 'x' }
+  const role = { tenant, role: 'Clerk', actor: user }
+  const page = { after: user, limit: 1 }
+  const rule = { method: 'GET', path: '/x', permission: 'x:read', actor: user }
+  return {
+    createTenant: { name: 'Other', slug: 'other', owner: user, contactEmail: 'a@b.example', maxUsers: 1, actor: user },
+    listTenants: { status: 'active', behind: true, ...page },
+    suspendTenant: change,
+    reactivateTenant: change,
+    deleteTenant: change,
+    undeleteTenant: change,
+    purgeTenant: change,
+    addMember: { ...member, roles: ['Member'], isDefault: true },
+    removeMember: member,
+    setMemberActive: { ...member, isActive: true },
+    setDefaultTenant: member,
+    listMembers: { tenant, ...page },
+    createUser: { email: 'b@example.com', name: 'B', emailVerified: true, actor: user },
+    findUserByIdentity: identity,
+    linkIdentity: { ...identity, user, actor: user },
+    unlinkIdentity: { ...identity, user, actor: user, allowLast: true },
+    disableUser: { user, actor: user },
+    enableUser: { user, actor: user },
+    revokeUserTokens: { user, actor: user },
+    issueAccessToken: { user, tenant, actor: user },
+    rotateSigningKeys: { withdraw: true, actor: user },
+    runWithTenant: { tenant },
+    activity: { withQueries: true },
+    'audit.list': { tenant, after: 0, limit: 1 },
+    'audit.verify': { tenant },
+    'access.assignRole': { ...member, role: 'Admin' },
+    'access.unassignRole': { ...member, role: 'Admin' },
+    'access.setOverride': { ...member, permission: 'x:read', effect: 'deny', expiresAt: new Date(Date.now() + 60_000) },
+    'access.clearOverride': { ...member, permission: 'x:read' },
+    'access.listOverrides': { tenant, user },
+    'access.createRole': { tenant, name: 'Clerk', description: 'x', actor: user },
+    'access.updateRole': { ...role, name: 'Clerks', description: 'x' },
+    'access.setRoleActive': { ...role, isActive: false },
+    'access.deleteRole': role,
+    'access.grantPermission': { ...role, permission: 'x:read' },
+    'access.revokePermission': { ...role, permission: 'x:read' },
+    'access.includeRole': { ...role, included: 'Member' },
+    'access.excludeRole': { ...role, included: 'Member' },
+    'access.listRoles': { tenant },
+    'access.createPermission': { name: 'x:read', description: 'x', category: 'y', actor: user },
+    'access.updatePermission': { permission: 'x:read', description: 'x', category: 'y', actor: user },
+    'access.setPermissionActive': { permission: 'x:read', isActive: false, actor: user },
+    'access.createCategory': { name: 'y', description: 'x', actor: user },
+    'access.updateCategory': { category: 'y', name: 'z', description: 'x', actor: user },
+    'access.deleteCategory': { category: 'y', actor: user },
+    'access.createRouteRule': rule,
+    'access.setRouteRuleActive': { ...rule, isActive: false },
+    'access.deleteRouteRule': rule,
+    'access.explain': { tenant, user, permission: 'x:read' },
+  }
+}
+
+/** Functions that take a tenant or a user alone, as text. */
+const alone = [
+  'getTenant',
+  'findTenant',
+  'initializeTenantSchema',
+  'listMemberships',
+  'listIdentities',
+  'findUserByEmail',
+]
+/** Functions whose every property may be left out: they may be called without an object. */
+const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify']
+/** Functions that take nothing, and those that take what an earlier call or a request gave: a tenant, a member. */
+const others = [
+  ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
+  ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
+  ...['getTenantPool', 'can', 'permissionsOf'],
+]
+
+type AnyFunction = (...values: unknown[]) => Promise<unknown>
+
+function functionOf(name: string): AnyFunction {
+  const [key = '', inner] = name.split('.')
+  const found = (tenancy as unknown as Record<string, unknown>)[key]
+  return (inner === undefined ? found : (found as Record<string, unknown>)[inner]) as AnyFunction
+}
+
+const callback = () => 'called'
+
+/** The error of a call. An error that is thrown at once, and not by the promise, fails the test. */
+async function refusal(name: string, input: unknown): Promise<{ code: string; message: string }> {
+  const answer = functionOf(name)(input, callback)
+  return answer.then(
+    (value) => ({ code: 'none', message: `${name} answered ${JSON.stringify(value)}` }),
+    (error: { code?: string; message: string }) => ({ code: String(error.code), message: error.message }),
+  )
+}
+
+const codesOf = (name: string) =>
+  name === 'createTenant' ? /^TENANCY_(REQUEST|TENANT_INPUT|TENANT_SLUG)_INVALID$/ : /^TENANCY_REQUEST_INVALID$/
+
+async function expectRefusal(name: string, input: unknown, named: string): Promise<void> {
+  const { code, message } = await refusal(name, input)
+  expect(code, message).toMatch(codesOf(name))
+  expect(message).toContain(named)
+}
+
+/** Values of every type but one's own. */
+function valuesUnlike(value: unknown): fc.Arbitrary<unknown> {
+  const wrong = [42, 1n, true, 'text', Symbol('x'), { id: 'x' }, ['text'], () => 1, new Date()]
+  const kind = (one: unknown) => Object.prototype.toString.call(one)
+  return fc.constantFrom(...wrong.filter((one) => kind(one) !== kind(value)))
+}
+
+const anyFunction = fc.constantFrom(...Object.keys(inputsOf('', '')))
+const written = async () => (await tenancy.audit.verify()).entries
+
+test('Every function of tenancy is in this test', () => {
+  const { access, audit, pipeline: _pipeline, rules: _rules, config: _config, ...rest } = tenancy
+  const names = (of: object, prefix = '') =>
+    Object.entries(of)
+      .filter(([, value]) => typeof value === 'function')
+      .map(([name]) => prefix + name)
+  const all = [...names(rest), ...names(access, 'access.'), ...names(audit, 'audit.')]
+  expect([...Object.keys(inputs), ...alone, ...others].toSorted()).toEqual(all.toSorted())
+})
+
+test('A function that takes an object refuses anything else, several values included, and says what it takes', async () => {
+  const before = await written()
+  const noObject = fc.oneof(
+    fc.constantFrom(undefined, null),
+    fc.string(),
+    fc.integer(),
+    fc.bigInt(),
+    fc.boolean(),
+    fc.array(fc.string()),
+    fc.constantFrom(Symbol('x'), () => 1),
+  )
+  await fc.assert(
+    fc.asyncProperty(anyFunction, noObject, async (name, value) => {
+      if (value === undefined && withoutInput.includes(name)) return
+      const [first = ''] = Object.keys(inputs[name]!)
+      await expectRefusal(name, value, 'expected one object { ')
+      await expectRefusal(name, value, first)
+    }),
+    { numRuns: 500 },
+  )
+  expect(await written()).toBe(before)
+})
+
+test('A function refuses an object with a key that it does not know, and names the key', async () => {
+  const before = await written()
+  await fc.assert(
+    fc.asyncProperty(anyFunction, fc.constantFrom('acter', 'tenantId', 'options', 'id', '0'), async (name, key) => {
+      await expectRefusal(name, { ...inputs[name], [key]: 'x' }, key)
+    }),
+    { numRuns: 300 },
+  )
+  expect(await written()).toBe(before)
+})
+
+test('A function refuses an object with a value of another type, and names its key', async () => {
+  const before = await written()
+  const cases = anyFunction.chain((name) =>
+    fc
+      .constantFrom(...Object.keys(inputsOf('', '')[name]!))
+      .chain((key) => valuesUnlike(inputsOf('', '')[name]![key]).map((value) => ({ name, key, value }))),
+  )
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ name, key, value }) => {
+      await expectRefusal(name, { ...inputs[name], [key]: value }, key)
+    }),
+    { numRuns: 1000 },
+  )
+  expect(await written()).toBe(before)
+})
+
+test('A function refuses an object without a key that it needs, and names the key', async () => {
+  const optional: Readonly<Record<string, readonly string[]>> = {
+    createTenant: ['contactEmail', 'maxUsers'],
+    createUser: ['name', 'emailVerified'],
+    addMember: ['roles', 'isDefault'],
+    unlinkIdentity: ['allowLast'],
+    issueAccessToken: ['tenant'],
+    listMembers: ['after', 'limit'],
+    'audit.list': ['after', 'limit'],
+    'access.setOverride': ['expiresAt'],
+    'access.listOverrides': ['user'],
+    'access.createRole': ['description'],
+    'access.updateRole': ['name', 'description'],
+    'access.createPermission': ['description', 'category'],
+    'access.updatePermission': ['description', 'category'],
+    'access.createCategory': ['description'],
+    'access.updateCategory': ['name', 'description'],
+  }
+  const before = await written()
+  for (const [name, input] of Object.entries(inputs)) {
+    if (withoutInput.includes(name)) continue
+    const needed = Object.keys(input).filter((key) => key !== 'actor' && !optional[name]?.includes(key))
+    expect(needed).not.toEqual([])
+    for (const key of needed) {
+      const { [key]: _missing, ...rest } = input
+      await expectRefusal(name, rest, name === 'access.explain' && key === 'permission' ? 'input' : key)
+    }
+  }
+  expect(await written()).toBe(before)
+})
+
+test.each(alone)('%s refuses what is not text', async (name) => {
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.constantFrom(undefined, null), valuesUnlike('')), async (value) => {
+      await expectRefusal(
+        name,
+        value,
+        /User|Member|Identities/.test(name) && name !== 'findUserByEmail' ? 'user: ' : '',
+      )
+    }),
+  )
+})
+
+test('getTenantPool refuses what is no tenant with a code, at once', () => {
+  for (const value of [undefined, null, 'acme', 42, Symbol('x'), [], {}, { id: 'x' }, { slug: 1, databaseId: 2 }]) {
+    expect(() => tenancy.getTenantPool(value as never)).toThrow(
+      expect.objectContaining({ code: 'TENANCY_TENANT_NOT_FOUND' }),
+    )
+  }
+})
+
+test('runWithTenant refuses a call without a callback', async () => {
+  for (const value of [undefined, null, 'acme', {}]) {
+    await expect(tenancy.runWithTenant({ tenant: 'acme' }, value as never)).rejects.toMatchObject({
+      code: 'TENANCY_REQUEST_INVALID',
+      message: expect.stringContaining('callback'),
+    })
+  }
+})
