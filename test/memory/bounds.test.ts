@@ -83,7 +83,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'connections/queries/transaction-control.ts': [1, '256 texts of at most 2,048 letters'],
   'connections/allocation/deficit-round-robin.ts': [1, 'tenants that somebody waits for'],
   'core/config/config-secrets.ts': [1, configured],
-  'core/config/config.ts': [1, local],
+  'core/config/setting-problems.ts': [1, local],
   'core/config/database-url.ts': [1, local],
   'core/errors/error-chain.ts': [1, '32 errors of one chain'],
   'postgres/outage.ts': [2, constant],
