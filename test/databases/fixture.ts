@@ -22,14 +22,14 @@ export interface Installation {
   readonly prefix: string
   readonly secret: Buffer
   readonly schemaDir: string
-  /** Of the installation: what keys of locks are derived from. */
+  /** Id of the installation, from which keys of locks are derived. */
   readonly installationId: string
   readonly server: ServerAccount
-  /** What was logged: level and message. */
+  /** Log lines: level and message. */
   readonly log: string[]
   writeSchema(name: string, sql: string): Promise<void>
   removeSchema(name: string): Promise<void>
-  /** Another process of the installation, as it were; closed by `drop`. */
+  /** Opens what another process of the installation would; closed by `drop`. */
   open(options?: Partial<TenantDatabasesOptions> & { readonly retentionDays?: number }): {
     databases: TenantDatabases
     tenants: Tenants
@@ -42,10 +42,10 @@ export interface Installation {
 
 export async function createInstallation(): Promise<Installation> {
   const catalog = await createTestCatalog()
-  // Cloned catalogs would be the same installation.
+  // Cloned catalogs have the same installation id.
   const renamed = await catalog.pool.query('update installation set id = gen_random_uuid() returning id')
   const installationId = renamed.rows[0].id as string
-  // Short, so that an id still fits behind it.
+  // Short, so that an id fits behind it.
   const prefix = `${testPrefix()}${randomBytes(3).toString('hex')}_`
   const schemaDir = await mkdtemp(join(tmpdir(), 't2f-schema-'))
   const { host, port, user, password } = await testServer()

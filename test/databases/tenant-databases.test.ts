@@ -145,7 +145,7 @@ test('A wrong master secret gives a password that does not log in', async () => 
   const { account } = others.targetOf(database)
   expect(account.password).not.toBe(databases.targetOf(database).account.password)
   const { rows } = await asSuperuser("select auth_method as method from pg_hba_file_rules where type = 'host' limit 1")
-  // A machine's own server may trust local connections; there no password is looked at.
+  // A server may trust local connections; then it does not check passwords.
   expect(await outcomeOf(queryAs(account, 'select 1'))).toBe(rows[0].method === 'trust' ? 'connected' : '28P01')
 })
 
@@ -160,7 +160,7 @@ test('The server’s log of a build contains no password', async () => {
 test('The row of a database is committed before the database is made', async () => {
   const { databases } = installation.open()
   await databases.templateVersion()
-  // A role that blocks CREATE ROLE: the name is not known beforehand, so the group is made to disappear instead.
+  // The build has to fail after its row. Its role's name is not known beforehand, so the group role is dropped instead.
   await withAdmin(
     (admin) => admin.query(`drop owned by "${installation.prefix}members"`),
     installation.catalog.databaseName,
@@ -175,7 +175,7 @@ test('The row of a database is committed before the database is made', async () 
     statusCode: 503,
     message: expect.stringContaining('members'),
   })
-  // The failed build removed the row that it had committed, and nothing else is left.
+  // The failed build has removed the row that it had committed, and left nothing else.
   expect((await installation.catalog.pool.query('select id from seen')).rows).toHaveLength(1)
   expect((await installation.catalog.pool.query('select id from tenant_databases')).rows).toEqual([])
   const left = await installation.onServer()

@@ -15,9 +15,9 @@ let installation: TestInstallation
 let port: number
 const app = Fastify()
 const agent = new Agent({ keepAlive: true, maxSockets: 16 })
-/** Backends that run somebody's slow query, as the server-side code that sent it sees it. */
+/** Backends that run a slow query, as seen by the handler that sent it. */
 const running = new Map<number, string>()
-/** Backends that were handed on while they did. */
+/** Backends that were handed on while they ran one. */
 const handedOn: string[] = []
 let cancelled = 0
 
@@ -29,7 +29,7 @@ beforeAll(async () => {
     env: { TENANT_MAX_CONNECTIONS: '4', TENANT_MAX_TENANT_CONNECTIONS: '2' },
   })
   await app.register(tenancyPlugin, { tenancy: installation.tenancy })
-  // A handler that gives its client back as soon as the caller is gone, in mid-query.
+  // A handler that releases its client as soon as the caller is gone, in mid-query.
   app.get('/slow', async (request, reply) => {
     const client = await getTenantPool().connect()
     const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
@@ -52,7 +52,7 @@ beforeAll(async () => {
     }
     await released
   })
-  // And one that pays no attention: its query goes on, and its connection comes back when it is done.
+  // A handler that ignores the abort: its query continues, and its connection comes back afterwards.
   app.get('/careless', async (request) => {
     const pool = getTenantPool()
     const { rows } = await pool.query<{ tenant: string }>('select tenant, pg_sleep(0.01) from notes')
@@ -115,7 +115,7 @@ test(
           const answer = open('/probe', token)
           const [response] = (await once(answer, 'response')) as [Readable & { statusCode: number }]
           const body = JSON.parse((await response.setEncoding('utf8').toArray()).join('')) as Record<string, unknown>
-          // Busy is an answer, too; a foreign row or something left behind is none.
+          // A refusal as busy is allowed; a foreign row or session state that was left behind is not.
           if (response.statusCode === 503) continue
           expect(response.statusCode, JSON.stringify(body)).toBe(200)
           expect(body).toMatchObject({ tenant: tenant.slug, asked: tenant.slug, left_behind: '' })

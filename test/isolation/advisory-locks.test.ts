@@ -29,7 +29,7 @@ async function createTenant(slug: string) {
   return { ...tenant, databaseId }
 }
 
-/** A session of a tenant that does what it likes. */
+/** Opens a session of a hostile tenant. */
 async function attackAs(databaseId: string): Promise<Client> {
   const { rows } = await installation.catalog.pool.query(
     'select id, name, role_name as "roleName", epoch, state from tenant_databases where id = $1',
@@ -77,7 +77,7 @@ test('A tenant that locks every key of ours in its own database blocks no purge,
 
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const next = installation.open({ migrationLockMs: 300, roleConnectionLimit: 9 }).databases
-  // Another template, its own migration, a stranger's: none waits for the attacker.
+  // A build of a template, a migration of the attacker and one of another tenant: none waits for the attacker.
   await expect(next.initializeTenantSchema(attacker)).resolves.toEqual(['0001_orders.sql'])
   await expect(next.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
   await expect(migrateCatalog(installation.catalog.pool, undefined, { timeoutMs: 300 })).resolves.toEqual([])

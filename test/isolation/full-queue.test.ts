@@ -15,7 +15,7 @@ let user: User
 let listener: pg.Client
 let coherence: Coherence | undefined
 
-// Nobody watches this server: what is shown here holds until the one who fills the queue is ended, however long that takes.
+// No watcher runs here: these tests show what holds until the session that fills the queue is ended.
 const open = () =>
   createTenancy({
     logger: silentLogger,
@@ -45,7 +45,7 @@ afterAll(async () => {
   await server.stop()
 })
 
-/** Somebody in another database listens inside of a transaction, and the queue is filled to the last page. */
+/** A session in another database listens inside of a transaction, and the queue is filled to its last page. */
 async function fillQueue(): Promise<unknown> {
   listener = await server.connect()
   await listener.query('listen flood')

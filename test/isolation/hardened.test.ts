@@ -41,7 +41,7 @@ const forbidden = [
   "select lo_from_bytea(0, 'x')",
   "select pg_logical_emit_message(false, 'a', 'b')",
 ]
-// What PostgreSQL has no privilege for, and what a session is reset with.
+// Statements that have no privilege to revoke, and those that reset a session.
 const allowed = ["notify a, 'b'", 'listen a', 'select pg_advisory_unlock_all()', 'discard all']
 
 testWith(

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { withAdmin } from '../support/server.js'
 import { endConnections, openInstallation } from './installation.js'
 
-/** Types of what our own statements in a tenant's database compare. */
+/** Types of the values that our own statements in a tenant's database compare. */
 const types = [
   'oid',
   'regrole',
@@ -16,7 +16,7 @@ const types = [
   '"char"',
   'uuid',
 ]
-/** Functions that such statements call. */
+/** Functions that these statements call. */
 const functions = [
   'quote_ident(text)',
   'quote_literal(text)',
@@ -32,7 +32,7 @@ const functions = [
   'aclexplode(aclitem[])',
 ]
 
-/** SQL of a tenant who may make objects: each of them writes down who ran it. */
+/** SQL of a tenant that may make objects: each object records the role that ran it. */
 const hostile = [
   'create table public.calls (who name, what text)',
   'grant insert on public.calls to public',

@@ -62,7 +62,7 @@ const countNotes = async () => {
 const inCatalog = (text: string) => withAdmin((admin) => admin.query(text), installation.catalogDatabase)
 const inAcme = (text: string) => withAdmin((admin) => admin.query(text), acme.account.database)
 
-/** The tenant is answered 503 and nothing of why, nothing was written anywhere, and somebody was told. */
+/** Asserts that the tenant gets 503 without the reason, that no row was written anywhere, and that an alarm was published. */
 async function expectRefused(who: TestTenant) {
   alarms = []
   const before = await countNotes()
@@ -94,10 +94,10 @@ test('Two databases whose names were swapped serve no request', async () => {
     })
   await swap()
   try {
-    // The privilege to connect went with the database.
+    // CONNECT belongs to the database and was renamed with it.
     const refused = await post(acme)
     expect([refused.status, refused.body]).toEqual([503, expect.stringContaining('TENANCY_DATABASE_UNAVAILABLE')])
-    // Somebody "repairs" that as well.
+    // An operator "repairs" that, too.
     await withAdmin((admin) =>
       admin.query(`grant connect on database ${a} to ${a}; grant connect on database ${b} to ${b}`),
     )

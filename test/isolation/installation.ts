@@ -14,7 +14,7 @@ import type { Tenancy } from '../../src/tenancy-interface.js'
 import { createTenancy } from '../../src/tenancy.js'
 import { testPrefix, testServer, withAdmin } from '../support/server.js'
 
-/** A tenant with its owner and the account that only tenants2fast should have. */
+/** A tenant, its owner, and the account of its role, which only tenants2fast should know. */
 export interface TestTenant {
   readonly tenant: Tenant
   readonly owner: User
@@ -33,7 +33,7 @@ export interface TestInstallation {
   tokenOf(tenant: TestTenant): Promise<string>
   /** Level and message of what was logged. */
   readonly log: string[]
-  /** Closes it and drops everything it made. */
+  /** Closes the installation and drops everything that it made. */
   close(): Promise<void>
 }
 

@@ -58,7 +58,7 @@ test(
     expect(report.findings, `T2F_SEED=${seed}`).toEqual([])
     expect([report.foreignRows, report.leaks]).toEqual([0, 0])
     expect(report.operations).toBe(count)
-    // It looked, there was something to find, and every kind of operation took part.
+    // Sessions were searched, there was state to find, and every kind of operation took part.
     expect(report.reused).toBeGreaterThan(count / 20)
     expect(report.rows).toBeGreaterThan(count / 2)
     expect(Object.keys(byName)).toHaveLength(Object.keys(operations).length)

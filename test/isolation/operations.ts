@@ -21,19 +21,19 @@ export const schema = `
   create view spoilt as select set_config('app.actor', tenant, false) as was from notes limit 1;
 `
 
-/** What one operation has to work with, and where it says what it sees. */
+/** Inputs of one operation, and the functions by which it reports what it reads. */
 export interface Operation {
   readonly pool: TenantPool
   /** Mark of the tenant it runs for. */
   readonly slug: string
-  /** Comes back with every answer that is its own. */
+  /** Is part of every answer to this operation. */
   readonly nonce: string
   /** Group role of the tenants. */
   readonly members: string
   random(): number
-  /** Every row that was read: its mark and nonce must be the operation's own. */
+  /** Takes every row that was read: its mark and nonce must be the operation's own. */
   saw(rows: readonly object[]): void
-  /** To be called where code of the caller runs: is this still its context? */
+  /** Checks the request context; called where code of the caller runs. */
   checkContext(where: string): void
 }
 
@@ -42,7 +42,7 @@ type Run = (operation: Operation) => Promise<void>
 
 const mine = `select tenant, $1::text as nonce from notes where tenant is not null limit 3`
 
-/** Runs statements that may fail, and gives the client back as they left it. */
+/** Runs statements that may fail, and releases the client as they left it. */
 const leaving =
   (...statements: string[]): Run =>
   async (operation) => {
@@ -58,7 +58,7 @@ const leaving =
     }
   }
 
-/** What a statement of an operation may answer; anything else is a finding. */
+/** Answers that a statement of an operation may get; any other is a finding. */
 function expected(error: { code?: string; message: string }): void {
   const own = [
     '22012',
@@ -181,7 +181,7 @@ export const operations: Readonly<Record<string, Run>> = {
   setInBlock: leaving("do $$ begin perform set_config('app.actor', 'SLUG', false); end $$"),
   setInTransaction: leaving('begin', "set app.actor = 'SLUG'", 'commit'),
   severalStatements: leaving("select 1; set app.actor = 'SLUG'; begin; listen news"),
-  // Would be found in place of the application's table.
+  // Hides the application's table while it exists.
   tempTable: leaving("create temp table notes as select 'SHADOW' as tenant, 'SHADOW' as nonce"),
   selectInto: leaving('select * into temp scratch from notes'),
   tempView: leaving("create temp view notes as select 'SHADOW' as tenant, 'SHADOW' as nonce"),

@@ -10,7 +10,7 @@ import { silentLogger } from '../support/silent-logger.js'
 const channelName = 'tenants2fast:server:session-ended'
 const plain = { user: 'plain', password: 'plain' }
 
-// Few slots, so that they are used up in a moment; the same tables are there on every server, only larger.
+// Few slots, so that they are used up in a moment. Other servers have the same tables, only larger.
 const settings = { max_connections: '40', max_locks_per_transaction: '10' }
 // A serializable transaction that remembers each row that it reads.
 const predicateLocks = { max_pred_locks_per_relation: '2000', max_pred_locks_per_page: '2000' }
@@ -93,7 +93,7 @@ for (const { name, version, requirement } of versions)
       afterEach(() => void unsubscribe(channelName, onEvent))
       afterAll(() => tenancy?.close())
 
-      /** Others work: they read, they write what takes locks, and the catalog changes. */
+      /** Works as others: reads and writes that take locks, and changes of the catalog. */
       async function othersWork(): Promise<void> {
         await tenancy.getTenantPool(victim).query('create temporary table t (id int primary key); drop table t')
         await tenancy.suspendTenant({ tenant: 'victim' })
@@ -172,7 +172,7 @@ for (const { name, version, requirement } of versions)
         }
       }
 
-      /** Two sessions of somebody else, that have written and not committed. */
+      /** Opens two sessions of another tenant that have written and not committed. */
       async function innocents() {
         const pool = tenancy.getTenantPool(victim)
         const clients = [await pool.connect(), await pool.connect()]

@@ -12,20 +12,20 @@ import type { TestInstallation, TestTenant } from './installation.js'
 import { type Operation, operations } from './operations.js'
 import { seededRandom } from '../support/seeded-random.js'
 
-/** What a run found. */
+/** Results of a run. */
 export interface WorkloadReport {
   readonly operations: number
   readonly viaHttp: number
   readonly aborted: number
-  /** Whole sessions that were searched for what somebody left. */
+  /** Sessions that were searched for state of earlier operations. */
   readonly probes: number
-  /** Probes that hit a connection which an earlier one had seen: so often was there something to find. */
+  /** Searches of a connection that had been searched before: only these could find anything. */
   readonly reused: number
   readonly rows: number
-  /** Callers turned away or given up; no findings. */
+  /** Requests that were refused as busy or given up; no findings. */
   readonly busy: number
   readonly byName: Readonly<Record<string, number>>
-  /** The first of the findings: foreign rows, foreign contexts, leaked state, errors that nobody expected. */
+  /** The first of the findings: foreign rows, foreign contexts, leaked state, unexpected errors. */
   readonly findings: readonly string[]
   readonly foreignRows: number
   readonly leaks: number
@@ -136,7 +136,7 @@ class Workload {
     const random = seededRandom(seed * 1000 + worker)
     while (this.#left > 0 && this.#findings.length < 50) {
       this.#left -= 1
-      // Mostly within a small group that moves on: connections are handed on there, and rebound elsewhere.
+      // Mostly within a small group of tenants that changes over time: connections are reused within it, evicted elsewhere.
       const group = Math.floor((this.#options.count - this.#left) / 100) * 3
       const index =
         random() < 0.85 ? (group + Math.floor(random() * 3)) % tenants.length : Math.floor(random() * tenants.length)
@@ -237,7 +237,7 @@ class Workload {
       .then(
         (chunks) => chunks.join(''),
         (error: unknown) => {
-          // Cut off by the server, which has said why.
+          // The server ended the stream and has reported why.
           if (isRead && this.#broken.has(nonce)) return ''
           throw error
         },
@@ -251,7 +251,7 @@ class Workload {
     }
   }
 
-  /** Searches the whole session of a connection for what somebody left in it. */
+  /** Searches the whole session of a connection for state of earlier operations. */
   async #probe({ tenant }: TestTenant, after: string): Promise<void> {
     const client = await this.#options.installation.tenancy.getTenantPool(tenant).connect()
     try {

@@ -3,23 +3,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { quoteIdentifier, quoteLiteral } from '../../src/postgres/quote.js'
 import { uniqueName, urlOf, withAdmin } from './server.js'
 
-/** An account that one test uses: whatever is connected as it, the test has opened. */
+/** An account that only one test uses: every connection of it is the test's. */
 export interface TestAccount {
   readonly name: string
   readonly password: string
   /** Address of the server's maintenance database, as this account. */
   readonly url: string
-  /** Connections of this account that the server knows of at this moment. */
+  /** Number of connections of this account that the server shows now. */
   connections(): Promise<number>
-  /** Resolves when the server knows of none. */
+  /** Resolves when the server shows none. */
   disconnected(): Promise<void>
   /** Drops the role; what it owns must be gone. */
   drop(): Promise<void>
 }
 
-// The embedded server's own databases are closed to PUBLIC, so each account is let in; two at once would fail over the
-// database's row ("tuple concurrently updated").
-const takeTurns = 'select pg_advisory_xact_lock(7230999)'
+// The embedded server's own databases are closed to PUBLIC, so each account needs CONNECT. The lock lets one test at a time
+// grant it: two at once would fail ("tuple concurrently updated").
+const lockGrants = 'select pg_advisory_xact_lock(7230999)'
 
 /** Makes an account with these attributes, a superuser unless said otherwise. Call `drop()` when done. */
 export async function createTestAccount(attributes = 'superuser'): Promise<TestAccount> {
@@ -27,7 +27,7 @@ export async function createTestAccount(attributes = 'superuser'): Promise<TestA
   const password = `pw-${randomBytes(12).toString('hex')}`
   await withAdmin((admin) =>
     admin.query(
-      `${takeTurns};
+      `${lockGrants};
        create role ${quoteIdentifier(name)} login ${attributes} password ${quoteLiteral(password)};
        grant connect on database postgres to ${quoteIdentifier(name)}`,
     ),
@@ -46,13 +46,13 @@ export async function createTestAccount(attributes = 'superuser'): Promise<TestA
     url: url.href,
     connections,
     async disconnected() {
-      // A backend ends a moment after its socket.
+      // A backend ends a moment after its socket has closed.
       while ((await connections()) > 0) await sleep(10)
     },
     async drop() {
       await withAdmin((admin) =>
         admin.query(
-          `${takeTurns}; revoke connect on database postgres from ${quoteIdentifier(name)}; drop role ${quoteIdentifier(name)}`,
+          `${lockGrants}; revoke connect on database postgres from ${quoteIdentifier(name)}; drop role ${quoteIdentifier(name)}`,
         ),
       )
     },

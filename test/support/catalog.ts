@@ -10,7 +10,7 @@ export interface TestDatabase {
   readonly databaseName: string
   readonly url: string
   /**
-   * Ends `pool` and drops the database. Throws when somebody is still connected to it: a test that leaks a
+   * Ends `pool` and drops the database. Throws when a connection to it is still open: a test that leaks a
    * connection fails.
    */
   drop(): Promise<void>
@@ -57,11 +57,11 @@ async function createFrom(template: string): Promise<TestDatabase> {
   }
 }
 
-/** Drops a database; throws, after dropping it, when somebody is still connected. */
+/** Drops a database; throws, after dropping it, when a connection to it was still open. */
 export async function dropDatabase(admin: pg.Client, databaseName: string): Promise<void> {
   const name = quoteIdentifier(databaseName)
   try {
-    // PostgreSQL itself waits up to 5 s for backends that are on their way out.
+    // PostgreSQL itself waits up to 5 s for backends that are about to end.
     await admin.query(`drop database if exists ${name}`)
   } catch (error) {
     if (codeOf(error) !== objectInUse) throw error

@@ -5,7 +5,7 @@ import { quoteIdentifier } from '../../src/postgres/quote.js'
 import { dropDatabase } from './catalog.js'
 import { testPrefix, urlOf, withAdmin } from './server.js'
 
-/** One thing that was logged. */
+/** One line of a log. */
 export interface LogLine {
   readonly level: string
   readonly fields: object
@@ -18,10 +18,10 @@ export interface Installation {
   readonly env: Readonly<Record<string, string>>
   readonly catalogName: string
   readonly prefix: string
-  /** What all tenancies that were opened here have logged. */
+  /** Log lines of all tenancies that were opened here. */
   readonly log: readonly LogLine[]
   readonly logger: Logger
-  /** `createTenancy()` with these settings; closed by `drop` if it is not before. */
+  /** Calls `createTenancy()` with these settings. `drop` closes the tenancy if the test has not. */
   open(options?: OpenOptions): Promise<Tenancy>
   /** Databases and roles on the server that belong to the installation. */
   onServer(): Promise<{ databases: string[]; roles: string[] }>
@@ -37,10 +37,10 @@ export interface OpenOptions extends Omit<CreateTenancyOptions, 'config'> {
 /** The schema folder of the quick start: the table `notes`. */
 export const notesSchema = fileURLToPath(new URL('../../examples/quick-start/schema', import.meta.url))
 
-/** Makes up an installation; nothing is on the server before it is opened. */
+/** Makes names and settings of an installation; nothing is on the server before it is opened. */
 export function createInstallation(settings: Readonly<Record<string, string>> = {}): Installation {
   const id = randomBytes(3).toString('hex')
-  // 23 characters, the most that a prefix may have.
+  // 23 characters, the longest prefix that the configuration allows.
   const prefix = `${testPrefix()}${id}_`
   const catalogName = `${testPrefix()}${id}`
   const env: Record<string, string> = {

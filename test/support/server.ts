@@ -11,7 +11,7 @@ export interface TestServer {
   readonly user: string
   readonly password: string
   readonly database: string
-  /** Whether the run started this server itself (then nobody else is on it). */
+  /** Whether the run started this server itself, and therefore uses it alone. */
   readonly embedded: boolean
 }
 
@@ -26,12 +26,12 @@ export function testPrefix(): string {
   return runPrefix(inject('tenants2fast').runId)
 }
 
-/** A name nobody else uses, for a database or a role. */
+/** A unique name for a database or a role. */
 export function uniqueName(): string {
   return `${testPrefix()}${randomBytes(6).toString('hex')}`
 }
 
-/** Whether installations have to do with an account that may create databases and roles, and nothing else. */
+/** Whether installations get an account that has CREATEDB and CREATEROLE only (T2F_PLAIN_ADMIN). */
 export function isPlainAdmin(): boolean {
   const { user, superuser } = inject('tenants2fast')
   return user !== superuser.user

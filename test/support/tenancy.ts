@@ -10,7 +10,7 @@ import { uniqueName } from './server.js'
 export interface TestTenancies {
   readonly prefix: string
   readonly catalogName: string
-  /** Opens a process of the installation, as it were; closed by `drop`. */
+  /** Opens what another process of the installation would; closed by `drop`. */
   open(env?: Readonly<Record<string, string>>): Promise<Tenancy>
   /** Tenants with a table `items` of two rows, the first one's name the tenant's slug. */
   createTenants(tenancy: Tenancy, count: number): Promise<Tenant[]>

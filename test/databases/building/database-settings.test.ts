@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all([source.drop(), copy.drop()]))
 
-/** Carries the settings of one database over to the other; answers with those of both, as the server keeps them. */
+/** Copies the settings of one database to the other; returns those of both, as the server stores them. */
 async function carryOver(statements: readonly string[]) {
   const name = quoteIdentifier(source.databaseName)
   for (const statement of statements) await source.pool.query(`alter database ${name} ${statement}`)
@@ -26,7 +26,7 @@ async function carryOver(statements: readonly string[]) {
   return { settings, refused, copied: copied.settings }
 }
 
-// Before PostgreSQL 16, settings of the application's own take a superuser.
+// Before PostgreSQL 16, custom settings take a superuser.
 testWith(superuser, 'A database setting of any text is copied unchanged to another database', async () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),

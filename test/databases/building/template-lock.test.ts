@@ -14,20 +14,18 @@ const withInstallation = test.extend<{ installation: Installation }>({
   },
 })
 
-// Each waits until a lease has run out: both at the same time.
+// Each test waits until a lease has expired: they run at the same time.
 
 withInstallation.concurrent(
   'A process that hangs while it holds the lock of the templates is not waited for',
   { timeout: 60_000 },
   async ({ installation }) => {
     const { databases } = installation.open()
-    const silent = new Client({ ...installation.server })
-    silent.on('error', () => {})
-    await silent.connect()
-    await silent.query('select pg_advisory_lock($1)', [
-      templateLockKey(installation, `${installation.prefix}template_`),
-    ])
-    const gone = new Promise((resolve) => silent.once('end', resolve))
+    const hung = new Client({ ...installation.server })
+    hung.on('error', () => {})
+    await hung.connect()
+    await hung.query('select pg_advisory_lock($1)', [templateLockKey(installation, `${installation.prefix}template_`)])
+    const gone = new Promise((resolve) => hung.once('end', resolve))
     await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
     await gone
   },
@@ -57,7 +55,7 @@ withInstallation.concurrent(
       code: 'TENANCY_DATABASE_LOCK_TIMEOUT',
       message: expect.stringContaining('the templates of tenant databases'),
     })
-    // Its connection was not ended: it is alive.
+    // Its connection was not ended, because it sends heartbeats.
     await builder.query('select')
     await Promise.all([builder.end(), other.end()])
   },

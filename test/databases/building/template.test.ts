@@ -94,7 +94,7 @@ test('A bad SQL file fails the template with file, line and PostgreSQL’s messa
   expect((await installation.onServer()).databases).toEqual([])
   expect((await installation.catalog.pool.query('select from tenant_databases')).rowCount).toBe(0)
   expect((await installation.catalog.pool.query('select from tenants')).rowCount).toBe(0)
-  // Corrected, the same process goes on.
+  // After the correction, the same process continues.
   await installation.writeSchema('0002_bad.sql', 'create table bad (id int)')
   await expect(databases.createTenantDatabase()).resolves.toMatchObject({ state: 'ready' })
 })
@@ -189,7 +189,7 @@ test('Pending schema files are applied to an existing tenant database once, and 
   await client.connect()
   await client.query('insert into items values (1)')
   await client.end()
-  // A template builds with this file, but this tenant's data does not fit it.
+  // The template can be built with this file, but this tenant's data does not fit it.
   await installation.writeSchema('0003_unique.sql', 'create table extra (id int); alter table items add check (id > 1)')
   await expect(installation.open().databases.initializeTenantSchema(tenant)).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_FAILED',

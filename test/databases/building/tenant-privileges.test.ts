@@ -17,7 +17,7 @@ interface Attacked {
   readonly tenant: Tenant
   readonly name: string
   readonly role: string
-  /** Runs statements as the tenant's role; answers with the SQLSTATE of each, or `done`. */
+  /** Runs statements as the tenant's role; returns the SQLSTATE of each, or `done`. */
   asTenant(...statements: string[]): Promise<string[]>
 }
 
@@ -50,7 +50,7 @@ async function createTenant(): Promise<Attacked> {
   }
 }
 
-/** What a role can try against the privileges that it and its group have. */
+/** Statements by which a role can try to change the privileges of itself and its group. */
 const attacks = (name: string, role: string, members: string) => [
   `drop owned by "${members}"`,
   `drop owned by "${role}"`,
@@ -88,7 +88,7 @@ test('After any change that a tenant can make to its privileges, it can use the 
     'delete from orders',
   ]
   expect(await asTenant(...uses)).toEqual(uses.map(() => 'done'))
-  // And nothing that it could not do before.
+  // It can do nothing that it could not do before.
   expect(
     await asTenant('create table mine (id int)', 'select * from tenants2fast.schema_migrations', 'truncate items'),
   ).toEqual(['42501', '42501', '42501'])
@@ -97,7 +97,7 @@ test('After any change that a tenant can make to its privileges, it can use the 
 test('The next migration grants the tenant what was made while the default privileges were missing', async () => {
   const { tenant, role, name, asTenant } = await createTenant()
   await asTenant(`drop owned by "${installation.prefix}members"`)
-  // As a release of before has migrated it.
+  // As an earlier release has migrated it.
   await withServerAccount(
     (account) =>
       account.query(
@@ -107,7 +107,7 @@ test('The next migration grants the tenant what was made while the default privi
       ),
     name,
   )
-  // A file may give a table to a role of its own: that is nobody else's.
+  // A file may give a table to another owner, who then decides about it.
   await queryIn(
     name,
     `grant create on schema public to pg_monitor; set role pg_monitor; create table public.monitors (id int);

@@ -13,7 +13,7 @@ import { uniqueName, urlOf, withAdmin } from '../../support/server.js'
 
 vi.setConfig({ testTimeout: 90_000 })
 
-// Two releases of an application: the later one has a file more.
+// Two releases of an application: the later one has one more file.
 let installation: Installation
 let older: string
 let newer: string
@@ -38,7 +38,7 @@ async function folder(files: Readonly<Record<string, string>>): Promise<string> 
   return path
 }
 
-/** A process of a release. */
+/** Opens a process of a release. */
 function open(schemaDir: string, env: Readonly<Record<string, string>> = {}): Promise<Tenancy> {
   return installation.open({ schemaDir, env })
 }
@@ -60,7 +60,7 @@ const codeOf = (work: Promise<unknown>) =>
     () => 'served',
     (error: unknown) => (error as { code?: string }).code,
   )
-/** Asks again while the tenant is being migrated, as a client does after 503. */
+/** Repeats the request while the tenant is being migrated, as a client does after 503. */
 async function use(tenancy: Tenancy, tenant: Pick<Tenant, 'slug' | 'databaseId'>, text: string) {
   for (; ; await sleep(100)) {
     try {
@@ -84,7 +84,7 @@ test('A tenant that a process of the previous release creates is migrated before
   ])
   expect(await behindOf(after)).toEqual(['old'])
   expect(await behindOf(before)).toEqual([])
-  // As many at once as a page asks for.
+  // Several requests at once, as from one page.
   const answers = await Promise.all(Array.from({ length: 8 }, () => use(after, tenant, 'select * from items')))
   expect(answers.map(({ rowCount }) => rowCount)).toEqual(answers.map(() => 0))
   expect(await behindOf(after)).toEqual([])
@@ -92,7 +92,7 @@ test('A tenant that a process of the previous release creates is migrated before
     ['fresh', 2],
     ['old', 2],
   ])
-  // The process of the previous release goes on, on both.
+  // The process of the previous release still works with both.
   for (const slug of ['old', 'fresh']) {
     expect((await before.getTenantPool(await before.getTenant(slug)).query('select * from orders')).rowCount).toBe(0)
     expect(await before.initializeTenantSchema(slug)).toEqual([])
@@ -127,7 +127,7 @@ test('A tenant whose data does not fit the files that it missed stays deleted, a
     ),
   })
   expect(await after.getTenant('acme')).toMatchObject({ status: 'deleted' })
-  // The release that it fits brings it back.
+  // A release whose files fit the data can undelete the tenant.
   expect(await before.undeleteTenant({ tenant: 'acme' })).toMatchObject({ status: 'active' })
 })
 
@@ -174,7 +174,7 @@ test('A tenant whose migration fails is refused, and other tenants are served', 
       /could not be migrated: Tenant "bad": 0002_items.sql, line 1 \(statement 1\): could not create/,
     ),
   ])
-  // Its data is mended, and the next request is served.
+  // After its data is repaired, the next request is served.
   await before.getTenantPool(bad).query('delete from orders')
   await vi.waitUntil(async () => (await codeOf(after.getTenantPool(bad).query('select 1'))) === 'served', 20_000)
 })
@@ -264,7 +264,7 @@ test('A database of unknown version counts as behind until it is used or migrate
   const tenancy = await open(older, { TENANT_SCHEMA_BEHIND: 'refuse' })
   await createOwner(tenancy)
   const [one, two] = [await create(tenancy, 'one'), await create(tenancy, 'two')]
-  // As a process of a release of before versions were recorded leaves them.
+  // As a release left them that did not record versions.
   await inCatalog('update tenant_databases set schema_version = null, schema_fingerprint = null')
   expect(await behindOf(tenancy)).toEqual(['one', 'two'])
   expect((await use(tenancy, one, 'select * from orders')).rowCount).toBe(0)

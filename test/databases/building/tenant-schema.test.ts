@@ -31,11 +31,11 @@ async function createTenant(): Promise<{ tenant: Tenant; name: string }> {
   return { tenant, name: rows[0].name }
 }
 
-/** Another process, which has read the folder as it is now. */
+/** Opens another process, which reads the folder as it is now. */
 const reopen = (options: Parameters<Installation['open']>[0] = {}): TenantDatabases =>
   installation.open(options).databases
 
-/** What a file may leave in its session, and what shows it. */
+/** Statements of a file that change its session, each with a query that shows the change. */
 const leaks = {
   "select pg_catalog.set_config('search_path', '', false)": "current_setting('search_path') <> ''",
   "set search_path = 'elsewhere'": "current_setting('search_path') <> 'elsewhere'",
@@ -58,7 +58,7 @@ const leaks = {
   'listen leftover': 'not exists (select from pg_listening_channels())',
 } as const
 
-// No other account may do these.
+// Only superusers may run these.
 const forSuperusers = /session_replication_role|pg_monitor/
 
 test('Settings of one schema file are gone for the next file and for the ledger', async () => {
@@ -77,7 +77,7 @@ test('Settings of one schema file are gone for the next file and for the ledger'
   expect(await query(name, 'select count(*)::int from tenants2fast.schema_migrations')).toEqual([
     { count: kinds.length * 2 },
   ])
-  // A tenant that is there already gets the same.
+  // An existing tenant gets the same.
   const tables = await query(name, "select count(*)::int from pg_tables where schemaname = 'public'")
   expect(tables).toEqual([{ count: kinds.length * 2 }])
 })
@@ -164,7 +164,7 @@ test('A migration waits for an open transaction, and queries that queue behind i
     await withAdmin(async (other) => {
       const waiting = `select count(*)::int from pg_locks where not granted and relation = 'orders'::regclass`
       await vi.waitUntil(async () => (await other.query(waiting)).rows[0].count > 0, { timeout: 20_000, interval: 5 })
-      // Comes behind it, and waits as long as it does.
+      // Queues behind the migration, and waits as long as it does.
       expect((await other.query('select * from orders')).rowCount).toBe(0)
     }, name)
     await reader.query('commit')
@@ -176,7 +176,7 @@ test('A lock that is never released fails the migration with tenant, file, line 
   await installation.writeSchema('0001_orders.sql', 'create table orders (id int)')
   const { tenant, name } = await createTenant()
   await installation.writeSchema('0002_column.sql', "select 'first';\n\nalter table orders\n add column note text;")
-  // An account sees of its own sessions what they are.
+  // An account may see the details of its own sessions.
   await withServerAccount(async (reader) => {
     await reader.query("set application_name = 'month''s report'")
     const [{ pid }] = (await reader.query('select pg_backend_pid() as pid')).rows
@@ -312,7 +312,7 @@ test('An SQL error without a position names the failed statement: in a block, at
     const failure = await reopen()
       .initializeTenantSchema(tenant)
       .catch((error: unknown) => error)
-    // Some fail in the template already, which is nobody's.
+    // Some fail in the template already, which belongs to no tenant.
     expect((failure as Error).message).toMatch(/^(Tenant "acme": )?0002_bad.sql, /)
     expect((failure as Error).message).toContain(`0002_bad.sql, ${place}: `)
     expect((failure as Error).message).not.toContain('insert into')
@@ -328,7 +328,7 @@ test('An SQL error without a position names the failed statement: in a block, at
   })
 })
 
-// Before PostgreSQL 16, settings of the application's own take a superuser.
+// Before PostgreSQL 16, custom settings take a superuser.
 testWith(superuser, 'Database settings of schema files reach existing and new tenants alike', async () => {
   await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')
   const { tenant, name: existing } = await createTenant()

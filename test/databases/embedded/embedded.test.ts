@@ -20,7 +20,7 @@ import { describeWith, linux, root, testWith } from '../../support/requirements.
 import { silentLogger } from '../../support/silent-logger.js'
 
 const nobody = { uid: 65_534, gid: 65_534 }
-/** An id that /etc/passwd does not know, as containers are run. */
+/** An id that is not in /etc/passwd, as containers have. */
 const nameless = { uid: 23_456, gid: 23_456 }
 
 let dataDir: string
@@ -42,7 +42,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await Promise.all(servers.map((server) => server.stop()))
-  // Whatever a test did, no server survives it.
+  // No server outlives its test.
   const pid = Number((await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8').catch(() => '')).split('\n')[0])
   if (pid > 1 && processIdentity(pid)) process.kill(pid, 'SIGKILL')
   await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
@@ -52,7 +52,7 @@ async function makeFolder(): Promise<string> {
   return realpath(await mkdtemp(join(tmpdir(), 't2f-embedded-')))
 }
 
-/** Fills the data folder as an earlier start leaves it: to make it anew is most of the time that a start takes. */
+/** Fills the data folder as an earlier start leaves it: initdb takes most of the time of a start. */
 function fillDataDir(): void {
   execFileSync('cp', ['-a', `${usedDir}/.`, dataDir])
 }
@@ -184,7 +184,7 @@ describe('One process', () => {
   test('Stopping the embedded server works although its data folder was removed', async () => {
     fillDataDir()
     const server = await start()
-    // The server goes on writing meanwhile.
+    // The server continues to write meanwhile.
     await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
     await server.stop()
     expect(processIdentity(server.pid)).toBeUndefined()
@@ -350,7 +350,7 @@ describe('Several processes', () => {
     const { pid, account } = await answer
     child.kill('SIGKILL')
     await once(child, 'exit')
-    // Whoever holds the wrong port in postmaster.pid can't be connected to.
+    // A server with a wrong port in postmaster.pid can't be connected to.
     const path = join(dataDir, 'postgres/postmaster.pid')
     const text = await readFile(path, 'utf8')
     await writeFile(path, text.replace(String(account.port), '1'))

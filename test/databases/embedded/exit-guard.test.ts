@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const guard = new URL('../../../dist/databases/embedded/exit-guard.js', import.meta.url).href
 
-/** Runs a program with the guard in it, sends it SIGTERM, and says how it ended and what it printed. */
+/** Runs a program that sets an exit handler, sends it SIGTERM, and returns how it ended and what it printed. */
 async function run(program: string): Promise<{ code: number | null; signal: string | null; output: string }> {
   const source = `
     import { onProcessExit } from ${JSON.stringify(guard)}

@@ -26,7 +26,7 @@ const builtOnServer = async () => {
 
 const nothing = { dropped: [], purged: [], templates: [], failed: [], missing: [], unknown: [] }
 
-/** Leaves the catalog and the server as a process does that dies during a build. */
+/** Leaves catalog and server in the state of a process that died during a build. */
 async function leaveDeadBuild(until: 'row' | 'role' | 'database' | 'identity'): Promise<string> {
   const { id, name } = await databases.createTenantDatabase()
   await sql(
@@ -41,7 +41,7 @@ async function leaveDeadBuild(until: 'row' | 'role' | 'database' | 'identity'): 
   return id
 }
 
-/** Holds the lock of a database as its builder does, until the function that is returned is called. */
+/** Holds the lock of a database as its builder does, until the returned function is called. */
 async function holdLock(id: string): Promise<{ session: LockedSession; end: () => Promise<void> }> {
   const { host, port, user, password, database } = installation.server
   const pool = new pg.Pool({ host, port, user, password, database, max: 1 })
@@ -217,7 +217,7 @@ test('A database that is not in the catalog is reported and kept, and one of ano
   const theirs = other.open({ prefix: installation.prefix }).databases
   await theirs.createTenantDatabase()
   const before = await builtOnServer()
-  // A catalog that was restored from a backup of yesterday.
+  // As if the catalog had been restored from an older backup.
   await sql('delete from tenant_databases where id = $1', [id])
   expect(await databases.reconcile()).toEqual({ ...nothing, unknown: [name] })
   expect(await theirs.reconcile()).toEqual(nothing)

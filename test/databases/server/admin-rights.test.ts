@@ -10,7 +10,7 @@ let installation: Installation
 let plain: TestAccount
 let server: ServerAccount
 
-/** As a managed PostgreSQL gives it: the catalog belongs to the account, and it may create databases and roles. */
+/** An account as on managed PostgreSQL: it owns the catalog, and may create databases and roles. */
 beforeEach(async () => {
   installation = await createInstallation()
   plain = await createTestAccount('createdb createrole')
@@ -49,7 +49,7 @@ test('A plain administrator purges a tenant that is connected, also one that rev
   const client = new Client(account)
   client.on('error', () => {})
   await client.connect()
-  // PostgreSQL 15 lets every role end the memberships in itself.
+  // PostgreSQL 15 lets every role revoke memberships in itself.
   await client.query(`revoke "${database.name}" from "${plain.name}"`).catch(() => {})
   await tenants.deleteTenant({ tenant: 'acme' })
   await databases.dropTenantDatabase(tenant.databaseId as string)
@@ -71,7 +71,7 @@ test('A plain administrator restores what a role changed of itself, and returns 
   const { rows } = await withAdmin((admin) =>
     admin.query("select auth_method as method from pg_hba_file_rules where type = 'host' limit 1"),
   )
-  // A server that trusts this machine looks at no password.
+  // A server that trusts this machine does not check passwords.
   expect(await databases.restoreRole(id)).toEqual(rows[0].method === 'trust' ? [] : ['password'])
   const again = new Client(account)
   await again.connect()
@@ -87,13 +87,13 @@ test('A plain administrator is a member of the roles that it made, and sees thei
     const look = () =>
       admin.query('select state, query from pg_stat_activity where datname = $1 and usename = $1', [database.name])
     expect((await look()).rows).toEqual([{ state: 'idle', query: "select 'mine'" }])
-    // From an older release, or after the role ended it: the next start makes it a member again.
+    // Without membership (an older release, or the role revoked it), the next start makes the account a member again.
     await withAdmin((superuser) => superuser.query(`revoke "${database.name}" from "${plain.name}" cascade`))
     await admin.query('select 1')
     await withAdmin((superuser) => superuser.query(`grant "${database.name}" to "${plain.name}" with admin option`))
     await open().databases.templateVersion()
     expect((await look()).rows).toEqual([{ state: 'idle', query: "select 'mine'" }])
-    // It may end sessions, and it did not become the tenant.
+    // The account may end sessions, and cannot become the tenant's role.
     expect(await readAdminRights(admin)).toEqual({ isSuperuser: false, maySignal: false, mayReadActivity: false })
   } finally {
     await client.end()

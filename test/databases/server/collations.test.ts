@@ -8,7 +8,7 @@ beforeEach(async () => {
 })
 afterEach(() => installation.drop())
 
-/** As an operating system with another order of letters leaves every database that was made before. */
+/** Gives every database the collation version of an earlier operating system. */
 const upgradeSystem = () =>
   withAdmin((admin) =>
     admin.query(`update pg_database set datcollversion = '0.of.before' where starts_with(datname, $1)`, [
@@ -35,7 +35,7 @@ test('After an upgrade of the system a running process builds databases from a n
     ),
   )
   expect(rows).toEqual([{ current: true }, { current: true }])
-  // What was in stock is as old as the template was; nobody gets it.
+  // A database in stock is as old as the template was: no tenant gets it.
   expect([await stateOf(before.id), await stateOf(built.id)]).toEqual(['retired', 'ready'])
   expect(warnings()).toHaveLength(1)
 })
@@ -49,7 +49,7 @@ test('After an upgrade of the system a process that starts logs what has to be r
   await expect(after.createTenant({ name: 'Acme', slug: 'acme', owner })).resolves.toMatchObject({ status: 'active' })
   expect(warnings()).toHaveLength(1)
   expect(warnings()[0]).toMatch(/REINDEX DATABASE CONCURRENTLY .* REFRESH COLLATION VERSION/)
-  // The data of a tenant stays where it is.
+  // The tenant keeps its database.
   expect(await stateOf(old.databaseId)).toBe('assigned')
 })
 

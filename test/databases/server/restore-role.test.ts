@@ -34,7 +34,7 @@ test('Password and settings that a role gave itself are undone, and nothing else
     "alter role current_user password 'mine'",
   )
   expect(await databases.restoreRole(id)).toEqual(['password', 'settings'])
-  // Gives up what it owns and what the group gets by default; what it was granted is not its to give up.
+  // Drops what it owns and the group's default privileges; it cannot drop what it was granted.
   await asTenant('drop owned by current_user', `drop owned by "${installation.prefix}members"`)
   await asTenant('select * from tenants2fast.identity')
   expect(await databases.restoreRole(id)).toEqual(['privileges'])
@@ -44,7 +44,7 @@ test('Password and settings that a role gave itself are undone, and nothing else
   await asTenant('create temp table t (id int)')
   expect(await databases.restoreRole(id)).toEqual([])
   expect(await databases.restoreRole(other.databaseId ?? '')).toEqual([])
-  // Neither a database that was not assigned nor one that is not there.
+  // Nothing for a database that is not assigned or does not exist.
   const ready = await databases.createTenantDatabase()
   await withAdmin((admin) => admin.query(`alter role "${ready.roleName}" set work_mem = '1MB'`))
   expect(await databases.restoreRole(ready.id)).toEqual([])

@@ -74,7 +74,7 @@ test('Processes that change the connection limit at the same time, while roles a
   const change = (limit: number) => withAdmin((admin) => reconcileRoleLimits(admin, membersOf(), limit, '1'))
   const drops = withAdmin(async (admin) => {
     for (let index = 0; index < 30; index += 1) {
-      // As the reaper does: a drop that meets a change is tried again.
+      // As the reconciler does: a drop that conflicts with a change is tried again.
       const drop = () => admin.query(`drop role ${role(index)}`)
       await drop().catch(drop)
     }

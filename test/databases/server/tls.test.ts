@@ -126,7 +126,7 @@ describeWith(
         ['trusted_user', /has not proved that it knows the password/],
       ])('channel_binding=require refuses a server that logs %s in without channel binding', async (user, message) => {
         await expect(cipherOf(accountOf(bound, { user }))).rejects.toThrow(message)
-        // By itself, the driver takes it.
+        // Without channel_binding=require, the driver accepts it.
         expect(await cipherOf(accountOf('sslmode=require', { user }))).toEqual(encrypted)
         const pool = createCatalogPool(accountOf(bound, { user }))
         await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
@@ -167,7 +167,7 @@ describeWith(
   },
 )
 
-/** Ends TLS on both sides and passes on what it reads. */
+/** Terminates TLS on both sides and forwards what it reads. */
 async function startInterposer(files: { key: string; certificate: string }, upstreamPort: number) {
   const [key, cert] = [readFileSync(files.key), readFileSync(files.certificate)]
   const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])

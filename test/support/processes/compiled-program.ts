@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
-/** A TypeScript program of the tests and what it imports of `src`, compiled by tsc into a temp folder: for child processes. */
+/** A TypeScript program of the tests, and its imports from `src`, compiled by tsc into a temp folder for child processes. */
 export class CompiledProgram {
   readonly folder = mkdtempSync(join(tmpdir(), 't2f-program-'))
   /** The compiled file. */

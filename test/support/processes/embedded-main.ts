@@ -1,4 +1,4 @@
-// A process that starts the embedded server and does what it is told: `node embedded-main.js DATA_DIR`.
+// A process that starts the embedded server and follows the messages of its parent: `node embedded-main.js DATA_DIR`.
 import { startEmbeddedServer, type EmbeddedServer } from '../../../src/databases/embedded/supervisor.js'
 import { findTenancyError } from '../../../src/core/errors/errors.js'
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
 import { CompiledProgram } from './compiled-program.js'
 
-/** What a process answers that started the embedded server, or failed to. */
+/** Message of a process that has started the embedded server, or failed to. */
 export interface ProcessAnswer {
   readonly account: ServerAccount
   readonly adopted: boolean

@@ -13,17 +13,17 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { repository } from './node-process.js'
 
-/** A project of a user's own: the built package as npm installs it, and what it depends on. */
+/** A project of a user: the built package as npm installs it, and its dependencies. */
 export class PackageProject {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 't2f-project-')))
 
   /**
-   * @param packages what the project installs besides: peers and its own
-   * @param without dependencies that are left out, to see that somebody notices
+   * @param packages further packages that the project installs: peers and its own dependencies
+   * @param without dependencies to leave out, to test that this is reported
    */
   constructor(packages: readonly string[], without: readonly string[] = []) {
     if (!existsSync(join(repository, 'dist/index.js'))) throw new Error('The package is not built: npm run build')
-    // A copy: from a link, packages would be found that the repository has and the project has not.
+    // Copied: through a link, Node would also find packages of the repository that the project does not have.
     for (const entry of ['dist', 'package.json']) {
       cpSync(join(repository, entry), join(this.folder, 'node_modules/tenants2fast', entry), { recursive: true })
     }

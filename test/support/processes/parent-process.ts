@@ -1,6 +1,6 @@
 /**
- * Ends this process when whoever started it is gone: nobody else would. The function that is returned lets go of the
- * parent, so that the process ends by itself when its work does.
+ * Ends this process when its parent has ended: nothing else would. The returned function disconnects from the parent, so
+ * that the process ends by itself when its work is done.
  */
 export function endWithParent(): () => void {
   const orphaned = () => process.exit(1)

@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** Where a statement stands: not yet sent to the server, just sent, or answered with the answer not yet passed on. */
+/** Progress of a statement: not yet sent to the server, just sent, or answered and the answer not yet passed on. */
 export type StatementPhase = 'before' | 'sent' | 'after'
 
 /** A moment between two protocol messages. */
@@ -13,7 +13,7 @@ export interface StatementBoundary {
   readonly pid: number | undefined
 }
 
-/** What {@link startPgProxy} takes. */
+/** Options of {@link startPgProxy}. */
 export interface PgProxyOptions {
   readonly upstream: { readonly host: string; readonly port: number }
   /** Called at every boundary; the connection waits for it. */
@@ -22,7 +22,7 @@ export interface PgProxyOptions {
 
 /**
  * A TCP proxy in front of PostgreSQL that understands the messages of the protocol (PostgreSQL manual, 54.7) well enough to
- * stop between them. Who connects through it must not use TLS.
+ * stop between them. Connections through it must not use TLS.
  */
 export class PgProxy {
   upstream: { readonly host: string; readonly port: number }
@@ -90,7 +90,7 @@ class Link {
   readonly #unanswered: Statement[] = []
   #hasStarted = false
   #parsed = ''
-  /** An extended query goes on as one, with its Sync: a server that has half of one holds its locks. */
+  /** Messages of an extended query, sent on together with its Sync: a server with only half of them would hold locks. */
   #half: Buffer[] = []
 
   constructor(client: Socket, server: Socket, stop: Stop) {
@@ -131,7 +131,7 @@ class Link {
     const isQuery = message[0] === 0x51
     const isSync = message[0] === 0x53
     if (!isQuery && !isSync) {
-      // The answer to a login, a goodbye: nothing that a Sync follows.
+      // An answer in a login, or Terminate: no Sync follows.
       if (message[0] === 0x70 || message[0] === 0x58) this.#server.write(message)
       else this.#half.push(message)
       return

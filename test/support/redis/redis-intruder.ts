@@ -1,8 +1,8 @@
 import { createClient } from 'redis'
 
-/** What somebody who has access to Redis, and to nothing else, can do. */
+/** An attacker that has access to Redis, and to nothing else. */
 export interface RedisIntruder {
-  /** Keys that begin so, sorted. */
+  /** Keys with this prefix, sorted. */
   keys(prefix: string): Promise<string[]>
   read(key: string): Promise<Buffer>
   write(key: string, value: string | Buffer): Promise<void>
@@ -10,7 +10,7 @@ export interface RedisIntruder {
   close(): void
 }
 
-/** Connects to Redis without anything that the installation has. */
+/** Connects to Redis, without the secrets of the installation. */
 export async function openRedisIntruder(url: string): Promise<RedisIntruder> {
   const { RESP_TYPES } = await import('redis')
   const client = createClient({ url })

@@ -62,8 +62,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /**
- * What a managed PostgreSQL gives its customers: an account that creates databases and roles, and may do nothing else.
- * Installations of the run work as it; what a test does from outside is a superuser's.
+ * Creates an account as on managed PostgreSQL: it may create databases and roles, and nothing else. Installations of the run
+ * use it; tests themselves act as a superuser.
  */
 async function createPlainAdmin(superuser: OpenServer['account'], name: string): Promise<OpenServer['account']> {
   const password = randomBytes(12).toString('hex')
@@ -100,7 +100,7 @@ async function openServer(): Promise<OpenServer> {
         synchronous_commit: 'off',
         full_page_writes: 'off',
         max_connections: '300',
-        // A client that is stopped in the middle of its login holds up every DROP DATABASE of the server for that long.
+        // A client that stops in the middle of its login delays every DROP DATABASE of the server for that long.
         authentication_timeout: '10s',
       },
     })
@@ -153,7 +153,7 @@ async function withClient<Result>(account: Account, work: (client: pg.Client) =>
   }
 }
 
-/** TENANT_REDIS_URL, answered on; a run that promises a Redis fails here when there is none. */
+/** Checks that TENANT_REDIS_URL answers; without it, fails a run that promises a Redis. */
 async function checkedRedisUrl(): Promise<string | undefined> {
   const url = process.env['TENANT_REDIS_URL'] || undefined
   if (url === undefined) {

@@ -8,7 +8,7 @@ export interface ServerObjects {
   readonly roles: ReadonlySet<string>
 }
 
-/** Reads which databases and roles there are. */
+/** Reads the databases and roles of the server. */
 export async function listServerObjects(admin: pg.Client): Promise<{ databases: Set<string>; roles: Set<string> }> {
   const databases = await admin.query<{ name: string }>('select datname as name from pg_database')
   const roles = await admin.query<{ name: string }>("select rolname as name from pg_roles where rolname !~ '^pg_'")
@@ -37,7 +37,7 @@ export function leakedObjects(
 /** Drops what was left behind. */
 export async function removeLeaked(admin: pg.Client, leaked: ServerObjects): Promise<void> {
   for (const name of leaked.databases) {
-    // One whose drop began cannot be altered any more, and is no template.
+    // A database whose drop was begun cannot be altered any more, and is no template.
     await admin.query(`alter database ${quoteIdentifier(name)} is_template false`).catch(() => {})
     await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
   }

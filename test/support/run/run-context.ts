@@ -1,4 +1,4 @@
-/** What global setup hands to the test workers (vitest `provide` / `inject`). */
+/** Values that global setup provides to the test workers (vitest `provide` / `inject`). */
 export interface RunContext {
   /** Six hex digits, new in every run; part of every name that tests make on the server. */
   readonly runId: string
@@ -6,7 +6,7 @@ export interface RunContext {
   readonly port: number
   readonly user: string
   readonly password: string
-  /** A superuser of the same server: for what a test looks at or breaks from outside. */
+  /** A superuser of the same server, as which tests themselves act. */
   readonly superuser: { readonly user: string; readonly password: string }
   /** Maintenance database. */
   readonly database: string

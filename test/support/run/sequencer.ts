@@ -21,7 +21,7 @@ export class LongestFirst extends BaseSequencer {
       const index = longest.findIndex((file) => moduleId.endsWith(`/${file}`))
       return index < 0 ? longest.length : index
     }
-    // oxlint-disable-next-line unicorn/no-array-sort -- no array's
+    // oxlint-disable-next-line unicorn/no-array-sort -- not a method of arrays
     const bySize = await super.sort(files)
     return bySize.toSorted((one, other) => rank(one) - rank(other))
   }

@@ -9,7 +9,7 @@ export interface OidcIssuer {
   readonly requests: readonly string[]
   /** Signs claims over those of a user whose address is verified; `undefined` leaves a claim out. */
   token(claims: Readonly<Record<string, unknown>>): Promise<string>
-  /** Makes a new key; the old one is published no longer. */
+  /** Makes a new key; the old one is no longer published. */
   rotate(): Promise<void>
   close(): Promise<void>
 }

@@ -1,12 +1,12 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 
-/** A certificate that vouches for itself, and its key, as PEM. */
+/** A self-signed certificate and its key, as PEM. */
 export interface SelfSigned {
   readonly cert: string
   readonly key: string
 }
 
-/** Makes a certificate for DNS names (RFC 5280): ECDSA with P-256, valid for a day to both sides of now. */
+/** Makes a certificate for DNS names (RFC 5280): ECDSA with P-256, valid from yesterday to tomorrow. */
 export function makeSelfSigned(...names: readonly string[]): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const algorithm = sequence(der(0x06, Buffer.from('2a8648ce3d040302', 'hex')))

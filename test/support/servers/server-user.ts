@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** Whom a PostgreSQL of this machine runs as when the tests are root, which PostgreSQL refuses; undefined: as the tests. */
+/** The user that runs a PostgreSQL when the tests run as root, which PostgreSQL refuses; undefined: the tests' own user. */
 export function locateServerUser(): { readonly uid: number; readonly gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined
   const line = readFileSync('/etc/passwd', 'utf8')

@@ -20,7 +20,7 @@ withInstallation(
     const { id, name } = await databases.createTenantDatabase()
     await installation.catalog.pool.query("update tenant_databases set state = 'assigned' where id = $1", [id])
     await installation.writeSchema('0002_note.sql', 'alter table items add column note text')
-    // What a frozen process leaves on the server: the lock in the catalog, and a transaction inside.
+    // What a process that hangs leaves on the server: the lock in the catalog, and a transaction inside.
     const [lock, inside] = [
       new Client({ ...installation.server }),
       new Client({ ...installation.server, database: name, application_name: 'tenants2fast' }),
