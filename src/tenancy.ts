@@ -74,16 +74,14 @@ async function open(opening: Opening): Promise<Tenancy> {
   const openedCatalog = await openCatalog(opening)
   const openedDatabases = await openDatabases(opening, openedCatalog)
   const requestPath = await openRequestPath(opening, openedCatalog, openedDatabases)
-  const management = openManagement(opening, openedCatalog, openedDatabases, requestPath)
+  const { readUser, ...management } = openManagement(opening, openedCatalog, openedDatabases, requestPath)
 
   const { config, logger, closing } = opening
   const { server, catalog, records } = openedCatalog
   const { databases, names, scheduler, connections } = openedDatabases
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
-  const tokens = createAccessTokens({ catalog, keys, readUser: (id) => management.readUser(id), ttlSeconds })
-  const issueAccessToken: Tenancy['issueAccessToken'] = async (input) =>
-    tokens.issue(parse(issueAccessTokenInput, input))
+  const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
 
   return {
     ...management,
@@ -94,7 +92,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     urlPrefix: config.urlPrefix,
     authPrefix: config.authPrefix,
     jwks: () => keys.jwks(),
-    issueAccessToken,
+    issueAccessToken: async (input) => tokens.issue(parse(issueAccessTokenInput, input)),
     async rotateSigningKeys(input = {}) {
       const { withdraw, actor } = parse(rotateSigningKeysInput, input)
       await keys.rotate({ withdraw, actor: actor ?? undefined })
@@ -104,7 +102,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     async initializeTenantSchema(idOrSlug) {
       const tenant = await management.getTenant(idOrSlug)
       const applied = await databases.initializeTenantSchema(tenant)
-      // Open connections know the database's code as it was before.
+      // Open connections remember the database's code as it was before.
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },
@@ -129,7 +127,7 @@ async function open(opening: Opening): Promise<Tenancy> {
         secret: server.secret,
         pipeline,
         issueAccessToken: ({ user, isRefresh = false }) =>
-          isRefresh ? tokens.sign(user) : issueAccessToken({ user, actor: user }),
+          isRefresh ? tokens.sign(user) : tokens.issue({ user, actor: user }),
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),

@@ -60,7 +60,7 @@ export function createManagement({
   /** Makes this process ask the catalog again about a user or tenant; without an id: about all. */
   readonly forget: (id?: string) => void
   readonly disconnect: (tenant: Tenant) => void
-}): Management & { readUser(id: string): Promise<UserRecord> } {
+}): Management & { readonly readUser: (id: string) => Promise<UserRecord> } {
   async function ofTenant(change: Promise<Tenant>): Promise<Tenant> {
     const tenant = await change
     forget(tenant.id)
