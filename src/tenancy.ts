@@ -101,7 +101,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     async initializeTenantSchema(idOrSlug) {
       const tenant = await management.getTenant(idOrSlug)
       const applied = await databases.initializeTenantSchema(tenant)
-      // Open connections know the database's code as it was before.
+      // Open connections remember the database's code as it was before.
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },
