@@ -56,7 +56,7 @@ const layers = {
     ],
     packages: [],
   },
-  'tenancy-interface.ts': { imports: ['core', 'catalog', 'databases', 'http', 'composition'], packages: [] },
+  'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
   'tenancy-input.ts': { imports: ['catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],

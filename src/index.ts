@@ -39,7 +39,7 @@ export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/
 export type { AccessAdministration } from './catalog/access/administration.js'
 export type { AuditProblem, AuditVerification } from './catalog/audit/verification.js'
 export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit/audit-log.js'
-export type { ActorOption } from './catalog/input.js'
+export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'

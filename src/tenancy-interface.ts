@@ -1,4 +1,4 @@
-import type { ActorOption } from './catalog/input.js'
+import type { ActorOption } from './core/audit-actor.js'
 import type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 import type { TenancyHealth } from './composition/observing/health.js'
 import type { Management } from './composition/management.js'

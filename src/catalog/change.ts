@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
-import { type ActorOption, parse } from './input.js'
+import type { ActorOption } from '../core/audit-actor.js'
+import { parse } from './input.js'
 import { findTenant } from './tenants/tenant-row.js'
 import { inTransaction } from './transaction.js'
 

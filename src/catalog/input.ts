@@ -2,12 +2,6 @@ import { z } from 'zod'
 import { TenancyError } from '../core/errors/errors.js'
 import { isStorable } from '../core/text.js'
 
-/** Who does something, for the audit log. */
-export interface ActorOption {
-  /** Id of a user. Default, and null: an operator of the installation. */
-  readonly actor?: string | null | undefined
-}
-
 /**
  * An id or slug, as callers name a tenant. Text that can be neither names no tenant: the functions answer
  * TENANCY_TENANT_NOT_FOUND, as for a tenant that does not exist.

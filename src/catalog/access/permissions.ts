@@ -3,7 +3,8 @@ import { groupNamePattern, permissionNamePattern } from '../../core/access/names
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
-import { type ActorOption, actor, description, name, schemaOf } from '../input.js'
+import type { ActorOption } from '../../core/audit-actor.js'
+import { actor, description, name, schemaOf } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
 
 /** A permission to create. */

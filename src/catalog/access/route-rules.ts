@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
-import { type ActorOption, actor, name, schemaOf } from '../input.js'
+import type { ActorOption } from '../../core/audit-actor.js'
+import { actor, name, schemaOf } from '../input.js'
 import { explainTaken, findPermission, recordChange } from './lookup.js'
 
 /** A route rule, by its method, path and permission. */

@@ -6,7 +6,8 @@ import { isStorable } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { holdingsOf, refuseToGiveMore } from '../access/authority.js'
 import type { TenantScope } from '../change.js'
-import { type ActorOption, parse, schemaOf, tenantRef, userRef } from '../input.js'
+import type { ActorOption } from '../../core/audit-actor.js'
+import { parse, schemaOf, tenantRef, userRef } from '../input.js'
 import {
   findMemberToChange,
   findRole,

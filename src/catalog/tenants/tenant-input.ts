@@ -4,7 +4,8 @@ import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { tenantColumns } from '../../core/model.js'
 import { parseSlug } from '../../core/tenants/slug.js'
 import { isPlainLine } from '../../core/text.js'
-import { type ActorOption, actor, requireObject, schemaOf, tenantRef } from '../input.js'
+import type { ActorOption } from '../../core/audit-actor.js'
+import { actor, requireObject, schemaOf, tenantRef } from '../input.js'
 
 /** A tenant to change. */
 export interface TenantChangeInput extends ActorOption {

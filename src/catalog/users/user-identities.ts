@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { auditActor } from '../../core/audit-actor.js'
+import { type ActorOption, auditActor } from '../../core/audit-actor.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { UserIdentity } from '../../core/identity/identity.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { type ActorOption, actor, schemaOf, userRef } from '../input.js'
+import { actor, schemaOf, userRef } from '../input.js'
 import { inTransaction } from '../transaction.js'
 
 /** Issuer and subject: who somebody is at a foreign issuer. */

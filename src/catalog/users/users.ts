@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { auditActor } from '../../core/audit-actor.js'
+import { type ActorOption, auditActor } from '../../core/audit-actor.js'
 import { normalizeEmail } from '../../core/identity/email.js'
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { UserDirectory, UserRecord } from '../../core/identity/identity.js'
@@ -10,7 +10,7 @@ import { readRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
-import { type ActorOption, actor, parse, schemaOf, userRef } from '../input.js'
+import { actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
 import {
   linkIdentity,
