@@ -82,6 +82,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
+
   return {
     ...management,
     config,
@@ -101,7 +102,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     async initializeTenantSchema(idOrSlug) {
       const tenant = await management.getTenant(idOrSlug)
       const applied = await databases.initializeTenantSchema(tenant)
-      // Open connections know the database's code as it was before.
+      // Open connections remember the database's code as it was before.
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },

@@ -88,7 +88,7 @@ const forbidden: readonly (readonly [from: string, to: string])[] = [
   ['composition/planted.ts', 'adapters/fastify/index.ts'],
   ['composition/planted.ts', 'tenancy.ts'],
   ['core/planted.ts', 'tenancy.ts'],
-  ['tenancy-interface.ts', 'catalog/tables.ts'],
+  ['tenancy-interface.ts', 'connections/scheduler.ts'],
   ['index.ts', 'adapters/fastify/index.ts'],
 ]
 
