@@ -9,7 +9,8 @@ import { startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js
 
 describe('bookkeeping', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
-  const databaseError = (code: string) => Object.assign(new pg.DatabaseError('no', 2, 'error'), { severity: 'FATAL', code })
+  const databaseError = (code: string) =>
+    Object.assign(new pg.DatabaseError('no', 2, 'error'), { severity: 'FATAL', code })
   const isHeld = (outages: ServerOutages, nowMs: number): boolean => {
     try {
       outages.admit('a:1', nowMs)
