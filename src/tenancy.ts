@@ -82,6 +82,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
+
   return {
     ...management,
     config,
