@@ -28,7 +28,10 @@ for (const { name, version, requirement } of versions)
       isMet: isSmallQueue,
       need: 'PostgreSQL 17 or newer: max_notify_queue_pages makes the queue small',
     }
-    const largeQueue = { isMet: !isSmallQueue, need: 'PostgreSQL 15: its queue of 8 GB names nobody while it has room' }
+    const largeQueue = {
+      isMet: !isSmallQueue,
+      need: 'PostgreSQL 15: it names no session while its queue of 8 GB has room',
+    }
     let server: PrivateServer
     beforeAll(async () => {
       server = await startPrivateServer({

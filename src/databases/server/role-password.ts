@@ -45,7 +45,7 @@ export function scramVerifier(
 /** Whether a verifier, as PostgreSQL stores it, is one of this password. */
 export function isVerifierOf(verifier: string, password: string): boolean {
   const [, iterations, salt] = /^SCRAM-SHA-256\$(\d{1,4}):([A-Za-z0-9+/=]{1,200})\$/.exec(verifier) ?? []
-  // What somebody else chose may not cost us minutes: ours has one iteration, PostgreSQL's default is 4096.
+  // At most four digits: a tenant could choose iterations that cost minutes. Ours has one, PostgreSQL's default is 4096.
   if (iterations === undefined || salt === undefined || iterations === '0') return false
   return scramVerifier(password, { iterations: Number(iterations), salt: Buffer.from(salt, 'base64') }) === verifier
 }

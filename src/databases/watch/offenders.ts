@@ -68,7 +68,7 @@ const namingMs = 5500
  * Finds the sessions of tenants that have to be ended because of the lock table: those of a role above its limit, the ones
  * with most entries first, until the remaining ones hold at most half of the limit.
  *
- * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
+ * @param isTenant whether a role is a tenant's login role; no other session is ever ended
  */
 export function findLockOffenders(
   { sessions }: Pick<ServerUse, 'sessions'>,
@@ -106,7 +106,7 @@ export function findLockOffenders(
  * Finds the session of a tenant that has to be ended because of the NOTIFY queue; at most one. It is the session that
  * PostgreSQL names. When the queue is full and PostgreSQL has given no name for long enough, it is a guess.
  *
- * @param isTenant whether a role is a tenant's login role; nobody else's session is ever ended
+ * @param isTenant whether a role is a tenant's login role; no other session is ever ended
  */
 export function findQueueOffenders(
   use: ServerUse,

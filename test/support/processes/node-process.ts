@@ -32,7 +32,7 @@ export interface NodeProcessOptions {
 /** The folder of the repository. */
 export const repository = root
 
-/** Starts Node on the built package (`npm test` builds it first). Whoever starts a process waits for `ended`. */
+/** Starts Node on the built package (`npm test` builds it first). The caller waits for `ended`. */
 export function startNode(args: readonly string[], options: NodeProcessOptions = {}): NodeProcess {
   if (!existsSync(`${root}dist/index.js`)) throw new Error('The package is not built: npm run build')
   const { env = {}, cwd = root, program } = options

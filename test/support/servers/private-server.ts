@@ -90,7 +90,7 @@ async function startEmbedded(folder: string, { settings, hba, tls }: PrivateServ
   if (hba !== undefined) await writeFile(hbaFile, `${hba.join('\n')}\n`)
   const keyFile = join(folder, 'server.key')
   if (tls !== undefined) {
-    // PostgreSQL takes only a key that its user owns and nobody else can read.
+    // PostgreSQL takes only a key that its user owns and no other user can read.
     await copyFile(tls.key, keyFile)
     await chmod(keyFile, 0o600)
     const { owner } = chooseRunAs(dataDir)
