@@ -41,7 +41,7 @@ export interface RunWithTenantInput {
  */
 export interface Tenancy extends Management, HttpTenancy {
   readonly config: Config
-  /** Which PostgreSQL serves it, for people; no account in it. */
+  /** The PostgreSQL server, described for people, without account or password. */
   readonly serverDescription: string
   /**
    * Signs an access token of our own for a user (RFC 9068), valid for `TENANT_TOKEN_TTL` seconds. Whether the user is
@@ -60,7 +60,7 @@ export interface Tenancy extends Management, HttpTenancy {
    * @throws TENANCY_DATABASE_BUILD_FAILED
    */
   createTenantDatabase(): Promise<TenantDatabase>
-  /** Builds until `TENANT_READY_DATABASES` are in stock; it is done in the background anyway. */
+  /** Builds databases until `TENANT_READY_DATABASES` are in stock. The background does it as well. */
   fillStock(): Promise<void>
   /**
    * Applies the schema files that a tenant's database lacks, restores its privileges, and tells the catalog; returns the
@@ -70,12 +70,12 @@ export interface Tenancy extends Management, HttpTenancy {
    */
   initializeTenantSchema(tenant: string): Promise<string[]>
   /**
-   * Finishes what died, drops what is due, and compares the server with the catalog. Done at the start and every few
-   * seconds anyway, by one process at a time.
+   * Finishes what a dead process left, drops what is due, and compares the server with the catalog. One process at a time
+   * does it at the start and every few seconds as well.
    */
   reconcile(): Promise<Reconciliation>
   /**
-   * The pool of a tenant's database: looks like `pg.Pool`, reaches no other database.
+   * Returns the pool of a tenant's database. It looks like `pg.Pool` and reaches no other database.
    * @throws TENANCY_TENANT_STATE_CONFLICT when the tenant has no database, TENANCY_TENANT_NOT_FOUND when none is given
    */
   getTenantPool(tenant: Pick<Tenant, 'slug' | 'databaseId'>): TenantPool
@@ -85,24 +85,24 @@ export interface Tenancy extends Management, HttpTenancy {
    */
   runWithTenant<Result>(input: RunWithTenantInput, callback: () => Result | Promise<Result>): Promise<Result>
   /**
-   * Whether a member holds a permission: `tenancy.can(getCurrentMember(), 'reports:read')`. Nobody (undefined) may nothing.
-   * Asks no catalog: what `member` may do was read for the request that it comes from.
+   * Says whether a member holds a permission: `tenancy.can(getCurrentMember(), 'reports:read')`; false for undefined. Makes
+   * no query: what the member may do was read for their request.
    */
   can(member: Member | undefined, permission: string): boolean
   /**
-   * Whether the route rules let a member send `method` (upper case) to a concrete path, `/reports/42`: as sent, without
-   * query. A path with percent-encoding, an empty or dot segment, or a trailing slash is not allowed to anybody.
+   * Says whether the route rules let a member send `method` (upper case) to a concrete path, `/reports/42`: as sent, without
+   * query. Nobody may send to a path with percent-encoding, an empty or dot segment, or a trailing slash.
    */
   can(member: Member | undefined, method: string, path: string): boolean
-  /** Names of the permissions that a member holds, sorted: for a user interface that shows what is possible. */
+  /** Lists the names of the permissions that a member holds, sorted, for a user interface that shows what is possible. */
   permissionsOf(member: Member | undefined): string[]
-  /** For providers of accounts (`tenants2fast/accounts`), which run on this installation. */
+  /** Returns what accounts (`tenants2fast/accounts`) need of this installation. */
   accountsHost(): AccountsHost
-  /** The connections of this process to tenant databases, the 20 tenants that use or wait for most of them, and its Redis. */
+  /** Counts this process's connections to tenant databases, in all and for the 20 tenants that use or wait for most, and its Redis. */
   stats(): TenancyStats
   /**
-   * Whether this process works (`live`) and can serve requests (`ready`), and how its parts are: for the probes of an
-   * orchestrator. Never rejects, answers within 2 s, and remembers its answer for 1 s.
+   * Says whether this process works (`live`), whether it can serve requests (`ready`), and how its parts are, for the probes
+   * of an orchestrator. Never rejects, answers within 2 s, and remembers its answer for 1 s.
    *
    * @example
    * app.get('/readyz', { config: { tenancy: 'none' } }, async (_request, reply) => {
@@ -112,9 +112,10 @@ export interface Tenancy extends Management, HttpTenancy {
    */
   health(): Promise<TenancyHealth>
   /**
-   * Which tenant each server process of this installation works for, what it does, since when, and, for connections of this
-   * process, for which user: those that have been at it for longest first. Asks the server once and the catalog once.
-   * @throws TENANCY_CATALOG_UNAVAILABLE
+   * Lists the server processes that work for tenants of this installation: for which tenant, doing what, since when, and,
+   * for connections of this process, for which user. Those that have worked longest come first. Makes one query to the
+   * server and one to the catalog.
+   * @throws TENANCY_CATALOG_UNAVAILABLE, TENANCY_REQUEST_INVALID
    */
   activity(options?: ActivityOptions): Promise<readonly BackendActivity[]>
   /** Ends all connections and, if this process started it, the embedded server. */
