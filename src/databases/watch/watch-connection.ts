@@ -101,7 +101,11 @@ async function prepare(client: Client): Promise<WatchConnection> {
   return {
     lockTable,
     async readUse() {
-      const { rows: found } = await client.query<UseRow>({ name: 'tenants2fast_use', text: useQuery })
+      // To see the sessions of a role that was made a moment ago, an account that is no superuser looks up its memberships
+      // anew, which takes a lock on a shared catalog.
+      const { rows: found } = await withReserve(() =>
+        client.query<UseRow>({ name: 'tenants2fast_use', text: useQuery }),
+      )
       const sessions = found.flatMap(({ pid, role, locks, transactionMs, stateMs }) =>
         pid === null ? [] : [{ pid, role: Number(role), locks, transactionMs, stateMs }],
       )
