@@ -93,11 +93,14 @@ export function createCoherence(options: CoherenceOptions): Coherence {
           changesBy = 'poll'
           logger.warn(
             { err: error },
-            'A pooler stands before the catalog: changes are read from its log instead of being listened to',
+            'The catalog is behind a pooler, where LISTEN does not work: its table of changes is polled',
           )
           continue
         }
-        logger.warn({ err: error }, 'Changes in the catalog are not heard of; cached entries are checked by query')
+        logger.warn(
+          { err: error },
+          'Lost the connection that reports changes of the catalog; cached entries are confirmed by query',
+        )
       }
       if (performance.now() - startedAtMs > longestBackoffMs) backoffMs = 50
       await sleep(backoffMs * (0.5 + Math.random()), undefined, { signal: stop.signal }).catch(() => {})

@@ -7,7 +7,7 @@ import type { TenantRef } from '../core/tenants/slug.js'
 import { createBatch } from './batches.js'
 import type { MembershipChange } from './change-message.js'
 import type { Coherence } from './coherence.js'
-import { createEntry, createEntryStore, type Entry, isLost, keepEntry, outdate } from './entries.js'
+import { createEntry, createEntryStore, type Entry, isUnusable, keepEntry, outdate } from './entries.js'
 import { createSingleFlight, type FlightState } from './single-flight.js'
 import { memberBytes, userBytes } from './record-bytes.js'
 import type { MemberTier } from './redis.js'
@@ -88,7 +88,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   /** Tells whether the entry was current at that moment or later, apart from changes reported since. */
   function wasCurrentAt(entry: Entry<object>, momentMs: number): boolean {
     // Changes do not reach an entry that left the store: hearing of none says nothing about it.
-    return Math.max(entry.confirmedAtMs, entry.isGone ? entry.confirmedAtMs : coherence.confirmedAtMs) >= momentMs
+    return Math.max(entry.confirmedAtMs, entry.isEvicted ? entry.confirmedAtMs : coherence.confirmedAtMs) >= momentMs
   }
 
   /** Reads the epochs, by a query shared with others, and returns when that query began. */
@@ -106,7 +106,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     member: Entry<MemberRecord> | undefined,
     sinceMs: number,
   ): Promise<boolean> {
-    if (isLost(user) || (member !== undefined && (isLost(member) || sinceMs >= member.endsAtMs))) return false
+    if (isUnusable(user) || (member !== undefined && (isUnusable(member) || sinceMs >= member.endsAtMs))) return false
     const { epochs, startedAtMs, isInvalidated } = await readEpochs(user.value.user.id, member?.tenantId, sinceMs)
     if (epochs.user !== user.userEpoch) outdate(user)
     if (
@@ -117,7 +117,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     ) {
       outdate(member)
     }
-    if (isInvalidated || isLost(user) || (member !== undefined && isLost(member))) return false
+    if (isInvalidated || isUnusable(user) || (member !== undefined && isUnusable(member))) return false
     for (const entry of member === undefined ? [user] : [user, member]) {
       entry.confirmedAtMs = Math.max(entry.confirmedAtMs, startedAtMs)
       entry.isStale = false
@@ -240,7 +240,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   function shareMember(entry: Entry<MemberRecord>): Entry<MemberRecord> {
-    if (!entry.isGone) redis?.write(entry.value, entry.userEpoch)
+    if (!entry.isEvicted) redis?.write(entry.value, entry.userEpoch)
     return entry
   }
 

@@ -22,7 +22,7 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   /** The membership has ended, and no change of its user or tenant was reported since. */
   isEnded: boolean
   /** No longer in the store, so changes do not reach it: never usable again. */
-  isGone: boolean
+  isEvicted: boolean
 }
 
 /** Makes an entry of a record that was read, or began to be read, at `confirmedAtMs`. */
@@ -32,7 +32,7 @@ export function createEntry<Value extends object>(
   basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
   confirmedAtMs: number,
 ): Entry<Value> {
-  return { value, bytes, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isGone: false }
+  return { value, bytes, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isEvicted: false }
 }
 
 /** Marks an entry whose user or tenant has a newer epoch. */
@@ -42,8 +42,8 @@ export function outdate(entry: Entry<object>): void {
 }
 
 /** Tells whether the entry can never be usable again. */
-export function isLost(entry: Entry<object>): boolean {
-  return entry.isGone || entry.isOutdated
+export function isUnusable(entry: Entry<object>): boolean {
+  return entry.isEvicted || entry.isOutdated
 }
 
 /** A bounded store of entries, found by key, and by user or tenant to mark them stale. */
@@ -76,7 +76,7 @@ export function createEntryStore<Value extends object>(
   function forget(entry: Entry<Value>): void {
     entry.isStale = true
     entry.isEnded = false
-    entry.isGone = true
+    entry.isEvicted = true
     for (const id of idsOf(entry)) {
       const entries = entriesById.get(id)
       entries?.delete(entry)
@@ -135,7 +135,7 @@ export function keepEntry<Value extends object>(
 ): Entry<Value> {
   if (state.isInvalidated(idsOf(entry))) {
     entry.isStale = true
-    entry.isGone = true
+    entry.isEvicted = true
   } else store.set(key, entry)
   return entry
 }

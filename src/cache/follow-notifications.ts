@@ -33,28 +33,28 @@ export async function followNotifications(client: ListenClient, channel: string,
   // Notifications may arrive before the answer to the query that sent them.
   const answered = new Set<string>()
   let snapshot: string | undefined
-  let wasDeaf = false
+  let wasQueueFull = false
   let beats = 0
   let isSending = false
   let timer: NodeJS.Timeout | undefined
   let stop: (() => void) | undefined
 
   async function send(payload: string, nowMs: number): Promise<void> {
-    const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null, wasDeaf])
+    const { rows } = await client.query(heartbeatQuery, [channel, payload, snapshot ?? null, wasQueueFull])
     requireSession(client, rows)
     const answer = rows[0] as Heartbeat
     if (snapshot === undefined) feed.announceAll()
     for (const message of answer.changes) feed.announce(message)
     const isFirst = snapshot === undefined
     snapshot = answer.snapshot
-    wasDeaf = false
+    wasQueueFull = false
     if (!answer.hasRoom) {
       // Nothing was sent: what was committed before has been read instead.
       sentAtMs.delete(payload)
       if (!isFirst) feed.confirm(nowMs)
       // A listener that is not woken keeps the queue full itself, and only a notification would wake it. Listening anew
       // takes it to the end of the queue; the next heartbeat reads what it missed meanwhile.
-      wasDeaf = true
+      wasQueueFull = true
       await client.query(`unlisten ${channel}`)
       await client.query(`listen ${channel}`)
     } else if (!sentAtMs.has(payload)) feed.confirm(nowMs)

@@ -1,7 +1,7 @@
 import type { VerifiedToken } from '../core/identity/identity.js'
 import type { RememberedContext, RequestContexts } from '../core/request-path.js'
 
-interface Shelf {
+interface TokenContexts {
   contexts: readonly RememberedContext[]
   bytes: number
 }
@@ -18,30 +18,30 @@ const defaultMaxBytes = 64 * 2 ** 20
  * @param maxBytes counts what a context rests on as if nobody else had it. Default: 64 MiB
  */
 export function createRequestContexts(maxBytes = defaultMaxBytes): RequestContexts {
-  const shelves = new WeakMap<VerifiedToken, Shelf>()
+  const contextsByToken = new WeakMap<VerifiedToken, TokenContexts>()
   /** In the order in which they were filled. They hold their tokens, too: contexts do. */
-  const filled = new Set<Shelf>()
+  const filled = new Set<TokenContexts>()
   let bytes = 0
 
-  function clear(shelf: Shelf): void {
-    if (!filled.delete(shelf)) return
-    bytes -= shelf.bytes
-    shelf.contexts = []
+  function clear(known: TokenContexts): void {
+    if (!filled.delete(known)) return
+    bytes -= known.bytes
+    known.contexts = []
   }
 
   return {
     get bytes() {
       return bytes
     },
-    of: (token) => shelves.get(token)?.contexts,
+    of: (token) => contextsByToken.get(token)?.contexts,
     set(token, contexts) {
-      let shelf = shelves.get(token)
-      if (shelf === undefined) shelves.set(token, (shelf = { contexts: [], bytes: 0 }))
-      else clear(shelf)
-      shelf.contexts = contexts
-      shelf.bytes = claimsBytes(token) + contexts.reduce((sum, context) => sum + bytesOf(context), 0)
-      filled.add(shelf)
-      bytes += shelf.bytes
+      let known = contextsByToken.get(token)
+      if (known === undefined) contextsByToken.set(token, (known = { contexts: [], bytes: 0 }))
+      else clear(known)
+      known.contexts = contexts
+      known.bytes = claimsBytes(token) + contexts.reduce((sum, context) => sum + bytesOf(context), 0)
+      filled.add(known)
+      bytes += known.bytes
       for (const oldest of filled) {
         if (bytes <= maxBytes) break
         clear(oldest)

@@ -64,7 +64,7 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
 
   /** The cached epochs of a member whose user has not changed: the membership is the same, its tenant may have changed. */
   function recall(user: Entry<UserRecord>, member: Entry<MemberRecord> | undefined, sinceMs: number) {
-    if (member?.tenantId === undefined || member.userEpoch !== user.userEpoch || member.isGone) return undefined
+    if (member?.tenantId === undefined || member.userEpoch !== user.userEpoch || member.isEvicted) return undefined
     const known = store.get(member.tenantId)
     if (known === undefined || !isUsable(known, sinceMs) || !isUsable(user, sinceMs)) return undefined
     return {

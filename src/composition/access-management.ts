@@ -11,7 +11,7 @@ export interface AccessForgetting {
   readonly forgetMembers: (tenant: string | null) => Promise<void>
 }
 
-/** The catalog's services, each followed by what this process has to forget. What decides over nobody's access, by nothing. */
+/** The catalog's services, each of which invalidates this process's cache as far as it affects access. */
 export function createAccessManagement(
   access: AccessAdministration & AccessExplainer,
   { forgetUser, forgetMembers }: AccessForgetting,

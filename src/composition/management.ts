@@ -69,7 +69,7 @@ export function createManagement({
   }
 
   async function ofUser<Result>(input: { readonly user: string }, change: Promise<Result>): Promise<Result> {
-    // Read at once, because the caller may reuse the object meanwhile. What it is, the change checks.
+    // Read at once, because the caller may reuse the object meanwhile. The change itself validates it.
     const id = (input as { readonly user: string } | undefined)?.user
     const result = await change
     forget(id?.toLowerCase())

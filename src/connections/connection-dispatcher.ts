@@ -188,7 +188,7 @@ export class ConnectionDispatcher {
     const seemsClean = !broken && client.ready && !client.touched && client.outsideTransaction
     const isClean = seemsClean && isKnown
     // A connection that is closed next is not worth a reset.
-    if (!isClean && client.ready && this.#allocator.giveWay(checkout, nowMs)) {
+    if (!isClean && client.ready && this.#allocator.closeForAnotherTenant(checkout, nowMs)) {
       tenant.usedMs += usedMs
     } else if (isClean || (seemsClean && this.#mayDeferReset(checkout))) {
       if (!isClean) this.#deferredResets.defer(client, nowMs)

@@ -3,7 +3,7 @@ import type { CheckoutCallback } from './checkout.js'
 import type { ConnectionDispatcher } from './connection-dispatcher.js'
 import { abortedError } from './connection-errors.js'
 import { textOf } from './queries/query-text.js'
-import { fenceIn, hearErrors, type Submittable } from './queries/submittable.js'
+import { bindToCaller, hearErrors, type Submittable } from './queries/submittable.js'
 import { SubmittedQuery } from './queries/submitted-query.js'
 import { transactionLeftOpen, transactionMisuseOf, transactionRefused } from './queries/transaction-control.js'
 
@@ -27,7 +27,7 @@ export function submitToPool(
 ): Submittable {
   const target = query as { callback?: unknown }
   if (callback !== undefined && !target.callback) target.callback = callback
-  const fence = fenceIn(query)
+  const guard = bindToCaller(query)
   const misuse = transactionMisuseOf(textOf(query))
   if (misuse !== undefined) {
     process.nextTick(() => query.handleError(transactionRefused(misuse)))
@@ -51,7 +51,7 @@ export function submitToPool(
     }
     const giveBack = (): void => end(() => dispatcher.giveBack(checkout, false))
     if (query.destroyed === true) return giveBack()
-    fence.onReady = () => (client.outsideTransaction ? undefined : transactionLeftOpen())
+    guard.onReady = () => (client.outsideTransaction ? undefined : transactionLeftOpen())
     try {
       client.run(query, values, callback)
     } catch (failure) {
@@ -59,7 +59,7 @@ export function submitToPool(
       return query.handleError(failure)
     }
     const breakOff = (): void => end(() => dispatcher.breakOff(checkout))
-    const submitted = new SubmittedQuery(query, fence, client, scope, { giveBack, breakOff })
+    const submitted = new SubmittedQuery(query, guard, client, scope, { giveBack, breakOff })
     if (scope?.isAborted === true) submitted.abort(abortedError(undefined))
     else dispatcher.streams.watch(submitted)
   })

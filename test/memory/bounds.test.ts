@@ -158,8 +158,8 @@ describe('input from clients does not fill the memory', () => {
     expect(kept('large').length).toBeLessThanOrEqual(20)
     expect(kept('large').length).toBeGreaterThan(15)
     const before = put('huge', 10)
-    expect(put('huge', 200_000).isGone).toBe(true)
-    expect([before.isGone, entries.get('huge')]).toEqual([true, undefined])
+    expect(put('huge', 200_000).isEvicted).toBe(true)
+    expect([before.isEvicted, entries.get('huge')]).toEqual([true, undefined])
     // News of what was not kept reaches nothing.
     entries.markStale('huge', 5)
   })

@@ -13,6 +13,9 @@ export async function trustOwner(
     const { rows } = await host.catalog.query<{ email: string }>('select email from users where id = $1', [userId])
     if (rows[0]) await limits.trust({ account: rows[0].email, address })
   } catch (error) {
-    host.logger.warn({ userId, error: String(error) }, 'Attempts to log in were not forgotten after a link was used')
+    host.logger.warn(
+      { userId, error: String(error) },
+      'Could not clear the count of login attempts after a mailed link was used',
+    )
   }
 }

@@ -80,7 +80,7 @@ export function createHealth(parts: HealthParts): Health {
       if (coherence.maxStalenessMs === 0) return undefined
       const silentMs = performance.now() - coherence.confirmedAtMs
       if (silentMs <= coherence.maxStalenessMs) return undefined
-      return { status: 'degraded', detail: 'changes are not heard of in time: requests ask the catalog' }
+      return { status: 'degraded', detail: 'changes do not arrive in time: requests ask the catalog' }
     }),
   }
 

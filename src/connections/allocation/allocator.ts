@@ -145,7 +145,7 @@ export class Allocator<Connection, Owner = undefined> {
   }
 
   /** Closes a busy connection if it would be closed for another tenant soon after its release. False: it is kept. */
-  giveWay(entry: PoolEntry<Connection, Owner>, nowMs: number): boolean {
+  closeForAnotherTenant(entry: PoolEntry<Connection, Owner>, nowMs: number): boolean {
     if (entry.state !== 'busy' || entry.tenant.waiters.size > 0) return false
     if (this.waiting === 0 || !this.budget.isUsedUp) return false
     const victim = this.#idle.victim()

@@ -21,10 +21,10 @@ export function isSubmittable(query: unknown): query is Submittable {
  * stream that is destroyed in mid-read asks for rows of a portal that it has closed, and the answer would go to the
  * next user of the connection, as an error, or never come.
  */
-export function fenceIn(query: Submittable): SubmittableFence {
+export function bindToCaller(query: Submittable): SubmittableGuard {
   const caller = new AsyncResource('tenants2fast.query')
   const target = query as unknown as Record<string, Handler | undefined>
-  const fence = new Fence()
+  const fence = new Guard()
   const call = (name: string, handler: Handler, given: readonly unknown[]): unknown => {
     const answer = caller.runInAsyncScope(handler, query, ...given.map((value) => fence.instead(value)))
     if (name === 'handleReadyForQuery' || name === 'handleError') fence.close()
@@ -66,7 +66,7 @@ export function hearErrors(query: Submittable): void {
 }
 
 /** Controls a submittable that has been fenced in. */
-export interface SubmittableFence {
+export interface SubmittableGuard {
   /** Called when the server is done. The submittable fails with the error that it returns. */
   onReady: (() => Error | undefined) | undefined
   /** Called when the stream was destroyed, from whatever code. */
@@ -92,7 +92,7 @@ const handlers = [
 ]
 
 /** Stands between a submittable and its connection. */
-class Fence implements SubmittableFence {
+class Guard implements SubmittableGuard {
   onReady: (() => Error | undefined) | undefined
   onDestroy: (() => void) | undefined
   abortError: Error | undefined

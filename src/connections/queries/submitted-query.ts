@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { RequestScope } from '../../core/context/request-scope.js'
 import { abortedError, stalledError } from '../connection-errors.js'
-import { hearErrors, type Submittable, type SubmittableFence } from './submittable.js'
+import { hearErrors, type Submittable, type SubmittableGuard } from './submittable.js'
 
 /** The state that streams show. Cursors show none. */
 interface StreamState {
@@ -44,7 +44,7 @@ const streamEndMs = 1000
 export class SubmittedQuery {
   readonly #query: Submittable
   readonly #stream: StreamState
-  readonly #fence: SubmittableFence
+  readonly #guard: SubmittableGuard
   readonly #client: SubmittedQueryClient
   readonly #scope: RequestScope | undefined
   readonly #end: SubmittedQueryEnd
@@ -55,19 +55,19 @@ export class SubmittedQuery {
 
   constructor(
     query: Submittable,
-    fence: SubmittableFence,
+    guard: SubmittableGuard,
     client: SubmittedQueryClient,
     scope: RequestScope | undefined,
     end: SubmittedQueryEnd,
   ) {
     this.#query = query
     this.#stream = query
-    this.#fence = fence
+    this.#guard = guard
     this.#client = client
     this.#scope = scope
     this.#end = end
     this.#readAtStart = client.bytesRead
-    fence.onDestroy = () => this.#destroyed()
+    guard.onDestroy = () => this.#destroyed()
     scope?.onAborted(this.#onAborted)
     void client.settled().then(() => this.#finish(() => end.giveBack()))
   }
@@ -101,13 +101,13 @@ export class SubmittedQuery {
 
   abort(error: Error): void {
     if (this.#isOver) return
-    this.#fence.abort(error)
+    this.#guard.abort(error)
     hearErrors(this.#query)
     const { writableLength } = this.#stream
     // A stream that writes tells the server by itself and waits for the answer. All others are told here.
     if (writableLength === undefined && !this.#isCopyTo) this.#query.handleError(error)
     this.#stream.destroy?.(error)
-    if (writableLength === undefined) this.#fence.silence()
+    if (writableLength === undefined) this.#guard.silence()
     this.#finish(() => (this.#isCopyTo ? this.#end.breakOff() : this.#end.giveBack()))
   }
 
@@ -119,7 +119,7 @@ export class SubmittedQuery {
   #destroyed(): void {
     if (this.#isOver) return
     if (this.#isCopyTo && this.#stream.readableEnded === false) {
-      this.#fence.silence()
+      this.#guard.silence()
       return this.#finish(() => this.#end.breakOff())
     }
     this.#streamEndTimer ??= setTimeout(() => this.#finish(() => this.#end.giveBack()), streamEndMs)
@@ -129,7 +129,7 @@ export class SubmittedQuery {
     if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#streamEndTimer)
-    this.#fence.onDestroy = undefined
+    this.#guard.onDestroy = undefined
     this.#scope?.offAborted(this.#onAborted)
     end()
   }

@@ -65,7 +65,7 @@ export class SchemaEffectsCache {
     if (effects === unreadable && client.usable) {
       this.#logger.warn(
         { tenant: key },
-        'The catalogs of a tenant database cannot be read: every statement costs a reset',
+        'Cannot read the system catalogs (pg_…) of a tenant database: its sessions are reset after every use',
       )
     }
     client.schemaEffects = effects

@@ -4,7 +4,7 @@ import { markOutage } from '../../postgres/outage.js'
 import { inCallerContext } from '../caller-context.js'
 import { hasSqlState, isServerError, sqlStates } from '../../postgres/sql-states.js'
 import { type Preparable, preparableFrom, textOf } from '../queries/query-text.js'
-import { fenceIn, isSubmittable } from '../queries/submittable.js'
+import { bindToCaller, isSubmittable } from '../queries/submittable.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from '../queries/transaction-pooling.js'
 import { requestCancel } from './cancel-request.js'
 import { activeQueryOf, type ClientInternals, queueOf } from './client-internals.js'
@@ -66,7 +66,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
     }
 
     override query(query: unknown, values?: unknown, callback?: unknown): never {
-      if (isSubmittable(query)) fenceIn(query)
+      if (isSubmittable(query)) bindToCaller(query)
       if (typeof values === 'function') return this.run(query, undefined, inCallerContext(values as Done)) as never
       return this.run(
         query,

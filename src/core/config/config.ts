@@ -30,7 +30,7 @@ export interface Config {
   readonly isHardened: boolean
   /** Watch over the resources that databases of one server share. */
   readonly watch: {
-    /** Time between two looks of all processes together; 0: nothing is watched. */
+    /** Time between two checks, counted over all processes; 0: nothing is watched. */
     readonly intervalMs: number
     /** Undefined: a quarter of the lock table. */
     readonly maxTenantLocks: number | undefined

@@ -57,7 +57,7 @@ export const databaseSettings = {
   },
   TENANT_SCHEMA_BEHIND: {
     description:
-      'What becomes of a request for a tenant whose schema is older than this process demands: `migrate` applies the missing files first, `refuse` answers 503 until somebody did.',
+      'How to treat a request for a tenant whose schema is older than this process needs: `migrate` applies the missing files first, `refuse` answers 503 until they are applied.',
     schema: z.enum(['migrate', 'refuse'], 'must be migrate or refuse').default('migrate'),
   },
   TENANT_SCHEMA_LOCK_TIMEOUT_MS: {
@@ -98,7 +98,7 @@ export const databaseSettings = {
   },
   TENANT_WATCH_INTERVAL_MS: {
     description:
-      'Milliseconds between two looks, of all processes together, at what tenants use of the server’s lock table and NOTIFY queue; 0: nothing is watched. See docs/isolation.md.',
+      'Milliseconds between two checks, counted over all processes, of what tenants use of the server’s lock table and NOTIFY queue; 0: nothing is watched. See docs/isolation.md.',
     schema: integer(0, 60_000, 1000),
   },
   TENANT_MAX_TENANT_LOCKS: {

@@ -205,9 +205,9 @@ describe('a connection that would have to be cleaned', () => {
     }
     return made
   }
-  const giveWay = (made: AllocatorHarness, key: string): boolean => {
+  const closeForAnotherTenant = (made: AllocatorHarness, key: string): boolean => {
     const entry = made.busy.find(({ tenant }) => tenant.key === key)
-    return entry !== undefined && made.allocator.giveWay(entry, made.nowMs)
+    return entry !== undefined && made.allocator.closeForAnotherTenant(entry, made.nowMs)
   }
 
   test('a connection that needs a reset is closed at once when others wait and it is missed least', () => {
@@ -215,20 +215,20 @@ describe('a connection that would have to be cleaned', () => {
     for (const key of ['x', 'y']) made.acquire(key)
     // The place of the connection of `often` is reserved for x.
     expect(made.closing.map(({ tenant }) => tenant.key)).toEqual(['often'])
-    expect(giveWay(made, 'once')).toBe(true)
+    expect(closeForAnotherTenant(made, 'once')).toBe(true)
     expect(made.closing.map(({ tenant }) => tenant.key)).toEqual(['often', 'once'])
   })
 
   test('a connection that needs a reset is kept when nobody waits, when its own tenant waits, and when another one is missed less', () => {
     const quiet = harness()
-    expect(giveWay(quiet, 'once')).toBe(false)
+    expect(closeForAnotherTenant(quiet, 'once')).toBe(false)
     const wanted = harness()
     wanted.acquire('once')
     wanted.acquire('x')
-    expect(giveWay(wanted, 'once')).toBe(false)
+    expect(closeForAnotherTenant(wanted, 'once')).toBe(false)
     const popular = harness()
     for (const key of ['x', 'often']) popular.acquire(key)
-    expect(giveWay(popular, 'often')).toBe(false)
+    expect(closeForAnotherTenant(popular, 'often')).toBe(false)
   })
 
   test('no more connections that need a reset are closed than can be opened at a time', () => {
@@ -238,7 +238,7 @@ describe('a connection that would have to be cleaned', () => {
       made.finishOpen()
     }
     for (const key of ['w', 'x', 'y', 'z']) made.acquire(key)
-    expect(['a', 'b', 'c', 'd'].map((key) => giveWay(made, key))).toEqual([true, true, false, false])
+    expect(['a', 'b', 'c', 'd'].map((key) => closeForAnotherTenant(made, key))).toEqual([true, true, false, false])
   })
 })
 
