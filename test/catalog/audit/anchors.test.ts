@@ -66,7 +66,7 @@ describe('anchors in the installation’s chain', () => {
     )
   }
 
-  test('a tenant that is gone has its whole chain anchored, with what was written last', async () => {
+  test('the chain of a purged tenant is anchored completely, its last entry included', async () => {
     await write()
     await catalog.pool.query(
       `with last as (insert into audit_log (tenant_id, action) values ($1, 'tenant.dropped')) delete from tenants where id = $1`,
@@ -80,7 +80,7 @@ describe('anchors in the installation’s chain', () => {
     expect(await audit.verify()).toMatchObject({ isIntact: true })
   })
 
-  test('a purged tenant’s chain that is removed together with its head is found missing', async () => {
+  test('a purged tenant’s chain that is deleted together with its head is reported missing', async () => {
     await write()
     await catalog.pool.query('delete from tenants where id = $1', [tenant])
     await removeChain(tenant)
@@ -89,7 +89,7 @@ describe('anchors in the installation’s chain', () => {
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: false, problems: [problem] })
   })
 
-  test('a living tenant’s chain that was cut off together with its head is found shorter than its anchor', async () => {
+  test('an active tenant’s chain that is cut off together with its head is reported shorter than its anchor', async () => {
     await write()
     expect(await audit.anchor()).toBeGreaterThanOrEqual(2)
     expect(await audit.anchor()).toBe(0)
@@ -110,7 +110,7 @@ describe('anchors in the installation’s chain', () => {
     ])
   })
 
-  test('the first bad place of a chain is told, whichever shows it', async () => {
+  test('the first bad place of a chain is reported, whether rows, head or anchor show it', async () => {
     await write()
     await audit.anchor()
     await cutOff(tenant, 4)
@@ -120,7 +120,7 @@ describe('anchors in the installation’s chain', () => {
     ])
   })
 
-  test('whoever removes the anchors breaks the installation’s chain', async () => {
+  test('deleting anchors breaks the installation’s chain', async () => {
     await write()
     await audit.anchor()
     await admin.createPermission({ name: 'after:anchor' })
@@ -128,7 +128,7 @@ describe('anchors in the installation’s chain', () => {
     expect((await audit.verify()).problems).toEqual([expect.objectContaining({ tenantId: null, kind: 'missing' })])
   })
 
-  test('anchoring at once, while others write, loses nothing and anchors every chain', async () => {
+  test('anchoring several times at once while others write loses nothing and anchors every chain', async () => {
     const roles = Array.from({ length: 10 }, (_, index) => `Role ${index}`)
     await Promise.all([
       ...roles.map((name) => admin.createRole({ tenant, name })),
@@ -141,7 +141,7 @@ describe('anchors in the installation’s chain', () => {
     expect((await audit.verify({ tenant })).isIntact).toBe(true)
   })
 
-  test('what is called an anchor and is none does no harm', async () => {
+  test('an entry that only looks like an anchor does no harm', async () => {
     for (const [subject, after] of [
       ['tenant:nobody', '{"length": 1, "hash": "00"}'],
       [null, 'null'],
@@ -159,7 +159,7 @@ describe('anchors in the installation’s chain', () => {
   })
 })
 
-test('chains are anchored again and again, and no longer once that is ended', async () => {
+test('keepAnchored anchors the chains periodically until it is stopped', async () => {
   await write()
   const anchors = async () =>
     Number((await catalog.one<{ count: string }>("select count(*) from audit_log where action = 'audit.anchor'")).count)
