@@ -27,7 +27,7 @@ test.each<[string, Columns]>([
   ['tenants', tenantColumns],
   ['users', userColumns],
   ['user_tenants', membershipColumns],
-])('every declared column of %s is in the catalog, with its type and its nullability', async (table, columns) => {
+])('every declared column of %s is in the catalog, with its type and nullability', async (table, columns) => {
   const { rows } = await catalog.pool.query<{ name: string; type: string; nullable: boolean }>(
     `select column_name as name, data_type as type, is_nullable = 'YES' as nullable from information_schema.columns
       where table_schema = 'public' and table_name = $1`,
@@ -42,7 +42,7 @@ test.each<[string, Columns]>([
   }
 })
 
-test('the exported interfaces are the public columns, no more and no less', () => {
+test('the exported interfaces consist of exactly the public columns', () => {
   expectTypeOf<PartOf<typeof tenantColumns, 'public'>>().toEqualTypeOf<Tenant>()
   expectTypeOf<PartOf<typeof userColumns, 'public'>>().toEqualTypeOf<User>()
   expectTypeOf<PartOf<typeof membershipColumns, 'public'>>().toEqualTypeOf<UserTenant>()

@@ -56,7 +56,7 @@ const ledger = async (): Promise<{ name: string; checksum: string }[]> =>
     installation.catalogName,
   )
 
-test('The baseline is the one that compatibility starts with: it was not edited, renamed or removed', async () => {
+test('the baseline that compatibility starts with was not edited, renamed or removed', async () => {
   const [first] = await readSqlFolder(migrations, codes)
   expect({ name: first?.name, checksum: first?.checksum }).toEqual(baseline)
 })
@@ -96,7 +96,7 @@ testWith(
   },
 )
 
-test('A process that serves while the next version expands the catalog keeps serving, and another of its version starts', async () => {
+test('a process that serves while the next version expands the catalog keeps serving, and another process of its version starts', async () => {
   const tenancy = await installation.open()
   await useVersion(tenancy, { requirePermission, tenancyPlugin }, 'before')
   await cp(migrations, folder, { recursive: true })
