@@ -54,7 +54,7 @@ async function allowedForMs(changedAtMs: number): Promise<number> {
   }
 }
 
-test('what the serving process changes holds with the next request', async () => {
+test('a change by the serving process applies to its next request', async () => {
   for (let round = 0; round < 20; round += 1) {
     await assignAdmin()
     await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
@@ -62,7 +62,7 @@ test('what the serving process changes holds with the next request', async () =>
   }
 })
 
-test('a role that another process takes away is gone within maxStalenessMs', async () => {
+test('a role that another process revokes has no effect after maxStalenessMs', async () => {
   for (let round = 0; round < 5; round += 1) {
     await assignAdmin()
     await other.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
@@ -70,7 +70,7 @@ test('a role that another process takes away is gone within maxStalenessMs', asy
   }
 })
 
-test('and so is one that plain SQL takes away while the serving process hears nothing', async () => {
+test('a role that plain SQL revokes has no effect after maxStalenessMs, even if the serving process receives no change message', async () => {
   await assignAdmin()
   const changedAtMs = await withAdmin(async (admin) => {
     const ended = await admin.query(
@@ -87,7 +87,7 @@ test('and so is one that plain SQL takes away while the serving process hears no
   expect(await allowedForMs(changedAtMs)).toBeLessThanOrEqual(maxStalenessMs)
 })
 
-test('a permission that is switched off for everybody, and the rules that another process adds, arrive, too', async () => {
+test('a permission that another process deactivates and the rules that it adds reach the serving process', async () => {
   await assignAdmin()
   await other.access.setPermissionActive({ permission: 'reports:read', isActive: false })
   expect(await allowedForMs(performance.now())).toBeLessThanOrEqual(maxStalenessMs)
@@ -96,7 +96,7 @@ test('a permission that is switched off for everybody, and the rules that anothe
   await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
 })
 
-test('a direct deny beats the role, a direct allow stands in for it, and a temporary one ends by itself', async () => {
+test('a direct deny wins over the role, a direct allow works without a role, and a temporary allow expires by itself', async () => {
   const override = { user: member.id, tenant: acme.id, permission: 'reports:read' } as const
   await assignAdmin()
   await tenancy.access.setOverride({ ...override, effect: 'deny' })
@@ -117,7 +117,7 @@ test('a direct deny beats the role, a direct allow stands in for it, and a tempo
   }
 })
 
-test('strict: with maxStalenessMs 0 what another process changes holds with the next request', async () => {
+test('with maxStalenessMs 0 (strict), a change by another process applies to the next request', async () => {
   const strict = await installation.open({ env: { TENANT_MAX_STALENESS_MS: '0' } })
   const strictApp = await createNotesApp(strict)
   for (let round = 0; round < 5; round += 1) {

@@ -33,7 +33,7 @@ test('a tenant whose new table was made without privileges is served after its f
   await expect.poll(() => tenancy.stats().rolesRestored).toBe(1)
 })
 
-test('a refusal that is right stays one', async () => {
+test('a justified refusal stays a refusal and restores no privileges', async () => {
   const refusals = await Promise.allSettled(Array.from({ length: 20 }, () => query('create table mine (id int)')))
   expect(new Set(refusals.map((outcome) => outcome.status === 'rejected' && codeOf(outcome.reason)))).toEqual(
     new Set(['42501']),

@@ -195,19 +195,19 @@ test('no log line, error, answer or printed object holds a password, the master 
   for (const each of secrets()) expect(everything.includes(each)).toBe(false)
 })
 
-test('the log of the server holds none of them, though it logs all statements', async () => {
+test('the log of the PostgreSQL server contains no password, master secret or token, even when it logs all statements', async () => {
   const log = await readFile(join(dataDir, 'postgres.log'), 'utf8')
   // What is looked through is what was meant to be.
   for (const told of ['create role', 'insert into tenant', 'pg_sleep', 'no_such_column']) expect(log).toContain(told)
   for (const each of secrets()) expect(log.includes(each)).toBe(false)
 })
 
-test('the list of processes holds none of them', () => {
+test('the list of processes contains no password, master secret or token', () => {
   expect(commandLines).toContain(join(dataDir, 'postgres'))
   for (const each of secrets()) expect(commandLines.includes(each)).toBe(false)
 })
 
-test('what is looked for would be found', () => {
+test('the search for secrets would find one that was written', () => {
   const config = loadConfig({
     TENANT_DATABASE_URL: `postgres://u:${server.account.password}@h/d`,
     TENANT_SECRET: secretHex,

@@ -54,7 +54,7 @@ function spellings(token: string): string[] {
   ]
 }
 
-test('no other spelling of a token is let in, while it is valid, remembered, and after it was revoked', async () => {
+test('no other spelling of a token is accepted, neither while the token is valid and cached nor after it was revoked', async () => {
   const { token } = await tenancy.issueAccessToken({ user: dana.id })
   const refused = '401 TENANCY_AUTH_TOKEN_INVALID'
   for (const remembered of ['cold', 'warm']) {

@@ -69,7 +69,7 @@ describe('a user without a verified address', () => {
     ['an address that is not verified', { email: 'victim@example.com', email_verified: false }],
     ['an address that is verified in words', { email: 'victim@example.com', email_verified: 'true' }],
     ['an address of which nothing is said', { email: 'victim@example.com', email_verified: undefined }],
-  ])('gets in with a token with %s of an issuer that is trusted for identity alone', async (name, claims) => {
+  ])('a token with %s is accepted from an issuer that is trusted for identity alone', async (name, claims) => {
     const token = await trusted.token({ sub: name, name: 'Nobody', ...claims })
     expect(await me(token)).toBe('200')
     const user = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: name })
@@ -78,7 +78,7 @@ describe('a user without a verified address', () => {
     expect(await tenancy.findUserByEmail('victim@example.com')).toBeUndefined()
   })
 
-  test('gets in with no other token: not with an own one, nor with another issuer’s', async () => {
+  test('a user without a verified address cannot use an own token or a token of another issuer', async () => {
     expect(await me(await trusted.token({ sub: 'alone' }))).toBe('200')
     const user = (await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'alone' })) as User
     expect(await me((await tenancy.issueAccessToken({ user: user.id })).token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
@@ -89,7 +89,7 @@ describe('a user without a verified address', () => {
     expect(await me(await trusted.token({ sub: 'alone', jti: '2' }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
-  test('is not reached by their placeholder, which nobody can claim, register or look up', async () => {
+  test('the placeholder address of a user cannot be claimed, registered or looked up', async () => {
     expect(await me(await trusted.token({ sub: 'nameless' }))).toBe('200')
     const user = (await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'nameless' })) as User
     for (const email of [user.email, user.email.toUpperCase(), user.email.replace('.invalid', '\u3002invalid')]) {
@@ -105,7 +105,7 @@ describe('a user without a verified address', () => {
     expect(other?.id).not.toBe(user.id)
   })
 
-  test('is one user however many requests come at once', async () => {
+  test('a user without a verified address is created once, however many requests come at once', async () => {
     const tokens = await Promise.all(
       Array.from({ length: 10 }, (_none, jti) => trusted.token({ sub: 'crowd', jti: `${jti}` })),
     )
@@ -117,7 +117,7 @@ describe('a user without a verified address', () => {
     expect(rows).toEqual([{ users: 1 }])
   })
 
-  test('takes over nobody’s account when their address is verified and taken', async () => {
+  test('a user without a verified address does not take over an account when their verified address is taken', async () => {
     const owner = await newUser()
     expect(await me(await trusted.token({ sub: 'same', email: owner.email }))).toBe('200')
     expect((await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'same' }))?.id).not.toBe(owner.id)
@@ -127,29 +127,40 @@ describe('a user without a verified address', () => {
 
 describe('address and verification', () => {
   const claims = { email: undefined, email_verified: undefined }
-  test.each([true, 'true'])('are read where the settings say, and %j means yes', async (yes) => {
-    const mail = `text-${typeof yes}@example.com`
-    const token = await textual.token({ ...claims, sub: mail, profile: { mail }, 'https://example.com/verified': yes })
-    expect(await me(token)).toBe('200')
-    expect(await tenancy.findUserByEmail(mail)).toMatchObject({ emailVerified: true })
-  })
+  test.each([true, 'true'])(
+    'the address and its verification are read from the configured claims, and %j means verified',
+    async (yes) => {
+      const mail = `text-${typeof yes}@example.com`
+      const token = await textual.token({
+        ...claims,
+        sub: mail,
+        profile: { mail },
+        'https://example.com/verified': yes,
+      })
+      expect(await me(token)).toBe('200')
+      expect(await tenancy.findUserByEmail(mail)).toMatchObject({ emailVerified: true })
+    },
+  )
 
-  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])('%j means no', async (no) => {
-    const token = await textual.token({
-      ...claims,
-      sub: `no ${JSON.stringify(no)}`,
-      profile: { mail: 'no@example.com' },
-      'https://example.com/verified': no,
-      // Where other issuers say it.
-      email: 'no@example.com',
-      email_verified: true,
-    })
-    expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
-    expect(await tenancy.findUserByEmail('no@example.com')).toBeUndefined()
-  })
+  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])(
+    'the configured claim for verification with %j means unverified',
+    async (no) => {
+      const token = await textual.token({
+        ...claims,
+        sub: `no ${JSON.stringify(no)}`,
+        profile: { mail: 'no@example.com' },
+        'https://example.com/verified': no,
+        // Where other issuers say it.
+        email: 'no@example.com',
+        email_verified: true,
+      })
+      expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
+      expect(await tenancy.findUserByEmail('no@example.com')).toBeUndefined()
+    },
+  )
 })
 
-test('the log says why a user did not get in, and what would help', async () => {
+test('the log says why a user was refused and what would help', async () => {
   const mine = createInstallation({
     TENANT_OIDC_ISSUERS: JSON.stringify([
       { issuer: textual.issuer, audience: 'api', algorithm: 'ES256', createUsers: true },
@@ -174,7 +185,7 @@ test('the log says why a user did not get in, and what would help', async () => 
 })
 
 describe('identities', () => {
-  test('are listed, linked and unlinked, in every process at once and in the audit log', async () => {
+  test('identities are listed, linked and unlinked at once in every process, and are in the audit log', async () => {
     const [user, admin] = [await newUser(), await newUser()]
     const identity = { issuer: strict.issuer, subject: 'linda' }
     const token = await strict.token({ sub: 'linda' })
@@ -206,7 +217,7 @@ describe('identities', () => {
     ])
   })
 
-  test('of somebody else are not linked, whoever links at once', async () => {
+  test('identities of another user cannot be linked, even by concurrent calls', async () => {
     const users = await Promise.all(Array.from({ length: 6 }, newUser))
     const identity = { issuer: strict.issuer, subject: 'contested' }
     const results = await Promise.allSettled(
@@ -220,7 +231,7 @@ describe('identities', () => {
     expect(users.map(({ id }) => id)).toContain(owner?.id)
   })
 
-  test('that are the last way in are not unlinked unasked, by two at once neither', async () => {
+  test('the last identity of a user is unlinked only if the call allows it, even with two calls at once', async () => {
     const user = await newUser()
     const identities = ['one', 'two'].map((name) => ({ issuer: strict.issuer, subject: `last-${name}` }))
     for (const identity of identities) await tenancy.linkIdentity({ user: user.id, ...identity })
@@ -239,7 +250,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([])
   })
 
-  test('are not the last way in while there is a password', async () => {
+  test('the last identity of a user can be unlinked while there is a password', async () => {
     const user = await newUser()
     const identity = { user: user.id, issuer: strict.issuer, subject: 'with-password' }
     await tenancy.linkIdentity(identity)
@@ -252,7 +263,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([])
   })
 
-  test('that were unlinked stay out: no issuer links or creates by itself, plain SQL counts, and a link brings them back', async () => {
+  test('an unlinked identity is not linked or created again by its issuer, even if plain SQL unlinked it, until it is linked explicitly', async () => {
     const user = await newUser()
     const linkable = await linking.token({ sub: 'returning', email: user.email })
     expect(await me(linkable)).toBe('200')
@@ -274,7 +285,7 @@ describe('identities', () => {
     trustedAgain = await trusted.token({ sub: 'by sql', jti: 'again' })
   })
 
-  test('of a user who was deleted may come anew', async () => {
+  test('an identity of a deleted user can create a new user', async () => {
     expect(await me(await trusted.token({ sub: 'deleted' }))).toBe('200')
     const user = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'deleted' })
     await catalog.query('delete from users where id = $1', [user?.id])
@@ -283,7 +294,7 @@ describe('identities', () => {
     expect(anew?.id).not.toBe(user?.id)
   })
 
-  test('of nobody, of no issuer and of no subject are refused with what is wrong', async () => {
+  test('linking an identity of an unknown user, an unknown issuer or without a subject is refused with the reason', async () => {
     const user = await newUser()
     const unknown = '7aa9caed-9e5e-4ad2-95c2-90e0e6247552'
     const identity = { issuer: strict.issuer, subject: 'x' }
