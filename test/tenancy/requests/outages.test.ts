@@ -54,84 +54,80 @@ async function recovered(token: string): Promise<void> {
   }
 }
 
-describe.each<ProxyMode>(['refuse', 'reset', 'silence'])(
-  'the server is unavailable: %s',
-  { timeout: 120_000 },
-  (mode) => {
-    test('while the server is unavailable, warm requests are served within maxStalenessMs; everything else gets 503 until it is back', async () => {
-      const warm = await freshToken()
-      const cold = [await freshToken(), await freshToken(), await freshToken()] as const
-      const stranger = await tenancy.createUser({ email: `${mode}@example.com`, emailVerified: true })
-      const { token: strangers } = await tenancy.issueAccessToken({ user: stranger.id })
-      expect(outcome(await get('/me/tenant', warm, 'acme'))).toBe('200')
+describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('server outage: %s', { timeout: 120_000 }, (mode) => {
+  test('while the server is unavailable, warm requests are served within maxStalenessMs; everything else gets 503 until it is back', async () => {
+    const warm = await freshToken()
+    const cold = [await freshToken(), await freshToken(), await freshToken()] as const
+    const stranger = await tenancy.createUser({ email: `${mode}@example.com`, emailVerified: true })
+    const { token: strangers } = await tenancy.issueAccessToken({ user: stranger.id })
+    expect(outcome(await get('/me/tenant', warm, 'acme'))).toBe('200')
 
-      const awaySinceMs = performance.now()
-      await proxy.set(mode)
-      expect(outcome(await get('/me/tenant', warm, 'acme'))).toBe('200')
-      for (;;) {
-        const startedAtMs = performance.now()
-        const answer = await get('/me/tenant', warm, 'acme')
-        if (answer.statusCode !== 200) {
-          expect(outcome(answer)).toBe('503 TENANCY_CATALOG_UNAVAILABLE')
-          break
-        }
-        expect(startedAtMs - awaySinceMs).toBeLessThanOrEqual(maxStalenessMs)
-        await sleep(20)
-      }
-
-      // New tokens and changes beside them: in silence, each waits as long as all of them.
-      const refused = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
-      const changes = [
-        expect(tenancy.issueAccessToken({ user: owner.id })).rejects.toMatchObject(refused),
-        expect(tenancy.suspendTenant({ tenant: 'acme' })).rejects.toMatchObject(refused),
-        expect(tenancy.findUserByEmail('owner@example.com')).rejects.toMatchObject(refused),
-        expect(tenancy.createUser({ email: 'x@example.com' })).rejects.toMatchObject(refused),
-        expect(tenancy.findTenant('acme')).rejects.toMatchObject(refused),
-      ]
-      const requests = [
-        get('/me/tenant', warm, 'acme'),
-        ...cold.map((each) => get('/notes', each, 'acme')),
-        get('/notes', warm, 'no-such-tenant'),
-        get('/tenants/acme/notes', warm),
-        get('/me', strangers),
-        get('/me/tenant', strangers),
-      ]
-      const [answers] = await Promise.all([Promise.all(requests), ...changes])
-      for (const answer of answers) {
+    const awaySinceMs = performance.now()
+    await proxy.set(mode)
+    expect(outcome(await get('/me/tenant', warm, 'acme'))).toBe('200')
+    for (;;) {
+      const startedAtMs = performance.now()
+      const answer = await get('/me/tenant', warm, 'acme')
+      if (answer.statusCode !== 200) {
         expect(outcome(answer)).toBe('503 TENANCY_CATALOG_UNAVAILABLE')
-        expect(answer.headers['retry-after']).toMatch(/^[1-9]\d*$/)
-        expect(answer.headers['content-type']).toMatch('application/problem+json')
-        expect(answer.body).not.toMatch(/127\.0\.0\.1|ECONN|postgres|timeout/i)
+        break
       }
-      // What needs no catalog is answered all the same, and as always.
-      expect(outcome(await get('/notes', 'x.y.z'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
-      expect(outcome(await app.inject('/notes'))).toBe('401 TENANCY_AUTH_REQUIRED')
-      expect(outcome(await app.inject('/health'))).toBe('200')
+      expect(startedAtMs - awaySinceMs).toBeLessThanOrEqual(maxStalenessMs)
+      await sleep(20)
+    }
 
-      await proxy.set('pass')
-      await recovered(warm)
-      expect(outcome(await get('/me', strangers))).toBe('200')
-      expect(outcome(await get('/me/tenant', strangers))).toBe('403 TENANCY_TENANT_NONE')
-      expect((await tenancy.getTenant('acme')).status).toBe('active')
-    })
+    // New tokens and changes beside them: in silence, each waits as long as all of them.
+    const refused = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
+    const changes = [
+      expect(tenancy.issueAccessToken({ user: owner.id })).rejects.toMatchObject(refused),
+      expect(tenancy.suspendTenant({ tenant: 'acme' })).rejects.toMatchObject(refused),
+      expect(tenancy.findUserByEmail('owner@example.com')).rejects.toMatchObject(refused),
+      expect(tenancy.createUser({ email: 'x@example.com' })).rejects.toMatchObject(refused),
+      expect(tenancy.findTenant('acme')).rejects.toMatchObject(refused),
+    ]
+    const requests = [
+      get('/me/tenant', warm, 'acme'),
+      ...cold.map((each) => get('/notes', each, 'acme')),
+      get('/notes', warm, 'no-such-tenant'),
+      get('/tenants/acme/notes', warm),
+      get('/me', strangers),
+      get('/me/tenant', strangers),
+    ]
+    const [answers] = await Promise.all([Promise.all(requests), ...changes])
+    for (const answer of answers) {
+      expect(outcome(answer)).toBe('503 TENANCY_CATALOG_UNAVAILABLE')
+      expect(answer.headers['retry-after']).toMatch(/^[1-9]\d*$/)
+      expect(answer.headers['content-type']).toMatch('application/problem+json')
+      expect(answer.body).not.toMatch(/127\.0\.0\.1|ECONN|postgres|timeout/i)
+    }
+    // What needs no catalog is answered all the same, and as always.
+    expect(outcome(await get('/notes', 'x.y.z'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
+    expect(outcome(await app.inject('/notes'))).toBe('401 TENANCY_AUTH_REQUIRED')
+    expect(outcome(await app.inject('/health'))).toBe('200')
 
-    test('a query that runs when the server stops fails, and the next one gets 503', async () => {
-      const token = await freshToken()
-      const running = get('/slow', token, 'acme')
-      await sleep(100)
-      await proxy.set(mode)
-      if (mode !== 'silence') {
-        const answer = await running
-        expect(answer.statusCode).toBeGreaterThanOrEqual(500)
-      }
-      const next = await get('/slow', token, 'acme')
-      expect(next.statusCode).toBe(503)
-      await proxy.set('pass')
-      await recovered(token)
-      await running
-    })
-  },
-)
+    await proxy.set('pass')
+    await recovered(warm)
+    expect(outcome(await get('/me', strangers))).toBe('200')
+    expect(outcome(await get('/me/tenant', strangers))).toBe('403 TENANCY_TENANT_NONE')
+    expect((await tenancy.getTenant('acme')).status).toBe('active')
+  })
+
+  test('a query that runs when the server stops fails, and the next one gets 503', async () => {
+    const token = await freshToken()
+    const running = get('/slow', token, 'acme')
+    await sleep(100)
+    await proxy.set(mode)
+    if (mode !== 'silence') {
+      const answer = await running
+      expect(answer.statusCode).toBeGreaterThanOrEqual(500)
+    }
+    const next = await get('/slow', token, 'acme')
+    expect(next.statusCode).toBe(503)
+    await proxy.set('pass')
+    await recovered(token)
+    await running
+  })
+})
 
 describe('one tenant’s database is unavailable', () => {
   const admin = (text: string) => withAdmin((client) => client.query(text))

@@ -75,7 +75,7 @@ test('a start that fails after the embedded server has started stops it and leav
   expect(await (await open()).listTenants()).toEqual([])
 })
 
-test('a folder for the embedded server that cannot be used gives an error with a code that names the folder', async () => {
+test('an unusable folder gives an error with a code that names it', async () => {
   await expect(open({}, { TENANT_DATA_DIR: '/dev/null/folder' })).rejects.toMatchObject({
     code: 'TENANCY_EMBEDDED_START_FAILED',
     message: expect.stringContaining('/dev/null/folder'),

@@ -101,29 +101,26 @@ describe('the schema folder', () => {
       'TENANCY_DATABASE_SCHEMA_INVALID',
       /0001_commit\.sql/,
     ],
-  ])(
-    'a schema folder that %s fails the start and leaves nothing half-made, and the next start works',
-    async (_name, files, code, text) => {
-      for (const [name, sql] of Object.entries(files)) await writeFile(join(schemaDir, name), sql)
-      const folder = Object.keys(files).length === 0 ? join(schemaDir, 'no-such-folder') : schemaDir
-      const error = await failure({ schemaDir: folder })
-      expect(error.code).toBe(code)
-      expect(error.message).toMatch(text)
-      // A catalog that is complete, and the group role, which can do nothing.
-      const left = await installation.onServer()
-      expect(left.databases).toEqual([installation.catalogName])
-      expect(left.roles.filter((name) => name !== `${installation.prefix}members`)).toEqual([])
+  ])('a schema folder that %s fails the start cleanly, and the next start works', async (_name, files, code, text) => {
+    for (const [name, sql] of Object.entries(files)) await writeFile(join(schemaDir, name), sql)
+    const folder = Object.keys(files).length === 0 ? join(schemaDir, 'no-such-folder') : schemaDir
+    const error = await failure({ schemaDir: folder })
+    expect(error.code).toBe(code)
+    expect(error.message).toMatch(text)
+    // A catalog that is complete, and the group role, which can do nothing.
+    const left = await installation.onServer()
+    expect(left.databases).toEqual([installation.catalogName])
+    expect(left.roles.filter((name) => name !== `${installation.prefix}members`)).toEqual([])
 
-      await Promise.all(Object.keys(files).map((name) => rm(join(schemaDir, name))))
-      await writeFile(join(schemaDir, '0001_fixed.sql'), 'create table fixed ()')
-      const tenancy = await installation.open({ schemaDir })
-      const owner = await tenancy.createUser({ email: 'a@example.com', emailVerified: true })
-      const tenant = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
-      const pool = tenancy.getTenantPool(tenant)
-      expect((await pool.query('select * from fixed')).rows).toEqual([])
-      await tenancy.close()
-    },
-  )
+    await Promise.all(Object.keys(files).map((name) => rm(join(schemaDir, name))))
+    await writeFile(join(schemaDir, '0001_fixed.sql'), 'create table fixed ()')
+    const tenancy = await installation.open({ schemaDir })
+    const owner = await tenancy.createUser({ email: 'a@example.com', emailVerified: true })
+    const tenant = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
+    const pool = tenancy.getTenantPool(tenant)
+    expect((await pool.query('select * from fixed')).rows).toEqual([])
+    await tenancy.close()
+  })
 
   test('a catalog that a failed start has created is complete, and nothing is in it twice', async () => {
     await failure({ schemaDir: join(schemaDir, 'no-such-folder') })
@@ -162,9 +159,7 @@ describe('the server', () => {
     return { env: { TENANT_DATABASE_URL: url.href } }
   }
 
-  test('a server that refuses the password or does not know the account gives an error with a code', async ({
-    skip,
-  }) => {
+  test('a wrong password or an unknown account gives an error with a code', async ({ skip }) => {
     const wrong = 'wrong-and-secret-as-well'
     const { host, port } = await testServer()
     const client = new pg.Client({ host, port, user: account.name, password: wrong, database: 'postgres' })

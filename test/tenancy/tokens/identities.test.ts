@@ -127,37 +127,26 @@ describe('a user without a verified address', () => {
 
 describe('address and verification', () => {
   const claims = { email: undefined, email_verified: undefined }
-  test.each([true, 'true'])(
-    'the address and its verification are read from the configured claims, and %j means verified',
-    async (yes) => {
-      const mail = `text-${typeof yes}@example.com`
-      const token = await textual.token({
-        ...claims,
-        sub: mail,
-        profile: { mail },
-        'https://example.com/verified': yes,
-      })
-      expect(await me(token)).toBe('200')
-      expect(await tenancy.findUserByEmail(mail)).toMatchObject({ emailVerified: true })
-    },
-  )
+  test.each([true, 'true'])('the configured claims are read, and %j means verified', async (yes) => {
+    const mail = `text-${typeof yes}@example.com`
+    const token = await textual.token({ ...claims, sub: mail, profile: { mail }, 'https://example.com/verified': yes })
+    expect(await me(token)).toBe('200')
+    expect(await tenancy.findUserByEmail(mail)).toMatchObject({ emailVerified: true })
+  })
 
-  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])(
-    'the configured claim for verification with %j means unverified',
-    async (no) => {
-      const token = await textual.token({
-        ...claims,
-        sub: `no ${JSON.stringify(no)}`,
-        profile: { mail: 'no@example.com' },
-        'https://example.com/verified': no,
-        // Where other issuers say it.
-        email: 'no@example.com',
-        email_verified: true,
-      })
-      expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
-      expect(await tenancy.findUserByEmail('no@example.com')).toBeUndefined()
-    },
-  )
+  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])('a claim %j means unverified', async (no) => {
+    const token = await textual.token({
+      ...claims,
+      sub: `no ${JSON.stringify(no)}`,
+      profile: { mail: 'no@example.com' },
+      'https://example.com/verified': no,
+      // Where other issuers say it.
+      email: 'no@example.com',
+      email_verified: true,
+    })
+    expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
+    expect(await tenancy.findUserByEmail('no@example.com')).toBeUndefined()
+  })
 })
 
 test('the log says why a user was refused and what would help', async () => {
