@@ -37,7 +37,7 @@ test.each<[string, Columns]>([
   for (const { name, kind, nullable = false, read } of Object.values(columns)) {
     const row = rows.find((each) => each.name === name)
     expect(types[typeof kind === 'string' ? kind : 'text'], name).toContain(row?.type)
-    // What is read by an expression may have a default there.
+    // A column that is read by an expression may have its default there.
     if (read === undefined) expect(row?.nullable, name).toBe(nullable)
   }
 })

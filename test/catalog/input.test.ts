@@ -25,17 +25,17 @@ test('a schema that does not take exactly its interface does not compile', () =>
   const roles = z.array(z.string()).readonly().optional()
   // @ts-expect-error: a key is missing
   schemaOf<Input>()(z.strictObject({ tenant: z.string() }))
-  // @ts-expect-error: a key more, even an optional one
+  // @ts-expect-error: an additional key, even an optional one
   schemaOf<Input>()(z.strictObject({ tenant: z.string(), roles, color: z.string().optional() }))
   // @ts-expect-error: another type
   schemaOf<Input>()(z.strictObject({ tenant: z.number(), roles }))
-  // @ts-expect-error: takes more than the interface says
+  // @ts-expect-error: accepts more than the interface
   schemaOf<Input>()(z.strictObject({ tenant: z.string().nullable(), roles }))
-  // @ts-expect-error: takes less
+  // @ts-expect-error: accepts less
   schemaOf<Input>()(z.strictObject({ tenant: z.literal('acme'), roles }))
-  // @ts-expect-error: an array that may be changed
+  // @ts-expect-error: a mutable array
   schemaOf<Input>()(z.strictObject({ tenant: z.string(), roles: z.array(z.string()).optional() }))
-  // @ts-expect-error: may be left out
+  // @ts-expect-error: an optional key
   schemaOf<Input>()(z.strictObject({ tenant: z.string().optional(), roles }))
   expect(parse(schema, { tenant: 'acme', roles: ['Admin'] })).toEqual({ tenant: 'acme', roles: ['Admin'] })
 })

@@ -8,7 +8,7 @@ afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.end()
 })
 
-/** One connection, so that what is prepared on it can be looked at. */
+/** Opens a pool of one connection, so that its prepared statements can be inspected. */
 function openPool(): pg.Pool {
   const pool = new pg.Pool({ connectionString: urlOf('postgres'), max: 1 })
   pools.push(pool)

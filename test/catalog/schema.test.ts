@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { catalogSchemaText } from '../../scripts/catalog-schema-text.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
-/** The text of a new catalog after `change`. */
+/** Returns the text of schema.sql for a new catalog after `change`. */
 async function textAfter(change: string): Promise<string> {
   const catalog: TestDatabase = await createTestCatalog()
   try {

@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => catalog.drop())
 beforeEach(() => catalog.pool.query('truncate signing_keys'))
 
-/** One process: keys and verifier of its own on the shared catalog. */
+/** Starts a process: its own keys and verifier on the shared catalog. */
 function startProcess(over: Partial<SigningKeysOptions> = {}) {
   const clock = { ms: Date.now() }
   const store = countReads(over.store ?? createSigningKeyStore(catalog.pool))
@@ -128,7 +128,7 @@ describe('rotation', () => {
     await two.verify(before)
     await one.keys.rotate()
     expect(await kidsOf(one)).toHaveLength(2)
-    // Still the old key, and the other process has read nothing new yet.
+    // The old key still signs, and the other process has not read the new one yet.
     const during = (await one.keys.issueAccessToken(input)).token
     expect(kidOf(during)).toBe(kidOf(before))
     await two.verify(during)
@@ -238,7 +238,7 @@ describe('reading', () => {
 describe('strict mode (nothing that was read before the request is trusted)', () => {
   const changes = { confirmedAtMs: Number.NEGATIVE_INFINITY, maxStalenessMs: 0 }
 
-  /** A store whose next read has looked and not answered yet, until `release`. */
+  /** Creates a store whose next read has queried the catalog but returns only after `release`. */
   function heldStore() {
     const inner = createSigningKeyStore(catalog.pool)
     let holding: Promise<void> | undefined
@@ -299,7 +299,7 @@ describe('at rest', () => {
       const { rows } = await catalog.pool.query('select * from signing_keys')
       expect(rows[0].public_jwk).not.toHaveProperty('d')
       const sealed = rows[0].sealed_private_key as Buffer
-      // Object identifiers of Ed25519 and EC keys: in every PKCS #8 that is readable.
+      // Object identifiers of Ed25519 and EC keys, which every readable PKCS #8 contains.
       expect(sealed.includes(Buffer.from('2b6570', 'hex'))).toBe(false)
       expect(sealed.includes(Buffer.from('2a8648ce3d0201', 'hex'))).toBe(false)
       expect(JSON.stringify(rows)).not.toContain('PRIVATE')

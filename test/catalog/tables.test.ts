@@ -14,7 +14,7 @@ afterAll(() => catalog.drop())
 
 const all: PgTable[] = Object.values(tables).filter((table) => is(table, PgTable))
 
-// The runner's ledger is nobody else's business.
+// Only the migration runner uses its ledger.
 const ownedByRunner = ['schema_migrations']
 
 test('the Drizzle tables match the tables of the catalog, column for column, in both directions', async () => {

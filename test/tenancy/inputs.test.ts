@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => installation.drop())
 
-/** An input that has the right shape, with every key, for each function that takes an object. */
+/** A valid input with every key, for each function that takes an object. */
 function inputsOf(tenant: string, user: string): typeof inputs {
   const change = { tenant, actor: user }
   const member = { tenant, user, actor: user }
@@ -77,7 +77,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
   }
 }
 
-/** Functions that take a tenant or a user alone, as text. */
+/** Functions that take only a tenant or a user, as text. */
 const alone = [
   'getTenant',
   'findTenant',
@@ -86,9 +86,9 @@ const alone = [
   'listIdentities',
   'findUserByEmail',
 ]
-/** Functions whose every property may be left out: they may be called without an object. */
+/** Functions whose properties are all optional: they can be called without an object. */
 const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify']
-/** Functions that take nothing, and those that take what an earlier call or a request gave: a tenant, a member. */
+/** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
   ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
@@ -105,7 +105,7 @@ function functionOf(name: string): AnyFunction {
 
 const callback = () => 'called'
 
-/** The error of a call. An error that is thrown at once, and not by the promise, fails the test. */
+/** Returns the error of a call. An error that is thrown synchronously, not by the promise, fails the test. */
 async function refusal(name: string, input: unknown): Promise<{ code: string; message: string }> {
   const answer = functionOf(name)(input, callback)
   return answer.then(
@@ -123,7 +123,7 @@ async function expectRefusal(name: string, input: unknown, named: string): Promi
   expect(message).toContain(named)
 }
 
-/** Values of every type but one's own. */
+/** Returns values of every type except the value's own type. */
 function valuesUnlike(value: unknown): fc.Arbitrary<unknown> {
   const wrong = [42, 1n, true, 'text', Symbol('x'), { id: 'x' }, ['text'], () => 1, new Date()]
   const kind = (one: unknown) => Object.prototype.toString.call(one)

@@ -45,7 +45,7 @@ const entries = async () =>
   (await catalog.one<{ count: number }>('select count(*)::int as count from audit_log where tenant_id = $1', [tenant]))
     .count
 
-/** Whether it is refused to the actor, with nothing written, and then done by whoever `may`. */
+/** Tells whether a call is refused for the actor, with nothing written, and then succeeds for the actor `may`. */
 async function isRefused(
   give: (by: string | undefined) => Promise<unknown>,
   may: string | undefined,
@@ -142,7 +142,7 @@ describe('an actor who does not hold a permission', () => {
 describe('an actor who holds less than the member or role', () => {
   const override = (of: string) => ({ tenant, user: of, permission: 'notes:read' }) as const
   const expiresAt = new Date(Date.now() + 3_600_000)
-  /** Every way to change a member, one after the other on the same one. Each is no more than the actor could give. */
+  /** Every way to change a member, in sequence on the same member. None grants more than the actor could grant. */
   const ways: readonly (readonly [string, (of: string, by: string | undefined) => Promise<unknown>])[] = [
     ['assignRole', (of, by) => admin.assignRole({ tenant, user: of, role: 'Member', actor: by })],
     ['unassignRole', (of, by) => admin.unassignRole({ tenant, user: of, role: 'Member', actor: by })],
@@ -155,7 +155,7 @@ describe('an actor who holds less than the member or role', () => {
     ['removeMember', (of, by) => memberships.removeMember({ tenant, user: of, actor: by })],
   ]
 
-  /** The ways that are refused to the actor, with nothing written, and then done by whoever `may`. */
+  /** Returns the ways that are refused for the actor, with nothing written, and then succeed for the actor `may`. */
   async function refusedWays(of: string, may: string | undefined): Promise<string[]> {
     const found: string[] = []
     for (const [way, change] of ways) if (await isRefused((by) => change(of, by), may, above)) found.push(way)

@@ -193,7 +193,7 @@ describe('epochs as versions of a row', () => {
     const columns = rows.map(({ name }) => name).filter((name) => !['id', 'database_id', 'access_epoch'].includes(name))
     for (const column of columns) {
       const raised = await sql(`update tenants set ${column} = ${values[column] ?? 'null'} where id = $1`, tenant.id)
-      // A column that came later and is null already can't be tried without a value here.
+      // A column that was added later and is null already needs a value here to be tested.
       if (values[column] !== undefined) expect([column, raised]).toEqual([column, [`t:${tenant.id}`]])
     }
     expect(Object.keys(values).filter((name) => !columns.includes(name))).toEqual([])

@@ -141,7 +141,7 @@ describe('inclusions that are refused', () => {
       await expect(include(last, 'A')).rejects.toMatchObject({ code: 'TENANCY_ACCESS_ROLE_CYCLE' })
       await expect(catalog.pool.query(insert, [ids.get(last), ids.get('A')])).rejects.toThrow(/include itself/)
     }
-    // Two rows of one statement that make a cycle together.
+    // Two rows of one statement that form a cycle together.
     const [e, f] = [await catalog.addRole(tenant, 'E'), await catalog.addRole(tenant, 'F')]
     const both = 'insert into role_inclusions (role_id, included_role_id) values ($1, $2), ($2, $1)'
     await expect(catalog.pool.query(both, [e, f])).rejects.toThrow(/include itself/)
@@ -163,7 +163,7 @@ describe('inclusions that are refused', () => {
         try {
           for (const client of [first, second]) {
             await client.query(`begin isolation level ${isolation}`)
-            // The snapshot is taken before either writes.
+            // Both snapshots are taken before either transaction writes.
             await client.query('select count(*) from role_inclusions')
           }
           await first.query(insert, [a, b])
@@ -211,7 +211,7 @@ test('random role hierarchies grant what a walk along the active roles grants', 
       const names = permissions.map((_, index) => `R${index}`)
       const ids: string[] = []
       for (const [index, name] of names.entries()) ids.push(await catalog.addRole(tenant, name, permissions[index]!))
-      // Downwards only, so that there is no cycle.
+      // Only downwards, so that there is no cycle.
       const kept = edges.map(([a, b]) => [Math.max(a, b), Math.min(a, b)] as const).filter(([a, b]) => a !== b)
       for (const [a, b] of kept) await catalog.pool.query(`${insert} on conflict do nothing`, [ids[a], ids[b]])
       await catalog.pool.query('update roles set is_active = false where id = any ($1::uuid[])', [

@@ -25,7 +25,7 @@ const first = defineAccess({
     Member: ['notes:read'],
   },
 })
-/** Without sharing, without team leads; a wider rule in place of the narrow one. */
+/** A definition without sharing and team leads, and with a wider rule in place of the narrow one. */
 const second = defineAccess({
   version: 2,
   permissions: { 'notes:read': '', 'notes:write': '' },
@@ -197,7 +197,7 @@ describe('entries that somebody changed', () => {
       'allow',
     ])
     await seed()
-    // A permission that is switched off gives nothing; the tenant's grant is there when it comes back.
+    // An inactive permission grants nothing, but the tenant's grant of it is kept and works when it is activated again.
     expect(await catalog.held(userId, tenant.id)).toEqual([])
     await seed({ ...first, version: 3 })
     expect(await catalog.held(userId, tenant.id)).toEqual(['notes:share'])

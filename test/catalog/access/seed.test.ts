@@ -80,7 +80,7 @@ describe('seedAccess', () => {
     const ruleSet = await catalog.rules.readRuleSet()
     expect(ruleSet.routes.map(({ method, path }) => `${method} ${path}`)).toEqual(['DELETE /notes/{id}'])
     expect(ruleSet.roles).toEqual(['Owner'])
-    // No gap: by:hand took 3, and entries that were there already used up no number.
+    // There is no gap: by:hand took 3, and existing entries used up no number.
     expect(ruleSet.permissions.map(({ id, isActive }) => [id, isActive])).toEqual([
       [1, true],
       [2, false],

@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 const rejected = (code: string) => ({ code })
 
-/** What a piece of work wrote into the audit log. */
+/** Returns the audit entries that `work` wrote. */
 async function audited(work: () => Promise<unknown>): Promise<object[]> {
   const { last } = await catalog.one<{ last: string }>('select coalesce(max(id), 0) as last from audit_log')
   await work()

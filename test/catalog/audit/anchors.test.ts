@@ -22,7 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => catalog.drop())
 
-/** As a superuser who wants to leave no trace: triggers and constraints of foreign keys don't run. */
+/** Writes like a superuser who wants to leave no trace: triggers and foreign key constraints do not run. */
 async function tamper(text: string, values: unknown[] = []): Promise<void> {
   const client = await catalog.pool.connect()
   try {
@@ -34,7 +34,7 @@ async function tamper(text: string, values: unknown[] = []): Promise<void> {
   }
 }
 
-/** Five entries of the tenant, and one of another. */
+/** Writes five entries of the tenant and one of another tenant. */
 async function write(): Promise<void> {
   for (const name of ['A', 'B', 'C', 'D', 'E']) await admin.createRole({ tenant, name })
   await admin.createRole({ tenant: other, name: 'A' })
@@ -56,7 +56,7 @@ describe('anchors in the installation’s chain', () => {
     await tamper('delete from audit_log where tenant_id = $1', [id])
     await tamper('delete from audit_chains where chain_id = $1', [id])
   }
-  /** As one who knows how: the last entries go, and the head with them. */
+  /** Deletes the last entries and adjusts the head, like an attacker who knows the format. */
   const cutOff = async (id: string, length: number) => {
     await tamper('delete from audit_log where tenant_id = $1 and seq > $2', [id, length])
     await tamper(
@@ -95,11 +95,11 @@ describe('anchors in the installation’s chain', () => {
     expect(await audit.anchor()).toBe(0)
     await admin.createRole({ tenant, name: 'F' })
     await cutOff(tenant, 5)
-    // What came after the last anchor can't be missed.
+    // Entries after the last anchor cannot be reported as missing.
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: true })
     await cutOff(tenant, 3)
     expect((await audit.verify()).problems).toEqual([{ tenantId: tenant, seq: 4, entryId: null, kind: 'truncated' }])
-    // It goes on as if nothing had been: what stands at the anchored place now is another entry.
+    // The chain continues as if nothing had happened, so another entry now stands at the anchored place.
     for (const name of ['G', 'H', 'I']) await admin.createRole({ tenant, name })
     expect((await audit.verify()).problems).toEqual([
       { tenantId: tenant, seq: 5, entryId: await idOf(5), kind: 'altered' },

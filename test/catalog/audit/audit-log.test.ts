@@ -24,7 +24,7 @@ beforeEach(async () => {
   other = (await catalog.addTenant()).id
 })
 
-/** As a superuser who wants to leave no trace: triggers and constraints of foreign keys don't run. */
+/** Writes like a superuser who wants to leave no trace: triggers and foreign key constraints do not run. */
 async function tamper(text: string, values: unknown[] = []): Promise<void> {
   const client = await catalog.pool.connect()
   try {
@@ -37,7 +37,7 @@ async function tamper(text: string, values: unknown[] = []): Promise<void> {
   }
 }
 
-/** Five entries of the tenant, and one of another. */
+/** Writes five entries of the tenant and one of another tenant. */
 async function write(): Promise<void> {
   for (const name of ['A', 'B', 'C', 'D', 'E']) await admin.createRole({ tenant, name, description: `“${name}” 🎉\n` })
   await admin.createRole({ tenant: other, name: 'A' })
@@ -167,7 +167,7 @@ describe('plain SQL on the audit log', () => {
 describe('verification of chains changed with triggers off', () => {
   beforeEach(write)
 
-  /** What verify says of the tenant; of the other one it has nothing to say. */
+  /** Returns the only problem that verification finds. It must concern the tenant, not the other one. */
   const onlyProblem = async () => {
     const { problems } = await audit.verify({ tenant })
     expect(problems).toHaveLength(1)
@@ -375,7 +375,7 @@ test('one statement that inserts entries of many chains links each chain in the 
     )
     await database.pool.query('select anchor_audit_chains()')
     const log = createAuditLog(database.pool)
-    // And an anchor of each tenant's chain.
+    // The counts include an anchor of each tenant's chain.
     expect(await log.verify()).toEqual({ isIntact: true, chains: 12, entries: 41, problems: [] })
     expect((await log.list({ tenant: 'old-one' })).map(({ after }) => after)).toEqual([
       3, 6, 9, 12, 15, 18, 21, 24, 27, 30,

@@ -15,7 +15,7 @@ let audit: AuditLog
 let users: ReturnType<typeof createUserDirectory>
 let user: string
 let actor: string
-/** Length of the chain when a test begins. */
+/** Length of the chain at the start of a test. */
 let start: number
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ beforeEach(async () => {
   start = (await audit.verify({ tenant: null })).entries
 })
 
-/** The entries of this test, less what every one has. */
+/** Returns the entries of this test, without the fields that all entries share. */
 async function entries(): Promise<Partial<AuditEntry>[]> {
   const all = await audit.list({ tenant: null, after: start })
   expect(await audit.verify({ tenant: null })).toEqual({
@@ -175,7 +175,7 @@ test('an audit entry is the last write in its change’s transaction, so nobody 
     await client.query('begin')
     await client.query(`select set_config('tenants2fast.actor', $1, true)`, [actor])
     await client.query('update users set disabled_at = now() where id = $1', [user])
-    // Waits for no lock that the transaction holds.
+    // This waits for no lock that the transaction holds.
     await users.revokeUserTokens({ user: actor })
     await client.query('commit')
     await client.query('update users set disabled_at = null where id = $1', [user])
@@ -185,7 +185,7 @@ test('an audit entry is the last write in its change’s transaction, so nobody 
   expect((await entries()).map(({ action, actorId }) => [action, actorId])).toEqual([
     ['user.tokens.revoke', null],
     ['user.disable', actor],
-    // The next transaction on the same connection is nobody's.
+    // The next transaction on the same connection has no actor.
     ['user.enable', null],
   ])
 })

@@ -205,7 +205,7 @@ describe('findMember', () => {
   })
 })
 
-/** The id of the tenant that the user's request is for when it names none, or why there is none. */
+/** Returns the id of the tenant of a request that names none, or the reason why there is none. */
 async function defaultOf(userId: string): Promise<string> {
   const found = await catalog.directory.findDefaultMember(userId)
   return found.kind === 'member' ? found.member.tenant.id : found.kind

@@ -18,7 +18,7 @@ afterEach(() => installation.drop())
 
 const sql = async (text: string, values: unknown[] = []) => (await installation.catalog.pool.query(text, values)).rows
 const create = (slug = 'acme') => tenants.createTenant({ name: 'Acme', slug, owner })
-/** Lets the retention of everything that is deleted end now. */
+/** Ends the retention of everything that is deleted. */
 const endRetention = () => sql("update tenant_databases set drop_after = now() where state = 'retired'")
 const actions = async (tenantId: string) =>
   (await sql('select action from audit_log where tenant_id = $1 order by id', [tenantId])).map((row) => row.action)
@@ -90,7 +90,7 @@ test('a slug is free only when the drop of its database is verified', async () =
   await tenants.deleteTenant({ tenant: 'acme' })
   await endRetention()
   const [{ name }] = await sql('select name from tenant_databases')
-  // A drop that fails, as one does that a replication slot stands in the way of.
+  // This drop fails, as a drop does while a replication slot blocks it.
   await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
   expect(await databases.reconcile()).toMatchObject({ dropped: [], failed: [tenant.databaseId] })
   await expect(create()).rejects.toMatchObject({ code: 'TENANCY_TENANT_SLUG_TAKEN' })

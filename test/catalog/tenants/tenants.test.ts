@@ -89,7 +89,7 @@ test('of a hundred concurrent creations of one slug, one succeeds, 99 get a conf
   const failures = results.filter((result) => result.status === 'rejected').map((result) => codeOf(result.reason))
   expect(failures).toEqual(Array.from({ length: 99 }, () => 'TENANCY_TENANT_SLUG_TAKEN'))
   expect(await sql("select count(*)::int from tenant_databases where state = 'assigned'")).toEqual([{ count: 1 }])
-  // Two processes, each with one creator at a time: the loser's database, if it built one, is in stock.
+  // Two processes, each with one creator at a time. If the one that lost has built a database, it is in stock.
   expect(await countOf('tenant_databases')).toBeLessThanOrEqual(2)
   expect([
     await countOf('tenants'),

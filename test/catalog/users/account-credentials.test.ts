@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createUserDirectory } from '../../../src/catalog/users/users.js'
 import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
 
-// Everything here is plain SQL: what the tables promise holds whoever writes to them.
+// Everything here is plain SQL, because the rules of the tables must hold for every writer.
 
 let catalog: TestDatabase
 beforeAll(async () => {
@@ -43,7 +43,7 @@ function addLink() {
 }
 
 interface State {
-  /** How far the token epoch went up. */
+  /** How much the token epoch rose. */
   readonly raised: number
   readonly revoked: boolean
   readonly sessions: number

@@ -9,9 +9,9 @@ import { bearer, createNotesApp, outcome } from '../notes-app.js'
 const maxStalenessMs = 1000
 
 let installation: Installation
-/** The process that serves. */
+/** The serving process. */
 let tenancy: Tenancy
-/** Another process of the installation, as it were: what it changes, the serving one hears by LISTEN. */
+/** Stands for another process of the installation: the serving one receives its changes by LISTEN. */
 let other: Tenancy
 let app: FastifyInstance
 let acme: Tenant
@@ -23,7 +23,7 @@ const reports = async (served = app, withToken = token) =>
 
 beforeAll(async () => {
   installation = createInstallation({ TENANT_MAX_STALENESS_MS: String(maxStalenessMs) })
-  // One after the other would do, too; at once is how deployments start.
+  // At once, because that is how deployments start.
   ;[tenancy, other] = await Promise.all([installation.open(), installation.open()])
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   member = await tenancy.createUser({ email: 'member@example.com', emailVerified: true })
@@ -42,7 +42,7 @@ async function assignAdmin(): Promise<void> {
   expect(await reports()).toBe('200')
 }
 
-/** Asks until refused; gives how long after the change the last request began that was still allowed. */
+/** Sends requests until one is refused. Returns how long after the change the last allowed request began. */
 async function allowedForMs(changedAtMs: number): Promise<number> {
   for (let lastMs = 0; ;) {
     const startedAtMs = performance.now()
@@ -111,7 +111,7 @@ test('a direct deny wins over the role, a direct allow works without a role, and
     const answer = await reports()
     if (answer === '403 TENANCY_ACCESS_DENIED') break
     expect(answer).toBe('200')
-    // The catalog's clock and this one are the same machine's; 50 ms for rounding and for steps of the clock.
+    // The catalog's clock and this one belong to the same machine. 50 ms allow for rounding and steps of the clock.
     expect(startedAtMs).toBeLessThanOrEqual(endsAtMs + 50)
     await sleep(5)
   }

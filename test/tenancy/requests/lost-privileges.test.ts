@@ -19,7 +19,7 @@ const codeOf = (error: unknown) => (error as { code?: string }).code
 test('a tenant whose new table was made without privileges is served after its first refusal', async () => {
   const { rows } = await query('select current_database() as name')
   await query(`drop owned by "${installation.prefix}members"`)
-  // As a process of a release of before has migrated it.
+  // The state after a migration by a process of an earlier release.
   await withAdmin((admin) => admin.query('create table late (id int)'), rows[0].name)
   await expect(query('select * from late')).rejects.toMatchObject({ code: '42501' })
   await vi.waitUntil(

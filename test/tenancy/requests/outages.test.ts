@@ -44,7 +44,7 @@ beforeEach(async () => {
   await recovered(await freshToken())
 })
 
-/** Waits until the tenant's notes are served again: nobody does anything for it but ask. */
+/** Waits until the tenant's notes are served again. It only sends requests. */
 async function recovered(token: string): Promise<void> {
   for (;;) {
     const answer = await get('/notes', token, 'acme')
@@ -76,7 +76,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('server outage: %s', { 
       await sleep(20)
     }
 
-    // New tokens and changes beside them: in silence, each waits as long as all of them.
+    // New tokens and changes run in parallel: with a silent server, all of them wait no longer than one.
     const refused = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
     const changes = [
       expect(tenancy.issueAccessToken({ user: owner.id })).rejects.toMatchObject(refused),
@@ -100,7 +100,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('server outage: %s', { 
       expect(answer.headers['content-type']).toMatch('application/problem+json')
       expect(answer.body).not.toMatch(/127\.0\.0\.1|ECONN|postgres|timeout/i)
     }
-    // What needs no catalog is answered all the same, and as always.
+    // Requests that need no catalog are answered as usual.
     expect(outcome(await get('/notes', 'x.y.z'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
     expect(outcome(await app.inject('/notes'))).toBe('401 TENANCY_AUTH_REQUIRED')
     expect(outcome(await app.inject('/health'))).toBe('200')
@@ -132,7 +132,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('server outage: %s', { 
 describe('one tenant’s database is unavailable', () => {
   const admin = (text: string) => withAdmin((client) => client.query(text))
 
-  /** Ends the tenant's connections, and waits until this process has noticed. */
+  /** Ends the tenant's connections and waits until this process has noticed. */
   async function cutOff(tenant: Tenant, database: string): Promise<void> {
     await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`)
     while (tenancy.getTenantPool(tenant).totalCount > 0) await sleep(5)
@@ -163,7 +163,7 @@ describe('one tenant’s database is unavailable', () => {
     )
     expect((await running).statusCode).toBeGreaterThanOrEqual(500)
     expect(outcome(await get('/notes', token, 'acme'))).toBe('200')
-    // An answer goes out before its connection is clean again.
+    // A response is sent before its connection is clean again.
     await expect.poll(() => tenancy.stats().inUse).toBe(0)
   })
 

@@ -99,7 +99,7 @@ describe('the caller, the tenant and its access', () => {
 })
 
 describe('a tenant that the user is not in', () => {
-  // The second ask is answered from what the first one left behind.
+  // The second request is answered from the cache that the first one filled.
   test.each(['cold', 'warm'])(
     'a tenant without the user gets the same answer as one that does not exist, to the byte except for the request id (%s)',
     async () => {

@@ -40,7 +40,7 @@ async function openWithTenant(): Promise<{
   return { tenancy, owner, acme, app, token: (await tenancy.issueAccessToken({ user: owner.id })).token }
 }
 
-/** Tenant databases on the server, and those that the catalog knows: a close loses none. */
+/** Returns the tenant databases on the server and those in the catalog: close must lose none. */
 async function knownAndThere(): Promise<{ known: string[]; there: string[] }> {
   const known = await withAdmin(
     (admin) => admin.query<{ name: string }>('select name from tenant_databases order by 1'),
@@ -179,7 +179,7 @@ describe('a server that stops answering', { timeout: 90_000 }, () => {
     await tenancy.close()
     await proxy.close()
     await account.disconnected()
-    // As time would: the leases of what was being built run out.
+    // Lets the leases of the running builds expire, as time would.
     await withAdmin(
       (admin) => admin.query("update tenant_databases set lease_expires_at = now() where state = 'building'"),
       installation.catalogName,

@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-/** With nothing configured but the folder. */
+/** Opens a tenancy with only the folder configured. */
 async function open(options: CreateTenancyOptions = {}, env: Record<string, string> = {}): Promise<Tenancy> {
   const config = loadConfig({ TENANT_DATA_DIR: dataDir, TENANT_READY_DATABASES: '0', ...env })
   const tenancy = await createTenancy({ config, logger, schemaDir: notesSchema, ...options })

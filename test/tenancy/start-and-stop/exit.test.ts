@@ -10,7 +10,7 @@ beforeEach(() => {
 })
 afterEach(() => installation.drop())
 
-/** Opens, does something, closes; then says what would keep the process alive, and lets it end by itself. */
+/** Opens a tenancy, uses it and closes it. Then reports what would keep the process alive, and lets it end by itself. */
 async function run(env: Readonly<Record<string, string>>, work = ''): Promise<string[]> {
   const child = startNode([], {
     env: { ...installation.env, ...env },
@@ -20,7 +20,7 @@ async function run(env: Readonly<Record<string, string>>, work = ''): Promise<st
       const tenancy = await createTenancy({ logger })
       ${work}
       await tenancy.close()
-      // Sockets that were destroyed are gone in the next turns of the event loop; nothing is waited for.
+      // Destroyed sockets disappear within the next turns of the event loop. Nothing is waited for.
       for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
       console.log(JSON.stringify(process.getActiveResourcesInfo()))
     `,

@@ -39,7 +39,7 @@ test('processes that start at once on an empty server create one catalog, one si
     installation.catalogName,
   )
   expect(row).toEqual({ installations: 1, keys: 1, owners: 1, servers: 1, tenants: 4 })
-  // Each one's token is good for the others, and reaches its own tenant.
+  // Each process accepts the tokens of the others, and each token reaches its own tenant.
   const tenancy = await installation.open()
   const app = await createNotesApp(tenancy)
   for (const child of children) {

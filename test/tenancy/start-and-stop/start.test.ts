@@ -26,13 +26,13 @@ afterEach(async () => {
   await rm(schemaDir, { recursive: true })
 })
 
-/** Opens, fails, and gives the error; whatever was opened has been closed again. */
+/** Opens a tenancy that must fail and returns the error. Everything that was opened has been closed again. */
 async function failure(options: OpenOptions): Promise<Error & { code: string }> {
   const error: unknown = await installation.open(options).catch((problem: unknown) => problem)
   const known = findTenancyError(error)
   if (known === undefined) throw new Error('This was to fail with a code', { cause: error })
   await account.disconnected()
-  // As Node prints it when nobody catches it.
+  // As Node prints an uncaught error.
   const printed = inspect(error, { depth: null, showHidden: true })
   for (const secret of [account.password, installation.env['TENANT_SECRET']]) {
     if (secret !== undefined) expect(printed).not.toContain(secret)
@@ -65,7 +65,7 @@ describe('the secret', () => {
       fields: {},
       message: expect.stringMatching('No TENANT_SECRET'),
     })
-    // The superuser's password is what it is made of.
+    // The development secret is derived from the superuser's password.
     await again.close()
     const other = await createTestAccount()
     try {
@@ -107,7 +107,7 @@ describe('the schema folder', () => {
     const error = await failure({ schemaDir: folder })
     expect(error.code).toBe(code)
     expect(error.message).toMatch(text)
-    // A catalog that is complete, and the group role, which can do nothing.
+    // Only a complete catalog and the group role, which has no rights, are left.
     const left = await installation.onServer()
     expect(left.databases).toEqual([installation.catalogName])
     expect(left.roles.filter((name) => name !== `${installation.prefix}members`)).toEqual([])

@@ -107,7 +107,7 @@ describe('a foreign token for several tenants', () => {
     expect(await ask(token, '/tenants/globex/name')).toBe('200 globex')
     expect(await ask(token, '/tenant', 'initech')).toBe('403 TENANCY_TENANT_FORBIDDEN')
     expect(await ask(token, '/tenants/initech/name')).toBe('403 TENANCY_TENANT_FORBIDDEN')
-    // Not for the default one, although the user is in it.
+    // Not for the default tenant, although the user is a member of it.
     expect(await ask(token, '/tenant')).toBe('403 TENANCY_TENANT_REQUIRED')
     expect(await ask(token, '/user')).toBe('403 TENANCY_AUTH_TOKEN_BOUND')
   })

@@ -12,13 +12,13 @@ let installation: Installation
 let [tenancy, second]: [Tenancy, Tenancy] = [undefined as never, undefined as never]
 let [app, secondApp]: [FastifyInstance, FastifyInstance] = [undefined as never, undefined as never]
 let catalog: pg.Pool
-/** Trusted for identity alone; creates users. */
+/** An issuer that is trusted for identity alone and creates users. */
 let trusted: OidcIssuer
-/** Creates users, who need a verified address; says so in text, and elsewhere. */
+/** An issuer that creates users with a verified address, and puts address and verification (as text) into other claims. */
 let textual: OidcIssuer
-/** Neither creates nor links. */
+/** An issuer that neither creates nor links users. */
 let strict: OidcIssuer
-/** Links by verified address. */
+/** An issuer that links users by their verified address. */
 let linking: OidcIssuer
 
 const me = async (token: string, at = app) => outcome(await at.inject({ url: '/me', headers: bearer(token) }))
@@ -74,7 +74,7 @@ describe('a user without a verified address', () => {
     expect(await me(token)).toBe('200')
     const user = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: name })
     expect(user).toMatchObject({ emailVerified: false, email: expect.stringMatching(/@identity\.invalid$/) })
-    // The address stays free for whoever it belongs to.
+    // The address stays free for its owner.
     expect(await tenancy.findUserByEmail('victim@example.com')).toBeUndefined()
   })
 
@@ -99,7 +99,7 @@ describe('a user without a verified address', () => {
       await expect(tenancy.createUser({ email })).rejects.toEqual(code('TENANCY_ACCOUNTS_EMAIL_INVALID'))
     }
     expect(await tenancy.listIdentities(user.id)).toMatchObject([{ issuer: trusted.issuer, subject: 'nameless' }])
-    // An issuer that is trusted for identity alone has its own nameless user for such a claim.
+    // An issuer that is trusted for identity alone gets its own user with a placeholder address for such a claim.
     expect(await me(await trusted.token({ sub: 'second', email: user.email }))).toBe('200')
     const other = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'second' })
     expect(other?.id).not.toBe(user.id)
@@ -140,7 +140,7 @@ describe('address and verification', () => {
       sub: `no ${JSON.stringify(no)}`,
       profile: { mail: 'no@example.com' },
       'https://example.com/verified': no,
-      // Where other issuers say it.
+      // The claims that other issuers use.
       email: 'no@example.com',
       email_verified: true,
     })
@@ -186,7 +186,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([linked])
     expect(await tenancy.findUserByIdentity(identity)).toMatchObject({ id: user.id })
     expect([await me(token), await me(token, secondApp)]).toEqual(['200', '200'])
-    // Again: nothing changes.
+    // The second call changes nothing.
     expect(await second.linkIdentity({ user: user.id, ...identity })).toEqual(linked)
 
     await tenancy.linkIdentity({ user: user.id, issuer: trusted.issuer, subject: 'linda' })

@@ -9,11 +9,11 @@ import { bearer, createNotesApp, outcome } from '../notes-app.js'
 let installation: Installation
 let tenancy: Tenancy
 let app: FastifyInstance
-/** Creates users, with RS256. */
+/** An issuer that creates users; signs with RS256. */
 let open: OidcIssuer
-/** Links users by their verified address, with ES256; creates none. */
+/** An issuer that links users by their verified address and creates none; signs with ES256. */
 let linking: OidcIssuer
-/** May do neither, with EdDSA. */
+/** An issuer that may do neither; signs with EdDSA. */
 let strict: OidcIssuer
 
 const me = async (token: string) => outcome(await app.inject({ url: '/me', headers: bearer(token) }))
@@ -46,7 +46,7 @@ describe('users of foreign issuers', () => {
     expect(await Promise.all(Array.from({ length: 10 }, () => me(token)))).toEqual(Array(10).fill('200'))
     const anna = await tenancy.findUserByEmail('anna@example.com')
     expect(anna).toMatchObject({ name: 'Anna', emailVerified: true })
-    // Another token of the same subject is the same user, whatever address it carries now.
+    // Another token of the same subject belongs to the same user, whatever address it contains.
     const other = await app.inject({
       url: '/me',
       headers: bearer(await open.token({ sub: 'anna', email: 'changed@example.com' })),
@@ -91,7 +91,7 @@ describe('users of foreign issuers', () => {
     const token = await strict.token({ sub: 'carl', email: 'carl@example.com' })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
     expect(await tenancy.findUserByEmail('carl@example.com')).toBeUndefined()
-    // Not by way of an account that happens to have the address either.
+    // An account with the same address does not help either.
     await tenancy.createUser({ email: 'carl@example.com', emailVerified: true })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
@@ -110,7 +110,7 @@ describe('users of foreign issuers', () => {
     expect(await me(await open.token({ sub: 'attacker', email: 'anton@example.com' }))).toBe(
       '401 TENANCY_AUTH_USER_REFUSED',
     )
-    // Nor by naming the id of a user as its subject.
+    // Naming the id of a user as its subject does not help either.
     expect(await me(await open.token({ sub: anton.id }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
@@ -133,7 +133,7 @@ describe('users of foreign issuers', () => {
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
     await tenancy.enableUser({ user: gerd!.id })
     expect(await me(token)).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
-    // Its issuer's clock may be ahead: a token issued within the tolerance does not count either.
+    // Its issuer's clock may be ahead, so a token issued within the tolerance is refused as well.
     const ahead = await open.token({ sub: 'gerd', iat: Math.floor(Date.now() / 1000) + 4 })
     expect(await me(ahead)).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
     await withAdmin(
