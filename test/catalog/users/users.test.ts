@@ -242,7 +242,7 @@ describe('an existing account', () => {
     expect((await users.findUserById(user.id))?.user.emailVerified).toBe(false)
   })
 
-  it('an empty account with an unverified address does not block the owner of the address, who comes by an issuer', async () => {
+  it('an empty account with an unverified address does not block the owner of the address from signing in by an issuer', async () => {
     const users = directory({ createUsers: true })
     const { user } = await users.createUser({ email: 'a@b.c', name: 'A squatter' })
     const first = await Promise.all(

@@ -187,7 +187,7 @@ describe('places that name the tenant', () => {
     }
   })
 
-  test('a member of several tenants without a default is told how to choose one, and needs no header with a default or a single tenant', async () => {
+  test('the error for a member of several tenants says how to choose a default, and a default or single tenant needs no header', async () => {
     const kim = await tenancy.createUser({ email: 'kim@example.com', emailVerified: true })
     const token = await tokenOf(kim)
     expect(outcome(await get('/me/tenant', bearer(token)))).toBe('403 TENANCY_TENANT_NONE')

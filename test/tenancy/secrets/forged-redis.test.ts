@@ -38,7 +38,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
   }
 
   test(
-    'answers every request as before, whatever is forged, swapped or replayed, and counts it',
+    'a process answers every request as before, whatever is forged, swapped or replayed in Redis, and counts it',
     { timeout: 120_000 },
     async () => {
       installation = createInstallation({ TENANT_REDIS_URL: url, TENANT_SCHEMA_DIR: notesSchema })
