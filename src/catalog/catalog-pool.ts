@@ -8,21 +8,21 @@ import { createPreparedReads } from './prepared-reads.js'
 
 /** Connections to the catalog database. */
 export interface CatalogPool extends SqlPool {
-  /** The pool underneath, for libraries that take one. Its errors are PostgreSQL's own. */
+  /** The underlying pool, for libraries that take one. Its errors are PostgreSQL's own. */
   readonly native: pg.Pool
-  /** Opens a connection outside of the pool, for LISTEN. */
+  /** Opens a connection outside the pool, for LISTEN. */
   connectAlone(): Promise<pg.Client>
   end(): Promise<void>
 }
 
-/** Most connections of a {@link CatalogPool}, without the one of `connectAlone`. */
+/** Largest number of connections of a {@link CatalogPool}, without the one of `connectAlone`. */
 export const maxCatalogConnections = 10
-// Queries of the catalog take milliseconds: one that takes longer than this waits for a server that is gone.
+// Queries of the catalog take milliseconds. One that takes longer than this waits for a server that no longer answers.
 const queryTimeoutMs = 10_000
 
 /**
- * Opens the catalog. A connection that cannot be had or breaks gives TENANCY_CATALOG_UNAVAILABLE, one that is asked for
- * after `end()` TENANCY_CLOSED; what PostgreSQL says of a statement passes as it is.
+ * Opens the catalog. A connection that cannot be opened or that breaks gives TENANCY_CATALOG_UNAVAILABLE. A request for one
+ * after `end()` gives TENANCY_CLOSED. PostgreSQL's errors about a statement pass unchanged.
  */
 export function createCatalogPool(account: ServerAccount): CatalogPool {
   const options: pg.ClientConfig = {
@@ -39,8 +39,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     max: maxCatalogConnections,
     query_timeout: queryTimeoutMs,
   })
-  // A connection that dies also emits an error, which would end the process if nobody listened. Each has its listener from
-  // the first moment: the server's goodbye may come in the same packet as its greeting.
+  // A connection that breaks also emits an error, which would end the process without a listener. Each connection has its
+  // listener from the start, because the server may send its error in the same packet as its greeting.
   native.on('error', ignore)
   native.on('connect', (client) => client.on('error', ignore))
   const end = createPoolEnder(native)

@@ -3,8 +3,8 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { SqlPool } from '../core/sql-client.js'
 import { catalogAnswer } from '../postgres/catalog-outage.js'
 
-// One statement, so one snapshot: the statement returns exactly the rows that its own snapshot shows. What the last snapshot
-// does not show was committed by transactions that were still open at the last look, or that began later.
+// One statement, so one snapshot: the statement returns exactly the rows that its own snapshot shows. Rows that the last
+// snapshot does not show were committed by transactions that were still open at the last read, or that began later.
 const changesQuery = `
   select
     pg_current_snapshot()::text as snapshot,

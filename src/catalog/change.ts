@@ -5,9 +5,9 @@ import { parse } from './input.js'
 import { findTenant } from './tenants/tenant-row.js'
 import { inTransaction } from './transaction.js'
 
-/** Whose access is changed, and by whom. */
+/** The tenant whose access is changed, and the actor. */
 export interface Scope {
-  /** null: the installation's. */
+  /** Id of the tenant; null: the installation. */
   readonly tenantId: string | null
   /** Id of a user; null: an operator of the installation. */
   readonly actorId: string | null
@@ -21,9 +21,9 @@ export interface TenantScope extends Scope {
 type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
 
 /**
- * Makes the methods that change something: the input is checked, then `work` runs in one transaction. A tenant's row is
- * locked first, so that changes of one tenant's access come one after the other: what was checked still holds when it is
- * written, and two members who take each other's rights away don't both succeed.
+ * Creates the functions for methods that change access: each checks its input, then runs `work` in one transaction. The
+ * tenant's row is locked first, so that changes of one tenant's access run one after the other. What was checked therefore
+ * still holds when it is written, and two members who revoke each other's rights cannot both succeed.
  */
 export function createChange(pool: SqlPool) {
   function make<Input extends ActorOption, TenantId extends string | null, Result>(
@@ -41,17 +41,17 @@ export function createChange(pool: SqlPool) {
   }
 
   return {
-    /** A change of the installation. */
+    /** Creates a method that changes the installation. */
     ofInstallation: <Input extends ActorOption, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
       make(schema, async () => null, work),
 
-    /** A change of one tenant. */
+    /** Creates a method that changes one tenant. */
     ofTenant: <Input extends ActorOption & { readonly tenant: string }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, TenantScope, Result>,
     ) => make(schema, (client, input) => lockTenantOf(client, input.tenant), work),
 
-    /** A change of one tenant, or with the tenant null of the installation. */
+    /** Creates a method that changes one tenant, or the installation if the tenant is null. */
     ofEither: <Input extends ActorOption & { readonly tenant: string | null }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, Scope, Result>,

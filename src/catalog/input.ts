@@ -3,26 +3,26 @@ import { TenancyError } from '../core/errors/errors.js'
 import { isStorable } from '../core/text.js'
 
 /**
- * An id or slug, as callers name a tenant. Text that can be neither names no tenant: the functions answer
+ * An id or slug, as callers name a tenant. Text that is neither names no tenant: the functions throw
  * TENANCY_TENANT_NOT_FOUND, as for a tenant that does not exist.
  */
 export const tenantRef = z.string('must be the id or slug of a tenant, as text')
-/** The id of a user. Text that is no UUID names nobody: the functions answer as for a user who does not exist. */
+/** The id of a user. Text that is no UUID names no user: the functions answer as for a user who does not exist. */
 export const userRef = z.string('must be the id of a user, as text')
 
 /** A tenant whose access is changed or read: id or slug. */
 export const tenant = tenantRef.min(1).max(200).refine(isStorable, 'cannot be stored')
-/** A user whose access is changed or read: an id, which becomes lower case. */
+/** A user whose access is changed or read: an id, converted to lower case. */
 export const user = z.guid('is not the id of a user (a UUID)').transform((id) => id.toLowerCase())
-/** Who does it; see {@link ActorOption}. */
+/** The user who makes the change; see {@link ActorOption}. */
 export const actor = user.nullish()
-/** The name of something that exists. Whoever creates a name checks its form. */
+/** The name of something that exists. Its form was checked when it was created. */
 export const name = z.string().min(1).max(200).refine(isStorable, 'holds a NUL or half of a surrogate pair')
 export const description = z.string().max(1000).refine(isStorable, 'holds a NUL or half of a surrogate pair')
 
 /**
- * Checks at compile time that a schema takes exactly `Input`, no key more or less: people read the interface, the schema
- * runs. Returns the schema as it is.
+ * Checks at compile time that a schema accepts exactly `Input`, no key more or less: callers read the interface, but the
+ * schema decides. Returns the schema unchanged.
  *
  * @example
  * const userChangeInput = schemaOf<UserChangeInput>()(z.strictObject({ user: userRef, actor }))
@@ -31,7 +31,8 @@ export function schemaOf<Input>() {
   return <Schema extends z.ZodType>(schema: Schema & Exactly<z.input<Schema>, Input>): Schema => schema
 }
 
-// Assignable in both directions, with the same keys: an optional key that only one side has is assignable as well.
+// Assignability in both directions is not enough: an optional key that only one side has is assignable as well. So the
+// keys are compared, too.
 type Exactly<Found, Wanted> = [Found, Wanted, KeysOf<Found>, KeysOf<Wanted>] extends [
   Wanted,
   Found,
@@ -41,13 +42,13 @@ type Exactly<Found, Wanted> = [Found, Wanted, KeysOf<Found>, KeysOf<Wanted>] ext
   ? unknown
   : { readonly 'the schema takes': Found }
 
-/** Keys of any member of a union. */
+/** Keys of all members of a union. */
 type KeysOf<Type> = Type extends unknown ? keyof Type : never
 
 /**
  * Checks an input against its schema.
  *
- * @param subject what the whole input is, in messages
+ * @param subject name of the whole input, for messages
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming every problem
  */
 export function parse<Output>(schema: z.ZodType<Output>, input: unknown, subject = 'input'): Output {
@@ -60,7 +61,7 @@ export function parse<Output>(schema: z.ZodType<Output>, input: unknown, subject
 }
 
 /**
- * Refuses what is no object where the schema takes one: somebody passed several values, or none.
+ * Refuses a value that is no object where the schema takes one: the caller passed several values, or none.
  *
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming the properties of the object
  */
@@ -74,7 +75,7 @@ function invalid(problems: readonly string[]): TenancyError {
   return new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
 }
 
-/** The properties of an object's schema, for people: `{ tenant, user, actor? }`; undefined for anything else. */
+/** Lists the properties of an object's schema for a message: `{ tenant, user, actor? }`. Undefined for other schemas. */
 function shapeOf(schema: z.ZodType): string | undefined {
   if (schema instanceof z.ZodUnion) return schema.options.map((option) => shapeOf(option as z.ZodType)).join(' or ')
   if (!(schema instanceof z.ZodObject)) return undefined
@@ -84,7 +85,7 @@ function shapeOf(schema: z.ZodType): string | undefined {
   return `{ ${properties.join(', ')} }`
 }
 
-/** Of alternatives that all fail, the problems of the one with the fewest. */
+/** Returns the problems of the alternative with the fewest, when all alternatives fail. */
 function closest(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
   if (issue.code !== 'invalid_union') return [issue]
   const [first, ...others] = issue.errors

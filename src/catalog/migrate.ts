@@ -10,9 +10,9 @@ const codes = {
   blocked: 'TENANCY_CATALOG_MIGRATION_FAILED',
 } as const
 
-/** How processes that start at once wait for each other. */
+/** Lock by which processes that start at once wait for each other. */
 export interface MigrationLock {
-  /** Key of the advisory lock. Default: a fixed one, for catalogs that no secret is bound to (tests). */
+  /** Key of the advisory lock. Default: a fixed key, for catalogs that are not bound to a secret (tests). */
   readonly key?: string
   /** Longest wait for another process that migrates, milliseconds. Default: 60000. */
   readonly timeoutMs?: number
@@ -21,11 +21,11 @@ export interface MigrationLock {
 /**
  * Brings the catalog up to date: runs the numbered files of `catalog/migrations` that its ledger
  * (`schema_migrations`) lacks, each once and in one transaction. Safe when several processes start at once. A catalog that
- * a newer version has migrated further is left as it is, unless one of its files says that this version is too old for it.
+ * a newer version has migrated further is left unchanged, unless one of its files says that this version is too old for it.
  *
- * @param from another folder of files. Default: the ones of this package
- * @param lock the lock that is held meanwhile
- * @returns the names of the files that were applied now
+ * @param from another folder of files. Default: the files of this package
+ * @param lock the lock that is held during the run
+ * @returns the names of the files that this call applied
  * @throws {@link TenancyError} TENANCY_CATALOG_MIGRATION_FAILED naming the file, TENANCY_CATALOG_NEWER,
  *   TENANCY_CATALOG_OUTDATED, TENANCY_DATABASE_LOCK_TIMEOUT
  */
@@ -48,11 +48,11 @@ export async function migrateCatalog(
         refuseContractedCatalog(files, ledger)
       },
     })
-    // Files reset the session, prepared statements included, and the next user of the connection would not know.
+    // Files reset the session, prepared statements included, and the next user of the connection would not notice.
     client.release(applied.length > 0)
     return applied
   } catch (error) {
-    // The connection may still hold the lock or a broken transaction: it is not used again.
+    // The connection may still hold the lock or a broken transaction, so it is not used again.
     client.release(true)
     throw error
   }
@@ -72,10 +72,10 @@ async function refuseCatalogBeforeBaseline(client: SqlClient, ledger: readonly A
   )
 }
 
-/** `0007_drop_sessions_after_0005.sql`: processes that know 0005 do not need what it removes. */
+/** Matches `0007_drop_sessions_after_0005.sql`: versions that have file 0005 do not need the objects that it removes. */
 const contractionPattern = /_after_(\d{4,14})\.sql$/
 
-/** A file that only adds is no reason to refuse: version N works on the catalog of N+1 (`migrations/README.md`). */
+/** Files that only add are accepted: version N works on the catalog of N+1 (`migrations/README.md`). */
 function refuseContractedCatalog(files: readonly SqlFile[], ledger: readonly AppliedFile[]): void {
   const lastFile = files.at(-1)
   for (const { version, name } of ledger) {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
 
-/** The session does not know the statement, knows it already, or its result has another shape since. */
+/** The session does not know the statement, knows it already, or the shape of its result has changed. */
 const staleStates = [
   sqlStates.invalidSqlStatementName,
   sqlStates.duplicatePreparedStatement,
@@ -10,9 +10,9 @@ const staleStates = [
 ] as const
 
 /**
- * Sends repeated reads as prepared statements: planning the read of a member takes the server four times as long as running
- * it. A statement's name is a hash of its text, so that another client of the same session, behind a pooler, can only have
- * prepared the same text under it. Once a session turns out not to keep statements, none is prepared any more.
+ * Sends repeated reads as prepared statements, because planning the read of a member takes the server four times as long as
+ * running it. A statement's name is a hash of its text, so that another client of the same session, behind a pooler, can
+ * only have prepared the same text under it. When a session turns out not to keep statements, no more are prepared.
  *
  * @returns a function that runs a read outside of transactions
  */

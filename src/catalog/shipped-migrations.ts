@@ -1,7 +1,7 @@
 import { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from '../postgres/sql-files.js'
 
 /**
- * The numbered files of `catalog/migrations`. In the package as published this module holds their text instead of reading
+ * The numbered files of `catalog/migrations`. In the published package this module contains their text instead of reading
  * the folder (`scripts/build.js` writes it), so that a bundled application has them.
  */
 export function shippedMigrations(codes: SqlFileErrorCodes): Promise<SqlFile[]> {

@@ -14,8 +14,8 @@ interface SigningKeyRow {
 }
 
 /**
- * The catalog's table `signing_keys`. The database's clock decides, so processes agree. Triggers write the installation's
- * audit log.
+ * The catalog's table `signing_keys`. Times come from the database's clock, so that processes agree. Triggers write the
+ * installation's audit log.
  */
 export function createSigningKeyStore(pool: SqlPool): SigningKeyStore {
   return {
@@ -71,7 +71,7 @@ async function insertKey(client: SqlClient, key: NewSigningKey, publishSeconds: 
   )
 }
 
-/** Runs `work` in a transaction that no other change of signing keys runs beside. */
+/** Runs `work` in a transaction; changes of signing keys never run at the same time. */
 function whileLocked<Result>(pool: SqlPool, work: (client: SqlClient) => Promise<Result>): Promise<Result> {
   return inTransaction(pool, async (client) => {
     await client.query('lock table signing_keys in share row exclusive mode')

@@ -1,4 +1,4 @@
-// The tables of the catalog for Drizzle. The files of migrations/ create them; a test compares the two.
+// The tables of the catalog for Drizzle. The files in migrations/ create them; a test compares both.
 
 export { installation, accessChanges } from './tables/installation.js'
 export { users, userIdentities, unlinkedIdentities } from './tables/users.js'

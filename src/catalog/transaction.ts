@@ -12,13 +12,14 @@ export async function inTransaction<Result>(
   const client = await pool.connect()
   let broken = false
   try {
-    // Ours take milliseconds: the locks of a process that stopped in the middle of one are not waited for any longer.
+    // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
+    // its locks.
     await client.query("begin; set local idle_in_transaction_session_timeout = '10s'")
     const result = await work(client)
     await client.query('commit')
     return result
   } catch (error) {
-    // No rollback gets through where the statement before it did not; the server rolls back with the connection.
+    // A rollback cannot succeed where the statement before it got no answer. The server rolls back when the connection ends.
     broken = isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE')
     if (!broken) {
       await client.query('rollback').catch(() => {

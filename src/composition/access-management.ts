@@ -1,17 +1,20 @@
 import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 
-/** Who may do what: changed, listed and explained. */
+/** Changes, lists and explains access. */
 export interface AccessManagement extends AccessAdministration, AccessExplainer {}
 
-/** What this process can forget. */
+/** Functions that invalidate this process's cache. */
 export interface AccessForgetting {
   readonly forgetUser: (id: string) => void
-  /** All members of a tenant, by its id or slug; null: everybody. */
+  /** Invalidates all members of a tenant, by its id or slug; null: all users. */
   readonly forgetMembers: (tenant: string | null) => Promise<void>
 }
 
-/** The catalog's services, each of which invalidates this process's cache as far as it affects access. */
+/**
+ * Combines catalog services that invalidate this process's cache after each change. Changes that affect no access
+ * invalidate nothing.
+ */
 export function createAccessManagement(
   access: AccessAdministration & AccessExplainer,
   { forgetUser, forgetMembers }: AccessForgetting,
@@ -40,7 +43,7 @@ export function createAccessManagement(
   }
 }
 
-/** The input is looked at after the change, which has checked it by then. */
+/** Runs `forget` after the change. It reads the input then, because the change has checked it by then. */
 async function followed<Result>(change: Promise<Result>, forget: () => void | Promise<void>): Promise<Result> {
   const result = await change
   await forget()

@@ -13,36 +13,36 @@ import type { Tenant, User } from '../core/model.js'
 import { type AccessManagement, createAccessManagement } from './access-management.js'
 
 /**
- * Users, as an application manages them. Every change is one transaction with its entry in the installation's audit log.
+ * Management of users, for applications. Every change is one transaction with its entry in the installation's audit log.
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface UserManagement extends UserIdentities {
   /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(input: NewUserInput): Promise<User>
-  /** Finds a user by e-mail address, in any case; undefined: nobody has it. */
+  /** Finds a user by e-mail address, in any case. Returns undefined if no user has it. */
   findUserByEmail(email: string): Promise<User | undefined>
-  /** Finds the user that tokens of this issuer for this subject are for; undefined: nobody yet. */
+  /** Finds the user whom tokens of this issuer for this subject authenticate. Returns undefined if there is none yet. */
   findUserByIdentity(identity: IdentityKey): Promise<User | undefined>
-  /** Refuses the user from now on and ends all their tokens. @throws TENANCY_USER_NOT_FOUND */
+  /** Disables the user and ends all their tokens. @throws TENANCY_USER_NOT_FOUND */
   disableUser(input: UserChangeInput): Promise<User>
-  /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
+  /** Enables the user again; they need new tokens. @throws TENANCY_USER_NOT_FOUND */
   enableUser(input: UserChangeInput): Promise<User>
   /** Ends every token issued until now. @throws TENANCY_USER_NOT_FOUND */
   revokeUserTokens(input: UserChangeInput): Promise<User>
 }
 
-/** Everything that changes the catalog, from an application's point of view. */
+/** All functions by which an application changes the catalog. */
 export interface Management extends Tenants, Memberships, UserManagement {
-  /** Roles, permissions, rules, overrides; and why somebody may or may not. */
+  /** Roles, permissions, rules and overrides, and explanations of decisions about access. */
   readonly access: AccessManagement
-  /** What was done, by whom. */
+  /** The audit log: every change and its actor. */
   readonly audit: AuditLog
   /** Finds a tenant by id or slug, in any status; undefined where `getTenant` throws TENANCY_TENANT_NOT_FOUND. */
   findTenant(tenant: string): Promise<Tenant | undefined>
 }
 
-/** The catalog's services. Each change invalidates what this process remembers of it. */
+/** Combines the catalog's services. Each change invalidates this process's cache of the changed data. */
 export function createManagement({
   tenants,
   memberships,
@@ -57,7 +57,7 @@ export function createManagement({
   readonly access: AccessAdministration & AccessExplainer
   readonly audit: AuditLog
   readonly users: CatalogUsers
-  /** Makes this process ask the catalog again about a user or tenant; without an id: about all. */
+  /** Invalidates this process's cache of a user or tenant; without an id: of all. */
   readonly forget: (id?: string) => void
   readonly disconnect: (tenant: Tenant) => void
 }): Management & { readonly readUser: (id: string) => Promise<UserRecord> } {
@@ -69,7 +69,7 @@ export function createManagement({
   }
 
   async function ofUser<Result>(input: { readonly user: string }, change: Promise<Result>): Promise<Result> {
-    // Read at once, because the caller may reuse the object meanwhile. The change itself validates it.
+    // Read before the change, because the caller may reuse the object meanwhile. The change itself checks the input.
     const id = (input as { readonly user: string } | undefined)?.user
     const result = await change
     forget(id?.toLowerCase())
@@ -77,7 +77,7 @@ export function createManagement({
   }
 
   async function forgetMembers(idOrSlug: string | null): Promise<void> {
-    // The change is made: when the tenant can't be found just now, everybody is forgotten.
+    // The change is already made. If the tenant cannot be found now, the cache of all users is invalidated.
     forget(
       idOrSlug === null
         ? undefined

@@ -24,7 +24,7 @@ afterAll(async () => {
   await catalog.drop()
 })
 
-it('a connection that breaks while it is in use is an outage for its user and nothing to the process', async () => {
+it('a connection that breaks while it is in use gives its caller an outage error and does not end the process', async () => {
   const client = await pool.connect()
   await client.query('begin')
   await proxy.set('refuse')
@@ -37,7 +37,7 @@ it('a connection that breaks while it is in use is an outage for its user and no
   expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
 })
 
-it('a connection that is used again and again gathers no listeners', async () => {
+it('a connection that is used repeatedly accumulates no listeners', async () => {
   const listeners = async () => {
     const client = await pool.native.connect()
     client.release()
@@ -52,14 +52,14 @@ it('a connection that is used again and again gathers no listeners', async () =>
   expect(await listeners()).toBe(before)
 })
 
-it('what PostgreSQL says of a statement passes as it is', async () => {
+it('PostgreSQL’s errors about a statement pass unchanged', async () => {
   await expect(pool.query('select 1/0')).rejects.toMatchObject({ code: '22012' })
   const client = await pool.connect()
   await expect(client.query('select nothing')).rejects.toMatchObject({ code: '42703' })
   client.release()
 })
 
-it('a caller that waits for a connection when the pool ends is refused at once, as one that asks afterwards', async () => {
+it('a caller that waits for a connection when the pool ends is refused at once, like a caller that comes later', async () => {
   const ending = open()
   const held = await Promise.all(Array.from({ length: maxCatalogConnections }, () => ending.connect()))
   const waiting = [ending.connect(), ending.query('select 1')].map((each) => each.catch((error: unknown) => error))

@@ -27,7 +27,7 @@ test.each<[string, Columns]>([
   ['tenants', tenantColumns],
   ['users', userColumns],
   ['user_tenants', membershipColumns],
-])('every declared column of %s is in the catalog, with its type and its nullability', async (table, columns) => {
+])('every declared column of %s is in the catalog, with its type and nullability', async (table, columns) => {
   const { rows } = await catalog.pool.query<{ name: string; type: string; nullable: boolean }>(
     `select column_name as name, data_type as type, is_nullable = 'YES' as nullable from information_schema.columns
       where table_schema = 'public' and table_name = $1`,
@@ -37,12 +37,12 @@ test.each<[string, Columns]>([
   for (const { name, kind, nullable = false, read } of Object.values(columns)) {
     const row = rows.find((each) => each.name === name)
     expect(types[typeof kind === 'string' ? kind : 'text'], name).toContain(row?.type)
-    // What is read by an expression may have a default there.
+    // A column that is read by an expression may have its default there.
     if (read === undefined) expect(row?.nullable, name).toBe(nullable)
   }
 })
 
-test('the exported interfaces are the public columns, no more and no less', () => {
+test('the exported interfaces consist of exactly the public columns', () => {
   expectTypeOf<PartOf<typeof tenantColumns, 'public'>>().toEqualTypeOf<Tenant>()
   expectTypeOf<PartOf<typeof userColumns, 'public'>>().toEqualTypeOf<User>()
   expectTypeOf<PartOf<typeof membershipColumns, 'public'>>().toEqualTypeOf<UserTenant>()

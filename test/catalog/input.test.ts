@@ -21,21 +21,21 @@ const messageOf = (work: () => unknown): string => {
   throw new Error('nothing was refused')
 }
 
-test('A schema that does not take exactly its interface does not compile', () => {
+test('a schema that does not take exactly its interface does not compile', () => {
   const roles = z.array(z.string()).readonly().optional()
   // @ts-expect-error: a key is missing
   schemaOf<Input>()(z.strictObject({ tenant: z.string() }))
-  // @ts-expect-error: a key more, even an optional one
+  // @ts-expect-error: an additional key, even an optional one
   schemaOf<Input>()(z.strictObject({ tenant: z.string(), roles, color: z.string().optional() }))
   // @ts-expect-error: another type
   schemaOf<Input>()(z.strictObject({ tenant: z.number(), roles }))
-  // @ts-expect-error: takes more than the interface says
+  // @ts-expect-error: accepts more than the interface
   schemaOf<Input>()(z.strictObject({ tenant: z.string().nullable(), roles }))
-  // @ts-expect-error: takes less
+  // @ts-expect-error: accepts less
   schemaOf<Input>()(z.strictObject({ tenant: z.literal('acme'), roles }))
-  // @ts-expect-error: an array that may be changed
+  // @ts-expect-error: a mutable array
   schemaOf<Input>()(z.strictObject({ tenant: z.string(), roles: z.array(z.string()).optional() }))
-  // @ts-expect-error: may be left out
+  // @ts-expect-error: an optional key
   schemaOf<Input>()(z.strictObject({ tenant: z.string().optional(), roles }))
   expect(parse(schema, { tenant: 'acme', roles: ['Admin'] })).toEqual({ tenant: 'acme', roles: ['Admin'] })
 })
@@ -45,18 +45,18 @@ test.each([
   ['nothing', undefined, 'undefined'],
   ['null', null, 'null'],
   ['an array', ['acme'], 'an array'],
-])('An input that is %s is told which object it should be', (_kind, input, kind) => {
+])('the error for an input that is %s says which object is expected', (_kind, input, kind) => {
   expect(messageOf(() => parse(schema, input))).toBe(
     `Invalid input: expected one object { tenant, roles? }, received ${kind}`,
   )
 })
 
-test('An error names every problem of an input, unknown keys included', () => {
+test('an error names every problem of an input, unknown keys included', () => {
   const message = messageOf(() => parse(schema, { roles: 'Admin', acter: 'x' }))
   for (const key of ['tenant', 'roles', 'acter']) expect(message).toContain(key)
 })
 
-test('Where an input has two shapes, the error is about the one that comes closest', () => {
+test('the error for an input with two shapes is about the shape that comes closest', () => {
   const either = z.union([
     z.strictObject({ user: z.string(), permission: z.string() }),
     z.strictObject({ user: z.string(), method: z.string(), path: z.string() }),

@@ -23,7 +23,7 @@ const write = (name: string, sql: string) => writeFile(join(folder, name), sql)
 const tableExists = async (name: string) =>
   (await database.pool.query('select to_regclass($1) is not null as found', [name])).rows[0].found as boolean
 
-test('the first run applies every file of the package, the second none', async () => {
+test('the first run of the migration applies every file of the package, and the second applies none', async () => {
   const applied = await migrateCatalog(database.pool)
   expect(applied[0]).toBe('0001_baseline.sql')
   expect(applied).toEqual(applied.toSorted())
@@ -56,7 +56,7 @@ test('a later file is applied on top of the earlier ones', async () => {
   expect(await migrateCatalog(database.pool, folder)).toEqual(['0002_b.sql'])
 })
 
-test('a file that fails is rolled back whole, named with its line, and can be corrected', async () => {
+test('a file that fails is rolled back completely, named with its line, and can be corrected', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', "create table b (secret text default 'hunter2');\ncreate table c (id nonsense)")
   const failure = await migrateCatalog(database.pool, folder).catch((error: unknown) => error)
@@ -67,7 +67,7 @@ test('a file that fails is rolled back whole, named with its line, and can be co
   expect(await migrateCatalog(database.pool, folder)).toEqual(['0002_b.sql'])
 })
 
-test('an edited file that was applied is refused by name', async () => {
+test('a file that is edited after it was applied is refused by name', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await migrateCatalog(database.pool, folder)
   await write('0001_a.sql', 'create table a (id bigint)')
@@ -77,14 +77,14 @@ test('an edited file that was applied is refused by name', async () => {
   })
 })
 
-test('a file whose line ends change is the same file', async () => {
+test('a file whose line ends change counts as the same file', async () => {
   await write('0001_a.sql', 'create table a\n(id int)')
   await migrateCatalog(database.pool, folder)
   await write('0001_a.sql', 'create table a\r\n(id int)')
   expect(await migrateCatalog(database.pool, folder)).toEqual([])
 })
 
-test('a file below one that was applied is refused', async () => {
+test('a file numbered below an applied one is refused', async () => {
   await write('0002_b.sql', 'create table b (id int)')
   await migrateCatalog(database.pool, folder)
   await write('0001_a.sql', 'create table a (id int)')
@@ -92,7 +92,7 @@ test('a file below one that was applied is refused', async () => {
   expect(await tableExists('a')).toBe(false)
 })
 
-test('a removed file that was applied is refused', async () => {
+test('the removal of an applied file is refused', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', 'create table b (id int)')
   await migrateCatalog(database.pool, folder)
@@ -100,7 +100,7 @@ test('a removed file that was applied is refused', async () => {
   await expect(migrateCatalog(database.pool, folder)).rejects.toThrow(/0001_a.sql was applied .* removed or renamed/)
 })
 
-test('a catalog that a newer version has only added to is accepted and left as it is', async () => {
+test('a catalog that a newer version has only added to is accepted and left unchanged', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', 'create table b (id int)')
   await write('0003_c.sql', 'create table c (id int)')
@@ -113,7 +113,7 @@ test('a catalog that a newer version has only added to is accepted and left as i
   expect(await ledger()).toEqual(before)
 })
 
-test('an edited or renamed file is refused although a newer version has migrated the catalog', async () => {
+test('an edited or renamed file is refused even if a newer version has migrated the catalog', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', 'create table b (id int)')
   await write('0003_c.sql', 'create table c (id int)')
@@ -142,7 +142,7 @@ test('a file numbered below one that a newer version has applied is refused', as
   expect(await tableExists('b')).toBe(false)
 })
 
-test('a catalog whose newer file removes what this version needs is refused, and a version that does not need it starts', async () => {
+test('a catalog whose newer file removes what this version needs is refused, and a version without that need starts', async () => {
   await write('0001_a.sql', 'create table a (id int)')
   await write('0002_b.sql', 'create table b (id int)')
   await write('0003_drop_a_after_0002.sql', 'drop table a')
@@ -158,7 +158,7 @@ test('a catalog whose newer file removes what this version needs is refused, and
   })
 })
 
-test('a catalog from before the baseline is refused by a code of its own that names the way out, and is not changed', async () => {
+test('a catalog from before the baseline is refused by a code of its own that names the way out, and is left unchanged', async () => {
   await database.pool.query(
     `create table users (id uuid primary key);
      create table schema_migrations (
@@ -181,13 +181,13 @@ test('a catalog from before the baseline is refused by a code of its own that na
   expect((await database.pool.query('select version from schema_migrations')).rowCount).toBe(3)
 })
 
-test('a file that commits is refused', async () => {
+test('a migration file that commits is refused', async () => {
   await write('0001_a.sql', 'create table a (id int); commit; begin; create table b (id int)')
   await expect(migrateCatalog(database.pool, folder)).rejects.toThrow(/0001_a.sql ends its transaction/)
   expect(await tableExists('b')).toBe(false)
 })
 
-test('all problems of a folder are named at once', async () => {
+test('all problems of a folder of migrations are named at once', async () => {
   await write('0001_a.sql', 'select 1')
   await write('0001_b.sql', 'select 1')
   await write('2_c.sql', 'select 1')
@@ -197,7 +197,7 @@ test('all problems of a folder are named at once', async () => {
   expect((failure as Error).message).toMatch(/0001_a.sql and 0001_b.sql have the same number; 2_c.sql is not named/)
 })
 
-test('a folder that is not there and text that is not UTF-8 are refused', async () => {
+test('a missing folder of migrations and text that is not UTF-8 are refused', async () => {
   await expect(migrateCatalog(database.pool, join(folder, 'missing'))).rejects.toThrow(/missing cannot be read/)
   await writeFile(join(folder, '0001_a.sql'), Buffer.from([0xff, 0xfe, 0x00]))
   await expect(migrateCatalog(database.pool, folder)).rejects.toThrow(/0001_a.sql cannot be read as UTF-8/)

@@ -8,7 +8,7 @@ afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.end()
 })
 
-/** One connection, so that what is prepared on it can be looked at. */
+/** Opens a pool of one connection, so that its prepared statements can be inspected. */
 function openPool(): pg.Pool {
   const pool = new pg.Pool({ connectionString: urlOf('postgres'), max: 1 })
   pools.push(pool)
@@ -22,7 +22,7 @@ const namesOn = async (pool: pg.Pool) =>
 
 const text = 'select $1::int + 1 as next'
 
-test('a text is prepared once, under a name that is the same everywhere', async () => {
+test('a text is prepared once, under a name that is the same in every process', async () => {
   const names = []
   for (const pool of [openPool(), openPool()]) {
     const read = createPreparedReads(pool)
@@ -33,7 +33,7 @@ test('a text is prepared once, under a name that is the same everywhere', async 
   expect(names[1]).toEqual(names[0])
 })
 
-test('another text has another name', async () => {
+test('another text is prepared under another name', async () => {
   const pool = openPool()
   const read = createPreparedReads(pool)
   await read(text, [1])
@@ -44,7 +44,7 @@ test('another text has another name', async () => {
 test.each([
   ['loses statements', 'deallocate all'],
   ['has them already', undefined],
-])('a session that %s gives the right answer, and nothing is prepared any more', async (_kind, loss) => {
+])('a session that %s gives the right answer, and no more statements are prepared', async (_kind, loss) => {
   const pool = openPool()
   const read = createPreparedReads(pool)
   if (loss === undefined) {
@@ -61,7 +61,7 @@ test.each([
   expect(await namesOn(pool)).toEqual(before)
 })
 
-test('what is wrong with a statement is said once', async () => {
+test('an error of a prepared statement is reported once', async () => {
   const read = createPreparedReads(openPool())
   await expect(read('select 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' })
   expect((await read(text, [1])).rows).toEqual([{ next: 2 }])

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { catalogSchemaText } from '../../scripts/catalog-schema-text.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
-/** The text of a new catalog after `change`. */
+/** Returns the text of schema.sql for a new catalog after `change`. */
 async function textAfter(change: string): Promise<string> {
   const catalog: TestDatabase = await createTestCatalog()
   try {
@@ -22,7 +22,7 @@ async function textAfter(change: string): Promise<string> {
 const committed = async () =>
   (await readFile(new URL('../../src/catalog/schema.sql', import.meta.url), 'utf8')).replaceAll('\r\n', '\n')
 
-test('schema.sql is what a new catalog has (to renew it: npm run build && node scripts/catalog-schema.js)', async () => {
+test('schema.sql matches a new catalog (to renew it: npm run build && node scripts/catalog-schema.js)', async () => {
   expect(await textAfter('')).toBe(await committed())
 })
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => catalog.drop())
 beforeEach(() => catalog.pool.query('truncate signing_keys'))
 
-/** One process: keys and verifier of its own on the shared catalog. */
+/** Starts a process: its own keys and verifier on the shared catalog. */
 function startProcess(over: Partial<SigningKeysOptions> = {}) {
   const clock = { ms: Date.now() }
   const store = countReads(over.store ?? createSigningKeyStore(catalog.pool))
@@ -49,7 +49,7 @@ const countRows = async () => (await catalog.pool.query('select 1 from signing_k
 
 describe('an access token of our own', () => {
   it.each(['EdDSA', 'ES256'] as const)(
-    'has exactly the claims named and verifies by the JWKS (%s)',
+    'an own access token has exactly the documented claims and is verified by the JWKS (%s)',
     async (algorithm) => {
       const { keys, verify, clock } = startProcess({ algorithm })
       const { token, expiresIn } = await keys.issueAccessToken({ ...input, tenant: 'acme' })
@@ -77,13 +77,13 @@ describe('an access token of our own', () => {
     },
   )
 
-  it('says nothing of a tenant when it is bound to none', async () => {
+  it('an own access token without a tenant has no claim about one', async () => {
     const { keys, verify } = startProcess()
     const verified = await verify((await keys.issueAccessToken(input)).token)
     expect(Object.keys(verified.claims).toSorted()).toEqual(['aud', 'epoch', 'exp', 'iat', 'iss', 'jti', 'sub'])
   })
 
-  it('has one ES256 form: the low one', async () => {
+  it('an ES256 signature is always in its low form', async () => {
     const { keys, verify } = startProcess({ algorithm: 'ES256' })
     for (let index = 0; index < 16; index += 1) {
       const { token } = await keys.issueAccessToken(input)
@@ -92,7 +92,7 @@ describe('an access token of our own', () => {
     }
   })
 
-  it.each([0, -1, 901, 1.5, Number.NaN, 1e12])('cannot live %s seconds', async (ttlSeconds) => {
+  it.each([0, -1, 901, 1.5, Number.NaN, 1e12])('an own access token cannot live %s seconds', async (ttlSeconds) => {
     const { keys } = startProcess()
     await expect(keys.issueAccessToken({ ...input, ttlSeconds })).rejects.toMatchObject({
       code: 'TENANCY_CONFIG_INVALID',
@@ -101,7 +101,7 @@ describe('an access token of our own', () => {
 })
 
 describe('the first key', () => {
-  it('is one, when processes make it at the same time', async () => {
+  it('processes that create the first signing key at the same time create one', async () => {
     const pools = Array.from({ length: 4 }, () => new pg.Pool({ connectionString: catalog.url, max: 2 }))
     try {
       const processes = pools.map((pool) => startProcess({ store: createSigningKeyStore(pool) }))
@@ -114,7 +114,7 @@ describe('the first key', () => {
     }
   })
 
-  it('signs even when this clock runs behind the catalog’s', async () => {
+  it('the first signing key signs even when this process’s clock is behind the catalog’s', async () => {
     const { keys, clock } = startProcess()
     clock.ms -= 60_000
     await expect(keys.issueAccessToken(input)).resolves.toMatchObject({ expiresIn: 900 })
@@ -122,13 +122,13 @@ describe('the first key', () => {
 })
 
 describe('rotation', () => {
-  it('publishes a successor before it signs, and the predecessor until its last token has expired', async () => {
+  it('rotation publishes the successor before it signs, and the predecessor until its last token has expired', async () => {
     const [one, two] = [startProcess(), startProcess()]
     const before = (await one.keys.issueAccessToken(input)).token
     await two.verify(before)
     await one.keys.rotate()
     expect(await kidsOf(one)).toHaveLength(2)
-    // Still the old key, and the other process has read nothing new yet.
+    // The old key still signs, and the other process has not read the new one yet.
     const during = (await one.keys.issueAccessToken(input)).token
     expect(kidOf(during)).toBe(kidOf(before))
     await two.verify(during)
@@ -146,7 +146,7 @@ describe('rotation', () => {
     expect(Number(rows[0]?.left)).toBeGreaterThan(120 + 900)
   })
 
-  it('drops a key once its time is over, and ends what is remembered of it', async () => {
+  it('rotation removes an expired key and invalidates its cached tokens', async () => {
     const { keys, clock, verify } = startProcess()
     const { token } = await keys.issueAccessToken(input)
     await keys.rotate()
@@ -157,14 +157,14 @@ describe('rotation', () => {
     expect((await keys.jwks()).keys).toHaveLength(1)
   })
 
-  it('happens once when several processes ask for it', async () => {
+  it('rotation happens once when several processes ask for it', async () => {
     const processes = [startProcess(), startProcess(), startProcess()]
     await processes[0]?.keys.jwks()
     await Promise.all(processes.map(({ keys }) => keys.rotate()))
     expect(await countRows()).toBe(2)
   })
 
-  it('by withdrawal ends every earlier token here at once, and elsewhere within two refreshes', async () => {
+  it('withdrawing a key ends its earlier tokens at once in this process, and within two refreshes in others', async () => {
     const [one, two] = [startProcess(), startProcess()]
     const { token } = await one.keys.issueAccessToken(input)
     await one.verify(token)
@@ -176,7 +176,7 @@ describe('rotation', () => {
     expect(await countRows()).toBe(1)
   })
 
-  it('by withdrawal gives a key that others learn of when they meet it', async () => {
+  it('withdrawing a key creates a new key that other processes read when they first see it', async () => {
     const [one, two] = [startProcess(), startProcess()]
     await two.keys.jwks()
     await one.keys.rotate({ withdraw: true })
@@ -184,7 +184,7 @@ describe('rotation', () => {
     await expect(two.verify((await one.keys.issueAccessToken(input)).token)).resolves.toBeDefined()
   })
 
-  it('may change the algorithm', async () => {
+  it('rotation may change the algorithm', async () => {
     const old = startProcess()
     const { token } = await old.keys.issueAccessToken(input)
     const now = startProcess({ algorithm: 'ES256' })
@@ -196,7 +196,7 @@ describe('rotation', () => {
 })
 
 describe('reading', () => {
-  it('happens once for many tokens, and unknown key ids do not multiply it', async () => {
+  it('signing keys are read once for many tokens, and unknown key ids cause no more reads', async () => {
     const { keys, verify, store } = startProcess()
     const stranger = startProcess({ secret: randomBytes(32) })
     for (let index = 0; index < 5; index += 1) await verify((await keys.issueAccessToken(input)).token)
@@ -208,7 +208,7 @@ describe('reading', () => {
     expect(store.reads).toBe(reads)
   })
 
-  it('that fails answers 503 for what is not known, and is tried again', async () => {
+  it('a failed read of signing keys answers 503 for unknown keys and is tried again', async () => {
     let isDown = true
     const inner = createSigningKeyStore(catalog.pool)
     const { keys } = startProcess({
@@ -219,7 +219,7 @@ describe('reading', () => {
     await expect(keys.issueAccessToken(input)).resolves.toBeDefined()
   })
 
-  it('that fails for long ends what is remembered: a withdrawal could have been missed', async () => {
+  it('reads of signing keys that fail for long invalidate cached tokens, because a withdrawal could have been missed', async () => {
     let isDown = false
     const inner = createSigningKeyStore(catalog.pool)
     const { keys, verify, clock } = startProcess({
@@ -235,10 +235,10 @@ describe('reading', () => {
   })
 })
 
-describe('strict (nothing is believed that was read before the request)', () => {
+describe('strict mode (nothing that was read before the request is trusted)', () => {
   const changes = { confirmedAtMs: Number.NEGATIVE_INFINITY, maxStalenessMs: 0 }
 
-  /** A store whose next read has looked and not answered yet, until `release`. */
+  /** Creates a store whose next read has queried the catalog but returns only after `release`. */
   function heldStore() {
     const inner = createSigningKeyStore(catalog.pool)
     let holding: Promise<void> | undefined
@@ -261,7 +261,7 @@ describe('strict (nothing is believed that was read before the request)', () => 
     }
   }
 
-  it('a request that comes after a withdrawal is not answered by a verification that began before it', async () => {
+  it('in strict mode, a request after a withdrawal is not answered by a verification that began before it', async () => {
     const { store, hold } = heldStore()
     const [one, two] = [startProcess(), startProcess({ store, changes })]
     const { token } = await one.keys.issueAccessToken(input)
@@ -277,7 +277,7 @@ describe('strict (nothing is believed that was read before the request)', () => 
     expect(await after).toEqual([outcome, outcome])
   })
 
-  it('requests that come during a verification share the next one', async () => {
+  it('in strict mode, requests that arrive during a verification share the next one', async () => {
     const { store, hold } = heldStore()
     const { keys, verify, store: counted } = startProcess({ store, changes })
     const { token } = await keys.issueAccessToken(input)
@@ -293,20 +293,20 @@ describe('strict (nothing is believed that was read before the request)', () => 
 })
 
 describe('at rest', () => {
-  it('the catalog holds no private key', async () => {
+  it('the catalog stores no private key in plain form', async () => {
     for (const algorithm of ['EdDSA', 'ES256'] as const) {
       await startProcess({ algorithm }).keys.rotate({ withdraw: true })
       const { rows } = await catalog.pool.query('select * from signing_keys')
       expect(rows[0].public_jwk).not.toHaveProperty('d')
       const sealed = rows[0].sealed_private_key as Buffer
-      // Object identifiers of Ed25519 and EC keys: in every PKCS #8 that is readable.
+      // Object identifiers of Ed25519 and EC keys, which every readable PKCS #8 contains.
       expect(sealed.includes(Buffer.from('2b6570', 'hex'))).toBe(false)
       expect(sealed.includes(Buffer.from('2a8648ce3d0201', 'hex'))).toBe(false)
       expect(JSON.stringify(rows)).not.toContain('PRIVATE')
     }
   })
 
-  it('a public key with its private part is refused by the table', async () => {
+  it('the table refuses a public key that contains its private part', async () => {
     await expect(
       catalog.pool.query(
         `insert into signing_keys (kid, algorithm, public_jwk, sealed_private_key) values ('k', 'EdDSA', '{"d":"x"}', '')`,
@@ -314,7 +314,7 @@ describe('at rest', () => {
     ).rejects.toMatchObject({ code: '23514' })
   })
 
-  it('another secret is a clear error without a secret in it', async () => {
+  it('another secret gives a clear error that contains no secret', async () => {
     await startProcess().keys.jwks()
     const other = randomBytes(32)
     const error = await startProcess({ secret: other })
@@ -327,16 +327,16 @@ describe('at rest', () => {
 
   it.each([
     ['an altered byte', 'set_byte(sealed_private_key, 40, get_byte(sealed_private_key, 40) # 1)'],
-    ['a short text', 'substring(sealed_private_key for 20)'],
-    ['nothing', `''::bytea`],
-    ['another version', 'set_byte(sealed_private_key, 0, 2)'],
-  ])('%s is refused', async (_name, expression) => {
+    ['too few bytes', 'substring(sealed_private_key for 20)'],
+    ['no bytes', `''::bytea`],
+    ['another version byte', 'set_byte(sealed_private_key, 0, 2)'],
+  ])('a sealed private key with %s is refused', async (_name, expression) => {
     await startProcess().keys.jwks()
     await catalog.pool.query(`update signing_keys set sealed_private_key = ${expression}`)
     await expect(startProcess().keys.jwks()).rejects.toMatchObject({ code: 'TENANCY_CONFIG_SECRET_MISMATCH' })
   })
 
-  it('a sealed key under another key id is refused, and an exchanged public key counts for nothing', async () => {
+  it('a sealed key under another key id is refused, and an exchanged public key has no effect', async () => {
     const { keys, verify } = startProcess()
     const { token } = await keys.issueAccessToken(input)
     await catalog.pool.query(`update signing_keys set public_jwk = '{"kty":"OKP","crv":"Ed25519","x":"evil"}'`)
@@ -346,7 +346,7 @@ describe('at rest', () => {
     await expect(startProcess().keys.jwks()).rejects.toMatchObject({ code: 'TENANCY_CONFIG_SECRET_MISMATCH' })
   })
 
-  it('a short secret is refused', () => {
+  it('a secret that is too short is refused', () => {
     expect(() => startProcess({ secret: randomBytes(16) })).toThrow(
       expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID' }),
     )

@@ -14,10 +14,10 @@ afterAll(() => catalog.drop())
 
 const all: PgTable[] = Object.values(tables).filter((table) => is(table, PgTable))
 
-// The runner's ledger is nobody else's business.
+// Only the migration runner uses its ledger.
 const ownedByRunner = ['schema_migrations']
 
-test('the Drizzle tables are the tables of the catalog, column for column, in both directions', async () => {
+test('the Drizzle tables match the tables of the catalog, column for column, in both directions', async () => {
   const { rows } = await catalog.pool.query<{ line: string }>(
     `select format('%s.%s %s%s', table_name, column_name, data_type, case is_nullable when 'NO' then ' not null' else '' end) as line
        from information_schema.columns join information_schema.tables using (table_schema, table_name)
@@ -42,7 +42,7 @@ test('a column has a default in Drizzle exactly when it has one in the catalog',
   expect(drizzled.toSorted()).toEqual(rows.map((row) => row.name).toSorted())
 })
 
-test('primary keys are the catalog’s', async () => {
+test('the Drizzle tables have the catalog’s primary keys', async () => {
   const { rows } = await catalog.pool.query<{ key: string }>(
     `select table_name || ': ' || string_agg(column_name, ', ' order by column_name) as key
        from information_schema.table_constraints join information_schema.key_column_usage using (constraint_schema, constraint_name, table_name)
@@ -63,7 +63,7 @@ test('every table answers a select through Drizzle', async () => {
   for (const table of all) await expect(db.select().from(table).limit(1)).resolves.toBeInstanceOf(Array)
 })
 
-test('the rows of the tables are what the core calls tenant, user, membership and tenant database', () => {
+test('rows of the tables have the types that core declares for tenant, user, membership and tenant database', () => {
   expectTypeOf<typeof tables.tenants.$inferSelect>().toExtend<Tenant>()
   expectTypeOf<typeof tables.users.$inferSelect>().toExtend<User>()
   expectTypeOf<typeof tables.userTenants.$inferSelect>().toEqualTypeOf<{

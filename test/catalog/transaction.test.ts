@@ -22,7 +22,7 @@ const end = () =>
     "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'tenants2fast catalog'",
   )
 
-test('a connection that dies between two queries of a transaction is the next query’s error, not the end of the process', async () => {
+test('a connection that breaks between two queries of a transaction fails the next query and does not end the process', async () => {
   const transaction = inTransaction(catalog, async (client) => {
     await client.query('select 1')
     await end()
@@ -33,7 +33,7 @@ test('a connection that dies between two queries of a transaction is the next qu
   expect((await catalog.query('select 3 as alive')).rows).toEqual([{ alive: 3 }])
 })
 
-test('a transaction of a process that stopped in the middle of it is given up by the server', async () => {
+test('the server ends a transaction whose process stopped in the middle of it', async () => {
   await inTransaction(catalog, async (client) => {
     const { rows } = await client.query('show idle_in_transaction_session_timeout')
     expect(rows).toEqual([{ idle_in_transaction_session_timeout: '10s' }])

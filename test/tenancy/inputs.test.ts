@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => installation.drop())
 
-/** An input that has the right shape, with every key, for each function that takes an object. */
+/** A valid input with every key, for each function that takes an object. */
 function inputsOf(tenant: string, user: string): typeof inputs {
   const change = { tenant, actor: user }
   const member = { tenant, user, actor: user }
@@ -77,7 +77,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
   }
 }
 
-/** Functions that take a tenant or a user alone, as text. */
+/** Functions that take only a tenant or a user, as text. */
 const alone = [
   'getTenant',
   'findTenant',
@@ -86,9 +86,9 @@ const alone = [
   'listIdentities',
   'findUserByEmail',
 ]
-/** Functions whose every property may be left out: they may be called without an object. */
+/** Functions whose properties are all optional: they can be called without an object. */
 const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify']
-/** Functions that take nothing, and those that take what an earlier call or a request gave: a tenant, a member. */
+/** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
   ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
@@ -105,7 +105,7 @@ function functionOf(name: string): AnyFunction {
 
 const callback = () => 'called'
 
-/** The error of a call. An error that is thrown at once, and not by the promise, fails the test. */
+/** Returns the error of a call. An error that is thrown synchronously, not by the promise, fails the test. */
 async function refusal(name: string, input: unknown): Promise<{ code: string; message: string }> {
   const answer = functionOf(name)(input, callback)
   return answer.then(
@@ -123,7 +123,7 @@ async function expectRefusal(name: string, input: unknown, named: string): Promi
   expect(message).toContain(named)
 }
 
-/** Values of every type but one's own. */
+/** Returns values of every type except the value's own type. */
 function valuesUnlike(value: unknown): fc.Arbitrary<unknown> {
   const wrong = [42, 1n, true, 'text', Symbol('x'), { id: 'x' }, ['text'], () => 1, new Date()]
   const kind = (one: unknown) => Object.prototype.toString.call(one)
@@ -133,7 +133,7 @@ function valuesUnlike(value: unknown): fc.Arbitrary<unknown> {
 const anyFunction = fc.constantFrom(...Object.keys(inputsOf('', '')))
 const written = async () => (await tenancy.audit.verify()).entries
 
-test('Every function of tenancy is in this test', () => {
+test('every function of tenancy is covered by this test', () => {
   const { access, audit, pipeline: _pipeline, rules: _rules, config: _config, ...rest } = tenancy
   const names = (of: object, prefix = '') =>
     Object.entries(of)
@@ -143,7 +143,7 @@ test('Every function of tenancy is in this test', () => {
   expect([...Object.keys(inputs), ...alone, ...others].toSorted()).toEqual(all.toSorted())
 })
 
-test('A function that takes an object refuses anything else, several values included, and says what it takes', async () => {
+test('a function that takes an object refuses anything else, several values included, and says what it takes', async () => {
   const before = await written()
   const noObject = fc.oneof(
     fc.constantFrom(undefined, null),
@@ -166,7 +166,7 @@ test('A function that takes an object refuses anything else, several values incl
   expect(await written()).toBe(before)
 })
 
-test('A function refuses an object with a key that it does not know, and names the key', async () => {
+test('a function refuses an object with an unknown key, and names the key', async () => {
   const before = await written()
   await fc.assert(
     fc.asyncProperty(anyFunction, fc.constantFrom('acter', 'tenantId', 'options', 'id', '0'), async (name, key) => {
@@ -177,7 +177,7 @@ test('A function refuses an object with a key that it does not know, and names t
   expect(await written()).toBe(before)
 })
 
-test('A function refuses an object with a value of another type, and names its key', async () => {
+test('a function refuses an object with a value of another type, and names its key', async () => {
   const before = await written()
   const cases = anyFunction.chain((name) =>
     fc
@@ -193,7 +193,7 @@ test('A function refuses an object with a value of another type, and names its k
   expect(await written()).toBe(before)
 })
 
-test('A function refuses an object without a key that it needs, and names the key', async () => {
+test('a function refuses an object without a required key, and names the key', async () => {
   const optional: Readonly<Record<string, readonly string[]>> = {
     createTenant: ['contactEmail', 'maxUsers'],
     createUser: ['name', 'emailVerified'],
@@ -224,7 +224,7 @@ test('A function refuses an object without a key that it needs, and names the ke
   expect(await written()).toBe(before)
 })
 
-test.each(alone)('%s refuses what is not text', async (name) => {
+test.each(alone)('%s refuses a value that is not text', async (name) => {
   await fc.assert(
     fc.asyncProperty(fc.oneof(fc.constantFrom(undefined, null), valuesUnlike('')), async (value) => {
       await expectRefusal(
@@ -236,7 +236,7 @@ test.each(alone)('%s refuses what is not text', async (name) => {
   )
 })
 
-test('getTenantPool refuses what is no tenant with a code, at once', () => {
+test('getTenantPool refuses a value that names no tenant, at once and with a code', () => {
   for (const value of [undefined, null, 'acme', 42, Symbol('x'), [], {}, { id: 'x' }, { slug: 1, databaseId: 2 }]) {
     expect(() => tenancy.getTenantPool(value as never)).toThrow(
       expect.objectContaining({ code: 'TENANCY_TENANT_NOT_FOUND' }),

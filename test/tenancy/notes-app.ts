@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fast
 import { requirePermission, requireRole, tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { getCurrentTenant, getCurrentUser, getTenantPool, type Tenancy } from '../../src/index.js'
 
-/** An application on a whole tenancy: the quick start's routes and a few more. */
+/** Creates an application on a complete tenancy, with the quick start's routes and a few more. */
 export async function createNotesApp(tenancy: Tenancy): Promise<FastifyInstance> {
   const app = Fastify() as unknown as FastifyInstance
   await app.register(tenancyPlugin, { tenancy })
@@ -45,14 +45,14 @@ export function bearer(token: string, tenant?: string): Record<string, string> {
   return { authorization: `Bearer ${token}`, ...(tenant === undefined ? {} : { 'x-tenant-id': tenant }) }
 }
 
-/** Everything of an answer that a client can see, less the date and the request's id, which counts requests. */
+/** Returns everything of a response that a client can see, except the date and the request's id, which counts requests. */
 export function seen({ statusCode, headers, body }: LightMyRequestResponse): unknown {
   const { date: _date, 'content-length': length, ...rest } = headers
   const id = /,"requestId":"[\w-]+"/.exec(body)?.[0] ?? ''
   return { statusCode, headers: rest, length: Number(length) - id.length, body: body.replace(id, '') }
 }
 
-/** Status and problem code of an answer. */
+/** Returns the status and the problem code of a response. */
 export function outcome(response: LightMyRequestResponse): string {
   if (response.statusCode < 400) return String(response.statusCode)
   const { code } = response.json<{ code?: string }>()

@@ -5,22 +5,22 @@ import { createRoles, type RoleAdministration } from './roles.js'
 import { createRoutes, type RouteAdministration } from './route-rules.js'
 
 /**
- * Changes who may do what. `tenant` is an id or a slug (null: the installation), `user` an id, `actor` the id of whoever
- * does it, if not an operator of the installation. Each change is one transaction with its audit entry and its epochs;
- * asking for what is already so writes nothing.
+ * Changes who may do what. `tenant` is an id or a slug (null: the installation), `user` an id, `actor` the id of the user
+ * who makes the change (none: an operator of the installation). Each change is one transaction that also writes its audit
+ * entry and raises its epochs. A call that would change nothing writes nothing.
  *
- * Nobody gives what they don't hold: an actor who gives something in a tenant holds it there at that moment. Nobody
- * changes a member or a role that holds what they don't, unless they are an Owner or the member themselves.
+ * An actor cannot grant what they do not hold in that tenant at that moment. An actor cannot change a member or a role
+ * that holds something the actor does not hold, unless the actor is an Owner or that member.
  *
  * All throw {@link TenancyError} TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface AccessAdministration
   extends MemberAccessAdministration, RoleAdministration, PermissionAdministration, RouteAdministration {}
 
-/** What {@link createAccessAdministration} needs. */
+/** Dependencies of {@link createAccessAdministration}. */
 export interface AccessAdministrationOptions {
   readonly catalog: SqlPool
-  /** What is wrong with the path of a route rule, or undefined. */
+  /** Describes the problem with the path of a route rule; undefined: the path is valid. */
   readonly problemOfTemplate: (path: string) => string | undefined
 }
 

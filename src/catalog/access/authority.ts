@@ -4,25 +4,25 @@ import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
 import { effectiveRoles, holdsPermission, overrideCounts } from './effective-access.js'
 
-/** What somebody is about to give, or what a member or role holds. */
+/** Access that an actor is about to grant, or that a member or role holds. */
 export interface Holdings {
   /** Roles, with all that they include. */
   readonly roleIds?: readonly string[]
   readonly permissionIds?: readonly number[]
 }
 
-/** What the actor lacks of some holdings. */
+/** The part of some holdings that the actor does not hold. */
 interface Missing {
   readonly permissions: readonly string[]
   readonly roles: readonly string[]
-  /** Whether they are an active member at all. */
+  /** Whether the actor is an active member of the tenant. */
   readonly isMember: boolean
   readonly isOwner: boolean
 }
 
-// What of the holdings the actor does not hold. What is switched off counts among them (somebody may switch it on again),
-// and a permission that is switched off as held by who would hold it. A built-in role opens doors by its name as well, so
-// its name counts, too; an Owner has all of them.
+// Reads the part of the holdings that the actor does not hold. Inactive roles and permissions count in the holdings,
+// because somebody may activate them again; an inactive permission counts as held by an actor who would hold it if it
+// were active. A guard may ask for a built-in role by its name, so the name counts as well; an Owner has all of them.
 const missingQuery = `
   with recursive given (role_id) as (
     select unnest($3::uuid[])
@@ -59,8 +59,9 @@ const missingQuery = `
   where actor.tenant_id = $1 and actor.user_id = $2 and actor.is_active`
 
 /**
- * Call before access is given to a member or to a tenant's role: refuses unless the actor holds everything that is given.
- * Who runs the installation (no actor) may give anything, and built-in things (no tenant) are theirs alone to change.
+ * Refuses unless the actor holds everything that is granted. Call it before access is granted to a member or to a
+ * tenant's role. An operator of the installation (no actor) may grant anything. Only operators may change built-in roles and
+ * permissions (no tenant).
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_GRANT_REFUSED
  */
@@ -70,8 +71,8 @@ export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: H
 }
 
 /**
- * Call before a membership, or the roles or overrides of a member are changed: refuses an actor who does not hold
- * everything that the member holds, unless they are an Owner. Everybody may change themselves (and so leave).
+ * Refuses an actor who does not hold everything that the member holds, unless the actor is an Owner. Call it before a
+ * membership, or a member's roles or overrides, are changed. Members may change themselves, and so may leave.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
  */
@@ -81,8 +82,8 @@ export async function refuseToChangeMember(client: SqlClient, scope: TenantScope
 }
 
 /**
- * Call before a tenant's role is changed: refuses an actor who does not hold everything that the role gives, unless they
- * are an Owner.
+ * Refuses an actor who does not hold everything that the role grants, unless the actor is an Owner. Call it before a
+ * tenant's role is changed.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
  */
@@ -94,7 +95,7 @@ export async function refuseToChangeRole(
   await refuseToReachUp(client, scope, `the role "${role.name}"`, { roleIds: [role.id] })
 }
 
-/** What a member is given once they are active: roles, switched off or not, and direct allows, whatever is denied them. */
+/** Reads what an active member is granted: roles, inactive ones included, and direct allows. Denies are not subtracted. */
 export async function holdingsOf(client: SqlClient, tenantId: string, userId: string): Promise<Holdings> {
   const { rows } = await client.query<Holdings>(
     `select
@@ -114,7 +115,7 @@ async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, he
     refuse('TENANCY_ACCESS_CHANGE_REFUSED', scope, `change ${what}, with`, missing)
 }
 
-/** Refuses unless nothing is missing. */
+/** Refuses if anything is missing. */
 function refuse(code: TenancyErrorCode, { actorId, tenantId }: Scope, deed: string, missing: Missing): void {
   const { permissions, roles, isMember } = missing
   if (!isMember) {
@@ -130,7 +131,7 @@ function refuse(code: TenancyErrorCode, { actorId, tenantId }: Scope, deed: stri
 
 const stranger: Missing = { permissions: [], roles: [], isMember: false, isOwner: false }
 
-/** Undefined: nobody asks, who runs the installation does it. */
+/** Returns undefined without an actor: an operator of the installation makes the change. */
 async function readMissing(
   client: SqlClient,
   { tenantId, actorId }: Scope,

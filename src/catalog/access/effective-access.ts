@@ -1,11 +1,11 @@
-// What a member is given, as SQL that several queries share. `member` names a table with user_id and tenant_id.
+// The access of a member, as SQL that several queries share. `member` names a table with user_id and tenant_id.
 
-/** Whether an override counts now; of `user_tenant_permissions as override`. */
+/** SQL condition: the override has not expired. Use it with `user_tenant_permissions as override`. */
 export const overrideCounts = '(override.expires_at is null or override.expires_at > now())'
 
 /**
- * A subquery of one row: `role_ids`, the active roles that a member holds directly or by inclusion. An inactive role gives
- * nothing, neither its own permissions nor the roles that it includes.
+ * SQL subquery of one row: `role_ids`, the active roles that a member holds directly or by inclusion. An inactive role
+ * grants nothing: neither its own permissions nor the roles that it includes.
  */
 export const effectiveRoles = (member: string) => `
     with recursive reached (role_id) as (
@@ -20,8 +20,9 @@ export const effectiveRoles = (member: string) => `
     select array(select role_id from reached) as role_ids`
 
 /**
- * Whether a member holds `permission` (a table with the column id), by a role of `effective` (see {@link effectiveRoles})
- * or a direct allow, and without a direct deny. Whether the permission itself is active is for the caller to ask.
+ * SQL condition: a member holds `permission` (a table with the column id) by a role of `effective` (see
+ * {@link effectiveRoles}) or by a direct allow, and has no direct deny of it. It does not check that the permission itself
+ * is active; the caller does.
  */
 export const holdsPermission = (member: string) => `
       permission.id in (

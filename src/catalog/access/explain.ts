@@ -8,7 +8,7 @@ import { type Barrier, readMemberFacts } from '../members/member-facts.js'
 import { createRuleSetReader } from './rule-set-reader.js'
 import { inTransaction } from '../transaction.js'
 
-/** Whether a user may use a permission in a tenant. */
+/** A question: may this user use this permission in this tenant? */
 export interface ExplainPermissionInput {
   /** Id or slug. */
   readonly tenant: string
@@ -18,7 +18,7 @@ export interface ExplainPermissionInput {
   readonly permission: string
 }
 
-/** Whether a user may call a route in a tenant. */
+/** A question: may this user call this route in this tenant? */
 export interface ExplainRouteInput {
   /** Id or slug. */
   readonly tenant: string
@@ -44,36 +44,36 @@ const explainInput = schemaOf<ExplainInput>()(
 /**
  * The reason of a decision.
  *
- * `granted`; or why not, the first of: `user-unknown`, `user-disabled`, `user-unverified`, `not-a-member`,
- * `member-inactive`, `tenant-suspended`, `tenant-deleted`, `no-rule` (nothing answers for the route: nobody may),
- * `rule-inactive`, `no-permission` (there is none of this name), `permission-inactive`, `denied` (a direct deny),
+ * `granted`, or the first of these that applies: `user-unknown`, `user-disabled`, `user-unverified`, `not-a-member`,
+ * `member-inactive`, `tenant-suspended`, `tenant-deleted`, `no-rule` (no rule covers the route: it is closed),
+ * `rule-inactive`, `no-permission` (no permission has this name), `permission-inactive`, `denied` (a direct deny),
  * `not-granted`.
  */
 export type AccessReason = Barrier | 'no-rule' | 'rule-inactive' | PermissionProvenance['state']
 
-/** Why a member may or may not, as the catalog has it now. */
+/** A decision about access and its reason, from the current state of the catalog. */
 export interface AccessExplanation {
   readonly allowed: boolean
   readonly reason: AccessReason
-  /** The route rule that decides, as written (`GET /reports/{id}`); undefined for a permission, or when none answers. */
+  /** The route rule that decides, as written (`GET /reports/{id}`). Undefined for a permission, or when no rule applies. */
   readonly rule: string | undefined
-  /** The permission asked for, or those that the rule asks for, of which any one is enough; each with where it comes from. */
+  /** The permission of the question, or those that the rule accepts (any one is enough), each with its provenance. */
   readonly permissions: readonly PermissionProvenance[]
 }
 
 /** Explains decisions about access. */
 export interface AccessExplainer {
   /**
-   * Says why the user may or may not. Reads the catalog, not a cache.
+   * Explains why the user may or may not. Reads the catalog, not a cache.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID
    */
   explain(input: ExplainInput): Promise<AccessExplanation>
 }
 
-/** What {@link createAccessExplainer} needs. */
+/** Dependencies of {@link createAccessExplainer}. */
 export interface AccessExplainerOptions {
   readonly catalog: SqlPool
-  /** The rule of a rule set that decides over a route (a concrete path or a template), as written. */
+  /** Finds the rule of a rule set that decides a route (a concrete path or a template), as written. */
   readonly findRule: (ruleSet: RuleSet, method: string, path: string) => string | undefined
 }
 
@@ -83,7 +83,7 @@ export function createAccessExplainer({ catalog, findRule }: AccessExplainerOpti
     async explain(input) {
       const question = parse(explainInput, input)
       return inTransaction(catalog, async (client) => {
-        // Rules and member of one moment.
+        // One snapshot, so that the rules and the member belong to the same moment.
         await client.query('set transaction isolation level repeatable read, read only')
         const facts = await readMemberFacts(client, question.tenant, question.user)
         const ruleSet = await createRuleSetReader(client).readRuleSet()
@@ -107,7 +107,7 @@ export function createAccessExplainer({ catalog, findRule }: AccessExplainerOpti
   }
 }
 
-/** Names of what a rule asks for: of all active rules of its method and shape, whatever their parameters are called. */
+/** Names of the permissions that a route accepts: those of all active rules of its method and shape. Names of parameters do not matter. */
 function permissionsOf(ruleSet: RuleSet, rule: string | undefined): string[] {
   if (rule === undefined) return []
   const names = new Map(ruleSet.permissions.map((permission) => [permission.id, permission.name]))
@@ -121,7 +121,7 @@ function shapeOf(rule: string): string {
   return rule.replaceAll(/\{[^}]*\}/g, '{}')
 }
 
-/** Of alternatives, the one that comes closest to being granted speaks for all. */
+/** Picks the reason for several alternatives: that of the one which is closest to being granted. */
 const closest = ['granted', 'denied', 'not-granted', 'permission-inactive', 'no-permission'] as const
 
 function reasonOf(permissions: readonly PermissionProvenance[]): AccessReason {

@@ -29,9 +29,9 @@ export const membershipList = selectList(membershipColumns)
 
 /**
  * Finds a membership to be changed, active or not, and locks it until the end of the transaction. Every change of a
- * member comes by here, with the tenant's row locked: what the actor holds then is what they hold when it is written.
- * The user is locked before the membership, as everywhere: both are changed, and so are the user's memberships in other
- * tenants by others.
+ * member calls this with the tenant's row locked, so that the actor still holds what was checked when the change is
+ * written. The user is locked before the membership, as everywhere. A change writes both, and another transaction may
+ * change the same user's membership in another tenant.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_NOT_FOUND
  */
@@ -67,7 +67,7 @@ export async function findRole(client: SqlClient, tenantId: string | null, name:
 }
 
 /**
- * Finds a role to be changed: a tenant changes its own roles only. Every change of a role comes by here, with the tenant's
+ * Finds a role to be changed. A tenant can change its own roles only. Every change of a role calls this with the tenant's
  * row locked.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
@@ -97,8 +97,8 @@ export async function findPermission(client: SqlClient, name: string): Promise<P
 }
 
 /**
- * Call before a member is demoted, deactivated or removed, in the same transaction and with the tenant's row locked, so
- * that two Owners can't take each other away at once: refuses when no other active, enabled Owner would remain.
+ * Refuses when no other active, enabled Owner would remain. Call it before a member is demoted, deactivated or removed, in
+ * the same transaction and with the tenant's row locked, so that two Owners cannot remove each other at once.
  *
  * @throws {@link TenancyError} TENANCY_MEMBER_LAST_OWNER
  */
@@ -144,7 +144,7 @@ export async function recordChange(
   )
 }
 
-/** Says of a unique violation what is taken; anything else passes. */
+/** Turns a unique violation into the error for the taken name. Rethrows every other error unchanged. */
 export function explainTaken(error: unknown, code: TenancyErrorCode, what: string, taken: string): never {
   if (!hasSqlState(error, sqlStates.uniqueViolation)) throw error
   throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })

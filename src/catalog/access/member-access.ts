@@ -68,7 +68,7 @@ export interface Override {
   readonly expiresAt: Date | null
 }
 
-/** Changes what members hold: roles and direct overrides. */
+/** Changes the roles and direct overrides of members. */
 export interface MemberAccessAdministration {
   /**
    * Gives a member a role.
@@ -83,14 +83,14 @@ export interface MemberAccessAdministration {
    */
   unassignRole(input: MemberRoleInput): Promise<void>
   /**
-   * Allows or denies a member one permission, in place of an earlier override of it. Replacing a deny gives something,
-   * like an allow.
+   * Allows or denies a member one permission and replaces an earlier override of it. Replacing a deny counts as a grant,
+   * as an allow does.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   setOverride(input: OverrideInput): Promise<void>
   /**
-   * Removes an override. Removing a deny gives something, like an allow.
+   * Removes an override. Removing a deny counts as a grant, as an allow does.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
@@ -99,7 +99,7 @@ export interface MemberAccessAdministration {
   listOverrides(input: OverrideListInput): Promise<Override[]>
 }
 
-/** The services that change what members hold. */
+/** Creates the services that change the roles and overrides of members. */
 export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
   const change = createChange(pool)
   return {

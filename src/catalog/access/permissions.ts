@@ -17,7 +17,7 @@ export interface NewPermissionInput extends ActorOption {
   readonly category?: string | null | undefined
 }
 
-/** What a permission is described as from now on. */
+/** The new description and category of a permission. */
 export interface PermissionUpdateInput extends ActorOption {
   /** Name of the permission. */
   readonly permission: string
@@ -27,7 +27,7 @@ export interface PermissionUpdateInput extends ActorOption {
   readonly category?: string | null | undefined
 }
 
-/** A permission to switch on or off. */
+/** A permission to activate or deactivate. */
 export interface PermissionActiveInput extends ActorOption {
   /** Name of the permission. */
   readonly permission: string
@@ -48,7 +48,7 @@ export interface CategoryKeyInput extends ActorOption {
   readonly category: string
 }
 
-/** What a category is called from now on. */
+/** The new name and description of a category. */
 export interface CategoryUpdateInput extends CategoryKeyInput {
   /** As of {@link NewCategoryInput}. Default: unchanged. */
   readonly name?: string | undefined
@@ -84,26 +84,26 @@ export interface Permission {
   readonly description: string
   readonly category: string | null
   readonly isActive: boolean
-  /** Ships with the access definition. */
+  /** Whether it ships with the access definition. */
   readonly isSystem: boolean
 }
 
-/** A group of permissions, for people who look at them. */
+/** A group of permissions, for display. */
 export interface PermissionCategory {
   readonly name: string
   readonly description: string
 }
 
-/** Changes permissions and their categories. They are the same for every tenant, and the installation's to change. */
+/** Changes permissions and their categories. They are the same for every tenant; only operators of the installation change them. */
 export interface PermissionAdministration {
-  /** Creates a permission, which nobody holds yet. @throws TENANCY_ACCESS_PERMISSION_EXISTS, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  /** Creates a permission that no role or member holds yet. @throws TENANCY_ACCESS_PERMISSION_EXISTS, TENANCY_ACCESS_CATEGORY_NOT_FOUND */
   createPermission(input: NewPermissionInput): Promise<void>
   /**
    * Describes a permission, or changes its category.
    * @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_CATEGORY_NOT_FOUND
    */
   updatePermission(input: PermissionUpdateInput): Promise<void>
-  /** Switches a permission on or off. Nobody holds an inactive one. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+  /** Activates or deactivates a permission. An inactive one grants nothing. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
   setPermissionActive(input: PermissionActiveInput): Promise<void>
   /** Lists all permissions, by name. */
   listPermissions(): Promise<Permission[]>
@@ -111,7 +111,7 @@ export interface PermissionAdministration {
   createCategory(input: NewCategoryInput): Promise<void>
   /** Renames or describes a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND, TENANCY_ACCESS_CATEGORY_EXISTS */
   updateCategory(input: CategoryUpdateInput): Promise<void>
-  /** Deletes a category. Its permissions stay, without one. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND */
+  /** Deletes a category. Its permissions stay, without a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND */
   deleteCategory(input: CategoryKeyInput): Promise<void>
   /** Lists all categories, by name. */
   listCategories(): Promise<PermissionCategory[]>

@@ -1,27 +1,27 @@
 import type { RuleSet } from '../../core/access/access.js'
 import type { HeldRole, MemberFacts } from '../members/member-facts.js'
 
-/** A way by which a member comes to a permission: a role that they hold, and what it includes, down to the one that has it. */
+/** A path from a member to a permission: a role that the member holds, and the included roles down to the one with the permission. */
 export interface RoleChain {
   /** Names: the first is held directly, each includes the next, the last holds the permission. */
   readonly roles: readonly string[]
-  /** Names of the inactive ones: the chain gives nothing as long as there is one. */
+  /** Names of the inactive roles. While there is one, the chain grants nothing. */
   readonly inactive: readonly string[]
 }
 
-/** Where a permission comes from, or why it doesn't. */
+/** Where a member's permission comes from, or why the member lacks it. */
 export interface PermissionProvenance {
   readonly permission: string
   readonly state: 'granted' | 'denied' | 'not-granted' | 'permission-inactive' | 'no-permission'
-  /** For each role that holds it, the shortest chain that leads there, one that gives something if there is one. */
+  /** The shortest chain to each role with the permission. A chain that grants it is preferred. */
   readonly through: readonly RoleChain[]
-  /** The direct override. An expired one counts for nothing. */
+  /** The direct override. An expired one has no effect. */
   readonly override:
     | { readonly effect: 'allow' | 'deny'; readonly expiresAt: Date | null; readonly isExpired: boolean }
     | undefined
 }
 
-/** Explains one permission from what the catalog says of the member. */
+/** Explains one permission from the facts that the catalog has about the member. */
 export function provenanceOf(permission: string, ruleSet: RuleSet, facts: MemberFacts): PermissionProvenance {
   const known = ruleSet.permissions.find((candidate) => candidate.name === permission)
   const found = facts.overrides.find((override) => override.permission === permission)
@@ -49,7 +49,7 @@ function chainsTo(permission: string, roles: readonly HeldRole[]): RoleChain[] {
     }))
 }
 
-/** Breadth first from the roles that are held directly: the chain of each role that can be reached. */
+/** Finds the chain to each role that can be reached, breadth first from the roles that are held directly. */
 function shortestChains(
   roles: readonly HeldRole[],
   passes: (role: HeldRole) => boolean,

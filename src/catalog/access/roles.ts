@@ -10,7 +10,7 @@ import { actor, description, name, parse, tenant, schemaOf } from '../input.js'
 import { findPermission, findRole, findRoleToChange, recordChange, type RoleRow } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
 
-/** Whose roles are changed, and by whom. */
+/** The tenant whose roles are changed, and the actor. */
 interface RoleOwnerInput extends ActorOption {
   /** Id or slug; null: the built-in roles. */
   readonly tenant: string | null
@@ -30,7 +30,7 @@ export interface RoleKeyInput extends RoleOwnerInput {
   readonly role: string
 }
 
-/** What a role is called from now on. */
+/** The new name and description of a role. */
 export interface RoleUpdateInput extends RoleKeyInput {
   /** As of {@link NewRoleInput}. Default: unchanged. */
   readonly name?: string | undefined
@@ -38,24 +38,24 @@ export interface RoleUpdateInput extends RoleKeyInput {
   readonly description?: string | undefined
 }
 
-/** A role to switch on or off. */
+/** A role to activate or deactivate. */
 export interface RoleActiveInput extends RoleKeyInput {
   readonly isActive: boolean
 }
 
-/** A permission that a role gives, or no longer gives. */
+/** A permission to grant to a role, or to revoke from it. */
 export interface RoleGrantInput extends RoleKeyInput {
   /** Name of the permission. */
   readonly permission: string
 }
 
-/** A role that another one includes: `role` gives what `included` gives. */
+/** A role that another one includes: `role` grants everything that `included` grants. */
 export interface RoleInclusionInput extends RoleKeyInput {
   /** Name of a built-in role or of one of the same tenant. */
   readonly included: string
 }
 
-/** Whose roles to list. */
+/** Which roles to list. */
 export interface RoleListInput {
   /** Id or slug; null: the built-in roles alone. */
   readonly tenant: string | null
@@ -79,28 +79,28 @@ const roleListInput = schemaOf<RoleListInput>()(z.strictObject({ tenant: tenant.
 /** A role as the catalog has it. */
 export interface Role {
   readonly id: string
-  /** null: built in. */
+  /** null: a built-in role. */
   readonly tenantId: string | null
   readonly name: string
   readonly description: string
   readonly isActive: boolean
-  /** Ships with the access definition. */
+  /** Whether it ships with the access definition. */
   readonly isSystem: boolean
-  /** Names of what it holds itself, active or not. */
+  /** Names of the permissions that it holds itself, active or not. */
   readonly permissions: readonly string[]
   /** Names of the roles that it includes itself, active or not. */
   readonly includes: readonly string[]
 }
 
 /**
- * Changes roles: built-in ones, and a tenant's own. A tenant changes its own only. Names of roles go by their exact spelling.
+ * Changes built-in roles and a tenant's own roles. A tenant can change its own only. Names of roles match by exact spelling.
  *
  * Every change of an existing role throws TENANCY_ACCESS_CHANGE_REFUSED for an actor who does not hold everything
- * that the role gives and is no Owner.
+ * that the role grants, unless the actor is an Owner.
  */
 export interface RoleAdministration {
   /**
-   * Creates a role that gives nothing yet.
+   * Creates a role that grants nothing yet.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member)
    */
   createRole(input: NewRoleInput): Promise<Role>
@@ -111,30 +111,30 @@ export interface RoleAdministration {
    */
   updateRole(input: RoleUpdateInput): Promise<Role>
   /**
-   * Switches a role on or off. An inactive role gives nothing, nor does what it includes.
+   * Activates or deactivates a role. An inactive role grants nothing, neither itself nor by the roles that it includes.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner),
    *   TENANCY_ACCESS_GRANT_REFUSED
    */
   setRoleActive(input: RoleActiveInput): Promise<void>
   /**
-   * Deletes a role. Whoever holds it loses it.
+   * Deletes a role. Its holders lose it.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED (also: Owner)
    */
   deleteRole(input: RoleKeyInput): Promise<void>
   /**
-   * Makes a role give a permission.
+   * Grants a permission to a role.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_GRANT_REFUSED
    */
   grantPermission(input: RoleGrantInput): Promise<void>
   /**
-   * Takes a permission from a role.
+   * Revokes a permission from a role.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_PERMISSION_NOT_FOUND
    */
   revokePermission(input: RoleGrantInput): Promise<void>
   /**
-   * Makes a role give what another one gives.
+   * Makes a role include another one, and so grant what that one grants.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
    *   TENANCY_ACCESS_ROLE_CYCLE, TENANCY_ACCESS_GRANT_REFUSED
    */
@@ -273,7 +273,7 @@ async function readRole(client: SqlClient, id: string): Promise<Role> {
   return rows[0] as Role
 }
 
-/** Owner is part of the structure: a tenant keeps one, and without the role it would have none. */
+/** Protects the role Owner: every tenant must keep an Owner, and without the role no tenant would have one. */
 function protectOwner(role: RoleRow, what: string): void {
   if (role.tenant_id !== null || role.name !== 'Owner') return
   throw new TenancyError('TENANCY_ACCESS_ROLE_PROTECTED', `The role "Owner" can't be ${what}: every tenant needs it`)

@@ -12,11 +12,11 @@ export interface RouteRuleInput extends ActorOption {
   readonly method: string
   /** Literal and `{param}` segments: `/reports/{id}`. At most 1000 characters. */
   readonly path: string
-  /** Name of the permission that it asks for. */
+  /** Name of the permission that it requires. */
   readonly permission: string
 }
 
-/** A route rule to switch on or off. */
+/** A route rule to activate or deactivate. */
 export interface RouteRuleActiveInput extends RouteRuleInput {
   readonly isActive: boolean
 }
@@ -33,7 +33,7 @@ const ruleKey = {
 const ruleActiveInput = schemaOf<RouteRuleActiveInput>()(z.strictObject({ ...ruleKey, isActive: z.boolean() }))
 const ruleKeyInput = schemaOf<RouteRuleInput>()(z.strictObject(ruleKey))
 
-/** Which permission a route needs; rules of the same method and path are alternatives. */
+/** The permission that a route requires. Rules of the same method and path are alternatives: any one is enough. */
 export interface RouteRule {
   readonly method: string
   readonly path: string
@@ -41,25 +41,25 @@ export interface RouteRule {
   readonly isActive: boolean
 }
 
-/** Changes route rules. They are the same for every tenant, and the installation's to change. */
+/** Changes route rules. They are the same for every tenant; only operators of the installation change them. */
 export interface RouteAdministration {
   /** Creates a route rule. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND, TENANCY_ACCESS_RULE_EXISTS */
   createRouteRule(input: RouteRuleInput): Promise<void>
   /**
-   * Switches a route rule on or off. An inactive rule stays in place and closes its route: no wider rule answers for it.
+   * Activates or deactivates a route rule. An inactive rule stays in place and closes its route: no wider rule applies to it.
    * @throws TENANCY_ACCESS_RULE_NOT_FOUND
    */
   setRouteRuleActive(input: RouteRuleActiveInput): Promise<void>
-  /** Deletes a route rule. A wider rule may answer for the route then. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
+  /** Deletes a route rule. A wider rule may apply to the route afterwards. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
   deleteRouteRule(input: RouteRuleInput): Promise<void>
   /** Lists all route rules, by path and method. */
   listRouteRules(): Promise<RouteRule[]>
 }
 
 /**
- * The services that change route rules.
+ * Creates the services that change route rules.
  *
- * @param problemOfTemplate what is wrong with a rule's path, or undefined
+ * @param problemOfTemplate describes the problem with a rule's path; undefined: the path is valid
  */
 export function createRoutes(
   pool: SqlPool,

@@ -3,7 +3,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 
-// One statement, so one snapshot: the epoch is the one these rules belong to.
+// One statement, so one snapshot: the rules belong to the epoch that is read with them.
 const ruleSetQuery = `
   select
     rules_epoch::float8 as epoch,

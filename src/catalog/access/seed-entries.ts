@@ -1,18 +1,18 @@
 import type { AccessDefinition } from '../../core/access/access.js'
 
-/** What an entry of an access definition is. In this order they go in: each may refer to those before it. */
+/** Kinds of entries of an access definition, in the order of insertion: an entry may refer to entries of earlier kinds. */
 export const seedKinds = ['category', 'permission', 'route', 'role', 'grant', 'include'] as const
 export type SeedKind = (typeof seedKinds)[number]
 
-/** One thing that a definition puts in. */
+/** One entry of an access definition. */
 export interface SeedEntry {
-  /** Its name in the ledger: the kind, a space, and what tells it from others of its kind. */
+  /** Its key in the ledger: the kind, a space, and a name that is unique within the kind. */
   readonly key: string
   readonly kind: SeedKind
   readonly values: Readonly<Record<string, string | null>>
 }
 
-/** Everything that a definition puts in. */
+/** Lists all entries of a definition. */
 export function entriesOf({ categories, permissions, routes, roles }: AccessDefinition): SeedEntry[] {
   const all = permissions.map((permission) => permission.name)
   return [
@@ -29,7 +29,7 @@ export function entriesOf({ categories, permissions, routes, roles }: AccessDefi
   ]
 }
 
-// Permissions, methods and paths have no space in them, names of roles no '>'.
+// Permissions, methods and paths contain no space, and names of roles contain no '>', so the parts are unambiguous.
 const patterns: Partial<Record<string, RegExp>> = {
   permission: /^(?<name>.+)$/,
   route: /^(?<method>\S+) (?<path>\S+) (?<permission>\S+)$/,
@@ -39,8 +39,8 @@ const patterns: Partial<Record<string, RegExp>> = {
 }
 
 /**
- * Reads a key of the ledger whose entry has left the definition; undefined for one that can't be retired: categories group
- * permissions that stay in the catalog.
+ * Reads the ledger key of an entry that has left the definition. Returns undefined for one that cannot be retired: a
+ * category stays, because it groups permissions that stay in the catalog.
  */
 export function parseKey(key: string): SeedEntry | undefined {
   const space = key.indexOf(' ')

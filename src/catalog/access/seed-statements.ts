@@ -1,8 +1,8 @@
 import type { SeedKind } from './seed-entries.js'
 
-// Each takes its entries as one JSON array of { key, … }.
+// Each statement takes its entries as one JSON array of { key, … }.
 
-// Only what is missing goes in, and not by `on conflict`, which would use up identity values: they are bit positions.
+// Inserts only missing rows, without `on conflict`: that would use up identity values, which are bit positions.
 export const insertions: Readonly<Record<SeedKind, string>> = {
   category: `
     insert into permission_categories (name, description)
@@ -43,8 +43,8 @@ export const insertions: Readonly<Record<SeedKind, string>> = {
     where not exists (select from role_inclusions where (role_id, included_role_id) = (roles.id, included.id))`,
 }
 
-// Take away what nobody has changed since it was put in: a row that was written in the ledger's own transaction has its
-// very time. Permissions and roles are switched off, not deleted: tenants may have built on them.
+// Retires rows that nobody has changed since they were inserted: a row that was written in the ledger's own transaction
+// has exactly the ledger's time. Permissions and roles are deactivated, not deleted: tenants may have built on them.
 export const retirements: Readonly<Partial<Record<SeedKind, string>>> = {
   include: `
     delete from role_inclusions as row
@@ -81,7 +81,7 @@ export const retirements: Readonly<Partial<Record<SeedKind, string>>> = {
     returning old.key`,
 }
 
-// Switch on again what was switched off by its retirement and let alone since.
+// Activates rows again that were deactivated when their entry was retired and have not been changed since.
 export const revivals: Readonly<Partial<Record<SeedKind, string>>> = {
   role: `
     update roles as row set is_active = true

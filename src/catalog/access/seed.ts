@@ -6,34 +6,35 @@ import { entriesOf, parseKey, type SeedEntry, seedKinds } from './seed-entries.j
 import { insertions, retirements, revivals } from './seed-statements.js'
 import { inTransaction } from '../transaction.js'
 
-/** What {@link seedAccess} did. Both 0: it wrote nothing. */
+/** Result of {@link seedAccess}. Both 0: it wrote nothing. */
 export interface SeedAccessResult {
-  /** Entries of the definition that were new to this catalog, or came back to it. */
+  /** Entries of the definition that were new to this catalog, or returned to it. */
   readonly applied: number
-  /** Entries that left the definition. */
+  /** Entries that had left the definition. */
   readonly retired: number
 }
 
-/** What became of an entry: it is in; it left and was taken away; it left and was let alone, as somebody had changed it. */
+/** State of an entry: it is applied; it left and was retired; it left and was kept, because somebody had changed it. */
 type State = 'applied' | 'retired' | 'left'
 
 interface Plan {
   readonly fresh: readonly SeedEntry[]
-  /** Retired ones that the definition has again. */
+  /** Retired entries that the definition contains again. */
   readonly revived: readonly SeedEntry[]
-  /** Ones let alone that the definition has again. */
+  /** Kept entries that the definition contains again. */
   readonly resumed: readonly SeedEntry[]
   readonly leaving: readonly SeedEntry[]
 }
 
 /**
  * Makes the catalog follow an access definition, in one transaction, one process at a time. Every entry is applied once
- * and remembered: what an administrator switched off, removed or granted by hand stays so. A definition of the catalog's
- * version adds what is new in it; one of a higher version also takes away what left it, unless somebody changed that. A second run writes
- * nothing, and neither does a process whose definition has a lower version than the catalog's.
+ * and recorded, so whatever an administrator deactivated, removed or granted by hand stays that way. A definition of the
+ * catalog's version adds its new entries. One of a higher version also retires the entries that left it, unless somebody
+ * changed them. A second run writes nothing, and so does a process whose definition has a lower version than the
+ * catalog's.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_EXISTS when a tenant has a role of its own with the name of a new
- * built-in one; TENANCY_ACCESS_ROLE_CYCLE when an administrator let the included role include the including one
+ * built-in one; TENANCY_ACCESS_ROLE_CYCLE when an administrator made the included role include the including one
  */
 export async function seedAccess(pool: SqlPool, definition: AccessDefinition): Promise<SeedAccessResult> {
   return inTransaction(pool, async (client) => {
@@ -42,8 +43,8 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
     if (definition.version < version) return { applied: 0, retired: 0 }
     const plan = await makePlan(client, entriesOf(definition))
     const { fresh, revived, resumed } = plan
-    // Of two definitions of one version, neither is the later one: a script that brings none of its own, or a process of
-    // the last deployment, takes nothing away.
+    // Two definitions of the same version have no order. So a script without a definition of its own, or a process of the
+    // last deployment, retires nothing.
     const leaving = definition.version > version ? plan.leaving : []
     if (definition.version > version) {
       await client.query('update installation set access_version = $1', [definition.version])
@@ -80,7 +81,7 @@ async function makePlan(client: SqlClient, entries: readonly SeedEntry[]): Promi
   }
 }
 
-/** Takes away what left the definition; returns the keys of what nobody had changed. */
+/** Retires the entries that left the definition. Returns the keys of those that nobody had changed. */
 async function retire(client: SqlClient, leaving: readonly SeedEntry[]): Promise<string[]> {
   const retired: string[] = []
   for (const kind of seedKinds.toReversed()) {

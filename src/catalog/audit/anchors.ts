@@ -2,18 +2,18 @@ import type { Logger } from '../../core/logger.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { chainOf } from './chains.js'
 
-/** An anchor that its chain does not agree with. */
+/** An anchor that its chain contradicts. */
 export interface BrokenAnchor {
   readonly chain: string
-  /** Place in the chain that was anchored. */
+  /** The anchored place in the chain. */
   readonly seq: number
-  /** Entries that the chain has up to that place; fewer than `seq`: it was cut off. */
+  /** Number of entries in the chain up to that place. Fewer than `seq`: the chain was cut off. */
   readonly entries: number
-  /** The entry that stands there now. null: none. */
+  /** The entry at that place now; null: none. */
   readonly entryId: string | null
 }
 
-// What is no anchor of ours says nothing: `case`, because PostgreSQL casts when it likes.
+// Rows that only look like anchors are ignored. `case` is needed because PostgreSQL may evaluate a cast before a filter.
 const anchors = `
   select case when subject ~ '^tenant:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then substr(subject, 8)::uuid end as chain,
     case when after ->> 'length' ~ '^[0-9]{1,18}$' then (after ->> 'length')::bigint end as length,
@@ -29,17 +29,17 @@ const brokenQuery = `
   where anchor.chain is not null and anchor.length > 0 and encode(entry.hash, 'hex') is distinct from anchor.hash
   order by anchor.chain, anchor.length`
 
-/** The first broken anchor of each chain, or of one. */
+/** Finds the first broken anchor of each chain, or of one chain. */
 export async function findBrokenAnchors(client: SqlClient, only?: string): Promise<BrokenAnchor[]> {
   const { rows } = await client.query<BrokenAnchor>(brokenQuery, [only ?? null])
   return rows
 }
 
-/** Anchors every chain that has grown since its last anchor; answers how many. Several may do it at once. */
+/** Anchors every chain that has grown since its last anchor and returns their number. Safe to run several times at once. */
 export async function anchorChains(catalog: SqlPool): Promise<number> {
   let all = 0
   for (;;) {
-    // A few hundred at a time: the installation's chain is locked meanwhile.
+    // A few hundred at a time, because the installation's chain is locked meanwhile.
     const { rows } = await catalog.query<{ anchored: number }>('select anchor_audit_chains() as anchored')
     const anchored = rows[0]?.anchored ?? 0
     all += anchored
@@ -51,11 +51,11 @@ export async function anchorChains(catalog: SqlPool): Promise<number> {
 export interface KeepAnchoredOptions {
   readonly catalog: SqlPool
   readonly logger: Logger
-  /** From one time to the next. Default: an hour. */
+  /** Time between two runs, milliseconds. Default: an hour. */
   readonly intervalMs?: number
 }
 
-/** Anchors the chains again and again, until the function that is returned is called; keeps no process alive. */
+/** Anchors the chains periodically until the returned function is called. Its timer does not keep the process alive. */
 export function keepAnchored({ catalog, logger, intervalMs = 3_600_000 }: KeepAnchoredOptions): () => Promise<void> {
   let running: Promise<unknown> | undefined
   const timer = setInterval(() => {

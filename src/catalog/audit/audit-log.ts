@@ -9,16 +9,16 @@ import { findTenant } from '../tenants/tenant-row.js'
 
 /** One entry of the audit log. */
 export interface AuditEntry {
-  /** Its place in its chain: 1, 2, 3, … */
+  /** Place in its chain: 1, 2, 3, … */
   readonly seq: number
   readonly at: Date
-  /** Id of the user who did it; null: an operator of the installation, or the system itself. */
+  /** Id of the user who made the change; null: an operator of the installation, or the system itself. */
   readonly actorId: string | null
-  /** null: it concerned the installation. */
+  /** null: the change concerned the installation. */
   readonly tenantId: string | null
   /** `<what>.<verb>`, such as `role.grant`. */
   readonly action: string
-  /** What was changed: `user:<id>`, `role:<id>`, `tenant:<id>`, `permission:<name>`, … */
+  /** The changed object: `user:<id>`, `role:<id>`, `tenant:<id>`, `permission:<name>`, … */
   readonly subject: string | null
   readonly before: unknown
   readonly after: unknown
@@ -26,7 +26,7 @@ export interface AuditEntry {
 
 /** Which entries to list. */
 export interface ListAuditOptions {
-  /** Id (also of a tenant that is gone) or slug; null: the installation's entries. */
+  /** Id (also of a deleted tenant that no longer exists) or slug; null: the installation's entries. */
   readonly tenant: string | null
   /** `seq` of the last entry of the page before. Default: 0, from the start. */
   readonly after?: number | undefined
@@ -36,7 +36,7 @@ export interface ListAuditOptions {
 
 /** Which chains to verify. */
 export interface VerifyAuditOptions {
-  /** Id (also of a tenant that is gone) or slug: that tenant's chain; null: the installation's. Default: every chain. */
+  /** Id (also of a deleted tenant that no longer exists) or slug: that tenant's chain; null: the installation's. Default: every chain. */
   readonly tenant?: string | null | undefined
 }
 
@@ -50,8 +50,8 @@ const listOptions = schemaOf<ListAuditOptions>()(
 const verifyOptions = schemaOf<VerifyAuditOptions>()(z.strictObject({ tenant: tenant.nullish() }))
 
 /**
- * The audit log: append-only, each entry in the transaction of the change it tells of. The entries of a tenant form a
- * chain, and so do the installation's: a hash covers the entry and the hash before it.
+ * The audit log. It is append-only, and each entry is written in the transaction of the change that it records. The entries
+ * of a tenant form a chain, and so do the installation's: each hash covers the entry and the hash before it.
  */
 export interface AuditLog {
   /**
@@ -61,25 +61,25 @@ export interface AuditLog {
   list(options: ListAuditOptions): Promise<AuditEntry[]>
   /**
    * Computes every hash again and compares it. Finds entries that were changed, removed, inserted, reordered or cut off
-   * around the database's triggers, and names the first bad one of each chain. Reads in batches, from one snapshot. A tenant's chain
-   * that was removed or cut off together with its head shows by its anchors in the installation's chain; verify that one,
-   * too (no `tenant`).
+   * by a way around the database's triggers, and names the first bad entry of each chain. Reads in batches, from one snapshot.
+   * If a tenant's chain was removed or cut off together with its head, only its anchors in the installation's chain show
+   * it; so verify that chain as well (no `tenant`).
    *
-   * It can't find what was forged throughout, heads and the installation's chain included, by somebody who writes the
-   * catalog as its owner; nor what was cut off since the last anchor.
+   * It cannot detect a complete forgery, heads and the installation's chain included, by somebody who writes to the
+   * catalog as its owner, nor entries that were cut off after the last anchor.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
    */
   verify(options?: VerifyAuditOptions): Promise<AuditVerification>
   /**
-   * Writes the heads of those tenants' chains that have grown into the installation's chain; returns how many. Every
-   * process does it every hour, and a purge does it, too.
+   * Anchors each tenant's chain that has grown: writes its head into the installation's chain. Returns the number of
+   * anchors. Every process does this every hour, and so does a purge.
    */
   anchor(): Promise<number>
 }
 
-/** The audit log of the catalog. */
+/** Creates the audit log of the catalog. */
 export function createAuditLog(catalog: SqlPool): AuditLog {
-  // The chain of a tenant outlives it, so an id is taken as it is.
+  // The chain of a tenant outlives the tenant, so an id is not looked up.
   const chainOfRef = async (ref: string | null): Promise<string> => {
     if (ref === null) return installationChain
     return isUuid(ref) ? ref.toLowerCase() : (await findTenant(catalog, ref)).id

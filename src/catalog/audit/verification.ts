@@ -4,29 +4,29 @@ import { chainOf, installationChain } from './chains.js'
 import { hashedColumns, type HashedEntry, hashEntry } from './entry-hash.js'
 import { inTransaction } from '../transaction.js'
 
-/** What is wrong with a chain, at its first bad place. */
+/** The first fault of a chain. */
 export interface AuditProblem {
   /** null: the installation's chain. */
   readonly tenantId: string | null
-  /** Place in the chain of the first bad entry: the one that is wrong, or missing. */
+  /** Place in the chain of the first bad entry, which is wrong or missing. */
   readonly seq: number
-  /** `audit_log.id` of the row at fault; null: there is none, it is missing. */
+  /** `audit_log.id` of the bad row; null: the row is missing. */
   readonly entryId: string | null
   /**
    * `altered`: the row is not the one that was written, or does not follow the one before it. `missing`: there is a gap.
-   * `truncated`: the last entries were cut off, or all of them, as the head or an anchor shows. `unknown`: a row that the chain's head knows nothing of.
-   * `head-missing`: the chain's head is gone.
+   * `truncated`: the last entries, or all of them, were cut off, as the head or an anchor shows. `unknown`: the row is not
+   * covered by the chain's head. `head-missing`: the chain's head was deleted.
    */
   readonly kind: 'altered' | 'missing' | 'truncated' | 'unknown' | 'head-missing'
 }
 
-/** What {@link verifyChains} found. */
+/** Result of {@link verifyChains}. */
 export interface AuditVerification {
   readonly isIntact: boolean
-  /** How many chains have entries. */
+  /** Number of chains that have entries. */
   readonly chains: number
   readonly entries: number
-  /** One for each bad chain, the installation's first. */
+  /** One fault for each bad chain; the installation's comes first. */
   readonly problems: readonly AuditProblem[]
 }
 
@@ -46,7 +46,8 @@ const batchQuery = `
   where ($1::uuid is null or (${chainOf}, entry.seq) > ($1, $2::bigint)) and ($3::uuid is null or ${chainOf} = $3)
   order by ${chainOf}, entry.seq limit ${batchSize}`
 
-// Chains without a row to show it: emptied ones, and those whose head is gone. Every tenant has a head, from the start.
+// Finds chains that the rows alone do not reveal: those without entries and those without a head. Every tenant has a head
+// from the start.
 const rowlessQuery = `
   with expected (chain_id) as (
     select chain_id from audit_chains union select id from tenants union select '${installationChain}'::uuid
@@ -57,10 +58,10 @@ const rowlessQuery = `
     and not exists (select from audit_log as entry where ${chainOf} = expected.chain_id)
   order by expected.chain_id`
 
-/** Follows the chains of the audit log, all of them or one, computing every hash anew. */
+/** Verifies all chains of the audit log, or one: computes every hash again. */
 export async function verifyChains(catalog: SqlPool, only?: string): Promise<AuditVerification> {
   return inTransaction(catalog, async (client) => {
-    // One snapshot: heads and rows belong together while others write.
+    // One snapshot, so that heads and rows belong together while other transactions write.
     await client.query('set transaction isolation level repeatable read, read only')
     const problems: AuditProblem[] = []
     let chains = 0
@@ -104,7 +105,7 @@ async function* readRows(client: SqlClient, only: string | undefined): AsyncGene
   }
 }
 
-/** One chain on its way from its first row to its head. */
+/** The verification of one chain, from its first row to its head. */
 class Chain {
   readonly id: string
   readonly #head: { readonly length: bigint; readonly hash: Buffer } | undefined
@@ -134,7 +135,8 @@ class Chain {
     if (this.#problem !== undefined) return this.#problem
     if (head === undefined) this.#found(this.#length, null, 'head-missing')
     else if (this.#length < head.length) this.#found(this.#length + 1n, null, 'truncated')
-    // Every hash follows, and yet the end is not the one that was written: the chain was forged from somewhere on.
+    // Every hash follows from the one before it, but the last one differs from the head: the chain was forged from some
+    // place on.
     else if (!this.#hash.equals(head.hash)) this.#found(this.#length, null, 'altered')
     return this.#problem
   }
@@ -144,7 +146,7 @@ class Chain {
   }
 }
 
-/** Adds what an anchor shows, unless the chain is known to be bad from an earlier place on. */
+/** Adds the fault that an anchor shows, unless an earlier fault of the chain is known. */
 function addAnchor(problems: AuditProblem[], { chain, seq, entries, entryId }: BrokenAnchor): void {
   const found: AuditProblem =
     entryId === null

@@ -7,8 +7,8 @@ import { readRepeated, type SqlPool } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 
-// What a member of `chosen` (user_id, tenant_id) is and may do. One statement, so one snapshot: grants and epochs
-// belong together. Epochs travel as float8, which node-postgres reads as a number (exact up to 2^53).
+// Reads the membership and the grants of a member of `chosen` (user_id, tenant_id). One statement, so one snapshot: grants
+// and epochs belong together. Epochs travel as float8, which node-postgres reads as a number (exact up to 2^53).
 const memberColumns = `
   ${selectList(tenantColumns, { table: 'tenant', prefix: 'tenant.' })},
   ${selectList(membershipColumns, { table: 'membership', prefix: 'membership.' })},
@@ -42,8 +42,8 @@ const memberQuery = (tenantColumn: 'id' | 'slug') => `
 const memberByIdQuery = memberQuery('id')
 const memberBySlugQuery = memberQuery('slug')
 
-// Which tenant a request is for that names none, and how many it could be. A deleted tenant stands in the way of no other
-// one. The default counts whatever its tenant's status: to pass over a suspended one would be a silent fallback to another
+// Finds the tenant of a request that names none, and the number of candidates. A deleted tenant does not count if another
+// one is left. The default tenant counts whatever its status: to skip a suspended one would be a silent fallback to another
 // tenant.
 const defaultTenant = (user: string, named: string) => `
   select count(*)::integer as candidates,
@@ -64,8 +64,8 @@ const defaultMemberQuery = `
     where membership.user_id = $1 and membership.tenant_id = chosen.tenant_id
   ) as member on true`
 
-// Subqueries, so that each is a look-up by key, however many are asked for and however large the tables are. The epochs
-// of a tenant are for its members: to anybody else it is as one that does not exist.
+// Subqueries, so that each is a look-up by key, regardless of the number of questions and the size of the tables. Only
+// members get the epochs of a tenant: for everybody else the answer is the same as for a tenant that does not exist.
 const epochsQuery = `
   select
     rules_epoch::float8 as rules,
@@ -104,19 +104,20 @@ interface MemberRow {
   readonly roles: string[]
   readonly permission_ids: number[]
   readonly changes_at_ms: number | null
-  /** The columns of tenant and membership, prefixed. */
+  /** The columns of the tenant and of the membership, with prefixes. */
   readonly [column: `tenant.${string}` | `membership.${string}`]: unknown
 }
 
 /** Options of {@link createMemberDirectory}. */
 export interface MemberDirectoryOptions {
-  /** Whoever could be meant for several tenants has no default one. Default: false. */
+  /** A user with several candidate tenants has no default tenant. Default: false. */
   readonly requireNamedTenant?: boolean | undefined
 }
 
 /**
- * Finds members in the catalog. An inactive membership is none: its user is answered like a stranger. Only an active
- * tenant's member holds roles and permissions; a suspended or deleted tenant is found, with nothing in the grants.
+ * Finds members in the catalog. An inactive membership counts as none: the answer is the same as for a user who was never a
+ * member. Members hold roles and permissions in an active tenant only. A suspended or deleted tenant is found, with empty
+ * grants.
  *
  * Every method throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE when the catalog does not answer.
  */
@@ -160,7 +161,7 @@ export function createMemberDirectory(
   }
 }
 
-/** What the question calls its tenant by, if it does so in this way. */
+/** Returns the value by which the question names its tenant, if it names it in this way. */
 function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
   return tenant !== 'default' && tenant?.kind === kind ? tenant.value : null
 }

@@ -21,7 +21,7 @@ export interface HeldOverride {
   readonly isExpired: boolean
 }
 
-/** What stands in the way of every access. */
+/** Reasons that block every access. */
 export type Barrier =
   | 'user-unknown'
   | 'user-disabled'
@@ -31,7 +31,7 @@ export type Barrier =
   | 'tenant-suspended'
   | 'tenant-deleted'
 
-/** What the catalog says of one user in one tenant. */
+/** The facts that the catalog has about one user in one tenant. */
 export interface MemberFacts {
   readonly barrier: Barrier | undefined
   /** By name. */
@@ -79,7 +79,7 @@ const overridesQuery = `
   where user_id = $1 and tenant_id = $2`
 
 /**
- * Reads everything that decides over a user's access in a tenant, inactive and expired things included.
+ * Reads everything that decides a user's access in a tenant, inactive and expired rows included.
  *
  * @throws {@link TenancyError} TENANCY_TENANT_NOT_FOUND
  */

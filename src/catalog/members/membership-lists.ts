@@ -6,7 +6,7 @@ import { isUuid } from '../../core/uuid.js'
 import { parse, schemaOf, tenantRef, userRef } from '../input.js'
 import { findTenant } from '../tenants/tenant-row.js'
 
-/** One tenant that a user is in, as a list shows it. */
+/** One entry in a list of the tenants of a user. */
 export interface MembershipEntry extends UserTenant {
   readonly slug: string
   readonly tenantName: string
@@ -15,7 +15,7 @@ export interface MembershipEntry extends UserTenant {
   readonly roles: readonly string[]
 }
 
-/** One member of a tenant, as a list shows it. */
+/** One entry in a list of the members of a tenant. */
 export interface MemberEntry extends UserTenant {
   readonly email: string
   readonly name: string
@@ -33,10 +33,10 @@ export interface MemberListInput {
   readonly limit?: number | undefined
 }
 
-/** Memberships, from either side. */
+/** Lists of memberships, by user and by tenant. */
 export interface MembershipLists {
   /**
-   * Lists a user's memberships by slug, without those in deleted tenants; none for an unknown user.
+   * Lists a user's memberships by slug, without those in deleted tenants. Returns none for an unknown user.
    * @throws TENANCY_REQUEST_INVALID: not text
    */
   listMemberships(user: string): Promise<MembershipEntry[]>
@@ -58,7 +58,7 @@ const columns = `${selectList(membershipColumns, { table: 'membership' })},
     where held.user_id = membership.user_id and held.tenant_id = membership.tenant_id order by role.name
   ) as roles`
 
-/** The lists of memberships. */
+/** Creates the lists of memberships. */
 export function createMembershipLists({ catalog }: { readonly catalog: SqlPool }): MembershipLists {
   return {
     async listMemberships(user) {

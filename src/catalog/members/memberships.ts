@@ -36,12 +36,12 @@ export interface AddMemberInput extends MemberChangeInput {
   readonly isDefault?: boolean | undefined
 }
 
-/** A member to switch on or off. */
+/** A member to activate or deactivate. */
 export interface MemberActiveInput extends MemberChangeInput {
   readonly isActive: boolean
 }
 
-// An actor who is no user at all is refused like one who is no member.
+// An actor who is no user is refused like one who is no member.
 const actor = userRef.transform((id) => id.toLowerCase()).nullish()
 const key = { tenant: tenantRef, user: userRef, actor }
 const memberChangeInput = schemaOf<MemberChangeInput>()(z.strictObject(key))
@@ -55,7 +55,7 @@ const addMemberInput = schemaOf<AddMemberInput>()(
 const memberActiveInput = schemaOf<MemberActiveInput>()(z.strictObject({ ...key, isActive: z.boolean() }))
 
 /**
- * Who is in which tenant. Every change is one transaction with its audit entry.
+ * The memberships of users in tenants. Every change is one transaction with its audit entry.
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
@@ -74,22 +74,22 @@ export interface Memberships extends MembershipLists {
    */
   removeMember(input: MemberChangeInput): Promise<void>
   /**
-   * Switches a member on or off. An inactive member is answered like a stranger. Their roles and overrides are kept until
-   * they come back.
+   * Activates or deactivates a member. An inactive member gets the same answers as a user who is no member. Their roles and
+   * overrides are kept for when they are activated again.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   setMemberActive(input: MemberActiveInput): Promise<UserTenant>
   /**
-   * Makes it the tenant that the user's requests are for when they name none.
+   * Sets the tenant of those requests of the user that name none.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND (no such user, too), TENANCY_ACCESS_CHANGE_REFUSED
    */
   setDefaultTenant(input: MemberChangeInput): Promise<UserTenant>
 }
 
-/** The memberships of the catalog. */
+/** Creates the service for memberships in the catalog. */
 export function createMemberships({ catalog }: { readonly catalog: SqlPool }): Memberships {
-  /** Makes the methods: the input is checked, then `work` runs in one transaction. */
+  /** Creates a method that checks its input, then runs `work` in one transaction. */
   const change =
     <Input, Result>(schema: z.ZodType<Input>, work: (client: SqlClient, input: Input) => Promise<Result>) =>
     async (input: unknown): Promise<Result> => {
@@ -146,7 +146,7 @@ async function setDefaultTenant(client: SqlClient, input: MemberChangeInput): Pr
   return rows[0] as UserTenant
 }
 
-/** Locks the tenant, so that changes of its members come one after the other. */
+/** Locks the tenant, so that changes of its members run one after the other. */
 async function beginChange(
   client: SqlClient,
   { tenant: idOrSlug, user, actor: actorId = null }: MemberChangeInput,
@@ -159,7 +159,7 @@ async function addMember(
   client: SqlClient,
   { tenant: idOrSlug, user, roles, actor: actorId = null, ...input }: z.output<typeof addMemberInput>,
 ): Promise<UserTenant> {
-  // With the lock, those who join at the same time count each other.
+  // Because of the lock, members who join at the same time count each other.
   const tenant = await findTenant(client, idOrSlug, { lock: true })
   const userId = parseUserId(user, 'TENANCY_USER_NOT_FOUND')
   if (tenant.status === 'deleted') {

@@ -10,7 +10,7 @@ export const permissionCategories = pgTable('permission_categories', {
   updatedAt: updatedAt(),
 })
 
-/** Permissions that a member can have: `resource:action`. */
+/** Permissions that a member can hold: `resource:action`. */
 export const permissions = pgTable('permissions', {
   id: integer('id').primaryKey().generatedAlwaysAsIdentity(),
   name: text('name').notNull().unique(),
@@ -22,7 +22,7 @@ export const permissions = pgTable('permissions', {
   updatedAt: updatedAt(),
 })
 
-/** Permissions that routes need. */
+/** Permissions that routes require. */
 export const routeRules = pgTable('route_rules', {
   id: integer('id').primaryKey().generatedAlwaysAsIdentity(),
   method: text('method').notNull(),
@@ -62,7 +62,7 @@ export const rolePermissions = pgTable(
   (table) => [primaryKey({ columns: [table.roleId, table.permissionId] })],
 )
 
-/** Roles that a role includes. A member of it has their permissions, too. */
+/** Roles that a role includes. Its members hold their permissions, too. */
 export const roleInclusions = pgTable(
   'role_inclusions',
   {
@@ -108,7 +108,7 @@ export const userTenantPermissions = pgTable(
   (table) => [primaryKey({ columns: [table.userId, table.tenantId, table.permissionId] })],
 )
 
-/** Entries of the access definition that were applied, and what happened to those that left it. */
+/** Applied entries of the access definition, with the state of those that left it. */
 export const accessSeedEntries = pgTable('access_seed_entries', {
   entry: text('entry').primaryKey(),
   appliedAt: moment('applied_at').notNull().defaultNow(),

@@ -9,7 +9,7 @@ export const updatedAt = () => moment('updated_at').notNull().defaultNow()
 export const bytes = customType<{ data: Buffer }>({ dataType: () => 'bytea' })
 export const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 
-/** Starts at the microseconds since 1970, and rises with every change of the row. */
+/** Starts at the current microseconds since 1970 and rises with every change of the row. */
 export const accessEpoch = () =>
   bigint('access_epoch', { mode: 'number' })
     .notNull()

@@ -10,7 +10,7 @@ export const databaseServers = pgTable('database_servers', {
   leaderUntil: moment('leader_until'),
 })
 
-/** Databases that hold, held or will hold one tenant's data each. */
+/** Databases, each of which holds, held or will hold the data of one tenant. */
 export const tenantDatabases = pgTable('tenant_databases', {
   id: uuid('id').primaryKey(),
   serverId: uuid('server_id')

@@ -22,6 +22,6 @@ export const accessChanges = pgTable('access_changes', {
   createdAt: moment('created_at')
     .notNull()
     .default(sql`clock_timestamp()`),
-  /** False: the server's NOTIFY queue had no room, so only this row tells the change. */
+  /** False: the server's NOTIFY queue was full, so only this row announces the change. */
   wasNotified: boolean('was_notified').notNull().default(true),
 })

@@ -1,7 +1,7 @@
 import { boolean, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
 import { accessEpoch, createdAt, moment, updatedAt } from './columns.js'
 
-/** People and services that call. */
+/** People and services that send requests. */
 export const users = pgTable('users', {
   id: uuid('id').primaryKey().defaultRandom(),
   email: text('email').notNull(),

@@ -1,9 +1,9 @@
-/** Runs tasks of one slug one after the other, those of different slugs at once. */
+/** Runs tasks of the same slug one after the other, and tasks of different slugs in parallel. */
 export interface SlugQueue {
   run<Result>(slug: string, task: () => Promise<Result>): Promise<Result>
 }
 
-/** An empty queue. It remembers a slug only while somebody is at it. */
+/** Creates an empty queue. It keeps a slug only while a task of that slug is running or waiting. */
 export function createSlugQueue(): SlugQueue {
   const last = new Map<string, Promise<unknown>>()
   return {

@@ -16,7 +16,7 @@ const fromNow = (parameter: string) => `now() + make_interval(secs => ${paramete
 
 const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
 
-/** The catalog's record of tenant databases. Times are the catalog server's. */
+/** Creates the catalog's record of tenant databases. Times come from the catalog server's clock. */
 export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRecords {
   const one = async (text: string, values: unknown[]) => (await catalog.query<TenantDatabase>(text, values)).rows[0]
   const ids = async (text: string, values: unknown[]) =>
@@ -39,7 +39,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       return made
     },
 
-    // Asked for every new connection to a tenant.
+    // Runs for every new connection to a tenant.
     async find(id) {
       const sql = `select ${columns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
       return (await readRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]

@@ -8,39 +8,39 @@ import { type TenantChangeInput, tenantChangeInput } from './tenant-input.js'
 import { findTenant, tenantList } from './tenant-row.js'
 import { inTransaction } from '../transaction.js'
 
-/** The end of tenants. Every change is one transaction with its audit entry. */
+/** Deletes, restores and erases tenants. Every change is one transaction with its audit entry. */
 export interface TenantDeletion {
   /**
-   * Marks the tenant deleted and retires its database. It can be brought back until its retention is over
-   * (`TENANT_RETENTION_DAYS`); then the database is dropped, and the tenant is gone with its memberships and roles.
-   * Until that is verified, its slug stays taken. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
+   * Marks the tenant deleted and retires its database. It can be restored until its retention is over
+   * (`TENANT_RETENTION_DAYS`). Then the database is dropped, and the tenant's row is removed with its memberships and roles.
+   * The slug stays taken until the drop is verified. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
    */
   deleteTenant(input: TenantChangeInput): Promise<Tenant>
   /**
-   * Brings a deleted tenant back within its retention, with its database: active, or suspended if it was that before. The
-   * schema files that it missed are applied first; when one fails, the tenant stays deleted.
+   * Restores a deleted tenant and its database within its retention. The tenant becomes active, or suspended if it was
+   * suspended before. The schema files that it missed are applied first; if one fails, the tenant stays deleted.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted, or its retention is over)
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
    *   TENANCY_DATABASE_UNAVAILABLE
    */
   undeleteTenant(input: TenantChangeInput): Promise<Tenant>
   /**
-   * Erases a deleted tenant now, without waiting for the end of its retention: drops its database and removes its row,
-   * its memberships and its roles. There is no way back.
+   * Erases a deleted tenant now, before the end of its retention: drops its database and removes its row, its memberships
+   * and its roles. This cannot be undone.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (not deleted)
-   * @throws TENANCY_DATABASE_UNAVAILABLE: it is decided, the drop follows as soon as the server can do it
+   * @throws TENANCY_DATABASE_UNAVAILABLE: the purge is recorded, and the drop follows as soon as the server can do it
    */
   purgeTenant(input: TenantChangeInput): Promise<void>
 }
 
-/** What {@link createTenantDeletion} needs. */
+/** Dependencies of {@link createTenantDeletion}. */
 export interface TenantDeletionOptions {
   readonly catalog: SqlPool
   readonly databases: Pick<DatabaseSupply, 'dropTenantDatabase' | 'bringUpToDate'>
   readonly retentionDays: number
 }
 
-/** Deletes tenants of the catalog, with a way back. */
+/** Creates the service that deletes, restores and erases tenants of the catalog. */
 export function createTenantDeletion({ catalog, databases, retentionDays }: TenantDeletionOptions): TenantDeletion {
   return {
     async deleteTenant(input) {
@@ -67,7 +67,7 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
 
     async undeleteTenant(input) {
       const { tenant, actor } = parse(tenantChangeInput, input)
-      // Outside of the transaction: files may take long. Afterwards, whether the tenant can come back is checked again.
+      // Outside the transaction, because files may take long. Whether the tenant can be restored is checked again afterwards.
       const deleted = await findRecoverable(catalog, tenant)
       if (deleted.databaseId !== null) await databases.bringUpToDate(deleted)
       return inTransaction(catalog, async (client) => {
@@ -96,7 +96,7 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         const scope = { actorId: actor, tenantId: before.id }
         const { slug, deletedAt } = before
         await recordChange(client, scope, 'tenant.purge', `tenant:${before.id}`, { slug, deletedAt }, null)
-        // The lease of nobody: whoever comes first drops it, this process or the reconciler.
+        // The lease has no holder: the first to take it drops the database, this process or the reconciler.
         await client.query(
           `update tenant_databases set state = 'dropping', drop_after = now(), lease_owner = null, lease_expires_at = null
            where id = $1 and state = 'retired'`,

@@ -18,7 +18,7 @@ export const tenantChangeInput = schemaOf<TenantChangeInput>()(z.strictObject({ 
 
 /** A tenant to create. */
 export interface NewTenantInput {
-  /** Its name for people: one line of 1 to 200 characters, without spaces around it. */
+  /** Display name: one line of 1 to 200 characters, without surrounding spaces. */
   readonly name: string
   /** 3 to 40 characters, `[a-z][a-z0-9-]{1,38}[a-z0-9]`, not a reserved one; unique. */
   readonly slug: string
@@ -26,13 +26,13 @@ export interface NewTenantInput {
   readonly owner: string
   /** At most 320 characters. Default: none. */
   readonly contactEmail?: string | null | undefined
-  /** The most members it may have, from 1. Default, and null: no limit. */
+  /** Largest number of members, from 1. Default, and null: no limit. */
   readonly maxUsers?: number | null | undefined
-  /** Id of the user who does this, for the audit log. Default: the owner. */
+  /** Id of the user who creates the tenant, for the audit log. Default: the owner. */
   readonly actor?: string | undefined
 }
 
-/** A {@link NewTenantInput} that was checked. */
+/** A {@link NewTenantInput} that has been checked. */
 export interface ParsedTenant {
   readonly name: string
   readonly slug: string
@@ -73,7 +73,7 @@ const newTenantInput = schemaOf<NewTenantInput>()(
  * Checks a tenant to create.
  *
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID: not one object. TENANCY_TENANT_INPUT_INVALID naming every problem;
- *   when the slug is the only one, its own TENANCY_TENANT_SLUG_INVALID or TENANCY_TENANT_SLUG_RESERVED
+ *   TENANCY_TENANT_SLUG_INVALID or TENANCY_TENANT_SLUG_RESERVED when the slug is the only problem
  */
 export function parseNewTenant(input: unknown): ParsedTenant {
   requireObject(newTenantInput, input)

@@ -10,7 +10,7 @@ export const tenantList = selectList(tenantColumns)
 /**
  * Finds a tenant by id or slug, in any status.
  *
- * @param lock keeps the row from changing until the end of the transaction
+ * @param lock locks the row against changes until the end of the transaction
  * @throws {@link TenancyError} TENANCY_TENANT_NOT_FOUND
  */
 export async function findTenant(client: SqlClient, idOrSlug: string, { lock = false } = {}): Promise<Tenant> {

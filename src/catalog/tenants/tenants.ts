@@ -25,8 +25,8 @@ export interface ListTenantsOptions {
   /** Default: any. */
   readonly status?: TenantStatus | undefined
   /**
-   * `true`: only those whose schema is older than this process demands, or not known yet; deleted ones only with that
-   * status. Default: all.
+   * `true`: only tenants whose schema is older than this process demands, or not known yet. Deleted tenants are listed only
+   * if `status` asks for them. Default: all.
    */
   readonly behind?: boolean | undefined
   /** Id of the last tenant of the page before. */
@@ -36,13 +36,13 @@ export interface ListTenantsOptions {
 }
 
 /**
- * The life of tenants. Every change is one transaction with its audit entry.
+ * The lifecycle of tenants. Every change is one transaction with its audit entry.
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface Tenants extends TenantDeletion {
   /**
-   * Creates a tenant on a ready database; its owner becomes a member with the role Owner.
+   * Creates a tenant on a ready database. Its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
    *   TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND (the owner: unknown or disabled), TENANCY_DATABASE_BUILD_FAILED
    */
@@ -52,7 +52,7 @@ export interface Tenants extends TenantDeletion {
   /** Lists tenants in the order of creation. @throws TENANCY_REQUEST_INVALID */
   listTenants(options?: ListTenantsOptions): Promise<Tenant[]>
   /**
-   * Suspends an active tenant: requests of its members are refused.
+   * Suspends an active tenant. Requests of its members are refused from then on.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT
    */
   suspendTenant(input: TenantChangeInput): Promise<Tenant>
@@ -69,10 +69,10 @@ const listOptions = schemaOf<ListTenantsOptions>()(
   }),
 )
 
-// Others may take a stock database between two looks, but not one that is reserved: a second round is for a lease that ran out.
+// Others may take a stock database between two attempts, but not a reserved one. The second attempt is for an expired lease.
 const maxRounds = 3
 
-/** The tenants of the catalog. */
+/** Creates the service for tenants of the catalog. */
 export function createTenants({
   catalog,
   databases,
@@ -80,7 +80,7 @@ export function createTenants({
 }: {
   readonly catalog: SqlPool
   readonly databases: DatabaseSupply
-  /** Days that a deleted tenant can be brought back. Default: 30. */
+  /** Days within which a deleted tenant can be restored. Default: 30. */
   readonly retentionDays?: number
 }): Tenants {
   const slugs = createSlugQueue()
@@ -149,7 +149,7 @@ export function createTenants({
   return {
     async createTenant(input) {
       const parsed = parseNewTenant(input)
-      // One at a time for each slug: a hundred creators of one slug do not build a hundred databases.
+      // One at a time for each slug, so that a hundred creators of one slug do not build a hundred databases.
       return slugs.run(parsed.slug, () => create(parsed))
     },
 

@@ -8,9 +8,9 @@ import { insertIdentity, isUnlinked, lockIdentity } from './user-identities.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
 /**
- * The verified e-mail address that a foreign token claims; undefined when it has none and its issuer is trusted for
- * identity alone.
- * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: there is none, or it is not verified
+ * Reads the verified e-mail address that a foreign token claims. Returns undefined if the token has none and its issuer is
+ * trusted for identity alone.
+ * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: the address is missing or not verified
  */
 export function claimEmail({ claims, issuer }: VerifiedToken, trust: IssuerTrust): string | undefined {
   const { emailClaim = 'email', requireVerifiedEmail = true } = trust
@@ -42,7 +42,7 @@ function nameOf(path: ClaimPath): string {
 
 /**
  * Finds, links or creates the user of a foreign identity, in one transaction.
- * @param email the verified address; undefined: none, which the issuer is trusted to come without
+ * @param email the verified address; undefined: the token has none, and its issuer is trusted for identity alone
  * @throws {@link TenancyError} TENANCY_AUTH_USER_REFUSED: the address belongs to an account that may not be linked, or the
  * identity was unlinked
  */
@@ -53,7 +53,7 @@ export async function findOrCreateForeignUser(
   email: string | undefined,
 ): Promise<UserRecord | undefined> {
   return inTransaction(pool, async (client) => {
-    // First sights of one identity come one after the other, whatever address each token carries.
+    // First requests with one identity run one after the other, whatever address each token contains.
     await lockIdentity(client, token)
     const known = await findByIdentity(client, token)
     if (known !== undefined) return toUserRecord(known)
@@ -96,8 +96,8 @@ async function insertUser(
 }
 
 /**
- * A user whose issuer vouches for the identity alone. The address is a placeholder that nobody can guess or receive mail at
- * (RFC 2606), so it stands in nobody's way; it is not verified.
+ * Creates a user whose issuer is trusted for identity alone. The address is a placeholder that is not verified. Nobody can
+ * guess it or receive mail at it (RFC 2606), so it blocks no other user.
  */
 async function insertNameless(
   client: SqlClient,
@@ -139,9 +139,10 @@ async function linkUser(
 }
 
 /**
- * The account of the address, if the issuer may link it. One whose address nobody had proven may have been made by somebody
- * else, in wait for this user: what it has from before ends. An issuer that may only create users takes over such an account
- * as well when there is nothing in it, or whoever made it would keep the owner out.
+ * Finds the account of the address, if the issuer may link it. An account whose address was never verified may have been
+ * registered by somebody else to trap this user, so its earlier credentials, logins and tokens end. An issuer that may
+ * only create users takes over such an account as well if it is empty; otherwise anyone could block the owner of an address
+ * by registering it.
  */
 async function provenUser(
   client: SqlClient,

@@ -7,7 +7,7 @@ import { isUuid } from '../../core/uuid.js'
 import { actor, schemaOf, userRef } from '../input.js'
 import { inTransaction } from '../transaction.js'
 
-/** Issuer and subject: who somebody is at a foreign issuer. */
+/** Issuer and subject: the identity of a user at a foreign issuer. */
 export interface IdentityKey {
   /** As in the claim `iss`, compared exactly. */
   readonly issuer: string
@@ -15,15 +15,15 @@ export interface IdentityKey {
   readonly subject: string
 }
 
-/** An identity to give to a user. */
+/** An identity to link to a user. */
 export interface LinkIdentityInput extends IdentityKey, ActorOption {
-  /** Id of the user who gets in with it. */
+  /** Id of the user whom tokens of this identity authenticate. */
   readonly user: string
 }
 
-/** An identity to take from a user. */
+/** An identity to unlink from a user. */
 export interface UnlinkIdentityInput extends LinkIdentityInput {
-  /** Whether it may be the last way in: the user then has no password and no other identity. Default: false. */
+  /** Allows unlinking the user's last credential: the user then has no password and no other identity. Default: false. */
   readonly allowLast?: boolean | undefined
 }
 
@@ -46,14 +46,14 @@ export interface UserIdentities {
   /** Lists a user's identities, the oldest first. @throws TENANCY_USER_NOT_FOUND, TENANCY_REQUEST_INVALID (not text) */
   listIdentities(user: string): Promise<UserIdentity[]>
   /**
-   * Lets the user in with this identity; nothing changes if it does already. Whoever links must know that both are the
-   * same person: tokens of that identity are the user's from now on.
+   * Links this identity to the user. Nothing changes if it is linked already. The caller must be sure that both are the
+   * same person: from now on, tokens of that identity authenticate the user.
    * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_TAKEN, TENANCY_REQUEST_INVALID (an issuer that is not configured, or
    * a subject that no token can have)
    */
   linkIdentity(input: LinkIdentityInput): Promise<UserIdentity>
   /**
-   * Takes this way in away, for good: the issuer does not link it again by itself, nor create a user for it.
+   * Unlinks this identity permanently: its issuer does not link it again by itself, nor create a user for it.
    * @throws TENANCY_USER_NOT_FOUND, TENANCY_IDENTITY_NOT_FOUND, TENANCY_IDENTITY_LAST, TENANCY_REQUEST_INVALID
    */
   unlinkIdentity(input: UnlinkIdentityInput): Promise<void>
@@ -68,14 +68,14 @@ interface IdentityRow {
 
 const columns = 'issuer, subject, user_id, created_at'
 
-/** Serialises everything that decides whose an identity is: first sights of it, links and unlinks. Ends with the transaction. */
+/** Locks an identity until the end of the transaction: its first requests, links and unlinks run one after the other. */
 export async function lockIdentity(client: SqlClient, { issuer, subject }: IdentityKey): Promise<void> {
   await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
     JSON.stringify(['user_identities', issuer, subject]),
   ])
 }
 
-/** Makes an identity that nobody has the user's. */
+/** Links an identity that no user has to the user. */
 export async function insertIdentity(client: SqlClient, { issuer, subject }: IdentityKey, user: string): Promise<void> {
   await client.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
     issuer,
@@ -84,7 +84,7 @@ export async function insertIdentity(client: SqlClient, { issuer, subject }: Ide
   ])
 }
 
-/** Whether an identity was unlinked, and not linked again since. */
+/** Tells whether an identity was unlinked and has not been linked again since. */
 export async function isUnlinked(client: SqlClient, { issuer, subject }: IdentityKey): Promise<boolean> {
   const { rows } = await client.query('select 1 from unlinked_identities where issuer = $1 and subject = $2', [
     issuer,
@@ -93,7 +93,7 @@ export async function isUnlinked(client: SqlClient, { issuer, subject }: Identit
   return rows.length > 0
 }
 
-/** The identities of a user, the oldest first. @throws {@link TenancyError} TENANCY_USER_NOT_FOUND */
+/** Lists the identities of a user, the oldest first. @throws {@link TenancyError} TENANCY_USER_NOT_FOUND */
 export async function readIdentities(pool: Pick<SqlPool, 'query'>, user: string): Promise<UserIdentity[]> {
   const { rows } = isUuid(user)
     ? await pool.query<IdentityRow>(
@@ -132,7 +132,7 @@ export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput):
   await inTransaction(pool, async (client) => {
     await client.query(auditActor('$1'), [input.actor ?? ''])
     await lockIdentity(client, input)
-    // Two that take away the last two ways in come one after the other.
+    // Two calls that unlink the last two identities run one after the other.
     await lockUser(client, input.user)
     const { rows } = await client.query<IdentityRow>(
       `delete from user_identities where issuer = $1 and subject = $2 and user_id = $3 returning ${columns}`,
@@ -174,7 +174,7 @@ async function lockUser(client: SqlClient, user: string): Promise<void> {
   if (rows.length === 0) throw noUser(user)
 }
 
-/** The error for an identity that a user does not have. */
+/** Creates the error for an identity that the user does not have. */
 export function noIdentity({ issuer, subject }: IdentityKey): TenancyError {
   return new TenancyError(
     'TENANCY_IDENTITY_NOT_FOUND',

@@ -8,7 +8,7 @@ export type UserRow = RowOf<typeof userColumns>
 /** Reads a row of `users` as a {@link UserRow}. */
 export const userList = selectList(userColumns, { table: 'users' })
 
-/** A row in the words of the domain: what is public is the user, the rest stays with the catalog and the request path. */
+/** Converts a row: its public columns become the user; the others stay with the catalog and the request path. */
 export function toUserRecord(row: UserRow): UserRecord {
   const { tokenEpoch, tokensValidAfter, accessEpoch } = row
   return { user: partOf(userColumns, 'public', row), tokenEpoch, tokensValidAfter, accessEpoch }

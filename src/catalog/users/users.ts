@@ -36,7 +36,7 @@ export interface NewUserInput extends ActorOption {
   readonly email: string
   /** One line of at most 200 characters. Default: empty. */
   readonly name?: string | undefined
-  /** Whether the address is known to be the user's. Users without are refused. Default: false. */
+  /** Whether the address is verified. Requests of a user with an unverified address are refused. Default: false. */
   readonly emailVerified?: boolean | undefined
 }
 
@@ -55,8 +55,8 @@ const newUserInput = schemaOf<NewUserInput>()(
 )
 
 /**
- * The users of the catalog: found by the request path, changed by operators and accounts. Triggers write every change into
- * the installation's audit log.
+ * The users of the catalog. The request path finds them; operators and accounts change them. Triggers write every change
+ * into the installation's audit log.
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
@@ -64,11 +64,11 @@ export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
   /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(input: NewUserInput): Promise<UserRecord>
-  /** Finds by e-mail address, in any case. */
+  /** Finds a user by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
-  /** Refuses the user from now on, and ends all tokens for good. @throws TENANCY_USER_NOT_FOUND */
+  /** Disables the user and ends all their tokens permanently. @throws TENANCY_USER_NOT_FOUND */
   disableUser(input: UserChangeInput): Promise<UserRecord>
-  /** Lets the user in again, with new tokens. @throws TENANCY_USER_NOT_FOUND */
+  /** Enables the user again; they need new tokens. @throws TENANCY_USER_NOT_FOUND */
   enableUser(input: UserChangeInput): Promise<UserRecord>
   /** Ends all tokens issued until now. @throws TENANCY_USER_NOT_FOUND */
   revokeUserTokens(input: UserChangeInput): Promise<UserRecord>
@@ -76,7 +76,7 @@ export interface CatalogUsers extends UserDirectory, UserIdentities {
 
 /** Options of {@link createUserDirectory}. */
 export interface UserDirectoryOptions {
-  /** What each foreign issuer may do; one that is not named may do nothing. Default: none. */
+  /** Rights of each foreign issuer. An issuer that is not named has none. Default: no issuer. */
   readonly issuers?: readonly IssuerTrust[]
   readonly logger?: Logger
 }
@@ -113,7 +113,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
   }
 
   return {
-    // An id comes from a token: text that is no UUID names nobody, and is no error of the database.
+    // The id comes from a token. Text that is no UUID names no user, and must not become an error of the database.
     findUserById: async (id) => (isUuid(id) ? findOne('where users.id = $1', [id]) : undefined),
 
     async findUsersById(ids) {
@@ -191,7 +191,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
   }
 }
 
-/** A link that no token can use is a mistake, and would show much later. */
+/** Refuses a link that no token can use: the mistake would show much later. */
 function requireUsable({ issuer, subject }: LinkIdentityInput, configured: readonly string[]): void {
   const isConfigured = configured.some((name) => name === issuer || readIssuerTenant(name, issuer) !== undefined)
   if (!isConfigured || issuer.includes(issuerTenantPlaceholder)) {

@@ -44,7 +44,7 @@ async function audited(): Promise<object[]> {
 }
 
 describe('roles of members', () => {
-  test('assigning and unassigning changes what the member holds, raises the user’s epoch once each, and is audited', async () => {
+  test('assigning or unassigning a role changes what the member holds, raises the user’s epoch once each, and is audited', async () => {
     const input = { user: userId, tenant: tenantId, role: 'Member', actor: owner }
     expect(await catalog.raisedBy(() => admin.assignRole(input))).toEqual([`u:${userId}`])
     expect(await held()).toEqual(['notes:read'])
@@ -59,7 +59,7 @@ describe('roles of members', () => {
     ])
   })
 
-  test('a stranger, an unknown role and another tenant’s role are refused', async () => {
+  test('a role cannot be assigned to a user who is no member, and an unknown role or another tenant’s role cannot be assigned', async () => {
     await catalog.addRole(otherTenantId, 'Spy')
     await expect(admin.assignRole({ user: nobody, tenant: tenantId, role: 'Member' })).rejects.toMatchObject(
       rejected('TENANCY_MEMBER_NOT_FOUND'),
@@ -75,7 +75,7 @@ describe('roles of members', () => {
     expect(await audited()).toEqual([])
   })
 
-  test('the last Owner stays; an inactive or disabled second Owner does not count', async () => {
+  test('the last Owner cannot be demoted, and an inactive or disabled second Owner does not count', async () => {
     const demote = () => admin.unassignRole({ user: owner, tenant: tenantId, role: 'Owner' })
     await expect(demote()).rejects.toMatchObject(rejected('TENANCY_MEMBER_LAST_OWNER'))
     await admin.assignRole({ user: userId, tenant: tenantId, role: 'Owner' })
@@ -102,7 +102,7 @@ describe('roles of members', () => {
 })
 
 describe('overrides', () => {
-  test('a deny takes away, an allow gives, and clearing goes back to the roles', async () => {
+  test('a deny override takes a permission away, an allow grants it, and clearing both restores what the roles grant', async () => {
     await admin.assignRole({ user: userId, tenant: tenantId, role: 'Member' })
     const target = { user: userId, tenant: tenantId, actor: owner }
     const deny = () => admin.setOverride({ ...target, permission: 'notes:read', effect: 'deny' })
@@ -123,7 +123,7 @@ describe('overrides', () => {
     ])
   })
 
-  test('setting it again replaces effect and end', async () => {
+  test('setting an override again replaces its effect and its end', async () => {
     const target = { user: userId, tenant: tenantId, permission: 'notes:read' }
     const expiresAt = new Date(Date.now() + 3_600_000)
     await admin.setOverride({ ...target, effect: 'allow', expiresAt })
@@ -137,7 +137,7 @@ describe('overrides', () => {
     })
   })
 
-  test('strangers and unknown permissions are refused', async () => {
+  test('overrides are refused for users who are no members and for unknown permissions', async () => {
     const target = { user: userId, tenant: tenantId, permission: 'notes:read', effect: 'allow' } as const
     await expect(admin.setOverride({ ...target, user: nobody })).rejects.toMatchObject(
       rejected('TENANCY_MEMBER_NOT_FOUND'),
@@ -152,7 +152,7 @@ describe('overrides', () => {
 })
 
 describe('roles', () => {
-  test('a tenant’s own role is made, granted, switched off and on, within that tenant’s epoch', async () => {
+  test('a tenant’s own role is created, granted permissions, deactivated and activated, and raises that tenant’s epoch only', async () => {
     const own = { tenant: tenantId, role: 'Clerk', actor: owner }
     const epoch = [`t:${tenantId}`]
     expect(await catalog.raisedBy(() => admin.createRole({ tenant: tenantId, name: 'Clerk', actor: owner }))).toEqual(
@@ -178,7 +178,7 @@ describe('roles', () => {
     ])
   })
 
-  test('a tenant can’t change a built-in role, nor another tenant’s', async () => {
+  test('a tenant cannot change a built-in role or another tenant’s role', async () => {
     await catalog.addRole(otherTenantId, 'Theirs')
     const permission = 'notes:write'
     const attempts = [
@@ -192,7 +192,7 @@ describe('roles', () => {
     }
   })
 
-  test('the installation changes built-in roles, and never a tenant’s by the same door', async () => {
+  test('an operator changes built-in roles, but cannot change a tenant’s role by leaving out the tenant', async () => {
     expect(await catalog.raisedBy(() => admin.createRole({ tenant: null, name: 'Auditor' }))).toEqual(['r'])
     const grant = { tenant: null, role: 'Auditor', permission: 'notes:read' }
     expect(await catalog.raisedBy(() => admin.grantPermission(grant))).toEqual(['r'])
@@ -202,7 +202,7 @@ describe('roles', () => {
     )
   })
 
-  test('a taken name in any case, an unknown tenant, a name of the wrong shape', async () => {
+  test('creating a role refuses a name that is taken in any case, an unknown tenant and a malformed name', async () => {
     await admin.createRole({ tenant: tenantId, name: 'Clerk' })
     for (const name of ['Clerk', 'clerk', 'Owner', 'mEMBER']) {
       await expect(admin.createRole({ tenant: tenantId, name })).rejects.toMatchObject(
@@ -221,7 +221,7 @@ describe('roles', () => {
   })
 })
 
-test('a permission that is switched off is held by nobody until it is switched on', async () => {
+test('an inactive permission is held by no member until it is activated', async () => {
   await admin.assignRole({ user: userId, tenant: tenantId, role: 'Member' })
   const turn = (isActive: boolean) =>
     catalog.raisedBy(() => admin.setPermissionActive({ permission: 'notes:read', isActive }))
@@ -232,7 +232,7 @@ test('a permission that is switched off is held by nobody until it is switched o
   expect(await held()).toEqual(['notes:read'])
 })
 
-test('input of the wrong shape is refused before anything is asked of the catalog', async () => {
+test('input of the wrong shape is refused before the catalog is queried', async () => {
   const wrong: unknown[] = [
     undefined,
     null,
@@ -256,7 +256,7 @@ test('input of the wrong shape is refused before anything is asked of the catalo
   )
 })
 
-test('a change whose audit entry can’t be written is not made', async () => {
+test('a change whose audit entry cannot be written is rolled back', async () => {
   await catalog.pool.query(
     "alter table audit_log add constraint no_more check (action <> 'member.role.assign') not valid",
   )

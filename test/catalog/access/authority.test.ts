@@ -45,7 +45,7 @@ const entries = async () =>
   (await catalog.one<{ count: number }>('select count(*)::int as count from audit_log where tenant_id = $1', [tenant]))
     .count
 
-/** Whether it is refused to the actor, with nothing written, and then done by whoever `may`. */
+/** Tells whether a call is refused for the actor, with nothing written, and then succeeds for the actor `may`. */
 async function isRefused(
   give: (by: string | undefined) => Promise<unknown>,
   may: string | undefined,
@@ -58,8 +58,8 @@ async function isRefused(
   return isUnchanged && (await entries()) === before + 1
 }
 
-describe('an actor who does not hold it', () => {
-  test('grants no permission to a role; an Owner and an operator do', async () => {
+describe('an actor who does not hold a permission', () => {
+  test('an actor cannot grant a permission they do not hold to a role; an Owner and an operator can', async () => {
     const grant = (role: string) => (by: string | undefined) =>
       admin.grantPermission({ tenant, role, permission: 'secrets:read', actor: by })
     expect(await isRefused(grant('Empty'), owner)).toBe(true)
@@ -67,14 +67,14 @@ describe('an actor who does not hold it', () => {
     expect(await isRefused(grant('Other'), undefined)).toBe(true)
   })
 
-  test('allows no permission to a member, themselves included', async () => {
+  test('an actor cannot allow a permission they do not hold to any member, themselves included', async () => {
     const allow = (to: string) => (by: string | undefined) =>
       admin.setOverride({ tenant, user: to, permission: 'secrets:read', effect: 'allow', actor: by })
     expect(await isRefused(allow(user), owner)).toBe(true)
     expect(await isRefused(allow(actor), owner)).toBe(true)
   })
 
-  test('lifts no deny of it: by clearing, by replacing, by letting it end sooner', async () => {
+  test('an actor cannot lift a deny of a permission they do not hold, whether by clearing it, replacing it or letting it end sooner', async () => {
     const override = { tenant, user, permission: 'secrets:read' } as const
     await admin.setOverride({ ...override, effect: 'deny', actor })
     const expiresAt = new Date(Date.now() + 60_000)
@@ -84,7 +84,7 @@ describe('an actor who does not hold it', () => {
     expect(await isRefused((by) => admin.clearOverride({ ...override, actor: by }), owner)).toBe(true)
   })
 
-  test('assigns no role that holds it, itself or by inclusion, also while role or permission are switched off', async () => {
+  test('an actor cannot assign a role with a permission they do not hold, itself or by inclusion, even while the role or permission is inactive', async () => {
     const assign = (role: string) => (by: string | undefined) => admin.assignRole({ tenant, user, role, actor: by })
     const unassign = (role: string) => admin.unassignRole({ tenant, user, role })
     expect(await isRefused(assign('Agent'), owner)).toBe(true)
@@ -104,7 +104,7 @@ describe('an actor who does not hold it', () => {
     }
   })
 
-  test('includes no role that holds it, and switches none on', async () => {
+  test('an actor cannot include or activate a role with a permission they do not hold', async () => {
     expect(
       await isRefused((by) => admin.includeRole({ tenant, role: 'Empty', included: 'Agent', actor: by }), owner),
     ).toBe(true)
@@ -114,7 +114,7 @@ describe('an actor who does not hold it', () => {
     ).toBe(true)
   })
 
-  test('adds no member with such a role, and lets none come back', async () => {
+  test('an actor cannot add or reactivate a member whose role has a permission they do not hold', async () => {
     const stranger = await catalog.addUser()
     expect(
       await isRefused((by) => memberships.addMember({ tenant, user: stranger, roles: ['Agent'], actor: by }), owner),
@@ -129,7 +129,7 @@ describe('an actor who does not hold it', () => {
     ).toBe(true)
   })
 
-  test('gives no built-in role that they don’t hold, whatever it holds; an Owner gives any', async () => {
+  test('an actor cannot grant a built-in role that they do not hold, whatever it holds; an Owner can grant any', async () => {
     for (const role of ['Owner', 'Auditor']) {
       const to = await catalog.addMember(tenant)
       expect(await isRefused((by) => admin.assignRole({ tenant, user: to, role, actor: by }), owner)).toBe(true)
@@ -139,10 +139,10 @@ describe('an actor who does not hold it', () => {
   })
 })
 
-describe('an actor who holds less', () => {
+describe('an actor who holds less than the member or role', () => {
   const override = (of: string) => ({ tenant, user: of, permission: 'notes:read' }) as const
   const expiresAt = new Date(Date.now() + 3_600_000)
-  /** Every way to change a member, one after the other on the same one. Each is no more than the actor could give. */
+  /** Every way to change a member, in sequence on the same member. None grants more than the actor could grant. */
   const ways: readonly (readonly [string, (of: string, by: string | undefined) => Promise<unknown>])[] = [
     ['assignRole', (of, by) => admin.assignRole({ tenant, user: of, role: 'Member', actor: by })],
     ['unassignRole', (of, by) => admin.unassignRole({ tenant, user: of, role: 'Member', actor: by })],
@@ -155,7 +155,7 @@ describe('an actor who holds less', () => {
     ['removeMember', (of, by) => memberships.removeMember({ tenant, user: of, actor: by })],
   ]
 
-  /** The ways that are refused to the actor, with nothing written, and then done by whoever `may`. */
+  /** Returns the ways that are refused for the actor, with nothing written, and then succeed for the actor `may`. */
   async function refusedWays(of: string, may: string | undefined): Promise<string[]> {
     const found: string[] = []
     for (const [way, change] of ways) if (await isRefused((by) => change(of, by), may, above)) found.push(way)
@@ -163,7 +163,7 @@ describe('an actor who holds less', () => {
   }
   const all = ways.map(([way]) => way)
 
-  test('changes no Owner, in no way, though another one is there; an Owner and an operator do', async () => {
+  test('an actor who is no Owner cannot change an Owner in any way, even if there is another Owner; an Owner and an operator can', async () => {
     expect(await refusedWays(await catalog.addMember(tenant, 'Owner'), owner)).toEqual(all)
     expect(await refusedWays(await catalog.addMember(tenant, 'Owner'), undefined)).toEqual(all)
     const demote = (by: string | undefined) => admin.unassignRole({ tenant, user: second, role: 'Owner', actor: by })
@@ -171,7 +171,7 @@ describe('an actor who holds less', () => {
     expect(await isRefused(demote, owner, above)).toBe(true)
   })
 
-  test('changes nobody who holds a role or a permission that they don’t, be it switched off or denied', async () => {
+  test('an actor cannot change a member who holds a role or permission that the actor does not hold, even if it is inactive or denied', async () => {
     expect(await refusedWays(await catalog.addMember(tenant, 'Agent'), owner)).toEqual(all)
     expect(await refusedWays(await catalog.addMember(tenant, 'Auditor'), owner)).toEqual(all)
     const allowed = await catalog.addMember(tenant)
@@ -184,14 +184,14 @@ describe('an actor who holds less', () => {
     expect(await refusedWays(await catalog.addMember(tenant, 'Agent'), owner)).toEqual(all)
   })
 
-  test('changes whoever holds no more than they do, and an equal', async () => {
+  test('an actor can change a member who holds no more than the actor does', async () => {
     for (const of of [await catalog.addMember(tenant, 'Member'), await catalog.addMember(tenant, 'Admin')]) {
       for (const [, change] of ways) await change(of, actor)
       expect(await catalog.held(of, tenant)).toEqual([])
     }
   })
 
-  test('changes themselves and leaves, with more than they hold, and gives themselves nothing', async () => {
+  test('members can change themselves and leave, whatever they hold, but cannot grant themselves anything', async () => {
     const self = await catalog.addMember(tenant, 'Agent', 'Member')
     const deny = { tenant, user: self, permission: 'secrets:read', effect: 'deny' } as const
     await admin.setOverride({ ...deny, actor: self })
@@ -205,7 +205,7 @@ describe('an actor who holds less', () => {
     })
   })
 
-  test('changes no role that gives what they don’t hold, itself or by inclusion', async () => {
+  test('an actor cannot change a role that grants permissions they do not hold, itself or by inclusion', async () => {
     await admin.includeRole({ tenant, role: 'Empty', included: 'Agent' })
     const role = { tenant, role: 'Empty' }
     const changes: readonly ((by: string | undefined) => Promise<unknown>)[] = [
@@ -221,7 +221,7 @@ describe('an actor who holds less', () => {
     for (const change of changes) expect(await isRefused(change, owner, above)).toBe(true)
   })
 
-  test('is told what they lack', async () => {
+  test('the error of a refused change names what the actor lacks', async () => {
     await admin.includeRole({ tenant, role: 'Agent', included: 'Auditor' })
     const of = await catalog.addMember(tenant, 'Agent')
     await expect(memberships.removeMember({ tenant, user: of, actor })).rejects.toMatchObject({
@@ -231,14 +231,14 @@ describe('an actor who holds less', () => {
     })
   })
 
-  test('may be an Owner who does not hold everything: an Owner changes anybody', async () => {
+  test('an Owner can change anybody, even without holding everything', async () => {
     const second = await catalog.addMember(tenant, 'Owner')
     await admin.setOverride({ tenant, user: owner, permission: 'secrets:read', effect: 'deny', actor: second })
     await memberships.removeMember({ tenant, user: second, actor: owner })
     expect(await catalog.held(second, tenant)).toEqual([])
   })
 
-  test('is anybody who is no active member', async () => {
+  test('anyone who is no active member counts as an actor who holds less', async () => {
     const of = await catalog.addMember(tenant)
     const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
     await catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [owner])
@@ -250,7 +250,7 @@ describe('an actor who holds less', () => {
     await expect(admin.deleteRole({ tenant, role: 'Empty', actor: elsewhere })).rejects.toMatchObject(above)
   })
 
-  test('at that moment: who is promoted while they are changed is changed before, or not at all', async () => {
+  test('a member who is promoted while an actor changes them is changed before the promotion or not at all', async () => {
     const client = await catalog.pool.connect()
     try {
       await client.query('begin')
@@ -273,7 +273,7 @@ describe('an actor who holds less', () => {
   })
 })
 
-test('what the actor holds by a role, by inclusion or by a direct allow they give', async () => {
+test('an actor can grant what they hold by a role, by inclusion or by a direct allow', async () => {
   const grant = (permission: string) => admin.grantPermission({ tenant, role: 'Empty', permission, actor })
   await grant('notes:read')
   await admin.setOverride({ tenant, user: actor, permission: 'secrets:read', effect: 'allow', actor: owner })
@@ -286,14 +286,14 @@ test('what the actor holds by a role, by inclusion or by a direct allow they giv
   })
 })
 
-test('the error names everything that is missing', async () => {
+test('the error of a refused grant names everything that is missing', async () => {
   await admin.includeRole({ tenant, role: 'Agent', included: 'Auditor' })
   await expect(admin.assignRole({ tenant, user, role: 'Agent', actor })).rejects.toMatchObject({
     details: { permissions: ['secrets:read'], roles: ['Auditor'] },
   })
 })
 
-test('an override that has expired gives its holder nothing to give', async () => {
+test('an expired override does not let its holder grant its permission', async () => {
   await catalog.pool.query(
     `insert into user_tenant_permissions values ($1, $2, 2, 'allow', now() - interval '1 second')`,
     [actor, tenant],
@@ -302,7 +302,7 @@ test('an override that has expired gives its holder nothing to give', async () =
   await expect(admin.setOverride(allow)).rejects.toMatchObject(refused)
 })
 
-test('an actor gives nothing and changes nobody who is no member, inactive, disabled, or whose tenant is suspended', async () => {
+test('an actor who is no member, inactive, disabled or of a suspended tenant can grant nothing and change nobody', async () => {
   const give = (by: string) => admin.assignRole({ tenant, user, role: 'Empty', actor: by })
   const elsewhere = await catalog.addMember((await catalog.addTenant()).id, 'Owner')
   await expect(give(elsewhere)).rejects.toMatchObject(above)
@@ -328,7 +328,7 @@ test('an actor gives nothing and changes nobody who is no member, inactive, disa
   await give(owner)
 })
 
-test('who loses a right while they give it away either gave it before or is refused', async () => {
+test('an actor who loses a right while granting it has either granted it before or is refused', async () => {
   await admin.setOverride({ tenant, user: actor, permission: 'secrets:read', effect: 'allow' })
   const client = await catalog.pool.connect()
   try {
@@ -350,7 +350,7 @@ test('who loses a right while they give it away either gave it before or is refu
 describe('the last Owner', () => {
   const last = { code: 'TENANCY_MEMBER_LAST_OWNER' }
 
-  test('is not deactivated, demoted or removed, even with others who hold Owner by inclusion', async () => {
+  test('the last Owner cannot be deactivated, demoted or removed, even if others hold Owner by inclusion', async () => {
     await admin.includeRole({ tenant, role: 'Empty', included: 'Owner' })
     await admin.assignRole({ tenant, user, role: 'Empty' })
     await expect(memberships.setMemberActive({ tenant, user: owner, isActive: false })).rejects.toMatchObject(last)
@@ -358,7 +358,7 @@ describe('the last Owner', () => {
     await expect(memberships.removeMember({ tenant, user: owner })).rejects.toMatchObject(last)
   })
 
-  test('stays when two Owners take each other away at once, in whatever way', async () => {
+  test('one Owner stays when two Owners demote, deactivate or remove each other at once', async () => {
     const ways = [
       (of: string, by: string) => admin.unassignRole({ tenant, user: of, role: 'Owner', actor: by }),
       (of: string, by: string) => memberships.setMemberActive({ tenant, user: of, isActive: false, actor: by }),
@@ -374,7 +374,7 @@ describe('the last Owner', () => {
     }
   })
 
-  test('keeps the role Owner: it is not renamed, switched off or deleted, by nobody', async () => {
+  test('nobody can rename, deactivate or delete the role Owner', async () => {
     const role = { tenant: null, role: 'Owner' }
     const code = 'TENANCY_ACCESS_ROLE_PROTECTED'
     await expect(admin.updateRole({ ...role, name: 'Boss' })).rejects.toMatchObject({ code })

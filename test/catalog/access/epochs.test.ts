@@ -10,8 +10,8 @@ afterAll(() => catalog.drop())
 
 const sql = (text: string, ...values: unknown[]) => catalog.raisedBy(() => catalog.pool.query(text, values))
 
-describe('raw SQL raises exactly the epochs it concerns, and announces them', () => {
-  test('permissions and route rules raise the rules epoch', async () => {
+describe('epochs after raw SQL', () => {
+  test('raw SQL on permissions and route rules raises and announces the rules epoch', async () => {
     expect(await sql("insert into permissions (name) values ('a:read'), ('a:write')")).toEqual(['r'])
     expect(await sql("update permissions set is_active = false where name = 'a:read'")).toEqual(['r'])
     expect(
@@ -22,7 +22,7 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
     expect(await sql("delete from permissions where name = 'a:read'")).toEqual(['r'])
   })
 
-  test('a statement that changes nothing that matters raises nothing', async () => {
+  test('raw SQL that changes nothing relevant raises no epoch', async () => {
     expect(await sql("update permissions set description = 'x', is_system = true")).toEqual([])
     expect(await sql('update permissions set is_active = is_active')).toEqual([])
     expect(await sql("delete from permissions where name = 'no:such'")).toEqual([])
@@ -31,7 +31,7 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
     expect(await sql("insert into permission_categories (name) values ('Things')")).toEqual([])
   })
 
-  test('a built-in role and its grants raise the rules epoch, a tenant’s own that tenant’s', async () => {
+  test('raw SQL on a built-in role and its grants raises the rules epoch; on a tenant’s role it raises that tenant’s epoch', async () => {
     const [ours, theirs] = [await catalog.addTenant(), await catalog.addTenant()]
     const permissionId = await catalog.addPermission('b:read')
     const grant = 'insert into role_permissions (role_id, permission_id) select id, $1 from roles where name = $2'
@@ -54,7 +54,7 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
     expect(await sql("delete from roles where name = 'Clerk'")).toEqual([`t:${ours.id}`])
   })
 
-  test('a member’s roles and overrides raise that user’s epoch', async () => {
+  test('raw SQL on a member’s roles and overrides raises that user’s epoch', async () => {
     const tenant = await catalog.addTenant()
     const [userId, other] = [await catalog.addMember(tenant.id), await catalog.addMember(tenant.id)]
     const permissionId = await catalog.addPermission('c:read')
@@ -74,20 +74,20 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
     expect(await sql('update user_tenants set is_active = false where user_id = $1', userId)).toEqual(own)
   })
 
-  test('a deleted role raises the epoch of the users who held it', async () => {
+  test('deleting a role raises the epoch of the users who held it', async () => {
     const tenant = await catalog.addTenant()
     await catalog.addRole(tenant.id, 'Courier')
     const userId = await catalog.addMember(tenant.id, 'Courier')
     expect(await sql("delete from roles where name = 'Courier'")).toEqual([`t:${tenant.id}`, `u:${userId}`].toSorted())
   })
 
-  test('a truncated table raises the rules epoch, which concerns everybody', async () => {
+  test('truncating a table raises the rules epoch, which concerns all users', async () => {
     for (const table of ['user_tenant_roles', 'user_tenant_permissions', 'role_permissions', 'route_rules']) {
       expect(await sql(`truncate ${table}`)).toEqual(['r'])
     }
   })
 
-  test('a change that is rolled back raises and announces nothing', async () => {
+  test('a change that is rolled back raises and announces no epoch', async () => {
     const raised = await catalog.raisedBy(async () => {
       const client = await catalog.pool.connect()
       await client.query('begin')
@@ -98,7 +98,7 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
     expect(raised).toEqual([])
   })
 
-  test('the epoch and the change become visible at the same moment', async () => {
+  test('a raised epoch and its change become visible at the same moment', async () => {
     const client = await catalog.pool.connect()
     try {
       const before = await catalog.rules.readRuleSet()
@@ -115,8 +115,8 @@ describe('raw SQL raises exactly the epochs it concerns, and announces them', ()
   })
 })
 
-describe('the catalog refuses', () => {
-  test('a role of another tenant, by insert and by update', async () => {
+describe('roles and names that the catalog refuses', () => {
+  test('the catalog refuses a member’s role of another tenant, on insert and on update', async () => {
     const [ours, theirs] = [await catalog.addTenant(), await catalog.addTenant()]
     const foreign = await catalog.addRole(theirs.id, 'Spy')
     const userId = await catalog.addMember(ours.id, 'Owner')
@@ -130,7 +130,7 @@ describe('the catalog refuses', () => {
     ).rejects.toThrow(/stays with its tenant/)
   })
 
-  test('a tenant’s role with a built-in name in any case, and a built-in role with a tenant’s name', async () => {
+  test('the catalog refuses a tenant’s role with a built-in name in any case, and a built-in role with a tenant’s name', async () => {
     const tenant = await catalog.addTenant()
     await expect(catalog.addRole(tenant.id, 'oWNER')).rejects.toThrow(/built-in role has this name/)
     const id = await catalog.addRole(tenant.id, 'Baker')
@@ -138,7 +138,7 @@ describe('the catalog refuses', () => {
     await expect(catalog.pool.query("update roles set name = 'Owner' where id = $1", [id])).rejects.toThrow(/built-in/)
   })
 
-  test('the second of a built-in role and a tenant’s role of one name, made at the same moment', async () => {
+  test('when a built-in role and a tenant’s role of one name are created at the same moment, the second is refused', async () => {
     const tenant = await catalog.addTenant()
     const make = 'insert into roles (tenant_id, name) values ($1, $2)'
     for (const [index, owners] of [
@@ -164,15 +164,15 @@ describe('the catalog refuses', () => {
   })
 
   test.each(['reports', 'Reports:read', 'reports:read:all', ':read', 'reports:', 'reports:re ad'])(
-    'the permission name %j',
+    'the catalog refuses the permission name %j',
     async (name) => {
       await expect(catalog.addPermission(name)).rejects.toThrow(/permissions_name_check/)
     },
   )
 })
 
-describe('an epoch names one state of a row, and never another', () => {
-  test('every column of a tenant raises its epoch when it changes, also one that nobody is known to use', async () => {
+describe('epochs as versions of a row', () => {
+  test('every column of a tenant raises its epoch when it changes, even if no reader of it is known', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addUser()
     const { rows } = await catalog.pool.query<{ name: string }>(
@@ -193,7 +193,7 @@ describe('an epoch names one state of a row, and never another', () => {
     const columns = rows.map(({ name }) => name).filter((name) => !['id', 'database_id', 'access_epoch'].includes(name))
     for (const column of columns) {
       const raised = await sql(`update tenants set ${column} = ${values[column] ?? 'null'} where id = $1`, tenant.id)
-      // A column that came later and is null already can't be tried without a value here.
+      // A column that was added later and is null already needs a value here to be tested.
       if (values[column] !== undefined) expect([column, raised]).toEqual([column, [`t:${tenant.id}`]])
     }
     expect(Object.keys(values).filter((name) => !columns.includes(name))).toEqual([])
@@ -238,7 +238,7 @@ describe('an epoch names one state of a row, and never another', () => {
     expect(after['installation']).toBe(before['installation'])
   })
 
-  test('a row that is made again under its id of before begins above every epoch that it had', async () => {
+  test('a row that is inserted again under its old id starts above every epoch it had before', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addUser()
     const epochOf = async (table: string, id: string) =>

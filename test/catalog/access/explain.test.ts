@@ -37,8 +37,8 @@ const explainRoute = (path: string, method = 'GET') => explainer.explain({ tenan
 const override = (effect: 'allow' | 'deny', expiresAt?: Date) =>
   admin.setOverride({ tenant, user, permission: 'notes:read', effect, expiresAt })
 
-describe('who may is told', () => {
-  test('by which role', async () => {
+describe('explanations of granted access', () => {
+  test('the explanation of granted access names the role that grants it', async () => {
     await admin.assignRole({ tenant, user, role: 'Reader' })
     expect(await explain()).toEqual({
       allowed: true,
@@ -55,7 +55,7 @@ describe('who may is told', () => {
     })
   })
 
-  test('by which chain of roles, the shortest that gives something', async () => {
+  test('the explanation of granted access shows the shortest chain of roles that grants it', async () => {
     for (const name of ['Boss', 'Chief', 'Clerk']) await catalog.addRole(tenant, name)
     for (const [role, included] of [
       ['Boss', 'Chief'],
@@ -72,7 +72,7 @@ describe('who may is told', () => {
     expect(await through()).toEqual([{ roles: ['Boss', 'Clerk', 'Chief', 'Reader'], inactive: [] }])
   })
 
-  test('by which override, with its end', async () => {
+  test('the explanation of granted access shows the override that grants it, with its end', async () => {
     const expiresAt = new Date(Date.now() + 60_000)
     await override('allow', expiresAt)
     expect(await explain()).toMatchObject({
@@ -81,7 +81,7 @@ describe('who may is told', () => {
     })
   })
 
-  test('by which rule, a concrete path or the template, whatever its parameter is called', async () => {
+  test('the explanation of a granted route names the rule that decides, for a concrete path or the template, whatever its parameter is called', async () => {
     await admin.setOverride({ tenant, user, permission: 'notes:write', effect: 'allow' })
     for (const path of ['/notes/42', '/notes/{id}', '/notes/{anything}']) {
       const answer = await explainRoute(path)
@@ -95,12 +95,12 @@ describe('who may is told', () => {
   })
 })
 
-describe('who may not is told why', () => {
-  test('nothing grants it', async () => {
+describe('explanations of refused access', () => {
+  test('the explanation of a refusal says that nothing grants the permission', async () => {
     expect(await explain()).toMatchObject({ allowed: false, reason: 'not-granted', permissions: [{ through: [] }] })
   })
 
-  test('a direct deny, until it has expired', async () => {
+  test('the explanation of a refusal names a direct deny until it has expired', async () => {
     await admin.assignRole({ tenant, user, role: 'Reader' })
     await override('deny')
     expect(await explain()).toMatchObject({
@@ -112,7 +112,7 @@ describe('who may not is told why', () => {
     expect(await explain()).toMatchObject({ allowed: true, permissions: [{ override: { isExpired: true } }] })
   })
 
-  test('an inactive role in the chain', async () => {
+  test('the explanation of a refusal names an inactive role in the chain', async () => {
     await catalog.addRole(tenant, 'Boss')
     await admin.includeRole({ tenant, role: 'Boss', included: 'Reader' })
     await admin.assignRole({ tenant, user, role: 'Boss' })
@@ -123,7 +123,7 @@ describe('who may not is told why', () => {
     })
   })
 
-  test('an inactive or unknown permission', async () => {
+  test('the explanation of a refusal names an inactive or unknown permission', async () => {
     await admin.assignRole({ tenant, user, role: 'Reader' })
     await admin.setPermissionActive({ permission: 'notes:read', isActive: false })
     expect(await explain()).toMatchObject({ reason: 'permission-inactive', permissions: [{ through: [{}] }] })
@@ -131,7 +131,7 @@ describe('who may not is told why', () => {
     expect(await explain('no:such')).toMatchObject({ reason: 'no-permission', allowed: false })
   })
 
-  test('no rule, or an inactive one', async () => {
+  test('the explanation of a refusal says that no rule covers the route, or that its rule is inactive', async () => {
     await override('allow')
     for (const path of ['/nothing', '/notes/4%32', '/notes/', 'notes', '']) {
       expect(await explainRoute(path)).toEqual({ allowed: false, reason: 'no-rule', rule: undefined, permissions: [] })
@@ -147,7 +147,7 @@ describe('who may not is told why', () => {
     await admin.deleteRouteRule(rule)
   })
 
-  test('the user, the membership or the tenant stands in the way', async () => {
+  test('the explanation of a refusal names the user, the membership or the tenant that blocks access', async () => {
     await override('allow')
     const states = [
       ["update tenants set status = 'suspended' where id = $1", tenant, 'tenant-suspended'],
@@ -166,7 +166,7 @@ describe('who may not is told why', () => {
   })
 })
 
-test('the explanation is what the member directory says, in every state of role, permission and override', async () => {
+test('the explanation agrees with the member directory in every state of role, permission and override', async () => {
   const held = async () => (await catalog.held(user, tenant)).includes('notes:read')
   for (const roleActive of [true, false]) {
     for (const permissionActive of [true, false]) {
@@ -187,7 +187,7 @@ test('the explanation is what the member directory says, in every state of role,
   }
 })
 
-test('a question of the wrong shape, and about no tenant, is refused', async () => {
+test('a malformed question and a question about an unknown tenant are refused', async () => {
   for (const input of [
     undefined,
     {},

@@ -6,7 +6,7 @@ import { createTestCatalog } from '../../support/catalog.js'
 /** A catalog with helpers to fill it and to watch its epochs. */
 export type AccessCatalog = Awaited<ReturnType<typeof createAccessCatalog>>
 
-/** A fresh catalog, and the few writes that tests of access need. */
+/** Creates a new catalog with the few writes that tests of access need. */
 export async function createAccessCatalog() {
   const catalog = await createTestCatalog()
   const { pool } = catalog
@@ -66,7 +66,7 @@ export async function createAccessCatalog() {
       ])
       return id
     },
-    /** Permission names that the catalog gives the member. */
+    /** Reads the names of the permissions that the catalog grants the member. */
     async held(userId: string, tenantId: string): Promise<string[]> {
       const member = await this.directory.findMember(userId, { kind: 'id', value: tenantId })
       const { rows } = await pool.query<{ name: string }>(
@@ -75,7 +75,7 @@ export async function createAccessCatalog() {
       )
       return rows.map((row) => row.name)
     },
-    /** Which epochs a piece of work raises, as the database has them and as it announces them. */
+    /** Reports the epochs that `work` raises, as stored in the database and as announced. */
     async raisedBy(work: () => Promise<unknown>): Promise<string[]> {
       const before = await readAll()
       const from = await settledNotices()
@@ -85,20 +85,20 @@ export async function createAccessCatalog() {
       const raised = [...after].filter(([key, epoch]) => epoch > (before.get(key) ?? epoch)).map(([key]) => key)
       const announced = notices.slice(from, to).filter((notice) => !notice.startsWith('mark:'))
       const latest = raised.map((key) => `${key}:${after.get(key)}`)
-      // What is announced of one membership goes on with its tenant.
+      // The announcement of a single membership continues with its tenant.
       if (latest.some((notice) => !announced.some((text) => text === notice || text.startsWith(`${notice}:`)))) {
         throw new Error(`raised [${latest.join(', ')}] but announced [${announced.join(', ')}]`)
       }
       return raised.toSorted()
     },
-    /** The texts of all notifications that `work` causes, in their order. */
+    /** Returns the texts of all notifications that `work` causes, in their order. */
     async noticesOf(work: () => Promise<unknown>): Promise<string[]> {
       const from = await settledNotices()
       await work()
       const to = await settledNotices()
       return notices.slice(from, to).filter((notice) => !notice.startsWith('mark:'))
     },
-    /** Resolves when a session of this catalog waits for another one's lock. */
+    /** Resolves when a session of this catalog waits for another session's lock. */
     async untilSomebodyWaits(): Promise<void> {
       const waiting = `select count(*)::int as count from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'`
@@ -119,7 +119,7 @@ export async function createAccessCatalog() {
     return new Map(rows.map(({ key, epoch }) => [key, epoch]))
   }
 
-  /** Waits until everything announced so far has arrived; returns how many announcements there are. */
+  /** Waits until all announcements so far have arrived and returns their number. */
   async function settledNotices(): Promise<number> {
     serial += 1
     const mark = `mark:${serial}`

@@ -35,7 +35,7 @@ async function rolesOf(userId: string): Promise<readonly string[]> {
 }
 
 describe('a role that includes roles', () => {
-  test('gives what they give, and its holder counts as theirs', async () => {
+  test('a role grants what its included roles grant, and its holder counts as their holder', async () => {
     await catalog.addRole(tenant, 'Clerk')
     await catalog.addRole(tenant, 'Boss')
     const userId = await catalog.addMember(tenant, 'Boss')
@@ -49,7 +49,7 @@ describe('a role that includes roles', () => {
     expect(await catalog.held(userId, tenant)).toEqual(['notes:write'])
   })
 
-  test('gives nothing through an inactive role, and a direct deny still wins', async () => {
+  test('an inactive role grants nothing through its inclusions, and a direct deny still wins', async () => {
     await catalog.addRole(tenant, 'Clerk', write)
     await catalog.addRole(tenant, 'Boss')
     const user = await catalog.addMember(tenant, 'Boss')
@@ -63,7 +63,7 @@ describe('a role that includes roles', () => {
     expect(await catalog.held(user, tenant)).toEqual(['notes:write'])
   })
 
-  test('raises the tenant’s epoch, a built-in one the rules epoch, and the same once more raises none', async () => {
+  test('including a role raises the tenant’s epoch, or the rules epoch for a built-in role, and repeating it raises none', async () => {
     await catalog.addRole(tenant, 'Clerk')
     expect(await catalog.raisedBy(() => include('Clerk', 'Reader'))).toEqual([`t:${tenant}`])
     expect(await catalog.raisedBy(() => include('Clerk', 'Reader'))).toEqual([])
@@ -74,7 +74,7 @@ describe('a role that includes roles', () => {
     expect(await catalog.raisedBy(() => catalog.pool.query('truncate role_inclusions'))).toEqual(['r'])
   })
 
-  test('is audited', async () => {
+  test('including and excluding a role are audited', async () => {
     const id = await catalog.addRole(tenant, 'Clerk')
     await include('Clerk', 'Reader')
     await exclude('Clerk', 'Reader')
@@ -88,7 +88,7 @@ describe('a role that includes roles', () => {
     ])
   })
 
-  test('that is deleted takes its inclusions with it', async () => {
+  test('deleting a role deletes its inclusions', async () => {
     await catalog.addRole(tenant, 'Clerk')
     await catalog.addRole(tenant, 'Boss')
     const user = await catalog.addMember(tenant, 'Boss')
@@ -99,8 +99,8 @@ describe('a role that includes roles', () => {
   })
 })
 
-describe('refused', () => {
-  test('a tenant’s role in a built-in one, and roles of two tenants', async () => {
+describe('inclusions that are refused', () => {
+  test('a built-in role cannot include a tenant’s role, and roles of two tenants cannot include each other', async () => {
     const other = (await catalog.addTenant()).id
     await catalog.addRole(tenant, 'Clerk')
     await catalog.addRole(other, 'Theirs')
@@ -111,7 +111,7 @@ describe('refused', () => {
     await expect(exclude('Reader', 'Writer')).rejects.toMatchObject({ code: 'TENANCY_ACCESS_ROLE_PROTECTED' })
   })
 
-  test('the same in plain SQL', async () => {
+  test('plain SQL cannot make a built-in role include a tenant’s role, or include roles across tenants', async () => {
     const other = (await catalog.addTenant()).id
     const ours = await catalog.addRole(tenant, 'Ours')
     const theirs = await catalog.addRole(other, 'Theirs')
@@ -129,7 +129,7 @@ describe('refused', () => {
     await expect(catalog.pool.query(move, [ours, theirs])).rejects.toThrow(/own tenant/)
   })
 
-  test('a cycle of any length, by the service and in plain SQL, and nothing of it stays', async () => {
+  test('a cycle of inclusions of any length is refused, by the service and in plain SQL, and nothing of it stays', async () => {
     const names = ['A', 'B', 'C', 'D']
     const ids = new Map<string, string>()
     for (const name of names) ids.set(name, await catalog.addRole(tenant, name))
@@ -141,7 +141,7 @@ describe('refused', () => {
       await expect(include(last, 'A')).rejects.toMatchObject({ code: 'TENANCY_ACCESS_ROLE_CYCLE' })
       await expect(catalog.pool.query(insert, [ids.get(last), ids.get('A')])).rejects.toThrow(/include itself/)
     }
-    // Two rows of one statement that make a cycle together.
+    // Two rows of one statement that form a cycle together.
     const [e, f] = [await catalog.addRole(tenant, 'E'), await catalog.addRole(tenant, 'F')]
     const both = 'insert into role_inclusions (role_id, included_role_id) values ($1, $2), ($2, $1)'
     await expect(catalog.pool.query(both, [e, f])).rejects.toThrow(/include itself/)
@@ -154,7 +154,7 @@ describe('refused', () => {
   })
 
   test.each(['read committed', 'repeatable read', 'serializable'])(
-    'the second half of a cycle that two transactions make at once, in plain SQL, %s',
+    'plain SQL in two transactions at once cannot create a cycle of inclusions (%s)',
     async (isolation) => {
       for (const owner of [tenant, null]) {
         const name = (letter: string) => `${letter} ${owner === null ? isolation : tenant}`
@@ -163,7 +163,7 @@ describe('refused', () => {
         try {
           for (const client of [first, second]) {
             await client.query(`begin isolation level ${isolation}`)
-            // The snapshot is taken before either writes.
+            // Both snapshots are taken before either transaction writes.
             await client.query('select count(*) from role_inclusions')
           }
           await first.query(insert, [a, b])
@@ -183,7 +183,7 @@ describe('refused', () => {
     },
   )
 
-  test('one of two cycles’ halves that the service makes at once', async () => {
+  test('the service refuses one of two inclusions that would form a cycle and are made at once', async () => {
     await catalog.addRole(tenant, 'A')
     await catalog.addRole(tenant, 'B')
     for (let round = 0; round < 5; round += 1) {
@@ -195,7 +195,7 @@ describe('refused', () => {
   })
 })
 
-test('random hierarchies give what a walk along active roles gives', async () => {
+test('random role hierarchies grant what a walk along the active roles grants', async () => {
   const size = 6
   const edge = fc.tuple(fc.nat(size - 1), fc.nat(size - 1))
   const hierarchy = fc.record({
@@ -211,7 +211,7 @@ test('random hierarchies give what a walk along active roles gives', async () =>
       const names = permissions.map((_, index) => `R${index}`)
       const ids: string[] = []
       for (const [index, name] of names.entries()) ids.push(await catalog.addRole(tenant, name, permissions[index]!))
-      // Downwards only, so that there is no cycle.
+      // Only downwards, so that there is no cycle.
       const kept = edges.map(([a, b]) => [Math.max(a, b), Math.min(a, b)] as const).filter(([a, b]) => a !== b)
       for (const [a, b] of kept) await catalog.pool.query(`${insert} on conflict do nothing`, [ids[a], ids[b]])
       await catalog.pool.query('update roles set is_active = false where id = any ($1::uuid[])', [

@@ -25,7 +25,7 @@ const first = defineAccess({
     Member: ['notes:read'],
   },
 })
-/** Without sharing, without team leads; a wider rule in place of the narrow one. */
+/** A definition without sharing and team leads, and with a wider rule in place of the narrow one. */
 const second = defineAccess({
   version: 2,
   permissions: { 'notes:read': '', 'notes:write': '' },
@@ -63,8 +63,8 @@ const afterSecond = [
   'notes:write',
 ]
 
-describe('what leaves the definition', () => {
-  test('is taken away: grants, inclusions and rules removed, permissions and roles switched off', async () => {
+describe('entries that leave the definition', () => {
+  test('retiring an entry removes grants, inclusions and rules, and deactivates permissions and roles', async () => {
     await seed(first)
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Team lead')
@@ -90,7 +90,7 @@ describe('what leaves the definition', () => {
     ])
   })
 
-  test('is taken away once: the next start writes nothing', async () => {
+  test('an entry is retired once, and the next start writes nothing', async () => {
     await seed(first)
     expect(await seed()).toEqual({ applied: 2, retired: 10 })
     const entries = 'select count(*)::int as entries, sum(xmin::text::bigint)::text as writes from access_seed_entries'
@@ -103,7 +103,7 @@ describe('what leaves the definition', () => {
     })
   })
 
-  test('comes back when the definition has it again', async () => {
+  test('a retired entry is restored when the definition contains it again', async () => {
     await seed(first)
     const before = await state()
     await seed()
@@ -113,7 +113,7 @@ describe('what leaves the definition', () => {
     expect(await state()).toEqual(afterSecond)
   })
 
-  test('stays without a higher version: of two definitions of one version, neither is the later one', async () => {
+  test('an entry is not retired without a higher version, because two definitions of one version have no order', async () => {
     await seed(first)
     const before = await state()
     await seed({ ...second, version: 1 })
@@ -124,7 +124,7 @@ describe('what leaves the definition', () => {
   })
 })
 
-describe('what somebody changed stays as they left it', () => {
+describe('entries that somebody changed', () => {
   const changes: readonly (readonly [string, string, string])[] = [
     ['a described permission', "update permissions set description = 'ours' where name = 'notes:share'", 'notes:share'],
     ['a described role', "update roles set description = 'ours' where name = 'Team lead'", 'Team lead'],
@@ -141,13 +141,13 @@ describe('what somebody changed stays as they left it', () => {
       'Team lead: notes:write',
     ],
     [
-      'an inclusion of their own',
+      'an inclusion that an administrator added',
       `insert into role_inclusions select one.id, other.id from roles as one, roles as other
          where one.name = 'Member' and other.name = 'Auditor'`,
       'Member > Auditor',
     ],
   ]
-  test.each(changes)('%s', async (_name, change, stays) => {
+  test.each(changes)('retiring entries leaves %s unchanged', async (_name, change, stays) => {
     await sql("insert into roles (name) values ('Auditor')")
     await seed(first)
     await sql(change)
@@ -156,7 +156,7 @@ describe('what somebody changed stays as they left it', () => {
     expect(await seed()).toEqual({ applied: 0, retired: 0 })
   })
 
-  test('what was there before the definition had it', async () => {
+  test('what existed before the definition had it is not retired', async () => {
     const read = await catalog.addPermission('notes:share')
     await catalog.addRole(null, 'Member', read)
     await seed(defineAccess({ permissions: { 'notes:share': '' }, roles: { Member: ['notes:share'] } }))
@@ -164,7 +164,7 @@ describe('what somebody changed stays as they left it', () => {
     expect(await state()).toEqual(expect.arrayContaining(['notes:share', 'Member: notes:share']))
   })
 
-  test('what they took away or switched off does not come back with the entry', async () => {
+  test('what an administrator removed or deactivated does not return with its entry', async () => {
     await seed(first)
     await sql("update permissions set is_active = false where name = 'notes:share'")
     await sql("delete from route_rules where method = 'PUT'")
@@ -175,7 +175,7 @@ describe('what somebody changed stays as they left it', () => {
     expect(now).not.toContain('PUT /notes/{id} notes:write')
   })
 
-  test('and so does what they did to a retired entry', async () => {
+  test('a change to a retired entry is kept when the entry returns', async () => {
     await seed(first)
     await seed()
     await sql("update roles set is_active = true where name = 'Team lead'")
@@ -184,7 +184,7 @@ describe('what somebody changed stays as they left it', () => {
     expect(await state()).toContain('Team lead (off)')
   })
 
-  test('tenants’ roles, grants and overrides are nobody’s business', async () => {
+  test('retiring entries leaves tenants’ roles, grants and overrides unchanged', async () => {
     await seed(first)
     const tenant = await catalog.addTenant()
     const { id: share } = await catalog.one<{ id: number }>("select id from permissions where name = 'notes:share'")
@@ -197,14 +197,14 @@ describe('what somebody changed stays as they left it', () => {
       'allow',
     ])
     await seed()
-    // A permission that is switched off gives nothing; the tenant's grant is there when it comes back.
+    // An inactive permission grants nothing, but the tenant's grant of it is kept and works when it is activated again.
     expect(await catalog.held(userId, tenant.id)).toEqual([])
     await seed({ ...first, version: 3 })
     expect(await catalog.held(userId, tenant.id)).toEqual(['notes:share'])
   })
 })
 
-test('a process with an older version changes nothing', async () => {
+test('a process with an older version of the definition changes nothing', async () => {
   await seed(first)
   await seed()
   const before = await state()
@@ -214,7 +214,7 @@ test('a process with an older version changes nothing', async () => {
   expect(await catalog.one('select access_version from installation')).toEqual({ access_version: 2 })
 })
 
-test('a role that an administrator let include the other way round is refused, and nothing is half-made', async () => {
+test('seeding refuses an inclusion that an administrator made the other way round, and writes nothing', async () => {
   const roles = { Member: ['a:read'], Guest: { includes: ['Member'] } } as const
   await seed(defineAccess({ permissions: { 'a:read': '' }, roles: { Member: ['a:read'], Guest: [] } }))
   await sql(

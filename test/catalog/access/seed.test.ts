@@ -35,7 +35,7 @@ describe('seedAccess', () => {
   })
   afterAll(() => catalog.drop())
 
-  test('puts the definition in, the Owner holding everything', async () => {
+  test('seedAccess inserts the definition and lets the Owner hold everything', async () => {
     expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 11, retired: 0 })
     expect(await grantsOf(catalog)).toEqual([
       'Clerk notes:write',
@@ -52,14 +52,14 @@ describe('seedAccess', () => {
     })
   })
 
-  test('a second run writes nothing and raises no epoch', async () => {
+  test('a second run of seedAccess writes nothing and raises no epoch', async () => {
     const before = await catalog.one('select count(*)::int as entries from audit_log')
     expect(await catalog.raisedBy(() => seedAccess(catalog.pool, first))).toEqual([])
     expect(await seedAccess(catalog.pool, first)).toEqual({ applied: 0, retired: 0 })
     expect(await catalog.one('select count(*)::int as entries from audit_log')).toEqual(before)
   })
 
-  test('a later version adds what is new and leaves alone what an administrator changed', async () => {
+  test('a later version of the definition adds new entries and keeps what an administrator changed', async () => {
     await catalog.pool.query(
       "update permissions set is_active = false, description = 'mine' where name = 'notes:write'",
     )
@@ -80,7 +80,7 @@ describe('seedAccess', () => {
     const ruleSet = await catalog.rules.readRuleSet()
     expect(ruleSet.routes.map(({ method, path }) => `${method} ${path}`)).toEqual(['DELETE /notes/{id}'])
     expect(ruleSet.roles).toEqual(['Owner'])
-    // No gap: by:hand took 3, and entries that were there already used up no number.
+    // There is no gap: by:hand took 3, and existing entries used up no number.
     expect(ruleSet.permissions.map(({ id, isActive }) => [id, isActive])).toEqual([
       [1, true],
       [2, false],
@@ -92,7 +92,7 @@ describe('seedAccess', () => {
     })
   })
 
-  test('a built-in role that a tenant has under this name is refused, and nothing is half-made', async () => {
+  test('a built-in role whose name a tenant’s role has is refused, and nothing is written', async () => {
     const tenant = await catalog.addTenant()
     await catalog.addRole(tenant.id, 'auditor')
     const definition = defineAccess({
@@ -124,7 +124,7 @@ test('ten processes that seed an empty catalog at once seed it once', async () =
   }
 })
 
-test('from seed to guard: a Member reads notes and no reports, until somebody decides otherwise', async () => {
+test('after seeding, a guard lets a Member read notes but no reports until an administrator changes that', async () => {
   const catalog = await createAccessCatalog()
   try {
     await seedAccess(catalog.pool, devAccess)

@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 const rejected = (code: string) => ({ code })
 
-/** What a piece of work wrote into the audit log. */
+/** Returns the audit entries that `work` wrote. */
 async function audited(work: () => Promise<unknown>): Promise<object[]> {
   const { last } = await catalog.one<{ last: string }>('select coalesce(max(id), 0) as last from audit_log')
   await work()
@@ -31,7 +31,7 @@ async function audited(work: () => Promise<unknown>): Promise<object[]> {
 }
 
 describe('permissions', () => {
-  test('are made, described, put into categories and listed', async () => {
+  test('permissions are created, described, put into categories and listed', async () => {
     await admin.createCategory({ name: 'Notes', description: 'About notes' })
     const entry = { tenant_id: null, subject: 'permission:notes:read' }
     const made = { description: 'Read', category: 'Notes' }
@@ -52,7 +52,7 @@ describe('permissions', () => {
     ])
   })
 
-  test('of a taken or malformed name, or an unknown category, are refused', async () => {
+  test('a permission with a taken or malformed name or an unknown category is refused', async () => {
     await admin.createPermission({ name: 'taken:name' })
     await expect(admin.createPermission({ name: 'taken:name' })).rejects.toMatchObject(
       rejected('TENANCY_ACCESS_PERMISSION_EXISTS'),
@@ -73,7 +73,7 @@ describe('permissions', () => {
   })
 })
 
-test('categories are made, renamed with their permissions, and deleted without them', async () => {
+test('categories are created, renamed and deleted, and a permission of a deleted category has none', async () => {
   await admin.createCategory({ name: 'Old' })
   await admin.createCategory({ name: 'Other' })
   await admin.createPermission({ name: 'cat:read', category: 'Old' })
@@ -98,7 +98,7 @@ describe('route rules', () => {
   const rule = { method: 'GET', path: '/things/{id}', permission: 'things:read' }
   beforeAll(() => admin.createPermission({ name: 'things:read' }))
 
-  test('are made, switched off and on, listed and deleted, each within the rules epoch', async () => {
+  test('route rules are created, deactivated, activated, listed and deleted, and each change raises the rules epoch', async () => {
     const subject = 'route:GET /things/{id}'
     expect(await catalog.raisedBy(() => admin.createRouteRule(rule))).toEqual(['r'])
     await expect(admin.createRouteRule(rule)).rejects.toMatchObject(rejected('TENANCY_ACCESS_RULE_EXISTS'))
@@ -115,7 +115,7 @@ describe('route rules', () => {
     await expect(admin.deleteRouteRule(rule)).rejects.toMatchObject(rejected('TENANCY_ACCESS_RULE_NOT_FOUND'))
   })
 
-  test('of a shape that no rule has are refused', async () => {
+  test('malformed route rules are refused', async () => {
     for (const path of ['', 'things', '/things/', '/things/*', '//', '/a/../b', '/%2e', '/ä', `/${'a'.repeat(1001)}`]) {
       await expect(admin.createRouteRule({ ...rule, path })).rejects.toMatchObject(rejected('TENANCY_REQUEST_INVALID'))
     }
@@ -131,7 +131,7 @@ describe('route rules', () => {
 })
 
 describe('roles', () => {
-  test('are renamed, described, listed with what they hold, and deleted', async () => {
+  test('roles are renamed, described, listed with what they hold, and deleted', async () => {
     await admin.createPermission({ name: 'desk:use' })
     await admin.createRole({ tenant: slug, name: 'Clerk', description: 'At the desk' })
     await admin.createRole({ tenant, name: 'Boss' })
@@ -169,7 +169,7 @@ describe('roles', () => {
     expect(await catalog.held(user, tenant)).toEqual([])
   })
 
-  test('that are built in, or another tenant’s, a tenant doesn’t rename, describe or delete', async () => {
+  test('a tenant cannot rename, describe or delete built-in roles or another tenant’s roles', async () => {
     const other = (await catalog.addTenant()).id
     await catalog.addRole(other, 'Theirs')
     for (const [role, code] of [
@@ -182,7 +182,7 @@ describe('roles', () => {
     }
   })
 
-  test('don’t take a name that is taken, in any case', async () => {
+  test('a role cannot take a name that is taken in any case', async () => {
     await admin.createRole({ tenant, name: 'Clerk' })
     await admin.createRole({ tenant, name: 'Cook' })
     for (const name of ['clerk', 'OWNER']) {
@@ -194,7 +194,7 @@ describe('roles', () => {
   })
 })
 
-test('overrides are listed, of one member or of all, with their end', async () => {
+test('overrides are listed with their end, for one member or for all', async () => {
   await admin.createPermission({ name: 'list:read' })
   const [one, two] = [await catalog.addMember(tenant), await catalog.addMember(tenant)].toSorted() as [string, string]
   const expiresAt = new Date(Date.now() + 60_000)
@@ -209,7 +209,7 @@ test('overrides are listed, of one member or of all, with their end', async () =
   await expect(admin.listOverrides({ tenant: 'nowhere' })).rejects.toMatchObject(rejected('TENANCY_TENANT_NOT_FOUND'))
 })
 
-test('every service refuses input of the wrong shape, and a tenant that is not there', async () => {
+test('every access service refuses malformed input and an unknown tenant', async () => {
   const { listPermissions: _1, listCategories: _2, listRouteRules: _3, ...services } = admin
   for (const [name, service] of Object.entries(services) as [string, (input: unknown) => Promise<unknown>][]) {
     for (const input of [

@@ -22,7 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => catalog.drop())
 
-/** As a superuser who wants to leave no trace: triggers and constraints of foreign keys don't run. */
+/** Writes like a superuser who wants to leave no trace: triggers and foreign key constraints do not run. */
 async function tamper(text: string, values: unknown[] = []): Promise<void> {
   const client = await catalog.pool.connect()
   try {
@@ -34,7 +34,7 @@ async function tamper(text: string, values: unknown[] = []): Promise<void> {
   }
 }
 
-/** Five entries of the tenant, and one of another. */
+/** Writes five entries of the tenant and one of another tenant. */
 async function write(): Promise<void> {
   for (const name of ['A', 'B', 'C', 'D', 'E']) await admin.createRole({ tenant, name })
   await admin.createRole({ tenant: other, name: 'A' })
@@ -56,7 +56,7 @@ describe('anchors in the installation’s chain', () => {
     await tamper('delete from audit_log where tenant_id = $1', [id])
     await tamper('delete from audit_chains where chain_id = $1', [id])
   }
-  /** As one who knows how: the last entries go, and the head with them. */
+  /** Deletes the last entries and adjusts the head, like an attacker who knows the format. */
   const cutOff = async (id: string, length: number) => {
     await tamper('delete from audit_log where tenant_id = $1 and seq > $2', [id, length])
     await tamper(
@@ -66,7 +66,7 @@ describe('anchors in the installation’s chain', () => {
     )
   }
 
-  test('a tenant that is gone has its whole chain anchored, with what was written last', async () => {
+  test('the chain of a purged tenant is anchored completely, its last entry included', async () => {
     await write()
     await catalog.pool.query(
       `with last as (insert into audit_log (tenant_id, action) values ($1, 'tenant.dropped')) delete from tenants where id = $1`,
@@ -80,7 +80,7 @@ describe('anchors in the installation’s chain', () => {
     expect(await audit.verify()).toMatchObject({ isIntact: true })
   })
 
-  test('a purged tenant’s chain that is removed together with its head is found missing', async () => {
+  test('a purged tenant’s chain that is deleted together with its head is reported missing', async () => {
     await write()
     await catalog.pool.query('delete from tenants where id = $1', [tenant])
     await removeChain(tenant)
@@ -89,17 +89,17 @@ describe('anchors in the installation’s chain', () => {
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: false, problems: [problem] })
   })
 
-  test('a living tenant’s chain that was cut off together with its head is found shorter than its anchor', async () => {
+  test('an active tenant’s chain that is cut off together with its head is reported shorter than its anchor', async () => {
     await write()
     expect(await audit.anchor()).toBeGreaterThanOrEqual(2)
     expect(await audit.anchor()).toBe(0)
     await admin.createRole({ tenant, name: 'F' })
     await cutOff(tenant, 5)
-    // What came after the last anchor can't be missed.
+    // Entries after the last anchor cannot be reported as missing.
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: true })
     await cutOff(tenant, 3)
     expect((await audit.verify()).problems).toEqual([{ tenantId: tenant, seq: 4, entryId: null, kind: 'truncated' }])
-    // It goes on as if nothing had been: what stands at the anchored place now is another entry.
+    // The chain continues as if nothing had happened, so another entry now stands at the anchored place.
     for (const name of ['G', 'H', 'I']) await admin.createRole({ tenant, name })
     expect((await audit.verify()).problems).toEqual([
       { tenantId: tenant, seq: 5, entryId: await idOf(5), kind: 'altered' },
@@ -110,7 +110,7 @@ describe('anchors in the installation’s chain', () => {
     ])
   })
 
-  test('the first bad place of a chain is told, whichever shows it', async () => {
+  test('the first bad place of a chain is reported, whether rows, head or anchor show it', async () => {
     await write()
     await audit.anchor()
     await cutOff(tenant, 4)
@@ -120,7 +120,7 @@ describe('anchors in the installation’s chain', () => {
     ])
   })
 
-  test('whoever removes the anchors breaks the installation’s chain', async () => {
+  test('deleting anchors breaks the installation’s chain', async () => {
     await write()
     await audit.anchor()
     await admin.createPermission({ name: 'after:anchor' })
@@ -128,7 +128,7 @@ describe('anchors in the installation’s chain', () => {
     expect((await audit.verify()).problems).toEqual([expect.objectContaining({ tenantId: null, kind: 'missing' })])
   })
 
-  test('anchoring at once, while others write, loses nothing and anchors every chain', async () => {
+  test('anchoring several times at once while others write loses nothing and anchors every chain', async () => {
     const roles = Array.from({ length: 10 }, (_, index) => `Role ${index}`)
     await Promise.all([
       ...roles.map((name) => admin.createRole({ tenant, name })),
@@ -141,7 +141,7 @@ describe('anchors in the installation’s chain', () => {
     expect((await audit.verify({ tenant })).isIntact).toBe(true)
   })
 
-  test('what is called an anchor and is none does no harm', async () => {
+  test('an entry that only looks like an anchor does no harm', async () => {
     for (const [subject, after] of [
       ['tenant:nobody', '{"length": 1, "hash": "00"}'],
       [null, 'null'],
@@ -159,7 +159,7 @@ describe('anchors in the installation’s chain', () => {
   })
 })
 
-test('chains are anchored again and again, and no longer once that is ended', async () => {
+test('keepAnchored anchors the chains periodically until it is stopped', async () => {
   await write()
   const anchors = async () =>
     Number((await catalog.one<{ count: string }>("select count(*) from audit_log where action = 'audit.anchor'")).count)

@@ -24,7 +24,7 @@ beforeEach(async () => {
   other = (await catalog.addTenant()).id
 })
 
-/** As a superuser who wants to leave no trace: triggers and constraints of foreign keys don't run. */
+/** Writes like a superuser who wants to leave no trace: triggers and foreign key constraints do not run. */
 async function tamper(text: string, values: unknown[] = []): Promise<void> {
   const client = await catalog.pool.connect()
   try {
@@ -37,7 +37,7 @@ async function tamper(text: string, values: unknown[] = []): Promise<void> {
   }
 }
 
-/** Five entries of the tenant, and one of another. */
+/** Writes five entries of the tenant and one of another tenant. */
 async function write(): Promise<void> {
   for (const name of ['A', 'B', 'C', 'D', 'E']) await admin.createRole({ tenant, name, description: `“${name}” 🎉\n` })
   await admin.createRole({ tenant: other, name: 'A' })
@@ -47,8 +47,8 @@ const idOf = async (seq: number) =>
   (await catalog.one<{ id: string }>('select id::text from audit_log where tenant_id = $1 and seq = $2', [tenant, seq]))
     .id
 
-describe('the chains', () => {
-  test('are intact after changes of several tenants and of the installation, and of raw inserts', async () => {
+describe('intact chains', () => {
+  test('audit chains are intact after changes of several tenants and of the installation, and after raw inserts', async () => {
     await write()
     await admin.createPermission({ name: `p${Date.now()}:read` })
     await catalog.pool.query(
@@ -67,7 +67,7 @@ describe('the chains', () => {
     expect(await audit.verify({ tenant: null })).toMatchObject({ isIntact: true, chains: 1 })
   })
 
-  test('are intact after many wrote at once, without a gap, and nobody of another tenant waited', async () => {
+  test('audit chains are intact and without a gap after concurrent writes, and no tenant waits for another', async () => {
     const roles = Array.from({ length: 20 }, (_, index) => `Role ${index}`)
     await Promise.all(roles.flatMap((name) => [tenant, other].map((of) => admin.createRole({ tenant: of, name }))))
     expect(await audit.verify()).toMatchObject({ isIntact: true })
@@ -85,7 +85,7 @@ describe('the chains', () => {
     expect(await audit.verify()).toMatchObject({ isIntact: true })
   })
 
-  test('are intact after transactions that write many entries, take some of them back, or wait for each other', async () => {
+  test('audit chains are intact after transactions that write many entries, roll some of them back or wait for each other', async () => {
     const clients = await Promise.all([catalog.pool.connect(), catalog.pool.connect()])
     const [first, second] = clients
     const add = (client: typeof first, action: string) =>
@@ -119,14 +119,14 @@ describe('the chains', () => {
     expect(await audit.verify()).toMatchObject({ isIntact: true })
   })
 
-  test('outlive their tenant', async () => {
+  test('an audit chain outlives its tenant', async () => {
     await write()
     await catalog.pool.query('delete from tenants where id = $1', [tenant])
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: true, entries: 5 })
     expect(await audit.list({ tenant })).toHaveLength(5)
   })
 
-  test('are longer than a batch', async () => {
+  test('an audit chain longer than one batch is verified', async () => {
     await catalog.pool.query(
       `insert into audit_log (tenant_id, action) select case when n % 3 = 0 then $1 else $2 end::uuid, 'n' || n
        from generate_series(1, 3500) as n`,
@@ -139,8 +139,8 @@ describe('the chains', () => {
   })
 })
 
-describe('plain SQL', () => {
-  test('changes and removes nothing, neither entries nor heads', async () => {
+describe('plain SQL on the audit log', () => {
+  test('plain SQL cannot change or delete audit entries or heads', async () => {
     await write()
     for (const text of [
       "update audit_log set action = 'x'",
@@ -155,7 +155,7 @@ describe('plain SQL', () => {
     }
   })
 
-  test('chooses neither place nor hash of what it inserts', async () => {
+  test('plain SQL cannot choose the place or the hash of the audit entry it inserts', async () => {
     await catalog.pool.query("insert into audit_log (tenant_id, action, seq, hash) values ($1, 'x', 77, 'forged')", [
       tenant,
     ])
@@ -164,10 +164,10 @@ describe('plain SQL', () => {
   })
 })
 
-describe('with triggers off, verify finds and names', () => {
+describe('verification of chains changed with triggers off', () => {
   beforeEach(write)
 
-  /** What verify says of the tenant; of the other one it has nothing to say. */
+  /** Returns the only problem that verification finds. It must concern the tenant, not the other one. */
   const onlyProblem = async () => {
     const { problems } = await audit.verify({ tenant })
     expect(problems).toHaveLength(1)
@@ -187,12 +187,12 @@ describe('with triggers off, verify finds and names', () => {
     ['after', 'after || \'{"name": "Z"}\''],
     ['at', "at + interval '1 microsecond'"],
     ['hash', "sha256('forged')"],
-  ])('an entry whose %s became %s', async (column, value) => {
+  ])('verification finds an entry whose %s became %s', async (column, value) => {
     await tamper(`update audit_log set ${column} = ${value} where tenant_id = $1 and seq = 3`, [tenant])
     expect(await onlyProblem()).toEqual({ seq: 3, entryId: await idOf(3), kind: 'altered' })
   })
 
-  test('an altered entry whose own hash was computed anew: the next one does not follow', async () => {
+  test('verification finds an altered entry whose own hash was recomputed, because the next entry does not follow it', async () => {
     await tamper("update audit_log set action = 'x' where tenant_id = $1 and seq = 3", [tenant])
     await tamper(
       `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 2), seq, entry)
@@ -202,7 +202,7 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 4, entryId: await idOf(4), kind: 'altered' })
   })
 
-  test('an altered last entry with a hash of its own: the head has another', async () => {
+  test('verification finds an altered last entry with a recomputed hash, because the head has another hash', async () => {
     await tamper("update audit_log set action = 'x' where tenant_id = $1 and seq = 5", [tenant])
     await tamper(
       `update audit_log as entry set hash = audit_hash((select hash from audit_log where tenant_id = $1 and seq = 4), seq, entry)
@@ -212,14 +212,14 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 5, entryId: null, kind: 'altered' })
   })
 
-  test('an entry that was removed, in the middle and at the start', async () => {
+  test('verification finds an entry that was deleted, in the middle or at the start', async () => {
     await tamper('delete from audit_log where tenant_id = $1 and seq = 4', [tenant])
     expect(await onlyProblem()).toEqual({ seq: 4, entryId: null, kind: 'missing' })
     await tamper('delete from audit_log where tenant_id = $1 and seq = 1', [tenant])
     expect(await onlyProblem()).toEqual({ seq: 1, entryId: null, kind: 'missing' })
   })
 
-  test('an entry that was removed and the gap closed', async () => {
+  test('verification finds a deleted entry whose gap was closed', async () => {
     const id = await idOf(4)
     await tamper('delete from audit_log where tenant_id = $1 and seq = 3', [tenant])
     await tamper('update audit_log set seq = seq - 1 where tenant_id = $1 and seq = 4', [tenant])
@@ -227,14 +227,14 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 3, entryId: id, kind: 'altered' })
   })
 
-  test('entries that were cut off at the end, one and all', async () => {
+  test('verification finds entries that were cut off at the end, one or all of them', async () => {
     await tamper('delete from audit_log where tenant_id = $1 and seq > 3', [tenant])
     expect(await onlyProblem()).toEqual({ seq: 4, entryId: null, kind: 'truncated' })
     await tamper('delete from audit_log where tenant_id = $1', [tenant])
     expect(await onlyProblem()).toEqual({ seq: 1, entryId: null, kind: 'truncated' })
   })
 
-  test('entries that changed places', async () => {
+  test('verification finds entries that changed places', async () => {
     const id = await idOf(3)
     const swap = 'update audit_log set seq = $2 where tenant_id = $1 and seq = $3'
     for (const [from, to] of [
@@ -247,7 +247,7 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 2, entryId: id, kind: 'altered' })
   })
 
-  test('entries that were put in: at the start, at the end, and in place of another', async () => {
+  test('verification finds entries that were inserted at the start, at the end or in place of another', async () => {
     const insert = `insert into audit_log (tenant_id, action, seq, hash) values ($1, 'x', $2, $3)`
     await tamper(insert, [tenant, 0, ''])
     expect(await onlyProblem()).toEqual({ seq: 0, entryId: await idOf(0), kind: 'altered' })
@@ -262,7 +262,7 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 6, entryId: await idOf(6), kind: 'unknown' })
   })
 
-  test('an entry that was moved to another tenant', async () => {
+  test('verification finds an entry that was moved to another tenant', async () => {
     await tamper('update audit_log set tenant_id = $2, seq = 2 where tenant_id = $1 and seq = 5', [tenant, other])
     const { problems } = await audit.verify()
     expect(problems.filter(({ tenantId }) => tenantId === tenant)).toMatchObject([{ seq: 5, kind: 'truncated' }])
@@ -271,7 +271,7 @@ describe('with triggers off, verify finds and names', () => {
     expect(await audit.verify({ tenant })).toMatchObject({ isIntact: true })
   })
 
-  test('a head that is gone, turned back, or another one', async () => {
+  test('verification finds a head that was deleted, set back or replaced', async () => {
     await tamper('update audit_chains set length = 4 where chain_id = $1', [tenant])
     expect(await onlyProblem()).toEqual({ seq: 5, entryId: await idOf(5), kind: 'unknown' })
     await tamper("update audit_chains set length = 5, hash = '' where chain_id = $1", [tenant])
@@ -282,7 +282,7 @@ describe('with triggers off, verify finds and names', () => {
     expect(await onlyProblem()).toEqual({ seq: 1, entryId: null, kind: 'head-missing' })
   })
 
-  test('that everything is gone', async () => {
+  test('verification finds that all entries were deleted', async () => {
     const all = await createAccessCatalog()
     try {
       await all.addTenant()
@@ -302,7 +302,7 @@ describe('with triggers off, verify finds and names', () => {
   })
 })
 
-test('any one byte that differs in any field of any entry is found', async () => {
+test('verification finds any one byte that differs in any field of any entry', async () => {
   await write()
   const columns = ['action', 'subject', "after ->> 'name'"]
   await fc.assert(
@@ -337,8 +337,8 @@ test('any one byte that differs in any field of any entry is found', async () =>
   expect(await audit.verify({ tenant })).toMatchObject({ isIntact: true })
 })
 
-describe('list', () => {
-  test('gives a tenant’s entries page by page, by id or slug, and the installation’s', async () => {
+describe('listing the audit log', () => {
+  test('the audit log lists a tenant’s entries page by page, by id or slug, and the installation’s entries', async () => {
     await write()
     const { slug } = await catalog.one<{ slug: string }>('select slug from tenants where id = $1', [tenant])
     const first = await audit.list({ tenant: slug, limit: 2 })
@@ -353,7 +353,7 @@ describe('list', () => {
     expect(ofInstallation.at(-1)).toMatchObject({ tenantId: null, action: 'permission.create' })
   })
 
-  test('refuses what names no tenant and pages of no size', async () => {
+  test('listing the audit log refuses text that names no tenant and pages without a valid size', async () => {
     await expect(audit.list({ tenant: 'nowhere' })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
     await expect(audit.verify({ tenant: 'nowhere' })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
     const wrong = [{}, { tenant, limit: 0 }, { tenant, limit: 1001 }, { tenant, after: -1 }, { tenant, after: 1.5 }]
@@ -364,7 +364,7 @@ describe('list', () => {
   })
 })
 
-test('one statement that inserts entries of many chains chains each in the order of the ids, and each chain can be anchored', async () => {
+test('one statement that inserts entries of many chains links each chain in the order of the ids, and each chain can be anchored', async () => {
   const database = await createTestCatalog()
   try {
     await database.pool.query(
@@ -375,7 +375,7 @@ test('one statement that inserts entries of many chains chains each in the order
     )
     await database.pool.query('select anchor_audit_chains()')
     const log = createAuditLog(database.pool)
-    // And an anchor of each tenant's chain.
+    // The counts include an anchor of each tenant's chain.
     expect(await log.verify()).toEqual({ isIntact: true, chains: 12, entries: 41, problems: [] })
     expect((await log.list({ tenant: 'old-one' })).map(({ after }) => after)).toEqual([
       3, 6, 9, 12, 15, 18, 21, 24, 27, 30,

@@ -15,7 +15,7 @@ let audit: AuditLog
 let users: ReturnType<typeof createUserDirectory>
 let user: string
 let actor: string
-/** Length of the chain when a test begins. */
+/** Length of the chain at the start of a test. */
 let start: number
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ beforeEach(async () => {
   start = (await audit.verify({ tenant: null })).entries
 })
 
-/** The entries of this test, less what every one has. */
+/** Returns the entries of this test, without the fields that all entries share. */
 async function entries(): Promise<Partial<AuditEntry>[]> {
   const all = await audit.list({ tenant: null, after: start })
   expect(await audit.verify({ tenant: null })).toEqual({
@@ -54,21 +54,21 @@ const entry = (action: string, before: unknown, after: unknown, actorId: string 
   after,
 })
 
-describe('a user who is', () => {
-  test('created', async () => {
+describe('audit entries of users', () => {
+  test('creating a user is audited', async () => {
     const email = `${randomUUID()}@example.com`
     user = (await users.createUser({ email, name: 'Eve', emailVerified: true, actor })).user.id
     const after = { email, name: 'Eve', image: null, emailVerified: true }
     expect(await entries()).toEqual([entry('user.create', null, after, actor)])
   })
 
-  test('not created, for the address is taken, is not on record', async () => {
+  test('a user who is not created because the address is taken is not audited', async () => {
     const { user: other } = (await users.findUserById(actor))!
     await expect(users.createUser({ email: other.email })).rejects.toMatchObject({ code: 'TENANCY_USER_EXISTS' })
     expect(await entries()).toEqual([])
   })
 
-  test('disabled and enabled, once each', async () => {
+  test('disabling and enabling a user are audited once each', async () => {
     const { disabledAt } = (await users.disableUser({ user, actor })).user
     const at = { disabledAt: expect.stringContaining(disabledAt!.toISOString().slice(0, 19)) }
     await users.enableUser({ user })
@@ -79,7 +79,7 @@ describe('a user who is', () => {
     ])
   })
 
-  test('logged out everywhere, also while disabled', async () => {
+  test('ending all tokens of a user is audited, even while the user is disabled', async () => {
     await users.revokeUserTokens({ user, actor })
     await users.disableUser({ user })
     await users.disableUser({ user })
@@ -91,7 +91,7 @@ describe('a user who is', () => {
     ])
   })
 
-  test('changed, with what is other and nothing else', async () => {
+  test('changing a user is audited with the changed values and nothing else', async () => {
     const { user: before } = (await users.findUserById(user))!
     await sql(`update users set email = $2, name = 'Ada' where id = $1`, [user, `new-${before.email}`])
     await sql(
@@ -108,7 +108,7 @@ describe('a user who is', () => {
     ])
   })
 
-  test('given a password, another one, and none', async () => {
+  test('setting, changing and removing a password are audited', async () => {
     await sql(
       `insert into user_credentials (user_id, provider_id, account_id, password) values ($1::uuid, 'credential', $1::text, $2)`,
       [user, hash('first')],
@@ -127,7 +127,7 @@ describe('a user who is', () => {
     ])
   })
 
-  test('known by another issuer', async () => {
+  test('linking and unlinking an identity of another issuer are audited', async () => {
     const email = `${randomUUID()}@example.com`
     const issuedAt = Math.floor(Date.now() / 1000)
     const record = await users.createUserFromToken({
@@ -150,7 +150,7 @@ describe('a user who is', () => {
     ])
   })
 
-  test('deleted, with what goes along', async () => {
+  test('deleting a user is audited together with what is deleted with the user', async () => {
     await sql(`insert into user_identities (issuer, subject, user_id) values ($1, $2::text, $2::uuid)`, [idp, user])
     await sql(
       `insert into user_credentials (user_id, provider_id, account_id, password) values ($1::uuid, 'credential', $1::text, $2)`,
@@ -161,7 +161,7 @@ describe('a user who is', () => {
   })
 })
 
-test('what changes nobody is not on record: access, one logout, a change that is rolled back', async () => {
+test('changes that affect no user are not audited: access, one logout, a change that is rolled back', async () => {
   await sql('select bump_user_epoch($1)', [user])
   await sql('select end_login($1, $2)', [user, randomUUID()])
   await sql('update users set email_verified = email_verified, name = name')
@@ -169,13 +169,13 @@ test('what changes nobody is not on record: access, one logout, a change that is
   expect(await entries()).toEqual([])
 })
 
-test('an entry is in the transaction of its change, and last in it: nobody is kept waiting', async () => {
+test('an audit entry is the last write in its change’s transaction, so nobody waits for it', async () => {
   const client = await catalog.pool.connect()
   try {
     await client.query('begin')
     await client.query(`select set_config('tenants2fast.actor', $1, true)`, [actor])
     await client.query('update users set disabled_at = now() where id = $1', [user])
-    // Waits for no lock that the transaction holds.
+    // This waits for no lock that the transaction holds.
     await users.revokeUserTokens({ user: actor })
     await client.query('commit')
     await client.query('update users set disabled_at = null where id = $1', [user])
@@ -185,12 +185,12 @@ test('an entry is in the transaction of its change, and last in it: nobody is ke
   expect((await entries()).map(({ action, actorId }) => [action, actorId])).toEqual([
     ['user.tokens.revoke', null],
     ['user.disable', actor],
-    // The next transaction on the same connection is nobody's.
+    // The next transaction on the same connection has no actor.
     ['user.enable', null],
   ])
 })
 
-test('many changes at once leave the chain whole', async () => {
+test('many changes of users at once leave the audit chain intact', async () => {
   const made = await Promise.all(
     Array.from({ length: 20 }, async () => users.createUser({ email: `${randomUUID()}@example.com` })),
   )
@@ -203,7 +203,7 @@ test('many changes at once leave the chain whole', async () => {
   expect(['user.create', 'user.disable', 'user.enable'].map(count)).toEqual([20, 20, 20])
 })
 
-test.each(['', 'nobody', `${randomUUID()} `])('an actor %j is no user: refused, and nothing changed', async (bad) => {
+test.each(['', 'nobody', `${randomUUID()} `])('an actor %j is refused as no user and changes nothing', async (bad) => {
   const invalid = { code: 'TENANCY_REQUEST_INVALID' }
   for (const change of [users.disableUser, users.enableUser, users.revokeUserTokens]) {
     await expect(change({ user, actor: bad })).rejects.toMatchObject(invalid)
@@ -219,7 +219,7 @@ test.each(['', 'nobody', `${randomUUID()} `])('an actor %j is no user: refused, 
   expect(await entries()).toEqual([])
 })
 
-test('signing keys: made, retired, withdrawn, by whom, and no key material', async () => {
+test('creating, retiring and withdrawing signing keys is audited with the actor and without key material', async () => {
   await sql('truncate signing_keys')
   const keys = createSigningKeys({
     store: createSigningKeyStore(catalog.pool),

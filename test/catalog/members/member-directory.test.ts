@@ -28,7 +28,7 @@ async function override(userId: string, tenantId: string, permissionId: number, 
 }
 
 describe('findMember', () => {
-  test('finds by id and by slug the same record, with tenant, membership, database, grants and epochs', async () => {
+  test('findMember finds the same record by id and by slug, with tenant, membership, database, grants and epochs', async () => {
     const tenant = await catalog.addTenant()
     const { id: serverId } = await catalog.one<{ id: string }>(
       "insert into database_servers (name) values ('one') returning id",
@@ -75,7 +75,7 @@ describe('findMember', () => {
     })
   })
 
-  test('a stranger, an unknown tenant and an inactive membership are answered alike', async () => {
+  test('findMember gives the same answer for a user who is no member, an unknown tenant and an inactive membership', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Reader')
     const stranger = await catalog.addUser()
@@ -85,7 +85,7 @@ describe('findMember', () => {
     expect(await catalog.directory.findMember(userId, byId(tenant.id))).toBeUndefined()
   })
 
-  test.each(['suspended', 'deleted'])('a %s tenant is found, with nothing in the grants', async (status) => {
+  test.each(['suspended', 'deleted'])('findMember finds a %s tenant with empty grants', async (status) => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Writer')
     await override(userId, tenant.id, reading, 'allow')
@@ -95,7 +95,7 @@ describe('findMember', () => {
     expect(member?.grants).toEqual({ roles: [], permissionIds: [], changesAtMs: null })
   })
 
-  test('roles and overrides of one tenant count for nothing in another', async () => {
+  test('roles and overrides of one tenant have no effect in another', async () => {
     const [ours, theirs] = [await catalog.addTenant(), await catalog.addTenant()]
     const userId = await catalog.addMember(ours.id, 'Writer')
     await override(userId, ours.id, reading, 'allow')
@@ -104,7 +104,7 @@ describe('findMember', () => {
     expect(await catalog.held(userId, theirs.id)).toEqual([])
   })
 
-  test('a deny wins over roles; an allow adds to them', async () => {
+  test('a deny wins over roles, and an allow adds to them', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Reader', 'Writer', 'Owner')
     await override(userId, tenant.id, reading, 'deny')
@@ -114,7 +114,7 @@ describe('findMember', () => {
     expect(await catalog.held(other, tenant.id)).toEqual(['notes:write'])
   })
 
-  test('an inactive role and an inactive permission give nothing, not even by a direct allow', async () => {
+  test('an inactive role and an inactive permission grant nothing, not even by a direct allow', async () => {
     const tenant = await catalog.addTenant()
     const permissionId = await catalog.addPermission('rare:read')
     await catalog.addRole(tenant.id, 'Rare', permissionId)
@@ -130,7 +130,7 @@ describe('findMember', () => {
     expect(await catalog.held(direct, tenant.id)).toEqual([])
   })
 
-  test('an expired override counts for nothing; a temporary one says when it ends', async () => {
+  test('an expired override has no effect, and a temporary one shows when it ends', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Reader')
     await override(userId, tenant.id, reading, 'deny', "now() - interval '1 second'")
@@ -146,12 +146,12 @@ describe('findMember', () => {
     expect(forever?.grants).toMatchObject({ permissionIds: [writing], changesAtMs: null })
   })
 
-  test('text in place of a slug stays text', async () => {
+  test('text that is given as a slug is treated as plain text', async () => {
     const userId = await catalog.addUser()
     expect(await catalog.directory.findMember(userId, bySlug("' or true --"))).toBeUndefined()
   })
 
-  test('grants are what the rules say, over random memberships', async () => {
+  test('findMember grants exactly what the rules grant, for random memberships', async () => {
     const tenant = await catalog.addTenant()
     const ids = [
       await catalog.addPermission('z:a'),
@@ -205,7 +205,7 @@ describe('findMember', () => {
   })
 })
 
-/** The id of the tenant that the user's request is for when it names none, or why there is none. */
+/** Returns the id of the tenant of a request that names none, or the reason why there is none. */
 async function defaultOf(userId: string): Promise<string> {
   const found = await catalog.directory.findDefaultMember(userId)
   return found.kind === 'member' ? found.member.tenant.id : found.kind
@@ -216,7 +216,7 @@ async function setStatus(tenantId: string, status: string): Promise<void> {
 }
 
 describe('findDefaultMember', () => {
-  test('nobody’s member has none; the only membership is the default', async () => {
+  test('a user without memberships has no default tenant, and a single membership is the default', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addUser()
     expect(await defaultOf(userId)).toBe('none')
@@ -245,7 +245,7 @@ describe('findDefaultMember', () => {
     expect(await defaultOf(userId)).toBe(two.id)
   })
 
-  test('a deleted tenant stands in nobody’s way, a suspended one is not passed over', async () => {
+  test('a deleted tenant does not prevent another default tenant, and a suspended one is not skipped', async () => {
     const [one, two] = [await catalog.addTenant(), await catalog.addTenant()]
     const userId = await catalog.addMember(one.id)
     await catalog.join(userId, two.id)
@@ -259,7 +259,7 @@ describe('findDefaultMember', () => {
 })
 
 describe('readEpochs', () => {
-  test('says what there is, in the order of the questions, and undefined for what there is not', async () => {
+  test('readEpochs answers in the order of the questions, with undefined for what does not exist', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addUser()
     const nobody = '00000000-0000-4000-8000-000000000000'
@@ -291,7 +291,7 @@ describe('readEpochs', () => {
     ])
   })
 
-  test('says of a tenant that the user is not in what it says of one that does not exist', async () => {
+  test('readEpochs gives the same answer for a tenant without the user as for one that does not exist', async () => {
     const [ours, theirs, left] = [await catalog.addTenant(), await catalog.addTenant(), await catalog.addTenant()]
     const userId = await catalog.addMember(ours.id, 'Reader')
     await catalog.addMember(theirs.id, 'Owner')
@@ -310,7 +310,7 @@ describe('readEpochs', () => {
   })
 
   test.each([false, true])(
-    'names the default tenant that findDefaultMember finds (required to be named: %s)',
+    'readEpochs names the default tenant that findDefaultMember finds (required to be named: %s)',
     async (requireNamedTenant) => {
       const directory = createMemberDirectory(catalog.pool, { requireNamedTenant })
       const tenants = [await catalog.addTenant(), await catalog.addTenant(), await catalog.addTenant()]
@@ -350,7 +350,7 @@ describe('readEpochs', () => {
   )
 })
 
-test('a catalog that does not answer is an outage, and says nothing of the SQL', async () => {
+test('a catalog that does not answer is an outage, and the error shows no SQL', async () => {
   const down = {
     query: () => Promise.reject(new Error('connect ECONNREFUSED secret-host')),
     connect: () => Promise.reject(new Error('connect ECONNREFUSED secret-host')),

@@ -32,7 +32,7 @@ const memberCount = async () =>
     await sql('select count(*)::int as count from user_tenants join tenants on id = tenant_id where slug = $1', [slug])
   )[0].count as number
 
-test('a new member has role Member, their first tenant as default, and an audit entry', async () => {
+test('a new member gets the role Member, their first tenant as default, and an audit entry', async () => {
   const user = await installation.createUser()
   const membership = await memberships.addMember({ tenant: slug, user, actor: owner })
   const { id } = await tenants.getTenant(slug)
@@ -53,7 +53,7 @@ test('a new member has role Member, their first tenant as default, and an audit 
   ).toEqual([{ actor_id: owner, action: 'member.add', after: { roles: ['Member'], isDefault: true } }])
 })
 
-test('a member gets the roles that are named, built in or the tenant’s own', async () => {
+test('a new member gets the named roles, built in or the tenant’s own', async () => {
   const { id } = await tenants.getTenant(slug)
   await sql('insert into roles (tenant_id, name) values ($1, $2)', [id, 'Accountant'])
   const user = await installation.createUser()
@@ -64,7 +64,7 @@ test('a member gets the roles that are named, built in or the tenant’s own', a
   expect((await memberships.listMemberships(none))[0]?.roles).toEqual([])
 })
 
-test('an unknown role, or one of another tenant, adds nobody', async () => {
+test('addMember with an unknown role or another tenant’s role adds no member', async () => {
   const other = await tenants.createTenant({ name: 'Other', slug: `other-${count}`, owner })
   await sql('insert into roles (tenant_id, name) values ($1, $2)', [other.id, 'Theirs'])
   const user = await installation.createUser()
@@ -76,7 +76,7 @@ test('an unknown role, or one of another tenant, adds nobody', async () => {
   expect(await memberships.listMemberships(user)).toEqual([])
 })
 
-test('maxUsers holds when twenty join at once', async () => {
+test('maxUsers is not exceeded when twenty users join at once', async () => {
   const users = await Promise.all(Array.from({ length: 20 }, () => installation.createUser()))
   const results = await Promise.allSettled(users.map((user) => memberships.addMember({ tenant: slug, user })))
   const codes = results
@@ -86,7 +86,7 @@ test('maxUsers holds when twenty join at once', async () => {
   expect(await memberCount()).toBe(5)
 })
 
-test('one user who joins ten times at once is a member once', async () => {
+test('a user who joins one tenant ten times at once is a member once', async () => {
   const user = await installation.createUser()
   const results = await Promise.allSettled(
     Array.from({ length: 10 }, () => memberships.addMember({ tenant: slug, user })),
@@ -97,7 +97,7 @@ test('one user who joins ten times at once is a member once', async () => {
   expect(codes).toEqual(Array.from({ length: 9 }, () => 'TENANCY_MEMBER_EXISTS'))
 })
 
-test('one user who joins several tenants at once has one default', async () => {
+test('a user who joins several tenants at once has one default tenant', async () => {
   const others = ['a', 'b', 'c'].map((letter) => `many-${letter}-${count}`)
   for (const other of others) await tenants.createTenant({ name: other, slug: other, owner })
   const user = await installation.createUser()
@@ -107,7 +107,7 @@ test('one user who joins several tenants at once has one default', async () => {
   expect(list.filter((membership) => membership.isDefault)).toHaveLength(1)
 })
 
-test('unknown and disabled users and deleted tenants are refused', async () => {
+test('addMember refuses unknown users, disabled users and deleted tenants', async () => {
   const disabled = await installation.createUser()
   await sql('update users set disabled_at = now() where id = $1', [disabled])
   for (const user of [disabled, '00000000-0000-4000-8000-000000000000', 'nobody', '']) {
@@ -124,7 +124,7 @@ test('unknown and disabled users and deleted tenants are refused', async () => {
   })
 })
 
-test('a removed member loses roles and overrides, and makes room', async () => {
+test('a removed member loses roles and overrides, and no longer counts towards maxUsers', async () => {
   const users = await Promise.all(Array.from({ length: 4 }, () => installation.createUser()))
   for (const user of users) await memberships.addMember({ tenant: slug, user })
   const [first = '', ...others] = users
@@ -149,7 +149,7 @@ test('a removed member loses roles and overrides, and makes room', async () => {
   })
 })
 
-test('the last Owner stays, also when two Owners remove each other at once', async () => {
+test('the last Owner cannot be removed, even when two Owners remove each other at once', async () => {
   await expect(memberships.removeMember({ tenant: slug, user: owner })).rejects.toMatchObject({
     code: 'TENANCY_MEMBER_LAST_OWNER',
   })
@@ -165,7 +165,7 @@ test('the last Owner stays, also when two Owners remove each other at once', asy
   })
 })
 
-test('the default moves to the tenant that is chosen, and only a member can choose it', async () => {
+test('setDefaultTenant moves the default to the chosen tenant, and only for a member of it', async () => {
   const other = `chosen-${count}`
   const otherOwner = await installation.createUser()
   await tenants.createTenant({ name: other, slug: other, owner: otherOwner })
@@ -197,7 +197,7 @@ test('every change of a membership raises the user’s epoch', async () => {
   expect(epochs).toEqual([...new Set(epochs)].toSorted((a, b) => a - b))
 })
 
-test('deleted tenants are not listed, suspended ones are', async () => {
+test('deleted tenants are not listed as memberships, but suspended ones are', async () => {
   await tenants.suspendTenant({ tenant: slug })
   expect(await memberships.listMemberships(owner)).toMatchObject([{ slug, status: 'suspended' }])
   await tenants.deleteTenant({ tenant: slug })
@@ -205,7 +205,7 @@ test('deleted tenants are not listed, suspended ones are', async () => {
   expect(await memberships.listMemberships('nobody')).toEqual([])
 })
 
-test('an inactive member is a stranger, keeps roles and overrides, and comes back with them', async () => {
+test('an inactive member is treated as no member, keeps roles and overrides, and has them again when activated', async () => {
   const user = await installation.createUser()
   await memberships.addMember({ tenant: slug, user })
   const { id } = await tenants.getTenant(slug)
@@ -262,7 +262,7 @@ test('members are listed page by page, with their roles, inactive ones included'
   })
 })
 
-test('changes of one user in two tenants at once wait for each other and never end each other', async () => {
+test('concurrent changes of one user in two tenants wait for each other and never deadlock', async () => {
   const other = `${slug}-other`
   await tenants.createTenant({ name: other, slug: other, owner, maxUsers: 5 })
   const user = await installation.createUser()

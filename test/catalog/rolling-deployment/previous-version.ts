@@ -6,12 +6,12 @@ import { repository } from '../../support/processes/node-process.js'
 
 const migrations = ':(glob)src/catalog/migrations/*.sql'
 
-/** The last commit before the migrations last changed; or what is missing here to tell it. */
+/** The last commit before the last change of the migrations, or what is missing here to find it. */
 export type PreviousCommit = { readonly commit: string } | { readonly needs: string }
 
 /**
- * Finds the last version that knows less of the catalog than this one: HEAD while a change of the migrations is not
- * committed, else the first parent of the commit that brought the last change to this branch.
+ * Finds the last version with an older catalog than this one: HEAD while a change of the migrations is not committed,
+ * otherwise the first parent of the commit that brought the last change to this branch.
  */
 export function findPreviousCommit(): PreviousCommit {
   let top: string
@@ -30,7 +30,7 @@ export function findPreviousCommit(): PreviousCommit {
   }
 }
 
-/** A commit in a folder of its own, built by its own script and the packages that are installed here. */
+/** Checks out a commit into a folder and builds it with its own script and the packages that are installed here. */
 export class BuiltCommit {
   readonly folder = mkdtempSync(join(tmpdir(), 't2f-previous-'))
 

@@ -15,8 +15,8 @@ import { BuiltCommit, findPreviousCommit } from './previous-version.js'
 import { useVersion } from './use-version.js'
 
 /**
- * The file that compatibility starts with: a build that does not have it, or has another one, refuses the catalog. Before the
- * first release, a new baseline changes this line; after it, nothing does.
+ * The file that compatibility starts with. A build without it, or with another one, refuses the catalog. Before the first
+ * release, a new baseline changes this line; afterwards, nothing changes it.
  */
 const baseline = {
   name: '0001_baseline.sql',
@@ -44,7 +44,7 @@ afterEach(async () => {
 })
 
 function start(...args: string[]): NodeProcess {
-  // A folder without a `.env`.
+  // This folder has no `.env`.
   const child = startNode(args, { env: installation.env, cwd: folder })
   processes.push(child)
   return child
@@ -56,7 +56,7 @@ const ledger = async (): Promise<{ name: string; checksum: string }[]> =>
     installation.catalogName,
   )
 
-test('The baseline is the one that compatibility starts with: it was not edited, renamed or removed', async () => {
+test('the baseline that compatibility starts with was not edited, renamed or removed', async () => {
   const [first] = await readSqlFolder(migrations, codes)
   expect({ name: first?.name, checksum: first?.checksum }).toEqual(baseline)
 })
@@ -76,10 +76,10 @@ testWith(
       if (known[0]?.name === baseline.name && known[0].checksum === baseline.checksum) {
         const child = start(join(built.folder, versionProcess), 'previous')
         expect([await child.ended, child.stdout, child.stderr]).toEqual([0, 'served\n', expect.anything()])
-        // And this version goes on beside it.
+        // This version keeps serving beside it.
         await useVersion(await installation.open(), { requirePermission, tenancyPlugin }, 'present')
       } else {
-        // The step that makes the baseline adds nothing to it: no earlier build could prove that it survives the addition.
+        // The commit that creates the baseline adds nothing to it, because no earlier build could prove that it survives the addition.
         expect(files).toEqual([baseline])
         const entry = JSON.stringify(pathToFileURL(join(built.folder, 'dist/index.js')).href)
         const child = start(
@@ -96,7 +96,7 @@ testWith(
   },
 )
 
-test('A process that serves while the next version expands the catalog keeps serving, and another of its version starts', async () => {
+test('a process that serves while the next version expands the catalog keeps serving, and another process of its version starts', async () => {
   const tenancy = await installation.open()
   await useVersion(tenancy, { requirePermission, tenancyPlugin }, 'before')
   await cp(migrations, folder, { recursive: true })
@@ -114,7 +114,7 @@ test('A process that serves while the next version expands the catalog keeps ser
   expect([await child.ended, child.stdout, child.stderr]).toEqual([0, 'served\n', expect.anything()])
 })
 
-/** Everything that the rule for expansions allows, on every table. */
+/** Applies everything that the rule for expansions allows, on every table. */
 async function expansion(): Promise<string> {
   const tables = await withAdmin(
     async (admin) =>

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import Fastify from 'fastify'
 
 /**
- * Uses what a process of one version needs of the catalog: users, tenants, a request with a token, a change of permissions
- * that counts at once, and a revocation. Rejects when something is not as it should be.
+ * Uses all parts of the catalog that a process of one version needs: users, tenants, a request with a token, a change of
+ * permissions that takes effect at once, and a revocation. Rejects when a result is wrong.
  *
  * @param {import('../../../src/index.js').Tenancy} tenancy of the version
  * @param {Pick<typeof import('../../../src/adapters/fastify/index.js'), 'tenancyPlugin' | 'requirePermission'>} plugin of the version

@@ -1,6 +1,6 @@
 // @ts-check
-// A process of the version whose build stands beside this file: starts on the configured catalog, uses it, stops. It is run
-// from its own commit by the version after it, so that it always speaks the interface of its version.
+// A process of the version whose build is in the folder beside this file. It starts on the configured catalog, uses it and
+// stops. The next version runs it from its own commit, so that it always uses the interface of its version.
 import { createTenancy } from '../../../dist/index.js'
 import { requirePermission, tenancyPlugin } from '../../../dist/adapters/fastify/index.js'
 import { useVersion } from './use-version.js'

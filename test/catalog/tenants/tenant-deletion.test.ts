@@ -18,13 +18,13 @@ afterEach(() => installation.drop())
 
 const sql = async (text: string, values: unknown[] = []) => (await installation.catalog.pool.query(text, values)).rows
 const create = (slug = 'acme') => tenants.createTenant({ name: 'Acme', slug, owner })
-/** Lets the retention of everything that is deleted end now. */
+/** Ends the retention of everything that is deleted. */
 const endRetention = () => sql("update tenant_databases set drop_after = now() where state = 'retired'")
 const actions = async (tenantId: string) =>
   (await sql('select action from audit_log where tenant_id = $1 order by id', [tenantId])).map((row) => row.action)
 const conflict = { code: 'TENANCY_TENANT_STATE_CONFLICT', statusCode: 409 }
 
-test('a deleted tenant comes back with its database and data, and its members’ access is read anew', async () => {
+test('undeleteTenant restores a tenant with its database and data, and its members’ access is read again', async () => {
   const tenant = await create()
   const [{ name }] = await sql('select name from tenant_databases')
   await withAdmin((admin) => admin.query('create table kept as select 42 as answer'), name)
@@ -50,7 +50,7 @@ test('a deleted tenant comes back with its database and data, and its members’
   expect(await tenants.deleteTenant({ tenant: 'acme' })).toMatchObject({ status: 'deleted' })
 })
 
-test('a tenant that was suspended when it was deleted comes back suspended', async () => {
+test('a tenant that was suspended when it was deleted is suspended again when it is restored', async () => {
   await create()
   await tenants.suspendTenant({ tenant: 'acme' })
   await tenants.deleteTenant({ tenant: 'acme' })
@@ -60,7 +60,7 @@ test('a tenant that was suspended when it was deleted comes back suspended', asy
   })
 })
 
-test('only a deleted tenant is undeleted or purged', async () => {
+test('only a deleted tenant can be undeleted or purged', async () => {
   await create()
   await expect(tenants.undeleteTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
   await expect(tenants.purgeTenant({ tenant: 'acme' })).rejects.toMatchObject(conflict)
@@ -71,7 +71,7 @@ test('only a deleted tenant is undeleted or purged', async () => {
   expect(await sql('select state from tenant_databases')).toEqual([{ state: 'assigned' }])
 })
 
-test('after its retention a tenant cannot come back, and goes with its database, memberships and roles', async () => {
+test('a tenant cannot be restored after its retention, and is removed with its database, memberships and roles', async () => {
   const tenant = await create()
   const other = await create('other')
   await sql("insert into roles (tenant_id, name) values ($1, 'Accountant')", [tenant.id])
@@ -85,12 +85,12 @@ test('after its retention a tenant cannot come back, and goes with its database,
   expect(await actions(tenant.id)).toEqual(['tenant.create', 'tenant.delete', 'tenant.dropped'])
 })
 
-test('a slug is free when the drop is verified, and not before', async () => {
+test('a slug is free only when the drop of its database is verified', async () => {
   const tenant = await create()
   await tenants.deleteTenant({ tenant: 'acme' })
   await endRetention()
   const [{ name }] = await sql('select name from tenant_databases')
-  // A drop that fails, as one does that a replication slot stands in the way of.
+  // This drop fails, as a drop does while a replication slot blocks it.
   await withAdmin((admin) => admin.query(`alter database "${name}" is_template true`))
   expect(await databases.reconcile()).toMatchObject({ dropped: [], failed: [tenant.databaseId] })
   await expect(create()).rejects.toMatchObject({ code: 'TENANCY_TENANT_SLUG_TAKEN' })
@@ -99,7 +99,7 @@ test('a slug is free when the drop is verified, and not before', async () => {
   expect(await create()).toMatchObject({ slug: 'acme', status: 'active' })
 })
 
-test('a purge drops at once, says who wanted it, and frees the slug', async () => {
+test('a purge drops the database at once, records the actor, and frees the slug', async () => {
   const tenant = await create()
   await tenants.deleteTenant({ tenant: 'acme' })
   await tenants.purgeTenant({ tenant: 'acme', actor: owner })
@@ -113,7 +113,7 @@ test('a purge drops at once, says who wanted it, and frees the slug', async () =
   expect((await create()).id).not.toBe(tenant.id)
 })
 
-test('a purge that cannot drop now is decided all the same: no way back, and the reconciler drops it', async () => {
+test('a purge that cannot drop the database now is final all the same, and the reconciler drops it later', async () => {
   const tenant = await create()
   await tenants.deleteTenant({ tenant: 'acme' })
   const [{ name }] = await sql('select name from tenant_databases')
@@ -127,7 +127,7 @@ test('a purge that cannot drop now is decided all the same: no way back, and the
   expect(await databases.reconcile()).toMatchObject({ purged: [tenant.id] })
 })
 
-test('of an undelete and a drop at the same moment one happens, and the loser changes nothing', async () => {
+test('when an undelete and a drop happen at the same moment, one succeeds and the other changes nothing', async () => {
   for (let round = 0; round < 6; round += 1) {
     const tenant = await create()
     await tenants.deleteTenant({ tenant: 'acme' })
@@ -153,7 +153,7 @@ test('of an undelete and a drop at the same moment one happens, and the loser ch
   }
 }, 60_000)
 
-test('the retention is the one of the day of the deletion, whatever is configured later', async () => {
+test('the retention of a tenant is the one that was configured when it was deleted', async () => {
   const { tenants: brief } = installation.open({ retentionDays: 0 })
   await create('first')
   await tenants.deleteTenant({ tenant: 'first' })
@@ -166,7 +166,7 @@ test('the retention is the one of the day of the deletion, whatever is configure
   expect(days.map((row) => row.after.retentionDays)).toEqual([30, 0])
 })
 
-test('a purge of a tenant whose database is gone already removes the tenant', async () => {
+test('a purge of a tenant whose database is already dropped removes the tenant', async () => {
   const tenant = await create()
   await tenants.deleteTenant({ tenant: 'acme' })
   await sql('update tenants set database_id = null where id = $1', [tenant.id])

@@ -66,7 +66,7 @@ test('the owner of a second tenant keeps the first as default', async () => {
   ])
 })
 
-test('with stock no database is built, and the stock is filled again', async () => {
+test('createTenant builds no database when one is in stock, and the stock is filled again', async () => {
   const { databases: stocked, tenants: fast } = installation.open({ readyTarget: 2 })
   await stocked.fillStock()
   const ready = (await sql("select id from tenant_databases where state = 'ready' order by created_at")).map(
@@ -80,7 +80,7 @@ test('with stock no database is built, and the stock is filled again', async () 
   expect(await sql("select count(*)::int from tenant_databases where state = 'ready'")).toEqual([{ count: 2 }])
 })
 
-test('a hundred concurrent creates of one slug: one tenant, 99 conflicts, one database', async () => {
+test('of a hundred concurrent creations of one slug, one succeeds, 99 get a conflict, and one database is used', async () => {
   const other = installation.open()
   const attempts = Array.from({ length: 100 }, (_, index) =>
     (index % 2 === 0 ? tenants : other.tenants).createTenant({ name: `Acme ${index}`, slug: 'acme', owner }),
@@ -89,7 +89,7 @@ test('a hundred concurrent creates of one slug: one tenant, 99 conflicts, one da
   const failures = results.filter((result) => result.status === 'rejected').map((result) => codeOf(result.reason))
   expect(failures).toEqual(Array.from({ length: 99 }, () => 'TENANCY_TENANT_SLUG_TAKEN'))
   expect(await sql("select count(*)::int from tenant_databases where state = 'assigned'")).toEqual([{ count: 1 }])
-  // Two processes, each with one creator at a time: the loser's database, if it built one, is in stock.
+  // Two processes, each with one creator at a time. If the one that lost has built a database, it is in stock.
   expect(await countOf('tenant_databases')).toBeLessThanOrEqual(2)
   expect([
     await countOf('tenants'),
@@ -98,14 +98,14 @@ test('a hundred concurrent creates of one slug: one tenant, 99 conflicts, one da
   ]).toEqual([1, 1, 1])
 }, 60_000)
 
-test('a hundred concurrent creates of one slug in one process build one database', async () => {
+test('a hundred concurrent creations of one slug in one process build one database', async () => {
   const attempts = Array.from({ length: 100 }, () => tenants.createTenant({ name: 'Acme', slug: 'acme', owner }))
   const results = await Promise.allSettled(attempts)
   expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
   expect(await countOf('tenant_databases')).toBe(1)
 })
 
-test('concurrent creates of different slugs get different databases, stock or not', async () => {
+test('concurrent creations of different slugs get different databases, with or without stock', async () => {
   const { databases: stocked, tenants: fast } = installation.open({ readyTarget: 3 })
   await stocked.fillStock()
   const created = await Promise.all(
@@ -115,7 +115,7 @@ test('concurrent creates of different slugs get different databases, stock or no
   await stocked.close()
 })
 
-test('an unknown or disabled owner is refused and nothing is used up', async () => {
+test('createTenant refuses an unknown or disabled owner and uses up no database', async () => {
   const disabled = await installation.createUser('disabled')
   await sql('update users set disabled_at = now() where id = $1', [disabled])
   for (const unfit of [disabled, '00000000-0000-4000-8000-000000000000']) {
@@ -130,7 +130,7 @@ test('an unknown or disabled owner is refused and nothing is used up', async () 
   ]).toEqual([0, 0, 0])
 })
 
-test('every problem of the input is in one error', async () => {
+test('one error names every problem of the input of createTenant', async () => {
   const input = {
     name: ' ',
     slug: 'No Slug',
@@ -147,7 +147,7 @@ test('every problem of the input is in one error', async () => {
   }
 })
 
-test('an invalid or reserved slug alone has its own code', async () => {
+test('an invalid or reserved slug has its own code when it is the only problem', async () => {
   await expect(tenants.createTenant({ name: 'A', slug: 'UPPER', owner })).rejects.toMatchObject({
     code: 'TENANCY_TENANT_SLUG_INVALID',
   })
@@ -156,19 +156,19 @@ test('an invalid or reserved slug alone has its own code', async () => {
   })
 })
 
-test('text that PostgreSQL cannot store is refused before it gets there', async () => {
+test('text that PostgreSQL cannot store is refused before it is sent', async () => {
   for (const name of ['a\0b', 'a\nb', 'a\ud800b', 'x'.repeat(201), 1, null, undefined]) {
     const input = { name: name as string, slug: 'acme', owner }
     await expect(tenants.createTenant(input)).rejects.toMatchObject({ code: 'TENANCY_TENANT_INPUT_INVALID' })
   }
 })
 
-test('names of any script and quotes are kept as they are', async () => {
+test('tenant names in any script and with quotes are stored unchanged', async () => {
   const name = `Zoë's "Ünïcode"; drop table tenants; -- 株式会社 🏢`
   expect(await tenants.createTenant({ name, slug: 'acme', owner })).toMatchObject({ name })
 })
 
-test('suspend, reactivate and delete go one way each, with an audit entry', async () => {
+test('a tenant can be suspended, reactivated and deleted once each, with an audit entry', async () => {
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
   const suspended = await tenants.suspendTenant({ tenant: 'acme', actor: owner })
   expect(suspended).toMatchObject({ status: 'suspended', suspendedAt: expect.any(Date) })
@@ -209,13 +209,13 @@ test('suspend, reactivate and delete go one way each, with an audit entry', asyn
   ])
 })
 
-test('ten concurrent suspensions: one happens', async () => {
+test('one of ten concurrent suspensions succeeds', async () => {
   await tenants.createTenant({ name: 'Acme', slug: 'acme', owner })
   const results = await Promise.allSettled(Array.from({ length: 10 }, () => tenants.suspendTenant({ tenant: 'acme' })))
   expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1)
 })
 
-test('an unknown tenant is not found, whatever it is called', async () => {
+test('an unknown tenant is not found, whatever name is given', async () => {
   for (const name of ['nobody', '0190a000-0000-7000-8000-000000000000', '', 'UPPER', "x' or '1'='1", 'a\0b']) {
     await expect(tenants.getTenant(name)).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
     await expect(tenants.suspendTenant({ tenant: name })).rejects.toMatchObject({ code: 'TENANCY_TENANT_NOT_FOUND' })
@@ -235,7 +235,7 @@ test('tenants are listed in pages, by status', async () => {
   await expect(tenants.listTenants({ limit: 0 })).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
 })
 
-test('a reserved database goes to its creator alone while its lease lasts, and to the stock after that', async () => {
+test('a reserved database belongs to its creator while the lease lasts, and to the stock afterwards', async () => {
   const reserved = await databases.createTenantDatabase({ reservedFor: '00000000-0000-4000-8000-000000000000' })
   const first = await tenants.createTenant({ name: 'First', slug: 'first', owner })
   expect(first.databaseId).not.toBe(reserved.id)
@@ -251,7 +251,7 @@ test('a catalog without the role Owner creates no tenant', async () => {
   expect(await sql('select state from tenant_databases')).toEqual([{ state: 'ready' }])
 })
 
-test('a creator that is cut off halfway leaves no tenant and no database assigned', async () => {
+test('a creator that is cut off halfway leaves no tenant and no assigned database', async () => {
   await databases.createTenantDatabase()
   const blocker = await installation.catalog.pool.connect()
   await blocker.query('begin')

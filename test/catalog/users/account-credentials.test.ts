@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createUserDirectory } from '../../../src/catalog/users/users.js'
 import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
 
-// Everything here is plain SQL: what the tables promise holds whoever writes to them.
+// Everything here is plain SQL, because the rules of the tables must hold for every writer.
 
 let catalog: TestDatabase
 beforeAll(async () => {
@@ -43,7 +43,7 @@ function addLink() {
 }
 
 interface State {
-  /** How far the token epoch went up. */
+  /** How much the token epoch rose. */
   readonly raised: number
   readonly revoked: boolean
   readonly sessions: number
@@ -74,24 +74,24 @@ describe('logins and links end', () => {
       `insert into user_credentials (user_id, provider_id, account_id, password) values ($1, 'another', 'x', '${hash('second')}')`,
     ],
     ['a user is disabled', 'update users set disabled_at = now() where id = $1'],
-  ])('when %s', async (_name, statement) => {
+  ])('logins and links end when %s', async (_name, statement) => {
     expect(await state()).toEqual(untouched)
     await run(statement)
     expect(await state()).toEqual(ended)
   })
 
-  it('and stay ended when the user is enabled again', async () => {
+  it('logins and links stay ended when the user is enabled again', async () => {
     await run('update users set disabled_at = now() where id = $1')
     await run('update users set disabled_at = null where id = $1')
     expect(await state()).toEqual(ended)
   })
 
-  it('when an operator disables a user, with one step of the epoch', async () => {
+  it('logins and links end when an operator disables a user, and the token epoch rises by one', async () => {
     await createUserDirectory(catalog.pool).disableUser({ user: userId })
     expect(await state()).toEqual(ended)
   })
 
-  it('in the transaction of the change: rolled back with it', async () => {
+  it('logins and links end in the transaction of the change and are rolled back with it', async () => {
     const client = await catalog.pool.connect()
     await client.query('begin')
     await client.query('update user_credentials set password = $2 where user_id = $1', [userId, hash('second')])
@@ -101,12 +101,12 @@ describe('logins and links end', () => {
   })
 })
 
-it('sessions end, and links stay, when all tokens are revoked', async () => {
+it('sessions end, but links stay, when all tokens are revoked', async () => {
   await createUserDirectory(catalog.pool).revokeUserTokens({ user: userId })
   expect(await state()).toEqual({ ...ended, links: 1 })
 })
 
-it('links are void when the address changes, and logins go on', async () => {
+it('links are void when the address changes, but logins continue', async () => {
   await run(`update users set email = 'lovelace@example.com' where id = $1`)
   expect(await state()).toEqual({ ...untouched, links: 0 })
 })
@@ -120,12 +120,12 @@ it.each([
     `insert into user_credentials (user_id, provider_id, account_id) values ($1, 'another', 'x')`,
     0,
   ],
-])('nothing ends when %s', async (_name, statement, raised) => {
+])('no login or link ends when %s', async (_name, statement, raised) => {
   await run(statement)
   expect(await state()).toEqual({ ...untouched, raised })
 })
 
-it('others are not touched', async () => {
+it('a change of one user’s credentials does not touch other users', async () => {
   const ada = userId
   userId = randomUUID()
   await run(`insert into users (id, email) values ($1, 'eve@example.com')`)
@@ -134,14 +134,14 @@ it('others are not touched', async () => {
   expect(await state()).toEqual(untouched)
 })
 
-it('everything goes with the user', async () => {
+it('%j in the configured claim means unverified', async () => {
   await run('delete from users where id = $1')
   for (const table of ['user_credentials', 'user_sessions', 'user_verifications']) {
     expect((await catalog.pool.query(`select from ${table}`)).rowCount).toBe(0)
   }
 })
 
-it('a link in use does not hold up a change of the password, nor the other way round', async () => {
+it('a link in use does not block a change of the password, and a change of the password does not block a link', async () => {
   const client = await catalog.pool.connect()
   await client.query('begin')
   await client.query('delete from user_verifications where user_id = $1', [userId])
@@ -152,22 +152,22 @@ it('a link in use does not hold up a change of the password, nor the other way r
   expect(await state()).toEqual({ ...ended, links: 1 })
 })
 
-describe('nothing readable gets in', () => {
+describe('secrets that are not hashed', () => {
   const rejected = { code: '23514' }
 
   it.each(['correct horse battery', '', '$2b$10$abcdefghijklmnopqrstuv', '$argon2i$v=19$m=19456,t=2,p=1$x'])(
-    'as password: %j',
+    '%j is refused as password hash',
     async (text) => {
       const update = 'update user_credentials set password = $2 where user_id = $1'
       await expect(run(update, text)).rejects.toMatchObject(rejected)
     },
   )
 
-  it.each(['ZrUGRVnjuLXHJLsG6eTyrjJxbJZ4HRfy', '', randomUUID()])('as token of a session: %j', async (text) => {
+  it.each(['ZrUGRVnjuLXHJLsG6eTyrjJxbJZ4HRfy', '', randomUUID()])('%j is refused as session token', async (text) => {
     await expect(run('update user_sessions set token = $2 where user_id = $1', text)).rejects.toMatchObject(rejected)
   })
 
-  it.each(['reset-password:ZrUGRVnjuLXHJLsG6eTyrjJx', '', randomUUID()])('as link: %j', async (text) => {
+  it.each(['reset-password:ZrUGRVnjuLXHJLsG6eTyrjJx', '', randomUUID()])('%j is refused as link', async (text) => {
     const update = 'update user_verifications set identifier = $2 where user_id = $1'
     await expect(run(update, text)).rejects.toMatchObject(rejected)
   })

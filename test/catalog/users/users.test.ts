@@ -35,7 +35,7 @@ const directory = (trust: { createUsers?: boolean; linkByVerifiedEmail?: boolean
 const countUsers = async () => (await catalog.pool.query('select 1 from users')).rowCount
 
 describe('users', () => {
-  it('are created and found by id and by e-mail address in any case', async () => {
+  it('users are created and found by id and by e-mail address in any case', async () => {
     const users = directory()
     const record = await users.createUser({ email: ' Ada@Example.COM ', name: 'Ada', emailVerified: true })
     expect(record.user).toMatchObject({ email: 'ada@example.com', name: 'Ada', emailVerified: true, disabledAt: null })
@@ -58,26 +58,26 @@ describe('users', () => {
     'a@b.c.',
     'a@identity.invalid',
     `${'a'.repeat(320)}@b.c`,
-  ])('with the address %j are refused', async (email) => {
+  ])('a user with the address %j is refused', async (email) => {
     await expect(directory().createUser({ email })).rejects.toMatchObject({ code: 'TENANCY_ACCOUNTS_EMAIL_INVALID' })
   })
 
   it.each(['', 'x', "' or true --", '\0', '00000000-0000-0000-0000-00000000000g', `${randomUUID()} `])(
-    'are not found by the id %j',
+    'no user is found by the id %j',
     async (id) => {
       expect(await directory().findUserById(id)).toBeUndefined()
       await expect(directory().disableUser({ user: id })).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
     },
   )
 
-  it('that do not exist cannot be changed', async () => {
+  it('users that do not exist cannot be changed', async () => {
     const users = directory()
     for (const change of [users.disableUser, users.enableUser, users.revokeUserTokens]) {
       await expect(change({ user: randomUUID() })).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
     }
   })
 
-  it('that cannot be asked for are an outage, never nobody', async () => {
+  it('users that cannot be read are an outage and never count as unknown', async () => {
     const pool = new pg.Pool({ host: '127.0.0.1', port: 1 })
     const users = createUserDirectory(pool, { issuers: [{ issuer: idp, createUsers: true }] })
     const outage = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
@@ -89,7 +89,7 @@ describe('users', () => {
 })
 
 describe('a token', () => {
-  it('ends when its user is disabled, and does not come back when the user does', async () => {
+  it('a token ends when its user is disabled, and stays ended when the user is enabled again', async () => {
     const users = directory()
     const before = await users.createUser({ email: 'a@b.c', emailVerified: true })
     const own: VerifiedToken = { ...foreignToken(before.user.id), isOwn: true, epoch: before.tokenEpoch }
@@ -102,7 +102,7 @@ describe('a token', () => {
     expect(isTokenCurrent({ ...own, epoch: enabled.tokenEpoch }, enabled)).toBe(true)
   })
 
-  it('ends when the user’s tokens are revoked, own and foreign', async () => {
+  it('own and foreign tokens end when the user’s tokens are revoked', async () => {
     const users = directory()
     const before = await users.createUser({ email: 'a@b.c', emailVerified: true })
     const foreign = foreignToken('s')
@@ -116,7 +116,7 @@ describe('a token', () => {
     expect(isTokenCurrent({ ...own, epoch: undefined }, after)).toBe(false)
   })
 
-  it('of another issuer ends when it was issued within the tolerance of clocks after a revocation', async () => {
+  it('a foreign token ends if it was issued within the clock tolerance after a revocation', async () => {
     const users = directory()
     const { user } = await users.createUser({ email: 'a@b.c', emailVerified: true })
     for (const end of [users.revokeUserTokens, users.disableUser]) {
@@ -133,14 +133,14 @@ describe('a token', () => {
     }
   })
 
-  it('does not count while the e-mail address is not verified', async () => {
+  it('a token is not accepted while the e-mail address is not verified', async () => {
     const record = await directory().createUser({ email: 'a@b.c' })
     expect(isTokenCurrent(foreignToken('s'), record)).toBe(false)
   })
 })
 
-describe('the first sight of a foreign user', () => {
-  it('creates the user, and the second finds it', async () => {
+describe('the first token of a foreign user', () => {
+  it('the first token of a foreign user creates the user, and the second finds it', async () => {
     const users = directory({ createUsers: true })
     const created = await users.createUserFromToken(foreignToken('s1', verified('Ada@Example.com')))
     expect(created?.user).toMatchObject({ email: 'ada@example.com', name: 'Ada', emailVerified: true })
@@ -151,7 +151,7 @@ describe('the first sight of a foreign user', () => {
     expect(await countUsers()).toBe(1)
   })
 
-  it('creates one user when it happens many times at once, with changing addresses', async () => {
+  it('many first tokens of a foreign user at once, with changing addresses, create one user', async () => {
     const users = directory({ createUsers: true })
     const records = await Promise.all(
       Array.from({ length: 12 }, (_, index) =>
@@ -162,7 +162,7 @@ describe('the first sight of a foreign user', () => {
     expect(await countUsers()).toBe(1)
   })
 
-  it('gives one address to one of two subjects only', async () => {
+  it('one address is given to only one of two subjects', async () => {
     const users = directory({ createUsers: true })
     const results = await Promise.allSettled(
       ['s1', 's2'].map((subject) => users.createUserFromToken(foreignToken(subject, verified('a@b.c')))),
@@ -171,7 +171,7 @@ describe('the first sight of a foreign user', () => {
     expect(await countUsers()).toBe(1)
   })
 
-  it('creates nobody unless the issuer may', async () => {
+  it('no user is created from a foreign token unless its issuer may create users', async () => {
     const token = foreignToken('s1', verified('a@b.c'))
     expect(await directory().createUserFromToken(token)).toBeUndefined()
     expect(await createUserDirectory(catalog.pool).createUserFromToken(token)).toBeUndefined()
@@ -190,13 +190,13 @@ describe('the first sight of a foreign user', () => {
     ['an address not said to be verified', { email: 'a@b.c' }],
     ['an address that is not verified', { email: 'a@b.c', email_verified: false }],
     ['an address verified by text', { email: 'a@b.c', email_verified: 'true' }],
-  ])('is refused with %s', async (_name, claims) => {
+  ])('a foreign token with %s is refused', async (_name, claims) => {
     const users = directory({ createUsers: true, linkByVerifiedEmail: true })
     await expect(users.createUserFromToken(foreignToken('s1', claims))).rejects.toEqual(refused)
     expect(await countUsers()).toBe(0)
   })
 
-  it('takes a hostile name as plain text', async () => {
+  it('a hostile name in a foreign token is stored as plain text', async () => {
     const name = `'; drop table users; --\0\ud800${'x'.repeat(500)}`
     const users = directory({ createUsers: true })
     const record = await users.createUserFromToken(foreignToken('s1', { ...verified('a@b.c'), name }))
@@ -206,7 +206,7 @@ describe('the first sight of a foreign user', () => {
 })
 
 describe('an existing account', () => {
-  it('is not linked by its address unless the issuer is trusted for it', async () => {
+  it('an existing account is not linked by its address unless the issuer is trusted for it', async () => {
     const users = directory({ createUsers: true })
     const { user } = await users.createUser({ email: 'a@b.c', emailVerified: true })
     await expect(users.createUserFromToken(foreignToken('s1', verified('A@b.c')))).rejects.toEqual(refused)
@@ -218,7 +218,7 @@ describe('an existing account', () => {
     expect((await users.findUserByIdentity(idp, 's1'))?.user.id).toBe(user.id)
   })
 
-  it('whose own address is not verified is linked by a trusted issuer, which proves the address', async () => {
+  it('an account with an unverified address is linked by a trusted issuer, which verifies the address', async () => {
     const users = directory({ linkByVerifiedEmail: true })
     const { user } = await users.createUser({ email: 'a@b.c', name: 'Chosen by a stranger' })
     const linked = await users.createUserFromToken(foreignToken('s1', verified('a@b.c')))
@@ -226,7 +226,7 @@ describe('an existing account', () => {
     expect((await users.findUserByIdentity(idp, 's1'))?.user.id).toBe(user.id)
   })
 
-  it('whose own address is not verified is not linked when it is disabled, or by an issuer that may only create users when there is something in it', async () => {
+  it('an account with an unverified address is not linked when it is disabled, or by an issuer that may only create users when the account is not empty', async () => {
     const users = directory({ createUsers: true })
     const { user } = await users.createUser({ email: 'a@b.c' })
     await catalog.pool.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
@@ -242,7 +242,7 @@ describe('an existing account', () => {
     expect((await users.findUserById(user.id))?.user.emailVerified).toBe(false)
   })
 
-  it('with nothing in it, whose address nobody has proven, keeps no owner out who comes by an issuer', async () => {
+  it('an empty account with an unverified address does not block the owner of the address from signing in by an issuer', async () => {
     const users = directory({ createUsers: true })
     const { user } = await users.createUser({ email: 'a@b.c', name: 'A squatter' })
     const first = await Promise.all(
@@ -252,7 +252,7 @@ describe('an existing account', () => {
     expect(first[0]?.user).toMatchObject({ emailVerified: true, name: 'Ada' })
   })
 
-  it('is not reached by an address whose letters only look alike', async () => {
+  it('an address with letters that only look alike does not reach an existing account', async () => {
     const users = directory({ createUsers: true, linkByVerifiedEmail: true })
     const { user } = await users.createUser({ email: 'mike@example.com', emailVerified: true })
     // U+212A, the Kelvin sign: its lower case is the letter k.

@@ -30,7 +30,7 @@ afterAll(async () => {
 const reports = async () => outcome(await app.inject({ url: '/reports', headers: bearer(token) }))
 const explain = () => tenancy.access.explain({ tenant: 'acme', user: member.id, method: 'GET', path: '/reports' })
 
-test('every change of a role holds with the next request of the process that made it, and is explained', async () => {
+test('every change of a role applies to the next request of the process that made it, and is explained', async () => {
   const role = { tenant: 'acme', role: 'Analyst', actor: owner.id }
   expect(await reports()).toBe('403 TENANCY_ACCESS_DENIED')
   await tenancy.access.createRole({ tenant: 'acme', name: 'Analyst', actor: owner.id })
@@ -56,7 +56,7 @@ test('every change of a role holds with the next request of the process that mad
   expect(await reports()).toBe('403 TENANCY_ACCESS_DENIED')
 })
 
-test('so does every change of a rule and of a membership', async () => {
+test('every change of a rule or a membership applies to the next request of the process that made it', async () => {
   const rule = { method: 'GET', path: '/reports', permission: 'reports:read' }
   await tenancy.access.setOverride({ tenant: 'acme', user: member.id, permission: 'reports:read', effect: 'allow' })
   expect(await reports()).toBe('200')
@@ -74,7 +74,7 @@ test('so does every change of a rule and of a membership', async () => {
   expect(await reports()).toBe('200')
 })
 
-test('an Admin by the shipped definition adds Members and makes nobody an Owner', async () => {
+test('an Admin of the shipped definition can add Members but make nobody an Owner', async () => {
   const admin = await tenancy.createUser({ email: 'admin@example.com', emailVerified: true })
   const guest = await tenancy.createUser({ email: 'guest@example.com', emailVerified: true })
   await tenancy.addMember({ tenant: 'acme', user: admin.id, roles: ['Admin'], actor: owner.id })
@@ -89,7 +89,7 @@ test('an Admin by the shipped definition adds Members and makes nobody an Owner'
   ])
 })
 
-test('an Admin by the shipped definition takes nothing from an Owner, though another one is there', async () => {
+test('an Admin of the shipped definition can take nothing from an Owner, even if there is another Owner', async () => {
   const [admin, second] = await Promise.all(
     ['ada', 'bea'].map((name) => tenancy.createUser({ email: `${name}@example.com`, emailVerified: true })),
   )
@@ -107,7 +107,7 @@ test('an Admin by the shipped definition takes nothing from an Owner, though ano
   await tenancy.removeMember({ tenant: 'acme', user: second!.id, actor: owner.id })
 })
 
-test('who did what to users and signing keys is in the installation’s audit log', async () => {
+test('changes of users and signing keys are in the installation’s audit log with their actors', async () => {
   const start = (await tenancy.audit.verify({ tenant: null })).entries
   const { id } = await tenancy.createUser({ email: 'eve@example.com', actor: owner.id })
   await tenancy.disableUser({ user: id, actor: owner.id })
@@ -132,7 +132,7 @@ test('who did what to users and signing keys is in the installation’s audit lo
   }
 })
 
-test('with a definition of its own an application can’t guard by a role that the definition does not have', async () => {
+test('with its own access definition, an application cannot guard by a role that the definition does not contain', async () => {
   const access = defineAccess({ permissions: {}, roles: { Clerk: [] } })
   const other = createInstallation()
   const routes = Fastify() as unknown as FastifyInstance
@@ -148,7 +148,7 @@ test('with a definition of its own an application can’t guard by a role that t
   }
 })
 
-test('all of it is in the audit log, whose chains are intact', async () => {
+test('all changes of access are in the audit log, and its chains are intact', async () => {
   const entries = await tenancy.audit.list({ tenant: 'acme' })
   expect(entries.map(({ action }) => action)).toEqual(
     expect.arrayContaining(['tenant.create', 'role.include', 'role.exclude', 'role.delete', 'member.update']),
@@ -165,7 +165,7 @@ test('input of no shape at all is refused with a code', async () => {
   await expect(tenancy.audit.list(undefined as never)).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
 })
 
-test('a start that finds everything in place writes nothing', async () => {
+test('a start on an up-to-date catalog writes nothing', async () => {
   const before = await tenancy.audit.list({ tenant: null, limit: 1000 })
   const again = await installation.open()
   expect(await again.audit.list({ tenant: null, limit: 1000 })).toEqual(before)

@@ -47,7 +47,7 @@ async function ask(user: User): Promise<Record<string, unknown>> {
   return (await app.inject({ url: '/may', headers: bearer(token) })).json()
 }
 
-test('a handler asks what its member may do, by permission, by path, and all of it', async () => {
+test('a handler can read what its member may do: by permission, by path, or everything', async () => {
   const owner = await ask(dana)
   expect(owner).toMatchObject({ user: dana.id, byName: true, byPath: true })
   expect(owner['permissions']).toContain('reports:read')
@@ -56,11 +56,11 @@ test('a handler asks what its member may do, by permission, by path, and all of 
   expect(member['permissions']).not.toContain('reports:read')
 })
 
-test('nobody may nothing', async () => {
+test('nothing is permitted without a member', async () => {
   expect((await app.inject({ url: '/nobody' })).json()).toEqual({ byName: false, byPath: false, permissions: [] })
 })
 
-test('what is granted and denied is in the next request’s answer', async () => {
+test('granted and denied permissions are in the answer to the next request', async () => {
   const override = (effect: string) =>
     withAdmin(async (admin) => {
       await admin.query(

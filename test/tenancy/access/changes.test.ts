@@ -9,9 +9,9 @@ import { bearer, createNotesApp, outcome } from '../notes-app.js'
 const maxStalenessMs = 1000
 
 let installation: Installation
-/** The process that serves. */
+/** The serving process. */
 let tenancy: Tenancy
-/** Another process of the installation, as it were: what it changes, the serving one hears by LISTEN. */
+/** Stands for another process of the installation: the serving one receives its changes by LISTEN. */
 let other: Tenancy
 let app: FastifyInstance
 let acme: Tenant
@@ -23,7 +23,7 @@ const reports = async (served = app, withToken = token) =>
 
 beforeAll(async () => {
   installation = createInstallation({ TENANT_MAX_STALENESS_MS: String(maxStalenessMs) })
-  // One after the other would do, too; at once is how deployments start.
+  // At once, because that is how deployments start.
   ;[tenancy, other] = await Promise.all([installation.open(), installation.open()])
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   member = await tenancy.createUser({ email: 'member@example.com', emailVerified: true })
@@ -42,7 +42,7 @@ async function assignAdmin(): Promise<void> {
   expect(await reports()).toBe('200')
 }
 
-/** Asks until refused; gives how long after the change the last request began that was still allowed. */
+/** Sends requests until one is refused. Returns how long after the change the last allowed request began. */
 async function allowedForMs(changedAtMs: number): Promise<number> {
   for (let lastMs = 0; ;) {
     const startedAtMs = performance.now()
@@ -54,7 +54,7 @@ async function allowedForMs(changedAtMs: number): Promise<number> {
   }
 }
 
-test('what the serving process changes holds with the next request', async () => {
+test('a change by the serving process applies to its next request', async () => {
   for (let round = 0; round < 20; round += 1) {
     await assignAdmin()
     await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
@@ -62,7 +62,7 @@ test('what the serving process changes holds with the next request', async () =>
   }
 })
 
-test('a role that another process takes away is gone within maxStalenessMs', async () => {
+test('a role that another process revokes has no effect after maxStalenessMs', async () => {
   for (let round = 0; round < 5; round += 1) {
     await assignAdmin()
     await other.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
@@ -70,7 +70,7 @@ test('a role that another process takes away is gone within maxStalenessMs', asy
   }
 })
 
-test('and so is one that plain SQL takes away while the serving process hears nothing', async () => {
+test('a role that plain SQL revokes has no effect after maxStalenessMs, even if the serving process receives no change message', async () => {
   await assignAdmin()
   const changedAtMs = await withAdmin(async (admin) => {
     const ended = await admin.query(
@@ -87,7 +87,7 @@ test('and so is one that plain SQL takes away while the serving process hears no
   expect(await allowedForMs(changedAtMs)).toBeLessThanOrEqual(maxStalenessMs)
 })
 
-test('a permission that is switched off for everybody, and the rules that another process adds, arrive, too', async () => {
+test('a permission that another process deactivates and the rules that it adds reach the serving process', async () => {
   await assignAdmin()
   await other.access.setPermissionActive({ permission: 'reports:read', isActive: false })
   expect(await allowedForMs(performance.now())).toBeLessThanOrEqual(maxStalenessMs)
@@ -96,7 +96,7 @@ test('a permission that is switched off for everybody, and the rules that anothe
   await tenancy.access.unassignRole({ user: member.id, tenant: acme.id, role: 'Admin' })
 })
 
-test('a direct deny beats the role, a direct allow stands in for it, and a temporary one ends by itself', async () => {
+test('a direct deny wins over the role, a direct allow works without a role, and a temporary allow expires by itself', async () => {
   const override = { user: member.id, tenant: acme.id, permission: 'reports:read' } as const
   await assignAdmin()
   await tenancy.access.setOverride({ ...override, effect: 'deny' })
@@ -111,13 +111,13 @@ test('a direct deny beats the role, a direct allow stands in for it, and a tempo
     const answer = await reports()
     if (answer === '403 TENANCY_ACCESS_DENIED') break
     expect(answer).toBe('200')
-    // The catalog's clock and this one are the same machine's; 50 ms for rounding and for steps of the clock.
+    // The catalog's clock and this one belong to the same machine. 50 ms allow for rounding and steps of the clock.
     expect(startedAtMs).toBeLessThanOrEqual(endsAtMs + 50)
     await sleep(5)
   }
 })
 
-test('strict: with maxStalenessMs 0 what another process changes holds with the next request', async () => {
+test('with maxStalenessMs 0 (strict), a change by another process applies to the next request', async () => {
   const strict = await installation.open({ env: { TENANT_MAX_STALENESS_MS: '0' } })
   const strictApp = await createNotesApp(strict)
   for (let round = 0; round < 5; round += 1) {

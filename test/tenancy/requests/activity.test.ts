@@ -24,7 +24,7 @@ const alice = '00000000-0000-7000-8000-00000000000a'
 const of = async (tenant: Tenant, withQueries = false) =>
   (await tenancy.activity({ withQueries })).filter(({ tenantId }) => tenantId === tenant.id)
 
-test('a backend is mapped to its tenant, and to the user whose request holds its connection', async () => {
+test('a backend is mapped to its tenant and to the user whose request holds its connection', async () => {
   const client = await asUser(alice, acme, () => tenancy.getTenantPool(acme).connect())
   const { rows } = await client
     .query('begin; select pg_backend_pid() as pid')
@@ -47,7 +47,7 @@ test('a backend is mapped to its tenant, and to the user whose request holds its
   expect((await of(acme)).map(({ userId }) => userId)).not.toContain(alice)
 })
 
-test('a query of the pool shows who sent it while it runs, how long, and its text only when asked for', async () => {
+test('a query of the pool shows who sent it while it runs, its duration, and its text only on request', async () => {
   const running = asUser(alice, other, () => tenancy.getTenantPool(other).query('select pg_sleep(60)'))
   const ended = running.catch((error: unknown) => error)
   const busy = async (withQueries = false) =>
@@ -63,7 +63,7 @@ test('a query of the pool shows who sent it while it runs, how long, and its tex
   await expect(ended).resolves.toBeInstanceOf(Error)
 })
 
-test('a connection in use by nobody known, and one of another process, has a tenant and no user', async () => {
+test('a connection of an unknown user or of another process has a tenant and no user', async () => {
   const process = await tenancies.open()
   const client = await process.getTenantPool(acme).connect()
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')

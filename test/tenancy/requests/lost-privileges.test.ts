@@ -19,7 +19,7 @@ const codeOf = (error: unknown) => (error as { code?: string }).code
 test('a tenant whose new table was made without privileges is served after its first refusal', async () => {
   const { rows } = await query('select current_database() as name')
   await query(`drop owned by "${installation.prefix}members"`)
-  // As a process of a release of before has migrated it.
+  // The state after a migration by a process of an earlier release.
   await withAdmin((admin) => admin.query('create table late (id int)'), rows[0].name)
   await expect(query('select * from late')).rejects.toMatchObject({ code: '42501' })
   await vi.waitUntil(
@@ -33,7 +33,7 @@ test('a tenant whose new table was made without privileges is served after its f
   await expect.poll(() => tenancy.stats().rolesRestored).toBe(1)
 })
 
-test('a refusal that is right stays one', async () => {
+test('a justified refusal stays a refusal and restores no privileges', async () => {
   const refusals = await Promise.allSettled(Array.from({ length: 20 }, () => query('create table mine (id int)')))
   expect(new Set(refusals.map((outcome) => outcome.status === 'rejected' && codeOf(outcome.reason)))).toEqual(
     new Set(['42501']),

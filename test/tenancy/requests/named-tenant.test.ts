@@ -54,20 +54,20 @@ async function expectNamed(ask: Ask): Promise<void> {
 }
 
 describe('requireNamedTenant', () => {
-  test('is off by default: the default tenant is used', async () => {
+  test('requireNamedTenant is off by default, and the default tenant is used', async () => {
     const { tenancy, ask } = await open({})
     expect(tenancy.config.requireNamedTenant).toBe(false)
     expect([await ask(several), await ask(single)]).toEqual(['globex', 'acme'])
   })
 
-  test('on by setting or option, a member of several tenants must name one; who is in one is served as before', async () => {
+  test('with requireNamedTenant as a setting or option, a member of several tenants must name one, and a member of one need not', async () => {
     await expectNamed((await open({ env: { TENANT_REQUIRE_NAMED_TENANT: 'true' } })).ask)
     await expectNamed((await open({ requireNamedTenant: true })).ask)
     const { ask } = await open({ requireNamedTenant: false, env: { TENANT_REQUIRE_NAMED_TENANT: 'true' } })
     expect(await ask(several)).toBe('globex')
   })
 
-  test('says how to name one, and not to choose a default', async () => {
+  test('the error of requireNamedTenant says how to name a tenant, and does not suggest choosing a default', async () => {
     const { tenancy, app } = await open({ requireNamedTenant: true })
     const { token } = await tenancy.issueAccessToken({ user: several.id })
     const problem = (await app.inject({ url: '/me/tenant', headers: bearer(token) })).json<{ detail: string }>()
@@ -75,7 +75,7 @@ describe('requireNamedTenant', () => {
     expect(problem.detail).not.toContain('default')
   })
 
-  test('follows a user who gets a second membership, and loses it', async () => {
+  test('requireNamedTenant applies when a user gets a second membership, and no longer when they lose it', async () => {
     const { tenancy, ask } = await open({ requireNamedTenant: true })
     expect(await ask(single)).toBe('acme')
     await tenancy.addMember({ tenant: 'globex', user: single.id })
@@ -86,7 +86,7 @@ describe('requireNamedTenant', () => {
     expect(await ask(single)).toBe('acme')
   })
 
-  test('a deleted tenant is not in the way: one that is left needs no name, until the other is back', async () => {
+  test('a deleted tenant does not count for requireNamedTenant until it is restored', async () => {
     const { tenancy, ask } = await open({ requireNamedTenant: true })
     const leaver = await tenancy.createUser({ email: 'leaver@example.com', emailVerified: true })
     await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: single.id })
@@ -99,7 +99,7 @@ describe('requireNamedTenant', () => {
     expect(await ask(leaver)).toBe('403 TENANCY_TENANT_REQUIRED')
   })
 
-  test('a setting that is no yes or no fails the start', async () => {
+  test('a value of requireNamedTenant that is neither yes nor no fails the start', async () => {
     await expect(installation.open({ env: { TENANT_REQUIRE_NAMED_TENANT: 'perhaps' } })).rejects.toMatchObject({
       code: 'TENANCY_CONFIG_INVALID',
     })

@@ -44,7 +44,7 @@ beforeEach(async () => {
   await recovered(await freshToken())
 })
 
-/** Waits until the tenant's notes are served again: nobody does anything for it but ask. */
+/** Waits until the tenant's notes are served again. It only sends requests. */
 async function recovered(token: string): Promise<void> {
   for (;;) {
     const answer = await get('/notes', token, 'acme')
@@ -54,8 +54,8 @@ async function recovered(token: string): Promise<void> {
   }
 }
 
-describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s', { timeout: 120_000 }, (mode) => {
-  test('warm requests go on within maxStalenessMs; then, and for who is not known yet, and for changes and new tokens, it is 503 until the server is back', async () => {
+describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('server outage: %s', { timeout: 120_000 }, (mode) => {
+  test('while the server is unavailable, warm requests are served within maxStalenessMs; everything else gets 503 until it is back', async () => {
     const warm = await freshToken()
     const cold = [await freshToken(), await freshToken(), await freshToken()] as const
     const stranger = await tenancy.createUser({ email: `${mode}@example.com`, emailVerified: true })
@@ -76,7 +76,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
       await sleep(20)
     }
 
-    // New tokens and changes beside them: in silence, each waits as long as all of them.
+    // New tokens and changes run in parallel: with a silent server, all of them wait no longer than one.
     const refused = { code: 'TENANCY_CATALOG_UNAVAILABLE' }
     const changes = [
       expect(tenancy.issueAccessToken({ user: owner.id })).rejects.toMatchObject(refused),
@@ -100,7 +100,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
       expect(answer.headers['content-type']).toMatch('application/problem+json')
       expect(answer.body).not.toMatch(/127\.0\.0\.1|ECONN|postgres|timeout/i)
     }
-    // What needs no catalog is answered all the same, and as always.
+    // Requests that need no catalog are answered as usual.
     expect(outcome(await get('/notes', 'x.y.z'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
     expect(outcome(await app.inject('/notes'))).toBe('401 TENANCY_AUTH_REQUIRED')
     expect(outcome(await app.inject('/health'))).toBe('200')
@@ -112,7 +112,7 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
     expect((await tenancy.getTenant('acme')).status).toBe('active')
   })
 
-  test('a query that runs when the server goes fails, the next one gets 503', async () => {
+  test('a query that runs when the server stops fails, and the next one gets 503', async () => {
     const token = await freshToken()
     const running = get('/slow', token, 'acme')
     await sleep(100)
@@ -129,16 +129,16 @@ describe.each<ProxyMode>(['refuse', 'reset', 'silence'])('the server is away: %s
   })
 })
 
-describe('one tenant’s database is away', () => {
+describe('one tenant’s database is unavailable', () => {
   const admin = (text: string) => withAdmin((client) => client.query(text))
 
-  /** Ends the tenant's connections, and waits until this process has noticed. */
+  /** Ends the tenant's connections and waits until this process has noticed. */
   async function cutOff(tenant: Tenant, database: string): Promise<void> {
     await admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${database}'`)
     while (tenancy.getTenantPool(tenant).totalCount > 0) await sleep(5)
   }
 
-  test('its members get 503, the others are served, and it comes back by itself', async () => {
+  test('while one tenant’s database is unavailable, its members get 503 and others are served, and it recovers by itself', async () => {
     await tenancy.createTenant({ name: 'Globex', slug: 'globex', owner: owner.id })
     const token = await freshToken()
     const { database } = (await get('/session', token, 'acme')).json<{ database: string }>()
@@ -153,7 +153,7 @@ describe('one tenant’s database is away', () => {
     await recovered(token)
   })
 
-  test('a backend that is ended under a query costs that query, not the next', async () => {
+  test('a backend that is ended during a query fails that query but not the next one', async () => {
     const token = await freshToken()
     const running = get('/slow', token, 'acme')
     const { database } = (await get('/session', token, 'acme')).json<{ database: string }>()
@@ -163,11 +163,11 @@ describe('one tenant’s database is away', () => {
     )
     expect((await running).statusCode).toBeGreaterThanOrEqual(500)
     expect(outcome(await get('/notes', token, 'acme'))).toBe('200')
-    // An answer goes out before its connection is clean again.
+    // A response is sent before its connection is clean again.
     await expect.poll(() => tenancy.stats().inUse).toBe(0)
   })
 
-  test('a database that is not the tenant’s own is not used', async () => {
+  test('a database that does not belong to the tenant is not used', async () => {
     const token = await freshToken()
     const { database } = (await get('/session', token, 'acme')).json<{ database: string }>()
     const setEpoch = (change: string) =>

@@ -35,8 +35,8 @@ afterAll(async () => {
   await installation.drop()
 })
 
-describe('who calls, for which tenant, and what they may do', () => {
-  test('a handler knows its tenant, and a guard lets the owner pass and refuses the member', async () => {
+describe('the caller, the tenant and its access', () => {
+  test('a handler knows its tenant, and a guard admits the owner and refuses the member', async () => {
     const tenant = await get('/me/tenant', bearer(danaToken, 'acme'))
     expect(tenant.json()).toEqual({ name: 'Acme Corporation', slug: 'acme' })
     expect((await get('/reports', bearer(danaToken, 'acme'))).json()).toEqual({ user: 'dana@example.com' })
@@ -45,7 +45,7 @@ describe('who calls, for which tenant, and what they may do', () => {
     expect(outcome(await get('/owners', bearer(maxToken)))).toBe('403 TENANCY_ACCESS_DENIED')
   })
 
-  test('without a token nothing but public routes answers', async () => {
+  test('only public routes answer without a token', async () => {
     for (const url of ['/me', '/me/tenant', '/notes', '/reports', '/owners', '/tenants/acme/notes']) {
       const response = await get(url)
       expect(outcome(response)).toBe('401 TENANCY_AUTH_REQUIRED')
@@ -55,7 +55,7 @@ describe('who calls, for which tenant, and what they may do', () => {
     expect(outcome(await get('/me/tenant', bearer('x.y.z')))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
   })
 
-  test('tenants’ data is apart, each in its own database as its own role', async () => {
+  test('data of tenants is separate, each in its own database and accessed by its own role', async () => {
     for (const [slug, body] of [
       ['acme', 'of Acme'],
       ['globex', 'of Globex'],
@@ -88,7 +88,7 @@ describe('who calls, for which tenant, and what they may do', () => {
     expect(row).toEqual({ other: false, catalog: false, rolsuper: false, rolcreatedb: false, rolcreaterole: false })
   })
 
-  test('work outside of a request runs as a tenant, too', async () => {
+  test('code outside a request can run as a tenant', async () => {
     const slug = await tenancy.runWithTenant({ tenant: 'globex' }, async () => {
       const { getCurrentTenant, tryGetCurrentUser } = await import('../../../src/index.js')
       expect(tryGetCurrentUser()).toBeUndefined()
@@ -99,9 +99,9 @@ describe('who calls, for which tenant, and what they may do', () => {
 })
 
 describe('a tenant that the user is not in', () => {
-  // The second ask is answered from what the first one left behind.
+  // The second request is answered from the cache that the first one filled.
   test.each(['cold', 'warm'])(
-    'answers as one that does not exist, to the byte but for the request’s id (%s)',
+    'a tenant without the user gets the same answer as one that does not exist, to the byte except for the request id (%s)',
     async () => {
       const unknownId = '01890000-0000-7000-8000-000000000000'
       const missing = seen(await get('/notes', bearer(maxToken, 'no-such-tenant')))
@@ -130,14 +130,14 @@ describe('a tenant that the user is not in', () => {
     },
   )
 
-  test('is not told from a missing one by a second, agreeing or disagreeing place', async () => {
+  test('a second place that names the tenant, whether it agrees or not, does not reveal that the tenant exists', async () => {
     const missing = seen(await get('/tenants/no-such-tenant/notes', bearer(maxToken, 'acme')))
     expect(seen(await get('/tenants/globex/notes', bearer(maxToken, 'acme')))).toEqual(missing)
     expect(seen(await get('/tenants/globex/notes', bearer(maxToken, 'globex')))).toEqual(missing)
     expect(seen(await get('/tenants/acme/notes', bearer(maxToken, 'globex')))).toEqual(missing)
   })
 
-  test('is not told from a missing one when it is suspended or deleted', async () => {
+  test('a suspended or deleted tenant without the user gets the same answer as one that does not exist', async () => {
     const eve = await tenancy.createUser({ email: 'eve@example.com', emailVerified: true })
     const owner = await tokenOf(eve)
     const gone = await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: eve.id })
@@ -158,16 +158,16 @@ describe('a tenant that the user is not in', () => {
   })
 })
 
-describe('where the tenant is named', () => {
+describe('places that name the tenant', () => {
   test.each([
     ['header by slug', '/me/tenant', { 'x-tenant-id': 'globex' }],
     ['host', '/me/tenant', { host: 'globex.app.example' }],
     ['host with port and in capitals', '/me/tenant', { host: 'GLOBEX.app.example:8080' }],
-  ])('%s', async (_name, url, headers) => {
+  ])('the tenant is taken from the %s', async (_name, url, headers) => {
     expect((await get(url, { ...bearer(danaToken), ...headers })).json()).toMatchObject({ slug: 'globex' })
   })
 
-  test('header by id, path by slug and by id, token claim', async () => {
+  test('the tenant is taken from a header with its id, a path with its slug or id, and a token claim', async () => {
     expect((await get('/me/tenant', bearer(danaToken, globex.id))).json()).toMatchObject({ slug: 'globex' })
     for (const name of ['globex', globex.id]) {
       expect((await get(`/tenants/${name}/notes`, bearer(danaToken))).json()).toMatchObject({ tenant: 'globex' })
@@ -175,7 +175,7 @@ describe('where the tenant is named', () => {
     }
   })
 
-  test('places that agree are one, places that disagree are refused', async () => {
+  test('a request whose places name the same tenant is served, and one whose places disagree is refused', async () => {
     const agreeing = { ...bearer(await tokenOf(dana, 'globex'), globex.id), host: 'globex.app.example' }
     expect((await get('/tenants/globex/notes', agreeing)).json()).toMatchObject({ tenant: 'globex' })
     for (const disagreeing of [
@@ -187,7 +187,7 @@ describe('where the tenant is named', () => {
     }
   })
 
-  test('a member of several without a default is told how to choose; the default and the only one need no header', async () => {
+  test('the error for a member of several tenants says how to choose a default, and a default or single tenant needs no header', async () => {
     const kim = await tenancy.createUser({ email: 'kim@example.com', emailVerified: true })
     const token = await tokenOf(kim)
     expect(outcome(await get('/me/tenant', bearer(token)))).toBe('403 TENANCY_TENANT_NONE')
@@ -207,7 +207,7 @@ describe('where the tenant is named', () => {
   })
 })
 
-describe('users who have no access', () => {
+describe('users without access', () => {
   test('a user whose e-mail address is not verified is refused', async () => {
     const new_ = await tenancy.createUser({ email: 'new@example.com' })
     await tenancy.addMember({ tenant: 'acme', user: new_.id })
@@ -216,7 +216,7 @@ describe('users who have no access', () => {
     }
   })
 
-  test('a disabled user is refused at once, with a remembered token, too, and needs new tokens afterwards', async () => {
+  test('a disabled user is refused at once, even with a cached token, and needs new tokens afterwards', async () => {
     const lee = await tenancy.createUser({ email: 'lee@example.com', emailVerified: true })
     await tenancy.addMember({ tenant: 'acme', user: lee.id })
     const token = await tokenOf(lee)
@@ -240,7 +240,7 @@ describe('users who have no access', () => {
     await expect(tenancy.issueAccessToken({ user: gone.id })).rejects.toMatchObject({ code: 'TENANCY_USER_NOT_FOUND' })
   })
 
-  test('a withdrawn signing key ends its tokens at once; a planned rotation ends none', async () => {
+  test('a withdrawn signing key ends its tokens at once, and a planned rotation ends none', async () => {
     const token = await tokenOf(dana, 'acme')
     expect(outcome(await get('/me/tenant', bearer(token)))).toBe('200')
     await tenancy.rotateSigningKeys()

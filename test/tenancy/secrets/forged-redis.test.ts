@@ -18,7 +18,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
     await installation.drop()
   })
 
-  /** A process of its own, as it were: it remembers nothing. */
+  /** Stands for another process: its local cache is empty. */
   async function openProcess(): Promise<{
     tenancy: Tenancy
     get: (url: string, token: string, tenant?: string) => Promise<string>
@@ -26,7 +26,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
     const tenancy = await installation.open()
     const app = await createNotesApp(tenancy)
     apps.push(app)
-    // One that has no connection to Redis yet would not ask it.
+    // A process without a connection to Redis would not read from it.
     await expect.poll(async () => (await tenancy.health()).checks.redis?.status).toBe('ok')
     return {
       tenancy,
@@ -38,7 +38,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
   }
 
   test(
-    'answers every request as before, whatever is forged, swapped or replayed, and counts it',
+    'a process answers every request as before, whatever is forged, swapped or replayed in Redis, and counts it',
     { timeout: 120_000 },
     async () => {
       installation = createInstallation({ TENANT_REDIS_URL: url, TENANT_SCHEMA_DIR: notesSchema })
@@ -62,7 +62,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
       )
       const prefix = `tenants2fast:2:member:${rows[0]!.id}:`
 
-      /** What Max and Dana are answered, by a process that knows nothing but the catalog and Redis. */
+      /** Returns the responses to Max and Dana from a process that has only the catalog and Redis. */
       async function answers({ get: ask }: Pick<Awaited<ReturnType<typeof openProcess>>, 'get'>): Promise<string[]> {
         const asked: string[] = []
         for (const tenant of ['acme', acme.id, undefined]) {
@@ -114,7 +114,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
         await intruder.write(maxKey, value)
         const process = await openProcess()
         expect([name, await answers(process)]).toEqual([name, expected])
-        // Again, where news on its way kept the process from writing its own value over the forged one.
+        // Repeated where a pending change message kept the process from writing its own value over the forged one.
         const count = process.tenancy.stats().sharedCache?.refused ?? 0
         expect([name, count > 0]).toEqual([name, true])
         expect(renderMetrics(process.tenancy)).toContain(
@@ -126,7 +126,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
       const told = installation.log.filter(({ message }) => message.includes('not written by this installation'))
       expect(told).toHaveLength(refused)
 
-      // A genuine entry of before: Max is an Owner for a moment, and no more.
+      // A genuine entry from before: Max is an Owner for a moment only.
       await tenancy.access.assignRole({ tenant: acme.id, user: max.id, role: 'Owner' })
       await vi.waitFor(async () => expect(await get('/owners', maxToken, 'acme')).toBe('200 {"ok":true}'))
       await vi.waitFor(async () => expect((await intruder.keys(`${prefix}${max.id}`)).length).toBeGreaterThan(1))
@@ -135,7 +135,7 @@ describeWithRedis('an installation whose Redis somebody else writes to', (url) =
       for (const key of asOwnerKeys) await intruder.send('PERSIST', key)
       await tenancy.access.unassignRole({ tenant: acme.id, user: max.id, role: 'Owner' })
       const replayed = await openProcess()
-      // Its key at the epochs of now is written by the first process that looks; then the old value is put there.
+      // The first process that reads writes the key of the current epochs; then the old value is put there.
       expect(await answers(replayed)).toEqual(expected)
       await vi.waitFor(async () => {
         const now = (await intruder.keys(`${prefix}${max.id}`)).filter(

@@ -17,15 +17,15 @@ const secretHex = 'c0ffee00'.repeat(8)
 const secret = Buffer.from(secretHex, 'hex')
 
 let dataDir: string
-/** A server of this test's own, that logs every statement, also those that fail. */
+/** Starts a server for this test that logs every statement, failed ones included. */
 let server: EmbeddedServer
 let tenancy: Tenancy
 let app: FastifyInstance
 let acme: Tenant
 let globex: Tenant
-/** Everything that was logged or thrown, as people get to see it. */
+/** Everything that was logged or thrown, as a reader sees it. */
 const shown: string[] = []
-/** Tokens, and bodies of requests that carried any. */
+/** Tokens, and bodies of requests that contained tokens. */
 const tokens: string[] = []
 let commandLines: string
 
@@ -53,7 +53,7 @@ const admin = async (text: string, database = 'postgres') => {
   }
 }
 
-/** Command lines of the server and of the backends under it, while they run. */
+/** Command lines of the running server and of its backends. */
 function readCommandLines(): string {
   if (process.platform !== 'linux') return execFileSync('ps', ['-axww', '-o', 'args'], { encoding: 'utf8' })
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
@@ -110,13 +110,13 @@ beforeAll(async () => {
     return outcome(response)
   }
 
-  // All goes well.
+  // Everything succeeds.
   expect(await ask('/notes', bearer(await issue(), 'acme'))).toBe('200')
   expect(await ask('/notes', bearer(await issue('globex')))).toBe('200')
   commandLines = readCommandLines()
   await tenancy.rotateSigningKeys()
   await ask('/.well-known/jwks.json', {})
-  // Tokens are refused for all kinds of reasons.
+  // Tokens are refused for various reasons.
   const token = await issue()
   const [head, claims, signature] = token.split('.') as [string, string, string]
   for (const bad of [
@@ -129,7 +129,7 @@ beforeAll(async () => {
   }
   await tenancy.revokeUserTokens({ user: dana.id })
   expect(await ask('/notes', bearer(token, 'acme'))).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
-  // A tenant's role can't log in, its database is not its own, its connection is cut off under a query.
+  // A tenant's role cannot log in, its database is not its own, and its connection is cut off during a query.
   const { rows } = await admin(`select name from tenant_databases where id = '${acme.databaseId}'`, 'tenants2fast')
   const { name } = rows[0] as { name: string }
   await admin(`alter role ${name} nologin`)
@@ -137,13 +137,13 @@ beforeAll(async () => {
   const renewed = await issue()
   expect(await ask('/notes', bearer(renewed, 'acme'))).toBe('503 TENANCY_DATABASE_UNAVAILABLE')
   await failed(tenancy.getTenantPool(acme).query('select 1'))
-  // Another password is noticed, and what the role should have is restored.
+  // A changed password is noticed, and the role's right one is restored.
   await admin(`alter role ${name} login password 'another'`)
   expect((await tenancy.getTenantPool(acme).query('select 1 as one')).rows).toEqual([{ one: 1 }])
   expect(tenancy.stats().rolesRestored).toBe(1)
   const pool = tenancy.getTenantPool(globex)
   const client = await pool.connect()
-  // `pg` keeps the password where only those who ask for hidden properties see it.
+  // `pg` keeps the password in a property that is not enumerable.
   shown.push(inspect(client, { depth: null }), inspect(pool, { depth: null }))
   await failed(client.query('select no_such_column'))
   const cut = failed(client.query('select pg_sleep(60)'))
@@ -152,7 +152,7 @@ beforeAll(async () => {
   )
   await cut
   client.release(true)
-  // Builds fail, and starts.
+  // Builds and starts fail.
   await admin('alter role tenant_members rename to gone')
   await failed(tenancy.createTenantDatabase())
   await admin('alter role gone rename to tenant_members')
@@ -165,7 +165,7 @@ beforeAll(async () => {
   show(tenancy)
   show(tenancy.config)
   shown.push(JSON.stringify(tenancy.config), JSON.stringify(tenancy), JSON.stringify({ tenancy }))
-  // The server goes away.
+  // The server becomes unavailable.
   const lost = failed(tenancy.getTenantPool(globex).query('select pg_sleep(60)'))
   while (tenancy.stats().inUse === 0) await new Promise(setImmediate)
   await server.stop()
@@ -181,7 +181,7 @@ afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-/** Every secret there is, in every form it has or could be printed in. */
+/** Returns every secret, in every form in which it could be printed. */
 function secrets(): string[] {
   const roles = [acme, globex].map((tenant) => deriveRolePassword(secret, tenant.databaseId ?? ''))
   const passwords = [server.account.password, ...roles]
@@ -195,19 +195,19 @@ test('no log line, error, answer or printed object holds a password, the master 
   for (const each of secrets()) expect(everything.includes(each)).toBe(false)
 })
 
-test('the log of the server holds none of them, though it logs all statements', async () => {
+test('the log of the PostgreSQL server contains no password, master secret or token, even when it logs all statements', async () => {
   const log = await readFile(join(dataDir, 'postgres.log'), 'utf8')
-  // What is looked through is what was meant to be.
+  // The searched text is the intended one.
   for (const told of ['create role', 'insert into tenant', 'pg_sleep', 'no_such_column']) expect(log).toContain(told)
   for (const each of secrets()) expect(log.includes(each)).toBe(false)
 })
 
-test('the list of processes holds none of them', () => {
+test('the list of processes contains no password, master secret or token', () => {
   expect(commandLines).toContain(join(dataDir, 'postgres'))
   for (const each of secrets()) expect(commandLines.includes(each)).toBe(false)
 })
 
-test('what is looked for would be found', () => {
+test('the search for secrets would find one that was written', () => {
   const config = loadConfig({
     TENANT_DATABASE_URL: `postgres://u:${server.account.password}@h/d`,
     TENANT_SECRET: secretHex,

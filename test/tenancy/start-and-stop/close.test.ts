@@ -40,7 +40,7 @@ async function openWithTenant(): Promise<{
   return { tenancy, owner, acme, app, token: (await tenancy.issueAccessToken({ user: owner.id })).token }
 }
 
-/** Tenant databases on the server, and those that the catalog knows: a close loses none. */
+/** Returns the tenant databases on the server and those in the catalog: close must lose none. */
 async function knownAndThere(): Promise<{ known: string[]; there: string[] }> {
   const known = await withAdmin(
     (admin) => admin.query<{ name: string }>('select name from tenant_databases order by 1'),
@@ -61,7 +61,7 @@ test('close ends every connection, and closing again changes nothing', async () 
   await app.close()
 })
 
-test('requests that run are finished; those that come later get 503, warm or not', async () => {
+test('close lets running requests finish, and later requests get 503, cached or not', async () => {
   const { tenancy, app, token } = await openWithTenant()
   expect(outcome(await app.inject({ url: '/me/tenant', headers: bearer(token) }))).toBe('200')
   const running = ['/slow', '/slow', '/slow'].map((url) => app.inject({ url, headers: bearer(token) }))
@@ -81,7 +81,7 @@ test('requests that run are finished; those that come later get 503, warm or not
   await account.disconnected()
 })
 
-test('after close everything is refused with a code, and no connection is opened again', async () => {
+test('after close every call is refused with a code, and no connection is opened again', async () => {
   const { tenancy, owner, acme, app } = await openWithTenant()
   await tenancy.close()
   const attempts: (() => Promise<unknown>)[] = [
@@ -102,7 +102,7 @@ test('after close everything is refused with a code, and no connection is opened
   await app.close()
 })
 
-test('a close while the stock is built waits for what is under way, and loses no database', async () => {
+test('a close while the stock is built waits for the running builds and loses no database', async () => {
   const tenancy = await installation.open({ env: { TENANT_READY_DATABASES: '6' } })
   while ((await knownAndThere()).known.length === 0) await sleep(5)
   await tenancy.close()
@@ -117,7 +117,7 @@ test('a close while the stock is built waits for what is under way, and loses no
   expect((await knownAndThere()).there).toHaveLength(6)
 })
 
-test('a close right after the start, before anything is built, is as good', async () => {
+test('a close right after the start, before any database is built, works as well', async () => {
   const tenancy = await installation.open({ env: { TENANT_READY_DATABASES: '6' } })
   await tenancy.close()
   await account.disconnected()
@@ -125,7 +125,7 @@ test('a close right after the start, before anything is built, is as good', asyn
   expect(there).toEqual(known)
 })
 
-test('a close while tenants are created lets each be there or not, and nothing in between', async () => {
+test('a close while tenants are created leaves each tenant complete or absent', async () => {
   const tenancy = await installation.open()
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
   const slugs = Array.from({ length: 6 }, (_, index) => `tenant-${index}`)
@@ -149,7 +149,7 @@ test('a close while tenants are created lets each be there or not, and nothing i
   await again.close()
 })
 
-test('two tenancies of one installation in a process: closing one leaves the other at work', async () => {
+test('closing one of two tenancies of an installation in a process leaves the other working', async () => {
   const [one, other] = await Promise.all([installation.open(), installation.open()])
   const owner = await one.createUser({ email: 'owner@example.com', emailVerified: true })
   const acme = await other.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
@@ -161,8 +161,8 @@ test('two tenancies of one installation in a process: closing one leaves the oth
   await other.close()
 })
 
-describe('a server that is gone without a word', { timeout: 90_000 }, () => {
-  test('does not hold up close', async () => {
+describe('a server that stops answering', { timeout: 90_000 }, () => {
+  test('a server that stops answering does not delay close', async () => {
     const { proxy, tenancy } = await openBehindProxy('0')
     const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
     const acme = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
@@ -172,14 +172,14 @@ describe('a server that is gone without a word', { timeout: 90_000 }, () => {
     await proxy.close()
   })
 
-  test('does not hold up close for long while databases are built; the next start clears them away', async () => {
+  test('a server that stops answering during builds delays close only briefly, and the next start removes the databases', async () => {
     const { proxy, tenancy } = await openBehindProxy('4')
     while ((await knownAndThere()).known.length === 0) await sleep(2)
     await proxy.set('silence')
     await tenancy.close()
     await proxy.close()
     await account.disconnected()
-    // As time would: the leases of what was being built run out.
+    // Lets the leases of the running builds expire, as time would.
     await withAdmin(
       (admin) => admin.query("update tenant_databases set lease_expires_at = now() where state = 'building'"),
       installation.catalogName,

@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-/** With nothing configured but the folder. */
+/** Opens a tenancy with only the folder configured. */
 async function open(options: CreateTenancyOptions = {}, env: Record<string, string> = {}): Promise<Tenancy> {
   const config = loadConfig({ TENANT_DATA_DIR: dataDir, TENANT_READY_DATABASES: '0', ...env })
   const tenancy = await createTenancy({ config, logger, schemaDir: notesSchema, ...options })
@@ -36,7 +36,7 @@ async function serverPid(): Promise<number> {
   return Number(text.split('\n')[0])
 }
 
-test('with no server configured the embedded one is used, close stops it, the next start finds the tenants', async () => {
+test('without a configured server the embedded one is used, close stops it, and the next start finds the tenants', async () => {
   const tenancy = await open()
   expect(tenancy.serverDescription).toBe(`embedded PostgreSQL in ${dataDir}`)
   const owner = await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })
@@ -55,7 +55,7 @@ test('with no server configured the embedded one is used, close stops it, the ne
   expect(messages.join('\n')).not.toContain(secret)
 })
 
-test('tenancies of one process and folder share the server; the last one to close stops it', async () => {
+test('tenancies of one process and folder share the embedded server, and the last one to close stops it', async () => {
   const [one, other] = await Promise.all([open(), open()])
   const owner = await one.createUser({ email: 'owner@example.com', emailVerified: true })
   const acme = await one.createTenant({ name: 'Acme', slug: 'acme', owner: owner.id })
@@ -66,7 +66,7 @@ test('tenancies of one process and folder share the server; the last one to clos
   expect(processIdentity(pid)).toBeUndefined()
 })
 
-test('a start that fails after the server has started stops it, and leaves a folder that the next start can use', async () => {
+test('a start that fails after the embedded server has started stops it and leaves a folder that the next start can use', async () => {
   await expect(open({ schemaDir: join(dataDir, 'no-such-folder') })).rejects.toMatchObject({
     code: 'TENANCY_DATABASE_SCHEMA_INVALID',
   })
@@ -75,7 +75,7 @@ test('a start that fails after the server has started stops it, and leaves a fol
   expect(await (await open()).listTenants()).toEqual([])
 })
 
-test('a folder that cannot be used gives a coded error that names it', async () => {
+test('an unusable folder gives an error with a code that names it', async () => {
   await expect(open({}, { TENANT_DATA_DIR: '/dev/null/folder' })).rejects.toMatchObject({
     code: 'TENANCY_EMBEDDED_START_FAILED',
     message: expect.stringContaining('/dev/null/folder'),

@@ -10,7 +10,7 @@ beforeEach(() => {
 })
 afterEach(() => installation.drop())
 
-/** Opens, does something, closes; then says what would keep the process alive, and lets it end by itself. */
+/** Opens a tenancy, uses it and closes it. Then reports what would keep the process alive, and lets it end by itself. */
 async function run(env: Readonly<Record<string, string>>, work = ''): Promise<string[]> {
   const child = startNode([], {
     env: { ...installation.env, ...env },
@@ -20,7 +20,7 @@ async function run(env: Readonly<Record<string, string>>, work = ''): Promise<st
       const tenancy = await createTenancy({ logger })
       ${work}
       await tenancy.close()
-      // Sockets that were destroyed are gone in the next turns of the event loop; nothing is waited for.
+      // Destroyed sockets disappear within the next turns of the event loop. Nothing is waited for.
       for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
       console.log(JSON.stringify(process.getActiveResourcesInfo()))
     `,
@@ -37,25 +37,25 @@ const warmUp = `
 `
 
 describe(
-  'a process whose tenancy is closed ends by itself, with nothing left that keeps it',
+  'a process whose tenancy is closed ends by itself, with and without a Redis that answers',
   { timeout: 60_000 },
   () => {
-    test('right after the start', async () => {
+    test('a process that closes its tenancy right after the start ends by itself', async () => {
       expect(await run({})).toEqual([])
     })
 
-    test('after a request', async () => {
+    test('a process that closes its tenancy after a request ends by itself', async () => {
       expect(await run({}, warmUp)).toEqual([])
     })
 
-    test('with a Redis where nobody listens', async () => {
+    test('a process that closes its tenancy ends by itself with a Redis address where nothing listens', async () => {
       expect(await run({ TENANT_REDIS_URL: 'redis://127.0.0.1:1' })).toEqual([])
       expect(
         await run({ TENANT_REDIS_URL: 'redis://127.0.0.1:1' }, 'await new Promise((r) => setTimeout(r, 300))'),
       ).toEqual([])
     })
 
-    test('with a Redis that takes connections and says nothing', async () => {
+    test('a process that closes its tenancy ends by itself with a Redis that accepts connections and never answers', async () => {
       const sockets = new Set<Socket>()
       const silent: Server = createServer((socket) => void sockets.add(socket.on('error', () => {})))
       await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
@@ -69,7 +69,7 @@ describe(
 )
 
 describeWithRedis('a process whose tenancy is closed ends by itself with Redis', (url) => {
-  test('right after the start, and after a request', { timeout: 60_000 }, async () => {
+  test('a process that closes its tenancy with Redis in use ends by itself', { timeout: 60_000 }, async () => {
     expect(await run({ TENANT_REDIS_URL: url })).toEqual([])
     expect(await run({ TENANT_REDIS_URL: url }, warmUp)).toEqual([])
     expect(await run({ TENANT_REDIS_URL: url }, 'await new Promise((r) => setTimeout(r, 300))')).toEqual([])

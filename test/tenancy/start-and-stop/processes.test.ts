@@ -14,7 +14,7 @@ beforeEach(() => {
 })
 afterEach(() => installation.drop())
 
-test('processes that start at once on an empty server make one catalog, one signing key, one set of rules', async () => {
+test('processes that start at once on an empty server create one catalog, one signing key and one set of rules', async () => {
   const program = `
     import { createTenancy } from 'tenants2fast'
     const tenancy = await createTenancy()
@@ -39,7 +39,7 @@ test('processes that start at once on an empty server make one catalog, one sign
     installation.catalogName,
   )
   expect(row).toEqual({ installations: 1, keys: 1, owners: 1, servers: 1, tenants: 4 })
-  // Each one's token is good for the others, and reaches its own tenant.
+  // Each process accepts the tokens of the others, and each token reaches its own tenant.
   const tenancy = await installation.open()
   const app = await createNotesApp(tenancy)
   for (const child of children) {
@@ -51,7 +51,7 @@ test('processes that start at once on an empty server make one catalog, one sign
   await app.close()
 })
 
-test('createTenancy() reads .env of the working folder; variables that are set win; the process ends by itself', async () => {
+test('createTenancy() reads .env of the working directory, variables that are set take precedence, and the process ends by itself', async () => {
   const folder = await mkdtemp(join(tmpdir(), 't2f-env-'))
   try {
     const settings = { ...installation.env, TENANT_MAX_CONNECTIONS: '11', TENANT_TOKEN_TTL: '60' }

@@ -26,13 +26,13 @@ afterEach(async () => {
   await rm(schemaDir, { recursive: true })
 })
 
-/** Opens, fails, and gives the error; whatever was opened has been closed again. */
+/** Opens a tenancy that must fail and returns the error. Everything that was opened has been closed again. */
 async function failure(options: OpenOptions): Promise<Error & { code: string }> {
   const error: unknown = await installation.open(options).catch((problem: unknown) => problem)
   const known = findTenancyError(error)
   if (known === undefined) throw new Error('This was to fail with a code', { cause: error })
   await account.disconnected()
-  // As Node prints it when nobody catches it.
+  // As Node prints an uncaught error.
   const printed = inspect(error, { depth: null, showHidden: true })
   for (const secret of [account.password, installation.env['TENANT_SECRET']]) {
     if (secret !== undefined) expect(printed).not.toContain(secret)
@@ -41,7 +41,7 @@ async function failure(options: OpenOptions): Promise<Error & { code: string }> 
 }
 
 describe('the secret', () => {
-  test('another secret than the catalog’s is refused, everything is closed, and the right one works again', async () => {
+  test('a secret other than the catalog’s is refused, everything is closed, and the right secret works again', async () => {
     await (await installation.open()).close()
     await account.disconnected()
     const wrong = 'f'.repeat(64)
@@ -51,7 +51,7 @@ describe('the secret', () => {
     await (await installation.open()).close()
   })
 
-  test('the development secret is the same at every start, is warned about, and never shown', async () => {
+  test('the development secret is the same at every start, and is warned about but never shown', async () => {
     const env = { TENANT_SECRET: undefined }
     const tenancy = await installation.open({ env })
     const owner = await tenancy.createUser({ email: 'a@example.com', emailVerified: true })
@@ -65,7 +65,7 @@ describe('the secret', () => {
       fields: {},
       message: expect.stringMatching('No TENANT_SECRET'),
     })
-    // The superuser's password is what it is made of.
+    // The development secret is derived from the superuser's password.
     await again.close()
     const other = await createTestAccount()
     try {
@@ -101,13 +101,13 @@ describe('the schema folder', () => {
       'TENANCY_DATABASE_SCHEMA_INVALID',
       /0001_commit\.sql/,
     ],
-  ])('that %s fails the start and leaves nothing half-made; the next start works', async (_name, files, code, text) => {
+  ])('a schema folder that %s fails the start cleanly, and the next start works', async (_name, files, code, text) => {
     for (const [name, sql] of Object.entries(files)) await writeFile(join(schemaDir, name), sql)
     const folder = Object.keys(files).length === 0 ? join(schemaDir, 'no-such-folder') : schemaDir
     const error = await failure({ schemaDir: folder })
     expect(error.code).toBe(code)
     expect(error.message).toMatch(text)
-    // A catalog that is complete, and the group role, which can do nothing.
+    // Only a complete catalog and the group role, which has no rights, are left.
     const left = await installation.onServer()
     expect(left.databases).toEqual([installation.catalogName])
     expect(left.roles.filter((name) => name !== `${installation.prefix}members`)).toEqual([])
@@ -122,7 +122,7 @@ describe('the schema folder', () => {
     await tenancy.close()
   })
 
-  test('a catalog that a failed start has made is as good as any: nothing is in it twice', async () => {
+  test('a catalog that a failed start has created is complete, and nothing is in it twice', async () => {
     await failure({ schemaDir: join(schemaDir, 'no-such-folder') })
     await failure({ schemaDir: join(schemaDir, 'no-such-folder') })
     const tenancy = await installation.open()
@@ -134,7 +134,7 @@ describe('the schema folder', () => {
 
 describe('the server', () => {
   test.each<ProxyMode>(['refuse', 'reset', 'silence'])(
-    'that does not answer (%s) gives a coded error that names it',
+    'a server that does not answer (%s) gives an error with a code that names it',
     async (mode) => {
       const proxy = await startTcpProxy(await testServer())
       const url = new URL(account.url)
@@ -159,7 +159,7 @@ describe('the server', () => {
     return { env: { TENANT_DATABASE_URL: url.href } }
   }
 
-  test('that refuses the password or does not know the account gives a coded error', async ({ skip }) => {
+  test('a wrong password or an unknown account gives an error with a code', async ({ skip }) => {
     const wrong = 'wrong-and-secret-as-well'
     const { host, port } = await testServer()
     const client = new pg.Client({ host, port, user: account.name, password: wrong, database: 'postgres' })
@@ -180,7 +180,7 @@ describe('the server', () => {
     }
   })
 
-  test('whose database or host does not exist gives a coded error', async () => {
+  test('a database or host that does not exist gives an error with a code', async () => {
     for (const [options, text] of [
       [changed((url) => (url.pathname = '/no_such_database')), /"no_such_database" does not exist/],
       [changed((url) => (url.hostname = 'no-such-host.invalid')), /ENOTFOUND|EAI_AGAIN/],
@@ -192,7 +192,7 @@ describe('the server', () => {
   })
 
   test.each(['nosuperuser', 'createdb', 'createrole'])(
-    'an account that may not create databases and roles (%s) is told so before anything is made',
+    'an account that may not create databases and roles (%s) is reported before anything is created',
     async (attributes) => {
       const weak = await createTestAccount(attributes)
       try {
@@ -208,7 +208,7 @@ describe('the server', () => {
     },
   )
 
-  test('an account that may create databases and roles, and is no superuser, is enough', async () => {
+  test('an account that may create databases and roles is enough without being superuser', async () => {
     const modest = await createTestAccount('createdb createrole')
     const own = createInstallation({ TENANT_DATABASE_URL: modest.url, TENANT_READY_DATABASES: '1' })
     try {
@@ -232,7 +232,7 @@ describe('the server', () => {
 })
 
 describe('settings', () => {
-  test('createTenancy() reads the environment; an unknown TENANT_ variable fails it, and every problem is named at once', async () => {
+  test('createTenancy() reads the environment, an unknown TENANT_ variable fails the start, and every problem is named at once', async () => {
     vi.stubEnv('TENANT_DATABASE_URL', account.url)
     vi.stubEnv('TENANT_CATALOG_DB', installation.catalogName)
     vi.stubEnv('TENANT_TOKEN_TLL', '900')
@@ -261,7 +261,7 @@ describe('settings', () => {
     expect(error.message).toContain('http://idp.example.com')
   })
 
-  test('a catalog of the next version serves a process of this one, and one that removed what it needs refuses the start', async () => {
+  test('a catalog of the next version serves a process of this version, but one that removed what this version needs refuses the start', async () => {
     await (await installation.open()).close()
     const ledger = 'insert into schema_migrations (version, name, checksum) values ($1, $2, $2)'
     await withAdmin((admin) => admin.query(ledger, [9998, '9998_more.sql']), installation.catalogName)
@@ -274,7 +274,7 @@ describe('settings', () => {
     expect(error.message).toContain('9999_future_after_9998.sql')
   })
 
-  test('the address of the server in messages is without its account', async () => {
+  test('messages show the address of the server without its account', async () => {
     const tenancy = await installation.open()
     const { hostname, port } = new URL(urlOf('postgres'))
     expect(tenancy.serverDescription).toBe(`PostgreSQL on ${hostname}:${port}`)

@@ -27,12 +27,12 @@ async function answer(authorization: string): Promise<string> {
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Other texts that a lenient reader takes for the same token. */
+/** Returns other texts that a lenient parser accepts as the same token. */
 function spellings(token: string): string[] {
   const [header, claims, signature] = token.split('.') as [string, string, string]
   const last = alphabet.indexOf(signature.at(-1) as string)
   return [
-    // The bits of the last letter that no byte of the signature needs.
+    // The unused bits of the last letter, which belong to no byte of the signature.
     ...[1, 2, 4, 8, 15].map((bits) => token.slice(0, -1) + alphabet[last ^ bits]),
     `${token}=`,
     `${token}==`,
@@ -54,7 +54,7 @@ function spellings(token: string): string[] {
   ]
 }
 
-test('no other spelling of a token is let in, while it is valid, remembered, and after it was revoked', async () => {
+test('no other spelling of a token is accepted, neither while the token is valid and cached nor after it was revoked', async () => {
   const { token } = await tenancy.issueAccessToken({ user: dana.id })
   const refused = '401 TENANCY_AUTH_TOKEN_INVALID'
   for (const remembered of ['cold', 'warm']) {
@@ -63,7 +63,7 @@ test('no other spelling of a token is let in, while it is valid, remembered, and
     }
     expect(await answer(`Bearer ${token}`)).toBe('200')
   }
-  // What the header may vary (RFC 9110, 11.1), and the token may not.
+  // Variations that are allowed in the header (RFC 9110, 11.1) but not in the token.
   for (const scheme of ['bearer ', 'BEARER  ', 'Bearer    ']) expect(await answer(scheme + token)).toBe('200')
   await tenancy.revokeUserTokens({ user: dana.id })
   for (const spelling of [token, ...spellings(token)]) {

@@ -53,7 +53,7 @@ const kinds = [
 ] as const
 
 describe.each(kinds)('%s for one tenant', (_name, make) => {
-  test('is for that tenant, named or not, and does nothing in another', async () => {
+  test('a token for one tenant works in that tenant, named or not, and in no other', async () => {
     const token = await make()
     expect(await ask(token, '/tenant')).toBe('200 acme')
     expect(await ask(token, '/tenant', 'acme')).toBe('200 acme')
@@ -69,7 +69,7 @@ describe.each(kinds)('%s for one tenant', (_name, make) => {
     }
   })
 
-  test('does nothing for its user as such, remembered or not', async () => {
+  test('a token for one tenant is refused on routes that need only a user, cached or not', async () => {
     for (const token of [await make(), await make()]) {
       expect(await ask(token, '/user')).toBe('403 TENANCY_AUTH_TOKEN_BOUND')
       expect(await ask(token, '/tenant')).toBe('200 acme')
@@ -78,7 +78,7 @@ describe.each(kinds)('%s for one tenant', (_name, make) => {
     }
   })
 
-  test('changes nothing about the account, and ends no session', async () => {
+  test('a token for one tenant changes nothing about the account and ends no session', async () => {
     const token = await make()
     const before = await accounts.catalog.query('select * from users where id = $1', [user.id])
     for (const [method, path, json] of [
@@ -101,18 +101,18 @@ describe.each(kinds)('%s for one tenant', (_name, make) => {
 })
 
 describe('a foreign token for several tenants', () => {
-  test('is for these, when the request says for which', async () => {
+  test('a foreign token for several tenants works in these when the request names one', async () => {
     const token = await foreignToken(['acme', 'globex'])
     expect(await ask(token, '/tenant', 'acme')).toBe('200 acme')
     expect(await ask(token, '/tenants/globex/name')).toBe('200 globex')
     expect(await ask(token, '/tenant', 'initech')).toBe('403 TENANCY_TENANT_FORBIDDEN')
     expect(await ask(token, '/tenants/initech/name')).toBe('403 TENANCY_TENANT_FORBIDDEN')
-    // Not for the default one, although the user is in it.
+    // Not for the default tenant, although the user is a member of it.
     expect(await ask(token, '/tenant')).toBe('403 TENANCY_TENANT_REQUIRED')
     expect(await ask(token, '/user')).toBe('403 TENANCY_AUTH_TOKEN_BOUND')
   })
 
-  test('gives no access to a tenant that its user is not in', async () => {
+  test('a foreign token for several tenants gives no access to a tenant without its user', async () => {
     const owner = await accounts.tenancy.createUser({ email: 'other@example.com', emailVerified: true })
     await accounts.tenancy.createTenant({ name: 'Umbrella', slug: 'umbrella', owner: owner.id })
     const token = await foreignToken(['acme', 'umbrella'])
@@ -121,7 +121,7 @@ describe('a foreign token for several tenants', () => {
   })
 })
 
-test('a token for no tenant goes on as ever', async () => {
+test('a token for no tenant works in every tenant of its user as before', async () => {
   for (const org of [undefined, null, []]) {
     const token = await foreignToken(org)
     expect(await ask(token, '/user')).toBe('200 anna@example.com')

@@ -12,13 +12,13 @@ let installation: Installation
 let [tenancy, second]: [Tenancy, Tenancy] = [undefined as never, undefined as never]
 let [app, secondApp]: [FastifyInstance, FastifyInstance] = [undefined as never, undefined as never]
 let catalog: pg.Pool
-/** Trusted for identity alone; creates users. */
+/** An issuer that is trusted for identity alone and creates users. */
 let trusted: OidcIssuer
-/** Creates users, who need a verified address; says so in text, and elsewhere. */
+/** An issuer that creates users with a verified address, and puts address and verification (as text) into other claims. */
 let textual: OidcIssuer
-/** Neither creates nor links. */
+/** An issuer that neither creates nor links users. */
 let strict: OidcIssuer
-/** Links by verified address. */
+/** An issuer that links users by their verified address. */
 let linking: OidcIssuer
 
 const me = async (token: string, at = app) => outcome(await at.inject({ url: '/me', headers: bearer(token) }))
@@ -69,16 +69,16 @@ describe('a user without a verified address', () => {
     ['an address that is not verified', { email: 'victim@example.com', email_verified: false }],
     ['an address that is verified in words', { email: 'victim@example.com', email_verified: 'true' }],
     ['an address of which nothing is said', { email: 'victim@example.com', email_verified: undefined }],
-  ])('gets in with a token with %s of an issuer that is trusted for identity alone', async (name, claims) => {
+  ])('a token with %s is accepted from an issuer that is trusted for identity alone', async (name, claims) => {
     const token = await trusted.token({ sub: name, name: 'Nobody', ...claims })
     expect(await me(token)).toBe('200')
     const user = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: name })
     expect(user).toMatchObject({ emailVerified: false, email: expect.stringMatching(/@identity\.invalid$/) })
-    // The address stays free for whoever it belongs to.
+    // The address stays free for its owner.
     expect(await tenancy.findUserByEmail('victim@example.com')).toBeUndefined()
   })
 
-  test('gets in with no other token: not with an own one, nor with another issuer’s', async () => {
+  test('a user without a verified address cannot use an own token or a token of another issuer', async () => {
     expect(await me(await trusted.token({ sub: 'alone' }))).toBe('200')
     const user = (await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'alone' })) as User
     expect(await me((await tenancy.issueAccessToken({ user: user.id })).token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
@@ -89,7 +89,7 @@ describe('a user without a verified address', () => {
     expect(await me(await trusted.token({ sub: 'alone', jti: '2' }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
-  test('is not reached by their placeholder, which nobody can claim, register or look up', async () => {
+  test('the placeholder address of a user cannot be claimed, registered or looked up', async () => {
     expect(await me(await trusted.token({ sub: 'nameless' }))).toBe('200')
     const user = (await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'nameless' })) as User
     for (const email of [user.email, user.email.toUpperCase(), user.email.replace('.invalid', '\u3002invalid')]) {
@@ -99,13 +99,13 @@ describe('a user without a verified address', () => {
       await expect(tenancy.createUser({ email })).rejects.toEqual(code('TENANCY_ACCOUNTS_EMAIL_INVALID'))
     }
     expect(await tenancy.listIdentities(user.id)).toMatchObject([{ issuer: trusted.issuer, subject: 'nameless' }])
-    // An issuer that is trusted for identity alone has its own nameless user for such a claim.
+    // An issuer that is trusted for identity alone gets its own user with a placeholder address for such a claim.
     expect(await me(await trusted.token({ sub: 'second', email: user.email }))).toBe('200')
     const other = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'second' })
     expect(other?.id).not.toBe(user.id)
   })
 
-  test('is one user however many requests come at once', async () => {
+  test('a user without a verified address is created once, however many requests come at once', async () => {
     const tokens = await Promise.all(
       Array.from({ length: 10 }, (_none, jti) => trusted.token({ sub: 'crowd', jti: `${jti}` })),
     )
@@ -117,7 +117,7 @@ describe('a user without a verified address', () => {
     expect(rows).toEqual([{ users: 1 }])
   })
 
-  test('takes over nobody’s account when their address is verified and taken', async () => {
+  test('a user without a verified address does not take over an account when their verified address is taken', async () => {
     const owner = await newUser()
     expect(await me(await trusted.token({ sub: 'same', email: owner.email }))).toBe('200')
     expect((await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'same' }))?.id).not.toBe(owner.id)
@@ -127,20 +127,20 @@ describe('a user without a verified address', () => {
 
 describe('address and verification', () => {
   const claims = { email: undefined, email_verified: undefined }
-  test.each([true, 'true'])('are read where the settings say, and %j means yes', async (yes) => {
+  test.each([true, 'true'])('the configured claims are read, and %j means verified', async (yes) => {
     const mail = `text-${typeof yes}@example.com`
     const token = await textual.token({ ...claims, sub: mail, profile: { mail }, 'https://example.com/verified': yes })
     expect(await me(token)).toBe('200')
     expect(await tenancy.findUserByEmail(mail)).toMatchObject({ emailVerified: true })
   })
 
-  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])('%j means no', async (no) => {
+  test.each([false, 'True', 'false', 1, null, undefined, ['true'], {}])('a claim %j means unverified', async (no) => {
     const token = await textual.token({
       ...claims,
       sub: `no ${JSON.stringify(no)}`,
       profile: { mail: 'no@example.com' },
       'https://example.com/verified': no,
-      // Where other issuers say it.
+      // The claims that other issuers use.
       email: 'no@example.com',
       email_verified: true,
     })
@@ -149,7 +149,7 @@ describe('address and verification', () => {
   })
 })
 
-test('the log says why a user did not get in, and what would help', async () => {
+test('the log says why a user was refused and what would help', async () => {
   const mine = createInstallation({
     TENANT_OIDC_ISSUERS: JSON.stringify([
       { issuer: textual.issuer, audience: 'api', algorithm: 'ES256', createUsers: true },
@@ -174,7 +174,7 @@ test('the log says why a user did not get in, and what would help', async () => 
 })
 
 describe('identities', () => {
-  test('are listed, linked and unlinked, in every process at once and in the audit log', async () => {
+  test('identities are listed, linked and unlinked at once in every process, and are in the audit log', async () => {
     const [user, admin] = [await newUser(), await newUser()]
     const identity = { issuer: strict.issuer, subject: 'linda' }
     const token = await strict.token({ sub: 'linda' })
@@ -186,7 +186,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([linked])
     expect(await tenancy.findUserByIdentity(identity)).toMatchObject({ id: user.id })
     expect([await me(token), await me(token, secondApp)]).toEqual(['200', '200'])
-    // Again: nothing changes.
+    // The second call changes nothing.
     expect(await second.linkIdentity({ user: user.id, ...identity })).toEqual(linked)
 
     await tenancy.linkIdentity({ user: user.id, issuer: trusted.issuer, subject: 'linda' })
@@ -206,7 +206,7 @@ describe('identities', () => {
     ])
   })
 
-  test('of somebody else are not linked, whoever links at once', async () => {
+  test('identities of another user cannot be linked, even by concurrent calls', async () => {
     const users = await Promise.all(Array.from({ length: 6 }, newUser))
     const identity = { issuer: strict.issuer, subject: 'contested' }
     const results = await Promise.allSettled(
@@ -220,7 +220,7 @@ describe('identities', () => {
     expect(users.map(({ id }) => id)).toContain(owner?.id)
   })
 
-  test('that are the last way in are not unlinked unasked, by two at once neither', async () => {
+  test('the last identity of a user is unlinked only if the call allows it, even with two calls at once', async () => {
     const user = await newUser()
     const identities = ['one', 'two'].map((name) => ({ issuer: strict.issuer, subject: `last-${name}` }))
     for (const identity of identities) await tenancy.linkIdentity({ user: user.id, ...identity })
@@ -239,7 +239,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([])
   })
 
-  test('are not the last way in while there is a password', async () => {
+  test('the last identity of a user can be unlinked while there is a password', async () => {
     const user = await newUser()
     const identity = { user: user.id, issuer: strict.issuer, subject: 'with-password' }
     await tenancy.linkIdentity(identity)
@@ -252,7 +252,7 @@ describe('identities', () => {
     expect(await tenancy.listIdentities(user.id)).toEqual([])
   })
 
-  test('that were unlinked stay out: no issuer links or creates by itself, plain SQL counts, and a link brings them back', async () => {
+  test('an unlinked identity is not linked or created again by its issuer, even if plain SQL unlinked it, until it is linked explicitly', async () => {
     const user = await newUser()
     const linkable = await linking.token({ sub: 'returning', email: user.email })
     expect(await me(linkable)).toBe('200')
@@ -274,7 +274,7 @@ describe('identities', () => {
     trustedAgain = await trusted.token({ sub: 'by sql', jti: 'again' })
   })
 
-  test('of a user who was deleted may come anew', async () => {
+  test('an identity of a deleted user can create a new user', async () => {
     expect(await me(await trusted.token({ sub: 'deleted' }))).toBe('200')
     const user = await tenancy.findUserByIdentity({ issuer: trusted.issuer, subject: 'deleted' })
     await catalog.query('delete from users where id = $1', [user?.id])
@@ -283,7 +283,7 @@ describe('identities', () => {
     expect(anew?.id).not.toBe(user?.id)
   })
 
-  test('of nobody, of no issuer and of no subject are refused with what is wrong', async () => {
+  test('linking an identity of an unknown user, an unknown issuer or without a subject is refused with the reason', async () => {
     const user = await newUser()
     const unknown = '7aa9caed-9e5e-4ad2-95c2-90e0e6247552'
     const identity = { issuer: strict.issuer, subject: 'x' }

@@ -22,7 +22,7 @@ const issuedEntries = async () =>
   (await tenancy.audit.list({ tenant: null, limit: 1000 })).filter(({ action }) => action === 'token.issue')
 
 describe('a token that is issued', () => {
-  test('leaves an entry: for whom, by whom, for which tenant, under which id, and no part of the token', async () => {
+  test('issuing a token writes an audit entry with its user, actor, tenant and id, and no part of the token', async () => {
     const plain = await tenancy.issueAccessToken({ user: max.id })
     const bound = await tenancy.issueAccessToken({ user: max.id, tenant: 'acme', actor: dana.id })
     expect(plain.tokenId).toBe(decodeJwt(plain.token).jti)
@@ -49,7 +49,7 @@ describe('a token that is issued', () => {
     expect(await tenancy.audit.verify()).toMatchObject({ isIntact: true })
   })
 
-  test('to nobody, or by somebody who is no user’s id, is none and leaves none', async () => {
+  test('a token for an unknown user or by an actor who is no user is not issued and not audited', async () => {
     const before = await issuedEntries()
     await expect(tenancy.issueAccessToken({ user: randomUUID() })).rejects.toMatchObject({
       code: 'TENANCY_USER_NOT_FOUND',
@@ -60,7 +60,7 @@ describe('a token that is issued', () => {
     expect(await issuedEntries()).toEqual(before)
   })
 
-  test('for what can’t be a tenant is none and leaves none', async () => {
+  test('a token for text that cannot be a tenant is not issued and not audited', async () => {
     const before = await issuedEntries()
     const rubbish: unknown[] = ['', 'ACME', ' acme', 'acme ', 'a\0b', '../x', '\0', '\uD800', 'No tenant', 'admin']
     rubbish.push('x'.repeat(10_000), randomUUID().toUpperCase(), null, 7, ['acme'])
@@ -72,7 +72,7 @@ describe('a token that is issued', () => {
     await expect(tenancy.issueAccessToken({ user: max.id, tenant: randomUUID() })).resolves.toBeDefined()
   })
 
-  test('that can’t be recorded is not given out', async () => {
+  test('a token that cannot be audited is not issued', async () => {
     const inCatalog = (text: string) => withAdmin((admin) => admin.query(text), installation.catalogName)
     await inCatalog(
       "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'full'; end $$",
@@ -88,7 +88,7 @@ describe('a token that is issued', () => {
     await tenancy.issueAccessToken({ user: max.id })
   })
 
-  test('by a login has an entry, by the refreshes of it none', async () => {
+  test('a token from a login has an audit entry, and its refreshes have none', async () => {
     const host = tenancy.accountsHost()
     const before = (await issuedEntries()).length
     await host.issueAccessToken({ user: max.id })
@@ -97,7 +97,7 @@ describe('a token that is issued', () => {
     expect(await issuedEntries()).toHaveLength(before + 1)
   })
 
-  test('by many at once, each has its entry', async () => {
+  test('tokens that are issued at once have an audit entry each', async () => {
     const before = (await issuedEntries()).length
     const tokens = await Promise.all(Array.from({ length: 30 }, () => tenancy.issueAccessToken({ user: max.id })))
     const ids = (await issuedEntries()).slice(before).map(({ after }) => (after as { jti: string }).jti)
@@ -106,7 +106,7 @@ describe('a token that is issued', () => {
   })
 })
 
-test('a purged tenant’s chain that an administrator removes with its head is reported by the whole installation', async () => {
+test('a purged tenant’s chain that an administrator deletes with its head is reported when the whole installation is verified', async () => {
   const tenant = await tenancy.createTenant({ name: 'Gone', slug: 'gone', owner: dana.id })
   await tenancy.deleteTenant({ tenant: 'gone' })
   await tenancy.purgeTenant({ tenant: 'gone' })

@@ -9,11 +9,11 @@ import { bearer, createNotesApp, outcome } from '../notes-app.js'
 let installation: Installation
 let tenancy: Tenancy
 let app: FastifyInstance
-/** Creates users, with RS256. */
+/** An issuer that creates users; signs with RS256. */
 let open: OidcIssuer
-/** Links users by their verified address, with ES256; creates none. */
+/** An issuer that links users by their verified address and creates none; signs with ES256. */
 let linking: OidcIssuer
-/** May do neither, with EdDSA. */
+/** An issuer that may do neither; signs with EdDSA. */
 let strict: OidcIssuer
 
 const me = async (token: string) => outcome(await app.inject({ url: '/me', headers: bearer(token) }))
@@ -41,12 +41,12 @@ afterAll(async () => {
 })
 
 describe('users of foreign issuers', () => {
-  test('an issuer that may create users makes one at first sight, and only one of many at once', async () => {
+  test('an issuer that may create users creates one at the first token, and only one for many tokens at once', async () => {
     const token = await open.token({ sub: 'anna', email: 'Anna@Example.com', name: 'Anna' })
     expect(await Promise.all(Array.from({ length: 10 }, () => me(token)))).toEqual(Array(10).fill('200'))
     const anna = await tenancy.findUserByEmail('anna@example.com')
     expect(anna).toMatchObject({ name: 'Anna', emailVerified: true })
-    // Another token of the same subject is the same user, whatever address it carries now.
+    // Another token of the same subject belongs to the same user, whatever address it contains.
     const other = await app.inject({
       url: '/me',
       headers: bearer(await open.token({ sub: 'anna', email: 'changed@example.com' })),
@@ -55,7 +55,7 @@ describe('users of foreign issuers', () => {
     expect(await tenancy.findUserByEmail('changed@example.com')).toBeUndefined()
   })
 
-  test('such a user is in no tenant until somebody adds them', async () => {
+  test('a user created by an issuer is in no tenant until they are added', async () => {
     const token = await open.token({ sub: 'bert', email: 'bert@example.com' })
     const ask = async () => outcome(await app.inject({ url: '/me/tenant', headers: bearer(token) }))
     expect(await ask()).toBe('403 TENANCY_TENANT_NONE')
@@ -66,7 +66,7 @@ describe('users of foreign issuers', () => {
     expect(await ask()).toBe('200')
   })
 
-  test('the claim that its issuer’s configuration names decides the tenant, and nothing may say otherwise', async () => {
+  test('the claim that the issuer’s configuration names decides the tenant, and no other place may name another', async () => {
     const ask = async (org: unknown, headers: Record<string, string> = {}) => {
       const token = await open.token({ sub: 'claire', email: 'claire@example.com', org })
       const answer = await app.inject({ url: '/me/tenant', headers: { ...bearer(token), ...headers } })
@@ -87,16 +87,16 @@ describe('users of foreign issuers', () => {
     expect(await ask(['claire-one'])).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
   })
 
-  test('an issuer that may not create users is refused for those it does not know', async () => {
+  test('an issuer that may not create users is refused for users it does not know', async () => {
     const token = await strict.token({ sub: 'carl', email: 'carl@example.com' })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
     expect(await tenancy.findUserByEmail('carl@example.com')).toBeUndefined()
-    // Not by way of an account that happens to have the address either.
+    // An account with the same address does not help either.
     await tenancy.createUser({ email: 'carl@example.com', emailVerified: true })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
-  test('an issuer that links finds the account of a verified address, and makes none', async () => {
+  test('an issuer that may link finds the account of a verified address and creates none', async () => {
     await tenancy.createUser({ email: 'doris@example.com', emailVerified: true })
     expect(await me(await linking.token({ sub: 'd', email: 'DORIS@example.com' }))).toBe('200')
     expect(await me(await linking.token({ sub: 'e', email: 'nobody@example.com' }))).toBe(
@@ -105,12 +105,12 @@ describe('users of foreign issuers', () => {
     expect(await tenancy.findUserByEmail('nobody@example.com')).toBeUndefined()
   })
 
-  test('an issuer that creates takes over nobody’s account', async () => {
+  test('an issuer that may only create users does not take over an account', async () => {
     const anton = await tenancy.createUser({ email: 'anton@example.com', emailVerified: true })
     expect(await me(await open.token({ sub: 'attacker', email: 'anton@example.com' }))).toBe(
       '401 TENANCY_AUTH_USER_REFUSED',
     )
-    // Nor by naming the id of a user as its subject.
+    // Naming the id of a user as its subject does not help either.
     expect(await me(await open.token({ sub: anton.id }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
@@ -119,13 +119,13 @@ describe('users of foreign issuers', () => {
     ['an address that is verified in words', { email_verified: 'true' }],
     ['no address', { email: undefined }],
     ['no valid address', { email: 'not an address' }],
-  ])('a token with %s makes no user', async (_name, claims) => {
+  ])('a token with %s creates no user', async (_name, claims) => {
     const token = await open.token({ sub: `unusable ${JSON.stringify(claims)}`, email: 'fritz@example.com', ...claims })
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
     expect(await tenancy.findUserByEmail('fritz@example.com')).toBeUndefined()
   })
 
-  test('a disabled user is refused with a foreign token, and so is one issued before the tokens were revoked', async () => {
+  test('a disabled user is refused with a foreign token, and so is a token issued before the user’s tokens were revoked', async () => {
     const token = await open.token({ sub: 'gerd', email: 'gerd@example.com' })
     expect(await me(token)).toBe('200')
     const gerd = await tenancy.findUserByEmail('gerd@example.com')
@@ -133,7 +133,7 @@ describe('users of foreign issuers', () => {
     expect(await me(token)).toBe('401 TENANCY_AUTH_USER_REFUSED')
     await tenancy.enableUser({ user: gerd!.id })
     expect(await me(token)).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
-    // Its issuer's clock may be ahead: a token issued within the tolerance does not count either.
+    // Its issuer's clock may be ahead, so a token issued within the tolerance is refused as well.
     const ahead = await open.token({ sub: 'gerd', iat: Math.floor(Date.now() / 1000) + 4 })
     expect(await me(ahead)).toBe('401 TENANCY_AUTH_TOKEN_INVALID')
     await withAdmin(
@@ -149,7 +149,7 @@ describe('users of foreign issuers', () => {
 })
 
 describe('several issuers at once', () => {
-  test('own and foreign tokens are taken side by side', async () => {
+  test('own and foreign tokens are accepted side by side', async () => {
     const hans = await tenancy.createUser({ email: 'hans@example.com', emailVerified: true })
     const { token: own } = await tenancy.issueAccessToken({ user: hans.id })
     const foreign = await open.token({ sub: 'ida', email: 'ida@example.com' })
@@ -157,7 +157,7 @@ describe('several issuers at once', () => {
     expect(await Promise.all([me(own), me(foreign), me(linked)])).toEqual(['200', '200', '200'])
   })
 
-  test('an issuer’s key signs for no other issuer', async () => {
+  test('a key of one issuer signs for no other issuer', async () => {
     const hans = await tenancy.createUser({ email: 'hans2@example.com', emailVerified: true })
     const forged = [
       await open.token({ iss: linking.issuer, sub: 'd' }),
@@ -175,7 +175,7 @@ describe('several issuers at once', () => {
     expect(await me(await linking.token({ sub: 'jo', email: 'jo@two.example' }))).toBe('401 TENANCY_AUTH_USER_REFUSED')
   })
 
-  test('an issuer that is down answers 503 for tokens not seen yet, and the others go on', async () => {
+  test('an unreachable issuer gives 503 for tokens not seen yet, and other issuers are not affected', async () => {
     const down = await startOidcIssuer()
     const mine = createInstallation({
       TENANT_OIDC_ISSUERS: JSON.stringify([{ issuer: down.issuer, audience: 'api', createUsers: true }]),
