@@ -61,9 +61,9 @@ export interface AuditLog {
   list(options: ListAuditOptions): Promise<AuditEntry[]>
   /**
    * Computes every hash again and compares it. Finds entries that were changed, removed, inserted, reordered or cut off
-   * by a way around the database's triggers, and names the first bad entry of each chain. Reads in batches, from one snapshot.
-   * If a tenant's chain was removed or cut off together with its head, only its anchors in the installation's chain show
-   * it; so verify that chain as well (no `tenant`).
+   * while the database's triggers were bypassed, and names the first bad entry of each chain. Reads in batches, from one
+   * snapshot. If a tenant's chain was removed or cut off together with its head, only its anchors in the installation's
+   * chain show it; so verify that chain as well (no `tenant`).
    *
    * It cannot detect a complete forgery, heads and the installation's chain included, by somebody who writes to the
    * catalog as its owner, nor entries that were cut off after the last anchor.
