@@ -42,9 +42,12 @@ const valueSchema = z.object({
 
 /** Writes a member as JSON: of its tenant and membership, the columns that may be cached. */
 export function encodeMember(record: MemberRecord, writtenAtMs: number): string {
+  const { tenantEpoch, rulesEpoch } = record
+  const { roles, permissionIds, changesAtMs } = record.grants
   const tenant = partOf(tenantColumns, 'cached', record.tenant)
   const membership = partOf(membershipColumns, 'cached', record.membership)
-  return JSON.stringify({ writtenAtMs, record: { ...record, tenant, membership } })
+  const grants = { roles, permissionIds, changesAtMs }
+  return JSON.stringify({ writtenAtMs, record: { tenant, membership, grants, tenantEpoch, rulesEpoch } })
 }
 
 /**

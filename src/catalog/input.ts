@@ -53,11 +53,34 @@ type KeysOf<Type> = Type extends unknown ? keyof Type : never
  */
 export function parse<Output>(schema: z.ZodType<Output>, input: unknown, subject = 'input'): Output {
   requireObject(schema, input)
-  const parsed = schema.safeParse(input)
+  const parsed = readable(() => schema.safeParse(input))
   if (parsed.success) return parsed.data
   throw invalid(
     parsed.error.issues.flatMap(closest).map(({ path, message }) => `${path.join('.') || subject}: ${message}`),
   )
+}
+
+/**
+ * Copies the own properties of an input, because the caller may change the object while the change is made. Any value but
+ * an object is returned as it is, for {@link parse} to refuse.
+ *
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID: a getter or proxy throws
+ */
+export function snapshotOf<Input>(input: Input): Input {
+  return isObject(input) ? readable(() => ({ ...input })) : input
+}
+
+function isObject(input: unknown): boolean {
+  return readable(() => typeof input === 'object' && input !== null && !Array.isArray(input))
+}
+
+/** Runs `read` on an input of the caller's, whose getters and proxies may throw. */
+function readable<Result>(read: () => Result): Result {
+  try {
+    return read()
+  } catch {
+    throw invalid(['input: a property cannot be read'])
+  }
 }
 
 /**
@@ -66,12 +89,16 @@ export function parse<Output>(schema: z.ZodType<Output>, input: unknown, subject
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID naming the properties of the object
  */
 export function requireObject(schema: z.ZodType, input: unknown): void {
-  if (typeof input === 'object' && input !== null && !Array.isArray(input)) return
+  if (isObject(input)) return
   const shape = shapeOf(schema)
   if (shape !== undefined) throw invalid([`expected one object ${shape}, received ${kindOf(input)}`])
 }
 
-function invalid(problems: readonly string[]): TenancyError {
+const maxProblemLength = 500
+
+function invalid(found: readonly string[]): TenancyError {
+  // Keys are the caller's text, of any length.
+  const problems = found.map((text) => (text.length > maxProblemLength ? `${text.slice(0, maxProblemLength)}…` : text))
   return new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
 }
 

@@ -74,13 +74,16 @@ async function refuseCatalogBeforeBaseline(client: SqlClient, ledger: readonly A
 
 /** Matches `0007_drop_sessions_after_0005.sql`: versions that have file 0005 do not need the objects that it removes. */
 const contractionPattern = /_after_(\d{4,14})\.sql$/
+/** A name that speaks of a removal: with a misspelt ending it is a contraction of unknown age, and refused. */
+const removalPattern = /after|drop|remov|contract/i
 
 /** Files that only add are accepted: version N works on the catalog of N+1 (`migrations/README.md`). */
 function refuseContractedCatalog(files: readonly SqlFile[], ledger: readonly AppliedFile[]): void {
   const lastFile = files.at(-1)
   for (const { version, name } of ledger) {
     if (lastFile === undefined || version <= lastFile.version) continue
-    const oldest = Number(contractionPattern.exec(name)?.[1] ?? 0)
+    const [, after] = contractionPattern.exec(name) ?? []
+    const oldest = after === undefined ? (removalPattern.test(name) ? version : 0) : Number(after)
     if (oldest <= lastFile.version) continue
     throw new TenancyError(
       'TENANCY_CATALOG_NEWER',

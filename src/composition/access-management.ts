@@ -1,3 +1,4 @@
+import { snapshotOf } from '../catalog/input.js'
 import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 
@@ -21,31 +22,37 @@ export function createAccessManagement(
 ): AccessManagement {
   return {
     ...access,
-    assignRole: (input) => followed(access.assignRole(input), () => forgetUser(input.user)),
-    unassignRole: (input) => followed(access.unassignRole(input), () => forgetUser(input.user)),
-    setOverride: (input) => followed(access.setOverride(input), () => forgetUser(input.user)),
-    clearOverride: (input) => followed(access.clearOverride(input), () => forgetUser(input.user)),
+    assignRole: following(access.assignRole, ({ user }) => forgetUser(user)),
+    unassignRole: following(access.unassignRole, ({ user }) => forgetUser(user)),
+    setOverride: following(access.setOverride, ({ user }) => forgetUser(user)),
+    clearOverride: following(access.clearOverride, ({ user }) => forgetUser(user)),
 
-    createRole: (input) => followed(access.createRole(input), () => forgetMembers(input.tenant)),
-    updateRole: (input) => followed(access.updateRole(input), () => forgetMembers(input.tenant)),
-    setRoleActive: (input) => followed(access.setRoleActive(input), () => forgetMembers(input.tenant)),
-    deleteRole: (input) => followed(access.deleteRole(input), () => forgetMembers(input.tenant)),
-    grantPermission: (input) => followed(access.grantPermission(input), () => forgetMembers(input.tenant)),
-    revokePermission: (input) => followed(access.revokePermission(input), () => forgetMembers(input.tenant)),
-    includeRole: (input) => followed(access.includeRole(input), () => forgetMembers(input.tenant)),
-    excludeRole: (input) => followed(access.excludeRole(input), () => forgetMembers(input.tenant)),
+    createRole: following(access.createRole, ({ tenant }) => forgetMembers(tenant)),
+    updateRole: following(access.updateRole, ({ tenant }) => forgetMembers(tenant)),
+    setRoleActive: following(access.setRoleActive, ({ tenant }) => forgetMembers(tenant)),
+    deleteRole: following(access.deleteRole, ({ tenant }) => forgetMembers(tenant)),
+    grantPermission: following(access.grantPermission, ({ tenant }) => forgetMembers(tenant)),
+    revokePermission: following(access.revokePermission, ({ tenant }) => forgetMembers(tenant)),
+    includeRole: following(access.includeRole, ({ tenant }) => forgetMembers(tenant)),
+    excludeRole: following(access.excludeRole, ({ tenant }) => forgetMembers(tenant)),
 
-    createPermission: (input) => followed(access.createPermission(input), () => forgetMembers(null)),
-    setPermissionActive: (input) => followed(access.setPermissionActive(input), () => forgetMembers(null)),
-    createRouteRule: (input) => followed(access.createRouteRule(input), () => forgetMembers(null)),
-    setRouteRuleActive: (input) => followed(access.setRouteRuleActive(input), () => forgetMembers(null)),
-    deleteRouteRule: (input) => followed(access.deleteRouteRule(input), () => forgetMembers(null)),
+    createPermission: following(access.createPermission, () => forgetMembers(null)),
+    setPermissionActive: following(access.setPermissionActive, () => forgetMembers(null)),
+    createRouteRule: following(access.createRouteRule, () => forgetMembers(null)),
+    setRouteRuleActive: following(access.setRouteRuleActive, () => forgetMembers(null)),
+    deleteRouteRule: following(access.deleteRouteRule, () => forgetMembers(null)),
   }
 }
 
-/** Runs `forget` after the change. It reads the input then, because the change has checked it by then. */
-async function followed<Result>(change: Promise<Result>, forget: () => void | Promise<void>): Promise<Result> {
-  const result = await change
-  await forget()
-  return result
+/** Makes a function that runs `forget` after the change, on what the change was given. */
+function following<Input, Result>(
+  change: (input: Input) => Promise<Result>,
+  forget: (given: Input) => void | Promise<void>,
+): (input: Input) => Promise<Result> {
+  return async (input) => {
+    const given = snapshotOf(input)
+    const result = await change(given)
+    await forget(given)
+    return result
+  }
 }

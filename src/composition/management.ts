@@ -2,7 +2,7 @@ import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
 import type { Memberships } from '../catalog/members/memberships.js'
-import { parse } from '../catalog/input.js'
+import { parse, snapshotOf } from '../catalog/input.js'
 import { tenantChangeInput } from '../catalog/tenants/tenant-input.js'
 import type { Tenants } from '../catalog/tenants/tenants.js'
 import { type IdentityKey, identityKeyInput, type UserIdentities } from '../catalog/users/user-identities.js'
@@ -68,11 +68,13 @@ export function createManagement({
     return tenant
   }
 
-  async function ofUser<Result>(input: { readonly user: string }, change: Promise<Result>): Promise<Result> {
-    // Read before the change, because the caller may reuse the object meanwhile. The change itself checks the input.
-    const id = (input as { readonly user: string } | undefined)?.user
-    const result = await change
-    forget(id?.toLowerCase())
+  async function ofUser<Input extends { readonly user: string }, Result>(
+    input: Input,
+    change: (given: Input) => Promise<Result>,
+  ): Promise<Result> {
+    const given = snapshotOf(input)
+    const result = await change(given)
+    forget(given.user.toLowerCase())
     return result
   }
 
@@ -97,13 +99,15 @@ export function createManagement({
     }
   }
 
-  const userOf = async (input: UserChangeInput, change: Promise<UserRecord>) => (await ofUser(input, change)).user
+  const userOf = async (input: UserChangeInput, change: (given: UserChangeInput) => Promise<UserRecord>) =>
+    (await ofUser(input, change)).user
 
   return {
     async createTenant(input) {
-      const tenant = await tenants.createTenant(input)
+      const given = snapshotOf(input)
+      const tenant = await tenants.createTenant(given)
       // The owner is a member of one more tenant.
-      forget(input.owner.toLowerCase())
+      forget(given.owner.toLowerCase())
       return tenant
     },
     getTenant: (tenant) => tenants.getTenant(tenant),
@@ -120,10 +124,10 @@ export function createManagement({
     },
     findTenant,
 
-    addMember: (input) => ofUser(input, memberships.addMember(input)),
-    removeMember: (input) => ofUser(input, memberships.removeMember(input)),
-    setMemberActive: (input) => ofUser(input, memberships.setMemberActive(input)),
-    setDefaultTenant: (input) => ofUser(input, memberships.setDefaultTenant(input)),
+    addMember: (input) => ofUser(input, (given) => memberships.addMember(given)),
+    removeMember: (input) => ofUser(input, (given) => memberships.removeMember(given)),
+    setMemberActive: (input) => ofUser(input, (given) => memberships.setMemberActive(given)),
+    setDefaultTenant: (input) => ofUser(input, (given) => memberships.setDefaultTenant(given)),
     listMemberships: (user) => memberships.listMemberships(user),
     listMembers: (input) => memberships.listMembers(input),
 
@@ -134,11 +138,11 @@ export function createManagement({
       return (await users.findUserByIdentity(issuer, subject))?.user
     },
     listIdentities: (user) => users.listIdentities(user),
-    linkIdentity: (input) => ofUser(input, users.linkIdentity(input)),
-    unlinkIdentity: (input) => ofUser(input, users.unlinkIdentity(input)),
-    disableUser: (input) => userOf(input, users.disableUser(input)),
-    enableUser: (input) => userOf(input, users.enableUser(input)),
-    revokeUserTokens: (input) => userOf(input, users.revokeUserTokens(input)),
+    linkIdentity: (input) => ofUser(input, (given) => users.linkIdentity(given)),
+    unlinkIdentity: (input) => ofUser(input, (given) => users.unlinkIdentity(given)),
+    disableUser: (input) => userOf(input, (given) => users.disableUser(given)),
+    enableUser: (input) => userOf(input, (given) => users.enableUser(given)),
+    revokeUserTokens: (input) => userOf(input, (given) => users.revokeUserTokens(given)),
     async readUser(id) {
       const record = await users.findUserById(id)
       if (!record) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)

@@ -67,6 +67,9 @@ function problemOfOurs(error: TenancyError, { requestId }: ProblemOptions): Prob
   }
 }
 
+/** A method is a token (RFC 9110, 5.6.2 and 9.1); anything else must not get into a header. */
+const methodPattern = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}$/
+
 /** The headers that the table of errors says, with the error's own values. A newer copy of the package has more codes. */
 function headersOf(
   { retryAfterSeconds, allowedMethods }: TenancyError,
@@ -76,9 +79,9 @@ function headersOf(
   return {
     ...(challenge === undefined ? undefined : { 'www-authenticate': challenge }),
     ...(retryAfterSeconds === undefined ? undefined : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
-    ...(entry?.headers?.allow === undefined || allowedMethods === undefined
+    ...(entry?.headers?.allow === undefined || !Array.isArray(allowedMethods)
       ? undefined
-      : { allow: allowedMethods.join(', ') }),
+      : { allow: allowedMethods.filter((method) => methodPattern.test(method)).join(', ') }),
   }
 }
 

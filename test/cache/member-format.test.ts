@@ -17,6 +17,8 @@ test('only the columns that may be cached are written, whatever else the row has
   const secret = { billingToken: 'a secret' }
   const withSecret = {
     ...record,
+    ...secret,
+    grants: { ...record.grants, ...secret },
     tenant: { ...record.tenant, ...secret },
     membership: { ...record.membership, ...secret },
   }

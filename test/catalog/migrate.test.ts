@@ -158,6 +158,18 @@ test('a catalog whose newer file removes what this version needs is refused, and
   })
 })
 
+test.each(['0003_drop_a_after_2.sql', '0003_drop_a.sql', '0003_drop_a_AFTER_0002.sql', '0003_remove_after_0002_b.sql'])(
+  'a newer file whose name speaks of a removal without saying since when is refused: %s',
+  async (name) => {
+    await write('0001_a.sql', 'create table a (id int)')
+    await write('0002_b.sql', 'create table b (id int)')
+    await write(name, 'drop table a')
+    await migrateCatalog(database.pool, folder)
+    await rm(join(folder, name))
+    await expect(migrateCatalog(database.pool, folder)).rejects.toMatchObject({ code: 'TENANCY_CATALOG_NEWER' })
+  },
+)
+
 test('a catalog from before the baseline is refused by a code of its own that names the way out, and is left unchanged', async () => {
   await database.pool.query(
     `create table users (id uuid primary key);

@@ -145,6 +145,19 @@ test('An error that imitates ours but cannot be read, or has no error status, is
   expect(problemOf(fine).status).toBe(500)
 })
 
+test('The Allow header holds methods only, whatever an error was made with', () => {
+  const allow = (allowedMethods: unknown) =>
+    problemOf(
+      new TenancyError('TENANCY_REQUEST_METHOD_UNSUPPORTED', 'm', { allowedMethods: allowedMethods as string[] }),
+    )
+  expect(allow(['GET', 'M-SEARCH']).headers['allow']).toBe('GET, M-SEARCH')
+  expect(allow(['GET\r\nSet-Cookie: x', 'PUT']).headers['allow']).toBe('PUT')
+  for (const value of ['GET', null, 7]) {
+    expect(allow(value)).toMatchObject({ status: 405 })
+    expect(allow(value).headers['allow']).toBeUndefined()
+  }
+})
+
 test('A request id that has no text is shown as "_"', () => {
   for (const id of [Object.create(null), { toString: refuse }]) expect(safeRequestId(id)).toBe('_')
 })

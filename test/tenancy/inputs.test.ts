@@ -166,6 +166,43 @@ test('a function that takes an object refuses anything else, several values incl
   expect(await written()).toBe(before)
 })
 
+test('a function refuses an object whose getter or proxy throws, and leaves no rejection unhandled', async () => {
+  const before = await written()
+  for (const name of Object.keys(inputs)) {
+    const [key = ''] = Object.keys(inputs[name]!)
+    const lazy = Object.defineProperty({ ...inputs[name] }, key, {
+      enumerable: true,
+      get: () => {
+        throw new Error('lazy')
+      },
+    })
+    await expectRefusal(name, lazy, 'cannot be read')
+    const { proxy, revoke } = Proxy.revocable({ ...inputs[name] }, {})
+    revoke()
+    await expect(functionOf(name)(proxy, callback), name).rejects.toMatchObject({
+      code: expect.stringMatching(codesOf(name)) as string,
+    })
+  }
+  expect(await written()).toBe(before)
+})
+
+test('a function goes by its object as it was at the call, whatever the caller does with it meanwhile', async () => {
+  const owner = (await tenancy.createUser({ email: 'owner@example.com', emailVerified: true })).id
+  const input: { name: string; slug: string; owner: string | undefined } = { name: 'Late', slug: 'late', owner }
+  const created = functionOf('createTenant')(input)
+  input.owner = undefined
+  expect(await created).toMatchObject({ slug: 'late' })
+  const role: Record<string, unknown> = { tenant: 'late', user: owner, role: 'Admin' }
+  const assigned = functionOf('access.assignRole')(role)
+  delete role['user']
+  await expect(assigned).resolves.toBeUndefined()
+})
+
+test('a message about an input stays short, however long a key is', async () => {
+  const { message } = await refusal('addMember', { ...inputs['addMember'], ['x'.repeat(1_000_000)]: 1 })
+  expect(message.length).toBeLessThan(700)
+})
+
 test('a function refuses an object with an unknown key, and names the key', async () => {
   const before = await written()
   await fc.assert(
