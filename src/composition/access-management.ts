@@ -22,37 +22,121 @@ export function createAccessManagement(
 ): AccessManagement {
   return {
     ...access,
-    assignRole: following(access.assignRole, ({ user }) => forgetUser(user)),
-    unassignRole: following(access.unassignRole, ({ user }) => forgetUser(user)),
-    setOverride: following(access.setOverride, ({ user }) => forgetUser(user)),
-    clearOverride: following(access.clearOverride, ({ user }) => forgetUser(user)),
+    assignRole: (input) =>
+      following(
+        input,
+        (given) => access.assignRole(given),
+        ({ user }) => forgetUser(user),
+      ),
+    unassignRole: (input) =>
+      following(
+        input,
+        (given) => access.unassignRole(given),
+        ({ user }) => forgetUser(user),
+      ),
+    setOverride: (input) =>
+      following(
+        input,
+        (given) => access.setOverride(given),
+        ({ user }) => forgetUser(user),
+      ),
+    clearOverride: (input) =>
+      following(
+        input,
+        (given) => access.clearOverride(given),
+        ({ user }) => forgetUser(user),
+      ),
 
-    createRole: following(access.createRole, ({ tenant }) => forgetMembers(tenant)),
-    updateRole: following(access.updateRole, ({ tenant }) => forgetMembers(tenant)),
-    setRoleActive: following(access.setRoleActive, ({ tenant }) => forgetMembers(tenant)),
-    deleteRole: following(access.deleteRole, ({ tenant }) => forgetMembers(tenant)),
-    grantPermission: following(access.grantPermission, ({ tenant }) => forgetMembers(tenant)),
-    revokePermission: following(access.revokePermission, ({ tenant }) => forgetMembers(tenant)),
-    includeRole: following(access.includeRole, ({ tenant }) => forgetMembers(tenant)),
-    excludeRole: following(access.excludeRole, ({ tenant }) => forgetMembers(tenant)),
+    createRole: (input) =>
+      following(
+        input,
+        (given) => access.createRole(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    updateRole: (input) =>
+      following(
+        input,
+        (given) => access.updateRole(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    setRoleActive: (input) =>
+      following(
+        input,
+        (given) => access.setRoleActive(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    deleteRole: (input) =>
+      following(
+        input,
+        (given) => access.deleteRole(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    grantPermission: (input) =>
+      following(
+        input,
+        (given) => access.grantPermission(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    revokePermission: (input) =>
+      following(
+        input,
+        (given) => access.revokePermission(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    includeRole: (input) =>
+      following(
+        input,
+        (given) => access.includeRole(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
+    excludeRole: (input) =>
+      following(
+        input,
+        (given) => access.excludeRole(given),
+        ({ tenant }) => forgetMembers(tenant),
+      ),
 
-    createPermission: following(access.createPermission, () => forgetMembers(null)),
-    setPermissionActive: following(access.setPermissionActive, () => forgetMembers(null)),
-    createRouteRule: following(access.createRouteRule, () => forgetMembers(null)),
-    setRouteRuleActive: following(access.setRouteRuleActive, () => forgetMembers(null)),
-    deleteRouteRule: following(access.deleteRouteRule, () => forgetMembers(null)),
+    createPermission: (input) =>
+      following(
+        input,
+        (given) => access.createPermission(given),
+        () => forgetMembers(null),
+      ),
+    setPermissionActive: (input) =>
+      following(
+        input,
+        (given) => access.setPermissionActive(given),
+        () => forgetMembers(null),
+      ),
+    createRouteRule: (input) =>
+      following(
+        input,
+        (given) => access.createRouteRule(given),
+        () => forgetMembers(null),
+      ),
+    setRouteRuleActive: (input) =>
+      following(
+        input,
+        (given) => access.setRouteRuleActive(given),
+        () => forgetMembers(null),
+      ),
+    deleteRouteRule: (input) =>
+      following(
+        input,
+        (given) => access.deleteRouteRule(given),
+        () => forgetMembers(null),
+      ),
   }
 }
 
-/** Makes a function that runs `forget` after the change, on what the change was given. */
-function following<Input, Result>(
-  change: (input: Input) => Promise<Result>,
+/** Makes a change, then runs `forget` on what the change was given. */
+async function following<Input, Result>(
+  input: Input,
+  change: (given: Input) => Promise<Result>,
   forget: (given: Input) => void | Promise<void>,
-): (input: Input) => Promise<Result> {
-  return async (input) => {
-    const given = snapshotOf(input)
-    const result = await change(given)
-    await forget(given)
-    return result
-  }
+): Promise<Result> {
+  const given = snapshotOf(input)
+  const result = await change(given)
+  await forget(given)
+  return result
 }
