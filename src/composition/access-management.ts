@@ -20,123 +20,41 @@ export function createAccessManagement(
   access: AccessAdministration & AccessExplainer,
   { forgetUser, forgetMembers }: AccessForgetting,
 ): AccessManagement {
+  const ofMember = following<{ readonly user: string }>(({ user }) => forgetUser(user))
+  const ofTenant = following<{ readonly tenant: string | null }>(({ tenant }) => forgetMembers(tenant))
+  const ofInstallation = following<unknown>(() => forgetMembers(null))
+
   return {
     ...access,
-    assignRole: (input) =>
-      following(
-        input,
-        (given) => access.assignRole(given),
-        ({ user }) => forgetUser(user),
-      ),
-    unassignRole: (input) =>
-      following(
-        input,
-        (given) => access.unassignRole(given),
-        ({ user }) => forgetUser(user),
-      ),
-    setOverride: (input) =>
-      following(
-        input,
-        (given) => access.setOverride(given),
-        ({ user }) => forgetUser(user),
-      ),
-    clearOverride: (input) =>
-      following(
-        input,
-        (given) => access.clearOverride(given),
-        ({ user }) => forgetUser(user),
-      ),
+    assignRole: ofMember((given) => access.assignRole(given)),
+    unassignRole: ofMember((given) => access.unassignRole(given)),
+    setOverride: ofMember((given) => access.setOverride(given)),
+    clearOverride: ofMember((given) => access.clearOverride(given)),
 
-    createRole: (input) =>
-      following(
-        input,
-        (given) => access.createRole(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    updateRole: (input) =>
-      following(
-        input,
-        (given) => access.updateRole(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    setRoleActive: (input) =>
-      following(
-        input,
-        (given) => access.setRoleActive(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    deleteRole: (input) =>
-      following(
-        input,
-        (given) => access.deleteRole(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    grantPermission: (input) =>
-      following(
-        input,
-        (given) => access.grantPermission(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    revokePermission: (input) =>
-      following(
-        input,
-        (given) => access.revokePermission(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    includeRole: (input) =>
-      following(
-        input,
-        (given) => access.includeRole(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
-    excludeRole: (input) =>
-      following(
-        input,
-        (given) => access.excludeRole(given),
-        ({ tenant }) => forgetMembers(tenant),
-      ),
+    createRole: ofTenant((given) => access.createRole(given)),
+    updateRole: ofTenant((given) => access.updateRole(given)),
+    setRoleActive: ofTenant((given) => access.setRoleActive(given)),
+    deleteRole: ofTenant((given) => access.deleteRole(given)),
+    grantPermission: ofTenant((given) => access.grantPermission(given)),
+    revokePermission: ofTenant((given) => access.revokePermission(given)),
+    includeRole: ofTenant((given) => access.includeRole(given)),
+    excludeRole: ofTenant((given) => access.excludeRole(given)),
 
-    createPermission: (input) =>
-      following(
-        input,
-        (given) => access.createPermission(given),
-        () => forgetMembers(null),
-      ),
-    setPermissionActive: (input) =>
-      following(
-        input,
-        (given) => access.setPermissionActive(given),
-        () => forgetMembers(null),
-      ),
-    createRouteRule: (input) =>
-      following(
-        input,
-        (given) => access.createRouteRule(given),
-        () => forgetMembers(null),
-      ),
-    setRouteRuleActive: (input) =>
-      following(
-        input,
-        (given) => access.setRouteRuleActive(given),
-        () => forgetMembers(null),
-      ),
-    deleteRouteRule: (input) =>
-      following(
-        input,
-        (given) => access.deleteRouteRule(given),
-        () => forgetMembers(null),
-      ),
+    createPermission: ofInstallation((given) => access.createPermission(given)),
+    setPermissionActive: ofInstallation((given) => access.setPermissionActive(given)),
+    createRouteRule: ofInstallation((given) => access.createRouteRule(given)),
+    setRouteRuleActive: ofInstallation((given) => access.setRouteRuleActive(given)),
+    deleteRouteRule: ofInstallation((given) => access.deleteRouteRule(given)),
   }
 }
 
-/** Makes a change, then runs `forget` on what the change was given. */
-async function following<Input, Result>(
-  input: Input,
-  change: (given: Input) => Promise<Result>,
-  forget: (given: Input) => void | Promise<void>,
-): Promise<Result> {
-  const given = snapshotOf(input)
-  const result = await change(given)
-  await forget(given)
-  return result
+/** Makes functions of changes, which see the same copy of the input as the invalidation after them. */
+function following<Needed>(forget: (given: Needed) => void | Promise<void>) {
+  return <Input extends Needed, Result>(change: (given: Input) => Promise<Result>) =>
+    async (input: Input): Promise<Result> => {
+      const given = snapshotOf(input)
+      const result = await change(given)
+      await forget(given)
+      return result
+    }
 }
