@@ -49,7 +49,7 @@ test('the Drizzle example runs on a tenant pool, transactions on one connection 
   expect(JSON.parse(output)).toEqual({ renamed: item, failed: 'on purpose', after: item, same: true, opened: 1 })
 })
 
-test('the tests that the page names are there', () => {
+test('every test that docs/pools.md names exists', () => {
   const folder = 'test/connections'
   const titles = readdirSync(folder)
     .filter((file) => file.endsWith('.test.ts'))

@@ -100,7 +100,7 @@ const oldLedger = `
   insert into schema_migrations (version, name, checksum) values (1, '0001_catalog.sql', 'a'), (2, '0002_access.sql', 'b')`
 
 describe('npm start on a server', () => {
-  test('prints lines that do what they say; Ctrl-C stops all of it; the next start finds the data', async () => {
+  test('npm start prints lines that do what they say, Ctrl-C stops all of it, and the next start finds the data', async () => {
     const first = await startAndServe()
     expect(first.stdout).toMatch(/listening on http:\/\/127\.0\.0\.1:\d+ \(PostgreSQL on /)
     expect(first.lines).toHaveLength(answers.length)
@@ -136,7 +136,7 @@ describe('npm start on a server', () => {
     expect(second.stderr).not.toContain('unhandled')
   })
 
-  test('a forged header answers over HTTP as a tenant that does not exist, to the byte but for the request’s id', async () => {
+  test('a forged tenant header is answered byte for byte like a missing tenant, apart from the request’s id', async () => {
     const child = await startAndServe()
     const { url, headers } = child.lines[5]!
     const seen = async (tenant: string) => {
@@ -151,7 +151,7 @@ describe('npm start on a server', () => {
     expect(await child.ended).toBe(0)
   })
 
-  test('Ctrl-C while it starts stops it, too, and the next start works', async () => {
+  test('Ctrl-C during the start stops npm start, and the next start works', async () => {
     for (const moment of ['connected', 'catalog', 'tenant'] as const) {
       const child = start()
       while (!(await reached(moment))) await sleep(5)
@@ -173,7 +173,7 @@ describe('npm start on a server', () => {
     return databases.length > 2 && (await account.connections()) > 0
   }
 
-  test('a port in use is an error that names it, with exit code 1, and nothing is left running', async () => {
+  test('npm start with a port in use names it, exits with code 1 and leaves nothing running', async () => {
     const other = createServer()
     other.listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -188,7 +188,7 @@ describe('npm start on a server', () => {
     }
   })
 
-  test('a catalog from before the first release is an offer of a new one instead of a stack trace, and the offer works', async () => {
+  test('npm start offers a new catalog for one from before the first release, and the offer works', async () => {
     const first = await startAndServe()
     first.kill('SIGINT')
     expect(await first.ended).toBe(0)

@@ -23,7 +23,7 @@ test('the quick start of the README is five statements besides its imports', () 
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(130)
 })
 
-test('it runs as it stands', async () => {
+test('the quick start of the README runs as it stands', async () => {
   const asked = `
     const dana = await tenancy.createUser({ email: 'dana@example.com', emailVerified: true })
     const max = await tenancy.createUser({ email: 'max@example.com', emailVerified: true })
@@ -50,7 +50,7 @@ test('it runs as it stands', async () => {
   ])
 })
 
-test('it is strict TypeScript', { timeout: 120_000 }, async () => {
+test('the quick start of the README compiles under strict', { timeout: 120_000 }, async () => {
   // Inside the package, so that its name is found.
   const folder = await mkdtemp(join(repository, 'dist', 'readme-'))
   try {

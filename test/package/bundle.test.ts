@@ -85,7 +85,7 @@ test('a bundle without a server and without the binaries says what to install', 
   }
 }, 300_000)
 
-test('the built package has modules and their declarations only: a file beside them would be missing in a bundle', () => {
+test('the built package has only modules and their declarations, because other files would be missing in a bundle', () => {
   const files = readdirSync(join(repository, 'dist'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))

@@ -51,7 +51,7 @@ test('a strict project that checks declarations compiles against the package wit
   expect(compile(new PackageProject(['pg', 'fastify', '@types/node']), application)).toBe('')
 }, 300_000)
 
-test('the compiler would notice if the types of pg did not come along', () => {
+test('a project without the types of pg fails to compile', () => {
   const messages = compile(new PackageProject(['pg', 'fastify', '@types/node'], ['@types/pg']), application)
   expect(messages).toMatch(/Could not find a declaration file for module 'pg'/)
   expect(messages).toMatch(/Unused '@ts-expect-error'/)
@@ -78,7 +78,7 @@ test('a tenant’s pool goes where Drizzle, Kysely and pg take a pool, and the t
   expect(compile(new PackageProject(packages), program, { skipLibCheck: true })).toBe('')
 }, 300_000)
 
-test('the root exports no tables: who does not use Drizzle needs none', () => {
+test('the root exports no tables, so an application without Drizzle does not need it', () => {
   expect(Object.keys(root)).toContain('createTenancy')
   expect(Object.keys(root)).not.toContain('tenants')
 })
