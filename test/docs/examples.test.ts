@@ -44,7 +44,7 @@ async function compile(examples: readonly string[]): Promise<string> {
 }
 
 test(
-  'examples of docs and docstrings compile under strict, and a planted type error is found',
+  'examples of the docs compile under strict, and a planted type error is found',
   { timeout: 60_000 },
   async () => {
     const output = await compile([
