@@ -108,7 +108,6 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
   const builds = createDatabaseBuilds({
     preparation,
-    admin,
     readyTarget: options.readyTarget ?? 3,
     maxConcurrentBuilds,
     reconcile: () => reconcile(false),

@@ -1,20 +1,15 @@
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
-import type { SqlPool } from '../../core/sql-client.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { isCollationOutdated } from '../server/collations.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import type { ServerPreparation } from './server-preparation.js'
 import { createStock } from './stock.js'
-import type { Template } from './template.js'
 
 /** What {@link createDatabaseBuilds} needs. */
 export interface DatabaseBuildsOptions {
   readonly preparation: ServerPreparation
-  /** Connections of the provisioning account. */
-  readonly admin: SqlPool
   /** Ready databases to keep in stock; 0: no stock. */
   readonly readyTarget: number
   readonly maxConcurrentBuilds: number
@@ -41,24 +36,17 @@ export interface DatabaseBuilds {
   close(): Promise<void>
 }
 
-/** Codes of a template that is gone, or whose drop has begun. */
-const templateGone = [sqlStates.invalidCatalogName, sqlStates.objectNotInPrerequisiteState]
+/**
+ * Codes of a template that is gone, whose drop has begun, or that cannot be copied. The last one is an internal error, said of a
+ * template with an outdated collation version: another process may have made a new template since.
+ */
+const templateLost = [sqlStates.invalidCatalogName, sqlStates.objectNotInPrerequisiteState, sqlStates.internalError]
 
 /** The builds of one server. */
 export function createDatabaseBuilds(options: DatabaseBuildsOptions): DatabaseBuilds {
-  const { preparation, admin, readyTarget, maxConcurrentBuilds, reconcile, logger } = options
+  const { preparation, readyTarget, maxConcurrentBuilds, reconcile, logger } = options
   const queue = createBuildQueue(maxConcurrentBuilds)
   let isRefusing = false
-
-  /**
-   * Whether a build failed because its template is gone, about to be dropped, or cannot be copied any more. Of the last
-   * one, only the text of the error would tell, which is in the server's language: the collation is looked up instead.
-   */
-  const isTemplateLost = async (error: unknown, template: Template) => {
-    const cause = findTenancyError(error)?.cause
-    if (hasSqlState(cause, ...templateGone)) return true
-    return hasSqlState(cause, sqlStates.internalError) && (await isCollationOutdated(admin, template.name))
-  }
 
   const build = async (
     request: Pick<BuildRequest, 'reservedFor' | 'stockTarget'>,
@@ -70,7 +58,7 @@ export function createDatabaseBuilds(options: DatabaseBuildsOptions): DatabaseBu
         return await buildTenantDatabase(builder, { ...request, template, templateVersion, schema: latest })
       } catch (error) {
         // A process with another version of the schema may have dropped this one's template: make it again, once.
-        if (attempt > 1 || !(await isTemplateLost(error, template))) throw error
+        if (attempt > 1 || !hasSqlState(findTenancyError(error)?.cause, ...templateLost)) throw error
         preparation.forgetTemplate()
       }
     }
