@@ -43,17 +43,13 @@ async function compile(examples: readonly string[]): Promise<string> {
   }
 }
 
-test(
-  'examples of the docs compile under strict, and a planted type error is found',
-  { timeout: 60_000 },
-  async () => {
-    const output = await compile([
-      exampleWith('docs/errors.md', 'retryAfterSeconds'),
-      exampleWith('docs/isolation.md', 'identity-mismatch'),
-      exampleWith('docs/tenants.md', 'addMember'),
-      "const wrong: number = 'x'\nvoid wrong",
-    ])
-    const errors = output.split('\n').filter((line) => line.includes('error TS'))
-    expect(errors).toEqual([expect.stringMatching(/example-3\.ts.*TS2322/)])
-  },
-)
+test('examples of the docs compile under strict, and a planted type error is found', { timeout: 60_000 }, async () => {
+  const output = await compile([
+    exampleWith('docs/errors.md', 'retryAfterSeconds'),
+    exampleWith('docs/isolation.md', 'identity-mismatch'),
+    exampleWith('docs/tenants.md', 'addMember'),
+    "const wrong: number = 'x'\nvoid wrong",
+  ])
+  const errors = output.split('\n').filter((line) => line.includes('error TS'))
+  expect(errors).toEqual([expect.stringMatching(/example-3\.ts.*TS2322/)])
+})
