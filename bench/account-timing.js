@@ -2,7 +2,7 @@
 // The figure is the AUC, the chance that a request of the one kind takes longer than one of the other: 0.5 tells nothing. With
 // N requests of each kind it scatters by about 0.4 / sqrt(N). "The next request" is one for a page, sent after each answer.
 //
-//   T2F_BENCH_REQUESTS   of each kind (default 2000)
+//   T2F_BENCH_REQUESTS   of each kind, about (default 2000)
 //   T2F_BENCH_ONLY       one of: forgot, resend, register, login
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -108,7 +108,7 @@ function sender(port) {
 function figureOf(name, known, unknown) {
   const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)].toFixed(3)
   return {
-    name: `${name}: AUC (${known.length} of each)`,
+    name: `${name}: AUC (${known.length} known, ${unknown.length} unknown)`,
     value: Math.max(auc(known, unknown), 1 - auc(known, unknown)).toFixed(3),
     unit: '',
     baseline: '0.5',

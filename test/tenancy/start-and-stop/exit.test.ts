@@ -25,12 +25,11 @@ async function run(env: Readonly<Record<string, string>>, work = ''): Promise<st
       for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
       const active = process.getActiveResourcesInfo()
       const isSocket = (name) => name === 'TCPSocketWrap'
-      for (let waited = 0; active.some(isSocket) && waited < 500; waited += 1) {
-        if (!process.getActiveResourcesInfo().some(isSocket)) break
+      const sockets = () => process.getActiveResourcesInfo().filter(isSocket)
+      for (let waits = 0; waits < 500 && sockets().length > 0; waits += 1) {
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
-      const sockets = process.getActiveResourcesInfo().filter(isSocket)
-      console.log(JSON.stringify([...active.filter((name) => !isSocket(name)), ...sockets]))
+      console.log(JSON.stringify([...active.filter((name) => !isSocket(name)), ...sockets()]))
     `,
   })
   const ending = await child.ended
