@@ -81,7 +81,7 @@ start_postgres() { # start_postgres BIN
 elsewhere=(
   test/composition/default-budget.test.ts test/composition/opening/report-trust.test.ts test/databases/server/tls.test.ts
   test/databases/embedded/embedded.test.ts test/databases/embedded/files.test.ts test/tenancy/start-and-stop/embedded.test.ts
-  test/examples/quick-start.test.ts test/faults/restart.test.ts test/package/types.test.ts
+  test/examples/quick-start.test.ts test/faults/build.test.ts test/faults/restart.test.ts test/package/types.test.ts
   'test/core/**' 'test/identity/**' 'test/resolve/**' 'test/docs/**'
   test/access/evaluator.test.ts test/access/hostile-paths.test.ts test/connections/allocation/simulation.test.ts
 )

@@ -53,8 +53,10 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       ),
 
     async beginBuild(build) {
+      // The commit waits for no disk: the server writes its log in order, and so this row before what is built for it.
       const { rows } = await catalog.query<{ begun: boolean }>(
-        'select begin_database_build($1, $2, $3, $4, $5, $6, $7, $8, $9) as begun',
+        `select begin_database_build($1, $2, $3, $4, $5, $6, $7, $8, $9) as begun,
+           set_config('synchronous_commit', 'off', true)`,
         [
           build.id,
           build.serverId,

@@ -98,7 +98,10 @@ export interface TenantDatabaseRecords {
   find(id: string): Promise<VersionedDatabase | undefined>
   /** Finds a database that can be connected to, one in stock if there is one. */
   findAny(): Promise<TenantDatabase | undefined>
-  /** Commits a row in state `building`; false when the stock needs none. */
+  /**
+   * Commits a row in state `building`; false when the stock needs none. The row may reach the disk later, but before
+   * anything that the same server commits after it.
+   */
   beginBuild(build: DatabaseBuild): Promise<boolean>
   /** Moves a build from `building` to `ready`; undefined when the build was lost. A reservation lasts for `reservedMs`. */
   markReady(id: string, lease: string, reservedMs: number, schema: AppliedFiles): Promise<TenantDatabase | undefined>

@@ -41,8 +41,14 @@ export interface BuildRequest {
 
 const reservedMs = 60_000
 
+// The steps of a build need not be on disk one by one. The catalog is on the same server, whose log (WAL) is written in order:
+// a server that crashes loses the last steps of a build, and what is left is a build that ended earlier. CREATE DATABASE
+// waits for the disk by itself, and with it for the row that was committed before; `markReady` waits for all steps.
+const withoutFlush = 'set local synchronous_commit = off'
+
 /**
- * Builds one tenant database. Its row is committed before the DDL, so that no database is on the server without a row.
+ * Builds one tenant database. Its row is committed before the DDL, so that no database is on the server without a row. A
+ * database that is returned is on disk.
  *
  * @returns the ready database; undefined when the stock was full
  * @throws {@link TenancyError} TENANCY_DATABASE_BUILD_FAILED; the database is dropped, or left to the reconciler
@@ -113,7 +119,8 @@ async function createRoleAndDatabase(
   const comment = quoteLiteral(databaseComment(installationId))
   const verifier = scramVerifier(deriveRolePassword(secret, id))
   await session.query(
-    `create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+    `${withoutFlush};
+     create role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls
        connection limit ${roleConnectionLimit} password ${quoteLiteral(verifier)};
      ${membership(databaseName, names.members)};
      comment on role ${name} is ${comment}`,
@@ -123,9 +130,11 @@ async function createRoleAndDatabase(
   await session.query(
     `create database ${name} template ${quoteIdentifier(template.name)} strategy wal_log allow_connections false`,
   )
-  if (rights.isSuperuser && tempFileLimitMb > 0) await session.query(tempFileLimitSql(databaseName, tempFileLimitMb))
+  const isLimited = rights.isSuperuser && tempFileLimitMb > 0
   await session.query(
-    `comment on database ${name} is ${comment};
+    `${withoutFlush};
+     ${isLimited ? `${tempFileLimitSql(databaseName, tempFileLimitMb)};` : ''}
+     comment on database ${name} is ${comment};
      ${databasePrivileges(databaseName, databaseName)};
      ${databaseSettingsSql(databaseName, template.settings)}
      alter database ${name} allow_connections true`,
@@ -135,7 +144,7 @@ async function createRoleAndDatabase(
 
 /** Writes the identity row. This first connection also writes the relation cache file that later connections read. */
 async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
-  const client = await openConnection(account, leaseMs, insideSettings)
+  const client = await openConnection(account, leaseMs, `${insideSettings} -c synchronous_commit=off`)
   try {
     await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
   } finally {
