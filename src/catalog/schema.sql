@@ -764,26 +764,33 @@ AS $function$
 declare
   created tenants;
   taken uuid;
+  is_supplied boolean;
 begin
   -- Creators of the same slug wait here for each other, so that only one of them takes a database.
   perform pg_advisory_xact_lock(7205003, hashtext(new_slug));
   if exists (select from tenants where slug = new_slug) then
     raise unique_violation using message = 'slug taken', constraint = 'tenants_slug_key';
   end if;
-  -- The lock keeps the owner from being disabled or deleted meanwhile, and two first tenants from both being the default.
-  perform from users where id = owner and disabled_at is null for no key update;
-  if not found then
-    raise exception 'owner unknown or disabled' using errcode = 'T2F01';
-  end if;
-
   select id into taken from tenant_databases
    where state = 'ready' and template_version = version
      and (reserved_for is null or reserved_for = reservation or lease_expires_at <= now())
    order by reserved_for = reservation desc nulls last, created_at
    limit 1 for update skip locked;
+  is_supplied := found;
+  -- The lock keeps the owner from being disabled or deleted meanwhile, and two first tenants from both being the default. A
+  -- transaction that only finds that a database has to be built takes none: it writes nothing, and its commit waits for no disk.
+  if is_supplied then
+    perform from users where id = owner and disabled_at is null for no key update;
+  else
+    perform from users where id = owner and disabled_at is null;
+  end if;
   if not found then
+    raise exception 'owner unknown or disabled' using errcode = 'T2F01';
+  end if;
+  if not is_supplied then
     return;
   end if;
+
   update tenant_databases set state = 'assigned', lease_owner = null, lease_expires_at = null, reserved_for = null
    where id = taken;
 
@@ -876,7 +883,12 @@ AS $function$
 begin
   if tg_op = 'INSERT' then
     perform bump_member_epoch(user_id, tenant_id) from (
-      select distinct user_id, tenant_id from new_rows order by user_id, tenant_id
+      select distinct user_id, tenant_id from new_rows
+      where not exists (
+        select from user_tenants as membership
+        where membership.user_id = new_rows.user_id and membership.tenant_id = new_rows.tenant_id
+          and membership.xmin = pg_current_xact_id()::xid and membership.created_at = now()
+      ) order by user_id, tenant_id
     ) as members;
   elsif tg_op = 'DELETE' then
     perform bump_member_epoch(user_id, tenant_id) from (

@@ -12,11 +12,11 @@ export interface SqlClient {
 /** The part of a `pg.Pool` that this package needs: a query on any connection, or a connection for a transaction. */
 export interface SqlPool extends SqlClient {
   connect(): Promise<SqlClient & { release(error?: boolean | Error): void }>
-  /** As `query`, for reads that repeat the same text: they may be prepared, and sent again after an error. */
+  /** As `query`, for texts that repeat: they may be prepared, and sent again after an error, which has undone them. */
   queryRepeated?<Row extends object>(text: string, values: unknown[]): Promise<SqlResult<Row>>
 }
 
-/** Runs a read that repeats the same text; prepared where the pool can do that. */
+/** Runs a read, or a call that is a transaction of its own, whose text repeats; prepared where the pool can do that. */
 export function readRepeated<Row extends object>(
   pool: SqlPool,
   text: string,

@@ -77,6 +77,37 @@ test('a change of one membership names its tenant, and its end is a single chang
   ])
 })
 
+test('a new member with roles is one change of the whole user, and roles of another transaction are a change of their own', async () => {
+  const [id, other] = [await addUser(), await addUser()]
+  const tenant = 'cccccccc-0000-4000-8000-000000000000'
+  await catalog.pool.query("insert into tenants (id, slug, name, access_epoch) values ($1, 'initech', 'Initech', 1)", [
+    tenant,
+  ])
+  await catalog.pool.query("insert into roles (name) values ('Reader')")
+  const join = 'insert into user_tenants (user_id, tenant_id) values ($1, $2)'
+  const assign = 'insert into user_tenant_roles select $1, $2, id from roles where tenant_id is null'
+  const { snapshot } = await look()
+  const client = await catalog.pool.connect()
+  await client.query('begin')
+  await client.query(join, [id, tenant])
+  await client.query(`${assign} and name = 'Reader'`, [id, tenant])
+  await client.query('commit')
+  // A membership of a savepoint announces its roles once more: that is never too little.
+  await client.query('begin; savepoint inner_one')
+  await client.query(join, [other, tenant])
+  await client.query('release inner_one')
+  await client.query(`${assign} and name = 'Reader'`, [other, tenant])
+  await client.query('commit')
+  client.release()
+  await catalog.pool.query(`${assign} and name <> 'Reader'`, [id, tenant])
+  expect((await log.readChanges(snapshot)).changes).toEqual([
+    `u:${id}:2`,
+    `u:${other}:2`,
+    `u:${other}:3:${tenant}`,
+    `u:${id}:3:${tenant}`,
+  ])
+})
+
 test('a transaction that commits after a poll is in the next poll, and a rolled back one in none', async () => {
   const [early, late, never] = [await addUser(), await addUser(), await addUser()]
   const [slow, undone] = [await catalog.pool.connect(), await catalog.pool.connect()]

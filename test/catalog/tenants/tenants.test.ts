@@ -130,6 +130,23 @@ test('createTenant refuses an unknown or disabled owner and uses up no database'
   ]).toEqual([0, 0, 0])
 })
 
+test('a transaction that finds no database for a tenant writes nothing and locks no row', async () => {
+  const client = await installation.catalog.pool.connect()
+  try {
+    await client.query('begin')
+    const found = await client.query(
+      "select * from create_tenant(gen_random_uuid(), 'acme', 'Acme', null, null, $1, $1, 'none', null)",
+      [owner],
+    )
+    expect(found.rows).toEqual([])
+    const { rows } = await client.query('select pg_current_xact_id_if_assigned() as id')
+    expect(rows).toEqual([{ id: null }])
+  } finally {
+    await client.query('rollback')
+    client.release()
+  }
+})
+
 test('one error names every problem of the input of createTenant', async () => {
   const input = {
     name: ' ',
