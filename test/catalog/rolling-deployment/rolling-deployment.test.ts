@@ -100,7 +100,9 @@ test('a process that serves while the next version expands the catalog keeps ser
   const tenancy = await installation.open()
   await useVersion(tenancy, { requirePermission, tenancyPlugin }, 'before')
   await cp(migrations, folder, { recursive: true })
-  const next = `${String((await readSqlFolder(migrations, codes)).length + 1).padStart(4, '0')}_expand.sql`
+  // The number after the last file's: a number may be left out.
+  const last = (await readSqlFolder(migrations, codes)).at(-1)?.version ?? 0
+  const next = `${String(last + 1).padStart(4, '0')}_expand.sql`
   await writeFile(join(folder, next), await expansion())
   const catalog = new pg.Pool({ connectionString: urlOf(installation.catalogName) })
   try {
