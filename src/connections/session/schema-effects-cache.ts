@@ -1,5 +1,7 @@
 import type { Logger } from '../../core/logger.js'
+import { KnownFingerprints } from './known-fingerprints.js'
 import { type SchemaEffects, schemaEffectsFrom, schemaEffectsQuery, type SchemaEffectsRow } from './schema-effects.js'
+import { schemaFingerprintQuery } from './schema-fingerprint.js'
 import type { SessionClient } from './session-client.js'
 
 /** How long an answer counts. Code that is added to a database by hand is noticed after that. */
@@ -12,17 +14,24 @@ const currentMs = 600_000
  */
 const usesWorthAsking = 16
 
+/** The same for the fingerprint, whose answer another database may have given already. */
+const usesWorthComparing = 3
+
 /** Used when a database cannot be asked: every statement in it is followed by a reset. */
 const unreadable: SchemaEffects = { everywhere: true, onRead: new Set(), onInsert: new Set(), onWrite: new Set() }
 
 /** Remembers the {@link SchemaEffects} of each tenant's database. */
 export class SchemaEffectsCache {
   readonly #known = new Map<string, { readonly effects: SchemaEffects; readonly sinceMs: number }>()
+  readonly #fingerprints = new KnownFingerprints()
   /** How often each tenant whose effects are unknown was served, within ten minutes at most. */
   readonly #uses = new Map<string, number>()
+  /** Of these tenants, those whose fingerprint was asked for early, and was not known. */
+  readonly #strangers = new Set<string>()
   #usesSinceMs = 0
   readonly #logger: Logger
   #forgotten = 0
+  #isAsking = false
 
   constructor(logger: Logger) {
     this.#logger = logger
@@ -47,7 +56,9 @@ export class SchemaEffectsCache {
 
   /** Whether the tenant is served so often that the next {@link learn} asks its database. */
   isWorthAsking(key: string): boolean {
-    return (this.#uses.get(key) ?? 0) >= usesWorthAsking
+    const uses = this.#uses.get(key) ?? 0
+    const mayBeKnown = this.#fingerprints.size > 0 && !this.#strangers.has(key)
+    return uses >= usesWorthAsking || (uses >= usesWorthComparing && mayBeKnown)
   }
 
   /**
@@ -58,10 +69,8 @@ export class SchemaEffectsCache {
     this.tell(key, client, performance.now())
     if (this.isCurrent(key, client, performance.now()) || !this.isWorthAsking(key)) return client.usable
     const forgotten = this.#forgotten
-    const effects = await client.read<SchemaEffectsRow>(schemaEffectsQuery).then(
-      ([row]) => (row === undefined ? unreadable : schemaEffectsFrom(row)),
-      () => unreadable,
-    )
+    const effects = await this.#ask(key, client).catch(() => unreadable)
+    if (effects === undefined) return client.usable
     if (effects === unreadable && client.usable) {
       this.#logger.warn(
         { tenant: key },
@@ -78,12 +87,39 @@ export class SchemaEffectsCache {
   forget(key: string): void {
     this.#forgotten += 1
     this.#known.delete(key)
+    this.#strangers.delete(key)
   }
 
   forgetOld(nowMs: number): void {
     for (const [key, { sinceMs }] of this.#known) if (nowMs - sinceMs >= currentMs) this.#known.delete(key)
     if (nowMs - this.#usesSinceMs < currentMs) return
     this.#uses.clear()
+    this.#strangers.clear()
     this.#usesSinceMs = nowMs
+  }
+
+  /** Asks for the fingerprint, and for the whole if no other database has had it. Undefined: not now. */
+  async #ask(key: string, client: SessionClient): Promise<SchemaEffects | undefined> {
+    if (this.#fingerprints.size > 0) {
+      const [row] = await client.read<{ readonly fingerprint: string }>(schemaFingerprintQuery)
+      const effects = row && this.#fingerprints.get(row.fingerprint)
+      if (effects !== undefined) return effects
+    }
+    if ((this.#uses.get(key) ?? 0) < usesWorthAsking) {
+      this.#strangers.add(key)
+      return undefined
+    }
+    // One at a time: databases that are asked at once are often of one template.
+    if (this.#isAsking) return undefined
+    this.#isAsking = true
+    try {
+      const [row] = await client.read<SchemaEffectsRow>(schemaEffectsQuery)
+      if (row === undefined) return unreadable
+      const effects = schemaEffectsFrom(row)
+      this.#fingerprints.add(row.fingerprint, effects)
+      return effects
+    } finally {
+      this.#isAsking = false
+    }
   }
 }

@@ -97,8 +97,9 @@ function makeClass(copy: PgCopy): SessionClientClass {
     }
 
     async read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]> {
-      const result = await super.query<Row>(text)
-      return result.rows
+      const result: unknown = await super.query(text)
+      const last = (Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult<Row>
+      return last.rows
     }
 
     get ready(): boolean {

@@ -26,7 +26,7 @@ export interface SessionMembers {
   transactionPooling: boolean
   /** As `query`, but a callback is called in the asynchronous context that the answer comes in. */
   run(query: unknown, values: unknown, callback: unknown): unknown
-  /** Runs a query of this library, which leaves nothing behind. */
+  /** Runs a query of this library, which leaves nothing behind. Of several statements, the last one's rows are returned. */
   read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]>
   /** No query runs or is queued, and the server has answered all that was sent. */
   readonly ready: boolean
