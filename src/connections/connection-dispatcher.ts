@@ -4,12 +4,13 @@ import { busiestTenants, type TenantUse } from './allocation/busiest-tenants.js'
 import type { Stuck } from './allocation/deadlock-search.js'
 import type { Waiter } from './allocation/ports.js'
 import { outsideOfRequests } from './caller-context.js'
-import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
+import type { Checkout, CheckoutCallback, CheckoutPool, SessionEntry } from './checkout.js'
 import { CheckoutWaiter } from './checkout-waiter.js'
 import { abortedError, closedError, nestedError, queueFullError, timeoutError } from './connection-errors.js'
 import { ConnectionRestorer } from './connection-restorer.js'
 import { DeadlockWatch } from './deadlock-watch.js'
 import { DeferredResets } from './deferred-resets.js'
+import { IdleWork } from './idle-work.js'
 import { OpenConnections } from './opening/open-connections.js'
 import type { SchedulerSettings } from './options.js'
 import { StreamWatch } from './queries/stream-watch.js'
@@ -17,6 +18,9 @@ import type { PgCopy } from './session/pg-copy.js'
 import { SchemaEffectsCache } from './session/schema-effects-cache.js'
 import type { SessionClient } from './session/session-client.js'
 import type { ConnectionUser, SchedulerStats } from './stats.js'
+
+/** A connection that has been idle for so long is most likely not needed for the few milliseconds that a question takes. */
+const idleForQuestionMs = 20
 
 /** Checks connections out and takes them back, as the {@link Allocator} decides. */
 export class ConnectionDispatcher {
@@ -26,6 +30,8 @@ export class ConnectionDispatcher {
   readonly #schemaEffects: SchemaEffectsCache
   readonly #restorer: ConnectionRestorer
   readonly #deferredResets: DeferredResets
+  /** Questions to databases about what they run behind their tables. */
+  readonly #questions: IdleWork
   readonly #deadlocks: DeadlockWatch
   readonly #reaper: NodeJS.Timeout
   /** Streams and cursors of `pool.query`. */
@@ -57,10 +63,16 @@ export class ConnectionDispatcher {
       schemaEffects: this.#schemaEffects,
       onChange: () => this.#tellChange(),
     })
-    this.#deferredResets = new DeferredResets(this.#connections.entries, (entry, nowMs) => {
+    const restoreIdle = (entry: SessionEntry, nowMs: number): void => {
       const { connection } = entry
       if (connection !== undefined && this.#allocator.takeOut(entry, nowMs))
-        void this.#restorer.restore(entry, connection, false)
+        void this.#restore(entry, connection, false, true)
+    }
+    this.#deferredResets = new DeferredResets(this.#connections.entries, restoreIdle)
+    this.#questions = new IdleWork(this.#connections.entries, {
+      afterMs: idleForQuestionMs,
+      isDue: (entry) => this.#isQuestionDue(entry, performance.now()),
+      run: restoreIdle,
     })
     this.#deadlocks = new DeadlockWatch(this.#allocator, options.deadlockCheckMs, (stuck) => this.#refuse(stuck))
     const { idleTimeoutMs } = options
@@ -149,7 +161,7 @@ export class ConnectionDispatcher {
       return checkout
     }
     // The caller waits, and gets the connection once it is reset.
-    void this.#restorer.restore(checkout, checkout.connection, false)
+    void this.#restore(checkout, checkout.connection, false)
     return undefined
   }
 
@@ -194,9 +206,24 @@ export class ConnectionDispatcher {
       if (!isClean) this.#deferredResets.defer(client, nowMs)
       tenant.usedMs += usedMs
       this.#allocator.release(checkout, nowMs)
+      if (!isKnown) this.#planQuestion(checkout, nowMs)
     } else {
-      void this.#restorer.restore(checkout, client, broken)
+      void this.#restore(checkout, client, broken)
     }
+  }
+
+  async #restore(entry: SessionEntry, client: SessionClient, broken: boolean, isIdle = false): Promise<void> {
+    await this.#restorer.restore(entry, client, broken, isIdle)
+    this.#planQuestion(entry, performance.now())
+  }
+
+  /** Has the database of an idle connection asked when it is worth it. */
+  #planQuestion(entry: SessionEntry, nowMs: number): void {
+    if (entry.state === 'idle' && this.#isQuestionDue(entry, nowMs)) this.#questions.plan(nowMs)
+  }
+
+  #isQuestionDue({ tenant, connection }: SessionEntry, nowMs: number): boolean {
+    return connection !== undefined && this.#schemaEffects.isDue(tenant.key, connection, nowMs)
   }
 
   /** Stops what runs on a connection whose stream is read no further, and closes it. */
@@ -250,6 +277,7 @@ export class ConnectionDispatcher {
     clearInterval(this.#reaper)
     clearTimeout(this.#deadline)
     this.#deferredResets.stop()
+    this.#questions.stop()
     this.#deadlocks.stop()
     this.streams.stop()
     const waiters = this.#allocator.drain()
@@ -312,6 +340,6 @@ export class ConnectionDispatcher {
   /** For a use that left nothing as far as its statements tell: only code behind their names could have. */
   #mayDeferReset({ tenant }: Checkout): boolean {
     const { budget } = this.#allocator
-    return budget.isCrowded && tenant.waiters.size === 0 && !this.#schemaEffects.isWorthAsking(tenant.key)
+    return budget.isCrowded && tenant.waiters.size === 0 && !this.#schemaEffects.isWorthWaiting(tenant.key)
   }
 }

@@ -23,8 +23,12 @@ export class ConnectionRestorer {
     return this.#restoring.has(entry)
   }
 
-  /** Lets the session settle, undoes what was done to it, and releases the connection; else closes it. */
-  async restore(entry: SessionEntry, client: SessionClient, broken: boolean): Promise<void> {
+  /**
+   * Lets the session settle, undoes what was done to it, and releases the connection; else closes it.
+   *
+   * @param isIdle nobody waits for the connection: its database may be asked what it runs behind its tables
+   */
+  async restore(entry: SessionEntry, client: SessionClient, broken: boolean, isIdle = false): Promise<void> {
     const settleTimer = setTimeout(() => this.#allocator.discard(entry), settleTimeoutMs)
     const { sinceMs, tenant } = entry
     const { key } = tenant
@@ -35,7 +39,7 @@ export class ConnectionRestorer {
     // As long as the schema's effects are unknown, any statement may have changed the session.
     if (!isKnown) client.touched = true
     const isRestored = await restoreSession(client, isAborted)
-    const isFit = isRestored && !broken && (isKnown || (await this.#schemaEffects.learn(key, client)))
+    const isFit = isRestored && !broken && (isKnown || (await this.#schemaEffects.learn(key, client, isIdle)))
     clearTimeout(settleTimer)
     this.#restoring.delete(entry)
     // Counted now and not when it was given back: until now it counted as in use.

@@ -1,5 +1,5 @@
-import { outsideOfRequests } from './caller-context.js'
 import type { SessionEntry } from './checkout.js'
+import { IdleWork } from './idle-work.js'
 import type { SessionClient } from './session/session-client.js'
 
 /** How long a reset may be deferred. */
@@ -11,20 +11,17 @@ const deferralMs = 1000
  * what others of its tenant wait for.
  */
 export class DeferredResets {
-  readonly #entries: Iterable<SessionEntry>
-  readonly #reset: (entry: SessionEntry, nowMs: number) => void
-  #timer: NodeJS.Timeout | undefined
+  readonly #overdue: IdleWork
 
   /** `entries` has all idle ones among them. `reset` is called for those whose reset was deferred for too long. */
   constructor(entries: Iterable<SessionEntry>, reset: (entry: SessionEntry, nowMs: number) => void) {
-    this.#entries = entries
-    this.#reset = reset
+    this.#overdue = new IdleWork(entries, { afterMs: deferralMs, isDue: (entry) => this.isDue(entry), run: reset })
   }
 
   /** Marks a connection that becomes idle now. */
   defer(client: SessionClient, nowMs: number): void {
     client.touched = true
-    this.#timer ??= outsideOfRequests(() => this.#await(nowMs, nowMs))
+    this.#overdue.plan(nowMs)
   }
 
   /** Whether the connection of an idle entry is to be reset before it is used. */
@@ -33,21 +30,6 @@ export class DeferredResets {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
-  }
-
-  /** One timer serves all: it waits for the connection that has been idle for the longest time. */
-  #await(idleSinceMs: number, nowMs: number): NodeJS.Timeout {
-    const onOverdue = (): void => {
-      const atMs = performance.now()
-      let nextSinceMs = Infinity
-      for (const entry of this.#entries) {
-        if (entry.state !== 'idle' || !this.isDue(entry)) continue
-        if (entry.sinceMs + deferralMs <= atMs) this.#reset(entry, atMs)
-        else nextSinceMs = Math.min(nextSinceMs, entry.sinceMs)
-      }
-      this.#timer = nextSinceMs === Infinity ? undefined : this.#await(nextSinceMs, atMs)
-    }
-    return setTimeout(onOverdue, Math.ceil(idleSinceMs + deferralMs - nowMs) + 1).unref()
+    this.#overdue.stop()
   }
 }

@@ -43,12 +43,10 @@ export function useScheduler(count: number) {
   }
 }
 
-/** Uses the pool until its scheduler has asked its database for the schema's effects. */
+/** Uses the pool until its scheduler has asked its database for the schema's effects, though it is never idle for long. */
 export async function acquaint(pool: TenantPool): Promise<void> {
-  for (let use = 0; use < 20; use += 1) {
-    await pool.query('select 1')
-    await expect.poll(() => pool.idleCount, { interval: 1 }).toBe(1)
-  }
+  for (let use = 0; use < 130; use += 1) await pool.query('select 1')
+  await expect.poll(() => pool.idleCount, { interval: 1 }).toBe(1)
 }
 
 /** Process id of the backend that answers a query of this pool. */

@@ -17,6 +17,12 @@ const usesWorthAsking = 16
 /** The same for the fingerprint, whose answer another database may have given already. */
 const usesWorthComparing = 3
 
+/**
+ * How often a tenant is served before its database is asked even if the next user of the connection has to wait. Until
+ * then it is asked while the connection is idle, which that of a busy tenant may never be.
+ */
+const usesWorthWaiting = 128
+
 /** Used when a database cannot be asked: every statement in it is followed by a reset. */
 const unreadable: SchemaEffects = { everywhere: true, onRead: new Set(), onInsert: new Set(), onWrite: new Set() }
 
@@ -54,20 +60,31 @@ export class SchemaEffectsCache {
     this.#uses.set(key, (this.#uses.get(key) ?? 0) + 1)
   }
 
-  /** Whether the tenant is served so often that the next {@link learn} asks its database. */
+  /** Whether the tenant is served so often that {@link learn} asks its database while the connection is idle. */
   isWorthAsking(key: string): boolean {
     const uses = this.#uses.get(key) ?? 0
     const mayBeKnown = this.#fingerprints.size > 0 && !this.#strangers.has(key)
     return uses >= usesWorthAsking || (uses >= usesWorthComparing && mayBeKnown)
   }
 
+  /** Whether the tenant is served so often that the next {@link learn} asks its database in any case. */
+  isWorthWaiting(key: string): boolean {
+    return (this.#uses.get(key) ?? 0) >= usesWorthWaiting
+  }
+
+  /** Whether an idle connection's database is to be asked. */
+  isDue(key: string, client: SessionClient, nowMs: number): boolean {
+    return !this.isCurrent(key, client, nowMs) && this.isWorthAsking(key)
+  }
+
   /**
    * Asks the database, unless the answer is known or not worth it yet. Only the next user of this connection waits for
    * it. False: the connection was lost meanwhile.
    */
-  async learn(key: string, client: SessionClient): Promise<boolean> {
+  async learn(key: string, client: SessionClient, isIdle: boolean): Promise<boolean> {
     this.tell(key, client, performance.now())
-    if (this.isCurrent(key, client, performance.now()) || !this.isWorthAsking(key)) return client.usable
+    if (this.isCurrent(key, client, performance.now())) return client.usable
+    if (!(isIdle ? this.isWorthAsking(key) : this.isWorthWaiting(key))) return client.usable
     const forgotten = this.#forgotten
     const effects = await this.#ask(key, client).catch(() => unreadable)
     if (effects === undefined) return client.usable

@@ -61,7 +61,7 @@ async function session(database: string): Promise<{ readonly client: SessionClie
 async function use(cache: SchemaEffectsCache, key: string, client: SessionClient, times: number): Promise<void> {
   for (let done = 0; done < times; done += 1) {
     if (!cache.isCurrent(key, client, performance.now())) cache.countUse(key)
-    expect(await cache.learn(key, client)).toBe(true)
+    expect(await cache.learn(key, client, true)).toBe(true)
   }
 }
 
@@ -122,7 +122,7 @@ test('databases that are asked at once ask the whole one after the other, and th
   const cache = new SchemaEffectsCache(logger)
   const sessions = [await session(one), await session(other)] as const
   for (let done = 0; done < 16; done += 1) for (const key of [one, other]) cache.countUse(key)
-  await Promise.all([cache.learn(one, sessions[0].client), cache.learn(other, sessions[1].client)])
+  await Promise.all([cache.learn(one, sessions[0].client, true), cache.learn(other, sessions[1].client, true)])
   expect([sessions[0].asked(), sessions[1].asked()]).toEqual([['whole'], []])
   expect(sessions[1].client.schemaEffects).toBeUndefined()
   expect(cache.isCurrent(other, sessions[1].client, performance.now())).toBe(false)
@@ -136,7 +136,7 @@ test('a change that is made while the fingerprint is asked is seen by the next q
   await use(cache, other, client, 16)
   expect(asked()).toEqual(['whole'])
   cache.forget(other)
-  const learning = cache.learn(other, client)
+  const learning = cache.learn(other, client, true)
   cache.forget(other)
   await learning
   expect(cache.isCurrent(other, client, performance.now())).toBe(false)
@@ -146,7 +146,7 @@ test('a connection that is lost while it is asked leaves the next one the right 
   const cache = new SchemaEffectsCache(logger)
   const { client } = await session(one)
   for (let done = 0; done < 16; done += 1) cache.countUse(one)
-  const learning = cache.learn(one, client)
+  const learning = cache.learn(one, client, true)
   client.destroy()
   expect(await learning).toBe(false)
   cache.forget(one)
@@ -165,6 +165,21 @@ test('when the fingerprint cannot be read, every statement is followed by a rese
   await use(cache, one, client, 1)
   expect(client.schemaEffects?.everywhere).toBe(true)
   expect(warn).toHaveBeenCalledTimes(1)
+})
+
+test('while a connection is in use, its database is asked after 128 uses only', async () => {
+  const cache = new SchemaEffectsCache(logger)
+  const { client, asked } = await session(one)
+  for (let use = 0; use < 127; use += 1) {
+    cache.countUse(one)
+    expect(await cache.learn(one, client, false)).toBe(true)
+  }
+  expect(asked()).toEqual([])
+  expect(cache.isDue(one, client, performance.now())).toBe(true)
+  cache.countUse(one)
+  await cache.learn(one, client, false)
+  expect(asked()).toEqual(['whole'])
+  expect(cache.isDue(one, client, performance.now())).toBe(false)
 })
 
 test('remembered fingerprints have 100,000 names at most, and those that were not used go first', () => {

@@ -126,6 +126,21 @@ test.each(harmless)('a statement that runs no code behind its names costs no res
   expect(pool.idleCount).toBe(1)
 })
 
+test('a database is asked while its connection is idle, long before its next user would wait for the answer', async () => {
+  const [pool] = start({ maxConnections: 1 }) as [TenantPool]
+  for (let use = 0; use < 16; use += 1) await pool.query('select 1')
+  let uses = 16
+  // A connection whose database was asked keeps its prepared statements.
+  const keepsStatements = async (): Promise<boolean> => {
+    for (let round = 0; round < 2; round += 1) await pool.query('select $1::int', [round])
+    const { rowCount } = await pool.query('select from pg_prepared_statements where not from_sql')
+    uses += 3
+    return rowCount === 1
+  }
+  await expect.poll(keepsStatements, { interval: 100, timeout: 10_000 }).toBe(true)
+  expect(uses).toBeLessThan(128)
+})
+
 test('a rarely used database is not asked for its schema effects, and its sessions are reset instead', async () => {
   const [pool] = start({ maxConnections: 4 }) as [TenantPool]
   for (let use = 0; use < 5; use += 1) {
