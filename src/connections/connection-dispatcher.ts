@@ -18,6 +18,12 @@ import { SchemaEffectsCache } from './session/schema-effects-cache.js'
 import type { SessionClient } from './session/session-client.js'
 import type { ConnectionUser, SchedulerStats } from './stats.js'
 
+/**
+ * Longer than newcomers wait where requests come at once to a few hundred tenants, so turns decide there. A tenant in debt
+ * whose only connection was taken from it would wait for many turns: to open one is charged with several.
+ */
+const mostStarvationMs = 300
+
 /** Checks connections out and takes them back, as the {@link Allocator} decides. */
 export class ConnectionDispatcher {
   readonly #options: SchedulerSettings
@@ -40,7 +46,7 @@ export class ConnectionDispatcher {
   constructor(options: SchedulerSettings) {
     this.#options = options
     this.streams = new StreamWatch(options.stalledStreamTimeoutMs)
-    const starvationMs = options.acquireTimeoutMs / 5
+    const starvationMs = Math.min(mostStarvationMs, options.acquireTimeoutMs / 5)
     this.#allocator = new Allocator(
       { ...options, starvationMs },
       {
