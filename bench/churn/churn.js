@@ -1,6 +1,6 @@
 // Many tenants on few connections: point reads and writes, Zipf 1.0 over all tenants, 64 requests at a time, on 50
 // connections; against a pool per tenant under an LRU (in two sizes), and against PgBouncer. Each measurement is a process of its own
-// that starts with nothing open and warms up first; the variants take turns.
+// that starts with nothing open and warms up first; the variants take turns. drizzle.js adds drizzle-multitenant.
 //
 //   T2F_BENCH_SECONDS  of each measurement (default 10)
 //   T2F_BENCH_ROUNDS   (default 3)
@@ -10,7 +10,8 @@ import { figure, limit } from '../figures.js'
 import { withFleet } from '../fleet/fleet.js'
 import { hasPgBouncer, startPgBouncer } from '../fleet/pgbouncer.js'
 import { openClient } from '../fleet/process.js'
-import { sampleConnections } from '../fleet/sampler.js'
+import { nobodyConnected, sampleConnections, sessionsOpened } from '../fleet/sampler.js'
+import { raceWithDrizzle } from './drizzle.js'
 
 const seconds = Number(process.env.T2F_BENCH_SECONDS ?? 10)
 const rounds = Number(process.env.T2F_BENCH_ROUNDS ?? 3)
@@ -38,7 +39,10 @@ export function run() {
       }
     }
     save(fleet.tenants.length, results)
-    return figures(fleet.tenants.length, results)
+    return [
+      ...figures(fleet.tenants.length, results),
+      ...(await raceWithDrizzle(fleet, { seconds, rounds, connections })),
+    ]
   })
 }
 
@@ -59,34 +63,13 @@ async function measure(fleet, name) {
     await client.run('closed', { draw: 'zipf', ...warmUp, concurrency })
     const before = await sessionsOpened(fleet)
     const result = await client.run('closed', { draw: 'zipf', seconds, concurrency })
-    const opensPerRequest = ((await sessionsOpened(fleet)) - before) / (result.rate * seconds)
+    const opensPerRequest = ((await sessionsOpened(fleet)) - before) / result.answered
     return { ...result, opensPerRequest, singleRate: single.rate, churnFromMs, samples: await stop() }
   } finally {
     await stop()
     await client.close()
     await pgbouncer?.stop()
     await nobodyConnected(fleet)
-  }
-}
-
-/** Counts sessions on the server, so that all variants are counted alike. */
-async function sessionsOpened({ admin, prefix }) {
-  const { rows } = await admin.query(
-    'select sum(sessions)::int as count from pg_stat_database where starts_with(datname, $1)',
-    [prefix],
-  )
-  return rows[0].count
-}
-
-/** Backends take a moment to end. Waits, so that the next variant's peak is its own. */
-async function nobodyConnected({ admin, prefix }) {
-  for (;;) {
-    const { rowCount } = await admin.query(
-      "select from pg_stat_activity where backend_type = 'client backend' and starts_with(datname, $1)",
-      [prefix],
-    )
-    if (rowCount === 0) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
 

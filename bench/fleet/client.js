@@ -9,10 +9,10 @@ const everybody = zipf(setup.tenants.length, setup.exponent ?? 1)
 const draws = { zipf: everybody, one: () => 0, noisy: () => setup.tenants.length - 1 }
 
 const commands = {
-  closed: (options) => closedLoop({ ...options, draw: draws[options.draw], query: variant.query }),
+  closed: (options) => closedLoop({ ...options, draw: draws[options.draw], items: variant.items }),
   open: ({ seconds, classes }) => {
     const drawn = Object.entries(classes).map(([name, { rate, draw }]) => [name, { rate, draw: draws[draw] }])
-    return openLoop({ seconds, classes: Object.fromEntries(drawn), query: variant.query })
+    return openLoop({ seconds, classes: Object.fromEntries(drawn), items: variant.items })
   },
 }
 

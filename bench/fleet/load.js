@@ -18,48 +18,53 @@ export function zipf(count, exponent) {
   }
 }
 
-/** A point read four times of five, a point write else. @param {(tenant: number, text: string, values: unknown[]) => Promise<unknown>} query */
-export function readOrWrite(query, tenant) {
+/** A point read four times of five, a point write else. @param {import('./items.js').Items} items */
+export function readOrWrite(items, tenant) {
   const id = 1 + Math.floor(Math.random() * 1000)
-  return Math.random() < 0.8
-    ? query(tenant, 'select id, name, hits from items where id = $1', [id])
-    : query(tenant, 'update items set hits = hits + 1 where id = $1', [id])
+  return Math.random() < 0.8 ? items.read(tenant, id) : items.write(tenant, id)
 }
 
-/** So many requests at a time, each followed by the next at once; for so long, and at least `requests` of them. */
-export async function closedLoop({ query, draw, seconds, concurrency, requests = 0 }) {
+/**
+ * So many requests at a time, each followed by the next at once; for so long, and at least `requests` of them. `rate`: of
+ * those answered in that time, since one that hangs would count as time in which the others did nothing.
+ */
+export async function closedLoop({ items, draw, seconds, concurrency, requests = 0 }) {
   const latencies = []
   const errors = []
-  const started = performance.now()
-  const end = started + seconds * 1000
+  let inTime = 0
+  const end = performance.now() + seconds * 1000
   const worker = async () => {
     for (let now = performance.now(); now < end || latencies.length + errors.length < requests;) {
+      const started = now
       try {
-        await readOrWrite(query, draw())
-        latencies.push(performance.now() - now)
+        await readOrWrite(items, draw())
+        now = performance.now()
+        latencies.push(now - started)
+        if (now <= end) inTime += 1
       } catch (error) {
-        errors.push(`${error.code ?? ''} ${error.message}`)
+        now = performance.now()
+        const reason = error.cause ?? error
+        errors.push(`after ${Math.round(now - started)} ms: ${reason.code ?? ''} ${reason.message}`)
       }
-      now = performance.now()
     }
   }
   await Promise.all(Array.from({ length: concurrency }, worker))
-  const rate = latencies.length / ((performance.now() - started) / 1000)
-  return { rate, errors: errors.length, firstError: errors[0], ...percentiles(latencies) }
+  const answered = latencies.length
+  return { rate: inTime / seconds, answered, errors: errors.length, firstError: errors[0], ...percentiles(latencies) }
 }
 
 /**
  * Requests that arrive at a rate of their own, whether or not the ones before are answered; `classes` by name. Latency
  * counts from the arrival.
  */
-export async function openLoop({ query, seconds, classes }) {
+export async function openLoop({ items, seconds, classes }) {
   const results = Object.fromEntries(
     Object.keys(classes).map((name) => [name, { latencies: [], errors: 0, firstError: undefined }]),
   )
   const pending = new Set()
   const send = (name, tenant, arrivedAt) => {
     const result = results[name]
-    const request = readOrWrite(query, tenant).then(
+    const request = readOrWrite(items, tenant).then(
       () => result.latencies.push(performance.now() - arrivedAt),
       (error) => {
         result.errors += 1
@@ -94,5 +99,5 @@ export async function openLoop({ query, seconds, classes }) {
 export function percentiles(values) {
   const sorted = values.toSorted((a, b) => a - b)
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
-  return { p50: at(0.5), p99: at(0.99) }
+  return { p50: at(0.5), p99: at(0.99), slowest: sorted.at(-1) ?? Number.NaN }
 }

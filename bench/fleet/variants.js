@@ -1,17 +1,26 @@
-// Ways to reach a thousand tenants' databases on fifty connections. Each gives `query(tenant, text, values)`, where
-// `tenant` is an index.
+// Ways to reach a thousand tenants' databases on fifty connections.
 import { LRUCache } from 'lru-cache'
 import pg from 'pg'
 import { createTenancy, loadConfig } from 'tenants2fast'
+import { drizzleVariants } from './drizzle-variants.js'
+import { itemsBySql } from './items.js'
 
-/** @typedef {import('./fleet.js').FleetTenant} FleetTenant */
+/**
+ * @typedef {import('./fleet.js').FleetTenant} FleetTenant
+ * @typedef {{ env: Record<string, string>, server: { host: string, port: number }, tenants: FleetTenant[], connections: number,
+ *   pgbouncer?: { port: number, user: string }, schemas?: { url: string, names: string[] } }} Setup
+ * @typedef {(setup: Setup) => Promise<{ items: import('./items.js').Items, close(): Promise<void> }>} Variant `items`: of a
+ *   tenant, by index
+ */
 
-/** @type {Record<string, (setup: { env: Record<string, string>, server: { host: string, port: number }, tenants: FleetTenant[], connections: number, pgbouncer?: { port: number, user: string } }) => Promise<{ query(tenant: number, text: string, values: unknown[]): Promise<unknown>, close(): Promise<void> }>>} */
+/** @type {Record<string, Variant>} */
 export const variants = {
+  ...drizzleVariants,
+
   async tenants2fast({ env, tenants, connections }) {
     const tenancy = await createTenancy({ config: loadConfig({ ...env, TENANT_MAX_CONNECTIONS: String(connections) }) })
     return {
-      query: (tenant, text, values) => tenancy.getTenantPool(tenants[tenant]).query(text, values),
+      items: itemsBySql((tenant, text, values) => tenancy.getTenantPool(tenants[tenant]).query(text, values)),
       close: () => tenancy.close(),
     }
   },
@@ -37,7 +46,7 @@ export const variants = {
       return pool
     }
     return {
-      query: (tenant, text, values) => poolOf(tenant).query(text, values),
+      items: itemsBySql((tenant, text, values) => poolOf(tenant).query(text, values)),
       close: async () => void (await Promise.all([...pools.values()].map((pool) => pool.end()))),
     }
   },
@@ -85,7 +94,7 @@ async function poolPerTenant({ server, tenants, connections }, perTenant) {
     }
   }
   return {
-    async query(tenant, text, values) {
+    items: itemsBySql(async (tenant, text, values) => {
       const entry = await acquire(tenant)
       try {
         return await entry.pool.query(text, values)
@@ -93,7 +102,7 @@ async function poolPerTenant({ server, tenants, connections }, perTenant) {
         entry.users -= 1
         if (entry.users === 0) tell()
       }
-    },
+    }),
     close: async () => void (await Promise.all([...pools.values()].map(({ pool }) => pool.end()))),
   }
 }

@@ -33,6 +33,7 @@ if (process.argv[2] === 'tenants2fast') {
   })
 }
 const address = await app.listen({ port: 0, host: '127.0.0.1' })
+process.on('message', () => process.send(process.cpuUsage()))
 process.send({
   url: `${address}/items`,
   headers: { authorization: `Bearer ${token}`, 'x-tenant-id': 'acme-bench' },

@@ -9,7 +9,7 @@ export const limits = {
   affinityMs: 30,
   quantumMs: 10,
   ownConnectionWaitMs: 10,
-  starvationMs: 1000,
+  starvationMs: 300,
 }
 
 /** The real allocator, on a virtual server. */

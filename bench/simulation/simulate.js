@@ -3,24 +3,26 @@ import { Clock, createRandom } from './clock.js'
 import { createMeter } from './meter.js'
 import { Server } from './server.js'
 
-const tenants = 1000
 const deadlineMs = 5000
 const warmUpMs = 5000
 
 /**
  * @param {{
  *   Policy: new (options: any) => any, Allocator?: unknown, settings?: object,
- *   zipf: number, requestsPerSecond?: number, clients?: number, noisyPerSecond?: number, seconds?: number, seed?: number,
+ *   zipf: number, tenants?: number, requestsPerSecond?: number, clients?: number, noisyPerSecond?: number, noisyHoldMs?: number, seconds?: number, seed?: number,
  *   costs?: Partial<typeof import('./server.js').costs>,
- * }} options `requestsPerSecond`: an open loop; `clients`: a closed one; `noisyPerSecond`: what one more tenant asks for, beside the thousand that share `requestsPerSecond`
+ * }} options `requestsPerSecond`: an open loop; `clients`: a closed one; `noisyPerSecond`: what one more tenant asks for, beside
+ *   those that share `requestsPerSecond`; `noisyHoldMs`: how much longer it keeps each connection (default 0)
  */
 export function simulate(options) {
   const {
     Policy,
     zipf,
+    tenants = 1000,
     requestsPerSecond = 0,
     clients = 0,
     noisyPerSecond = 0,
+    noisyHoldMs = 0,
     seconds = 15,
     seed = 1,
     costs,
@@ -31,10 +33,11 @@ export function simulate(options) {
   const others = createMeter()
   const noisy = createMeter()
 
-  const pick = createZipf(zipf, createRandom(seed + 1))
+  const pick = createZipf(tenants, zipf, createRandom(seed + 1))
   if (clients > 0) for (let client = 0; client < clients; client += 1) askAgain()
   else stream(requestsPerSecond, createRandom(seed + 2), () => ask(pick(), others))
-  if (noisyPerSecond > 0) stream(noisyPerSecond, createRandom(seed + 3), () => ask('noisy', noisy))
+  if (noisyPerSecond > 0)
+    stream(noisyPerSecond, createRandom(seed + 3), () => ask('noisy', noisy, undefined, noisyHoldMs))
   repeat(10, () => policy.refuseSince(clock.nowMs - deadlineMs))
 
   clock.runUntil(warmUpMs)
@@ -66,17 +69,18 @@ export function simulate(options) {
     })
   }
 
-  function ask(key, meter, onAnswer = () => {}) {
+  function ask(key, meter, onAnswer = () => {}, holdMs = 0) {
     const sinceMs = clock.nowMs
     const isCounted = () => clock.nowMs >= warmUpMs
     policy.acquire(key, {
       granted(connection) {
         const waitMs = clock.nowMs - sinceMs
-        server.checkout(() => {
+        const done = () => {
           if (isCounted()) meter.onServed(key, waitMs)
           policy.release(connection)
           onAnswer()
-        })
+        }
+        server.checkout(holdMs === 0 ? done : () => clock.after(holdMs, done))
       },
       refused() {
         if (isCounted()) meter.onRefused(key, deadlineMs)
@@ -86,8 +90,8 @@ export function simulate(options) {
   }
 }
 
-/** Draws tenants by rank: the one of rank r with a weight of 1 / r^s. @param {number} s @param {() => number} random */
-function createZipf(s, random) {
+/** Draws tenants by rank: the one of rank r with a weight of 1 / r^s. @param {number} tenants @param {number} s @param {() => number} random */
+function createZipf(tenants, s, random) {
   const sums = []
   let sum = 0
   for (let rank = 1; rank <= tenants; rank += 1) sums.push((sum += rank ** -s))

@@ -22,6 +22,12 @@ import type { ConnectionUser, SchedulerStats } from './stats.js'
 /** A connection that has been idle for so long is most likely not needed for the few milliseconds that a question takes. */
 const idleForQuestionMs = 20
 
+/**
+ * Longer than newcomers wait where requests come at once to a few hundred tenants, so turns decide there. A tenant in debt
+ * whose only connection was taken from it would wait for many turns: to open one is charged with several.
+ */
+const mostStarvationMs = 300
+
 /** Checks connections out and takes them back, as the {@link Allocator} decides. */
 export class ConnectionDispatcher {
   readonly #options: SchedulerSettings
@@ -46,7 +52,7 @@ export class ConnectionDispatcher {
   constructor(options: SchedulerSettings) {
     this.#options = options
     this.streams = new StreamWatch(options.stalledStreamTimeoutMs)
-    const starvationMs = options.acquireTimeoutMs / 5
+    const starvationMs = Math.min(mostStarvationMs, options.acquireTimeoutMs / 5)
     this.#allocator = new Allocator(
       { ...options, starvationMs },
       {

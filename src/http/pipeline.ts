@@ -68,8 +68,7 @@ export const anonymousContext: RequestContext = Object.freeze({
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
   const { verifier, cache, contexts, resolver, rules, pools } = options
 
-  function admit(facts: RequestFacts, token: VerifiedToken): RequestContext | Promise<RequestContext> {
-    const nowMs = performance.now()
+  function admit(facts: RequestFacts, token: VerifiedToken, nowMs: number): RequestContext | Promise<RequestContext> {
     const known = recall(contexts.of(token), facts, resolver.nameOfHost(facts.host))
     if (
       known !== undefined &&
@@ -79,6 +78,11 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
       return known.context
     }
     return readmit(facts, token, known, nowMs)
+  }
+
+  // A function of its own: a closure in handle() would be made for every request.
+  function admitLater(facts: RequestFacts, token: Promise<VerifiedToken>): Promise<RequestContext> {
+    return token.then((verified) => admit(facts, verified, performance.now()))
   }
 
   async function readmit(
@@ -150,8 +154,9 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     readsHost: resolver.readsHost,
     handle(facts) {
       if (facts.needs === 'none') return anonymousContext
-      const token = verifier.verify(readBearerToken(facts.authorization))
-      return token instanceof Promise ? token.then((verified) => admit(facts, verified)) : admit(facts, token)
+      const nowMs = performance.now()
+      const token = verifier.verify(readBearerToken(facts.authorization), nowMs)
+      return token instanceof Promise ? admitLater(facts, token) : admit(facts, token, nowMs)
     },
   }
 }

@@ -118,8 +118,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     return verified
   }
 
-  /** @param sinceMs when the request arrived (`performance.now()`) */
-  function verify(token: string, sinceMs: number): VerifiedToken | Promise<VerifiedToken> {
+  function verify(token: string, sinceMs = performance.now()): VerifiedToken | Promise<VerifiedToken> {
     const lookUp = token.slice(-lookUpLength)
     const found = remembered.get(lookUp)
     const hit = found?.token === token ? found : undefined
@@ -142,7 +141,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     }
   }
 
-  return { verify: (token) => verify(token, performance.now()) }
+  return { verify }
 }
 
 /** Returns the function that finds the issuer of a token by its `iss`: an exact match, else a template. */

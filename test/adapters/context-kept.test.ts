@@ -3,8 +3,9 @@ import { request as httpRequest } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate } from 'node:timers/promises'
 import multipart from '@fastify/multipart'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { bindContext } from '../../src/core/context/bind-context.js'
 import { getTenantPool, tryGetCurrentTenant } from '../../src/core/context/current.js'
@@ -44,6 +45,26 @@ beforeAll(async () => {
     )
     seen.push('hangs')
     await new Promise(() => {})
+  })
+
+  await app.register(async (scope) => {
+    scope.get(
+      '/hang-in-scope',
+      {
+        onRequestAbort: [
+          async (_request) => void now('first hook of the route'),
+          (_request, done) => {
+            now('second hook of the route')
+            done()
+          },
+        ],
+      },
+      async () => {
+        seen.push('hangs')
+        await new Promise(() => {})
+      },
+    )
+    scope.addHook('onRequestAbort', async (_request) => void now('hook of the scope, added after the route'))
   })
 
   app.post('/parts', async (request) => {
@@ -98,6 +119,44 @@ test('onRequestAbort hooks of the application and of a route run in the requestâ
     outgoing.destroy()
     await expect.poll(() => seen).toContain(`onRequestAbort of the route: ${slug}`)
     expect(seen).toEqual(expect.arrayContaining([`onRequestAbort of /hang: ${slug}`, slug]))
+  }
+})
+
+test('onRequestAbort hooks of a scope, and several of one route, run in the requestâ€™s context', async () => {
+  const outgoing = httpRequest({ port: port(), path: '/hang-in-scope', headers: bearer(tokens[1]!), agent: false })
+  outgoing.on('error', () => {})
+  outgoing.end()
+  await expect.poll(() => seen).toContain('hangs')
+  outgoing.destroy()
+  await expect.poll(() => seen).toContain('second hook of the route: globex')
+  expect(seen).toEqual([
+    'hangs',
+    'onRequestAbort of /hang-in-scope: globex',
+    'globex',
+    'hook of the scope, added after the route: globex',
+    'first hook of the route: globex',
+    'second hook of the route: globex',
+  ])
+})
+
+test('The plugin adds no listener to the requests of an application without onRequestAbort hooks', async () => {
+  const plain = Fastify()
+  const bound = await createApp(path)
+  const counts: number[] = []
+  try {
+    for (const each of [plain, bound]) {
+      each.get('/', async (request) => {
+        // Fastify adds its listener once the hooks have returned.
+        await setImmediate()
+        counts.push(request.raw.listenerCount('close'))
+        return 'ok'
+      })
+      expect((await each.inject({ url: '/', headers: bearer(tokens[0]!) })).statusCode).toBe(200)
+    }
+    expect(counts[1]).toBe(counts[0])
+  } finally {
+    await plain.close()
+    await bound.close()
   }
 })
 

@@ -4,7 +4,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import { requireTenant, requireUser } from '../../http/require-user.js'
 import type { DecoratorNames } from './plugin-options.js'
-import { preflightKey, scopeKey, tenancyKey } from './request-state.js'
+import { scopeKey, tenancyKey } from './request-state.js'
 
 /**
  * Adds to requests their scope, `request.user` and `request.tenant`, under the names that the options give.
@@ -16,7 +16,6 @@ export function decorateRequests(
   { user, tenant }: Required<DecoratorNames>,
 ): void {
   app.decorateRequest(scopeKey, null)
-  app.decorateRequest(preflightKey, false)
   app.decorateRequest(tenancyKey, { getter: () => tenancy })
   decorate(app, 'user', user, requireUser)
   decorate(app, 'tenant', tenant, requireTenant)

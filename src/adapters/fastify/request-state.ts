@@ -10,8 +10,6 @@ import { safeRequestId } from '../../http/problem.js'
 export const scopeKey: unique symbol = Symbol('tenants2fast.scope')
 /** The tenancy that the plugin was registered with; undefined without the plugin. */
 export const tenancyKey: unique symbol = Symbol('tenants2fast.tenancy')
-/** True for a CORS preflight, which may reach later hooks but no handler. */
-export const preflightKey: unique symbol = Symbol('tenants2fast.preflight')
 
 /** The name that the application has registered for a decorator (`Register`), or the default one; never: there is none. */
 type NameOf<Decorator extends string> = Register extends { readonly decorators: infer Names }
@@ -31,7 +29,6 @@ type RequestDecorators = { [Name in NameOf<'user'>]: User } & { [Name in NameOf<
 declare module 'fastify' {
   interface FastifyRequest extends RequestDecorators {
     [scopeKey]: RequestScope | null
-    [preflightKey]: boolean
     readonly [tenancyKey]: HttpTenancy | undefined
   }
   interface FastifyContextConfig {

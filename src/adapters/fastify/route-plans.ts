@@ -19,10 +19,11 @@ export interface RoutePlans {
    */
   add(route: RouteOptions): void
   /**
-   * Gives the plan of a request's route. A route that was registered before the plugin had loaded is planned now.
+   * Gives the plan of a request's route; undefined: it matches no route. A route that was registered before the plugin had
+   * loaded is planned now.
    * @throws {@link TenancyError} TENANCY_CONFIG_INVALID, TENANCY_ROUTE_TENANT_UNREADABLE
    */
-  of(options: FastifyRequest['routeOptions']): RoutePlan
+  of(request: FastifyRequest): RoutePlan | undefined
 }
 
 const wording = {
@@ -34,6 +35,7 @@ const wording = {
 export function createRoutePlans(options: ResolvedOptions & { readonly urlPrefix: string }): RoutePlans {
   const { tenantParameter, urlPrefix } = options
   const late = new WeakMap<object, RoutePlan>()
+  const readConfig = createConfigReader()
 
   function planOf(route: TenancyRoute): RoutePlan {
     const needs: unknown = route.config.tenancy ?? options.needs(route) ?? 'tenant'
@@ -49,12 +51,29 @@ export function createRoutePlans(options: ResolvedOptions & { readonly urlPrefix
       const planned: FastifyContextConfig = { ...config, [planKey]: plan }
       Object.assign(route, { config: planned })
     },
-    of({ url = '', method, config, schema }) {
+    of(request) {
+      const plan = readConfig(request)?.[planKey]
+      if (plan !== undefined) return plan
+      const { url, method, config, schema } = request.routeOptions
+      if (url === undefined) return undefined
       const known = config[planKey] ?? late.get(config)
       if (known !== undefined) return known
-      const plan = planOf({ url, method, config, schema })
-      late.set(config, plan)
-      return plan
+      const made = planOf({ url, method, config, schema })
+      late.set(config, made)
+      return made
     },
+  }
+}
+
+/**
+ * Makes the function that reads the configuration of a request's route where Fastify keeps it: `request.routeOptions` makes a
+ * new object of twelve fields each time. Undefined where a version of Fastify keeps it elsewhere.
+ */
+function createConfigReader(): (request: FastifyRequest) => FastifyContextConfig | undefined {
+  let key: symbol | undefined
+  return (request) => {
+    key ??= Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context')
+    if (key === undefined) return undefined
+    return (request as unknown as Record<symbol, { config?: FastifyContextConfig } | undefined>)[key]?.config
   }
 }

@@ -1,10 +1,11 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { type RequestContext, runInScope, tryGetScope } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { anonymousContext, type RequestPipeline } from '../../http/pipeline.js'
 import { isPreflight } from '../../http/preflight.js'
 import { readPathTenant } from '../../http/routes/path-tenant.js'
 import { reportUndefinedAccess } from '../../http/routes/undefined-access.js'
+import { bindAbortHooks, bindAbortHooksOf } from './bind-abort-hooks.js'
 import { bindWebSocketsOf } from './bind-websockets.js'
 import { decorateRequests } from './decorate-requests.js'
 import { useErrorHandler } from './error-handler.js'
@@ -14,7 +15,7 @@ import { resolveOptions, type TenancyPluginOptions } from './plugin-options.js'
 import { closeAfterRefusedUpgrades } from './refused-upgrades.js'
 import { identifyLogLines } from './request-log.js'
 import { FastifyRequestScope } from './request-scope.js'
-import { preflightKey, scopeKey } from './request-state.js'
+import { scopeKey } from './request-state.js'
 import { createRoutePlans, type RoutePlans } from './route-plans.js'
 
 /**
@@ -39,44 +40,53 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
     plans.add(route)
     bindWebSocketsOf(this, route)
     bindGuards(route, rules, (message) => onUndefined(`Route ${String(route.method)} ${route.url}: ${message}`))
+    // After the guards were looked for: a bound hook does not show that it is one.
+    bindAbortHooksOf(route)
   })
   app.addHook('onReady', async () => checkUnboundGuards(app, rules, onUndefined))
 
+  // Both are functions beside the hook: closures in it would be made for every request.
+  function bind(context: RequestContext, request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+    const scope = new FastifyRequestScope(context, request, reply.raw)
+    request[scopeKey] = scope
+    identify?.(request, reply, context)
+    runInScope(scope, done)
+  }
+  function bindLater(
+    context: Promise<RequestContext>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: HookHandlerDoneFunction,
+  ): void {
+    context.then((found) => bind(found, request, reply, done), done)
+  }
   app.addHook('onRequest', (request, reply, done) => {
-    const bind = (context: RequestContext): void => {
-      const scope = new FastifyRequestScope(context, request, reply.raw)
-      request[scopeKey] = scope
-      identify?.(request, reply, context)
-      runInScope(scope, done)
-    }
     let context: RequestContext | Promise<RequestContext>
     try {
       context = contextOf(request, plans, pipeline)
     } catch (error) {
       return done(error as Error)
     }
-    if (context instanceof Promise) context.then(bind, done)
-    else bind(context)
+    if (context instanceof Promise) bindLater(context, request, reply, done)
+    else bind(context, request, reply, done)
   })
 
   // After a body has been read, hooks run in the socket's asynchronous context, not in the request's.
   app.addHook('preValidation', (request, _reply, done) => {
     const scope = request[scopeKey]
-    if (request[preflightKey]) done(new TenancyError('TENANCY_AUTH_REQUIRED'))
-    else if (scope === null || tryGetScope() === scope) done()
-    else runInScope(scope, done)
-  })
-
-  // So do the hooks that run when a client goes away.
-  app.addHook('onRequestAbort', (request, done) => {
-    const scope = request[scopeKey]
     if (scope === null) done()
+    else if (scope.context === preflightContext) done(new TenancyError('TENANCY_AUTH_REQUIRED'))
+    else if (tryGetScope() === scope) done()
     else runInScope(scope, done)
   })
+  bindAbortHooks(app)
 
   app.get('/.well-known/jwks.json', { config: { tenancy: 'none' } }, async () => tenancy.jwks())
   if (accounts !== undefined) mountAccounts(app, tenancy.authPrefix, accounts.handle)
 }
+
+/** The context of a CORS preflight, which may reach later hooks but no handler. */
+const preflightContext: RequestContext = Object.freeze({ ...anonymousContext })
 
 /**
  * Finds the context of a request.
@@ -87,15 +97,12 @@ function contextOf(
   plans: RoutePlans,
   pipeline: RequestPipeline,
 ): RequestContext | Promise<RequestContext> {
-  const { routeOptions } = request
+  const plan = plans.of(request)
   // Without a route the 404 handler answers, which learns nothing about the caller.
-  if (routeOptions.url === undefined) return anonymousContext
-  const { needs, tenantParameter } = plans.of(routeOptions)
+  if (plan === undefined) return anonymousContext
+  const { needs, tenantParameter } = plan
   const { headers } = request
-  if (needs !== 'none' && isPreflight(request.raw)) {
-    request[preflightKey] = true
-    return anonymousContext
-  }
+  if (needs !== 'none' && isPreflight(request.raw)) return preflightContext
   return pipeline.handle({
     authorization: headers.authorization,
     tenantHeader: headers['x-tenant-id'],

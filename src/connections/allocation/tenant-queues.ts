@@ -106,15 +106,18 @@ export class TenantQueues<Connection, Owner> {
     nowMs: number,
     isServed: (tenant: TenantQueue<Connection, Owner>) => boolean,
   ): TenantQueue<Connection, Owner> | undefined {
-    return this.#starving(nowMs) ?? this.roundRobin.next(isServed)
+    return this.#starving(nowMs, isServed) ?? this.roundRobin.next(isServed)
   }
 
   /** A turn comes late where debts are large and newcomers many. No waiter's deadline may pass because of that. */
-  #starving(nowMs: number): TenantQueue<Connection, Owner> | undefined {
+  #starving(
+    nowMs: number,
+    isServed: (tenant: TenantQueue<Connection, Owner>) => boolean,
+  ): TenantQueue<Connection, Owner> | undefined {
     let starving: TenantQueue<Connection, Owner> | undefined
     let oldestMs = nowMs - this.#starvationMs
     for (const tenant of this.contenders) {
-      if (tenant.total > 0 || tenant.waiters.oldestSinceMs > oldestMs) continue
+      if (tenant.total > 0 || tenant.waiters.oldestSinceMs > oldestMs || !isServed(tenant)) continue
       oldestMs = tenant.waiters.oldestSinceMs
       starving = tenant
     }

@@ -32,9 +32,10 @@ export interface VerifiedToken {
 export interface TokenVerifier {
   /**
    * Returns a cached token at once, and a promise otherwise.
+   * @param sinceMs when the request arrived (`performance.now()`). Default: now
    * @throws TENANCY_AUTH_TOKEN_INVALID, TENANCY_AUTH_ISSUER_UNAVAILABLE, TENANCY_CATALOG_UNAVAILABLE (also as a rejection)
    */
-  verify(token: string): VerifiedToken | Promise<VerifiedToken>
+  verify(token: string, sinceMs?: number): VerifiedToken | Promise<VerifiedToken>
 }
 
 /** A user's identity at a foreign issuer, by which they log in without a password of ours. */

@@ -30,10 +30,13 @@ const step = fc.oneof(
   },
 )
 
+// With so short a time, tenants starve within a run of steps.
+const limits = fc.record({ ownConnectionWaitMs: fc.constantFrom(0, 10), starvationMs: fc.constantFrom(15, 1000) })
+
 test('the budget holds, tenants are served in order and no waiter is lost, whatever happens', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), fc.constantFrom(0, 10), (steps, ownConnectionWaitMs) => {
-      const harness = new AllocatorHarness({ ownConnectionWaitMs })
+    fc.property(fc.array(step, { maxLength: 150 }), limits, (steps, drawn) => {
+      const harness = new AllocatorHarness(drawn)
       const tenantOf = new Map<number, string>()
       const scopes = Array.from({ length: 4 }, (_, index) => ({ index }))
       for (const action of steps) {
@@ -266,6 +269,21 @@ test('a full server is asked again only after a while, and waiters keep their pl
     harness.settle()
     expect(harness.granted.filter((id) => id !== other)).toEqual(ids)
     expect(harness.granted).toContain(other)
+  }
+})
+
+test('a full server is asked again only after a while for a tenant that starves, too', () => {
+  for (const scope of ['server', 'tenant'] as const) {
+    const harness = new AllocatorHarness({ starvationMs: 20 })
+    const starving = harness.acquire('a')
+    harness.acquire('b')
+    harness.findFull(scope, 50)
+    harness.wait(30)
+    harness.failOpen()
+    expect(harness.opening).toEqual([])
+    harness.wait(22)
+    harness.settle()
+    expect(harness.granted).toEqual([starving])
   }
 })
 

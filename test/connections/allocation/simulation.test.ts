@@ -44,6 +44,14 @@ test('under overload the scheduler serves several times as much as first in, fir
   expect(scheduler.throughput).toBeGreaterThan(4 * run({ Policy: FifoPolicy, ...load }).throughput)
 })
 
+test.each([32, 128])('no request of %d at a time waits half a second because its tenant is in debt', (clients) => {
+  const costs = { cores: 2, connectCpuMs: 6, checkoutCpuMs: 0.6 }
+  for (const seed of [1, 2, 3]) {
+    const load = { zipf: 1, tenants: 300, clients, seconds: 10, costs, seed }
+    expect(simulate({ Policy: DrrPolicy, Allocator, ...load }).longest).toBeLessThan(500)
+  }
+})
+
 test('no waiter on a slow server reaches its deadline because its tenant is in debt', () => {
   const costs = { cores: 1, connectCpuMs: 10, checkoutCpuMs: 1 }
   for (const seed of [1, 2, 3]) {
