@@ -3,6 +3,11 @@ import { IdleConnections } from './idle-connections.js'
 import type { AllocatorEffects, AllocatorLimits, PoolEntry, TenantQueue, Waiter } from './ports.js'
 import { TenantQueues } from './tenant-queues.js'
 
+/** In a smaller budget, a place that is kept free is more than a tenth of it. */
+const minBudgetWithFreePlace = 10
+/** Requests lately for all connections of a tenant at once: of one that is asked for less, a connection is not missed. */
+const hardlyAskedFor = 1
+
 /**
  * Decides who gets which connection. It does no I/O and is told the time, so it can be tested and simulated.
  *
@@ -10,6 +15,7 @@ import { TenantQueues } from './tenant-queues.js'
  * - Without one, a new connection is opened while the budget lasts.
  * - Then, unless the tenant is being served already, the idle connection that is missed least is closed for it. That
  *   is the one whose tenant was asked for least often lately while its other connections were in use.
+ * - While most of a used-up budget is idle, one that is hardly missed is closed ahead of need.
  * - Otherwise the request waits. Of one tenant's waiters, those that hold a connection already come first.
  *
  * A connection that comes back serves its tenant's own waiters until a waiter of another tenant has waited `affinityMs`.
@@ -242,6 +248,7 @@ export class Allocator<Connection, Owner = undefined> {
       entry.sinceMs = nowMs
       this.#idle.add(entry)
       this.#openWherePossible(nowMs)
+      this.#makeRoom(entry)
     } else {
       const next = this.#hasToYield(tenant, nowMs) ? this.#next(nowMs, tenant) : tenant
       if (next === undefined || next === tenant) this.#grant(entry, nowMs)
@@ -310,6 +317,23 @@ export class Allocator<Connection, Owner = undefined> {
       if (victim === undefined) this.#open(this.budget.reserve(tenant, nowMs), nowMs)
       else this.#replace(victim, tenant, nowMs)
     }
+  }
+
+  /**
+   * Closes a connection ahead of need when the budget is used up and most of it is idle: a tenant that comes then need not
+   * wait until the server has let go of another's connection. Only a tenant that is hardly asked for loses its connection.
+   *
+   * @param returned the connection that was used last, which is kept
+   */
+  #makeRoom(returned: PoolEntry<Connection, Owner>): void {
+    const { maxConnections } = this.limits
+    if (this.#draining || maxConnections < minBudgetWithFreePlace) return
+    if (!this.budget.isUsedUp || this.idle * 2 <= maxConnections) return
+    for (const { state } of this.budget.entries) if (state === 'closing') return
+    const victim = this.#idle.victim()
+    if (victim === undefined || victim === returned || this.#idle.worthOf(victim) > hardlyAskedFor) return
+    this.budget.evictions += 1
+    this.discard(victim)
   }
 
   #replace(victim: PoolEntry<Connection, Owner>, tenant: TenantQueue<Connection, Owner>, nowMs: number): void {

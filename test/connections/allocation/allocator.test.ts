@@ -130,6 +130,53 @@ test('the connection of a tenant that is often asked for outlives others until t
   expect(holds().toSorted()).toEqual(['f', 'g', 'h'])
 })
 
+describe('while most of a used-up budget is idle', () => {
+  const useOnce = (harness: AllocatorHarness, key: string): void => {
+    harness.nowMs += 1
+    harness.acquire(key)
+    harness.finishOpen()
+    harness.releaseOf(key)
+  }
+  const keys = Array.from({ length: 10 }, (_, index) => `t${index}`)
+
+  test('a place is freed ahead of need, and the next tenant waits for no connection to be closed', () => {
+    const harness = new AllocatorHarness({ maxConnections: 10 })
+    for (const key of keys) useOnce(harness, key)
+    expect(harness.closing.map(({ tenant }) => tenant.key)).toEqual(['t0'])
+    harness.finishClose()
+    expect(harness.allocator.budget.total).toBe(9)
+    harness.acquire('new')
+    expect(harness.opening).toHaveLength(1)
+    expect(harness.closing).toHaveLength(0)
+  })
+
+  test('a tenant that was asked for twice keeps its connection', () => {
+    const harness = new AllocatorHarness({ maxConnections: 10 })
+    for (const key of keys) {
+      useOnce(harness, key)
+      const entry = harness.allocator.takeIdle(key, harness.nowMs)
+      if (entry !== undefined) harness.allocator.release(entry, harness.nowMs)
+    }
+    expect([harness.allocator.budget.evictions, harness.allocator.idle]).toEqual([0, 10])
+  })
+
+  test('a small budget is used to the full', () => {
+    const harness = new AllocatorHarness({ maxConnections: 9 })
+    for (const key of keys.slice(1)) useOnce(harness, key)
+    expect([harness.closing.length, harness.allocator.idle]).toEqual([0, 9])
+  })
+
+  test('no place is freed while more than half of the connections are in use', () => {
+    const harness = new AllocatorHarness({ maxConnections: 10 })
+    for (const key of keys.slice(0, 5)) {
+      harness.acquire(key)
+      harness.finishOpen()
+    }
+    for (const key of keys.slice(5)) useOnce(harness, key)
+    expect([harness.closing.length, harness.allocator.idle]).toEqual([0, 5])
+  })
+})
+
 test('a second connection that was rarely needed is closed before the only one of a quieter tenant', () => {
   const harness = new AllocatorHarness({ maxConnections: 3 })
   const acquire = (key: string): void => {
