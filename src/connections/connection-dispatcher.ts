@@ -346,6 +346,6 @@ export class ConnectionDispatcher {
   /** For a use that left nothing as far as its statements tell: only code behind their names could have. */
   #mayDeferReset({ tenant }: Checkout): boolean {
     const { budget } = this.#allocator
-    return budget.isCrowded && tenant.waiters.size === 0 && !this.#schemaEffects.isWorthWaiting(tenant.key)
+    return budget.isCrowded && tenant.waiters.size === 0 && !this.#schemaEffects.isWorthAsking(tenant.key, false)
   }
 }

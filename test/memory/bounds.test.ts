@@ -66,7 +66,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'connections/opening/open-connections.ts': [2, perConnection],
   'connections/session/schema-effects.ts': [4, '100 entries, of what databases of one schema share'],
   'connections/session/known-fingerprints.ts': [1, '100,000 names in all entries together'],
-  'connections/session/schema-effects-cache.ts': [6, perTenant],
+  'connections/session/schema-effects-cache.ts': [7, perTenant],
   'connections/allocation/idle-connections.ts': [1, perConnection],
   'connections/connection-restorer.ts': [1, perConnection],
   'connections/pooler-check.ts': [1, local],

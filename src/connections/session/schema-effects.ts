@@ -1,4 +1,4 @@
-import { schemaFingerprint, withoutTenantsOperators } from './schema-fingerprint.js'
+import { schemaFingerprintParts, withoutTenantsOperators } from './schema-fingerprint.js'
 import type { StatementFacts } from './statement-effects.js'
 
 /**
@@ -35,7 +35,7 @@ function shareName(one: ReadonlySet<string>, other: ReadonlySet<string>): boolea
 
 /** A row of {@link schemaEffectsQuery}. */
 export interface SchemaEffectsRow {
-  readonly fingerprint: string
+  readonly fingerprint_parts: readonly string[]
   readonly everywhere: boolean
   readonly on_read: readonly string[]
   readonly on_insert: readonly string[]
@@ -75,7 +75,7 @@ const keepsState = (tree: string): string => `exists (
  * Asks the catalogs of a database for its {@link SchemaEffects}; any role may. Objects made after initdb have an oid of
  * 16384 or more. Functions of extensions are trusted. An object that PostgreSQL records as depending on a function of the
  * application runs it. If the object is not known to belong to a table, its code counts as running everywhere. The fingerprint is of the same
- * snapshot. What is added here and can change without {@link schemaFingerprint} has to be added there, too.
+ * snapshot. What is added here and can change without {@link schemaFingerprintParts} has to be added there, too.
  */
 export const schemaEffectsQuery = `${withoutTenantsOperators}
   with recursive code as (
@@ -133,7 +133,7 @@ export const schemaEffectsQuery = `${withoutTenantsOperators}
     select relname::pg_catalog.text, kind from reached join pg_catalog.pg_class c on c.oid = reached.rel
     union select proname::pg_catalog.text, 'read' from code
   )
-  select ${schemaFingerprint} as fingerprint,
+  select array[${schemaFingerprintParts.join(', ')}] as fingerprint_parts,
     exists (
       select from runs left join pg_catalog.pg_constraint c
         on classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and c.oid = objid

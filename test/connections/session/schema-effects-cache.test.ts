@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { ownCopy } from '../../../src/connections/session/pg-copy.js'
 import { SchemaEffectsCache } from '../../../src/connections/session/schema-effects-cache.js'
 import { type SchemaEffects, schemaEffectsQuery } from '../../../src/connections/session/schema-effects.js'
-import { schemaFingerprintQuery } from '../../../src/connections/session/schema-fingerprint.js'
+import { schemaFingerprintQueries } from '../../../src/connections/session/schema-fingerprint.js'
 import { sessionClientClass } from '../../../src/connections/session/session-client-class.js'
 import type { SessionClient } from '../../../src/connections/session/session-client.js'
 import type { Logger } from '../../../src/core/logger.js'
@@ -49,11 +49,16 @@ async function session(database: string): Promise<{ readonly client: SessionClie
   await client.connect()
   clients.push(client)
   const read = vi.spyOn(client, 'read')
+  const last = schemaFingerprintQueries.at(-1)
   const names = new Map([
-    [schemaFingerprintQuery, 'fingerprint'],
+    ...schemaFingerprintQueries.map((query) => [query, query === last ? 'fingerprint' : 'part'] as const),
     [schemaEffectsQuery, 'whole'],
   ])
-  const asked = (): string[] => read.mock.calls.splice(0).map(([text]) => names.get(text) ?? text)
+  const asked = (): string[] =>
+    read.mock.calls
+      .splice(0)
+      .map(([text]) => names.get(text) ?? text)
+      .filter((name) => name !== 'part')
   return { client, asked }
 }
 
@@ -113,7 +118,7 @@ test('a database that somebody changed is not taken for a clone of its template'
   expect(changed.asked()).toEqual(['fingerprint'])
   expect(changed.client.schemaEffects).toBeUndefined()
   await use(cache, third, changed.client, 1)
-  expect(changed.asked()).toEqual(['fingerprint', 'whole'])
+  expect(changed.asked()).toEqual(['whole'])
   expect(changed.client.schemaEffects).toMatchObject({ onWrite: new Set(['items', 'pg_settings']) })
   expect(first.client.schemaEffects).toMatchObject({ onWrite: new Set(['pg_settings']) })
 })
@@ -180,6 +185,21 @@ test('while a connection is in use, its database is asked after 128 uses only', 
   await cache.learn(one, client, false)
   expect(asked()).toEqual(['whole'])
   expect(cache.isDue(one, client, performance.now())).toBe(false)
+})
+
+test('while a connection is in use, one part of the fingerprint is asked after each use', async () => {
+  const cache = new SchemaEffectsCache(logger)
+  await use(cache, one, (await session(one)).client, 16)
+  const { client, asked } = await session(other)
+  const read = vi.mocked(client.read)
+  for (let use = 1; use <= schemaFingerprintQueries.length + 2; use += 1) {
+    expect(cache.isCurrent(other, client, performance.now())).toBe(false)
+    cache.countUse(other)
+    await cache.learn(other, client, false)
+    expect(read).toHaveBeenCalledTimes(Math.max(0, use - 2))
+  }
+  expect(asked()).toEqual(['fingerprint'])
+  expect(cache.isCurrent(other, client, performance.now())).toBe(true)
 })
 
 test('remembered fingerprints have 100,000 names at most, and those that were not used go first', () => {
