@@ -37,8 +37,8 @@ const memberColumns = `
       and override.expires_at > now() and isfinite(override.expires_at)
   ) as changes_at_ms`
 
-const memberTables = `
-  user_tenants as membership
+const memberTables = (memberships: string) => `
+  ${memberships} as membership
   join tenants as tenant on tenant.id = membership.tenant_id
   cross join lateral (${effectiveRoles('membership')}) as effective
   cross join installation`
@@ -48,13 +48,17 @@ const memberTables = `
 const questionsOf = (...types: readonly string[]) =>
   `unnest(${types.map((type, index) => `(select $${index + 1}::${type}[])`).join(', ')}) with ordinality as asked`
 
+// `offset 0` keeps the planner from beginning with the tenant, whose members it would then read one after the other.
 const membersQuery = `
   select member.*
   from ${questionsOf('uuid', 'uuid', 'text')} (user_id, tenant_id, slug, position)
   left join lateral (
-    select ${memberColumns} from ${memberTables}
-    where membership.user_id = asked.user_id and membership.is_active
-      and tenant.id = coalesce(asked.tenant_id, (select named.id from tenants as named where named.slug = asked.slug))
+    select ${memberColumns} from ${memberTables(`(
+      select * from user_tenants
+      where user_id = asked.user_id and is_active
+        and tenant_id = coalesce(asked.tenant_id, (select named.id from tenants as named where named.slug = asked.slug))
+      offset 0
+    )`)}
   ) as member on true
   order by position`
 
@@ -76,7 +80,7 @@ const defaultMemberQuery = `
   select chosen.candidates, member.*
   from (${defaultTenant('$1', '$2::boolean')}) as chosen
   left join lateral (
-    select ${memberColumns} from ${memberTables}
+    select ${memberColumns} from ${memberTables('user_tenants')}
     where membership.user_id = $1 and membership.tenant_id = chosen.tenant_id
   ) as member on true`
 

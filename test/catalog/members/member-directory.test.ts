@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createMemberDirectory } from '../../../src/catalog/members/member-directory.js'
@@ -395,5 +396,44 @@ test('a catalog that does not answer is an outage, and the error shows no SQL', 
       statusCode: 503,
       message: expect.not.stringMatching(/select|secret/),
     })
+  }
+})
+
+test('a member is found by the key of the membership, however many members the tenant has', async () => {
+  const large = await createAccessCatalog()
+  const client = await large.pool.connect()
+  try {
+    await client.query(`
+      set session_replication_role = replica;
+      insert into tenants (id, slug, name)
+        select md5('tenant ' || n)::uuid, 'large-' || n, 'Large' from generate_series(1, 1000) n;
+      insert into users (id, email) select md5('user ' || n)::uuid, 'large' || n || '@example.com' from generate_series(1, 5000) n;
+      insert into user_tenants (user_id, tenant_id)
+        select md5('user ' || n)::uuid, md5('tenant ' || (n + step) % 1000 + 1)::uuid
+        from generate_series(1, 5000) n, generate_series(0, 1) step;
+      set session_replication_role = origin;
+      analyze`)
+    let text = ''
+    const watching = {
+      query: (asked: string, values?: unknown[]) => {
+        text = asked
+        return large.pool.query(asked, values)
+      },
+      connect: () => large.pool.connect(),
+    }
+    const [tenantId, userId] = [randomUUID(), randomUUID()]
+    await findMember(createMemberDirectory(watching), userId, byId(tenantId))
+    // As on a connection that has asked often: one plan for every member.
+    await client.query('set plan_cache_mode = force_generic_plan')
+    await client.query(`prepare asked as ${text}`)
+    const { rows } = await client.query<Record<string, string>>(
+      `explain execute asked ('{${userId}}', '{${tenantId}}', '{null}')`,
+    )
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toMatch(/Index Scan using user_tenants_pkey on user_tenants/)
+    expect(plan).not.toMatch(/user_tenants_tenant_id_idx|Seq Scan on user_tenants\b/)
+  } finally {
+    client.release(true)
+    await large.drop()
   }
 })
