@@ -2,9 +2,9 @@
 // beside it the floor of this machine: until as many bare connections have heard of the same revocations.
 //
 // Whoever asks costs as little as possible, since everything shares the machine: the processes remember their members
-// beforehand, ask only for those whose revocation is near, and report when it is over. What a revocation cost the processors
-// goes to standard error, and how often the processes really came to ask: on a machine that is busy with other work that is
-// what the 99th percentile shows. A process asks each millisecond, so a denial comes half of one later than the news, at best.
+// beforehand, ask only for those whose revocation is due, and report when it is over. What a revocation cost the processors
+// goes to standard error, and how late the processes came to ask: on a busy machine that is what the 99th percentile shows.
+// A process asks every other millisecond, so a denial comes one later than the news, on average.
 //
 //   T2F_BENCH_RATE, T2F_BENCH_PROCESSES  revocations a second, and processes (default: 100 with 4, then 500 with 8)
 //   T2F_BENCH_REVOKES  how many are counted (default 2000); those of the first two seconds, while processes warm up, are not
@@ -140,7 +140,7 @@ async function revoke(catalog, { statement }, { userId, tenantId }) {
 function report({ program, setting, reports, serverMs, revokerMs, tookMs }) {
   const count = countOf(setting)
   const each = (cpuMs) => (cpuMs / count).toFixed(2)
-  const gapMs = Math.max(...reports.map((one) => one.gapMs ?? Number.NaN))
+  const lateMs = Math.max(...reports.map((one) => one.lateMs ?? Number.NaN))
   const asks = Math.max(...reports.map((one) => one.asks ?? Number.NaN))
   const failures = reports.reduce((sum, one) => sum + (one.failures ?? 0), 0)
   console.error(
@@ -148,7 +148,7 @@ function report({ program, setting, reports, serverMs, revokerMs, tookMs }) {
       `milliseconds of processor time of one: ${reports.map(({ cpuMs }) => each(cpuMs)).join(', ')} in those who listen, ` +
       `${each(serverMs)} in PostgreSQL, ${each(revokerMs)} in whoever revokes` +
       (program === ours
-        ? `; 99 of 100 times the processes asked after at most ${gapMs.toFixed(1)} ms, ${each(asks)} times for each, ` +
+        ? `; 99 of 100 times the processes asked at most ${lateMs.toFixed(1)} ms late, ${each(asks)} times for each, ` +
           `and got no answer ${failures} times`
         : ''),
   )
