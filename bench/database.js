@@ -4,10 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedServer } from '../dist/databases/embedded/supervisor.js'
 
-/** @template Result @param {(url: string) => Promise<Result>} work given the URL of a superuser @returns {Promise<Result>} */
-export async function withServer(work) {
+/**
+ * @template Result
+ * @param {(url: string) => Promise<Result>} work given the URL of a superuser
+ * @param {Record<string, string>} [settings] of the server
+ * @returns {Promise<Result>}
+ */
+export async function withServer(work, settings) {
   const dataDir = mkdtempSync(join(tmpdir(), 't2f-bench-'))
-  const server = await startEmbeddedServer({ dataDir })
+  const server = await startEmbeddedServer({ dataDir, settings })
   try {
     const { user, password, host, port, database } = server.account
     return await work(`postgres://${user}:${encodeURIComponent(password)}@${host}:${port}/${database}`)

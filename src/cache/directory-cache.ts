@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../core/access/access.js'
+import type { EpochQuestion, Epochs, MemberDirectory, MemberQuestion, MemberRecord } from '../core/access/access.js'
 import { catalogAnswer } from '../postgres/catalog-outage.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity/identity.js'
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
@@ -51,6 +51,9 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const memberStore = createEntryStore<MemberRecord>(maxEntries, maxBytes)
   const flights = createSingleFlight()
   const askUser = createBatch((ids: readonly string[]) => fromCatalog(() => users.findUsersById(ids)))
+  const askMember = createBatch<MemberQuestion, MemberRecord | undefined>((questions) =>
+    fromCatalog(() => members.findMembers(questions)),
+  )
   const askEpochs = createBatch<EpochQuestion, Epochs>((questions) => fromCatalog(() => members.readEpochs(questions)))
   const heardUntilMs = () => coherence.confirmedAtMs
   const shared = createSharedMembers({ tier: redis, askEpochs, isUsable, heardUntilMs, maxEntries })
@@ -191,7 +194,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
       const { userEpoch } = user
       const isNone = there !== undefined
-      const record = isNone ? undefined : await fromCatalog(() => members.findMember(user.value.user.id, ref))
+      const record = isNone ? undefined : await askMember({ userId: user.value.user.id, tenant: ref })
       if (record === undefined) {
         memberStore.delete(key)
         return undefined

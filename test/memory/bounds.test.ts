@@ -8,7 +8,7 @@ import { createEntry, createEntryStore } from '../../src/cache/entries.js'
 import { createSlugQueue } from '../../src/catalog/tenants/slug-queue.js'
 import { factsOf } from '../../src/connections/session/statement-effects.js'
 import { StatementNames } from '../../src/connections/session/statement-names.js'
-import type { MemberDirectory } from '../../src/core/access/access.js'
+import type { MemberDirectory, MemberQuestion } from '../../src/core/access/access.js'
 import type { UserDirectory, VerifiedToken } from '../../src/core/identity/identity.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { memberRecord } from '../cache/member-record.js'
@@ -192,9 +192,11 @@ describe('input from clients does not fill the memory', () => {
         createUserFromToken: async () => undefined,
       }
       const members = {
-        async findMember(userId: string) {
-          const record = memberRecord(userId, randomUUID())
-          return { ...record, grants: { ...record.grants, roles: Array.from({ length: 100 }, () => long(100)) } }
+        async findMembers(questions: readonly MemberQuestion[]) {
+          return questions.map(({ userId }) => {
+            const record = memberRecord(userId, randomUUID())
+            return { ...record, grants: { ...record.grants, roles: Array.from({ length: 100 }, () => long(100)) } }
+          })
         },
       } as unknown as MemberDirectory
       const cache = createDirectoryCache({ users, members, coherence, maxBytes: 4 * mega })

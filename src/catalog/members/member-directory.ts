@@ -1,4 +1,11 @@
-import type { DefaultMember, EpochQuestion, Epochs, MemberDirectory, MemberRecord } from '../../core/access/access.js'
+import type {
+  DefaultMember,
+  EpochQuestion,
+  Epochs,
+  MemberDirectory,
+  MemberQuestion,
+  MemberRecord,
+} from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { partOf, selectList, unprefixed } from '../../core/columns.js'
 import { membershipColumns, tenantColumns } from '../../core/model.js'
@@ -30,17 +37,30 @@ const memberColumns = `
       and override.expires_at > now() and isfinite(override.expires_at)
   ) as changes_at_ms`
 
-const memberTables = `
-  user_tenants as membership
+const memberTables = (memberships: string) => `
+  ${memberships} as membership
   join tenants as tenant on tenant.id = membership.tenant_id
   cross join lateral (${effectiveRoles('membership')}) as effective
   cross join installation`
 
-const memberQuery = (tenantColumn: 'id' | 'slug') => `
-  select ${memberColumns} from ${memberTables}
-  where membership.user_id = $1 and membership.is_active and tenant.${tenantColumn} = $2`
-const memberByIdQuery = memberQuery('id')
-const memberBySlugQuery = memberQuery('slug')
+// An array in a sub-select has no length that the planner could know: it would plan for each length anew, which takes the
+// server three times as long as reading a member.
+const questionsOf = (...types: readonly string[]) =>
+  `unnest(${types.map((type, index) => `(select $${index + 1}::${type}[])`).join(', ')}) with ordinality as asked`
+
+// `offset 0` keeps the planner from beginning with the tenant, whose members it would then read one after the other.
+const membersQuery = `
+  select member.*
+  from ${questionsOf('uuid', 'uuid', 'text')} (user_id, tenant_id, slug, position)
+  left join lateral (
+    select ${memberColumns} from ${memberTables(`(
+      select * from user_tenants
+      where user_id = asked.user_id and is_active
+        and tenant_id = coalesce(asked.tenant_id, (select named.id from tenants as named where named.slug = asked.slug))
+      offset 0
+    )`)}
+  ) as member on true
+  order by position`
 
 // Finds the tenant of a request that names none, and the number of candidates. A deleted tenant does not count if another
 // one is left. The default tenant counts whatever its status: to skip a suspended one would be a silent fallback to another
@@ -60,7 +80,7 @@ const defaultMemberQuery = `
   select chosen.candidates, member.*
   from (${defaultTenant('$1', '$2::boolean')}) as chosen
   left join lateral (
-    select ${memberColumns} from ${memberTables}
+    select ${memberColumns} from ${memberTables('user_tenants')}
     where membership.user_id = $1 and membership.tenant_id = chosen.tenant_id
   ) as member on true`
 
@@ -74,8 +94,7 @@ const epochsQuery = `
     tenant.id as tenant_id,
     tenant.access_epoch::float8 as tenant
   from installation
-  cross join unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])
-    with ordinality as asked (user_id, tenant_id, slug, is_default, position)
+  cross join ${questionsOf('uuid', 'uuid', 'text', 'boolean')} (user_id, tenant_id, slug, is_default, position)
   left join lateral (${defaultTenant('asked.user_id', '$5::boolean')}) as chosen on asked.is_default
   left join lateral (
     select tenants.id, tenants.access_epoch
@@ -126,10 +145,13 @@ export function createMemberDirectory(
   { requireNamedTenant = false }: MemberDirectoryOptions = {},
 ): MemberDirectory {
   return {
-    async findMember(userId, ref) {
-      const text = ref.kind === 'id' ? memberByIdQuery : memberBySlugQuery
-      const [row] = await read<MemberRow>(pool, text, [userId, ref.value])
-      return row === undefined ? undefined : toRecord(row)
+    async findMembers(questions) {
+      const rows = await read<MemberRow>(pool, membersQuery, [
+        questions.map(({ userId }) => userId),
+        questions.map((question) => nameOf(question, 'id')),
+        questions.map((question) => nameOf(question, 'slug')),
+      ])
+      return rows.map((row) => (row['tenant.id'] === null ? undefined : toRecord(row)))
     },
     async findDefaultMember(userId): Promise<DefaultMember> {
       const [row] = await read<MemberRow & { candidates: number }>(pool, defaultMemberQuery, [
@@ -162,7 +184,7 @@ export function createMemberDirectory(
 }
 
 /** Returns the value by which the question names its tenant, if it names it in this way. */
-function nameOf({ tenant }: EpochQuestion, kind: TenantRef['kind']): string | null {
+function nameOf({ tenant }: EpochQuestion | MemberQuestion, kind: TenantRef['kind']): string | null {
   return tenant !== 'default' && tenant?.kind === kind ? tenant.value : null
 }
 

@@ -33,6 +33,12 @@ export type DefaultMember =
   /** Several memberships and none marked as default, or the default does not count (TENANT_REQUIRE_NAMED_TENANT). */
   | { readonly kind: 'ambiguous' }
 
+/** The membership that is asked for. */
+export interface MemberQuestion {
+  readonly userId: string
+  readonly tenant: TenantRef
+}
+
 /** The epochs that are asked for. */
 export interface EpochQuestion {
   readonly userId: string
@@ -56,8 +62,11 @@ export interface Epochs {
 
 /** Finds members in the catalog. A tenant is found in any status, so that its members can be told about it. */
 export interface MemberDirectory {
-  /** Finds the user's membership of that tenant; undefined when there is none, whether or not the tenant exists. */
-  findMember(userId: string, ref: TenantRef): Promise<MemberRecord | undefined>
+  /**
+   * Finds memberships, by one query; the answers are in the order of the questions. undefined: the user is no active member,
+   * whether or not the tenant exists.
+   */
+  findMembers(questions: readonly MemberQuestion[]): Promise<(MemberRecord | undefined)[]>
   findDefaultMember(userId: string): Promise<DefaultMember>
   /** Reads all epochs at one moment, by one query; the answers are in the order of the questions. */
   readEpochs(questions: readonly EpochQuestion[]): Promise<Epochs[]>

@@ -4,6 +4,7 @@ import { problemOfTemplate } from '../../../src/access/route-template.js'
 import type { AccessAdministration } from '../../../src/catalog/access/administration.js'
 import { createAccessCatalog } from './fixture.js'
 import type { AccessCatalog } from './fixture.js'
+import { findMember } from '../../support/find-member.js'
 
 let catalog: AccessCatalog
 let admin: AccessAdministration
@@ -127,7 +128,7 @@ describe('overrides', () => {
     const target = { user: userId, tenant: tenantId, permission: 'notes:read' }
     const expiresAt = new Date(Date.now() + 3_600_000)
     await admin.setOverride({ ...target, effect: 'allow', expiresAt })
-    const member = await catalog.directory.findMember(userId, { kind: 'id', value: tenantId })
+    const member = await findMember(catalog.directory, userId, { kind: 'id', value: tenantId })
     expect(member?.grants.changesAtMs).toBe(expiresAt.getTime())
     await admin.setOverride({ ...target, effect: 'deny' })
     expect(await held()).toEqual([])

@@ -2,6 +2,7 @@ import { Client } from 'pg'
 import { createRuleSetReader } from '../../../src/catalog/access/rule-set-reader.js'
 import { createMemberDirectory } from '../../../src/catalog/members/member-directory.js'
 import { createTestCatalog } from '../../support/catalog.js'
+import { findMember } from '../../support/find-member.js'
 
 /** A catalog with helpers to fill it and to watch its epochs. */
 export type AccessCatalog = Awaited<ReturnType<typeof createAccessCatalog>>
@@ -68,7 +69,7 @@ export async function createAccessCatalog() {
     },
     /** Reads the names of the permissions that the catalog grants the member. */
     async held(userId: string, tenantId: string): Promise<string[]> {
-      const member = await this.directory.findMember(userId, { kind: 'id', value: tenantId })
+      const member = await findMember(this.directory, userId, { kind: 'id', value: tenantId })
       const { rows } = await pool.query<{ name: string }>(
         'select name from permissions where id = any ($1) order by name',
         [member?.grants.permissionIds ?? []],

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { problemOfTemplate } from '../../../src/access/route-template.js'
 import { type AccessAdministration, createAccessAdministration } from '../../../src/catalog/access/administration.js'
 import { createAccessCatalog, type AccessCatalog } from './fixture.js'
+import { findMember } from '../../support/find-member.js'
 
 let catalog: AccessCatalog
 let admin: AccessAdministration
@@ -30,7 +31,7 @@ const exclude = (role: string, included: string, of: string | null = tenant) =>
 const insert = 'insert into role_inclusions (role_id, included_role_id) values ($1, $2)'
 
 async function rolesOf(userId: string): Promise<readonly string[]> {
-  const member = await catalog.directory.findMember(userId, { kind: 'id', value: tenant })
+  const member = await findMember(catalog.directory, userId, { kind: 'id', value: tenant })
   return member?.grants.roles ?? []
 }
 

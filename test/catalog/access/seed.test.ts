@@ -5,6 +5,7 @@ import { devAccess } from '../../../src/access/seeds/dev.js'
 import { seedAccess } from '../../../src/catalog/access/seed.js'
 import { createAccessCatalog } from './fixture.js'
 import type { AccessCatalog } from './fixture.js'
+import { findMember } from '../../support/find-member.js'
 
 const first = defineAccess({
   categories: { Notes: '' },
@@ -135,7 +136,7 @@ test('after seeding, a guard lets a Member read notes but no reports until an ad
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Member')
     const answers = async () => {
-      const member = await catalog.directory.findMember(userId, { kind: 'id', value: tenant.id })
+      const member = await findMember(catalog.directory, userId, { kind: 'id', value: tenant.id })
       if (member === undefined) throw new Error('no such member')
       if (member.rulesEpoch > rules.epoch) await rules.refresh()
       const access = rules.compile(member.grants)

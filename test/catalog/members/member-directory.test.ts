@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createMemberDirectory } from '../../../src/catalog/members/member-directory.js'
 import { createRuleSetReader } from '../../../src/catalog/access/rule-set-reader.js'
 import { createAccessCatalog } from '../access/fixture.js'
 import type { AccessCatalog } from '../access/fixture.js'
+import { findMember } from '../../support/find-member.js'
 
 let catalog: AccessCatalog
 let reading: number
@@ -27,8 +29,8 @@ async function override(userId: string, tenantId: string, permissionId: number, 
   )
 }
 
-describe('findMember', () => {
-  test('findMember finds the same record by id and by slug, with tenant, membership, database, grants and epochs', async () => {
+describe('findMembers', () => {
+  test('findMembers finds the same record by id and by slug, with tenant, membership, database, grants and epochs', async () => {
     const tenant = await catalog.addTenant()
     const { id: serverId } = await catalog.one<{ id: string }>(
       "insert into database_servers (name) values ('one') returning id",
@@ -44,8 +46,8 @@ describe('findMember', () => {
     ])
     const userId = await catalog.addMember(tenant.id, 'Reader')
 
-    const member = await catalog.directory.findMember(userId, byId(tenant.id))
-    expect(await catalog.directory.findMember(userId, bySlug(tenant.slug))).toEqual(member)
+    const member = await findMember(catalog.directory, userId, byId(tenant.id))
+    expect(await findMember(catalog.directory, userId, bySlug(tenant.slug))).toEqual(member)
     const [epochs] = await catalog.directory.readEpochs([{ userId, tenant: byId(tenant.id) }])
     expect(member).toEqual({
       tenant: {
@@ -75,22 +77,48 @@ describe('findMember', () => {
     })
   })
 
-  test('findMember gives the same answer for a user who is no member, an unknown tenant and an inactive membership', async () => {
+  test('findMembers gives the same answer for a user who is no member, an unknown tenant and an inactive membership', async () => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Reader')
     const stranger = await catalog.addUser()
-    expect(await catalog.directory.findMember(stranger, byId(tenant.id))).toBeUndefined()
-    expect(await catalog.directory.findMember(userId, bySlug('no-such-tenant'))).toBeUndefined()
+    expect(await findMember(catalog.directory, stranger, byId(tenant.id))).toBeUndefined()
+    expect(await findMember(catalog.directory, userId, bySlug('no-such-tenant'))).toBeUndefined()
     await catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [userId])
-    expect(await catalog.directory.findMember(userId, byId(tenant.id))).toBeUndefined()
+    expect(await findMember(catalog.directory, userId, byId(tenant.id))).toBeUndefined()
   })
 
-  test.each(['suspended', 'deleted'])('findMember finds a %s tenant with empty grants', async (status) => {
+  test('findMembers answers many questions in their order, by id and by slug, also when a question is repeated', async () => {
+    const known: { readonly userId: string; readonly tenant: { readonly id: string; readonly slug: string } }[] = []
+    for (let count = 0; count < 12; count += 1) {
+      const [userId, tenant] = [await catalog.addUser(), await catalog.addTenant()]
+      await catalog.pool.query('insert into user_tenants (user_id, tenant_id) values ($1, $2)', [userId, tenant.id])
+      known.push({ userId, tenant })
+    }
+    const stranger = await catalog.addUser()
+    const questions = known.flatMap(({ userId, tenant }) => [
+      { userId, tenant: bySlug(tenant.slug) },
+      { userId: stranger, tenant: byId(tenant.id) },
+      { userId, tenant: byId(tenant.id) },
+      { userId: stranger, tenant: bySlug(tenant.slug) },
+      { userId, tenant: bySlug('no-such-tenant') },
+      { userId, tenant: byId(tenant.id) },
+    ])
+    const found = await catalog.directory.findMembers(questions)
+    expect(found.map((member) => member && [member.membership.userId, member.tenant.id])).toEqual(
+      known.flatMap(({ userId, tenant }) => {
+        const member = [userId, tenant.id]
+        return [member, undefined, member, undefined, undefined, member]
+      }),
+    )
+    expect(await catalog.directory.findMembers([])).toEqual([])
+  })
+
+  test.each(['suspended', 'deleted'])('findMembers finds a %s tenant with empty grants', async (status) => {
     const tenant = await catalog.addTenant()
     const userId = await catalog.addMember(tenant.id, 'Writer')
     await override(userId, tenant.id, reading, 'allow')
     await catalog.pool.query('update tenants set status = $2 where id = $1', [tenant.id, status])
-    const member = await catalog.directory.findMember(userId, byId(tenant.id))
+    const member = await findMember(catalog.directory, userId, byId(tenant.id))
     expect(member?.tenant.status).toBe(status)
     expect(member?.grants).toEqual({ roles: [], permissionIds: [], changesAtMs: null })
   })
@@ -123,7 +151,7 @@ describe('findMember', () => {
     await override(direct, tenant.id, permissionId, 'allow')
     expect(await catalog.held(userId, tenant.id)).toEqual(['rare:read'])
     await catalog.pool.query("update roles set is_active = false where name = 'Rare'")
-    const member = await catalog.directory.findMember(userId, byId(tenant.id))
+    const member = await findMember(catalog.directory, userId, byId(tenant.id))
     expect(member?.grants).toEqual({ roles: [], permissionIds: [], changesAtMs: null })
     expect(await catalog.held(direct, tenant.id)).toEqual(['rare:read'])
     await catalog.pool.query("update permissions set is_active = false where name = 'rare:read'")
@@ -135,23 +163,23 @@ describe('findMember', () => {
     const userId = await catalog.addMember(tenant.id, 'Reader')
     await override(userId, tenant.id, reading, 'deny', "now() - interval '1 second'")
     await override(userId, tenant.id, writing, 'allow', "'2100-01-01T00:00:00.0009Z'")
-    const member = await catalog.directory.findMember(userId, byId(tenant.id))
+    const member = await findMember(catalog.directory, userId, byId(tenant.id))
     expect(member?.grants).toEqual({
       roles: ['Reader'],
       permissionIds: [reading, writing],
       changesAtMs: Date.UTC(2100, 0, 1),
     })
     await catalog.pool.query("update user_tenant_permissions set expires_at = 'infinity'")
-    const forever = await catalog.directory.findMember(userId, byId(tenant.id))
+    const forever = await findMember(catalog.directory, userId, byId(tenant.id))
     expect(forever?.grants).toMatchObject({ permissionIds: [writing], changesAtMs: null })
   })
 
   test('text that is given as a slug is treated as plain text', async () => {
     const userId = await catalog.addUser()
-    expect(await catalog.directory.findMember(userId, bySlug("' or true --"))).toBeUndefined()
+    expect(await findMember(catalog.directory, userId, bySlug("' or true --"))).toBeUndefined()
   })
 
-  test('findMember grants exactly what the rules grant, for random memberships', async () => {
+  test('findMembers grants exactly what the rules grant, for random memberships', async () => {
     const tenant = await catalog.addTenant()
     const ids = [
       await catalog.addPermission('z:a'),
@@ -197,7 +225,7 @@ describe('findMember', () => {
           const byRole = roles.some((role) => role.isActive && role.isHeld && role.grants.includes(index))
           return !inactive.includes(index) && direct?.effect !== 'deny' && (byRole || direct?.effect === 'allow')
         })
-        const member = await catalog.directory.findMember(userId, byId(tenant.id))
+        const member = await findMember(catalog.directory, userId, byId(tenant.id))
         expect(member?.grants.permissionIds).toEqual(expected.map((index) => ids[index]))
       }),
       { numRuns: 60 },
@@ -223,7 +251,7 @@ describe('findDefaultMember', () => {
     await catalog.join(userId, tenant.id, 'Reader')
     expect(await catalog.directory.findDefaultMember(userId)).toEqual({
       kind: 'member',
-      member: await catalog.directory.findMember(userId, byId(tenant.id)),
+      member: await findMember(catalog.directory, userId, byId(tenant.id)),
     })
     await catalog.pool.query('update user_tenants set is_active = false where user_id = $1', [userId])
     expect(await defaultOf(userId)).toBe('none')
@@ -357,7 +385,7 @@ test('a catalog that does not answer is an outage, and the error shows no SQL', 
   }
   const directory = createMemberDirectory(down)
   const asked = [
-    directory.findMember('u', bySlug('x')),
+    findMember(directory, 'u', bySlug('x')),
     directory.findDefaultMember('u'),
     directory.readEpochs([{ userId: 'u', tenant: undefined }]),
     createRuleSetReader(down).readRuleSet(),
@@ -368,5 +396,44 @@ test('a catalog that does not answer is an outage, and the error shows no SQL', 
       statusCode: 503,
       message: expect.not.stringMatching(/select|secret/),
     })
+  }
+})
+
+test('a member is found by the key of the membership, however many members the tenant has', async () => {
+  const large = await createAccessCatalog()
+  const client = await large.pool.connect()
+  try {
+    await client.query(`
+      set session_replication_role = replica;
+      insert into tenants (id, slug, name)
+        select md5('tenant ' || n)::uuid, 'large-' || n, 'Large' from generate_series(1, 1000) n;
+      insert into users (id, email) select md5('user ' || n)::uuid, 'large' || n || '@example.com' from generate_series(1, 5000) n;
+      insert into user_tenants (user_id, tenant_id)
+        select md5('user ' || n)::uuid, md5('tenant ' || (n + step) % 1000 + 1)::uuid
+        from generate_series(1, 5000) n, generate_series(0, 1) step;
+      set session_replication_role = origin;
+      analyze`)
+    let text = ''
+    const watching = {
+      query: (asked: string, values?: unknown[]) => {
+        text = asked
+        return large.pool.query(asked, values)
+      },
+      connect: () => large.pool.connect(),
+    }
+    const [tenantId, userId] = [randomUUID(), randomUUID()]
+    await findMember(createMemberDirectory(watching), userId, byId(tenantId))
+    // As on a connection that has asked often: one plan for every member.
+    await client.query('set plan_cache_mode = force_generic_plan')
+    await client.query(`prepare asked as ${text}`)
+    const { rows } = await client.query<Record<string, string>>(
+      `explain execute asked ('{${userId}}', '{${tenantId}}', '{null}')`,
+    )
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    expect(plan).toMatch(/Index Scan using user_tenants_pkey on user_tenants/)
+    expect(plan).not.toMatch(/user_tenants_tenant_id_idx|Seq Scan on user_tenants\b/)
+  } finally {
+    client.release(true)
+    await large.drop()
   }
 })

@@ -4,6 +4,7 @@ import { createMemberDirectory } from '../../../src/catalog/members/member-direc
 import { createMemberships, type Memberships } from '../../../src/catalog/members/memberships.js'
 import type { Tenants } from '../../../src/catalog/tenants/tenants.js'
 import { createInstallation, type Installation } from '../../databases/fixture.js'
+import { findMember } from '../../support/find-member.js'
 
 let installation: Installation
 let tenants: Tenants
@@ -210,7 +211,7 @@ test('an inactive member is treated as no member, keeps roles and overrides, and
   await memberships.addMember({ tenant: slug, user })
   const { id } = await tenants.getTenant(slug)
   const found = async () =>
-    (await createMemberDirectory(installation.catalog.pool).findMember(user, { kind: 'slug', value: slug }))?.grants
+    (await findMember(createMemberDirectory(installation.catalog.pool), user, { kind: 'slug', value: slug }))?.grants
       .roles
   expect(await memberships.setMemberActive({ tenant: slug, user, isActive: false, actor: owner })).toMatchObject({
     isActive: false,
