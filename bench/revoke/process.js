@@ -5,7 +5,7 @@ import { percentiles } from '../fleet/load.js'
 import { serveParent } from '../serve-parent.js'
 import { cpuMsSince, monotonicMs } from './clock.js'
 
-/** How often it asks. Asked twice as often, the processes stand in each other's way, and the median grows by 1.4 ms. */
+/** How often it asks, in milliseconds: what is measured is later by half of it on average. */
 const everyMs = 2
 const filledAtATime = 50
 
