@@ -20,6 +20,11 @@ export interface ServerAccount extends ServerAddress {
   readonly database: string
 }
 
+/** Whether both are the same account on the same server. */
+export function isSameAccount(one: ServerAccount, other: ServerAccount): boolean {
+  return (['host', 'port', 'user', 'password', 'database'] as const).every((field) => one[field] === other[field])
+}
+
 /** The data needed to open a connection to one tenant's database and to prove that it is the right one. */
 export interface TenantDatabaseTarget {
   readonly databaseId: string
