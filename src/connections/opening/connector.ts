@@ -1,6 +1,11 @@
 import { channel } from 'node:diagnostics_channel'
 import { TenancyError } from '../../core/errors/errors.js'
-import { isSameAccount, type ServerAddress, type TenantDatabaseTarget } from '../../core/tenants/database-target.js'
+import {
+  isSameAccount,
+  type ServerAccount,
+  type ServerAddress,
+  type TenantDatabaseTarget,
+} from '../../core/tenants/database-target.js'
 import type { CheckoutPool } from '../checkout.js'
 import { isRefusal } from '../connection-errors.js'
 import type { SchedulerSettings } from '../options.js'
@@ -43,9 +48,10 @@ export class Connector {
 
   /** Opens a connection while the catalog is asked where it should go, and goes by the catalog. */
   async connect(pool: OpeningPool): Promise<SessionClient> {
-    const early = this.#begin(pool)
+    const expected = pool.expectedAccount()
+    const early = this.#misled.has(pool) ? undefined : this.#begin(expected)
     try {
-      const target = await this.#targetOf(pool)
+      const target = await this.#targetOf(pool, expected)
       if (early !== undefined && isSameAccount(early.account, target.account)) {
         return await this.#open(pool, target, () => early.prove(target))
       }
@@ -57,17 +63,15 @@ export class Connector {
     }
   }
 
-  #begin(pool: OpeningPool): UnprovenSession | undefined {
-    const account = this.#misled.has(pool) ? undefined : pool.expectedAccount()
+  #begin(account: ServerAccount | undefined): UnprovenSession | undefined {
     if (account === undefined || !this.#outages.isAnswering(serverOf(account))) return undefined
     return beginSession(account, this.#options.clientConfig, this.#sessionOptions)
   }
 
-  async #targetOf(pool: OpeningPool): Promise<TenantDatabaseTarget> {
+  async #targetOf(pool: OpeningPool, expected: ServerAccount | undefined): Promise<TenantDatabaseTarget> {
     let isMisled = true
     try {
       const target = await beforeDeadline(pool.resolveTarget(), this.#options.acquireTimeoutMs)
-      const expected = pool.expectedAccount()
       isMisled = expected === undefined || !isSameAccount(expected, target.account)
       return target
     } finally {

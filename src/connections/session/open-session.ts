@@ -94,7 +94,7 @@ async function connectAndAsk(
 ): Promise<IdentityRows> {
   const deadline = setTimeout(() => client.destroy(), Math.min(timeoutMs, connectTimeoutMs ?? timeoutMs))
   try {
-    const identity = throughPooler ? client.read(identityQuery) : client.readFirst(identityQuery)
+    const identity = client.readFirst(identityQuery, !throughPooler)
     const [, rows] = await Promise.all([client.connect(), identity.catch(withoutIdentity)])
     return rows
   } catch (error) {

@@ -50,6 +50,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
     /** Messages sent whose "ready for query" is still due. While there are any, the next one is not the next query's. */
     #unanswered = 0
     #isLoggedIn = false
+    /** What goes out with the proof of the password. */
     #first: FirstQuery | undefined
     readonly #statements: StatementNames | undefined
     /** Prepared statements by name. */
@@ -105,10 +106,11 @@ function makeClass(copy: PgCopy): SessionClientClass {
       return last.rows
     }
 
-    readFirst(text: string): Promise<readonly Record<string, unknown>[]> {
-      this.#first = firstQuery(copy, this.#internals, text)
-      super.query(this.#first.submittable)
-      return this.#first.rows
+    readFirst(text: string, isEarly: boolean): Promise<readonly Record<string, unknown>[]> {
+      const first = firstQuery(copy, this.#internals, text)
+      if (isEarly) this.#first = first
+      super.query(first.submittable)
+      return first.rows
     }
 
     get ready(): boolean {

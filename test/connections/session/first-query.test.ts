@@ -172,8 +172,8 @@ async function startServer(finish: (signature: string, socket: Socket) => void, 
   })
 }
 
-const openAt = (port: number, copy: PgCopy) =>
-  openSession({ ...target, account: { ...target.account, port } }, {}, { ...options, copy })
+const openAt = (port: number, copy: PgCopy, throughPooler = false) =>
+  openSession({ ...target, account: { ...target.account, port } }, {}, { ...options, copy, throughPooler })
 
 describe.each(copies)('a server that behaves in its own way, with %s', (_name, copy) => {
   test('a server that proves that it knows the password, and whose answer is right, is believed', async () => {
@@ -199,7 +199,29 @@ describe.each(copies)('a server that behaves in its own way, with %s', (_name, c
     const port = await startServer((_signature, socket) => {
       socket.write(Buffer.concat([authentication(0), ready, identityAnswer]))
     })
-    await expect(openAt(port, copy)).rejects.toThrow('The server ended the login before its own proof')
+    for (const throughPooler of [false, true]) {
+      const attempt = openAt(port, copy, throughPooler)
+      await expect(attempt).rejects.toThrow('The server ended the login before its own proof')
+    }
+  })
+
+  test.each([
+    ['asks for no password', []],
+    ['asks for a password in clear', [authentication(3)]],
+    ['asks for a hash by MD5', [authentication(5, 'salt')]],
+  ])('a server that %s gets the query after the login', async (_what, asks) => {
+    const sent: string[] = []
+    const answers = [...asks, Buffer.concat([authentication(0), ready]), identityAnswer]
+    const port = await listen((socket) => {
+      socket.on('data', (data: Buffer) => {
+        sent.push(data.toString('latin1'))
+        socket.write(answers[sent.length - 1] ?? '')
+      })
+    })
+    const client = await openAt(port, copy)
+    expect(client.ready).toBe(true)
+    expect(sent.map((piece) => piece.includes(identityQuery))).toEqual([...asks.map(() => false), false, true])
+    client.destroy()
   })
 
   test('a server with a wrong proof is not believed', async () => {
