@@ -60,6 +60,28 @@ test('a connection is broken off when the catalog has no database for the tenant
   await current().close()
 })
 
+test('a connection is broken off when the catalog does not answer in time, also while the scheduler closes', async () => {
+  start({ acquireTimeoutMs: 500 })
+  const { pool } = slowPool(first())
+  const waiting = pool.query('select 1')
+  const refused = expect(waiting).rejects.toMatchObject({ statusCode: 503 })
+  await expect.poll(() => countBackends([first().key])).toBe(1)
+  await current().close()
+  await refused
+  await expect.poll(() => countBackends([first().key])).toBe(0)
+})
+
+test('a login that the server refuses is an error though the catalog agrees, and nothing stays open', async () => {
+  start()
+  const account = { ...first().target.account, database: 'nowhere' }
+  const { pool, answer } = slowPool(first(), account)
+  const query = pool.query('select 1')
+  await expect.poll(() => stats().connecting).toBe(1)
+  answer({ ...first().target, account })
+  await expect(query).rejects.toMatchObject({ code: 'TENANCY_DATABASE_UNAVAILABLE' })
+  expect(stats()).toMatchObject({ open: 0, connecting: 0, connectFailures: 1 })
+})
+
 test('the catalog decides where a connection goes, and one that went elsewhere is broken off', async () => {
   start()
   const { pool, answer } = slowPool(first(), other().target.account)
