@@ -24,7 +24,7 @@ export function createTenantConnections({
 }: {
   readonly scheduler: ConnectionScheduler
   readonly records: Pick<TenantDatabaseRecords, 'find'>
-  readonly databases: Pick<TenantDatabases, 'targetOf' | 'demandSchema'>
+  readonly databases: Pick<TenantDatabases, 'targetOf' | 'expectedAccount' | 'demandSchema'>
 }): TenantConnections {
   /** Runs before each new connection, so that a database that was restored, retired or left behind is noticed. */
   async function resolveTarget(slug: string, databaseId: string) {
@@ -38,7 +38,8 @@ export function createTenantConnections({
     requireTenant(tenant)
     const { slug, databaseId } = tenant
     if (databaseId === null) throw withoutDatabase(slug)
-    return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId), slug)
+    const expectedAccount = () => databases.expectedAccount(databaseId)
+    return scheduler.pool(databaseId, () => resolveTarget(slug, databaseId), slug, expectedAccount)
   }
 
   return {

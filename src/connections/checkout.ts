@@ -1,4 +1,4 @@
-import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { ServerAccount, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import type { PoolEntry } from './allocation/ports.js'
 import type { SessionClient } from './session/session-client.js'
 
@@ -9,6 +9,8 @@ export interface CheckoutPool {
   readonly label: string
   /** Asked for each new connection. */
   resolveTarget(): Promise<TenantDatabaseTarget>
+  /** The account that `resolveTarget` is likely to give, known without asking anybody. */
+  expectedAccount(): ServerAccount | undefined
   /** Emits an event of the pool. */
   announce(event: 'connect' | 'remove' | 'error', ...values: unknown[]): void
   listenerCount(event: 'error'): number

@@ -43,6 +43,8 @@ export interface ConnectionSchedulerOptions {
    * transaction, and named statements lose their names. Default false.
    */
   readonly transactionPooling?: boolean
+  /** A pooler in any mode is in between: each message of a login waits for its answer. Default false. */
+  readonly throughPooler?: boolean
   /**
    * A stream or cursor of `pool.query` that waits for its reader or writer is ended, and its connection taken back, when
    * the reader or writer makes no progress for this long. Default 60,000.
@@ -78,6 +80,7 @@ const defaults: Omit<SchedulerSettings, 'copy'> = {
   deadlockCheckMs: 500,
   prepareStatements: true,
   transactionPooling: false,
+  throughPooler: false,
   stalledStreamTimeoutMs: 60_000,
   logger: stderrLogger,
   clientConfig: {},

@@ -68,7 +68,7 @@ export async function checkPooler(options: PoolerCheckOptions): Promise<PoolMode
 
 async function logIn({ target, timeoutMs = 10_000 }: PoolerCheckOptions): Promise<SessionClient> {
   try {
-    return await openSession(target, {}, { timeoutMs, prepareStatements: false })
+    return await openSession(target, {}, { timeoutMs, prepareStatements: false, throughPooler: true })
   } catch (error) {
     if (error instanceof TenancyError) throw unfit(error.message, error)
     const { host, port } = target.account

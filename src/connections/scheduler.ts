@@ -1,4 +1,4 @@
-import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { ServerAccount, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import type { TenantUse } from './allocation/busiest-tenants.js'
 import { ConnectionDispatcher } from './connection-dispatcher.js'
@@ -11,9 +11,15 @@ export interface ConnectionScheduler {
   /**
    * Returns the pool of the tenant `key`, the same one every time until the tenant is disconnected. It takes no
    * connection before it is used. The last `resolveTarget` that was given is called for each new connection. `label`
-   * (default: the key) is for people and shows in {@link TenantUse}.
+   * (default: the key) is for people and shows in {@link TenantUse}. `expectedAccount` gives the account that
+   * `resolveTarget` is likely to give: a connection to it is begun meanwhile, and used only if it was right.
    */
-  pool(key: string, resolveTarget: () => Promise<TenantDatabaseTarget>, label?: string): TenantPool
+  pool(
+    key: string,
+    resolveTarget: () => Promise<TenantDatabaseTarget>,
+    label?: string,
+    expectedAccount?: () => ServerAccount,
+  ): TenantPool
   stats(): SchedulerStats
   /** Lists the tenants that use or wait for most, at most `limit` of them. */
   busiestTenants(limit: number): TenantUse[]
@@ -43,13 +49,13 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
   const dispatcher = new ConnectionDispatcher(settings)
   const pools = new Map<string, TenantPgPool>()
   return {
-    pool(key, resolveTarget, label = key) {
+    pool(key, resolveTarget, label = key, expectedAccount) {
       let pool = pools.get(key)
       if (pool === undefined) {
-        pool = new Pool(key, resolveTarget, dispatcher, label)
+        pool = new Pool(key, resolveTarget, dispatcher, label, expectedAccount)
         pools.set(key, pool)
       } else {
-        pool.point(resolveTarget, label)
+        pool.point(resolveTarget, label, expectedAccount)
       }
       return pool as unknown as TenantPool
     },

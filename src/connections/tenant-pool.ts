@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type pg from 'pg'
 import { type RequestScope, tryGetScope } from '../core/context/request-scope.js'
-import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { ServerAccount, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { inCallerContext } from './caller-context.js'
 import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
 import type { ConnectionDispatcher } from './connection-dispatcher.js'
@@ -55,6 +55,7 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
   readonly #key: string
   #label: string
   #resolveTarget: () => Promise<TenantDatabaseTarget>
+  #expectedAccount: (() => ServerAccount) | undefined
   readonly #dispatcher: ConnectionDispatcher
   #round: Round = { pending: 0, onDone: undefined }
   #lastEnd: Promise<unknown> = Promise.resolve()
@@ -64,6 +65,7 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
     resolveTarget: () => Promise<TenantDatabaseTarget>,
     dispatcher: ConnectionDispatcher,
     label: string = key,
+    expectedAccount?: () => ServerAccount,
   ) {
     super()
     const control = {
@@ -85,6 +87,7 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
     this.#key = key
     this.#label = label
     this.#resolveTarget = resolveTarget
+    this.#expectedAccount = expectedAccount
     this.#dispatcher = dispatcher
   }
 
@@ -98,13 +101,22 @@ export class TenantPgPool extends EventEmitter implements CheckoutPool {
   }
 
   /** Sets where the pool's next connections go, and its label. */
-  point(resolveTarget: () => Promise<TenantDatabaseTarget>, label: string): void {
+  point(
+    resolveTarget: () => Promise<TenantDatabaseTarget>,
+    label: string,
+    expectedAccount?: () => ServerAccount,
+  ): void {
     this.#resolveTarget = resolveTarget
+    this.#expectedAccount = expectedAccount
     this.#label = label
   }
 
   resolveTarget(): Promise<TenantDatabaseTarget> {
     return this.#resolveTarget()
+  }
+
+  expectedAccount(): ServerAccount | undefined {
+    return this.#expectedAccount?.()
   }
 
   get ending(): boolean {

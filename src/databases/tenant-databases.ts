@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-databases.js'
@@ -41,6 +41,8 @@ export interface TenantDatabasesOptions extends ServerSettings {
 export interface TenantDatabases extends DatabaseSupply {
   /** Account and identity for connections to a tenant's database, as its own role. */
   targetOf(database: TenantDatabase): TenantDatabaseTarget
+  /** The account of the target, unless the database or its role has been renamed. */
+  expectedAccount(databaseId: string): ServerAccount
   /**
    * Resolves when the database may serve: its schema is not older than this process demands.
    * @throws TENANCY_DATABASE_SCHEMA_BEHIND
@@ -135,6 +137,13 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     logger,
   })
 
+  const accountOf = (databaseId: string, user: string, database: string): ServerAccount => ({
+    ...tenantAddress,
+    user,
+    password: deriveRolePassword(secret, databaseId),
+    database,
+  })
+
   /** Finds the database of a tenant, which has to be in one of these states. */
   const databaseOf = async (
     { slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>,
@@ -174,16 +183,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await admin.query('select 1')
     },
 
-    targetOf: (database) => ({
-      databaseId: database.id,
-      epoch: database.epoch,
-      account: {
-        ...tenantAddress,
-        user: database.roleName,
-        password: deriveRolePassword(secret, database.id),
-        database: database.name,
-      },
-    }),
+    targetOf: ({ id, epoch, roleName, name }) => ({ databaseId: id, epoch, account: accountOf(id, roleName, name) }),
+
+    expectedAccount(databaseId) {
+      const name = names.tenantDatabase(databaseId)
+      return accountOf(databaseId, name, name)
+    },
 
     async initializeTenantSchema(tenant) {
       return migrations.migrate(await databaseOf(tenant, 'assigned'), tenant.slug)

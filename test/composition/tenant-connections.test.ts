@@ -11,6 +11,9 @@ const connections = createTenantConnections({
     targetOf: () => {
       throw new Error('not asked')
     },
+    expectedAccount: () => {
+      throw new Error('not asked')
+    },
     demandSchema: () => Promise.reject(new Error('not asked')),
   },
 })

@@ -62,6 +62,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'connections/connection-errors.ts': [1, constant],
   'connections/deadlock-watch.ts': [2, perConnection],
   'connections/allocation/deadlock-search.ts': [1, local],
+  'connections/opening/connector.ts': [1, perTenant],
   'connections/opening/denials.ts': [1, '10,000 tenants'],
   'connections/opening/open-connections.ts': [2, perConnection],
   'connections/session/schema-effects.ts': [4, '100 entries, of what databases of one schema share'],

@@ -72,6 +72,7 @@ export async function openDatabases(
     maxConnectionsPerTenant: config.maxTenantConnections,
     prepareStatements: config.prepareStatements && poolMode === undefined,
     transactionPooling: poolMode === 'transaction',
+    throughPooler: poolMode !== undefined,
     pg,
     // The key of a tenant's connections is the id of its database.
     restoreRole: (databaseId) => databases.restoreRole(databaseId),

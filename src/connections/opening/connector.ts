@@ -1,12 +1,20 @@
 import { channel } from 'node:diagnostics_channel'
 import { TenancyError } from '../../core/errors/errors.js'
+import {
+  isSameAccount,
+  type ServerAccount,
+  type ServerAddress,
+  type TenantDatabaseTarget,
+} from '../../core/tenants/database-target.js'
 import type { CheckoutPool } from '../checkout.js'
 import { isRefusal } from '../connection-errors.js'
 import type { SchedulerSettings } from '../options.js'
-import { openSession } from '../session/open-session.js'
+import { beginSession, openSession, type SessionOptions, type UnprovenSession } from '../session/open-session.js'
 import type { SessionClient } from '../session/session-client.js'
 import { Denials } from './denials.js'
 import { ServerOutages } from './server-outages.js'
+
+type OpeningPool = Pick<CheckoutPool, 'key' | 'resolveTarget' | 'expectedAccount'>
 
 const roleRestored = channel('tenants2fast:connection:role-restored')
 
@@ -18,10 +26,15 @@ export class Connector {
   readonly #options: SchedulerSettings
   readonly #outages = new ServerOutages()
   readonly #denials = new Denials((key) => this.#restoreRole(key))
+  readonly #sessionOptions: SessionOptions
+  /** Pools whose last connection could not go where it was expected to: nothing is begun for them ahead of the catalog. */
+  readonly #misled = new WeakSet<OpeningPool>()
   #rolesRestored = 0
 
   constructor(options: SchedulerSettings) {
     this.#options = options
+    const { acquireTimeoutMs: timeoutMs, prepareStatements, transactionPooling, throughPooler, copy } = options
+    this.#sessionOptions = { timeoutMs, prepareStatements, transactionPooling, throughPooler, copy }
   }
 
   get rolesRestored(): number {
@@ -33,17 +46,51 @@ export class Connector {
     return this.#denials.settled()
   }
 
-  async connect(pool: Pick<CheckoutPool, 'key' | 'resolveTarget'>): Promise<SessionClient> {
-    const { acquireTimeoutMs: timeoutMs, clientConfig, prepareStatements, transactionPooling, copy } = this.#options
-    const target = await beforeDeadline(pool.resolveTarget(), timeoutMs)
-    const server = `${target.account.host}:${target.account.port}`
-    const options = { timeoutMs, prepareStatements, transactionPooling, copy }
-    const open = () => openSession(target, clientConfig, options)
+  /** Opens a connection while the catalog is asked where it should go, and goes by the catalog. */
+  async connect(pool: OpeningPool): Promise<SessionClient> {
+    const expected = pool.expectedAccount()
+    const early = this.#misled.has(pool) ? undefined : this.#begin(expected)
+    try {
+      const target = await this.#targetOf(pool, expected)
+      if (early !== undefined && isSameAccount(early.account, target.account)) {
+        return await this.#open(pool, target, () => early.prove(target))
+      }
+      early?.discard()
+      return await this.#open(pool, target)
+    } catch (error) {
+      early?.discard()
+      throw error
+    }
+  }
+
+  #begin(account: ServerAccount | undefined): UnprovenSession | undefined {
+    if (account === undefined || !this.#outages.isAnswering(serverOf(account))) return undefined
+    return beginSession(account, this.#options.clientConfig, this.#sessionOptions)
+  }
+
+  async #targetOf(pool: OpeningPool, expected: ServerAccount | undefined): Promise<TenantDatabaseTarget> {
+    let isMisled = true
+    try {
+      const target = await beforeDeadline(pool.resolveTarget(), this.#options.acquireTimeoutMs)
+      isMisled = expected === undefined || !isSameAccount(expected, target.account)
+      return target
+    } finally {
+      if (isMisled) this.#misled.add(pool)
+      else this.#misled.delete(pool)
+    }
+  }
+
+  async #open(
+    pool: OpeningPool,
+    target: TenantDatabaseTarget,
+    first: () => Promise<SessionClient> = () => openSession(target, this.#options.clientConfig, this.#sessionOptions),
+  ): Promise<SessionClient> {
+    const server = serverOf(target.account)
     this.#outages.admit(server, performance.now())
     try {
-      const client = await open().catch(async (error: unknown) => {
+      const client = await first().catch(async (error: unknown) => {
         if (!isRefusal(error) || !(await this.#restoreRole(pool.key))) throw error
-        return open()
+        return openSession(target, this.#options.clientConfig, this.#sessionOptions)
       })
       this.#outages.answered(server)
       this.#denials.watch(pool.key, client)
@@ -64,6 +111,10 @@ export class Connector {
     roleRestored.publish({ tenant: key, changes })
     return true
   }
+}
+
+function serverOf({ host, port }: ServerAddress): string {
+  return `${host}:${port}`
 }
 
 async function beforeDeadline<Value>(promise: Promise<Value>, timeoutMs: number): Promise<Value> {

@@ -42,6 +42,11 @@ export class ServerOutages {
     outage.triedSinceMs = nowMs
   }
 
+  /** Whether the last try had an answer, or there was none yet. */
+  isAnswering(server: string): boolean {
+    return !this.#outages.has(server)
+  }
+
   /** The server is up: it has opened a connection, or refused one with a reason. */
   answered(server: string): void {
     this.#outages.delete(server)

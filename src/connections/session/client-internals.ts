@@ -36,7 +36,7 @@ export interface ClientInternals {
   _getActiveQuery?(): unknown
   /** The password, for the SCRAM answer that is computed at once. Since 7. */
   readonly password: unknown
-  /** The state of a SCRAM login, which `pg` itself completes and checks. Since 7. */
+  /** The state of a SCRAM login, which `pg` itself completes and checks; null once it is complete. Since 7. */
   readonly saslSession: {
     readonly mechanism: string
     message: string
@@ -59,7 +59,7 @@ export interface ConnectionInternals {
     uncork(): void
     destroy(): void
   }
-  /** Sends a simple query: wrapped to count the answers that are due. Since 7. */
+  /** Sends a simple query: wrapped to count the answers that are due, and called during a login. Since 7. */
   query(text: string): void
   /** Asks for "ready for query": wrapped to count the answers that are due, and called to end a cursor. Since 7. */
   sync(): void

@@ -15,8 +15,10 @@ export const scramMaxIterations = 4096
  * Lets a client prove its password at once. `pg` makes each of five small hashes a job for another thread, which was a
  * fifth of this process's time per connection. All but the plain case is left to `pg`, errors included. `pg` also still
  * checks the server's own proof.
+ *
+ * @param followUp sends what the server shall read next, in the same packet
  */
-export function useQuickScram(client: pg.Client): void {
+export function useQuickScram(client: pg.Client, followUp: () => void = () => {}): void {
   const internals = internalsOf(client)
   const asPgDoes = internals._handleAuthSASLContinue.bind(client)
   internals._handleAuthSASLContinue = (message) => {
@@ -29,7 +31,11 @@ export function useQuickScram(client: pg.Client): void {
     }
     if (answer === undefined) return asPgDoes(message)
     Object.assign(session, answer, { message: 'SASLResponse' })
-    return connection.sendSCRAMClientFinalMessage(answer.response)
+    connection.stream.cork()
+    connection.sendSCRAMClientFinalMessage(answer.response)
+    followUp()
+    connection.stream.uncork()
+    return undefined
   }
 }
 

@@ -8,6 +8,7 @@ import { bindToCaller, isSubmittable } from '../queries/submittable.js'
 import { refuseQuery, sessionNeedOf, sessionRequired, withoutName } from '../queries/transaction-pooling.js'
 import { requestCancel } from './cancel-request.js'
 import { activeQueryOf, type ClientInternals, queueOf } from './client-internals.js'
+import { type FirstQuery, firstQuery } from './first-query.js'
 import type { PgCopy } from './pg-copy.js'
 import { type KnownStatement, preparedQueryClass } from './prepared-query.js'
 import { useQuickScram } from './quick-scram.js'
@@ -48,6 +49,9 @@ function makeClass(copy: PgCopy): SessionClientClass {
     #transactionStatus: string | null = null
     /** Messages sent whose "ready for query" is still due. While there are any, the next one is not the next query's. */
     #unanswered = 0
+    #isLoggedIn = false
+    /** What goes out with the proof of the password. */
+    #first: FirstQuery | undefined
     readonly #statements: StatementNames | undefined
     /** Prepared statements by name. */
     readonly #known = new Map<string, KnownStatement>()
@@ -62,7 +66,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
         this.onLost(error)
       })
       this.#countAnswers()
-      useQuickScram(this)
+      useQuickScram(this, () => this.#first?.sendEarly())
     }
 
     override query(query: unknown, values?: unknown, callback?: unknown): never {
@@ -100,6 +104,13 @@ function makeClass(copy: PgCopy): SessionClientClass {
       const result: unknown = await super.query(text)
       const last = (Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult<Row>
       return last.rows
+    }
+
+    readFirst(text: string, isEarly: boolean): Promise<readonly Record<string, unknown>[]> {
+      const first = firstQuery(copy, this.#internals, text)
+      if (isEarly) this.#first = first
+      super.query(first.submittable)
+      return first.rows
     }
 
     get ready(): boolean {
@@ -288,7 +299,9 @@ function makeClass(copy: PgCopy): SessionClientClass {
       }
       connection.on('readyForQuery', ({ status }) => {
         this.#transactionStatus = status ?? null
-        if (this.#unanswered > 0) this.#unanswered -= 1
+        // The first one ends the login and answers no message.
+        if (this.#isLoggedIn && this.#unanswered > 0) this.#unanswered -= 1
+        this.#isLoggedIn = true
       })
       // A query that is read in pages sends its Sync when it is done. One that fails never does.
       connection.on('errorMessage', () => process.nextTick(() => this.#syncIfNoneIsDue()))

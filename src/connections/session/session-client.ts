@@ -28,6 +28,12 @@ export interface SessionMembers {
   run(query: unknown, values: unknown, callback: unknown): unknown
   /** Runs a query of this library, which leaves nothing behind. Of several statements, the last one's rows are returned. */
   read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]>
+  /**
+   * Runs a query of this library as the first one; called before `connect`. An early one is sent before the server has
+   * answered the client's proof of its password, where that proof is plain SCRAM. Rejects if the server leaves its own
+   * proof out.
+   */
+  readFirst(text: string, isEarly: boolean): Promise<readonly Record<string, unknown>[]>
   /** No query runs or is queued, and the server has answered all that was sent. */
   readonly ready: boolean
   /** The server's last "ready for query" said that no transaction is open. */

@@ -20,6 +20,12 @@ export interface ServerAccount extends ServerAddress {
   readonly database: string
 }
 
+/** Whether both are the same account on the same server, reached in the same way. */
+export function isSameAccount(one: ServerAccount, other: ServerAccount): boolean {
+  const fields = Object.keys({ ...one, ...other }) as (keyof ServerAccount)[]
+  return fields.every((field) => one[field] === other[field])
+}
+
 /** The data needed to open a connection to one tenant's database and to prove that it is the right one. */
 export interface TenantDatabaseTarget {
   readonly databaseId: string

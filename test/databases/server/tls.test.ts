@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as tls from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCatalogPool } from '../../../src/catalog/catalog-pool.js'
-import { openSession } from '../../../src/connections/session/open-session.js'
+import { beginSession, openSession } from '../../../src/connections/session/open-session.js'
 import type { ServerAccount } from '../../../src/core/tenants/database-target.js'
 import { parseDatabaseUrl } from '../../../src/core/config/database-url.js'
 import { withConnection } from '../../../src/databases/server/admin-connection.js'
+import { scramVerifier } from '../../../src/databases/server/role-password.js'
 import { describeWith } from '../../support/requirements.js'
 import { hasOpenssl, TestAuthority } from '../../support/servers/certificates.js'
 import { type PrivateServer, startPrivateServer } from '../../support/servers/private-server.js'
@@ -26,6 +28,7 @@ describeWith(
         tls: authority.issue('localhost', 'DNS:localhost'),
         hba: [
           'hostssl all scram_user 127.0.0.1/32 scram-sha-256',
+          'hostssl all tenant_user 127.0.0.1/32 scram-sha-256',
           'hostssl all md5_user 127.0.0.1/32 md5',
           'hostssl all plain_user 127.0.0.1/32 password',
           'hostssl all trusted_user 127.0.0.1/32 trust',
@@ -34,9 +37,9 @@ describeWith(
       })
       await withConnection(server.account, (client) =>
         client.query(`
-        create role scram_user login password 'pw'; create role plain_user login password 'pw'; create role trusted_user login;
+        create role scram_user login password 'pw'; create role tenant_user login password '${scramVerifier('pw')}'; create role plain_user login password 'pw'; create role trusted_user login;
         set password_encryption = 'md5'; create role md5_user login password 'pw';
-        grant connect on database postgres to scram_user, plain_user, trusted_user, md5_user`),
+        grant connect on database postgres to scram_user, tenant_user, plain_user, trusted_user, md5_user`),
       )
     }, 120_000)
     afterAll(async () => {
@@ -96,6 +99,44 @@ describeWith(
       await expect(cipherOf(accountOf(`sslmode=verify-full&${ca()}`, { host: '127.0.0.1' }))).rejects.toThrow(
         /IP: 127.0.0.1 is not in the cert/,
       )
+    })
+
+    describe('a tenant’s session', () => {
+      const options = { timeoutMs: 5000, prepareStatements: true }
+      const account = (parameters: string) => accountOf(parameters, { user: 'tenant_user' })
+
+      test.each([
+        'sslmode=require',
+        'sslmode=require&channel_binding=prefer',
+        'sslmode=require&channel_binding=require',
+      ])('A tenant’s session with %s is asked for its identity, and refused without it', async (parameters) => {
+        const target = { databaseId: 'x', epoch: 1, account: account(parameters) }
+        await expect(openSession(target, {}, options)).rejects.toMatchObject({
+          code: 'TENANCY_DATABASE_IDENTITY_MISMATCH',
+          message: expect.stringContaining('0 identity rows'),
+        })
+      })
+
+      test('A tenant’s session whose certificate is refused is an error', async () => {
+        const target = { databaseId: 'x', epoch: 1, account: account(`sslmode=verify-full&${foreign()}`) }
+        await expect(openSession(target, {}, options)).rejects.toThrow(/certificate/)
+      })
+
+      test('A session that is broken off at any point of its login leaves no backend behind', async () => {
+        for (let turns = 0; turns < 60; turns += 1) {
+          const session = beginSession(account('sslmode=require'), {}, options)
+          for (let turn = 0; turn < turns; turn += 1) await nextTurn()
+          session.discard()
+          const target = { databaseId: 'x', epoch: 1, account: session.account }
+          await expect(session.prove(target)).rejects.toThrow()
+        }
+        const count = () =>
+          withConnection(server.account, async (client) => {
+            const { rows } = await client.query("select from pg_stat_activity where usename = 'tenant_user'")
+            return rows.length
+          })
+        await expect.poll(count).toBe(0)
+      })
     })
 
     describe('channel_binding=require', () => {
