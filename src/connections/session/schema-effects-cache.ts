@@ -156,15 +156,14 @@ export class SchemaEffectsCache {
     const parts = this.#parts.get(key) ?? { list: [], sinceMs: performance.now() }
     this.#parts.set(key, parts)
     const { list } = parts
-    do {
+    const missing = schemaFingerprintQueries.slice(list.length)
+    for (const query of isIdle ? missing : missing.slice(0, 1)) {
       const index = list.length
-      const query = schemaFingerprintQueries[index]
-      if (query === undefined) break
       const [row] = await client.read<{ readonly part: string }>(query)
       if (row === undefined) throw new Error('A query of one row has none')
       // Another connection of the tenant may have asked for the same part.
       if (list.length === index) list.push(row.part)
-    } while (isIdle)
+    }
     if (list.length < schemaFingerprintQueries.length) return undefined
     this.#parts.delete(key)
     return { text: fingerprintOf(list), sinceMs: parts.sinceMs }

@@ -175,7 +175,7 @@ test('when the fingerprint cannot be read, every statement is followed by a rese
 test('while a connection is in use, its database is asked after 128 uses only', async () => {
   const cache = new SchemaEffectsCache(logger)
   const { client, asked } = await session(one)
-  for (let use = 0; use < 127; use += 1) {
+  for (let uses = 0; uses < 127; uses += 1) {
     cache.countUse(one)
     expect(await cache.learn(one, client, false)).toBe(true)
   }
@@ -192,11 +192,11 @@ test('while a connection is in use, one part of the fingerprint is asked after e
   await use(cache, one, (await session(one)).client, 16)
   const { client, asked } = await session(other)
   const read = vi.mocked(client.read)
-  for (let use = 1; use <= schemaFingerprintQueries.length + 2; use += 1) {
+  for (let uses = 1; uses <= schemaFingerprintQueries.length + 2; uses += 1) {
     expect(cache.isCurrent(other, client, performance.now())).toBe(false)
     cache.countUse(other)
     await cache.learn(other, client, false)
-    expect(read).toHaveBeenCalledTimes(Math.max(0, use - 2))
+    expect(read).toHaveBeenCalledTimes(Math.max(0, uses - 2))
   }
   expect(asked()).toEqual(['fingerprint'])
   expect(cache.isCurrent(other, client, performance.now())).toBe(true)
