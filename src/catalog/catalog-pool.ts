@@ -5,6 +5,7 @@ import { explainCatalogError } from '../postgres/catalog-outage.js'
 import { createPoolEnder } from '../postgres/pool-ender.js'
 import type { SqlPool } from '../core/sql-client.js'
 import { createPreparedReads } from './prepared-reads.js'
+import { queryTogether } from './statement-batch.js'
 
 /** Connections to the catalog database. */
 export interface CatalogPool extends SqlPool {
@@ -54,6 +55,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
       const client = await native.connect().catch(explainCatalogError)
       return {
         query: (text, values) => client.query(text, values).catch(explainCatalogError),
+        queryTogether: (statements) =>
+          queryTogether(client, statements).map((result) => result.catch(explainCatalogError)),
         release: (error) => client.release(error),
       }
     },

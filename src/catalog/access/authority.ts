@@ -4,11 +4,17 @@ import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
 import { effectiveRoles, holdsPermission, overrideCounts } from './effective-access.js'
 
-/** Access that an actor is about to grant, or that a member or role holds. */
+/**
+ * Access that an actor is about to grant, or that a member or role holds. Named as callers name it, so that it can be asked
+ * for together with the look-ups of the same names, in one message; a name that nothing has adds nothing.
+ */
 export interface Holdings {
-  /** Roles, with all that they include. */
-  readonly roleIds?: readonly string[]
-  readonly permissionIds?: readonly number[]
+  /** Names of built-in roles or of the tenant's own, with all that they include. */
+  readonly roles?: readonly string[]
+  /** Names of permissions. */
+  readonly permissions?: readonly string[]
+  /** Id of a member: the roles, inactive ones included, and the direct allows. Denies are not subtracted. */
+  readonly member?: string
 }
 
 /** The part of some holdings that the actor does not hold. */
@@ -25,7 +31,12 @@ interface Missing {
 // were active. A guard may ask for a built-in role by its name, so the name counts as well; an Owner has all of them.
 const missingQuery = `
   with recursive given (role_id) as (
-    select unnest($3::uuid[])
+    (
+      select role.id from roles as role
+      where role.name = any ($3::text[]) and (role.tenant_id is null or role.tenant_id = $1)
+      union all
+      select held.role_id from user_tenant_roles as held where held.tenant_id = $1 and held.user_id = $5::uuid
+    )
     union
     select inclusion.included_role_id from given join role_inclusions as inclusion on inclusion.role_id = given.role_id
   )
@@ -33,8 +44,12 @@ const missingQuery = `
     array(
       select permission.name from permissions as permission
       where (
-        permission.id = any ($4::integer[])
+        permission.name = any ($4::text[])
         or permission.id in (select permission_id from role_permissions where role_id in (select role_id from given))
+        or permission.id in (
+          select override.permission_id from user_tenant_permissions as override
+          where override.tenant_id = $1 and override.user_id = $5::uuid and override.effect = 'allow' and ${overrideCounts}
+        )
       ) and not (${holdsPermission('actor')})
       order by permission.name
     ) as permissions,
@@ -78,7 +93,7 @@ export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: H
  */
 export async function refuseToChangeMember(client: SqlClient, scope: TenantScope, userId: string): Promise<void> {
   if (scope.actorId === null || scope.actorId === userId) return
-  await refuseToReachUp(client, scope, `the member ${userId}`, await holdingsOf(client, scope.tenantId, userId))
+  await refuseToReachUp(client, scope, `the member ${userId}`, { member: userId })
 }
 
 /**
@@ -87,26 +102,8 @@ export async function refuseToChangeMember(client: SqlClient, scope: TenantScope
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
  */
-export async function refuseToChangeRole(
-  client: SqlClient,
-  scope: Scope,
-  role: { readonly id: string; readonly name: string },
-): Promise<void> {
-  await refuseToReachUp(client, scope, `the role "${role.name}"`, { roleIds: [role.id] })
-}
-
-/** Reads what an active member is granted: roles, inactive ones included, and direct allows. Denies are not subtracted. */
-export async function holdingsOf(client: SqlClient, tenantId: string, userId: string): Promise<Holdings> {
-  const { rows } = await client.query<Holdings>(
-    `select
-       array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
-       array(
-         select permission_id from user_tenant_permissions as override
-         where tenant_id = $1 and user_id = $2 and effect = 'allow' and ${overrideCounts}
-       ) as "permissionIds"`,
-    [tenantId, userId],
-  )
-  return rows[0] as Holdings
+export async function refuseToChangeRole(client: SqlClient, scope: Scope, role: string): Promise<void> {
+  await refuseToReachUp(client, scope, `the role "${role}"`, { roles: [role] })
 }
 
 async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, held: Holdings): Promise<void> {
@@ -135,10 +132,10 @@ const stranger: Missing = { permissions: [], roles: [], isMember: false, isOwner
 async function readMissing(
   client: SqlClient,
   { tenantId, actorId }: Scope,
-  { roleIds = [], permissionIds = [] }: Holdings,
+  { roles = [], permissions = [], member }: Holdings,
 ): Promise<Missing | undefined> {
   if (tenantId === null || actorId === null) return undefined
   if (!isUuid(actorId)) return stranger
-  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roleIds, permissionIds])
+  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roles, permissions, member ?? null])
   return rows[0] ?? stranger
 }
