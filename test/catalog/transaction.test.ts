@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type CatalogPool, createCatalogPool } from '../../src/catalog/catalog-pool.js'
-import { inTransaction } from '../../src/catalog/transaction.js'
+import { inOrder, inTransaction } from '../../src/catalog/transaction.js'
 import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
 
@@ -40,4 +40,161 @@ test('the server ends a transaction whose process stopped in the middle of it', 
   })
   const { rows } = await catalog.query('show idle_in_transaction_session_timeout')
   expect(rows).toEqual([{ idle_in_transaction_session_timeout: '0' }])
+})
+
+/** The messages that the work of a transaction waited for. */
+async function messagesOf(work: Parameters<typeof inTransaction>[1]): Promise<string[][]> {
+  const messages: string[][] = []
+  await inTransaction(
+    {
+      query: (text, values) => catalog.query(text, values),
+      connect: async () => {
+        const client = await catalog.connect()
+        return {
+          ...client,
+          queryTogether(statements) {
+            messages.push(statements.map(({ text }) => text))
+            return client.queryTogether!(statements)
+          },
+        }
+      },
+    },
+    work,
+  )
+  return messages
+}
+
+test('statements that do not wait for each other travel in one message, with the begin and the commit', async () => {
+  const messages = await messagesOf(async (client) => {
+    const [{ rows }] = await inOrder([client.query('select $1::int as one', [1]), client.query('select 2')])
+    expect(rows).toEqual([{ one: 1 }])
+    await inOrder([client.query('select 3'), client.commit()])
+  })
+  expect(messages).toEqual([
+    ['begin', expect.stringContaining('idle_in_transaction'), 'select $1::int as one', 'select 2'],
+    ['select 3', 'commit'],
+  ])
+})
+
+test('work that does not commit is committed', async () => {
+  await database.pool.query('create table made (name text)')
+  const messages = await messagesOf(async (client) => {
+    await client.query("insert into made values ('x')")
+  })
+  expect(messages.at(-1)).toEqual(['commit'])
+  expect((await database.pool.query('select name from made')).rows).toEqual([{ name: 'x' }])
+})
+
+test('a statement that fails fails those behind it in its message, the commit as well, and nothing is written', async () => {
+  await database.pool.query('create table made (name text unique)')
+  const outcomes: unknown[] = []
+  const transaction = inTransaction(catalog, async (client) => {
+    const issued = [
+      client.query("insert into made values ('x') returning name"),
+      client.query("insert into made values ('x')"),
+      client.query("insert into made values ('y')"),
+      client.commit(),
+    ]
+    outcomes.push(...(await Promise.allSettled(issued)))
+    await inOrder(issued)
+  })
+  await expect(transaction).rejects.toMatchObject({ code: '23505' })
+  expect(outcomes).toMatchObject([
+    { status: 'fulfilled', value: { rows: [{ name: 'x' }] } },
+    { status: 'rejected', reason: { code: '23505' } },
+    { status: 'rejected', reason: { code: '23505' } },
+    { status: 'rejected', reason: { code: '23505' } },
+  ])
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('a value that cannot be sent keeps what is behind its statement from running', async () => {
+  await database.pool.query('create table made (name text)')
+  const circular: Record<string, unknown> = {}
+  circular['self'] = circular
+  const transaction = inTransaction(catalog, (client) =>
+    inOrder([
+      client.query("insert into made values ('x')"),
+      client.query('select $1::jsonb', [circular]),
+      client.query("insert into made values ('y')"),
+      client.commit(),
+    ]),
+  )
+  await expect(transaction).rejects.toThrow()
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('of several refusals, the first in order counts, and nothing is written', async () => {
+  await database.pool.query('create table made (name text)')
+  const transaction = inTransaction(catalog, (client) =>
+    inOrder([
+      client.query('select 1').then(() => Promise.reject(new Error('first'))),
+      client.query("insert into made values ('x')"),
+      Promise.reject(new Error('second')),
+    ]),
+  )
+  await expect(transaction).rejects.toThrow('first')
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+})
+
+test('a statement behind a lock sees what the lock waited for, although both travel in one message', async () => {
+  await database.pool.query("create table made (name text); insert into made values ('x')")
+  const holder = await database.pool.connect()
+  await holder.query("begin; update made set name = 'y'; insert into made values ('z')")
+  const waiting = inTransaction(catalog, (client) =>
+    inOrder([
+      client.query('lock table made in share row exclusive mode'),
+      client.query<{ name: string }>('select name from made order by name'),
+    ]),
+  )
+  await expect
+    .poll(
+      async () =>
+        (await database.pool.query("select from pg_locks where not granted and relation = 'made'::regclass")).rowCount,
+    )
+    .toBe(1)
+  await holder.query('commit')
+  holder.release()
+  const [, { rows }] = await waiting
+  expect(rows).toEqual([{ name: 'y' }, { name: 'z' }])
+})
+
+test('nothing can be issued after the commit', async () => {
+  const transaction = inTransaction(catalog, async (client) => {
+    await client.commit()
+    await client.query('select 1')
+  })
+  await expect(transaction).rejects.toThrow('over')
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('a connection that breaks within a message fails all that is behind, and none of it counts', async () => {
+  await database.pool.query('create table made (name text)')
+  const transaction = inTransaction(catalog, (client) =>
+    inOrder([
+      client.query("insert into made values ('x')"),
+      client.query('select pg_terminate_backend(pg_backend_pid())'),
+      client.commit(),
+    ]),
+  )
+  await expect(transaction).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('a snapshot shows one moment, and writes nothing', async () => {
+  await database.pool.query('create table made (name text)')
+  await inTransaction(
+    catalog,
+    async (client) => {
+      await client.query('select from made')
+      await database.pool.query("insert into made values ('x')")
+      expect((await client.query('select from made')).rowCount).toBe(0)
+      await expect(client.query("insert into made values ('y')")).rejects.toMatchObject({ code: '25006' })
+    },
+    { isSnapshot: true },
+  )
+  expect((await database.pool.query('select from made')).rowCount).toBe(1)
 })

@@ -166,11 +166,11 @@ async function addMember(
     lockUser(client, user),
   ])
   const scope = { actorId, tenantId: tenant.id }
-  const roleNames = [...new Set(roles)]
+  const names = [...new Set(roles)]
   const [isFirst, given] = await inOrder([
     requireRoom(client, tenant, userId),
-    findRoles(client, tenant.id, roleNames, { lock: true }),
-    refuseToGiveMore(client, scope, { roles: roleNames }),
+    findRoles(client, tenant.id, names, { lock: true }),
+    refuseToGiveMore(client, scope, { roles: names }),
   ])
   const isDefault = input.isDefault ?? isFirst
   const [, { rows }] = await inOrder([
@@ -186,7 +186,7 @@ async function addMember(
       tenant.id,
       given.map((role) => role.id),
     ]),
-    commitChange(client, scope, 'member.add', `user:${userId}`, null, { roles: roleNames, isDefault }),
+    commitChange(client, scope, 'member.add', `user:${userId}`, null, { roles: names, isDefault }),
   ])
   return rows[0] as UserTenant
 }
