@@ -97,6 +97,10 @@ class StatementBatch {
     this.#current += 1
   }
 
+  handleEmptyQuery(): void {
+    this.#current += 1
+  }
+
   handleReadyForQuery(connection: unknown): void {
     for (const query of this.#queries.slice(0, this.#current)) query.handleReadyForQuery(connection)
     this.#finish(this.#error)

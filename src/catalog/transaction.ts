@@ -12,8 +12,8 @@ export interface Transaction extends SqlClient {
 }
 
 interface Issued extends SqlStatement {
-  resolve(result: SqlResult<object> | PromiseLike<SqlResult<object>>): void
-  reject(error: unknown): void
+  readonly resolve: (result: SqlResult<object>) => void
+  readonly reject: (error: unknown) => void
 }
 
 /** How {@link inTransaction} begins. */
@@ -85,9 +85,9 @@ export async function inOrder<const Results extends readonly unknown[]>(
 
 interface Issuer {
   /** Sends the statement in one message with the others that are issued in the same turn. */
-  issue(statement: SqlStatement): Promise<SqlResult<object>>
+  readonly issue: (statement: SqlStatement) => Promise<SqlResult<object>>
   /** Waits until nothing that was issued is unanswered. */
-  settled(): Promise<unknown>
+  readonly settled: () => Promise<unknown>
 }
 
 function createIssuer(client: SqlConnection): Issuer {

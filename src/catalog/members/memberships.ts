@@ -161,8 +161,11 @@ async function addMember(
   { tenant: idOrSlug, user, roles, actor: actorId = null, ...input }: z.output<typeof addMemberInput>,
 ): Promise<UserTenant> {
   // Because of the lock, members who join at the same time count each other.
+  const finding = findTenant(client, idOrSlug, { lock: true })
   const [tenant, userId] = await inOrder([
-    findTenant(client, idOrSlug, { lock: true }).then(requireNotDeleted),
+    finding,
+    finding.then(() => parseUserId(user, 'TENANCY_USER_NOT_FOUND')),
+    finding.then(requireNotDeleted),
     lockUser(client, user),
   ])
   const scope = { actorId, tenantId: tenant.id }
@@ -191,8 +194,8 @@ async function addMember(
   return rows[0] as UserTenant
 }
 
-function requireNotDeleted(tenant: Tenant): Tenant {
-  if (tenant.status !== 'deleted') return tenant
+function requireNotDeleted(tenant: Tenant): void {
+  if (tenant.status !== 'deleted') return
   throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${tenant.slug}" is deleted: nobody can join it`)
 }
 
@@ -215,7 +218,7 @@ async function requireRoom(client: SqlClient, { id, slug, maxUsers }: Tenant, us
   return isFirst
 }
 
-async function lockUser(client: SqlClient, user: string): Promise<string> {
+async function lockUser(client: SqlClient, user: string): Promise<void> {
   const userId = parseUserId(user, 'TENANCY_USER_NOT_FOUND')
   const { rowCount } = await client.query('select from users where id = $1 and disabled_at is null for no key update', [
     userId,
@@ -226,7 +229,6 @@ async function lockUser(client: SqlClient, user: string): Promise<string> {
       `The user ${userId} does not exist or is disabled: check the user id`,
     )
   }
-  return userId
 }
 
 async function roleNames(client: SqlClient, tenantId: string, userId: string): Promise<string[]> {
