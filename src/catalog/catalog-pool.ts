@@ -4,7 +4,7 @@ import type { ServerAccount } from '../core/tenants/database-target.js'
 import { explainCatalogError } from '../postgres/catalog-outage.js'
 import { createPoolEnder } from '../postgres/pool-ender.js'
 import type { SqlPool } from '../core/sql-client.js'
-import { createPreparedReads } from './prepared-reads.js'
+import { createPreparedQueries } from './prepared-queries.js'
 import { queryTogether } from './statement-batch.js'
 
 /** Connections to the catalog database. */
@@ -45,12 +45,12 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   native.on('error', ignore)
   native.on('connect', (client) => client.on('error', ignore))
   const end = createPoolEnder(native)
-  const read = createPreparedReads(native)
+  const query = createPreparedQueries(native)
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainCatalogError),
     queryRepeated: <Row extends object>(text: string, values: unknown[]) =>
-      read<Row & pg.QueryResultRow>(text, values).catch(explainCatalogError),
+      query<Row & pg.QueryResultRow>(text, values).catch(explainCatalogError),
     async connect() {
       const client = await native.connect().catch(explainCatalogError)
       return {

@@ -32,7 +32,7 @@ export async function inTransaction<Result>(
   { isSnapshot = false }: TransactionOptions = {},
 ): Promise<Result> {
   const client = await pool.connect()
-  const { issue, settled } = createIssuer(client)
+  const { issue, close } = createIssuer(client)
   let committed: Promise<void> | undefined
   let broken = false
   const commit = () => (committed ??= issue({ text: 'commit' }).then(() => {}))
@@ -56,8 +56,8 @@ export async function inTransaction<Result>(
   } catch (error) {
     // A rollback cannot succeed where the statement before it got no answer. The server rolls back when the connection ends.
     broken = isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE')
+    await close(error)
     if (!broken) {
-      await settled()
       await client.query('rollback').catch(() => {
         broken = true
       })
@@ -86,31 +86,47 @@ export async function inOrder<const Results extends readonly unknown[]>(
 interface Issuer {
   /** Sends the statement in one message with the others that are issued in the same turn. */
   readonly issue: (statement: SqlStatement) => Promise<SqlResult<object>>
-  /** Waits until nothing that was issued is unanswered. */
-  readonly settled: () => Promise<unknown>
+  /** Sends nothing any more, and waits until nothing that was sent is unanswered. What is issued from now on is refused. */
+  readonly close: (error: unknown) => Promise<unknown>
 }
 
 function createIssuer(client: SqlConnection): Issuer {
   let unsent: Issued[] = []
   let sent: Promise<unknown> = Promise.resolve()
+  /** What failed first. Nothing is sent any more. */
+  let failure: { readonly error: unknown } | undefined
 
-  function send(): Promise<unknown> {
+  async function send(): Promise<void> {
     const batch = unsent
     unsent = []
-    const results = client.queryTogether?.(batch) ?? inSequence(client, batch)
-    for (const [index, { resolve, reject }] of batch.entries()) results[index]?.then(resolve, reject)
-    return Promise.allSettled(results)
+    try {
+      // PostgreSQL answers a COMMIT of a transaction that has failed without an error, and rolls back.
+      if (failure !== undefined) throw failure.error
+      const results = client.queryTogether?.(batch) ?? inSequence(client, batch)
+      for (const [index, { resolve }] of batch.entries()) results[index]?.then(resolve, () => {})
+      await inOrder(results)
+    } catch (error) {
+      failure ??= { error }
+      // Those that were answered are settled already.
+      for (const { reject } of batch) reject(error)
+    }
   }
 
   return {
     issue(statement) {
       // The first of a turn. The others are issued before this `then` calls back.
       if (unsent.length === 0) sent = sent.then(send)
-      return new Promise((resolve, reject) => {
+      const result = new Promise<SqlResult<object>>((resolve, reject) => {
         unsent.push({ ...statement, resolve, reject })
       })
+      // A statement that nobody waits for, because work failed elsewhere, fails the transaction and not the process.
+      result.catch(() => {})
+      return result
     },
-    settled: () => sent,
+    close(error) {
+      failure ??= { error }
+      return sent
+    },
   }
 }
 

@@ -33,7 +33,7 @@ export interface SqlPool extends SqlClient {
 }
 
 /** Runs a read, or a call that is a transaction of its own, whose text repeats; prepared where the pool can do that. */
-export function readRepeated<Row extends object>(
+export function queryRepeated<Row extends object>(
   pool: SqlPool,
   text: string,
   values: unknown[],

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type CatalogPool, createCatalogPool } from '../../src/catalog/catalog-pool.js'
 import { inOrder, inTransaction } from '../../src/catalog/transaction.js'
+import { queryTogether } from '../../src/catalog/statement-batch.js'
 import { createTestDatabase, type TestDatabase } from '../support/catalog.js'
 import { testServer } from '../support/server.js'
 
@@ -45,7 +47,12 @@ test('the server ends a transaction whose process stopped in the middle of it', 
 /** The messages that the work of a transaction waited for. */
 async function messagesOf(work: Parameters<typeof inTransaction>[1]): Promise<string[][]> {
   const messages: string[][] = []
-  await inTransaction(
+  await recording(messages, work)
+  return messages
+}
+
+function recording(messages: string[][], work: Parameters<typeof inTransaction>[1]): Promise<unknown> {
+  return inTransaction(
     {
       query: (text, values) => catalog.query(text, values),
       connect: async () => {
@@ -61,7 +68,6 @@ async function messagesOf(work: Parameters<typeof inTransaction>[1]): Promise<st
     },
     work,
   )
-  return messages
 }
 
 test('statements that do not wait for each other travel in one message, with the begin and the commit', async () => {
@@ -186,15 +192,118 @@ test('a connection that breaks within a message fails all that is behind, and no
 
 test('a snapshot shows one moment, and writes nothing', async () => {
   await database.pool.query('create table made (name text)')
-  await inTransaction(
+  const transaction = inTransaction(
     catalog,
     async (client) => {
       await client.query('select from made')
       await database.pool.query("insert into made values ('x')")
       expect((await client.query('select from made')).rowCount).toBe(0)
-      await expect(client.query("insert into made values ('y')")).rejects.toMatchObject({ code: '25006' })
+      await client.query("insert into made values ('y')")
     },
     { isSnapshot: true },
   )
+  await expect(transaction).rejects.toMatchObject({ code: '25006' })
   expect((await database.pool.query('select from made')).rowCount).toBe(1)
+})
+
+test('work that goes on where a statement failed is not reported as committed', async () => {
+  await database.pool.query('create table made (name text)')
+  const messages: string[][] = []
+  const transaction = recording(messages, async (client) => {
+    await client.query("insert into made values ('x')")
+    await expect(client.query('select 1 / 0')).rejects.toMatchObject({ code: '22012' })
+    await expect(client.query("insert into made values ('y')")).rejects.toMatchObject({ code: '22012' })
+  })
+  await expect(transaction).rejects.toMatchObject({ code: '22012' })
+  expect(messages.at(-1)).toEqual(['select 1 / 0'])
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+})
+
+test('work that throws without waiting for its statements writes nothing, then or later', async () => {
+  await database.pool.query('create table made (name text unique)')
+  const later: Promise<unknown>[] = []
+  const transaction = inTransaction(catalog, async (client) => {
+    void client.query("insert into made values ('x'), ('x')")
+    later.push(sleep(50).then(() => client.query("insert into made values ('y')")))
+    throw new Error('refused')
+  })
+  await expect(transaction).rejects.toThrow('refused')
+  await expect(later[0]).rejects.toMatchObject({ code: '23505' })
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('work that throws before it issues anything gives its connection back outside of a transaction', async () => {
+  const transaction = inTransaction(catalog, () => {
+    throw new Error('refused')
+  })
+  await expect(transaction).rejects.toThrow('refused')
+  expect(
+    (await catalog.query('select pg_current_xact_id_if_assigned() as id, now() = statement_timestamp() as alone')).rows,
+  ).toEqual([{ id: null, alone: true }])
+})
+
+test('a connection that cannot send a message fails the transaction, and every statement is answered', async () => {
+  const released: unknown[] = []
+  const outcomes: PromiseSettledResult<unknown>[] = []
+  const transaction = inTransaction(
+    {
+      query: () => Promise.reject(new Error('unused')),
+      connect: async () => ({
+        query: () => Promise.reject(new Error('no rollback')),
+        queryTogether() {
+          throw new TypeError('cork is not a function')
+        },
+        release: (error) => released.push(error),
+      }),
+    },
+    async (client) => {
+      outcomes.push(...(await Promise.allSettled([client.query('select 1'), client.query('select 2')])))
+      await client.query('select 3')
+    },
+  )
+  await expect(transaction).rejects.toThrow('cork')
+  expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  expect(released).toEqual([true])
+})
+
+const kill = 'select pg_terminate_backend(pg_backend_pid())'
+test.each([
+  ['in its first message', [[kill, "insert into made values ('x')"], ['commit']]],
+  ['between its messages', [["insert into made values ('x')"], [kill], ['commit']]],
+  ['before its commit', [["insert into made values ('x')"], ["insert into made values ('y')", kill, 'commit']]],
+  ['at its commit', [["insert into made values ('x'), ('deadly')", 'commit']]],
+])('a backend that is killed %s has written nothing, and the error says to try again', async (_when, messages) => {
+  await database.pool.query(
+    `create table made (name text);
+     create function die() returns trigger language plpgsql as $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$;
+     create constraint trigger deadly after insert on made deferrable initially deferred
+       for each row when (new.name = 'deadly') execute function die()`,
+  )
+  const transaction = inTransaction(catalog, async (client) => {
+    for (const texts of messages) {
+      await inOrder(texts.map((text) => (text === 'commit' ? client.commit() : client.query(text))))
+    }
+  })
+  await expect(transaction).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+  expect((await database.pool.query('select from made')).rowCount).toBe(0)
+  expect((await catalog.query('select 1 as usable')).rows).toEqual([{ usable: 1 }])
+})
+
+test('a message that is not answered in time fails all its statements once, and what the server says later is ignored', async () => {
+  const { host, port, user, password } = await testServer()
+  const client = new pg.Client({ host, port, user, password, database: database.databaseName, query_timeout: 100 })
+  await client.connect()
+  const results = queryTogether(client, [
+    { text: 'select 1' },
+    { text: 'select pg_sleep(0.4)' },
+    { text: 'select $1::int', values: [3] },
+  ])
+  for (const outcome of await Promise.allSettled(results)) {
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { message: 'Query read timeout' } })
+  }
+  // Behind the late answers, the connection answers again: they were taken for nobody else's.
+  const asked = (text: string) => client.query({ text, query_timeout: 5000 } as pg.QueryConfig)
+  expect((await asked('select 4 as four')).rows).toEqual([{ four: 4 }])
+  await client.end()
 })

@@ -2,7 +2,6 @@ import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js
 import type { SqlClient } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
-import { effectiveRoles, holdsPermission, overrideCounts } from './effective-access.js'
 
 /**
  * Access that an actor is about to grant, or that a member or role holds. Named as callers name it, so that it can be asked
@@ -26,52 +25,10 @@ interface Missing {
   readonly isOwner: boolean
 }
 
-// Reads the part of the holdings that the actor does not hold. Inactive roles and permissions count in the holdings,
-// because somebody may activate them again; an inactive permission counts as held by an actor who would hold it if it
-// were active. A guard may ask for a built-in role by its name, so the name counts as well; an Owner has all of them.
+// The rule is that of the function, in `migrations/0004_what_an_actor_lacks.sql`.
 const missingQuery = `
-  with recursive given (role_id) as (
-    (
-      select role.id from roles as role
-      where role.name = any ($3::text[]) and (role.tenant_id is null or role.tenant_id = $1)
-      union all
-      select held.role_id from user_tenant_roles as held where held.tenant_id = $1 and held.user_id = $5::uuid
-    )
-    union
-    select inclusion.included_role_id from given join role_inclusions as inclusion on inclusion.role_id = given.role_id
-  )
-  select
-    array(
-      select permission.name from permissions as permission
-      where (
-        permission.name = any ($4::text[])
-        or permission.id in (select permission_id from role_permissions where role_id in (select role_id from given))
-        or permission.id in (
-          select override.permission_id from user_tenant_permissions as override
-          where override.tenant_id = $1 and override.user_id = $5::uuid and override.effect = 'allow' and ${overrideCounts}
-        )
-      ) and not (${holdsPermission('actor')})
-      order by permission.name
-    ) as permissions,
-    array(
-      select role.name from roles as role
-      where role.tenant_id is null and role.id in (select role_id from given) and role.id <> all (effective.role_ids)
-        and not owner.is_owner
-      order by role.name
-    ) as roles,
-    true as "isMember",
-    owner.is_owner as "isOwner"
-  from user_tenants as actor
-  join users on users.id = actor.user_id and users.disabled_at is null
-  join tenants on tenants.id = actor.tenant_id and tenants.status = 'active'
-  cross join lateral (${effectiveRoles('actor')}) as effective
-  cross join lateral (
-    select exists (
-      select from roles as role
-      where role.id = any (effective.role_ids) and role.tenant_id is null and role.name = 'Owner'
-    ) as is_owner
-  ) as owner
-  where actor.tenant_id = $1 and actor.user_id = $2 and actor.is_active`
+  select missing_permissions as permissions, missing_roles as roles, true as "isMember", actor_is_owner as "isOwner"
+  from missing_access($1, $2, $3, $4, $5)`
 
 /**
  * Refuses unless the actor holds everything that is granted. Call it before access is granted to a member or to a
