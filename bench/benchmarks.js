@@ -8,6 +8,7 @@ export const benchmarks = {
   scale: async () => (await import('./scale/scale.js')).run(),
   connect: async () => (await import('./connect.js')).run(),
   simulation: async () => (await import('./simulation/simulation.js')).run(),
+  member: async () => (await import('./member.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
   revoke: async () => (await import('./revoke/revoke.js')).run(),
   cold: async () => (await import('./cold/cold.js')).run(),

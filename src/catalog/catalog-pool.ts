@@ -4,7 +4,8 @@ import type { ServerAccount } from '../core/tenants/database-target.js'
 import { explainCatalogError } from '../postgres/catalog-outage.js'
 import { createPoolEnder } from '../postgres/pool-ender.js'
 import type { SqlPool } from '../core/sql-client.js'
-import { createPreparedReads } from './prepared-reads.js'
+import { createPreparedQueries } from './prepared-queries.js'
+import { queryTogether } from './statement-batch.js'
 
 /** Connections to the catalog database. */
 export interface CatalogPool extends SqlPool {
@@ -44,16 +45,18 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
   native.on('error', ignore)
   native.on('connect', (client) => client.on('error', ignore))
   const end = createPoolEnder(native)
-  const read = createPreparedReads(native)
+  const query = createPreparedQueries(native)
   return {
     native,
     query: (text, values) => native.query(text, values).catch(explainCatalogError),
     queryRepeated: <Row extends object>(text: string, values: unknown[]) =>
-      read<Row & pg.QueryResultRow>(text, values).catch(explainCatalogError),
+      query<Row & pg.QueryResultRow>(text, values).catch(explainCatalogError),
     async connect() {
       const client = await native.connect().catch(explainCatalogError)
       return {
         query: (text, values) => client.query(text, values).catch(explainCatalogError),
+        queryTogether: (statements) =>
+          queryTogether(client, statements).map((result) => result.catch(explainCatalogError)),
         release: (error) => client.release(error),
       }
     },

@@ -3,7 +3,7 @@ import type { SqlClient, SqlPool } from '../core/sql-client.js'
 import type { ActorOption } from '../core/audit-actor.js'
 import { parse } from './input.js'
 import { findTenant } from './tenants/tenant-row.js'
-import { inTransaction } from './transaction.js'
+import { inTransaction, type Transaction } from './transaction.js'
 
 /** The tenant whose access is changed, and the actor. */
 export interface Scope {
@@ -18,14 +18,16 @@ export interface TenantScope extends Scope {
   readonly tenantId: string
 }
 
-type Work<Input, Given, Result> = (client: SqlClient, input: Input, scope: Given) => Promise<Result>
+type Work<Input, Given, Result> = (client: Transaction, input: Input, scope: Given) => Promise<Result>
 
 /**
  * Creates the functions for methods that change access: each checks its input, then runs `work` in one transaction. The
  * tenant's row is locked first, so that changes of one tenant's access run one after the other. What was checked therefore
  * still holds when it is written, and two members who revoke each other's rights cannot both succeed.
+ *
+ * @param changed is told the tenant of each call that succeeded, by id; null: the installation
  */
-export function createChange(pool: SqlPool) {
+export function createChange(pool: SqlPool, changed: (tenantId: string | null) => void = () => {}) {
   function make<Input extends ActorOption, TenantId extends string | null, Result>(
     schema: z.ZodType<Input>,
     lockTenant: (client: SqlClient, input: Input) => Promise<TenantId>,
@@ -33,10 +35,12 @@ export function createChange(pool: SqlPool) {
   ) {
     return async (input: unknown): Promise<Result> => {
       const parsed = parse(schema, input)
-      return inTransaction(pool, async (client) => {
-        const tenantId = await lockTenant(client, parsed)
-        return work(client, parsed, { tenantId, actorId: parsed.actor ?? null })
+      const { tenantId, result } = await inTransaction(pool, async (client) => {
+        const id = await lockTenant(client, parsed)
+        return { tenantId: id, result: await work(client, parsed, { tenantId: id, actorId: parsed.actor ?? null }) }
       })
+      changed(tenantId)
+      return result
     }
   }
 

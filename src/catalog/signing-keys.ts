@@ -2,7 +2,7 @@ import { auditActor } from '../core/audit-actor.js'
 import type { NewSigningKey, PublicJwk, SigningAlgorithm, SigningKeyStore } from '../core/identity/signing-keys.js'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
 import { actor as actorSchema, parse } from './input.js'
-import { inTransaction } from './transaction.js'
+import { inOrder, inTransaction } from './transaction.js'
 
 interface SigningKeyRow {
   readonly kid: string
@@ -37,26 +37,35 @@ export function createSigningKeyStore(pool: SqlPool): SigningKeyStore {
     },
 
     async addFirstKey(key) {
-      await whileLocked(pool, async (client) => {
-        const { rows } = await client.query('select 1 from signing_keys where expires_at is null or expires_at > now()')
-        if (rows.length === 0) await insertKey(client, key, 0)
+      await inTransaction(pool, async (client) => {
+        const [, { rows }] = await inOrder([
+          lockKeys(client),
+          client.query('select 1 from signing_keys where expires_at is null or expires_at > now()'),
+        ])
+        if (rows.length === 0) await inOrder([insertKey(client, key, 0), client.commit()])
       })
     },
 
     async addSuccessor(key, { publishSeconds, keepSeconds }, actor) {
       const by = parse(actorSchema, actor) ?? ''
-      return whileLocked(pool, async (client) => {
-        await client.query(auditActor('$1'), [by])
-        const { rows } = await client.query('select 1 from signing_keys where signs_from > now()')
+      return inTransaction(pool, async (client) => {
+        const [, , { rows }] = await inOrder([
+          lockKeys(client),
+          client.query(auditActor('$1'), [by]),
+          client.query('select 1 from signing_keys where signs_from > now()'),
+        ])
         if (rows.length > 0 && publishSeconds > 0) return false
-        await client.query(
-          `update signing_keys
-              set expires_at = least(expires_at, now() + make_interval(secs => $1))
-            where expires_at is null or expires_at > now()`,
-          [publishSeconds + keepSeconds],
-        )
-        await client.query(`delete from signing_keys where expires_at <= now()`)
-        await insertKey(client, key, publishSeconds)
+        await inOrder([
+          client.query(
+            `update signing_keys
+                set expires_at = least(expires_at, now() + make_interval(secs => $1))
+              where expires_at is null or expires_at > now()`,
+            [publishSeconds + keepSeconds],
+          ),
+          client.query(`delete from signing_keys where expires_at <= now()`),
+          insertKey(client, key, publishSeconds),
+          client.commit(),
+        ])
         return true
       })
     },
@@ -71,10 +80,7 @@ async function insertKey(client: SqlClient, key: NewSigningKey, publishSeconds: 
   )
 }
 
-/** Runs `work` in a transaction; changes of signing keys never run at the same time. */
-function whileLocked<Result>(pool: SqlPool, work: (client: SqlClient) => Promise<Result>): Promise<Result> {
-  return inTransaction(pool, async (client) => {
-    await client.query('lock table signing_keys in share row exclusive mode')
-    return work(client)
-  })
+/** Changes of signing keys never run at the same time. */
+async function lockKeys(client: SqlClient): Promise<void> {
+  await client.query('lock table signing_keys in share row exclusive mode')
 }

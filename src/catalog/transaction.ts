@@ -1,26 +1,62 @@
 import { isTenancyError } from '../core/errors/errors.js'
-import type { SqlClient, SqlPool } from '../core/sql-client.js'
+import type { SqlClient, SqlConnection, SqlPool, SqlResult, SqlStatement } from '../core/sql-client.js'
 
 /**
- * Runs `work` in one transaction on one connection: committed when it resolves, rolled back when it throws. A
- * connection whose rollback fails is destroyed.
+ * An open transaction. Statements that are issued without waiting for one another travel in one message, the first ones
+ * together with BEGIN. They run in the order in which they were issued, each with a snapshot of its own; after one that
+ * fails, none of that message is run. {@link inOrder} waits for them.
+ */
+export interface Transaction extends SqlClient {
+  /** Commits, in one message with statements that were issued just before. Nothing can be issued afterwards. */
+  commit(): Promise<void>
+}
+
+interface Issued extends SqlStatement {
+  readonly resolve: (result: SqlResult<object>) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How {@link inTransaction} begins. */
+export interface TransactionOptions {
+  /** One moment of the catalog, for reads that belong together. Default: false. */
+  readonly isSnapshot?: boolean
+}
+
+/**
+ * Runs `work` in one transaction on one connection: committed when it resolves, unless `work` has committed itself, rolled
+ * back when it throws. A connection whose rollback fails is destroyed.
  */
 export async function inTransaction<Result>(
   pool: SqlPool,
-  work: (client: SqlClient) => Promise<Result>,
+  work: (client: Transaction) => Promise<Result>,
+  { isSnapshot = false }: TransactionOptions = {},
 ): Promise<Result> {
   const client = await pool.connect()
+  const { issue, close } = createIssuer(client)
+  let committed: Promise<void> | undefined
   let broken = false
+  const commit = () => (committed ??= issue({ text: 'commit' }).then(() => {}))
   try {
-    // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
-    // its locks.
-    await client.query("begin; set local idle_in_transaction_session_timeout = '10s'")
-    const result = await work(client)
-    await client.query('commit')
+    const begun = [
+      issue({ text: isSnapshot ? 'begin isolation level repeatable read, read only' : 'begin' }),
+      // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
+      // its locks.
+      issue({ text: "set local idle_in_transaction_session_timeout = '10s'" }),
+    ]
+    const worked = work({
+      query: <Row extends object>(text: string, values?: unknown[]) =>
+        committed === undefined
+          ? (issue({ text, values }) as Promise<SqlResult<Row>>)
+          : Promise.reject(new Error('The transaction is over')),
+      commit,
+    })
+    const [result] = await inOrder([worked, ...begun])
+    await commit()
     return result
   } catch (error) {
     // A rollback cannot succeed where the statement before it got no answer. The server rolls back when the connection ends.
     broken = isTenancyError(error, 'TENANCY_CATALOG_UNAVAILABLE')
+    await close(error)
     if (!broken) {
       await client.query('rollback').catch(() => {
         broken = true
@@ -30,4 +66,76 @@ export async function inTransaction<Result>(
   } finally {
     client.release(broken)
   }
+}
+
+/**
+ * Waits for all, and throws the error of the first one in order that has failed: what is asked together is refused in the same
+ * order as one after the other.
+ */
+export async function inOrder<const Results extends readonly unknown[]>(
+  results: readonly [...Results],
+): Promise<{ -readonly [Index in keyof Results]: Awaited<Results[Index]> }> {
+  const settled = await Promise.allSettled(results)
+  const failed = settled.find((result): result is PromiseRejectedResult => result.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+  return settled.map((result) => (result as PromiseFulfilledResult<unknown>).value) as {
+    -readonly [Index in keyof Results]: Awaited<Results[Index]>
+  }
+}
+
+interface Issuer {
+  /** Sends the statement in one message with the others that are issued in the same turn. */
+  readonly issue: (statement: SqlStatement) => Promise<SqlResult<object>>
+  /** Sends nothing any more, and waits until nothing that was sent is unanswered. What is issued from now on is refused. */
+  readonly close: (error: unknown) => Promise<unknown>
+}
+
+function createIssuer(client: SqlConnection): Issuer {
+  let unsent: Issued[] = []
+  let sent: Promise<unknown> = Promise.resolve()
+  /** What failed first. Nothing is sent any more. */
+  let failure: { readonly error: unknown } | undefined
+
+  async function send(): Promise<void> {
+    const batch = unsent
+    unsent = []
+    try {
+      // PostgreSQL answers a COMMIT of a transaction that has failed without an error, and rolls back.
+      if (failure !== undefined) throw failure.error
+      const results = client.queryTogether?.(batch) ?? inSequence(client, batch)
+      for (const [index, { resolve }] of batch.entries()) results[index]?.then(resolve, () => {})
+      await inOrder(results)
+    } catch (error) {
+      failure ??= { error }
+      // Those that were answered are settled already.
+      for (const { reject } of batch) reject(error)
+    }
+  }
+
+  return {
+    issue(statement) {
+      // The first of a turn. The others are issued before this `then` calls back.
+      if (unsent.length === 0) sent = sent.then(send)
+      const result = new Promise<SqlResult<object>>((resolve, reject) => {
+        unsent.push({ ...statement, resolve, reject })
+      })
+      // A statement that nobody waits for, because work failed elsewhere, fails the transaction and not the process.
+      result.catch(() => {})
+      return result
+    },
+    close(error) {
+      failure ??= { error }
+      return sent
+    },
+  }
+}
+
+/** Sends one statement after the other, and none after one that failed, as `queryTogether` does. */
+function inSequence(client: SqlClient, statements: readonly SqlStatement[]): Promise<SqlResult<object>>[] {
+  let before: Promise<unknown> = Promise.resolve()
+  return statements.map(({ text, values }) => {
+    const result = before.then(() => client.query<object>(text, values))
+    before = result
+    return result
+  })
 }

@@ -78,18 +78,6 @@ export function createManagement({
     return result
   }
 
-  async function forgetMembers(idOrSlug: string | null): Promise<void> {
-    // The change is already made. If the tenant cannot be found now, the cache of all users is invalidated.
-    forget(
-      idOrSlug === null
-        ? undefined
-        : await tenants.getTenant(idOrSlug).then(
-            ({ id }) => id,
-            () => undefined,
-          ),
-    )
-  }
-
   async function findTenant(idOrSlug: string): Promise<Tenant | undefined> {
     try {
       return await tenants.getTenant(idOrSlug)
@@ -149,7 +137,7 @@ export function createManagement({
       return record
     },
 
-    access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetMembers }),
+    access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetAll: () => forget() }),
     audit,
   }
 }

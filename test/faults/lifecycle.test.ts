@@ -212,8 +212,8 @@ test(
       ['create database', 'before'],
       ["set state = 'ready'", 'before'],
       ['drop database', 'before'],
-      // In the middle of a transaction of the catalog.
-      ["set status = 'deleted'", 'after'],
+      // In the middle of a transaction of the catalog: the deletion, behind its lock and before its commit.
+      ['from tenants where id = $1 for no key update', 'after'],
     ]
     const paused = await Promise.all(
       boundaries.map(async ([text, phase], index) => {

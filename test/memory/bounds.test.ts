@@ -49,7 +49,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'catalog/access/provenance.ts': [2, local],
   'catalog/access/seed.ts': [2, local],
   'catalog/members/memberships.ts': [1, local],
-  'catalog/prepared-reads.ts': [1, 'statements of our own, by their text'],
+  'catalog/prepared-queries.ts': [1, 'statements of our own, by their text'],
   'catalog/tenants/slug-queue.ts': [1, inFlight],
   'catalog/users/users.ts': [2, configured],
   'composition/observing/activity.ts': [3, local],

@@ -22,16 +22,19 @@ export interface AccessAdministrationOptions {
   readonly catalog: SqlPool
   /** Describes the problem with the path of a route rule; undefined: the path is valid. */
   readonly problemOfTemplate: (path: string) => string | undefined
+  /** Is told the tenant whose roles a call may have changed, by id, after the commit; null: the built-in roles. */
+  readonly rolesChanged?: (tenantId: string | null) => void
 }
 
 /** The services that change roles, grants, overrides and rules. */
 export function createAccessAdministration({
   catalog,
   problemOfTemplate,
+  rolesChanged,
 }: AccessAdministrationOptions): AccessAdministration {
   return {
     ...createMemberAccess(catalog),
-    ...createRoles(catalog),
+    ...createRoles(catalog, rolesChanged),
     ...createPermissions(catalog),
     ...createRoutes(catalog, problemOfTemplate),
   }

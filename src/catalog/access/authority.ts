@@ -2,13 +2,18 @@ import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js
 import type { SqlClient } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
-import { effectiveRoles, holdsPermission, overrideCounts } from './effective-access.js'
 
-/** Access that an actor is about to grant, or that a member or role holds. */
+/**
+ * Access that an actor is about to grant, or that a member or role holds. Named as callers name it, so that it can be asked
+ * for together with the look-ups of the same names, in one message; a name that nothing has adds nothing.
+ */
 export interface Holdings {
-  /** Roles, with all that they include. */
-  readonly roleIds?: readonly string[]
-  readonly permissionIds?: readonly number[]
+  /** Names of built-in roles or of the tenant's own, with all that they include. */
+  readonly roles?: readonly string[]
+  /** Names of permissions. */
+  readonly permissions?: readonly string[]
+  /** Id of a member: the roles, inactive ones included, and the direct allows. Denies are not subtracted. */
+  readonly member?: string
 }
 
 /** The part of some holdings that the actor does not hold. */
@@ -20,43 +25,10 @@ interface Missing {
   readonly isOwner: boolean
 }
 
-// Reads the part of the holdings that the actor does not hold. Inactive roles and permissions count in the holdings,
-// because somebody may activate them again; an inactive permission counts as held by an actor who would hold it if it
-// were active. A guard may ask for a built-in role by its name, so the name counts as well; an Owner has all of them.
+// The rule is that of the function, in `migrations/0004_what_an_actor_lacks.sql`.
 const missingQuery = `
-  with recursive given (role_id) as (
-    select unnest($3::uuid[])
-    union
-    select inclusion.included_role_id from given join role_inclusions as inclusion on inclusion.role_id = given.role_id
-  )
-  select
-    array(
-      select permission.name from permissions as permission
-      where (
-        permission.id = any ($4::integer[])
-        or permission.id in (select permission_id from role_permissions where role_id in (select role_id from given))
-      ) and not (${holdsPermission('actor')})
-      order by permission.name
-    ) as permissions,
-    array(
-      select role.name from roles as role
-      where role.tenant_id is null and role.id in (select role_id from given) and role.id <> all (effective.role_ids)
-        and not owner.is_owner
-      order by role.name
-    ) as roles,
-    true as "isMember",
-    owner.is_owner as "isOwner"
-  from user_tenants as actor
-  join users on users.id = actor.user_id and users.disabled_at is null
-  join tenants on tenants.id = actor.tenant_id and tenants.status = 'active'
-  cross join lateral (${effectiveRoles('actor')}) as effective
-  cross join lateral (
-    select exists (
-      select from roles as role
-      where role.id = any (effective.role_ids) and role.tenant_id is null and role.name = 'Owner'
-    ) as is_owner
-  ) as owner
-  where actor.tenant_id = $1 and actor.user_id = $2 and actor.is_active`
+  select missing_permissions as permissions, missing_roles as roles, true as "isMember", actor_is_owner as "isOwner"
+  from missing_access($1, $2, $3, $4, $5)`
 
 /**
  * Refuses unless the actor holds everything that is granted. Call it before access is granted to a member or to a
@@ -78,7 +50,7 @@ export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: H
  */
 export async function refuseToChangeMember(client: SqlClient, scope: TenantScope, userId: string): Promise<void> {
   if (scope.actorId === null || scope.actorId === userId) return
-  await refuseToReachUp(client, scope, `the member ${userId}`, await holdingsOf(client, scope.tenantId, userId))
+  await refuseToReachUp(client, scope, `the member ${userId}`, { member: userId })
 }
 
 /**
@@ -87,26 +59,8 @@ export async function refuseToChangeMember(client: SqlClient, scope: TenantScope
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
  */
-export async function refuseToChangeRole(
-  client: SqlClient,
-  scope: Scope,
-  role: { readonly id: string; readonly name: string },
-): Promise<void> {
-  await refuseToReachUp(client, scope, `the role "${role.name}"`, { roleIds: [role.id] })
-}
-
-/** Reads what an active member is granted: roles, inactive ones included, and direct allows. Denies are not subtracted. */
-export async function holdingsOf(client: SqlClient, tenantId: string, userId: string): Promise<Holdings> {
-  const { rows } = await client.query<Holdings>(
-    `select
-       array(select role_id from user_tenant_roles where tenant_id = $1 and user_id = $2) as "roleIds",
-       array(
-         select permission_id from user_tenant_permissions as override
-         where tenant_id = $1 and user_id = $2 and effect = 'allow' and ${overrideCounts}
-       ) as "permissionIds"`,
-    [tenantId, userId],
-  )
-  return rows[0] as Holdings
+export async function refuseToChangeRole(client: SqlClient, scope: Scope, role: string): Promise<void> {
+  await refuseToReachUp(client, scope, `the role "${role}"`, { roles: [role] })
 }
 
 async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, held: Holdings): Promise<void> {
@@ -135,10 +89,10 @@ const stranger: Missing = { permissions: [], roles: [], isMember: false, isOwner
 async function readMissing(
   client: SqlClient,
   { tenantId, actorId }: Scope,
-  { roleIds = [], permissionIds = [] }: Holdings,
+  { roles = [], permissions = [], member }: Holdings,
 ): Promise<Missing | undefined> {
   if (tenantId === null || actorId === null) return undefined
   if (!isUuid(actorId)) return stranger
-  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roleIds, permissionIds])
+  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roles, permissions, member ?? null])
   return rows[0] ?? stranger
 }

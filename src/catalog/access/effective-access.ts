@@ -1,7 +1,7 @@
-// The access of a member, as SQL that several queries share. `member` names a table with user_id and tenant_id.
+// The access of a member, as SQL that several queries share. `member` names a table with user_id and tenant_id. The catalog's
+// function `missing_access` has the same rule in its own text; a test compares them.
 
-/** SQL condition: the override has not expired. Use it with `user_tenant_permissions as override`. */
-export const overrideCounts = '(override.expires_at is null or override.expires_at > now())'
+const overrideCounts = '(override.expires_at is null or override.expires_at > now())'
 
 /**
  * SQL subquery of one row: `role_ids`, the active roles that a member holds directly or by inclusion. An inactive role

@@ -6,7 +6,7 @@ import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { type PermissionProvenance, provenanceOf } from './provenance.js'
 import { type Barrier, readMemberFacts } from '../members/member-facts.js'
 import { createRuleSetReader } from './rule-set-reader.js'
-import { inTransaction } from '../transaction.js'
+import { inOrder, inTransaction, type Transaction } from '../transaction.js'
 
 /** A question: may this user use this permission in this tenant? */
 export interface ExplainPermissionInput {
@@ -82,27 +82,25 @@ export function createAccessExplainer({ catalog, findRule }: AccessExplainerOpti
   return {
     async explain(input) {
       const question = parse(explainInput, input)
-      return inTransaction(catalog, async (client) => {
-        // One snapshot, so that the rules and the member belong to the same moment.
-        await client.query('set transaction isolation level repeatable read, read only')
-        const facts = await readMemberFacts(client, question.tenant, question.user)
-        const ruleSet = await createRuleSetReader(client).readRuleSet()
-        const rule = 'permission' in question ? undefined : findRule(ruleSet, question.method, question.path)
-        const asked = 'permission' in question ? [question.permission] : permissionsOf(ruleSet, rule)
-        const permissions = asked.map((permission) => provenanceOf(permission, ruleSet, facts))
-        const answer = (reason: AccessReason): AccessExplanation => ({
-          allowed: reason === 'granted',
-          reason,
-          rule,
-          permissions,
-        })
-        if (facts.barrier !== undefined) return answer(facts.barrier)
-        if (!('permission' in question)) {
-          if (rule === undefined) return answer('no-rule')
-          if (permissions.length === 0) return answer('rule-inactive')
-        }
-        return answer(reasonOf(permissions))
+      // One snapshot, so that the rules and the member belong to the same moment.
+      const read = async (client: Transaction) =>
+        inOrder([readMemberFacts(client, question.tenant, question.user), createRuleSetReader(client).readRuleSet()])
+      const [facts, ruleSet] = await inTransaction(catalog, read, { isSnapshot: true })
+      const rule = 'permission' in question ? undefined : findRule(ruleSet, question.method, question.path)
+      const asked = 'permission' in question ? [question.permission] : permissionsOf(ruleSet, rule)
+      const permissions = asked.map((permission) => provenanceOf(permission, ruleSet, facts))
+      const answer = (reason: AccessReason): AccessExplanation => ({
+        allowed: reason === 'granted',
+        reason,
+        rule,
+        permissions,
       })
+      if (facts.barrier !== undefined) return answer(facts.barrier)
+      if (!('permission' in question)) {
+        if (rule === undefined) return answer('no-rule')
+        if (permissions.length === 0) return answer('rule-inactive')
+      }
+      return answer(reasonOf(permissions))
     },
   }
 }

@@ -5,6 +5,7 @@ import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
 import type { Scope, TenantScope } from '../change.js'
+import { inOrder, type Transaction } from '../transaction.js'
 
 /** A row of `roles`. */
 export interface RoleRow {
@@ -36,12 +37,14 @@ export const membershipList = selectList(membershipColumns)
  * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_MEMBER_NOT_FOUND
  */
 export async function findMemberToChange(client: SqlClient, scope: TenantScope, userId: string): Promise<UserTenant> {
-  await refuseToChangeMember(client, scope, userId)
-  await client.query('select from users where id = $1 for no key update', [userId])
-  const { rows } = await client.query<UserTenant>(
-    `select ${membershipList} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
-    [userId, scope.tenantId],
-  )
+  const [, , { rows }] = await inOrder([
+    refuseToChangeMember(client, scope, userId),
+    client.query('select from users where id = $1 for no key update', [userId]),
+    client.query<UserTenant>(
+      `select ${membershipList} from user_tenants where user_id = $1 and tenant_id = $2 for no key update`,
+      [userId, scope.tenantId],
+    ),
+  ])
   if (rows[0] !== undefined) return rows[0]
   throw new TenancyError(
     'TENANCY_MEMBER_NOT_FOUND',
@@ -50,20 +53,41 @@ export async function findMemberToChange(client: SqlClient, scope: TenantScope, 
 }
 
 /**
- * Finds a role by its exact name: the tenant's own, or a built-in one.
+ * Finds roles by their exact names: the tenant's own, or built-in ones.
  *
+ * @param lock keeps the names until the end of the transaction: for roles to be given, whose names {@link refuseToGiveMore}
+ *   is asked about next. An operator who renames a built-in role does not lock the tenant
+ * @returns one for each name, in the order of the names
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND
  */
-export async function findRole(client: SqlClient, tenantId: string | null, name: string): Promise<RoleRow> {
+export async function findRoles(
+  client: SqlClient,
+  tenantId: string | null,
+  names: readonly string[],
+  { lock = false } = {},
+): Promise<RoleRow[]> {
   const { rows } = await client.query<RoleRow>(
     `select id, tenant_id, name, description, is_active, is_system from roles
-     where name = $2 and (tenant_id is null or tenant_id = $1)`,
-    [tenantId, name],
+     where name = any ($2::text[]) and (tenant_id is null or tenant_id = $1) ${lock ? 'for share' : ''}`,
+    [tenantId, names],
   )
-  const [role] = rows
-  if (role !== undefined) return role
-  const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
-  throw new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} named ${JSON.stringify(name)}`)
+  return names.map((name) => {
+    const role = rows.find((row) => row.name === name)
+    if (role !== undefined) return role
+    const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
+    throw new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} named ${JSON.stringify(name)}`)
+  })
+}
+
+/** Finds one role, as {@link findRoles} does. */
+export async function findRole(
+  client: SqlClient,
+  tenantId: string | null,
+  name: string,
+  options?: { readonly lock: boolean },
+): Promise<RoleRow> {
+  const [role] = await findRoles(client, tenantId, [name], options)
+  return role as RoleRow
 }
 
 /**
@@ -74,15 +98,17 @@ export async function findRole(client: SqlClient, tenantId: string | null, name:
  *   TENANCY_ACCESS_CHANGE_REFUSED
  */
 export async function findRoleToChange(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
-  const role = await findRole(client, scope.tenantId, name)
-  if (role.tenant_id !== scope.tenantId) {
-    throw new TenancyError(
-      'TENANCY_ACCESS_ROLE_PROTECTED',
-      `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
-    )
-  }
-  await refuseToChangeRole(client, scope, role)
+  const [role] = await inOrder([findOwnRole(client, scope, name), refuseToChangeRole(client, scope, name)])
   return role
+}
+
+async function findOwnRole(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
+  const role = await findRole(client, scope.tenantId, name)
+  if (role.tenant_id === scope.tenantId) return role
+  throw new TenancyError(
+    'TENANCY_ACCESS_ROLE_PROTECTED',
+    `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
+  )
 }
 
 /** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
@@ -122,30 +148,45 @@ export async function keepAnOwner(client: SqlClient, tenantId: string, userId: s
   )
 }
 
-/** Writes the audit entry of a change, in the change's own transaction. */
-export async function recordChange(
-  client: SqlClient,
+/**
+ * Writes the audit entry of a change and commits both, in one message with statements that were issued just before: the last
+ * act of every change.
+ */
+export async function commitChange(
+  client: Transaction,
   { actorId, tenantId }: { readonly actorId?: string | null | undefined; readonly tenantId?: string | null },
   action: string,
   subject: string | null,
   before: object | null,
   after: object | null,
 ): Promise<void> {
-  await client.query(
-    'insert into audit_log (actor_id, tenant_id, action, subject, before, after) values ($1, $2, $3, $4, $5, $6)',
-    [
-      actorId ?? null,
-      tenantId ?? null,
-      action,
-      subject,
-      before && JSON.stringify(before),
-      after && JSON.stringify(after),
-    ],
-  )
+  await inOrder([
+    client.query(
+      'insert into audit_log (actor_id, tenant_id, action, subject, before, after) values ($1, $2, $3, $4, $5, $6)',
+      [
+        actorId ?? null,
+        tenantId ?? null,
+        action,
+        subject,
+        before && JSON.stringify(before),
+        after && JSON.stringify(after),
+      ],
+    ),
+    client.commit(),
+  ])
 }
 
-/** Turns a unique violation into the error for the taken name. Rethrows every other error unchanged. */
-export function explainTaken(error: unknown, code: TenancyErrorCode, what: string, taken: string): never {
-  if (!hasSqlState(error, sqlStates.uniqueViolation)) throw error
-  throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })
+/** Turns a unique violation of a change into the error for the taken name. Other errors pass unchanged. */
+export async function explainTaken(
+  change: Promise<unknown>,
+  code: TenancyErrorCode,
+  what: string,
+  taken: string,
+): Promise<void> {
+  try {
+    await change
+  } catch (error) {
+    if (!hasSqlState(error, sqlStates.uniqueViolation)) throw error
+    throw new TenancyError(code, `There is a ${what} ${JSON.stringify(taken)} already`, { cause: error })
+  }
 }

@@ -4,8 +4,9 @@ import { refuseToGiveMore } from './authority.js'
 import { createChange, type TenantScope } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, parse, tenant, user, schemaOf } from '../input.js'
-import { findMemberToChange, findPermission, findRole, keepAnOwner, recordChange } from './lookup.js'
+import { commitChange, findMemberToChange, findPermission, findRole, keepAnOwner } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
+import { inOrder } from '../transaction.js'
 
 /** A member whose access is changed. */
 interface MemberInput extends ActorOption {
@@ -104,62 +105,75 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
   const change = createChange(pool)
   return {
     assignRole: change.ofTenant(memberRoleInput, async (client, input, scope) => {
-      await findMemberToChange(client, scope, input.user)
-      const role = await findRole(client, scope.tenantId, input.role)
-      await refuseToGiveMore(client, scope, { roleIds: [role.id] })
+      const [, role] = await inOrder([
+        findMemberToChange(client, scope, input.user),
+        findRole(client, scope.tenantId, input.role, { lock: true }),
+        refuseToGiveMore(client, scope, { roles: [input.role] }),
+      ])
       const { rowCount } = await client.query(
         'insert into user_tenant_roles (user_id, tenant_id, role_id) values ($1, $2, $3) on conflict do nothing',
         [input.user, scope.tenantId, role.id],
       )
       if (rowCount === 0) return
-      await recordChange(client, scope, 'member.role.assign', `user:${input.user}`, null, { role: role.name })
+      await commitChange(client, scope, 'member.role.assign', `user:${input.user}`, null, { role: role.name })
     }),
 
     unassignRole: change.ofTenant(memberRoleInput, async (client, input, scope) => {
-      await findMemberToChange(client, scope, input.user)
-      const role = await findRole(client, scope.tenantId, input.role)
-      if (role.tenant_id === null && role.name === 'Owner') await keepAnOwner(client, scope.tenantId, input.user)
+      const [, role] = await inOrder([
+        findMemberToChange(client, scope, input.user),
+        findRole(client, scope.tenantId, input.role),
+        // No tenant has a role of its own of this name.
+        input.role === 'Owner' ? keepAnOwner(client, scope.tenantId, input.user) : undefined,
+      ])
       const { rowCount } = await client.query(
         'delete from user_tenant_roles where user_id = $1 and tenant_id = $2 and role_id = $3',
         [input.user, scope.tenantId, role.id],
       )
       if (rowCount === 0) return
-      await recordChange(client, scope, 'member.role.unassign', `user:${input.user}`, { role: role.name }, null)
+      await commitChange(client, scope, 'member.role.unassign', `user:${input.user}`, { role: role.name }, null)
     }),
 
     setOverride: change.ofTenant(overrideInput, async (client, input, scope) => {
       const { permission, effect } = input
-      await findMemberToChange(client, scope, input.user)
-      const { id: permissionId } = await findPermission(client, permission)
-      const before = await readOverride(client, input.user, scope, permissionId)
+      const [, { id: permissionId }, before] = await inOrder([
+        findMemberToChange(client, scope, input.user),
+        findPermission(client, permission),
+        readOverride(client, input.user, scope, permission),
+      ])
       const expiresAt = input.expiresAt ?? null
       if (before?.effect === effect && before.expiresAt?.getTime() === expiresAt?.getTime()) return
       if (effect === 'allow' || before?.effect === 'deny') {
-        await refuseToGiveMore(client, scope, { permissionIds: [permissionId] })
+        await refuseToGiveMore(client, scope, { permissions: [input.permission] })
       }
-      await client.query(
-        `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
-         values ($1, $2, $3, $4, $5)
-         on conflict (user_id, tenant_id, permission_id) do update set effect = excluded.effect, expires_at = excluded.expires_at`,
-        [input.user, scope.tenantId, permissionId, effect, expiresAt],
-      )
       const old = before === undefined ? null : { permission, ...before }
       const after = { permission, effect, expiresAt }
-      await recordChange(client, scope, 'member.override.set', `user:${input.user}`, old, after)
+      await inOrder([
+        client.query(
+          `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
+           values ($1, $2, $3, $4, $5)
+           on conflict (user_id, tenant_id, permission_id) do update set effect = excluded.effect, expires_at = excluded.expires_at`,
+          [input.user, scope.tenantId, permissionId, effect, expiresAt],
+        ),
+        commitChange(client, scope, 'member.override.set', `user:${input.user}`, old, after),
+      ])
     }),
 
     clearOverride: change.ofTenant(overrideKeyInput, async (client, input, scope) => {
-      await findMemberToChange(client, scope, input.user)
-      const { id: permissionId } = await findPermission(client, input.permission)
-      const before = await readOverride(client, input.user, scope, permissionId)
+      const [, { id: permissionId }, before] = await inOrder([
+        findMemberToChange(client, scope, input.user),
+        findPermission(client, input.permission),
+        readOverride(client, input.user, scope, input.permission),
+      ])
       if (before === undefined) return
-      if (before.effect === 'deny') await refuseToGiveMore(client, scope, { permissionIds: [permissionId] })
-      await client.query(
-        'delete from user_tenant_permissions where user_id = $1 and tenant_id = $2 and permission_id = $3',
-        [input.user, scope.tenantId, permissionId],
-      )
+      if (before.effect === 'deny') await refuseToGiveMore(client, scope, { permissions: [input.permission] })
       const old = { permission: input.permission, ...before }
-      await recordChange(client, scope, 'member.override.clear', `user:${input.user}`, old, null)
+      await inOrder([
+        client.query(
+          'delete from user_tenant_permissions where user_id = $1 and tenant_id = $2 and permission_id = $3',
+          [input.user, scope.tenantId, permissionId],
+        ),
+        commitChange(client, scope, 'member.override.clear', `user:${input.user}`, old, null),
+      ])
     }),
 
     async listOverrides(input) {
@@ -180,12 +194,12 @@ async function readOverride(
   client: SqlClient,
   userId: string,
   { tenantId }: TenantScope,
-  permissionId: number,
+  permission: string,
 ): Promise<Pick<Override, 'effect' | 'expiresAt'> | undefined> {
   const { rows } = await client.query<Pick<Override, 'effect' | 'expiresAt'>>(
     `select effect, expires_at as "expiresAt" from user_tenant_permissions
-     where user_id = $1 and tenant_id = $2 and permission_id = $3 for update`,
-    [userId, tenantId, permissionId],
+     where user_id = $1 and tenant_id = $2 and permission_id = (select id from permissions where name = $3) for update`,
+    [userId, tenantId, permission],
   )
   return rows[0]
 }

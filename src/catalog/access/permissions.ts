@@ -5,7 +5,8 @@ import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, description, name, schemaOf } from '../input.js'
-import { explainTaken, findPermission, recordChange } from './lookup.js'
+import { commitChange, explainTaken, findPermission } from './lookup.js'
+import { inOrder } from '../transaction.js'
 
 /** A permission to create. */
 export interface NewPermissionInput extends ActorOption {
@@ -124,14 +125,15 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
     createPermission: change.ofInstallation(newPermissionInput, async (client, input, scope) => {
       const after = { description: input.description, category: input.category ?? null }
       await findCategory(client, after.category)
-      await client
-        .query('insert into permissions (name, description, category) values ($1, $2, $3)', [
-          input.name,
-          after.description,
-          after.category,
-        ])
-        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_PERMISSION_EXISTS', 'permission', input.name))
-      await recordChange(client, scope, 'permission.create', `permission:${input.name}`, null, after)
+      const inserted = client.query('insert into permissions (name, description, category) values ($1, $2, $3)', [
+        input.name,
+        after.description,
+        after.category,
+      ])
+      await inOrder([
+        explainTaken(inserted, 'TENANCY_ACCESS_PERMISSION_EXISTS', 'permission', input.name),
+        commitChange(client, scope, 'permission.create', `permission:${input.name}`, null, after),
+      ])
     }),
 
     updatePermission: change.ofInstallation(permissionUpdateInput, async (client, input, scope) => {
@@ -143,12 +145,14 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
       }
       if (after.description === text && after.category === category) return
       await findCategory(client, after.category)
-      await client.query('update permissions set description = $2, category = $3 where id = $1', [
-        id,
-        after.description,
-        after.category,
+      await inOrder([
+        client.query('update permissions set description = $2, category = $3 where id = $1', [
+          id,
+          after.description,
+          after.category,
+        ]),
+        commitChange(client, scope, 'permission.update', `permission:${found}`, before, after),
       ])
-      await recordChange(client, scope, 'permission.update', `permission:${found}`, before, after)
     }),
 
     setPermissionActive: change.ofInstallation(
@@ -161,7 +165,7 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
         )
         if (rowCount === 0) return
         const subject = `permission:${permission}`
-        await recordChange(client, scope, 'permission.update', subject, { isActive: !isActive }, { isActive })
+        await commitChange(client, scope, 'permission.update', subject, { isActive: !isActive }, { isActive })
       },
     ),
 
@@ -174,31 +178,38 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
     },
 
     createCategory: change.ofInstallation(newCategoryInput, async (client, input, scope) => {
-      await client
-        .query('insert into permission_categories (name, description) values ($1, $2)', [input.name, input.description])
-        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', input.name))
       const after = { description: input.description }
-      await recordChange(client, scope, 'category.create', `category:${input.name}`, null, after)
+      const inserted = client.query('insert into permission_categories (name, description) values ($1, $2)', [
+        input.name,
+        input.description,
+      ])
+      await inOrder([
+        explainTaken(inserted, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', input.name),
+        commitChange(client, scope, 'category.create', `category:${input.name}`, null, after),
+      ])
     }),
 
     updateCategory: change.ofInstallation(categoryUpdateInput, async (client, input, scope) => {
       const before = await findCategory(client, input.category)
       const after = { name: input.name ?? before.name, description: input.description ?? before.description }
       if (after.name === before.name && after.description === before.description) return
-      await client
-        .query('update permission_categories set name = $2, description = $3 where name = $1', [
-          before.name,
-          after.name,
-          after.description,
-        ])
-        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', after.name))
-      await recordChange(client, scope, 'category.update', `category:${before.name}`, before, after)
+      const updated = client.query('update permission_categories set name = $2, description = $3 where name = $1', [
+        before.name,
+        after.name,
+        after.description,
+      ])
+      await inOrder([
+        explainTaken(updated, 'TENANCY_ACCESS_CATEGORY_EXISTS', 'category', after.name),
+        commitChange(client, scope, 'category.update', `category:${before.name}`, before, after),
+      ])
     }),
 
     deleteCategory: change.ofInstallation(categoryKeyInput, async (client, input, scope) => {
       const before = await findCategory(client, input.category)
-      await client.query('delete from permission_categories where name = $1', [before.name])
-      await recordChange(client, scope, 'category.delete', `category:${before.name}`, before, null)
+      await inOrder([
+        client.query('delete from permission_categories where name = $1', [before.name]),
+        commitChange(client, scope, 'category.delete', `category:${before.name}`, before, null),
+      ])
     }),
 
     async listCategories() {

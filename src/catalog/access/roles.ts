@@ -7,8 +7,9 @@ import { refuseToGiveMore } from './authority.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, description, name, parse, tenant, schemaOf } from '../input.js'
-import { findPermission, findRole, findRoleToChange, recordChange, type RoleRow } from './lookup.js'
+import { commitChange, findPermission, findRole, findRoleToChange, type RoleRow } from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
+import { inOrder } from '../transaction.js'
 
 /** The tenant whose roles are changed, and the actor. */
 interface RoleOwnerInput extends ActorOption {
@@ -159,9 +160,13 @@ const roleColumns = `
     where role_id = roles.id order by included.name
   ) as includes`
 
-/** The services that change roles. */
-export function createRoles(pool: SqlPool): RoleAdministration {
-  const change = createChange(pool)
+/**
+ * The services that change roles.
+ *
+ * @param changed is told the tenant whose roles a call may have changed, by id; null: the built-in roles
+ */
+export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) => void): RoleAdministration {
+  const change = createChange(pool, changed)
   return {
     createRole: change.ofEither(newRoleInput, async (client, input, scope) => {
       await refuseToGiveMore(client, scope, {})
@@ -174,7 +179,7 @@ export function createRoles(pool: SqlPool): RoleAdministration {
         .catch((error: unknown) => explainTakenName(error, input.name))
       const role = rows[0] as Role
       const after = { name: role.name, description: role.description }
-      await recordChange(client, scope, 'role.create', `role:${role.id}`, null, after)
+      await commitChange(client, scope, 'role.create', `role:${role.id}`, null, after)
       return role
     }),
 
@@ -184,57 +189,71 @@ export function createRoles(pool: SqlPool): RoleAdministration {
       const after = { name: input.name ?? before.name, description: input.description ?? before.description }
       if (after.name === before.name && after.description === before.description) return readRole(client, role.id)
       if (after.name !== before.name) protectOwner(role, 'renamed')
-      await client
-        .query('update roles set name = $2, description = $3 where id = $1', [role.id, after.name, after.description])
-        .catch((error: unknown) => explainTakenName(error, after.name))
-      await recordChange(client, scope, 'role.update', `role:${role.id}`, before, after)
-      return readRole(client, role.id)
+      const updated = client.query<Role>(
+        `update roles set name = $2, description = $3 where id = $1 returning ${roleColumns}`,
+        [role.id, after.name, after.description],
+      )
+      const [{ rows }] = await inOrder([
+        updated.catch((error: unknown) => explainTakenName(error, after.name)),
+        commitChange(client, scope, 'role.update', `role:${role.id}`, before, after),
+      ])
+      return rows[0] as Role
     }),
 
     setRoleActive: change.ofEither(roleActiveInput, async (client, { role: roleName, isActive }, scope) => {
       const role = await findRoleToChange(client, scope, roleName)
       if (role.is_active === isActive) return
-      if (isActive) await refuseToGiveMore(client, scope, { roleIds: [role.id] })
+      if (isActive) await refuseToGiveMore(client, scope, { roles: [role.name] })
       else protectOwner(role, 'switched off')
-      await client.query('update roles set is_active = $2 where id = $1', [role.id, isActive])
-      await recordChange(client, scope, 'role.update', `role:${role.id}`, { isActive: !isActive }, { isActive })
+      await inOrder([
+        client.query('update roles set is_active = $2 where id = $1', [role.id, isActive]),
+        commitChange(client, scope, 'role.update', `role:${role.id}`, { isActive: !isActive }, { isActive }),
+      ])
     }),
 
     deleteRole: change.ofEither(roleKeyInput, async (client, input, scope) => {
       const role = await findRoleToChange(client, scope, input.role)
       protectOwner(role, 'deleted')
       const before = await readRole(client, role.id)
-      await client.query('delete from roles where id = $1', [role.id])
-      await recordChange(client, scope, 'role.delete', `role:${role.id}`, before, null)
+      await inOrder([
+        client.query('delete from roles where id = $1', [role.id]),
+        commitChange(client, scope, 'role.delete', `role:${role.id}`, before, null),
+      ])
     }),
 
     grantPermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope, input.role)
-      const permission = await findPermission(client, input.permission)
-      await refuseToGiveMore(client, scope, { permissionIds: [permission.id] })
+      const [role, permission] = await inOrder([
+        findRoleToChange(client, scope, input.role),
+        findPermission(client, input.permission),
+        refuseToGiveMore(client, scope, { permissions: [input.permission] }),
+      ])
       const { rowCount } = await client.query(
         'insert into role_permissions (role_id, permission_id) values ($1, $2) on conflict do nothing',
         [role.id, permission.id],
       )
       if (rowCount === 0) return
-      await recordChange(client, scope, 'role.grant', `role:${role.id}`, null, { permission: permission.name })
+      await commitChange(client, scope, 'role.grant', `role:${role.id}`, null, { permission: permission.name })
     }),
 
     revokePermission: change.ofEither(roleGrantInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope, input.role)
-      const permission = await findPermission(client, input.permission)
+      const [role, permission] = await inOrder([
+        findRoleToChange(client, scope, input.role),
+        findPermission(client, input.permission),
+      ])
       const { rowCount } = await client.query(
         'delete from role_permissions where role_id = $1 and permission_id = $2',
         [role.id, permission.id],
       )
       if (rowCount === 0) return
-      await recordChange(client, scope, 'role.revoke', `role:${role.id}`, { permission: permission.name }, null)
+      await commitChange(client, scope, 'role.revoke', `role:${role.id}`, { permission: permission.name }, null)
     }),
 
     includeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope, input.role)
-      const included = await findRole(client, scope.tenantId, input.included)
-      await refuseToGiveMore(client, scope, { roleIds: [included.id] })
+      const [role, included] = await inOrder([
+        findRoleToChange(client, scope, input.role),
+        findRole(client, scope.tenantId, input.included, { lock: true }),
+        refuseToGiveMore(client, scope, { roles: [input.included] }),
+      ])
       const { rowCount } = await client
         .query('insert into role_inclusions (role_id, included_role_id) values ($1, $2) on conflict do nothing', [
           role.id,
@@ -242,18 +261,20 @@ export function createRoles(pool: SqlPool): RoleAdministration {
         ])
         .catch((error: unknown) => explainCycle(error, input.role, input.included))
       if (rowCount === 0) return
-      await recordChange(client, scope, 'role.include', `role:${role.id}`, null, { included: included.name })
+      await commitChange(client, scope, 'role.include', `role:${role.id}`, null, { included: included.name })
     }),
 
     excludeRole: change.ofEither(roleInclusionInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope, input.role)
-      const included = await findRole(client, scope.tenantId, input.included)
+      const [role, included] = await inOrder([
+        findRoleToChange(client, scope, input.role),
+        findRole(client, scope.tenantId, input.included),
+      ])
       const { rowCount } = await client.query(
         'delete from role_inclusions where role_id = $1 and included_role_id = $2',
         [role.id, included.id],
       )
       if (rowCount === 0) return
-      await recordChange(client, scope, 'role.exclude', `role:${role.id}`, { included: included.name }, null)
+      await commitChange(client, scope, 'role.exclude', `role:${role.id}`, { included: included.name }, null)
     }),
 
     async listRoles(input) {

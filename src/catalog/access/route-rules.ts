@@ -4,7 +4,8 @@ import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, schemaOf } from '../input.js'
-import { explainTaken, findPermission, recordChange } from './lookup.js'
+import { commitChange, explainTaken, findPermission } from './lookup.js'
+import { inOrder } from '../transaction.js'
 
 /** A route rule, by its method, path and permission. */
 export interface RouteRuleInput extends ActorOption {
@@ -79,34 +80,39 @@ export function createRoutes(
     createRouteRule: change.ofInstallation(newRuleInput, async (client, input, scope) => {
       const { id } = await findPermission(client, input.permission)
       const what = `${input.method} ${input.path} for ${input.permission}`
-      await client
-        .query('insert into route_rules (method, path, permission_id) values ($1, $2, $3)', [
-          input.method,
-          input.path,
-          id,
-        ])
-        .catch((error: unknown) => explainTaken(error, 'TENANCY_ACCESS_RULE_EXISTS', 'route rule', what))
+      const inserted = client.query('insert into route_rules (method, path, permission_id) values ($1, $2, $3)', [
+        input.method,
+        input.path,
+        id,
+      ])
       const after = { permission: input.permission }
-      await recordChange(client, scope, 'route.create', `route:${input.method} ${input.path}`, null, after)
+      await inOrder([
+        explainTaken(inserted, 'TENANCY_ACCESS_RULE_EXISTS', 'route rule', what),
+        commitChange(client, scope, 'route.create', `route:${input.method} ${input.path}`, null, after),
+      ])
     }),
 
     setRouteRuleActive: change.ofInstallation(ruleActiveInput, async (client, input, scope) => {
       const { isActive, permission } = input
       const rule = await findRule(client, input)
       if (rule.isActive === isActive) return
-      await client.query('update route_rules set is_active = $2 where id = $1', [rule.id, isActive])
       const [before, after] = [
         { permission, isActive: !isActive },
         { permission, isActive },
       ]
-      await recordChange(client, scope, 'route.update', `route:${input.method} ${input.path}`, before, after)
+      await inOrder([
+        client.query('update route_rules set is_active = $2 where id = $1', [rule.id, isActive]),
+        commitChange(client, scope, 'route.update', `route:${input.method} ${input.path}`, before, after),
+      ])
     }),
 
     deleteRouteRule: change.ofInstallation(ruleKeyInput, async (client, input, scope) => {
       const { id, isActive } = await findRule(client, input)
-      await client.query('delete from route_rules where id = $1', [id])
       const before = { permission: input.permission, isActive }
-      await recordChange(client, scope, 'route.delete', `route:${input.method} ${input.path}`, before, null)
+      await inOrder([
+        client.query('delete from route_rules where id = $1', [id]),
+        commitChange(client, scope, 'route.delete', `route:${input.method} ${input.path}`, before, null),
+      ])
     }),
 
     async listRouteRules() {

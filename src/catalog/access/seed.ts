@@ -1,7 +1,7 @@
 import type { AccessDefinition } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { recordChange } from './lookup.js'
+import { commitChange } from './lookup.js'
 import { entriesOf, parseKey, type SeedEntry, seedKinds } from './seed-entries.js'
 import { insertions, retirements, revivals } from './seed-statements.js'
 import { inTransaction } from '../transaction.js'
@@ -52,7 +52,7 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
     if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
     const retired = await retire(client, leaving)
     await apply(client, plan)
-    await recordChange(client, {}, 'access.seed', null, null, {
+    await commitChange(client, {}, 'access.seed', null, null, {
       version: definition.version,
       entries: keysOf([...fresh, ...revived, ...resumed]),
       retired,

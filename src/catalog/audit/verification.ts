@@ -60,9 +60,8 @@ const rowlessQuery = `
 
 /** Verifies all chains of the audit log, or one: computes every hash again. */
 export async function verifyChains(catalog: SqlPool, only?: string): Promise<AuditVerification> {
-  return inTransaction(catalog, async (client) => {
-    // One snapshot, so that heads and rows belong together while other transactions write.
-    await client.query('set transaction isolation level repeatable read, read only')
+  // One snapshot, so that heads and rows belong together while other transactions write.
+  const verify = async (client: SqlClient): Promise<AuditVerification> => {
     const problems: AuditProblem[] = []
     let chains = 0
     let entries = 0
@@ -91,7 +90,8 @@ export async function verifyChains(catalog: SqlPool, only?: string): Promise<Aud
     }
     const sorted = problems.toSorted((a, b) => compare(a.tenantId ?? '', b.tenantId ?? ''))
     return { isIntact: sorted.length === 0, chains, entries, problems: sorted }
-  })
+  }
+  return inTransaction(catalog, verify, { isSnapshot: true })
 }
 
 async function* readRows(client: SqlClient, only: string | undefined): AsyncGenerator<ChainRow> {

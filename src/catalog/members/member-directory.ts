@@ -10,7 +10,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { partOf, selectList, unprefixed } from '../../core/columns.js'
 import { membershipColumns, tenantColumns } from '../../core/model.js'
 import type { TenantRef } from '../../core/tenants/slug.js'
-import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 
@@ -189,7 +189,7 @@ function nameOf({ tenant }: EpochQuestion | MemberQuestion, kind: TenantRef['kin
 }
 
 async function read<Row extends object>(pool: SqlPool, text: string, values: unknown[]): Promise<Row[]> {
-  return (await catalogAnswer(readRepeated<Row>(pool, text, values), 'members')).rows
+  return (await catalogAnswer(queryRepeated<Row>(pool, text, values), 'members')).rows
 }
 
 function toRecord(row: MemberRow): MemberRecord {

@@ -1,5 +1,6 @@
 import type { SqlClient } from '../../core/sql-client.js'
 import { findTenant } from '../tenants/tenant-row.js'
+import { inOrder } from '../transaction.js'
 
 /** A role that a member holds, directly or by inclusion, active or not. */
 export interface HeldRole {
@@ -86,9 +87,11 @@ const overridesQuery = `
 export async function readMemberFacts(client: SqlClient, idOrSlug: string, userId: string): Promise<MemberFacts> {
   const { id } = await findTenant(client, idOrSlug)
   const values = [userId, id]
-  const { rows: barriers } = await client.query<{ barrier: Barrier | null }>(barrierQuery, values)
-  const { rows: roles } = await client.query<HeldRole>(rolesQuery, values)
-  const { rows: overrides } = await client.query<HeldOverride>(overridesQuery, values)
+  const [{ rows: barriers }, { rows: roles }, { rows: overrides }] = await inOrder([
+    client.query<{ barrier: Barrier | null }>(barrierQuery, values),
+    client.query<HeldRole>(rolesQuery, values),
+    client.query<HeldOverride>(overridesQuery, values),
+  ])
   const [found] = barriers
   return { barrier: found === undefined ? 'user-unknown' : (found.barrier ?? undefined), roles, overrides }
 }

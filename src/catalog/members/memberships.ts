@@ -1,24 +1,17 @@
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
-import type { UserTenant } from '../../core/model.js'
+import type { Tenant, UserTenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { isStorable } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
-import { holdingsOf, refuseToGiveMore } from '../access/authority.js'
+import { refuseToGiveMore } from '../access/authority.js'
 import type { TenantScope } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { parse, schemaOf, tenantRef, userRef } from '../input.js'
-import {
-  findMemberToChange,
-  findRole,
-  keepAnOwner,
-  membershipList,
-  recordChange,
-  type RoleRow,
-} from '../access/lookup.js'
+import { commitChange, findMemberToChange, findRoles, keepAnOwner, membershipList } from '../access/lookup.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
 import { findTenant } from '../tenants/tenant-row.js'
-import { inTransaction } from '../transaction.js'
+import { inOrder, inTransaction, type Transaction } from '../transaction.js'
 
 /** A member to change. */
 export interface MemberChangeInput extends ActorOption {
@@ -91,7 +84,7 @@ export interface Memberships extends MembershipLists {
 export function createMemberships({ catalog }: { readonly catalog: SqlPool }): Memberships {
   /** Creates a method that checks its input, then runs `work` in one transaction. */
   const change =
-    <Input, Result>(schema: z.ZodType<Input>, work: (client: SqlClient, input: Input) => Promise<Result>) =>
+    <Input, Result>(schema: z.ZodType<Input>, work: (client: Transaction, input: Input) => Promise<Result>) =>
     async (input: unknown): Promise<Result> => {
       const parsed = parse(schema, input)
       return inTransaction(catalog, (client) => work(client, parsed))
@@ -106,43 +99,51 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
   }
 }
 
-async function removeMember(client: SqlClient, input: MemberChangeInput): Promise<void> {
+async function removeMember(client: Transaction, input: MemberChangeInput): Promise<void> {
   const { scope, userId } = await beginChange(client, input)
-  await findMemberToChange(client, scope, userId)
-  await keepAnOwner(client, scope.tenantId, userId)
-  const roles = await roleNames(client, scope.tenantId, userId)
-  await client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId])
-  await recordChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null)
+  const [, , roles] = await inOrder([
+    findMemberToChange(client, scope, userId),
+    keepAnOwner(client, scope.tenantId, userId),
+    roleNames(client, scope.tenantId, userId),
+  ])
+  await inOrder([
+    client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId]),
+    commitChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null),
+  ])
 }
 
-async function setMemberActive(client: SqlClient, { isActive, ...member }: MemberActiveInput): Promise<UserTenant> {
+async function setMemberActive(client: Transaction, { isActive, ...member }: MemberActiveInput): Promise<UserTenant> {
   const { scope, userId } = await beginChange(client, member)
   const before = await findMemberToChange(client, scope, userId)
   if (before.isActive === isActive) return before
-  if (isActive) await refuseToGiveMore(client, scope, await holdingsOf(client, scope.tenantId, userId))
+  if (isActive) await refuseToGiveMore(client, scope, { member: userId })
   else await keepAnOwner(client, scope.tenantId, userId)
-  const { rows } = await client.query<UserTenant>(
-    `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipList}`,
-    [scope.tenantId, userId, isActive],
-  )
-  await recordChange(client, scope, 'member.update', `user:${userId}`, { isActive: !isActive }, { isActive })
+  const [{ rows }] = await inOrder([
+    client.query<UserTenant>(
+      `update user_tenants set is_active = $3 where tenant_id = $1 and user_id = $2 returning ${membershipList}`,
+      [scope.tenantId, userId, isActive],
+    ),
+    commitChange(client, scope, 'member.update', `user:${userId}`, { isActive: !isActive }, { isActive }),
+  ])
   return rows[0] as UserTenant
 }
 
-async function setDefaultTenant(client: SqlClient, input: MemberChangeInput): Promise<UserTenant> {
+async function setDefaultTenant(client: Transaction, input: MemberChangeInput): Promise<UserTenant> {
   const { scope, userId } = await beginChange(client, input)
   await findMemberToChange(client, scope, userId)
-  const { rows: before } = await client.query<{ tenantId: string }>(
-    `update user_tenants set is_default = false
-     where user_id = $1 and tenant_id <> $2 and is_default returning tenant_id as "tenantId"`,
-    [userId, scope.tenantId],
-  )
-  const { rows } = await client.query<UserTenant>(
-    `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipList}`,
-    [userId, scope.tenantId],
-  )
+  const [{ rows: before }, { rows }] = await inOrder([
+    client.query<{ tenantId: string }>(
+      `update user_tenants set is_default = false
+       where user_id = $1 and tenant_id <> $2 and is_default returning tenant_id as "tenantId"`,
+      [userId, scope.tenantId],
+    ),
+    client.query<UserTenant>(
+      `update user_tenants set is_default = true where user_id = $1 and tenant_id = $2 returning ${membershipList}`,
+      [userId, scope.tenantId],
+    ),
+  ])
   const [previous = null] = before
-  await recordChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: scope.tenantId })
+  await commitChange(client, scope, 'member.default', `user:${userId}`, previous, { tenantId: scope.tenantId })
   return rows[0] as UserTenant
 }
 
@@ -156,58 +157,69 @@ async function beginChange(
 }
 
 async function addMember(
-  client: SqlClient,
+  client: Transaction,
   { tenant: idOrSlug, user, roles, actor: actorId = null, ...input }: z.output<typeof addMemberInput>,
 ): Promise<UserTenant> {
   // Because of the lock, members who join at the same time count each other.
-  const tenant = await findTenant(client, idOrSlug, { lock: true })
-  const userId = parseUserId(user, 'TENANCY_USER_NOT_FOUND')
-  if (tenant.status === 'deleted') {
-    throw new TenancyError(
-      'TENANCY_TENANT_STATE_CONFLICT',
-      `The tenant "${tenant.slug}" is deleted: nobody can join it`,
-    )
-  }
-  await lockUser(client, userId)
-  const { rows: counted } = await client.query<{ count: number; isMember: boolean; isFirst: boolean }>(
-    `select count(*)::integer as count, coalesce(bool_or(user_id = $2), false) as "isMember",
-       not exists (select from user_tenants where user_id = $2) as "isFirst"
-     from user_tenants where tenant_id = $1`,
-    [tenant.id, userId],
-  )
-  const { count, isMember, isFirst } = counted[0] ?? { count: 0, isMember: false, isFirst: true }
-  if (isMember)
-    throw new TenancyError('TENANCY_MEMBER_EXISTS', `The user ${userId} is in the tenant "${tenant.slug}" already`)
-  if (tenant.maxUsers !== null && count >= tenant.maxUsers) {
-    throw new TenancyError(
-      'TENANCY_MEMBER_LIMIT_REACHED',
-      `The tenant "${tenant.slug}" may have ${tenant.maxUsers} members and has ${count}: raise maxUsers or remove a member`,
-    )
-  }
-  const roleList = [...new Set(roles)]
-  const isDefault = input.isDefault ?? isFirst
-  if (isDefault)
-    await client.query('update user_tenants set is_default = false where user_id = $1 and is_default', [userId])
-  const { rows } = await client.query<UserTenant>(
-    `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipList}`,
-    [tenant.id, userId, isDefault],
-  )
+  const finding = findTenant(client, idOrSlug, { lock: true })
+  const [tenant, userId] = await inOrder([
+    finding,
+    finding.then(() => parseUserId(user, 'TENANCY_USER_NOT_FOUND')),
+    finding.then(requireNotDeleted),
+    lockUser(client, user),
+  ])
   const scope = { actorId, tenantId: tenant.id }
-  const given: RoleRow[] = []
-  for (const name of roleList) given.push(await findRole(client, tenant.id, name))
-  await refuseToGiveMore(client, scope, { roleIds: given.map((role) => role.id) })
-  for (const role of given) {
-    await client.query('insert into user_tenant_roles (user_id, tenant_id, role_id) values ($1, $2, $3)', [
+  const names = [...new Set(roles)]
+  const [isFirst, given] = await inOrder([
+    requireRoom(client, tenant, userId),
+    findRoles(client, tenant.id, names, { lock: true }),
+    refuseToGiveMore(client, scope, { roles: names }),
+  ])
+  const isDefault = input.isDefault ?? isFirst
+  const [, { rows }] = await inOrder([
+    isDefault
+      ? client.query('update user_tenants set is_default = false where user_id = $1 and is_default', [userId])
+      : undefined,
+    client.query<UserTenant>(
+      `insert into user_tenants (tenant_id, user_id, is_default) values ($1, $2, $3) returning ${membershipList}`,
+      [tenant.id, userId, isDefault],
+    ),
+    client.query('insert into user_tenant_roles (user_id, tenant_id, role_id) select $1, $2, unnest($3::uuid[])', [
       userId,
       tenant.id,
-      role.id,
-    ])
-  }
-  await recordChange(client, scope, 'member.add', `user:${userId}`, null, { roles: roleList, isDefault })
+      given.map((role) => role.id),
+    ]),
+    commitChange(client, scope, 'member.add', `user:${userId}`, null, { roles: names, isDefault }),
+  ])
   return rows[0] as UserTenant
 }
 
-async function lockUser(client: SqlClient, userId: string): Promise<void> {
+function requireNotDeleted(tenant: Tenant): void {
+  if (tenant.status !== 'deleted') return
+  throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${tenant.slug}" is deleted: nobody can join it`)
+}
+
+/** Refuses a user who is a member already, and a tenant that is full. Returns whether the user is in no tenant yet. */
+async function requireRoom(client: SqlClient, { id, slug, maxUsers }: Tenant, userId: string): Promise<boolean> {
+  const { rows } = await client.query<{ count: number; isMember: boolean; isFirst: boolean }>(
+    `select count(*)::integer as count, coalesce(bool_or(user_id = $2), false) as "isMember",
+       not exists (select from user_tenants where user_id = $2) as "isFirst"
+     from user_tenants where tenant_id = $1`,
+    [id, userId],
+  )
+  const { count, isMember, isFirst } = rows[0] ?? { count: 0, isMember: false, isFirst: true }
+  if (isMember) throw new TenancyError('TENANCY_MEMBER_EXISTS', `The user ${userId} is in the tenant "${slug}" already`)
+  if (maxUsers !== null && count >= maxUsers) {
+    throw new TenancyError(
+      'TENANCY_MEMBER_LIMIT_REACHED',
+      `The tenant "${slug}" may have ${maxUsers} members and has ${count}: raise maxUsers or remove a member`,
+    )
+  }
+  return isFirst
+}
+
+async function lockUser(client: SqlClient, user: string): Promise<void> {
+  const userId = parseUserId(user, 'TENANCY_USER_NOT_FOUND')
   const { rowCount } = await client.query('select from users where id = $1 and disabled_at is null for no key update', [
     userId,
   ])

@@ -1,5 +1,5 @@
 import type { TenantDatabase } from '../../core/model.js'
-import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import type {
   DatabaseTenant,
   RecordedDatabase,
@@ -42,7 +42,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
     // Runs for every new connection to a tenant.
     async find(id) {
       const sql = `select ${columns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
-      return (await readRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
+      return (await queryRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
     findAny: () =>

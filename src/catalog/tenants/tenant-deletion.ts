@@ -2,11 +2,12 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
-import { recordChange } from '../access/lookup.js'
+import { commitChange } from '../access/lookup.js'
 import { parse } from '../input.js'
 import { type TenantChangeInput, tenantChangeInput } from './tenant-input.js'
+import { parseTenantRef } from '../../core/tenants/slug.js'
 import { findTenant, tenantList } from './tenant-row.js'
-import { inTransaction } from '../transaction.js'
+import { inOrder, inTransaction } from '../transaction.js'
 
 /** Deletes, restores and erases tenants. Every change is one transaction with its audit entry. */
 export interface TenantDeletion {
@@ -48,19 +49,21 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
       return inTransaction(catalog, async (client) => {
         const before = await findTenant(client, tenant, { lock: true })
         if (before.status === 'deleted') throw conflict(before, 'is deleted already')
-        const { rows } = await client.query<Tenant>(
-          `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantList}`,
-          [before.id],
-        )
-        await client.query(
-          `update tenant_databases set state = 'retired', retired_at = now(),
-             drop_after = now() + make_interval(hours => 24 * $2::integer)
-           where id = $1 and state = 'assigned'`,
-          [before.databaseId, retentionDays],
-        )
         const scope = { actorId: actor, tenantId: before.id }
         const after = { status: 'deleted', retentionDays }
-        await recordChange(client, scope, 'tenant.delete', `tenant:${before.id}`, { status: before.status }, after)
+        const [{ rows }] = await inOrder([
+          client.query<Tenant>(
+            `update tenants set status = 'deleted', deleted_at = now() where id = $1 returning ${tenantList}`,
+            [before.id],
+          ),
+          client.query(
+            `update tenant_databases set state = 'retired', retired_at = now(),
+               drop_after = now() + make_interval(hours => 24 * $2::integer)
+             where id = $1 and state = 'assigned'`,
+            [before.databaseId, retentionDays],
+          ),
+          commitChange(client, scope, 'tenant.delete', `tenant:${before.id}`, { status: before.status }, after),
+        ])
         return rows[0] as Tenant
       })
     },
@@ -71,20 +74,24 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
       const deleted = await findRecoverable(catalog, tenant)
       if (deleted.databaseId !== null) await databases.bringUpToDate(deleted)
       return inTransaction(catalog, async (client) => {
-        const before = await findDeleted(client, deleted.id)
-        const { rowCount } = await client.query(
-          `update tenant_databases set state = 'assigned', retired_at = null, drop_after = null
-           where id = $1 and state = 'retired' and drop_after > now()`,
-          [before.databaseId],
-        )
+        const [before, { rowCount }] = await inOrder([
+          findDeleted(client, deleted.id),
+          client.query(
+            `update tenant_databases set state = 'assigned', retired_at = null, drop_after = null
+             where id = (select database_id from tenants where id = $1) and ${isRecoverable}`,
+            [deleted.id],
+          ),
+        ])
         if (rowCount === 0) throw conflict(before, retentionOver)
         const status = before.suspendedAt === null ? 'active' : 'suspended'
-        const { rows } = await client.query<Tenant>(
-          `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantList}`,
-          [before.id, status],
-        )
         const scope = { actorId: actor, tenantId: before.id }
-        await recordChange(client, scope, 'tenant.undelete', `tenant:${before.id}`, { status: 'deleted' }, { status })
+        const [{ rows }] = await inOrder([
+          client.query<Tenant>(
+            `update tenants set status = $2, deleted_at = null where id = $1 returning ${tenantList}`,
+            [before.id, status],
+          ),
+          commitChange(client, scope, 'tenant.undelete', `tenant:${before.id}`, { status: 'deleted' }, { status }),
+        ])
         return rows[0] as Tenant
       })
     },
@@ -95,14 +102,17 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
         const before = await findDeleted(client, tenant)
         const scope = { actorId: actor, tenantId: before.id }
         const { slug, deletedAt } = before
-        await recordChange(client, scope, 'tenant.purge', `tenant:${before.id}`, { slug, deletedAt }, null)
-        // The lease has no holder: the first to take it drops the database, this process or the reconciler.
-        await client.query(
-          `update tenant_databases set state = 'dropping', drop_after = now(), lease_owner = null, lease_expires_at = null
-           where id = $1 and state = 'retired'`,
-          [before.databaseId],
-        )
-        if (before.databaseId === null) await client.query('delete from tenants where id = $1', [before.id])
+        await inOrder([
+          before.databaseId === null
+            ? client.query('delete from tenants where id = $1', [before.id])
+            : // The lease has no holder: the first to take it drops the database, this process or the reconciler.
+              client.query(
+                `update tenant_databases set state = 'dropping', drop_after = now(), lease_owner = null, lease_expires_at = null
+                 where id = $1 and state = 'retired'`,
+                [before.databaseId],
+              ),
+          commitChange(client, scope, 'tenant.purge', `tenant:${before.id}`, { slug, deletedAt }, null),
+        ])
         return before
       })
       if (databaseId !== null) await databases.dropTenantDatabase(databaseId)
@@ -112,14 +122,25 @@ export function createTenantDeletion({ catalog, databases, retentionDays }: Tena
 
 const retentionOver = 'cannot be brought back: its retention is over'
 
-async function findRecoverable(client: SqlClient, idOrSlug: string): Promise<Tenant> {
-  const tenant = await findDeleted(client, idOrSlug, { lock: false })
-  const { rowCount } = await client.query(
-    "select from tenant_databases where id = $1 and state = 'retired' and drop_after > now()",
-    [tenant.databaseId],
-  )
-  if (rowCount === 0) throw conflict(tenant, retentionOver)
-  return tenant
+/** SQL condition: the database of a deleted tenant that can be restored. */
+const isRecoverable = "state = 'retired' and drop_after > now()"
+
+async function findRecoverable(catalog: SqlPool, idOrSlug: string): Promise<Tenant> {
+  return inTransaction(catalog, async (client) => {
+    const ref = parseTenantRef(idOrSlug)
+    const [tenant, databases] = await inOrder([
+      findDeleted(client, idOrSlug, { lock: false }),
+      ref &&
+        client.query(
+          `select from tenant_databases
+           where id = (select database_id from tenants where ${ref.kind} = $1) and ${isRecoverable}`,
+          [ref.value],
+        ),
+      client.commit(),
+    ])
+    if (databases?.rowCount !== 1) throw conflict(tenant, retentionOver)
+    return tenant
+  })
 }
 
 async function findDeleted(client: SqlClient, idOrSlug: string, { lock = true } = {}): Promise<Tenant> {

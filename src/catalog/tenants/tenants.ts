@@ -4,9 +4,9 @@ import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant, TenantStatus } from '../../core/model.js'
 import { catalogStates, hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
-import { recordChange } from '../access/lookup.js'
+import { commitChange } from '../access/lookup.js'
 import { parse, schemaOf, tenantRef } from '../input.js'
 import { createSlugQueue } from './slug-queue.js'
 import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
@@ -18,7 +18,7 @@ import {
   tenantChangeInput,
 } from './tenant-input.js'
 import { findTenant, tenantList } from './tenant-row.js'
-import { inTransaction } from '../transaction.js'
+import { inOrder, inTransaction } from '../transaction.js'
 
 /** Which tenants to list. */
 export interface ListTenantsOptions {
@@ -88,7 +88,7 @@ export function createTenants({
   const assign = async (input: ParsedTenant, version: string, reservation: string | null) => {
     const sql = `select ${tenantList} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9)`
     // One statement is one transaction: an error has undone it, so it may be sent again, as a read may.
-    const { rows } = await readRepeated<Tenant>(catalog, sql, [
+    const { rows } = await queryRepeated<Tenant>(catalog, sql, [
       uuidv7(),
       input.slug,
       input.name,
@@ -135,12 +135,14 @@ export function createTenants({
             `The tenant "${before.slug}" is ${before.status}: only from ${from} can it become ${to}`,
           )
         }
-        const { rows } = await client.query<Tenant>(
-          `update tenants set status = $2, ${assignments} where id = $1 returning ${tenantList}`,
-          [before.id, to],
-        )
         const scope = { actorId: actor, tenantId: before.id }
-        await recordChange(client, scope, action, `tenant:${before.id}`, { status: before.status }, { status: to })
+        const [{ rows }] = await inOrder([
+          client.query<Tenant>(`update tenants set status = $2, ${assignments} where id = $1 returning ${tenantList}`, [
+            before.id,
+            to,
+          ]),
+          commitChange(client, scope, action, `tenant:${before.id}`, { status: before.status }, { status: to }),
+        ])
         return rows[0] as Tenant
       })
     }

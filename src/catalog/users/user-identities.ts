@@ -5,7 +5,7 @@ import type { UserIdentity } from '../../core/identity/identity.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
 import { actor, schemaOf, userRef } from '../input.js'
-import { inTransaction } from '../transaction.js'
+import { inOrder, inTransaction } from '../transaction.js'
 
 /** Issuer and subject: the identity of a user at a foreign issuer. */
 export interface IdentityKey {
@@ -76,12 +76,16 @@ export async function lockIdentity(client: SqlClient, { issuer, subject }: Ident
 }
 
 /** Links an identity that no user has to the user. */
-export async function insertIdentity(client: SqlClient, { issuer, subject }: IdentityKey, user: string): Promise<void> {
-  await client.query('insert into user_identities (issuer, subject, user_id) values ($1, $2, $3)', [
-    issuer,
-    subject,
-    user,
-  ])
+export async function insertIdentity(
+  client: SqlClient,
+  { issuer, subject }: IdentityKey,
+  user: string,
+): Promise<UserIdentity> {
+  const { rows } = await client.query<IdentityRow>(
+    `insert into user_identities (issuer, subject, user_id) values ($1, $2, $3) returning ${columns}`,
+    [issuer, subject, user],
+  )
+  return toIdentity(rows[0] as IdentityRow)
 }
 
 /** Tells whether an identity was unlinked and has not been linked again since. */
@@ -109,39 +113,45 @@ export async function readIdentities(pool: Pick<SqlPool, 'query'>, user: string)
 /** See {@link UserIdentities.linkIdentity}. */
 export async function linkIdentity(pool: SqlPool, input: LinkIdentityInput): Promise<UserIdentity> {
   return inTransaction(pool, async (client) => {
-    await client.query(auditActor('$1'), [input.actor ?? ''])
-    await lockIdentity(client, input)
-    await lockUser(client, input.user)
-    const found = await findIdentity(client, input)
-    if (found === undefined) await insertIdentity(client, input, input.user)
-    else if (found.user_id !== input.user.toLowerCase()) {
-      throw new TenancyError(
-        'TENANCY_IDENTITY_TAKEN',
-        `The subject ${JSON.stringify(input.subject)} of issuer ${input.issuer} is another user: unlink it there first`,
-      )
+    const [, , , found] = await inOrder([
+      client.query(auditActor('$1'), [input.actor ?? '']),
+      lockIdentity(client, input),
+      lockUser(client, input.user),
+      findIdentity(client, input),
+    ])
+    if (found === undefined) {
+      const [linked] = await inOrder([insertIdentity(client, input, input.user), client.commit()])
+      return linked
     }
-    const row = found ?? (await findIdentity(client, input))
-    if (row === undefined)
-      throw new TenancyError('TENANCY_CATALOG_UNAVAILABLE', 'An identity was written and not found')
-    return toIdentity(row)
+    if (found.user_id === input.user.toLowerCase()) return toIdentity(found)
+    throw new TenancyError(
+      'TENANCY_IDENTITY_TAKEN',
+      `The subject ${JSON.stringify(input.subject)} of issuer ${input.issuer} is another user: unlink it there first`,
+    )
   })
 }
 
 /** See {@link UserIdentities.unlinkIdentity}. */
 export async function unlinkIdentity(pool: SqlPool, input: UnlinkIdentityInput): Promise<void> {
   await inTransaction(pool, async (client) => {
-    await client.query(auditActor('$1'), [input.actor ?? ''])
-    await lockIdentity(client, input)
-    // Two calls that unlink the last two identities run one after the other.
-    await lockUser(client, input.user)
-    const { rows } = await client.query<IdentityRow>(
-      `delete from user_identities where issuer = $1 and subject = $2 and user_id = $3 returning ${columns}`,
-      [input.issuer, input.subject, input.user],
-    )
-    if (rows.length === 0) {
+    await inOrder([
+      client.query(auditActor('$1'), [input.actor ?? '']),
+      lockIdentity(client, input),
+      // Two calls that unlink the last two identities run one after the other.
+      lockUser(client, input.user),
+    ])
+    const [{ rowCount }, hasOther] = await inOrder([
+      client.query('delete from user_identities where issuer = $1 and subject = $2 and user_id = $3', [
+        input.issuer,
+        input.subject,
+        input.user,
+      ]),
+      hasWayIn(client, input.user),
+    ])
+    if (rowCount === 0) {
       throw noIdentity(input)
     }
-    if (input.allowLast !== true && !(await hasWayIn(client, input.user))) {
+    if (input.allowLast !== true && !hasOther) {
       throw new TenancyError(
         'TENANCY_IDENTITY_LAST',
         'The user would have no password and no other identity left: link another one first, or say allowLast: true',

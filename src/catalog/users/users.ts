@@ -6,7 +6,7 @@ import type { UserDirectory, UserRecord } from '../../core/identity/identity.js'
 import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../../core/identity/issuer.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import { createRefusalLog } from '../../core/refusal-log.js'
-import { readRepeated, type SqlPool } from '../../core/sql-client.js'
+import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
@@ -118,7 +118,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
 
     async findUsersById(ids) {
       const { rows } = await answered(
-        readRepeated<UserRow>(pool, `select ${userList} from users where id = any($1::uuid[])`, [ids.filter(isUuid)]),
+        queryRepeated<UserRow>(pool, `select ${userList} from users where id = any($1::uuid[])`, [ids.filter(isUuid)]),
       )
       const records = new Map(rows.map((row) => [row.id, toUserRecord(row)]))
       return ids.map((id) => records.get(id.toLowerCase()))

@@ -19,11 +19,17 @@ export function openManagement(
   { users, cache }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
+  // This process applies its own changes at once, without waiting for the news of them.
+  const forget = (id?: string) => cache.invalidate(id)
   return createManagement({
     tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
     memberships: createMemberships({ catalog }),
     access: {
-      ...createAccessAdministration({ catalog, problemOfTemplate }),
+      ...createAccessAdministration({
+        catalog,
+        problemOfTemplate,
+        rolesChanged: (tenantId) => forget(tenantId ?? undefined),
+      }),
       ...createAccessExplainer({
         catalog,
         findRule: (ruleSet, method, path) => new CompiledRuleSet(ruleSet).matchTemplate(method, path)?.rule,
@@ -31,8 +37,7 @@ export function openManagement(
     },
     audit: createAuditLog(catalog),
     users,
-    // This process applies its own changes at once, without waiting for the news of them.
-    forget: (id) => cache.invalidate(id),
+    forget,
     disconnect: (tenant) => connections.disconnect(tenant),
   })
 }

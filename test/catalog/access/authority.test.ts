@@ -58,6 +58,56 @@ async function isRefused(
   return isUnchanged && (await entries()) === before + 1
 }
 
+// The catalog's function has the rule of effective access in its own text.
+test('an actor lacks exactly those active permissions that the directory of members does not list for them', async () => {
+  const names: string[] = []
+  for (const kind of ['a', 'b', 'c', 'd']) {
+    const name = `compare:${kind}`
+    await catalog.addPermission(name)
+    names.push(name)
+  }
+  const id = async (name: string) =>
+    (await catalog.one<{ id: number }>('select id from permissions where name = $1', [name])).id
+  const [a, b, c, d] = (await Promise.all(names.map(id))) as [number, number, number, number]
+  // Every combination of: a role that is active or not, one that it includes, and an override, in force or over.
+  const states = [true, false]
+  const overrides = [undefined, ['allow', '1 day'], ['allow', '-1 day'], ['deny', '1 day'], ['deny', '-1 day']] as const
+  let compared = 0
+  for (const isActive of states) {
+    for (const isIncludedActive of states) {
+      const suffix = `${isActive}-${isIncludedActive}`
+      const outer = await catalog.addRole(tenant, `Outer-${suffix}`, a, b)
+      const inner = await catalog.addRole(tenant, `Inner-${suffix}`, c)
+      await catalog.pool.query('insert into role_inclusions (role_id, included_role_id) values ($1, $2)', [
+        outer,
+        inner,
+      ])
+      await catalog.pool.query('update roles set is_active = $2 where id = $1', [outer, isActive])
+      await catalog.pool.query('update roles set is_active = $2 where id = $1', [inner, isIncludedActive])
+      for (const override of overrides) {
+        for (const permission of [a, c, d]) {
+          const member = await catalog.addMember(tenant, `Outer-${suffix}`)
+          if (override !== undefined) {
+            await catalog.pool.query(
+              `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
+               values ($1, $2, $3, $4, now() + $5::interval)`,
+              [member, tenant, permission, ...override],
+            )
+          }
+          const held = await catalog.held(member, tenant)
+          const { lacked } = await catalog.one<{ lacked: string[] }>(
+            "select missing_permissions as lacked from missing_access($1, $2, '{}', $3, null)",
+            [tenant, member, names],
+          )
+          expect(lacked).toEqual(names.filter((name) => !held.includes(name)))
+          compared += 1
+        }
+      }
+    }
+  }
+  expect(compared).toBe(60)
+})
+
 describe('an actor who does not hold a permission', () => {
   test('an actor cannot grant a permission they do not hold to a role; an Owner and an operator can', async () => {
     const grant = (role: string) => (by: string | undefined) =>

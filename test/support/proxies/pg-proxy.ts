@@ -8,6 +8,7 @@ export interface StatementBoundary {
   /** Number of the statement, from 1, over all connections in the order of their arrival. */
   readonly statement: number
   readonly phase: StatementPhase
+  /** What was sent; the texts of one message are a line each. */
   readonly text: string
   /** Server process of the connection. */
   readonly pid: number | undefined
@@ -127,7 +128,7 @@ class Link {
       return
     }
     // Parse: the name, then the text, both ended by a zero byte.
-    if (message[0] === 0x50) this.#parsed = message.toString('utf8', message.indexOf(0, 5) + 1)
+    if (message[0] === 0x50) this.#parsed += `${message.toString('utf8', message.indexOf(0, 5) + 1)}\n`
     const isQuery = message[0] === 0x51
     const isSync = message[0] === 0x53
     if (!isQuery && !isSync) {
@@ -137,6 +138,7 @@ class Link {
       return
     }
     const statement = { statement: this.nextStatement(), text: isQuery ? message.toString('utf8', 5) : this.#parsed }
+    this.#parsed = ''
     await this.#stop({ ...statement, phase: 'before', pid: this.pid })
     this.#unanswered.push(statement)
     this.#server.write(Buffer.concat([...this.#half, message]))

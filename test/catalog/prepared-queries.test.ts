@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
-import { createPreparedReads } from '../../src/catalog/prepared-reads.js'
+import { createPreparedQueries } from '../../src/catalog/prepared-queries.js'
 import { urlOf } from '../support/server.js'
 
 const pools: pg.Pool[] = []
@@ -25,8 +25,8 @@ const text = 'select $1::int + 1 as next'
 test('a text is prepared once, under a name that is the same in every process', async () => {
   const names = []
   for (const pool of [openPool(), openPool()]) {
-    const read = createPreparedReads(pool)
-    for (let value = 0; value < 3; value += 1) expect((await read(text, [value])).rows).toEqual([{ next: value + 1 }])
+    const query = createPreparedQueries(pool)
+    for (let value = 0; value < 3; value += 1) expect((await query(text, [value])).rows).toEqual([{ next: value + 1 }])
     names.push(await namesOn(pool))
   }
   expect(names[0]).toHaveLength(1)
@@ -35,9 +35,9 @@ test('a text is prepared once, under a name that is the same in every process', 
 
 test('another text is prepared under another name', async () => {
   const pool = openPool()
-  const read = createPreparedReads(pool)
-  await read(text, [1])
-  await read(`${text} `, [1])
+  const query = createPreparedQueries(pool)
+  await query(text, [1])
+  await query(`${text} `, [1])
   expect(await namesOn(pool)).toHaveLength(2)
 })
 
@@ -46,23 +46,23 @@ test.each([
   ['has them already', undefined],
 ])('a session that %s gives the right answer, and no more statements are prepared', async (_kind, loss) => {
   const pool = openPool()
-  const read = createPreparedReads(pool)
+  const query = createPreparedQueries(pool)
   if (loss === undefined) {
-    await createPreparedReads(openPool())(text, [1])
+    await createPreparedQueries(openPool())(text, [1])
     const [name] = await namesOn(pools.at(-1) as pg.Pool)
     await pool.query(`prepare ${name} as ${text.replace('$1::int', '1')}`)
   } else {
-    await read(text, [1])
+    await query(text, [1])
     await pool.query(loss)
   }
-  for (const value of [5, 6]) expect((await read(text, [value])).rows).toEqual([{ next: value + 1 }])
+  for (const value of [5, 6]) expect((await query(text, [value])).rows).toEqual([{ next: value + 1 }])
   const before = await namesOn(pool)
-  await read('select 1 as one', [])
+  await query('select 1 as one', [])
   expect(await namesOn(pool)).toEqual(before)
 })
 
 test('an error of a prepared statement is reported once', async () => {
-  const read = createPreparedReads(openPool())
-  await expect(read('select 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' })
-  expect((await read(text, [1])).rows).toEqual([{ next: 2 }])
+  const query = createPreparedQueries(openPool())
+  await expect(query('select 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' })
+  expect((await query(text, [1])).rows).toEqual([{ next: 2 }])
 })

@@ -16,7 +16,7 @@ const staleStates = [
  *
  * @returns a function that runs a read outside of transactions
  */
-export function createPreparedReads(
+export function createPreparedQueries(
   pool: pg.Pool,
 ): <Row extends pg.QueryResultRow>(text: string, values: unknown[]) => Promise<pg.QueryResult<Row>> {
   const names = new Map<string, string>()

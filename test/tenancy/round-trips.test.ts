@@ -1,0 +1,502 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { defineAccess, type Tenancy, type Tenant } from '../../src/index.js'
+import { createInstallation, type Installation } from '../support/installation.js'
+
+/** Most round trips of a function, and the functions that are held to less. */
+const most = 4
+const mostOf: Readonly<Record<string, number>> = { addMember: 3 }
+
+/** Functions whose work has no bound, or is DDL: their round trips are not counted. */
+const exempt: Readonly<Record<string, string>> = {
+  createTenantDatabase: 'builds a database',
+  fillStock: 'builds databases until the stock is full',
+  initializeTenantSchema: "applies schema files in the tenant's database",
+  reconcile: 'compares all databases of the server with the catalog, and drops those that are due',
+  purgeTenant: 'drops a database',
+  'audit.verify': 'reads the whole log, a thousand entries a round trip',
+  'audit.anchor': 'anchors all chains, some hundreds a round trip',
+  close: 'ends the connections',
+}
+
+/** The round trips of one call: counted in its own asynchronous context, so that nothing else in the process counts. */
+const counting = new AsyncLocalStorage<{ trips: number }>()
+
+let installation: Installation
+let tenancy: Tenancy
+let tenant: Tenant
+let other: Tenant
+let owner: string
+/** An Admin, who is no Owner. */
+let admin: string
+let count = 0
+
+beforeAll(async () => {
+  // Where `pg` waits for the server: the end of each message, and each step of a connection that opens.
+  const connection = (pg.Connection as unknown as { prototype: Record<string, (...given: unknown[]) => unknown> })
+    .prototype
+  for (const name of ['sync', 'query', 'flush', 'startup', 'password', 'sendSASLInitialResponseMessage']) {
+    const send = connection[name]!
+    vi.spyOn(connection, name).mockImplementation(function (this: unknown, ...given) {
+      const counter = counting.getStore()
+      if (counter !== undefined) counter.trips += 1
+      return send.apply(this, given)
+    })
+  }
+  installation = createInstallation({
+    TENANT_READY_DATABASES: '3',
+    TENANT_OIDC_ISSUERS: JSON.stringify([{ issuer: 'https://login.example.com', audience: 'x' }]),
+  })
+  const access = defineAccess({
+    permissions: { 'notes:read': '', 'notes:write': '' },
+    routes: { 'GET /notes': 'notes:read' },
+    roles: { Member: { permissions: [] }, Admin: { permissions: '*' } },
+  })
+  tenancy = await installation.open({ access })
+  await tenancy.fillStock()
+  ;[owner, admin] = [await newUser(), await newUser()]
+  tenant = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner })
+  other = await tenancy.createTenant({ name: 'Other', slug: 'other', owner, maxUsers: 1 })
+  await tenancy.addMember({ tenant: 'acme', user: admin, roles: ['Admin', 'Member'] })
+  await tenancy.fillStock()
+})
+afterAll(async () => {
+  vi.restoreAllMocks()
+  await installation.drop()
+})
+
+async function newUser(): Promise<string> {
+  count += 1
+  return (await tenancy.createUser({ email: `user-${count}@example.com`, emailVerified: true })).id
+}
+
+async function newMember(roles: readonly string[] = ['Member']): Promise<string> {
+  const user = await newUser()
+  await tenancy.addMember({ tenant: 'acme', user, roles })
+  return user
+}
+
+async function newRole(): Promise<string> {
+  count += 1
+  return (await tenancy.access.createRole({ tenant: 'acme', name: `Role ${count}` })).name
+}
+
+async function newPermission(): Promise<string> {
+  count += 1
+  await tenancy.access.createPermission({ name: `thing-${count}:read` })
+  return `thing-${count}:read`
+}
+
+async function newCategory(): Promise<string> {
+  count += 1
+  await tenancy.access.createCategory({ name: `Category ${count}` })
+  return `Category ${count}`
+}
+
+async function newRule() {
+  count += 1
+  const rule = { method: 'GET', path: `/notes/${count}`, permission: 'notes:read' }
+  await tenancy.access.createRouteRule(rule)
+  return rule
+}
+
+async function newIdentity() {
+  count += 1
+  const identity = { issuer: 'https://login.example.com', subject: `subject-${count}`, user: await newUser() }
+  await tenancy.linkIdentity(identity)
+  return identity
+}
+
+/** A case: prepares, and returns the call to count. With a code: the call is refused with it. */
+interface Case {
+  readonly title: string
+  readonly prepare: () => Promise<() => unknown> | (() => unknown)
+  readonly code?: string
+}
+const succeeds = (title: string, prepare: Case['prepare']): Case => ({ title, prepare })
+const refused = (code: string, prepare: Case['prepare']): Case => ({ title: `refused with ${code}`, prepare, code })
+
+// Tenants by their slug, which may cost a look-up that an id does not.
+const by = { tenant: 'acme' }
+const cases: Readonly<Record<string, readonly Case[]>> = {
+  createTenant: [
+    succeeds('with stock', () => () => tenancy.createTenant({ name: 'New', slug: 'new-one', owner })),
+    refused('TENANCY_TENANT_SLUG_TAKEN', () => () => tenancy.createTenant({ name: 'Acme', slug: 'acme', owner })),
+  ],
+  getTenant: [
+    succeeds('found', () => () => tenancy.getTenant('acme')),
+    refused('TENANCY_TENANT_NOT_FOUND', () => () => tenancy.getTenant('nobody')),
+  ],
+  findTenant: [succeeds('found', () => () => tenancy.findTenant('acme'))],
+  listTenants: [
+    succeeds('all', () => () => tenancy.listTenants()),
+    succeeds('those behind', () => () => tenancy.listTenants({ behind: true })),
+  ],
+  suspendTenant: [
+    succeeds('active', async () => {
+      await tenancy.reactivateTenant({ tenant: 'other' }).catch(() => {})
+      return () => tenancy.suspendTenant({ tenant: 'other', actor: owner })
+    }),
+    refused('TENANCY_TENANT_STATE_CONFLICT', async () => {
+      await tenancy.suspendTenant({ tenant: 'other' }).catch(() => {})
+      return () => tenancy.suspendTenant({ tenant: 'other' })
+    }),
+  ],
+  reactivateTenant: [
+    succeeds('suspended', async () => {
+      await tenancy.suspendTenant({ tenant: 'other' }).catch(() => {})
+      return () => tenancy.reactivateTenant({ tenant: 'other', actor: owner })
+    }),
+  ],
+  deleteTenant: [
+    succeeds('active', async () => {
+      await tenancy.undeleteTenant({ tenant: 'other' }).catch(() => {})
+      return () => tenancy.deleteTenant({ tenant: 'other', actor: owner })
+    }),
+  ],
+  undeleteTenant: [
+    succeeds('its schema up to date', async () => {
+      await tenancy.deleteTenant({ tenant: 'other' }).catch(() => {})
+      return () => tenancy.undeleteTenant({ tenant: 'other', actor: owner })
+    }),
+    refused('TENANCY_TENANT_STATE_CONFLICT', () => () => tenancy.undeleteTenant(by)),
+  ],
+  addMember: [
+    succeeds('by an operator', async () => {
+      const user = await newUser()
+      return () => tenancy.addMember({ ...by, user })
+    }),
+    succeeds('by an actor, with two roles', async () => {
+      const user = await newUser()
+      return () => tenancy.addMember({ ...by, user, roles: ['Member', 'Admin'], actor: owner })
+    }),
+    refused('TENANCY_MEMBER_EXISTS', () => () => tenancy.addMember({ ...by, user: owner, actor: owner })),
+    refused('TENANCY_ACCESS_GRANT_REFUSED', async () => {
+      const user = await newUser()
+      return () => tenancy.addMember({ ...by, user, roles: ['Owner'], actor: admin })
+    }),
+    refused('TENANCY_MEMBER_LIMIT_REACHED', async () => {
+      const user = await newUser()
+      return () => tenancy.addMember({ tenant: other.slug, user, actor: owner })
+    }),
+  ],
+  removeMember: [
+    succeeds('by an actor', async () => {
+      const user = await newMember()
+      return () => tenancy.removeMember({ ...by, user, actor: owner })
+    }),
+    refused('TENANCY_MEMBER_LAST_OWNER', () => () => tenancy.removeMember({ ...by, user: owner, actor: owner })),
+    refused('TENANCY_ACCESS_CHANGE_REFUSED', () => () => tenancy.removeMember({ ...by, user: owner, actor: admin })),
+  ],
+  setMemberActive: [
+    succeeds('deactivated', async () => {
+      const user = await newMember()
+      return () => tenancy.setMemberActive({ ...by, user, isActive: false, actor: owner })
+    }),
+    succeeds('activated', async () => {
+      const user = await newMember()
+      await tenancy.setMemberActive({ ...by, user, isActive: false })
+      return () => tenancy.setMemberActive({ ...by, user, isActive: true, actor: owner })
+    }),
+    refused(
+      'TENANCY_MEMBER_LAST_OWNER',
+      () => () => tenancy.setMemberActive({ ...by, user: owner, isActive: false, actor: owner }),
+    ),
+  ],
+  setDefaultTenant: [
+    succeeds('of two', () => () => tenancy.setDefaultTenant({ ...by, user: owner, actor: owner })),
+    refused('TENANCY_MEMBER_NOT_FOUND', async () => {
+      const user = await newUser()
+      return () => tenancy.setDefaultTenant({ ...by, user, actor: owner })
+    }),
+  ],
+  listMemberships: [succeeds('of a member', () => () => tenancy.listMemberships(owner))],
+  listMembers: [succeeds('by slug', () => () => tenancy.listMembers(by))],
+  createUser: [
+    succeeds('new', () => () => tenancy.createUser({ email: 'new@example.com', actor: owner })),
+    refused('TENANCY_USER_EXISTS', () => () => tenancy.createUser({ email: 'user-1@example.com' })),
+  ],
+  findUserByEmail: [succeeds('found', () => () => tenancy.findUserByEmail('user-1@example.com'))],
+  findUserByIdentity: [
+    succeeds('found', async () => {
+      const { issuer, subject } = await newIdentity()
+      return () => tenancy.findUserByIdentity({ issuer, subject })
+    }),
+  ],
+  listIdentities: [succeeds('of a user', () => () => tenancy.listIdentities(owner))],
+  linkIdentity: [
+    succeeds('new', async () => {
+      const { issuer, user } = await newIdentity()
+      return () => tenancy.linkIdentity({ issuer, subject: `new-${count}`, user, actor: owner })
+    }),
+    refused('TENANCY_IDENTITY_TAKEN', async () => {
+      const identity = await newIdentity()
+      return () => tenancy.linkIdentity({ ...identity, user: owner, actor: owner })
+    }),
+  ],
+  unlinkIdentity: [
+    succeeds('the last one', async () => {
+      const identity = await newIdentity()
+      return () => tenancy.unlinkIdentity({ ...identity, allowLast: true, actor: owner })
+    }),
+    refused('TENANCY_IDENTITY_LAST', async () => {
+      const identity = await newIdentity()
+      return () => tenancy.unlinkIdentity({ ...identity, actor: owner })
+    }),
+  ],
+  disableUser: [
+    succeeds('enabled', async () => {
+      const user = await newUser()
+      return () => tenancy.disableUser({ user, actor: owner })
+    }),
+  ],
+  enableUser: [
+    succeeds('disabled', async () => {
+      const user = await newUser()
+      await tenancy.disableUser({ user })
+      return () => tenancy.enableUser({ user, actor: owner })
+    }),
+  ],
+  revokeUserTokens: [
+    succeeds('of a user', async () => {
+      const user = await newUser()
+      return () => tenancy.revokeUserTokens({ user, actor: owner })
+    }),
+  ],
+  issueAccessToken: [
+    succeeds('bound to a tenant', async () => {
+      await tenancy.issueAccessToken({ user: owner })
+      return () => tenancy.issueAccessToken({ user: owner, tenant: 'acme', actor: owner })
+    }),
+  ],
+  rotateSigningKeys: [
+    succeeds('to withdraw a key', async () => {
+      await tenancy.jwks()
+      return () => tenancy.rotateSigningKeys({ withdraw: true, actor: owner })
+    }),
+  ],
+  jwks: [succeeds('read lately', () => () => tenancy.jwks())],
+  runWithTenant: [succeeds('by slug', () => () => tenancy.runWithTenant(by, () => 'done'))],
+  activity: [succeeds('of all tenants', () => () => tenancy.activity())],
+  health: [succeeds('read anew', () => () => tenancy.health())],
+  stats: [succeeds('of the process', () => () => tenancy.stats())],
+  accountsHost: [succeeds('of the process', () => () => tenancy.accountsHost())],
+  getTenantPool: [succeeds('of a tenant', () => () => tenancy.getTenantPool(tenant))],
+  can: [succeeds('nobody', () => () => tenancy.can(undefined, 'notes:read'))],
+  permissionsOf: [succeeds('nobody', () => () => tenancy.permissionsOf(undefined))],
+  'audit.list': [succeeds('by slug', () => () => tenancy.audit.list(by))],
+  'access.assignRole': [
+    succeeds('by an actor', async () => {
+      const user = await newMember()
+      return () => tenancy.access.assignRole({ ...by, user, role: 'Admin', actor: owner })
+    }),
+    refused('TENANCY_ACCESS_GRANT_REFUSED', async () => {
+      const user = await newMember()
+      return () => tenancy.access.assignRole({ ...by, user, role: 'Owner', actor: admin })
+    }),
+    refused(
+      'TENANCY_ACCESS_CHANGE_REFUSED',
+      () => () => tenancy.access.assignRole({ ...by, user: owner, role: 'Member', actor: admin }),
+    ),
+  ],
+  'access.unassignRole': [
+    succeeds('by an actor', async () => {
+      const user = await newMember(['Member', 'Owner'])
+      return () => tenancy.access.unassignRole({ ...by, user, role: 'Owner', actor: owner })
+    }),
+    refused(
+      'TENANCY_MEMBER_LAST_OWNER',
+      () => () => tenancy.access.unassignRole({ tenant: 'new-one', user: owner, role: 'Owner', actor: owner }),
+    ),
+  ],
+  'access.setOverride': [
+    succeeds('to allow', async () => {
+      const user = await newMember()
+      return () => tenancy.access.setOverride({ ...by, user, permission: 'notes:read', effect: 'allow', actor: owner })
+    }),
+    succeeds('to deny', async () => {
+      const user = await newMember()
+      return () => tenancy.access.setOverride({ ...by, user, permission: 'notes:read', effect: 'deny', actor: owner })
+    }),
+  ],
+  'access.clearOverride': [
+    succeeds('a deny', async () => {
+      const user = await newMember()
+      await tenancy.access.setOverride({ ...by, user, permission: 'notes:read', effect: 'deny' })
+      return () => tenancy.access.clearOverride({ ...by, user, permission: 'notes:read', actor: owner })
+    }),
+  ],
+  'access.listOverrides': [succeeds('by slug', () => () => tenancy.access.listOverrides(by))],
+  'access.createRole': [
+    succeeds('by an actor', () => () => tenancy.access.createRole({ ...by, name: 'Clerk', actor: owner })),
+    succeeds('built in', () => () => tenancy.access.createRole({ tenant: null, name: 'Guest' })),
+    refused(
+      'TENANCY_ACCESS_ROLE_EXISTS',
+      () => () => tenancy.access.createRole({ ...by, name: 'Admin', actor: owner }),
+    ),
+  ],
+  'access.updateRole': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      return () => tenancy.access.updateRole({ ...by, role, name: `${role} renamed`, actor: owner })
+    }),
+    succeeds('to what it is', async () => {
+      const role = await newRole()
+      return () => tenancy.access.updateRole({ ...by, role, name: role, actor: owner })
+    }),
+    refused(
+      'TENANCY_ACCESS_ROLE_PROTECTED',
+      () => () => tenancy.access.updateRole({ ...by, role: 'Admin', name: 'x', actor: owner }),
+    ),
+  ],
+  'access.setRoleActive': [
+    succeeds('deactivated', async () => {
+      const role = await newRole()
+      return () => tenancy.access.setRoleActive({ ...by, role, isActive: false, actor: owner })
+    }),
+    succeeds('activated', async () => {
+      const role = await newRole()
+      await tenancy.access.setRoleActive({ ...by, role, isActive: false })
+      return () => tenancy.access.setRoleActive({ ...by, role, isActive: true, actor: owner })
+    }),
+  ],
+  'access.deleteRole': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      return () => tenancy.access.deleteRole({ ...by, role, actor: owner })
+    }),
+    refused('TENANCY_ACCESS_ROLE_NOT_FOUND', () => () => tenancy.access.deleteRole({ ...by, role: 'x', actor: owner })),
+  ],
+  'access.grantPermission': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      return () => tenancy.access.grantPermission({ ...by, role, permission: 'notes:read', actor: owner })
+    }),
+    refused('TENANCY_ACCESS_GRANT_REFUSED', async () => {
+      const role = await newRole()
+      const permission = await newPermission()
+      return () => tenancy.access.grantPermission({ ...by, role, permission, actor: admin })
+    }),
+  ],
+  'access.revokePermission': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      await tenancy.access.grantPermission({ ...by, role, permission: 'notes:read' })
+      return () => tenancy.access.revokePermission({ ...by, role, permission: 'notes:read', actor: owner })
+    }),
+  ],
+  'access.includeRole': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      return () => tenancy.access.includeRole({ ...by, role, included: 'Member', actor: owner })
+    }),
+    refused('TENANCY_ACCESS_ROLE_CYCLE', async () => {
+      const role = await newRole()
+      return () => tenancy.access.includeRole({ ...by, role, included: role, actor: owner })
+    }),
+  ],
+  'access.excludeRole': [
+    succeeds('by an actor', async () => {
+      const role = await newRole()
+      await tenancy.access.includeRole({ ...by, role, included: 'Member' })
+      return () => tenancy.access.excludeRole({ ...by, role, included: 'Member', actor: owner })
+    }),
+  ],
+  'access.listRoles': [succeeds('by slug', () => () => tenancy.access.listRoles(by))],
+  'access.createPermission': [
+    succeeds('in a category', async () => {
+      const category = await newCategory()
+      return () => tenancy.access.createPermission({ name: 'reports:read', category, actor: owner })
+    }),
+    refused('TENANCY_ACCESS_PERMISSION_EXISTS', () => () => tenancy.access.createPermission({ name: 'notes:read' })),
+  ],
+  'access.updatePermission': [
+    succeeds('with a category', async () => {
+      const [permission, category] = [await newPermission(), await newCategory()]
+      return () => tenancy.access.updatePermission({ permission, description: 'x', category, actor: owner })
+    }),
+  ],
+  'access.setPermissionActive': [
+    succeeds('deactivated', async () => {
+      const permission = await newPermission()
+      return () => tenancy.access.setPermissionActive({ permission, isActive: false, actor: owner })
+    }),
+  ],
+  'access.listPermissions': [succeeds('all', () => () => tenancy.access.listPermissions())],
+  'access.createCategory': [
+    succeeds('new', () => () => tenancy.access.createCategory({ name: 'Reports', actor: owner })),
+  ],
+  'access.updateCategory': [
+    succeeds('with a new name', async () => {
+      const category = await newCategory()
+      return () => tenancy.access.updateCategory({ category, name: `${category} renamed`, actor: owner })
+    }),
+  ],
+  'access.deleteCategory': [
+    succeeds('by an operator', async () => {
+      const category = await newCategory()
+      return () => tenancy.access.deleteCategory({ category, actor: owner })
+    }),
+    refused('TENANCY_ACCESS_CATEGORY_NOT_FOUND', () => () => tenancy.access.deleteCategory({ category: 'nothing' })),
+  ],
+  'access.listCategories': [succeeds('all', () => () => tenancy.access.listCategories())],
+  'access.createRouteRule': [
+    succeeds(
+      'new',
+      () => () => tenancy.access.createRouteRule({ method: 'PUT', path: '/x', permission: 'notes:read' }),
+    ),
+    refused('TENANCY_ACCESS_RULE_EXISTS', async () => {
+      const rule = await newRule()
+      return () => tenancy.access.createRouteRule(rule)
+    }),
+  ],
+  'access.setRouteRuleActive': [
+    succeeds('deactivated', async () => {
+      const rule = await newRule()
+      return () => tenancy.access.setRouteRuleActive({ ...rule, isActive: false, actor: owner })
+    }),
+  ],
+  'access.deleteRouteRule': [
+    succeeds('by an operator', async () => {
+      const rule = await newRule()
+      return () => tenancy.access.deleteRouteRule({ ...rule, actor: owner })
+    }),
+  ],
+  'access.listRouteRules': [succeeds('all', () => () => tenancy.access.listRouteRules())],
+  'access.explain': [
+    succeeds('a permission', () => () => tenancy.access.explain({ ...by, user: owner, permission: 'notes:read' })),
+    succeeds('a route', () => () => tenancy.access.explain({ ...by, user: owner, method: 'GET', path: '/notes' })),
+  ],
+}
+
+test('every function of tenancy has its round trips counted, or a reason why not', () => {
+  const { access, audit, pipeline: _pipeline, rules: _rules, config: _config, ...rest } = tenancy
+  const names = (of: object, prefix = '') =>
+    Object.entries(of)
+      .filter(([, value]) => typeof value === 'function')
+      .map(([name]) => prefix + name)
+  const all = [...names(rest), ...names(access, 'access.'), ...names(audit, 'audit.')]
+  expect([...Object.keys(cases), ...Object.keys(exempt)].toSorted()).toEqual(all.toSorted())
+})
+
+describe.each(Object.entries(cases))('%s', (name, casesOfIt) => {
+  const limit = mostOf[name] ?? most
+  test.each(casesOfIt)(`waits for the server at most ${limit} times: $title`, async ({ prepare, code }) => {
+    const call = await prepare()
+    // Connections that the call may use are open.
+    await Promise.all([tenancy.getTenant('acme'), tenancy.activity()])
+    const counter = { trips: 0 }
+    const outcome = await counting.run(counter, async () => {
+      const found = await Promise.resolve()
+        .then(call)
+        .then(
+          () => undefined,
+          (error: { code?: string; message: string }) => error,
+        )
+      return { error: found, trips: counter.trips }
+    })
+    expect(outcome.error?.code, outcome.error?.message).toBe(code)
+    expect(outcome.trips).toBeLessThanOrEqual(limit)
+  })
+})
