@@ -25,7 +25,7 @@ interface Missing {
   readonly isOwner: boolean
 }
 
-// The rule is that of the function, in `migrations/0004_what_an_actor_lacks.sql`.
+// The rule is that of the function, in `migrations/0003_what_an_actor_lacks.sql`.
 const missingQuery = `
   select missing_permissions as permissions, missing_roles as roles, true as "isMember", actor_is_owner as "isOwner"
   from missing_access($1, $2, $3, $4, $5)`

@@ -46,10 +46,14 @@ export class Connector {
     return this.#denials.settled()
   }
 
-  /** Opens a connection while the catalog is asked where it should go, and goes by the catalog. */
-  async connect(pool: OpeningPool): Promise<SessionClient> {
+  /**
+   * Opens a connection, and goes where the catalog says.
+   *
+   * @param isHurried it is begun while the catalog is asked, towards where it most likely goes
+   */
+  async connect(pool: OpeningPool, isHurried: boolean): Promise<SessionClient> {
     const expected = pool.expectedAccount()
-    const early = this.#misled.has(pool) ? undefined : this.#begin(expected)
+    const early = !isHurried || this.#misled.has(pool) ? undefined : this.#begin(expected)
     try {
       const target = await this.#targetOf(pool, expected)
       if (early !== undefined && isSameAccount(early.account, target.account)) {

@@ -13,6 +13,12 @@ import { Connector } from './connector.js'
 const minRoomWaitMs = 20
 const maxRoomWaitMs = 500
 
+/**
+ * Up to so many connections that are opened at a time, each is begun ahead of the catalog's answer. When more are opened,
+ * the server's processors are what they wait for, and so do the queries of tenants that have a connection.
+ */
+const mostHurried = 2
+
 /** The parts that {@link OpenConnections} uses. */
 export interface OpenConnectionsParts {
   readonly allocator: Allocator<SessionClient, CheckoutPool>
@@ -60,7 +66,7 @@ export class OpenConnections {
     const pool = entry.tenant.owner
     try {
       if (pool === undefined) throw new TypeError('A tenant with waiters has a pool')
-      const client = await this.#connector.connect(pool)
+      const client = await this.#connector.connect(pool, allocator.budget.opening <= mostHurried)
       if (!client.usable) throw new Error('The connection broke before it was used')
       this.#counters.opened += 1
       this.#full.delete(pool)

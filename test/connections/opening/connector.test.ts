@@ -154,3 +154,18 @@ test('a role that changed its own settings is restored, and its tenant served', 
   expect(restored).toBe(1)
   await expect.poll(() => countBackends([first().key])).toBe(1)
 })
+
+test('while several connections are opened, a further one is not begun before the catalog answers', async () => {
+  start({ maxConnectionsPerTenant: 3 })
+  const { pool: busy } = slowPool(first())
+  const begun = [busy.query('select 1'), busy.query('select 1')].map((query) => query.catch(() => {}))
+  await expect.poll(() => countBackends([first().key])).toBe(2)
+  const { pool, answer } = slowPool(other())
+  const later = pool.query('select 1')
+  await expect.poll(() => stats().connecting).toBe(3)
+  expect(await countBackends([other().key])).toBe(0)
+  answer(other().target)
+  await later
+  await current().close()
+  await Promise.all(begun)
+})
