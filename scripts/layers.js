@@ -37,6 +37,7 @@ const layers = {
     packages: ['pg'],
   },
   databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
 
@@ -51,13 +52,13 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'identity', 'resolve'],
-      'http',
+      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
+      ...['resolve', 'http'],
     ],
     packages: [],
   },
   'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
-  'tenancy-input.ts': { imports: ['catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
+  'tenancy-input.ts': { imports: ['core', 'catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],

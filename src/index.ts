@@ -97,6 +97,17 @@ export {
   type TenancyErrorCode,
   type TenancyErrorDetails,
 } from './core/errors/errors.js'
+export type {
+  Fleet,
+  FleetMigrateOptions,
+  FleetProgress,
+  FleetReport,
+  FleetResult,
+  FleetShare,
+  FleetStatus,
+  FleetStatusOptions,
+  FleetTenantName,
+} from './core/fleet/fleet.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'

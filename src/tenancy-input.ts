@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
+import type { FleetMigrateOptions, FleetShare, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
 
 // What the functions of `tenancy` take that are not the catalog's.
@@ -13,6 +14,32 @@ export const rotateSigningKeysInput = schemaOf<RotateSigningKeysInput>()(
 )
 export const runWithTenantInput = schemaOf<RunWithTenantInput>()(z.strictObject({ tenant: tenantRef }))
 export const activityOptions = schemaOf<ActivityOptions>()(z.strictObject({ withQueries: z.boolean().optional() }))
+
+const share = z.custom<FleetShare>((value) => {
+  if (typeof value !== 'string') return Number.isSafeInteger(value) && (value as number) >= 1
+  const digits = /^(\d+(?:\.\d+)?)%$/.exec(value)?.[1]
+  return digits !== undefined && Number(digits) > 0 && Number(digits) <= 100
+}, "must be a whole number from 1, or a share above 0 and up to 100 % such as '1%'")
+const callbackOf = <Callback>() => z.custom<Callback>((value) => typeof value === 'function', 'must be a function')
+
+export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
+  z.strictObject({
+    tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
+    canary: share.optional(),
+    parallelism: z.int().min(1).max(64).optional(),
+    stopAfter: share.optional(),
+    dryRun: z.boolean().optional(),
+    verify: z.boolean().optional(),
+    lockTimeoutMs: z.int().min(1).max(600_000).optional(),
+    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+    onResult: callbackOf<NonNullable<FleetMigrateOptions['onResult']>>().optional(),
+    onProgress: callbackOf<NonNullable<FleetMigrateOptions['onProgress']>>().optional(),
+    actor,
+  }),
+)
+export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
+  z.strictObject({ limit: z.int().min(0).max(1000).optional() }),
+)
 
 const callbackInput = z.custom<() => unknown>((value) => typeof value === 'function', 'must be a function')
 

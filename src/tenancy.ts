@@ -6,6 +6,7 @@ import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
+import { openFleet } from './composition/opening/open-fleet.js'
 import { openManagement } from './composition/opening/open-management.js'
 import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
@@ -18,6 +19,8 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  fleetMigrateOptions,
+  fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
   rotateSigningKeysInput,
@@ -81,6 +84,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { databases, names, scheduler, connections } = openedDatabases
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
+  const fleet = openFleet(opening, openedCatalog, openedDatabases)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
 
   return {
@@ -105,6 +109,10 @@ async function open(opening: Opening): Promise<Tenancy> {
       // Open connections remember the database's code as it was before.
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
+    },
+    fleet: {
+      migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
+      status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
     },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),

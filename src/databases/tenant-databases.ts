@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { TenancyError } from '../core/errors/errors.js'
+import type { FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-databases.js'
+import { createBuildQueue } from './building/build-queue.js'
 import { createDatabaseBuilds } from './building/database-builds.js'
 import { createDemandedMigrations, maxDemandedMigrations } from './building/demanded-migrations.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
@@ -55,6 +57,10 @@ export interface TenantDatabases extends DatabaseSupply {
    *   TENANCY_TENANT_STATE_CONFLICT, TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE
    */
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
+  /** The schema that this process demands, for runs over all tenants. */
+  fleetSchema: FleetDatabases['schema']
+  /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
+  migrateInFleet: FleetDatabases['migrate']
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -75,6 +81,8 @@ const outdatedAfterMs = 3_600_000
 const minLeadMs = 10_000
 const closeTimeoutMs = 10_000
 const defaultConcurrentBuilds = 2
+/** Short: a run that waits for another one's lock asks again, and looks whether it was stopped in between. */
+const fleetLockWaitMs = 5000
 
 /**
  * Connections that builds may have at a time: the pool of the provisioning account, one inside each new database, and two
@@ -130,8 +138,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     lockTimeoutMs: options.schemaLockTimeoutMs,
     logger,
   })
+  const migrationQueue = createBuildQueue(maxDemandedMigrations)
   const demandedMigrations = createDemandedMigrations({
     migrations,
+    queue: migrationQueue,
     schema: () => preparation.schema(),
     whenBehind: options.schemaBehind,
     logger,
@@ -192,6 +202,29 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     async initializeTenantSchema(tenant) {
       return migrations.migrate(await databaseOf(tenant, 'assigned'), tenant.slug)
+    },
+
+    async fleetSchema() {
+      const { files, latest } = await preparation.schema()
+      return {
+        version: latest.version,
+        namesAfter: (version) => files.filter((file) => file.version > (version ?? -1)).map(({ name }) => name),
+      }
+    },
+
+    async migrateInFleet({ databaseId, slug }, { verify, lockTimeoutMs, isExtra }) {
+      const database = await records.find(databaseId)
+      if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
+      const { version } = (await preparation.schema()).latest
+      // Another runner may have come before.
+      if (!verify && database.schemaVersion !== null && database.schemaVersion >= version) {
+        return { outcome: 'current', applied: [] }
+      }
+      const limits = { lockWaitMs: fleetLockWaitMs, ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }) }
+      const run = () => migrations.migrate(database, slug, limits)
+      // Requests that wait for their tenant's migration go first.
+      const applied = await (isExtra ? run() : migrationQueue.run(run, false))
+      return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
     },
 
     async bringUpToDate(tenant) {

@@ -3,7 +3,7 @@ import { findTenancyError, isTenancyError, TenancyError } from '../../core/error
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
-import { createBuildQueue } from './build-queue.js'
+import type { BuildQueue } from './build-queue.js'
 import type { MigrationLimits, TenantMigrations } from './tenant-migrations.js'
 import type { TenantSchema } from './tenant-schema.js'
 
@@ -24,6 +24,8 @@ export interface DemandedMigrations {
 export interface DemandedMigrationsOptions {
   readonly migrations: TenantMigrations
   readonly schema: () => Promise<TenantSchema>
+  /** Runs {@link maxDemandedMigrations} at a time. */
+  readonly queue: BuildQueue
   /** Whether a database that is behind is migrated, or refused after its ledger was read. Default: `migrate`. */
   readonly whenBehind?: 'migrate' | 'refuse' | undefined
   readonly logger: Logger
@@ -40,7 +42,7 @@ interface Behind {
   retryAtMs: number
 }
 
-/** Migrations at a time that requests have asked for. */
+/** Migrations at a time that requests have asked for, and a fleet's beside them. */
 export const maxDemandedMigrations = 2
 /** Each waiting caller holds one of the six connections that may be opened at a time; the others are for other tenants. */
 const maxWaiting = 4
@@ -55,8 +57,7 @@ const maxRetryMs = 60_000
 
 /** Migrations on demand of the tenant databases of one server, {@link maxDemandedMigrations} at a time. */
 export function createDemandedMigrations(options: DemandedMigrationsOptions): DemandedMigrations {
-  const { migrations, schema, whenBehind = 'migrate', logger } = options
-  const queue = createBuildQueue(maxDemandedMigrations)
+  const { migrations, schema, queue, whenBehind = 'migrate', logger } = options
   const behind = new Map<string, Behind>()
   let waiting = 0
   let isClosed = false

@@ -20,6 +20,8 @@ export interface MigrationLimits {
   readonly lockWaitMs: number
   /** How often a file that waits for locks is tried. Default: as `SqlLedger` says. */
   readonly maxAttempts?: number
+  /** Longest wait of a file's statement for a lock. Default: that of the options. */
+  readonly lockTimeoutMs?: number
 }
 
 /** Migrates single tenant databases, each under its lock. `slug` is for messages. */

@@ -1,0 +1,71 @@
+import type { SqlPool } from '../../core/sql-client.js'
+import type { FleetCatalog, FleetSelection, FleetTenant, NamedTenant } from '../../core/fleet/ports.js'
+import { parseTenantRef } from '../../core/tenants/slug.js'
+
+/** Tenants with a database that serves, or will serve when the tenant is reactivated. */
+const inUse = `from tenants join tenant_databases as database
+  on database.id = tenants.database_id and database.state = 'assigned' and tenants.status <> 'deleted'`
+
+const isBehind = (version: string) => `coalesce(schema_version < ${version}::bigint, ${version}::bigint > -1)`
+
+/** Creates the catalog's view of all tenants. It makes no connection to a tenant. */
+export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
+  return {
+    async findNamed(tenants) {
+      const refs = tenants.flatMap((text) => parseTenantRef(text) ?? [])
+      const valuesOf = (kind: string) => refs.filter((ref) => ref.kind === kind).map(({ value }) => value)
+      const { rows } = await catalog.query<NamedTenant>(
+        `select tenants.id, slug, database_id as "databaseId",
+           coalesce(database.state = 'assigned' and status <> 'deleted', false) as "isInUse"
+         from tenants left join tenant_databases as database on database.id = database_id
+         where tenants.id = any($1::uuid[]) or slug = any($2::text[]) order by tenants.id`,
+        [valuesOf('id'), valuesOf('slug')],
+      )
+      return rows
+    },
+
+    async overview(selection, version) {
+      const { rows } = await catalog.query<{ total: number; behind: number; since: string }>(
+        `select count(*)::int as total, count(*) filter (where ${isBehind('$1')})::int as behind,
+           (now() - interval '1 minute')::text as since
+         ${inUse} ${whereSelected(selection, '$2')}`,
+        [version, ...valuesOfSelection(selection)],
+      )
+      return rows[0] ?? { total: 0, behind: 0, since: '-infinity' }
+    },
+
+    async page(selection, { after, limit, behind, since, newOnly }) {
+      const { rows } = await catalog.query<FleetTenant>(
+        `select tenants.id, slug, database.id as "databaseId", schema_version::float8 as "schemaVersion",
+           database.updated_at >= $1::timestamptz as "isNew"
+         ${inUse} ${whereSelected(selection, '$5')}
+           ${after === undefined ? 'and $2::uuid is null' : 'and tenants.id > $2::uuid'}
+           ${behind === undefined ? 'and $3::bigint is null' : `and ${isBehind('$3')}`}
+           ${newOnly ? 'and database.updated_at >= $1::timestamptz' : ''}
+         order by tenants.id limit $4`,
+        [since, after ?? null, behind ?? null, limit, ...valuesOfSelection(selection)],
+      )
+      return rows
+    },
+
+    async versions() {
+      const { rows } = await catalog.query<{ version: number | null; tenants: number }>(
+        `select schema_version::float8 as version, count(*)::int as tenants ${inUse}
+         group by schema_version order by schema_version nulls first`,
+      )
+      return rows
+    },
+
+    async recordRun(actor, counts) {
+      await catalog.query(
+        "insert into audit_log (actor_id, action, subject, after) values ($1, 'fleet.migrate', $2, $3)",
+        [actor, 'fleet', counts],
+      )
+    },
+  }
+}
+
+const whereSelected = ({ ids }: FleetSelection, parameter: string) =>
+  `where ${ids === undefined ? 'true' : `tenants.id = any(${parameter}::uuid[])`}`
+
+const valuesOfSelection = ({ ids }: FleetSelection): unknown[] => (ids === undefined ? [] : [ids])
