@@ -37,6 +37,8 @@ const layers = {
     packages: ['pg'],
   },
   databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  // Work on all tenant databases.
+  fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
 
@@ -51,20 +53,20 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'identity', 'resolve'],
+      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity', 'resolve'],
       'http',
     ],
     packages: [],
   },
   'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
-  'tenancy-input.ts': { imports: ['catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
+  'tenancy-input.ts': { imports: ['core', 'catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],
   },
   'index.ts': {
     imports: [
-      ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'composition'],
+      ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'composition'],
       ...['tenancy-interface.ts', 'tenancy.ts'],
     ],
     packages: [],

@@ -6,6 +6,7 @@ import type { TenancyStats } from './composition/observing/stats.js'
 import type { Member } from './core/access/access.js'
 import type { AccountsHost } from './core/accounts/accounts.js'
 import type { Config } from './core/config/config.js'
+import type { Fleet } from './core/fleet/fleet.js'
 import type { Tenant, TenantDatabase } from './core/model.js'
 import type { IssuedToken } from './core/identity/signing-keys.js'
 import type { TenantPool } from './core/tenants/tenant-pool.js'
@@ -69,6 +70,8 @@ export interface Tenancy extends Management, HttpTenancy {
    *   TENANCY_DATABASE_UNAVAILABLE, TENANCY_TENANT_STATE_CONFLICT
    */
   initializeTenantSchema(tenant: string): Promise<string[]>
+  /** Work on all tenant databases. */
+  readonly fleet: Fleet
   /**
    * Finishes what a dead process left, drops what is due, and compares the server with the catalog. One process at a time
    * does it at the start and every few seconds as well.

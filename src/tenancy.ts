@@ -6,6 +6,7 @@ import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
+import { openFleet } from './composition/opening/open-fleet.js'
 import { openManagement } from './composition/opening/open-management.js'
 import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
@@ -18,6 +19,7 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  fleetCheckOptions,
   issueAccessTokenInput,
   requireCallback,
   rotateSigningKeysInput,
@@ -81,6 +83,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { databases, names, scheduler, connections } = openedDatabases
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
+  const fleet = openFleet(openedCatalog, openedDatabases)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
 
   return {
@@ -106,6 +109,7 @@ async function open(opening: Opening): Promise<Tenancy> {
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },
+    fleet: { check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)) },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(input, callback) {

@@ -48,6 +48,10 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     rotateSigningKeys: { withdraw: true, actor: user },
     runWithTenant: { tenant },
     activity: { withQueries: true },
+    'fleet.check': {
+      ...{ tenants: [tenant], parallelism: 1, anyVersion: true, signal: new AbortController().signal },
+      onResult: () => undefined,
+    },
     'audit.list': { tenant, after: 0, limit: 1 },
     'audit.verify': { tenant },
     'access.assignRole': { ...member, role: 'Admin' },
@@ -87,7 +91,7 @@ const alone = [
   'findUserByEmail',
 ]
 /** Functions whose properties are all optional: they can be called without an object. */
-const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify']
+const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify', 'fleet.check']
 /** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
@@ -134,12 +138,12 @@ const anyFunction = fc.constantFrom(...Object.keys(inputsOf('', '')))
 const written = async () => (await tenancy.audit.verify()).entries
 
 test('every function of tenancy is covered by this test', () => {
-  const { access, audit, pipeline: _pipeline, rules: _rules, config: _config, ...rest } = tenancy
+  const { access, audit, fleet, pipeline: _pipeline, rules: _rules, config: _config, ...rest } = tenancy
   const names = (of: object, prefix = '') =>
     Object.entries(of)
       .filter(([, value]) => typeof value === 'function')
       .map(([name]) => prefix + name)
-  const all = [...names(rest), ...names(access, 'access.'), ...names(audit, 'audit.')]
+  const all = [...names(rest), ...names(access, 'access.'), ...names(audit, 'audit.'), ...names(fleet, 'fleet.')]
   expect([...Object.keys(inputs), ...alone, ...others].toSorted()).toEqual(all.toSorted())
 })
 
