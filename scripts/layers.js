@@ -37,6 +37,7 @@ const layers = {
     packages: ['pg'],
   },
   databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
@@ -65,7 +66,7 @@ const layers = {
   },
   'index.ts': {
     imports: [
-      ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'composition'],
+      ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'composition'],
       ...['tenancy-interface.ts', 'tenancy.ts'],
     ],
     packages: [],

@@ -113,6 +113,14 @@ export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgori
 export type { Logger } from './core/logger.js'
 export type { PgModule } from './core/tenants/pg-module.js'
 export type { Membership, Tenant, TenantDatabase, TenantStatus, User, UserTenant } from './core/model.js'
+export type {
+  FleetCheckOptions,
+  FleetCheckOutcome,
+  FleetCheckReport,
+  FleetCheckResult,
+  StructureDifference,
+} from './core/fleet/fleet-check.js'
+export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'
 export type { TenantPool } from './core/tenants/tenant-pool.js'

@@ -70,7 +70,7 @@ export interface Tenancy extends Management, HttpTenancy {
    *   TENANCY_DATABASE_UNAVAILABLE, TENANCY_TENANT_STATE_CONFLICT
    */
   initializeTenantSchema(tenant: string): Promise<string[]>
-  /** Schema changes for all tenants. */
+  /** Work on all tenant databases. */
   readonly fleet: Fleet
   /**
    * Finishes what a dead process left, drops what is due, and compares the server with the catalog. One process at a time

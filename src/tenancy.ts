@@ -19,6 +19,7 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  fleetCheckOptions,
   fleetMigrateOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
@@ -113,6 +114,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     fleet: {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
+      check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
     },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),

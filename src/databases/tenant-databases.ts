@@ -8,7 +8,9 @@ import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-d
 import { createBuildQueue } from './building/build-queue.js'
 import { createDatabaseBuilds } from './building/database-builds.js'
 import { createDemandedMigrations, maxDemandedMigrations } from './building/demanded-migrations.js'
+import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
+import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations } from './building/tenant-migrations.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
@@ -40,7 +42,7 @@ export interface TenantDatabasesOptions extends ServerSettings {
 }
 
 /** Builds, migrates, repairs and drops the tenant databases of one server, and knows how to connect to them. */
-export interface TenantDatabases extends DatabaseSupply {
+export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   /** Account and identity for connections to a tenant's database, as its own role. */
   targetOf(database: TenantDatabase): TenantDatabaseTarget
   /** The account of the target, unless the database or its role has been renamed. */
@@ -244,6 +246,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     async dropTenantDatabase(id) {
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
+
+    ...createStructureInspection({ server, preparation }),
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

@@ -4,8 +4,8 @@ import { type FleetParts, migrateFleet } from './migrate-fleet.js'
 
 const defaultNamed = 20
 
-/** Creates the functions that work on all tenants. `close` begins no further tenant and waits for those under way. */
-export function createFleet(parts: FleetParts): Fleet & { close(): Promise<void> } {
+/** Creates the functions that migrate all tenants and count their versions. `close` begins no further tenant and waits for those under way. */
+export function createFleet(parts: FleetParts): Pick<Fleet, 'migrate' | 'status'> & { close(): Promise<void> } {
   const running = new Set<Promise<unknown>>()
   let isClosing = false
 

@@ -59,6 +59,10 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       actor: user,
     },
     'fleet.status': { limit: 1 },
+    'fleet.check': {
+      ...{ tenants: [tenant], parallelism: 1, anyVersion: true, signal: new AbortController().signal },
+      onResult: () => undefined,
+    },
     'audit.list': { tenant, after: 0, limit: 1 },
     'audit.verify': { tenant },
     'access.assignRole': { ...member, role: 'Admin' },
@@ -98,7 +102,15 @@ const alone = [
   'findUserByEmail',
 ]
 /** Functions whose properties are all optional: they can be called without an object. */
-const withoutInput = ['listTenants', 'rotateSigningKeys', 'activity', 'audit.verify', 'fleet.migrate', 'fleet.status']
+const withoutInput = [
+  'listTenants',
+  'rotateSigningKeys',
+  'activity',
+  'audit.verify',
+  'fleet.migrate',
+  'fleet.status',
+  'fleet.check',
+]
 /** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],

@@ -9,7 +9,8 @@ import type {
   VersionedDatabase,
 } from '../../core/tenants/tenant-databases.js'
 
-const columns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
+/** Columns of a `TenantDatabase`. */
+export const databaseColumns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
   created_at as "createdAt", updated_at as "updatedAt", retired_at as "retiredAt"`
 
 const fromNow = (parameter: string) => `now() + make_interval(secs => ${parameter}::integer / 1000.0)`
@@ -41,13 +42,13 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     // Runs for every new connection to a tenant.
     async find(id) {
-      const sql = `select ${columns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
+      const sql = `select ${databaseColumns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
       return (await queryRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
     findAny: () =>
       one(
-        `select ${columns} from tenant_databases where state in ('ready', 'assigned')
+        `select ${databaseColumns} from tenant_databases where state in ('ready', 'assigned')
          order by state = 'ready' desc, created_at desc limit 1`,
         [],
       ),
@@ -76,7 +77,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       one(
         `update tenant_databases set state = 'ready', lease_owner = null, schema_version = $4, schema_fingerprint = $5,
            lease_expires_at = case when reserved_for is not null then ${fromNow('$3')} end
-         where id = $1 and state = 'building' and lease_owner = $2 returning ${columns}`,
+         where id = $1 and state = 'building' and lease_owner = $2 returning ${databaseColumns}`,
         [id, lease, reservedMs, schema.version, schema.fingerprint],
       ),
 
@@ -114,7 +115,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
         `update tenant_databases set state = 'dropping', lease_owner = $2, lease_expires_at = ${fromNow('$3')}
          where id = $1 and (state in ('building', 'dropping') or (state = 'retired' and drop_after <= now()))
            and not exists (select from tenants where database_id = $1 and status <> 'deleted')
-         returning ${columns}`,
+         returning ${databaseColumns}`,
         [id, lease, leaseMs],
       ),
 

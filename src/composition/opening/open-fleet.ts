@@ -1,13 +1,18 @@
 import { maxCatalogConnections } from '../../catalog/catalog-pool.js'
+import { createFleetDatabases } from '../../catalog/tenants/fleet-databases.js'
 import { createFleetCatalog } from '../../catalog/tenants/fleet-catalog.js'
 import type { Fleet } from '../../core/fleet/fleet.js'
 import { checkConnectionBudget } from '../../databases/server/connection-budget.js'
 import { maxBuilderConnections } from '../../databases/tenant-databases.js'
 import { createFleet } from '../../fleet/create-fleet.js'
+import { createFleetCheck } from '../../fleet/drift/fleet-check.js'
 import { defaultParallelism } from '../../fleet/migrate-fleet.js'
 import type { OpenCatalog } from './open-catalog.js'
 import type { OpenDatabases } from './open-databases.js'
 import type { Opening } from './opening.js'
+
+/** Most connections of the provisioning account that work on the fleet may have: those that the budget holds for builds. */
+export const maxFleetParallelism = maxBuilderConnections
 
 /** Makes the functions that work on all tenants. Waits for nothing; closing waits for the tenants under way. */
 export function openFleet(
@@ -34,5 +39,9 @@ export function openFleet(
     },
   })
   closing.add(() => fleet.close())
-  return { migrate: (options) => fleet.migrate(options), status: (options) => fleet.status(options) }
+  return {
+    migrate: (options) => fleet.migrate(options),
+    status: (options) => fleet.status(options),
+    check: createFleetCheck({ catalog: createFleetDatabases(catalog), databases }),
+  }
 }

@@ -8,7 +8,12 @@ export interface DatabaseSetting {
 }
 
 // These load code into every session, or change its role.
-const notCarried = new Set(['session_preload_libraries', 'local_preload_libraries', 'role', 'session_authorization'])
+export const notCarriedSettings: ReadonlySet<string> = new Set([
+  'session_preload_libraries',
+  'local_preload_libraries',
+  'role',
+  'session_authorization',
+])
 // The value of these is a list of names that are quoted already: as one literal it would become one name.
 const lists = new Set(['search_path', 'temp_tablespaces'])
 
@@ -27,8 +32,8 @@ export async function readDatabaseSettings(
     return { name: entry.slice(0, end), value: entry.slice(end + 1) }
   })
   return {
-    settings: all.filter(({ name }) => !notCarried.has(name)),
-    refused: all.filter(({ name }) => notCarried.has(name)).map(({ name }) => name),
+    settings: all.filter(({ name }) => !notCarriedSettings.has(name)),
+    refused: all.filter(({ name }) => notCarriedSettings.has(name)).map(({ name }) => name),
   }
 }
 

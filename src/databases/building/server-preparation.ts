@@ -12,7 +12,7 @@ import { roleLockKey } from '../server/lock-keys.js'
 import { reconcileRoleLimits } from '../server/role-limits.js'
 import { reconcileTempFileLimits } from '../server/temp-file-limit.js'
 import type { BuilderOptions } from './database-builder.js'
-import { ensureTemplate, type Template } from './template.js'
+import { ensureTemplate, type Template, type TemplateOptions } from './template.js'
 import { readTenantSchema, type TenantSchema } from './tenant-schema.js'
 
 /** The settings of an installation that decide how its databases on one server are made. */
@@ -52,6 +52,8 @@ export interface PreparedServer {
   readonly builder: BuilderOptions
   readonly schema: TenantSchema
   readonly template: Template
+  /** What the template is found or made again with. */
+  readonly templateOptions: TemplateOptions
 }
 
 /** Makes a server ready for builds: its template, the limits of its roles, the rights of the provisioning account. */
@@ -87,9 +89,10 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
     // A template that has to be made again is made of the files that were read first.
     const schema = knownSchema ?? (await readSchema(installationId))
     const { schemaLockTimeoutMs: lockTimeoutMs } = options
+    const templateOptions = { server, names, installationId, secret, lockTimeoutMs, isHardened }
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
-      ensureTemplate({ server, names, installationId, secret, lockTimeoutMs, isHardened }, schema),
+      ensureTemplate(templateOptions, schema),
     ])
     // Only now: files that fail may be corrected and read again.
     knownSchema = schema
@@ -121,7 +124,7 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
       secret,
       roleConnectionLimit,
     }
-    return { builder, schema, template }
+    return { builder, schema, template, templateOptions }
   }
 
   const warnOfDivergedSchemas = async (serverId: string, schema: TenantSchema) => {

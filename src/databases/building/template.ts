@@ -43,7 +43,21 @@ export interface Template {
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_INVALID; the unfinished template is
  *   dropped
  */
-export async function ensureTemplate(options: TemplateOptions, schema: TenantSchema): Promise<Template> {
+export function ensureTemplate(options: TemplateOptions, schema: TenantSchema): Promise<Template> {
+  return withTemplate(options, schema, async (_admin, template) => template)
+}
+
+/**
+ * Makes sure that the template exists, as {@link ensureTemplate} does, and runs `work` while nobody can drop it or build
+ * another one.
+ *
+ * @param work gets a connection of the provisioning account to the catalog, which holds the lock
+ */
+export async function withTemplate<Result>(
+  options: TemplateOptions,
+  schema: TenantSchema,
+  work: (admin: SqlClient, template: Template) => Promise<Result>,
+): Promise<Result> {
   const { server, names } = options
   const name = names.template(schema.version)
   return withConnection(server, async (admin) => {
@@ -54,7 +68,7 @@ export async function ensureTemplate(options: TemplateOptions, schema: TenantSch
       await dropOlderTemplates(admin, options, name)
     }
     const { settings, refused } = await readDatabaseSettings(admin, name)
-    return { name, settings, refusedSettings: refused }
+    return work(admin, { name, settings, refusedSettings: refused })
   })
 }
 
