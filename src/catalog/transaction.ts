@@ -40,8 +40,11 @@ export async function inTransaction<Result>(
     const begun = [
       issue({ text: isSnapshot ? 'begin isolation level repeatable read, read only' : 'begin' }),
       // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
-      // its locks.
-      issue({ text: "set local idle_in_transaction_session_timeout = '10s'" }),
+      // its locks; and one that waits for a lock, before the client's own limit: a change that the caller was told has failed
+      // must not be committed later.
+      issue({
+        text: "select set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '5s', true)",
+      }),
     ]
     const worked = work({
       query: <Row extends object>(text: string, values?: unknown[]) =>

@@ -37,9 +37,13 @@ function catalogOutage(cause: unknown, message: string): TenancyError {
     : new TenancyError('TENANCY_CATALOG_UNAVAILABLE', message, { cause })
 }
 
-/** The network, `pg` and a server without room are outages; and codes that end the session, as that of one idle too long. */
+/**
+ * The network, `pg` and a server without room are outages, and so is a lock that is not free in time; and codes that end the
+ * session, as that of one idle too long.
+ */
 function isCatalogOutage(error: unknown): boolean {
   if (!isServerError(error)) return true
   const state = sqlStateOf(error) ?? ''
-  return endsSession(state) || state === sqlStates.idleInTransactionSessionTimeout || isShortage(error)
+  const isTooLate = state === sqlStates.idleInTransactionSessionTimeout || state === sqlStates.lockNotAvailable
+  return endsSession(state) || isTooLate || isShortage(error)
 }

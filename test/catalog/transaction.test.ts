@@ -167,6 +167,27 @@ test('a statement behind a lock sees what the lock waited for, although both tra
   expect(rows).toEqual([{ name: 'y' }, { name: 'z' }])
 })
 
+test('a change that waits for a lock too long is refused, and is not made when the lock is free', async () => {
+  await database.pool.query("create table made (name text); insert into made values ('x')")
+  const holder = await database.pool.connect()
+  await holder.query('begin; lock table made in access exclusive mode')
+  const change = inTransaction(catalog, (client) =>
+    inOrder([client.query("insert into made values ('y')"), client.commit()]),
+  )
+  await expect(change).rejects.toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE', cause: { code: '55P03' } })
+  await holder.query('commit')
+  holder.release()
+  await expect
+    .poll(async () => {
+      const { rowCount } = await database.pool.query(
+        "select from pg_stat_activity where datname = current_database() and application_name = 'tenants2fast catalog' and state <> 'idle'",
+      )
+      return rowCount
+    })
+    .toBe(0)
+  expect((await database.pool.query('select name from made')).rows).toEqual([{ name: 'x' }])
+}, 20_000)
+
 test('nothing can be issued after the commit', async () => {
   const transaction = inTransaction(catalog, async (client) => {
     await client.commit()

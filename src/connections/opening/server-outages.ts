@@ -1,5 +1,5 @@
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { isConnectionException, isServerError, isServerStopping } from '../../postgres/sql-states.js'
+import { isConnectionException, isServerError, isServerStopping, sqlStates } from '../../postgres/sql-states.js'
 
 interface Outage {
   /** How many tries in a row the server did not answer. */
@@ -71,11 +71,13 @@ export class ServerOutages {
 }
 
 /**
- * Whether it is a connection exception or a shutdown (PostgreSQL manual, appendix A), or no answer of a server at all.
+ * Whether it is a connection exception, a crash or a start-up (PostgreSQL manual, appendix A), or no answer of a server at all.
  */
 function isOutage(error: unknown): boolean {
   if (isTenancyError(error)) return false
   if (!isServerError(error)) return true
   const { code = '' } = error
+  // Also what a session gets that a role of its own has ended: a tenant could make the server look down to all others.
+  if (code === sqlStates.adminShutdown) return false
   return isConnectionException(code) || isServerStopping(code)
 }

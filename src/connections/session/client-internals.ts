@@ -37,12 +37,15 @@ export interface ClientInternals {
   /** The password, for the SCRAM answer that is computed at once. Since 7. */
   readonly password: unknown
   /** The state of a SCRAM login, which `pg` itself completes and checks; null once it is complete. Since 7. */
-  readonly saslSession: {
-    readonly mechanism: string
-    message: string
-    response: string
-    serverSignature: string
-  }
+  readonly saslSession:
+    | {
+        readonly mechanism: string
+        message: string
+        response: string
+        serverSignature: string
+      }
+    | null
+    | undefined
   /** Answers the server's challenge: replaced where the answer can be computed at once. Since 8.3.2. */
   _handleAuthSASLContinue(message: { readonly data: unknown }): unknown
   /** The protocol connection below the client. Since 7. */

@@ -20,7 +20,7 @@ export function firstQuery({ Query: Base }: PgCopy, client: ClientInternals, tex
   const Query = Base as unknown as new (text: string, values: undefined, callback: unknown) => pg.Submittable
   const { promise: rows, resolve, reject } = withResolvers<Rows>()
   const submittable = new Query(text, undefined, (error: Error | null | undefined, result: pg.QueryResult) =>
-    error == null ? resolve(result.rows as Rows) : reject(error),
+    error == null ? resolve(rowsOf(result)) : reject(error),
   )
   let isSent = false
   const send = (connection: Pick<ConnectionInternals, 'query'>): void => {
@@ -35,6 +35,11 @@ export function firstQuery({ Query: Base }: PgCopy, client: ClientInternals, tex
     client.connection.stream.destroy()
   }
   return { submittable, rows, sendEarly: () => send(client.connection) }
+}
+
+/** A server that answers one query by several results gives a list of them: that is no identity. */
+function rowsOf(result: pg.QueryResult | readonly pg.QueryResult[]): Rows {
+  return 'rows' in result ? (result.rows as Rows) : []
 }
 
 /** `Promise.withResolvers` of Node 22. */

@@ -23,6 +23,8 @@ export function useQuickScram(client: pg.Client, followUp: () => void = () => {}
   const asPgDoes = internals._handleAuthSASLContinue.bind(client)
   internals._handleAuthSASLContinue = (message) => {
     const { saslSession: session, password, connection } = internals
+    // A challenge before or after its time: in `pg`, an exception would end the process.
+    if (session == null) return connection.emit('error', new Error('The server sent a SCRAM challenge out of turn'))
     const isPlain = session.mechanism === 'SCRAM-SHA-256' && session.message === 'SASLInitialResponse'
     const answer = isPlain ? answerScram(password, session.response, message.data) : undefined
     // Older copies of pg stretch for as long as they are told to.

@@ -139,8 +139,10 @@ export class SchemaEffectsCache {
   /** Asks for the fingerprint, and for the whole if no other database has had it. Undefined: not now. */
   async #ask(key: string, client: SessionClient, isIdle: boolean): Promise<Answer | undefined> {
     if (this.#mayBeKnown(key)) {
+      const forgotten = this.#forgotten
       const fingerprint = this.#strangers.get(key) ?? (await this.#askFingerprint(key, client, isIdle))
-      if (fingerprint === undefined) return undefined
+      // One from before `forget` may be that of the schema before a migration.
+      if (fingerprint === undefined || forgotten !== this.#forgotten) return undefined
       const effects = this.#fingerprints.get(fingerprint.text)
       if (effects !== undefined) return { effects, sinceMs: fingerprint.sinceMs }
       this.#strangers.set(key, fingerprint)

@@ -44,7 +44,8 @@ describe('bookkeeping', () => {
   })
 
   test.each([
-    ['a shutdown', databaseError('57P01'), true],
+    ['a crash', databaseError('57P02'), true],
+    ['a session that somebody ended', databaseError('57P01'), false],
     ['a server that starts', databaseError('57P03'), true],
     ['a broken connection', new Error('Connection terminated unexpectedly'), true],
     ['a wrong password', databaseError('28P01'), false],

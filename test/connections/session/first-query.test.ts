@@ -224,6 +224,30 @@ describe.each(copies)('a server that behaves in its own way, with %s', (_name, c
     client.destroy()
   })
 
+  test.each([
+    ['before it asks for a password', [authentication(11, 'r=x,s=c2FsdA==,i=1')]],
+    ['after the login', [Buffer.concat([authentication(0), authentication(11, 'r=x,s=c2FsdA==,i=1')])]],
+  ])('a SCRAM challenge that comes %s is an error and no more', async (_when, answers) => {
+    const port = await listen((socket) => {
+      let step = 0
+      socket.on('data', () => socket.write(answers[step++] ?? ''))
+    })
+    await expect(openAt(port, copy)).rejects.toThrow()
+  })
+
+  test('a server that answers the query by two results is not believed, and the connection is closed', async () => {
+    const sockets: Socket[] = []
+    const port = await listen((socket) => {
+      sockets.push(socket)
+      const twice = Buffer.concat([identityAnswer.subarray(0, -ready.length), identityAnswer])
+      const answers = [Buffer.concat([authentication(0), ready]), twice]
+      let step = 0
+      socket.on('data', () => socket.write(answers[step++] ?? ''))
+    })
+    await expect(openAt(port, copy)).rejects.toMatchObject({ code: 'TENANCY_DATABASE_IDENTITY_MISMATCH' })
+    await expect.poll(() => sockets.every(({ destroyed }) => destroyed)).toBe(true)
+  })
+
   test('a server with a wrong proof is not believed', async () => {
     const wrong = `v=${Buffer.alloc(32).toString('base64')}`
     const port = await startServer((_signature, socket) => {

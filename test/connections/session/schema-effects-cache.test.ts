@@ -202,6 +202,22 @@ test('while a connection is in use, one part of the fingerprint is asked after e
   expect(cache.isCurrent(other, client, performance.now())).toBe(true)
 })
 
+test('a fingerprint that was asked for before the schema was forgotten counts for nothing afterwards', async () => {
+  const cache = new SchemaEffectsCache(logger)
+  await use(cache, one, (await session(one)).client, 16)
+  const { client } = await session(other)
+  const read = vi.mocked(client.read)
+  for (let uses = 0; uses < 3; uses += 1) cache.countUse(other)
+  const learning = cache.learn(other, client, true)
+  await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(schemaFingerprintQueries.length))
+  cache.forget(other)
+  expect(await learning).toBe(true)
+  expect(cache.isCurrent(other, client, performance.now())).toBe(false)
+  read.mockClear()
+  await cache.learn(other, client, true)
+  expect(read).toHaveBeenCalledTimes(schemaFingerprintQueries.length)
+})
+
 test('remembered fingerprints have 100,000 names at most, and those that were not used go first', () => {
   const known = new KnownFingerprints()
   const none = new Set<string>()
