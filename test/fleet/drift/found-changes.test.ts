@@ -4,7 +4,8 @@ import pg from 'pg'
 import { compareStructures } from '../../../src/fleet/drift/compare-structures.js'
 import { readStructure } from '../../../src/fleet/drift/read-structure.js'
 import { structureSettings } from '../../../src/fleet/drift/structure-sql.js'
-import { isPlainAdmin, testServer, urlOf } from '../../support/server.js'
+import { superuser, testWith } from '../../support/requirements.js'
+import { testServer, urlOf } from '../../support/server.js'
 import { type Change, changesWith, schema } from './changes.js'
 import { collect, differencesOf, lineOf, openFleet, type TestFleet } from './fixture.js'
 
@@ -103,7 +104,7 @@ test('A difference carries both definitions', async () => {
   ])
 })
 
-test.skipIf(isPlainAdmin())('Another owner and an event trigger are differences (takes a superuser)', async () => {
+testWith(superuser, 'Another owner and an event trigger are differences', async () => {
   const { user } = await testServer()
   const members = `${fleet.installation.prefix}members`
   await fleet.run(
