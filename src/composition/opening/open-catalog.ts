@@ -1,15 +1,14 @@
 import { devAccess, prodAccess } from '../../access/index.js'
 import { seedAccess } from '../../catalog/access/seed.js'
-import { type CatalogPool, createCatalogPool, maxCatalogConnections } from '../../catalog/catalog-pool.js'
+import { type CatalogPool, createCatalogPool } from '../../catalog/catalog-pool.js'
 import { migrateCatalog } from '../../catalog/migrate.js'
 import { createTenantDatabaseRecords } from '../../catalog/tenants/tenant-databases.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import { bindSecret } from '../../databases/server/bind-secret.js'
 import { ensureCatalogDatabase } from '../../databases/server/catalog-database.js'
-import { checkConnectionBudget } from '../../databases/server/connection-budget.js'
-import { maxBuilderConnections } from '../../databases/tenant-databases.js'
 import { deriveLockKey } from '../../postgres/advisory-lock.js'
+import { checkBudget } from './check-budget.js'
 import { type OpenServer, openServer } from './open-server.js'
 import type { Opening } from './opening.js'
 
@@ -36,14 +35,7 @@ export async function openCatalog({ config, logger, closing, access }: Opening):
   const catalogAccount = await ensureCatalogDatabase(server.account, config.catalogDatabase)
   const catalog = createCatalogPool(catalogAccount)
   closing.add(() => catalog.end())
-  await checkConnectionBudget(catalog, {
-    tenants: config.pooler === undefined ? config.maxConnections : 0,
-    catalog: maxCatalogConnections,
-    listen: config.changesBy === 'listen' ? 1 : 0,
-    watch: config.watch.intervalMs > 0 ? 1 : 0,
-    builder: maxBuilderConnections,
-    processes: config.processes,
-  })
+  await checkBudget(catalog, config)
   await migrateCatalog(catalog, undefined, { key: deriveLockKey(server.secret, 'catalog migrations') })
   await bindSecret(catalog, server.secret)
   // A profile stands in for a missing definition of the application, and takes nothing away from an earlier one: version 0.
