@@ -1403,6 +1403,11 @@ begin
   else
     owner := new.user_id;
   end if;
+  if tg_op = 'INSERT' and exists (
+    select from users where id = owner and xmin = pg_current_xact_id()::xid and created_at = now()
+  ) then
+    return null;
+  end if;
   update users set token_epoch = token_epoch + 1, tokens_valid_after = now() where id = owner;
   perform drop_user_links(owner);
   return null;

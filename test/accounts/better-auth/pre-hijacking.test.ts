@@ -286,6 +286,16 @@ describe('whose password counts', () => {
     }
   })
 
+  test('A token that an identity provider issued before its owner confirmed the first password still counts', async () => {
+    const email = someEmail()
+    await register(email, strangers)
+    const link = await confirmationLink(email)
+    const token = await linking.token({ sub: randomBytes(4).toString('hex'), email })
+    expect(await statusOf(confirm(link, owners))).toBe(200)
+    expect(await statusOf(me(token))).toBe(200)
+    expect([await statusOf(login(email, strangers)), await statusOf(login(email, owners))]).toEqual([401, 200])
+  })
+
   test('A simultaneous confirmation, sign-on and registrations leave one account without a stranger’s password', async () => {
     for (let round = 0; round < 5; round += 1) {
       const email = someEmail()
