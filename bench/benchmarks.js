@@ -10,6 +10,7 @@ export const benchmarks = {
   simulation: async () => (await import('./simulation/simulation.js')).run(),
   member: async () => (await import('./member.js')).run(),
   provision: async () => (await import('./provision.js')).run(),
+  fleet: async () => (await import('./migrations/migrations.js')).run(),
   revoke: async () => (await import('./revoke/revoke.js')).run(),
   cold: async () => (await import('./cold/cold.js')).run(),
   'account-timing': async () => (await import('./account-timing.js')).run(),

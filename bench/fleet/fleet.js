@@ -31,7 +31,7 @@ const settings = {
 /**
  * @typedef {{ slug: string, databaseId: string, account: { user: string, password: string, database: string } }} FleetTenant
  * @typedef {{ url: string, server: import('../../dist/core/tenants/database-target.js').ServerAccount, env: Record<string, string>,
- *   tenants: FleetTenant[], prefix: string, admin: pg.Client }} Fleet
+ *   tenants: FleetTenant[], prefix: string, catalog: string, admin: pg.Client }} Fleet
  */
 
 /** @template Result @param {(fleet: Fleet) => Promise<Result>} work @returns {Promise<Result>} */
@@ -53,7 +53,15 @@ export async function withFleet(work) {
     await admin.connect()
     try {
       await admin.query('checkpoint')
-      return await work({ url, server: server.account, env, tenants, prefix: loadConfig(env).databasePrefix, admin })
+      return await work({
+        url,
+        server: server.account,
+        env,
+        tenants,
+        prefix: loadConfig(env).databasePrefix,
+        catalog: loadConfig(env).catalogDatabase,
+        admin,
+      })
     } finally {
       await admin.end()
     }

@@ -18,6 +18,7 @@ import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.j
 import { createReconciler } from './lifecycle/reconciler.js'
 import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
 import { openAdminPool } from './server/admin-connection.js'
+import { createLockKeeper } from './server/lock-keeper.js'
 import { databaseLockKey } from './server/lock-keys.js'
 import type { RoleChange } from './server/restore-role.js'
 import { deriveRolePassword } from './server/role-password.js'
@@ -126,10 +127,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     logger,
   })
 
+  const locks = createLockKeeper(server)
   const migrations = createTenantMigrations({
     records,
     server,
     admin,
+    locks,
     members: names.members,
     lockKeyOf: async (databaseId) => databaseLockKey((await preparation.prepared()).builder, databaseId),
     lockWaitMs: options.migrationLockMs ?? 60_000,
@@ -170,6 +173,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     await reconciler.close()
     await builds.close()
     await demandedMigrations.close()
+    await locks.close()
     // A preparation under way has a connection of its own.
     await preparation.settled()
     return true

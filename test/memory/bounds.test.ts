@@ -104,6 +104,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
     2,
     'constant, and tenants that are behind and that a request asked for',
   ],
+  'databases/server/lock-keeper.ts': [1, inFlight],
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
   'databases/watch/offenders.ts': [1, local],
   'databases/watch/watch-connection.ts': [1, local],

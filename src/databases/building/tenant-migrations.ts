@@ -8,7 +8,7 @@ import type { SqlPool } from '../../core/sql-client.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import { withConnectionInside } from '../server/admin-connection.js'
-import { withDatabaseLock } from '../server/database-lock.js'
+import type { LockKeeper } from '../server/lock-keeper.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
 import { restorePrivileges } from './restore-privileges.js'
@@ -45,12 +45,13 @@ export interface TenantMigrations {
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
   readonly records: Pick<TenantDatabaseRecords, 'recordSchema'>
-  /** The provisioning account; its `database` is the catalog, where locks are held. */
+  /** The provisioning account. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
   readonly admin: SqlPool
   /** The group role. */
   readonly members: string
+  readonly locks: Pick<LockKeeper, 'withLock'>
   /** Key of the lock under which a database is changed. */
   readonly lockKeyOf: (databaseId: string) => Promise<string>
   /** Longest wait for that lock. */
@@ -67,7 +68,7 @@ export interface TenantMigrationsOptions {
 
 /** Migrations of the tenant databases of one server. */
 export function createTenantMigrations(options: TenantMigrationsOptions): TenantMigrations {
-  const { records, server, admin, members, schema, lockTimeoutMs, logger } = options
+  const { records, server, admin, members, locks, schema, lockTimeoutMs, logger } = options
   const { lockKeyOf, lockWaitMs: defaultLockWaitMs, connectionSettings, isHardened } = options
 
   /** Runs `work` on a connection to the database, under the database's lock. */
@@ -85,7 +86,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
         await endAbandonedTransactions(client)
         return work(client)
       }
-      return await withDatabaseLock(server, lock, () => withConnectionInside(account, cleanAndWork, settings))
+      return await locks.withLock(lock, () => withConnectionInside(account, cleanAndWork, settings))
     } catch (error) {
       throw withTenantName(slug, error)
     }

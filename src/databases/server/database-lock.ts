@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryLock, unlock } from '../../postgres/advisory-lock.js'
-import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { withConnection } from './admin-connection.js'
-import { holdersOf, withHeartbeat, takeHeartbeatLock } from './lock-heartbeat.js'
+import { holdersOf } from './lock-heartbeat.js'
 
 /**
  * A connection of the provisioning account that holds the lock of one tenant database. All DDL of a build or a drop runs
@@ -39,22 +37,6 @@ export async function lockDatabase(admin: SqlPool, key: string): Promise<LockedS
     client.release(true)
     throw error
   }
-}
-
-/**
- * Runs `work` under the lock of a tenant database, on a connection of its own to the catalog.
- *
- * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
- */
-export async function withDatabaseLock<Result>(
-  catalog: ServerAccount,
-  lock: { readonly key: string; readonly timeoutMs: number; readonly what: string },
-  work: () => Promise<Result>,
-): Promise<Result> {
-  return withConnection(catalog, async (client) => {
-    await takeHeartbeatLock(client, lock)
-    return withHeartbeat(client, work)
-  })
 }
 
 /** Ends the connections that hold the lock of a tenant database, and waits until the server has closed them. */
