@@ -91,8 +91,10 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
     },
 
     async recordSchema(id, { version, fingerprint }) {
+      // Does not wait for the disk: a server that crashes may forget it, and then the ledger is looked into once more.
       await catalog.query(
         `update tenant_databases set schema_version = $2, schema_fingerprint = $3
+         from (select set_config('synchronous_commit', 'off', true)) as unflushed
          where id = $1 and (schema_version, schema_fingerprint) is distinct from ($2, $3)`,
         [id, version, fingerprint],
       )
