@@ -1,4 +1,6 @@
 import type { OpenPurpose } from '../composition/opening/opening.js'
+import type { Config } from '../core/config/config.js'
+import type { CreateTenancyOptions } from '../tenancy.js'
 import type { Installation } from './opening/open-installation.js'
 import type { Progress } from './output/progress.js'
 import type { Terminal } from './output/terminal.js'
@@ -18,6 +20,8 @@ export interface CommandContext {
    * `migrate`: also the template, which shows a bad schema folder before any tenant is touched. A second call gives the same.
    */
   open(purpose?: OpenPurpose): Promise<Installation>
+  /** Reads the settings and the application's file without opening anything: for commands that need no server. */
+  options(): Promise<CreateTenancyOptions & { readonly config: Config }>
   /** Aborted by Ctrl-C: stop at the next safe point and say what is left. */
   readonly signal: AbortSignal
   /** Whether `--json` was given. */
