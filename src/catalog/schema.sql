@@ -610,7 +610,8 @@ begin
     exit when found;
     insert into audit_chains (chain_id) values (chain) on conflict do nothing;
   end loop;
-  if operator is not null then
+  -- Entries of ours have an object or nothing.
+  if operator is not null and coalesce(jsonb_typeof(new.after), 'object') = 'object' then
     new.after := coalesce(new.after, '{}') || jsonb_build_object('tenants2fast.operator', operator);
   end if;
   new.transaction_id := pg_current_xact_id();

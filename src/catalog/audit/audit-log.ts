@@ -81,7 +81,8 @@ export interface AuditLog {
 
 /** Where the trigger of the table puts the operator: `0006_platform_administrators.sql` says why. */
 const operatorKey = 'tenants2fast.operator'
-const withoutOperator = `case when after ? '${operatorKey}' then nullif(after - '${operatorKey}', '{}') else after end`
+const hasOperator = `jsonb_typeof(after) = 'object' and after ? '${operatorKey}'`
+const withoutOperator = `case when ${hasOperator} then nullif(after - '${operatorKey}', '{}') else after end`
 
 /** Creates the audit log of the catalog. */
 export function createAuditLog(catalog: SqlPool): AuditLog {
@@ -95,7 +96,7 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       const { tenant: ref, after, limit } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
         `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject, before,
-           ${withoutOperator} as after, after ->> '${operatorKey}' as operator
+           ${withoutOperator} as after, case when ${hasOperator} then after ->> '${operatorKey}' end as operator
          from audit_log as entry
          where ${chainOf} = $1 and seq > $2 order by seq limit $3`,
         [await chainOfRef(ref), after, limit],
