@@ -21,6 +21,8 @@ export const fixture = (name: string): string => fileURLToPath(new URL(`fixtures
 export interface SchemaDatabase {
   readonly url: string
   query(text: string, values?: unknown[]): Promise<Record<string, unknown>[]>
+  /** Runs a script on a connection of its own, whose settings it may change. */
+  run(script: string): Promise<void>
   /** Applies what the source has and the ledger lacks; returns names. */
   apply(source: SchemaSource, options?: Partial<SqlLedger>): Promise<string[]>
   revert(source: SchemaSource, to: number): Promise<string[]>
@@ -51,6 +53,7 @@ export async function createSchemaDatabase(): Promise<SchemaDatabase> {
   return {
     url: database.url,
     query,
+    run: (script) => onClient(async (client) => void (await client.query(script))),
     async apply(source, options = {}) {
       const { migrations, ledger } = await ledgerOf(source)
       return onClient((client) => applySqlFiles(client, migrations, { ...ledger, ...options }))
@@ -66,15 +69,19 @@ export async function createSchemaDatabase(): Promise<SchemaDatabase> {
   }
 }
 
+/** Where modules of this package are found. */
+export const besideModules = fileURLToPath(new URL('.', import.meta.url))
+
 /** A folder with these files; removed by `remove`. */
 export async function createFolder(
   files: Readonly<Record<string, string>>,
+  parent = tmpdir(),
 ): Promise<{
   readonly dir: string
   write(files: Readonly<Record<string, string>>): Promise<void>
   remove(): Promise<void>
 }> {
-  const dir = await mkdtemp(join(tmpdir(), 't2f-migrations-'))
+  const dir = await mkdtemp(join(parent, 't2f-migrations-'))
   const write = async (added: Readonly<Record<string, string>>) => {
     for (const [name, text] of Object.entries(added)) {
       await mkdir(dirname(join(dir, name)), { recursive: true })
