@@ -12,6 +12,7 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations } from './building/tenant-migrations.js'
+import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
@@ -27,8 +28,11 @@ import { withoutTempFileLimit } from './server/temp-file-limit.js'
 export interface TenantDatabasesOptions extends ServerSettings {
   /** Start of every name made on the server: 1 to 31 characters of a-z, 0-9 and _, a letter first. */
   readonly prefix: string
-  /** Whether a database whose schema is behind is migrated when it is used, or refused. Default: `migrate`. */
-  readonly schemaBehind?: 'migrate' | 'refuse'
+  /** Whether a database without the newest schema file is migrated when it is used, refused, or served. Default: `migrate`. */
+  readonly schemaBehind?: 'migrate' | 'refuse' | 'serve'
+  /** Ids of the oldest and the newest migration that the process serves. Default: any. */
+  readonly minimumSchema?: string | undefined
+  readonly maximumSchema?: string | undefined
   /** Ready databases to keep in stock. Default: 3. */
   readonly readyTarget?: number
   /** Default: 2. */
@@ -49,9 +53,15 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   expectedAccount(databaseId: string): ServerAccount
   /**
    * Resolves when the database may serve: its schema is not older than this process demands.
-   * @throws TENANCY_DATABASE_SCHEMA_BEHIND
+   * @param atLeast demands this version, too
+   * @throws TENANCY_DATABASE_SCHEMA_BEHIND, TENANCY_DATABASE_SCHEMA_AHEAD
    */
-  demandSchema(database: VersionedDatabase, slug: string): Promise<void>
+  demandSchema(database: VersionedDatabase, slug: string, atLeast?: number): Promise<void>
+  /**
+   * The numbers of migrations by id, and the versions that this process serves.
+   * @throws TENANCY_CONFIG_INVALID: `minimumSchema` or `maximumSchema` is unknown
+   */
+  schemaRange(): Promise<SchemaRange & { readonly versionOf: (migration: string) => number | undefined }>
   /**
    * Restores the privileges of a tenant's database and applies the schema files that it lacks, each in one transaction;
    * returns their names.
@@ -142,12 +152,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     lockTimeoutMs: options.schemaLockTimeoutMs,
     logger,
   })
+  const schemaRange = async () => readSchemaRange((await preparation.schema()).files, options)
   const migrationQueue = createBuildQueue(maxDemandedMigrations)
   const demandedMigrations = createDemandedMigrations({
     migrations,
     queue: migrationQueue,
     schema: () => preparation.schema(),
     whenBehind: options.schemaBehind,
+    range: () => schemaRange(),
     logger,
   })
 
@@ -187,7 +199,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   return {
     templateVersion: async () => (await preparation.prepared()).schema.version,
     schemaVersion: async () => (await preparation.schema()).latest.version,
-    demandSchema: (database, slug) => demandedMigrations.demand(database, slug),
+    demandSchema: (database, slug, atLeast) => demandedMigrations.demand(database, slug, atLeast),
+    schemaRange,
 
     createTenantDatabase: ({ reservedFor } = {}) => builds.create(reservedFor),
     refill: () => builds.refillStock(),
@@ -216,7 +229,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
     },
 
-    async migrateInFleet({ slug, database: { id } }, { verify, lockTimeoutMs }) {
+    async migrateInFleet({ slug, database: { id } }, { verify, lockTimeoutMs, statementTimeoutMs }) {
       const database = await records.find(id)
       if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
       const { version } = (await preparation.schema()).latest
@@ -224,7 +237,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       if (!verify && database.schemaVersion !== null && database.schemaVersion >= version) {
         return { outcome: 'current', applied: [] }
       }
-      const limits = { lockWaitMs: fleetLockWaitMs, ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }) }
+      const limits = {
+        ...{ lockWaitMs: fleetLockWaitMs, statementTimeoutMs },
+        ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      }
       const applied = await migrations.migrate(database, slug, limits)
       return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
     },

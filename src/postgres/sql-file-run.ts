@@ -10,6 +10,7 @@ import { statementLines } from './sql-statements.js'
 export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
   readonly lockTimeoutMs?: number
+  readonly statementTimeoutMs?: number | undefined
   readonly maxAttempts?: number
   readonly prepare?: (client: SqlClient) => Promise<unknown>
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
@@ -47,7 +48,8 @@ export async function applySqlFile(
     } catch (error) {
       if (error instanceof TenancyError) throw error
       const place = `${file.name}${placeOf(error, file.sql, count.finished)}`
-      if (!isLocked(error)) throw new TenancyError(run.codes.failed, `${place}: ${messageOf(error)}`, { cause: error })
+      if (!isLocked(error))
+        throw new TenancyError(run.codes.failed, `${place}: ${reasonOf(error, run)}`, { cause: error })
       const found = describeBlockers(blockers.last())
       throw new TenancyError(
         run.codes.blocked,
@@ -76,7 +78,7 @@ async function applyOnce(
   client: SqlClient,
   file: SqlFile,
   ledgerInsert: string,
-  { lockTimeoutMs, prepare, codes }: SqlFileRun & { readonly lockTimeoutMs: number },
+  { lockTimeoutMs, statementTimeoutMs, prepare, codes }: SqlFileRun & { readonly lockTimeoutMs: number },
   count: StatementCount,
 ): Promise<void> {
   const limit = `set local lock_timeout = ${lockTimeoutMs}`
@@ -84,6 +86,7 @@ async function applyOnce(
   try {
     await client.query(`begin read write; ${limit}`)
     await prepare?.(client)
+    if (statementTimeoutMs !== undefined) await client.query(`set local statement_timeout = ${statementTimeoutMs}`)
     const before = await currentTransaction(client)
     await count.during(client.query(file.sql))
     if ((await currentTransaction(client)) !== before) {
@@ -164,6 +167,12 @@ function placeOf(error: unknown, sql: string, finished: number | undefined): str
     .join('')
     .split('\n')
   return `, line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+}
+
+/** Explains an error; PostgreSQL says only that the statement was cancelled when it took too long. */
+function reasonOf(error: unknown, { statementTimeoutMs }: SqlFileRun): string {
+  const tookTooLong = statementTimeoutMs !== undefined && hasSqlState(error, sqlStates.queryCanceled)
+  return tookTooLong ? `a statement took longer than ${statementTimeoutMs} ms (statementTimeoutMs)` : messageOf(error)
 }
 
 function messageOf(error: unknown): string {

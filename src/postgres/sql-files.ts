@@ -19,6 +19,8 @@ export interface SqlLedger {
   readonly codes: SqlFileErrorCodes
   /** Longest wait of a statement for a lock, milliseconds; then its file is rolled back and tried again. Default: 2000. */
   readonly lockTimeoutMs?: number
+  /** Longest time of a statement of a file, milliseconds; then its file fails. Default: no limit but the database's own. */
+  readonly statementTimeoutMs?: number | undefined
   /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
   /** Runs in the transaction of each file, before it. */

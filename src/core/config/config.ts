@@ -13,7 +13,7 @@ export interface Config {
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
   /** Treatment of a request for a tenant whose schema is behind. */
-  readonly schemaBehind: 'migrate' | 'refuse'
+  readonly schemaBehind: 'migrate' | 'refuse' | 'serve'
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number

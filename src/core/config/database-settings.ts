@@ -57,8 +57,8 @@ export const databaseSettings = {
   },
   TENANT_SCHEMA_BEHIND: {
     description:
-      'How to treat a request for a tenant whose schema is older than this process needs: `migrate` applies the missing files first, `refuse` answers 503 until they are applied.',
-    schema: z.enum(['migrate', 'refuse'], 'must be migrate or refuse').default('migrate'),
+      'How to treat a tenant that lacks schema files of this process when it is used: `migrate` applies them first, `refuse` answers 503 until they are applied, `serve` serves it as it is, down to `minimumSchema`, and logs that. Default: `serve` with `NODE_ENV=production`, otherwise `migrate`.',
+    schema: z.enum(['migrate', 'refuse', 'serve'], 'must be migrate, refuse or serve').optional(),
   },
   TENANT_SCHEMA_LOCK_TIMEOUT_MS: {
     description:

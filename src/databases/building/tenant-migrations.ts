@@ -22,13 +22,15 @@ export interface MigrationLimits {
   readonly maxAttempts?: number
   /** Longest wait of a file's statement for a lock. Default: that of the options. */
   readonly lockTimeoutMs?: number
+  /** Longest time of a file's statement. Default: no limit. */
+  readonly statementTimeoutMs?: number | undefined
 }
 
 /** Migrates single tenant databases, each under its lock. `slug` is for messages. */
 export interface TenantMigrations {
   /**
-   * Restores privileges, applies the files that the database lacks, and records its schema version in the catalog;
-   * returns the files' names.
+   * Restores privileges, applies the files that the database lacks, and records its schema version in the catalog, or why
+   * that failed; returns the files' names.
    *
    * @param limits Default: those of the options
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
@@ -44,7 +46,7 @@ export interface TenantMigrations {
 
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
-  readonly records: Pick<TenantDatabaseRecords, 'recordSchema'>
+  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure'>
   /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
@@ -97,9 +99,23 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
   }
 
+  /** Has the catalog remember why a tenant was not migrated. That it cannot changes nothing for the caller. */
+  const recordFailure = async ({ id }: TenantDatabase, error: unknown): Promise<void> => {
+    const known = findTenancyError(error)
+    if (known === undefined || passing.has(known.code)) return
+    try {
+      const { files, latest } = await schema()
+      const file = files.find(({ name }) => isAbout(known, name))?.name
+      const { code, message } = known
+      await records.recordFailure(id, { wantedVersion: latest.version, code, message, file })
+    } catch (cause) {
+      logger.warn({ databaseId: id, err: cause }, 'Why a tenant was not migrated could not be recorded in the catalog')
+    }
+  }
+
   return {
-    migrate: (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) =>
-      inside(database, slug, lockWaitMs, async (client) => {
+    migrate: async (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) => {
+      const migrating = inside(database, slug, lockWaitMs, async (client) => {
         const wanted = await schema()
         await restoreOnce(client, database)
         const applied = await applyTenantSchema(client, wanted, {
@@ -111,7 +127,12 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
         })
         if (isHardened) await hardenDatabase(client, members)
         return applied
-      }),
+      })
+      return migrating.catch(async (error: unknown) => {
+        await recordFailure(database, error)
+        throw error
+      })
+    },
 
     readVersion: (database, slug, lockWaitMs) =>
       inside(database, slug, lockWaitMs, async (client) => {
@@ -120,6 +141,14 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
         return state.version
       }),
   }
+}
+
+/** Another process works on the database, or the catalog itself is away: no failure of the tenant's. */
+const passing: ReadonlySet<string> = new Set(['TENANCY_DATABASE_LOCK_TIMEOUT', 'TENANCY_CATALOG_UNAVAILABLE'])
+
+/** Whether an error is about a file: its message names the file first, after the tenant. */
+function isAbout({ message }: TenancyError, file: string): boolean {
+  return [':', ',', ' '].some((end) => message.includes(`": ${file}${end}`))
 }
 
 /** Adds the tenant to an error: the code that raised it knows only the file. */

@@ -60,7 +60,7 @@ const baseSchemaSql = (membersRole: string) => `
 `
 
 /** Options of {@link applyTenantSchema}. */
-export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
+export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts' | 'statementTimeoutMs'> {
   /** The group role. */
   readonly members: string
   /** Longest wait of a statement for a lock. Default: 2000. */
