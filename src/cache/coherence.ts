@@ -12,6 +12,8 @@ export interface CoherenceListener {
   user?(id: string, epoch: number, membership?: MembershipChange): void
   tenant?(id: string, epoch: number): void
   rules?(epoch: number): void
+  /** A migration of a tenant database begins. */
+  migration?(id: string): void
   /** A tenant database has another schema version. */
   database?(id: string, schemaVersion: number): void
   /** The keys that sign our tokens. */
@@ -138,6 +140,8 @@ function tell(listener: CoherenceListener, change: Change): void {
       return listener.tenant?.(change.id, change.epoch)
     case 'database':
       return listener.database?.(change.id, change.schemaVersion)
+    case 'migration':
+      return listener.migration?.(change.id)
     case 'rules':
       return listener.rules?.(change.epoch)
     case 'keys':

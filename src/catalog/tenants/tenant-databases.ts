@@ -109,6 +109,10 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       )
     },
 
+    async announceMigration(id) {
+      await catalog.query("select announce_change('m:' || $1::uuid)", [id])
+    },
+
     async recordFailure(id, { wantedVersion, code, message, file }) {
       await catalog.query(
         `insert into tenant_migration_failures as failure (database_id, wanted_version, code, message, file)

@@ -59,8 +59,11 @@ export async function openRequestPath(
     logger,
   })
   coherence.subscribe({ keys: () => keys.invalidate(), all: () => keys.invalidate() })
-  // Another process has migrated the database: connections know its schema as it was.
-  coherence.subscribe({ database: (id) => scheduler.disconnect(id) })
+  // Any process may migrate a database: connections to it know its schema as it was.
+  coherence.subscribe({
+    migration: (id) => scheduler.schemaMayChange(id),
+    database: (id) => scheduler.disconnect(id),
+  })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
   const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
   const rules = createAccessRules(createRuleSetReader(catalog), access)

@@ -123,6 +123,8 @@ export interface TenantDatabaseRecords {
    * version is forgotten.
    */
   recordSchema(id: string, schema: AppliedFiles): Promise<void>
+  /** Tells all processes that a migration of a database begins. */
+  announceMigration(id: string): Promise<void>
   /** Records that a migration of a database failed, and how often in a row. */
   recordFailure(id: string, failure: MigrationFailure): Promise<void>
   /** Lists the server's databases in state `building` or `dropping`, and retired ones that are due, oldest first. */

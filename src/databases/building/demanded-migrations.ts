@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findTenancyError, isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
-import type { TenantDatabase } from '../../core/model.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import type { BuildQueue } from './build-queue.js'
 import type { MigrationLimits, TenantMigrations } from './tenant-migrations.js'
@@ -69,7 +68,7 @@ export function createDemandedMigrations(options: DemandedMigrationsOptions): De
   let waiting = 0
   let isClosed = false
 
-  const catchUp = async (database: TenantDatabase, slug: string, demanded: number) => {
+  const catchUp = async (database: VersionedDatabase, slug: string, demanded: number) => {
     if (whenBehind === 'migrate') {
       const applied = await migrations.migrate(database, slug, limits)
       if (applied.length > 0) {
@@ -81,7 +80,7 @@ export function createDemandedMigrations(options: DemandedMigrationsOptions): De
     if (version < demanded) throw new TenancyError('TENANCY_DATABASE_SCHEMA_BEHIND', describe(slug, version, demanded))
   }
 
-  const start = (entry: Behind, database: TenantDatabase, slug: string, demanded: number) => {
+  const start = (entry: Behind, database: VersionedDatabase, slug: string, demanded: number) => {
     entry.waitUntilMs = Date.now() + waitMs
     entry.work = queue
       // A database that keeps failing, such as one whose tables its tenant has locked, goes behind all others.

@@ -6,7 +6,7 @@ import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
-import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import type { TenantDatabaseRecords, VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import { withConnectionInside } from '../server/admin-connection.js'
 import { withDatabaseLock } from '../server/database-lock.js'
 import { hardenDatabase } from '../server/hardening.js'
@@ -36,7 +36,7 @@ export interface TenantMigrations {
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
    *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
-  migrate(database: TenantDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  migrate(database: VersionedDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
   /**
    * Reads the schema version from the database's ledger, and records it in the catalog, which may not know it yet.
    * @throws TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
@@ -46,7 +46,7 @@ export interface TenantMigrations {
 
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
-  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure'>
+  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure' | 'announceMigration'>
   /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
@@ -99,6 +99,16 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
   }
 
+  /** Tells the processes that serve the tenant, if the catalog knows that a file is missing. */
+  const announce = ({ id, schemaVersion }: VersionedDatabase): Promise<void> => {
+    const announcing = schema().then(async ({ latest }) => {
+      if (schemaVersion === null || schemaVersion < latest.version) await records.announceMigration(id)
+    })
+    // The connection may fail first.
+    announcing.catch(() => {})
+    return announcing
+  }
+
   /** Has the catalog remember why a tenant was not migrated. That it cannot changes nothing for the caller. */
   const recordFailure = async ({ id }: TenantDatabase, error: unknown): Promise<void> => {
     const known = findTenancyError(error)
@@ -115,9 +125,12 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
 
   return {
     migrate: async (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) => {
+      // Meanwhile the connections are opened; processes that serve the tenant have heard of it when the first file runs.
+      const announced = announce(database)
       const migrating = inside(database, slug, lockWaitMs, async (client) => {
         const wanted = await schema()
         await restoreOnce(client, database)
+        await announced
         const applied = await applyTenantSchema(client, wanted, {
           members,
           lockTimeoutMs,
