@@ -93,7 +93,7 @@ test('Settings of the session, the database and the role do not change what is r
 
 test('Hostile names are quoted, escaped in text, and functions named like built-in ones do not run', async () => {
   const { tenancy, createTenant, run } = await opened(
-    `create table calls (what text); do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$`,
+    `create table calls (what text); select tenants2fast.set_database_setting('search_path', 'public, pg_catalog')`,
   )
   await createTenant('acme')
   const name = `x"'; drop table calls; --\u001b[2J\u202e`

@@ -37,7 +37,13 @@ const read = async () => {
   const client = new pg.Client({ connectionString: urlOf(name), options })
   await client.connect()
   try {
-    return await readStructure({ client, name, roles: { [name]: '<tenant>' }, ignoredSettings: ['temp_file_limit'] })
+    return await readStructure({
+      client,
+      name,
+      roles: { [name]: '<tenant>' },
+      ignoredSettings: ['temp_file_limit'],
+      ignoredRoles: [],
+    })
   } finally {
     await client.end()
   }
