@@ -338,7 +338,7 @@ testWith(superuser, 'Database settings of schema files reach existing and new te
     ['timezone', 'Europe/Berlin'],
     ['default_transaction_isolation', 'repeatable read'],
     ['intervalstyle', 'iso_8601'],
-  ]
+  ] as const
   await installation.writeSchema(
     '0002_settings.sql',
     settings

@@ -49,12 +49,12 @@ test('Unrelated objects in another order, and another tenant’s role in its pla
     'create table b (id serial)',
     'create function c() returns int language sql as $$ select 1 $$',
   ]
-  const { tenancy, createTenant, databaseOf, run } = await opened(objects.join(';'))
+  const { tenancy, createTenant, databaseOf, runAsOwner } = await opened(objects.join(';'))
   await createTenant('acme')
   const role = quoteIdentifier(await databaseOf('acme'))
-  await run('acme', `drop table a, b; drop function c(); ${objects.toReversed().join(';')}`)
+  await runAsOwner('acme', `drop table a, b; drop function c(); ${objects.toReversed().join(';')}`)
   expect(await differencesOf(tenancy, 'acme')).toEqual([])
-  await run('acme', `grant truncate on a to ${role}; create policy mine on b to ${role} using (true)`)
+  await runAsOwner('acme', `grant truncate on a to ${role}; create policy mine on b to ${role} using (true)`)
   const { results } = await collect(tenancy)
   expect(renderDifferences(results[0]!.differences)).toBe(
     'table public.a\n  + grant <tenant>: TRUNCATE\n' +
