@@ -1,3 +1,4 @@
+import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
@@ -38,6 +39,11 @@ export interface CreateTenancyOptions {
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
   /**
+   * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
+   * Default: `TENANT_EXTENSIONS`.
+   */
+  readonly extensions?: readonly string[]
+  /**
    * Id of the oldest migration, such as `0007_orders_note.sql`, that a tenant's schema must have to be served: requests for
    * an older one are answered 503 with `Retry-After`. Default: what `TENANT_SCHEMA_BEHIND` says.
    */
@@ -70,11 +76,23 @@ export async function createTenancy(options: CreateTenancyOptions = {}): Promise
   const { access, schemaDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
+  const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
     return await open({
-      ...{ config, logger, closing, access, schemaDir, minimumSchema, maximumSchema, requireNamedTenant, pg },
+      ...{
+        config,
+        logger,
+        closing,
+        access,
+        schemaDir,
+        extensions,
+        minimumSchema,
+        maximumSchema,
+        requireNamedTenant,
+        pg,
+      },
     })
   } catch (error) {
     // The first error is the one to report; what fails to close after it adds nothing.
