@@ -42,6 +42,7 @@ export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from 
 export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
+export type { TenantLabelsInput } from './catalog/tenants/tenant-labels.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
 export type { ListTenantsOptions } from './catalog/tenants/tenants.js'
 export type {
@@ -99,6 +100,7 @@ export {
 } from './core/errors/errors.js'
 export type {
   Fleet,
+  FleetFailure,
   FleetMigrateOptions,
   FleetReport,
   FleetResult,

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
+import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
@@ -27,6 +28,7 @@ const callbackOf = <Callback>() => z.custom<Callback>((value) => typeof value ==
 /** What every function over tenants takes. */
 const runOptions = <Result>() => ({
   tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
+  label: tenantLabel.optional(),
   parallelism: z.int().min(1).max(64).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
   onResult: callbackOf<NonNullable<FleetRunOptions<Result>['onResult']>>().optional(),
@@ -44,6 +46,7 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     dryRun: z.boolean().optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
+    statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
     actor,
   }),
 )

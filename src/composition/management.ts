@@ -100,6 +100,7 @@ export function createManagement({
     },
     getTenant: (tenant) => tenants.getTenant(tenant),
     listTenants: (options) => tenants.listTenants(options),
+    setTenantLabels: (input) => ofTenant(tenants.setTenantLabels(input)),
     suspendTenant: (input) => ofTenant(tenants.suspendTenant(input)),
     reactivateTenant: (input) => ofTenant(tenants.reactivateTenant(input)),
     deleteTenant: (input) => ofTenant(tenants.deleteTenant(input)),

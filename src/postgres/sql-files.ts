@@ -31,6 +31,11 @@ export interface SqlLedger extends SqlFileRun {
   readonly tool?: ToolLedger | undefined
   /** A role that must not get at that list. */
   readonly members?: string | undefined
+  /**
+   * Opens the connection that the files run on, as an account that may add ledger rows; called if there are files to run.
+   * `client` is not used afterwards. Default: `client`.
+   */
+  readonly withFileClient?: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
   readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
   /** Receives the state of the ledger after the last file, under the lock. */
@@ -82,7 +87,10 @@ export async function applySqlFiles(
       ledgerChange: ledgerInsert(schema, [file]),
     })
   }
-  for (const step of steps) await runMigrationStep(client, step, ledger)
+  const runAll = async (fileClient: SqlClient) => {
+    for (const step of steps) await runMigrationStep(fileClient, step, ledger)
+  }
+  if (steps.length > 0) await (ledger.withFileClient?.(runAll) ?? runAll(client))
   await ledger.record?.(describeLedger([...applied, ...pending]))
   if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
@@ -167,15 +175,18 @@ export async function revertSqlFiles(
       )
     }
   }
-  for (const file of reverted) {
-    const step = {
-      ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
-      ...(tool && { toolChange: tool.remove([file]) }),
-      ledgerChange: ledgerDelete(schema, file.version),
+  const revertAll = async (fileClient: SqlClient) => {
+    for (const file of reverted) {
+      const step = {
+        ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
+        ...(tool && { toolChange: tool.remove([file]) }),
+        ledgerChange: ledgerDelete(schema, file.version),
+      }
+      await runMigrationStep(fileClient, step, ledger)
+      // Each at once: requests ask the catalog which version a database has.
+      await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
     }
-    await runMigrationStep(client, step, ledger)
-    // Each at once: requests ask the catalog which version a database has.
-    await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
   }
+  if (reverted.length > 0) await (ledger.withFileClient?.(revertAll) ?? revertAll(client))
   return reverted.map(({ name }) => name)
 }

@@ -3,6 +3,8 @@ import { type DatabaseNames, databaseIdOf, databaseNames } from '../../databases
 import { roleConnectionLimit } from '../../databases/server/role-limits.js'
 import { createTenantDatabases, type TenantDatabases } from '../../databases/tenant-databases.js'
 import { createServerWatcher } from '../../databases/watch/server-watcher.js'
+import type { SchemaDemands } from '../../core/tenants/schema-demands.js'
+import { createSchemaDemands } from '../schema-demands.js'
 import { createTenantConnections, type TenantConnections } from '../tenant-connections.js'
 import type { OpenCatalog } from './open-catalog.js'
 import { openPooler } from './open-pooler.js'
@@ -15,16 +17,18 @@ export interface OpenDatabases {
   /** How the installation's tenant databases and roles are called. */
   readonly names: DatabaseNames
   readonly scheduler: ConnectionScheduler
+  readonly schema: SchemaDemands
   readonly connections: TenantConnections
 }
 
 /**
  * Builds the template, starts filling the stock, reconciling and watching the server, and opens the connection scheduler.
  *
- * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT,
+ *   TENANCY_CONFIG_INVALID (the range of schemas)
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, pg }: Opening,
+  { config, logger, closing, schemaDir, extensions, minimumSchema, maximumSchema, pg }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
   const names = databaseNames(config.databasePrefix)
@@ -35,7 +39,10 @@ export async function openDatabases(
     prefix: config.databasePrefix,
     secret: server.secret,
     schemaDir: schemaDir ?? config.schemaDir,
+    extensions,
     schemaBehind: config.schemaBehind,
+    minimumSchema,
+    maximumSchema,
     schemaLockTimeoutMs: config.schemaLockTimeoutMs,
     readyTarget: config.readyDatabases,
     roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
@@ -50,6 +57,7 @@ export async function openDatabases(
     config.server && reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   await databases.templateVersion()
+  const { versionOf, ...range } = await databases.schemaRange()
   databases.refill()
   databases.keepReconciled()
   if (config.watch.intervalMs > 0) {
@@ -79,5 +87,12 @@ export async function openDatabases(
     logger,
   })
   closing.add(() => scheduler.close())
-  return { databases, names, scheduler, connections: createTenantConnections({ scheduler, records, databases }) }
+  const schema = createSchemaDemands({ records, databases, versionOf, range })
+  return {
+    databases,
+    names,
+    scheduler,
+    schema,
+    connections: createTenantConnections({ scheduler, records, databases }),
+  }
 }

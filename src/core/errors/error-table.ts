@@ -175,6 +175,12 @@ export const errorTable = {
     fix: 'Wait for the tenant’s migration, or run initializeTenantSchema; listTenants({ behind: true }) names all that are behind.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_SCHEMA_AHEAD: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'A newer release has migrated the tenant past the maximumSchema of this process: send its requests to that release.',
+    headers: { 'retry-after': 1 },
+  },
   TENANCY_DATABASE_LOCK_TIMEOUT: {
     status: 503,
     title: 'The service is temporarily unavailable',
