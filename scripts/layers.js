@@ -36,11 +36,13 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'uuid'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
+  // The kinds of migrations: folders and lists become migrations in order.
+  schema: { imports: ['core', 'postgres'], packages: ['jiti', 'kysely', 'zod'] },
 
   http: { imports: ['core', 'postgres'], packages: [] },
   accounts: {

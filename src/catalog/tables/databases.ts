@@ -33,3 +33,16 @@ export const tenantDatabases = pgTable('tenant_databases', {
   schemaVersion: bigint('schema_version', { mode: 'number' }),
   schemaFingerprint: text('schema_fingerprint'),
 })
+
+/** The last failure of a database's migration, until one succeeds. */
+export const tenantMigrationFailures = pgTable('tenant_migration_failures', {
+  databaseId: uuid('database_id')
+    .primaryKey()
+    .references(() => tenantDatabases.id, { onDelete: 'cascade' }),
+  wantedVersion: bigint('wanted_version', { mode: 'number' }).notNull(),
+  code: text('code').notNull(),
+  message: text('message').notNull(),
+  file: text('file'),
+  attempts: integer('attempts').notNull().default(1),
+  failedAt: moment('failed_at').notNull().defaultNow(),
+})

@@ -6,6 +6,7 @@ import { parseSlug } from '../../core/tenants/slug.js'
 import { isPlainLine } from '../../core/text.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, requireObject, schemaOf, tenantRef } from '../input.js'
+import { tenantLabels } from './tenant-labels.js'
 
 /** A tenant to change. */
 export interface TenantChangeInput extends ActorOption {
@@ -28,6 +29,8 @@ export interface NewTenantInput {
   readonly contactEmail?: string | null | undefined
   /** Largest number of members, from 1. Default, and null: no limit. */
   readonly maxUsers?: number | null | undefined
+  /** As `setTenantLabels` takes them. Default: none. */
+  readonly labels?: readonly string[] | undefined
   /** Id of the user who creates the tenant, for the audit log. Default: the owner. */
   readonly actor?: string | undefined
 }
@@ -39,6 +42,7 @@ export interface ParsedTenant {
   readonly owner: string
   readonly contactEmail: string | null
   readonly maxUsers: number | null
+  readonly labels: readonly string[]
   readonly actor: string
 }
 
@@ -70,6 +74,7 @@ const newTenantInput = schemaOf<NewTenantInput>()(
     ...tenantFacts,
     slug,
     owner: userId,
+    labels: tenantLabels.optional(),
     actor: userId.optional(),
   } satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>),
 )
@@ -84,8 +89,8 @@ export function parseNewTenant(input: unknown): ParsedTenant {
   requireObject(newTenantInput, input)
   const { data, error } = newTenantInput.safeParse(input)
   if (data) {
-    const { contactEmail = null, maxUsers = null, actor: by = data.owner } = data
-    return { ...data, contactEmail, maxUsers, actor: by }
+    const { contactEmail = null, maxUsers = null, labels = [], actor: by = data.owner } = data
+    return { ...data, contactEmail, maxUsers, labels, actor: by }
   }
   const [first, ...others] = error.issues
   const slugError: unknown = first?.code === 'custom' ? first.params?.['error'] : undefined
