@@ -12,6 +12,7 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations } from './building/tenant-migrations.js'
+import { createBackupDatabases } from './copying/backup-databases.js'
 import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
 import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
@@ -80,6 +81,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
+  /** The databases as backups use them; structures are described by the reader. */
+  readonly forBackups: ReturnType<typeof createBackupDatabases>
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -173,6 +176,13 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     database,
   })
 
+  const inspection = createStructureInspection({ server, preparation })
+  const makeNewDatabase: TenantDatabases['withNewDatabase'] = async (version, work) => {
+    const { builder, schema } = await preparation.prepared()
+    const lockTimeoutMs = options.schemaLockTimeoutMs
+    return withNewDatabase(builder, { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened }, work)
+  }
+
   /** Finds the database of a tenant, which has to be in one of these states. */
   const databaseOf = async (
     { slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>,
@@ -264,16 +274,15 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
 
-    async withNewDatabase(version, work) {
-      const { builder, schema } = await preparation.prepared()
-      const lockTimeoutMs = options.schemaLockTimeoutMs
-      return withNewDatabase(builder, { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened }, work)
-    },
+    withNewDatabase: makeNewDatabase,
+    forBackups: createBackupDatabases({
+      ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },
+    }),
 
     copyInto: ({ account }, { name }, how = {}) =>
       copyDatabase({ ...how, source: { ...server, database: name }, target: account }),
 
-    ...createStructureInspection({ server, preparation }),
+    ...inspection,
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

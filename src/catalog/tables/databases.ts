@@ -32,4 +32,5 @@ export const tenantDatabases = pgTable('tenant_databases', {
   dropAfter: moment('drop_after'),
   schemaVersion: bigint('schema_version', { mode: 'number' }),
   schemaFingerprint: text('schema_fingerprint'),
+  formerTenantId: uuid('former_tenant_id'),
 })

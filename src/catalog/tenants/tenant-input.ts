@@ -42,7 +42,8 @@ export interface ParsedTenant {
   readonly actor: string
 }
 
-const slug = z.custom<string>().transform((value, context) => {
+/** A tenant's slug. Its problem is the error that `parseSlug` throws. */
+export const slug = z.custom<string>().transform((value, context) => {
   try {
     return parseSlug(value)
   } catch (error) {
@@ -53,14 +54,17 @@ const slug = z.custom<string>().transform((value, context) => {
 
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
+/** A tenant's display name. */
+export const tenantName = z
+  .string('must be text')
+  .trim()
+  .min(1, 'must not be empty')
+  .max(200, 'must have at most 200 characters')
+  .refine(isPlainLine, 'must not hold control characters')
+
 const newTenantInput = schemaOf<NewTenantInput>()(
   z.strictObject({
-    name: z
-      .string('must be text')
-      .trim()
-      .min(1, 'must not be empty')
-      .max(200, 'must have at most 200 characters')
-      .refine(isPlainLine, 'must not hold control characters'),
+    name: tenantName,
     slug,
     owner: userId,
     contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),

@@ -195,6 +195,28 @@ export const errorTable = {
     headers: { 'retry-after': 1 },
   },
 
+  // Backups and restores
+  TENANCY_BACKUP_FAILED: {
+    status: 500,
+    title: 'Cannot write the backup',
+    fix: 'Nothing is under the final name. Read the message: disk, permissions, the stream, or pg_dump.',
+  },
+  TENANCY_BACKUP_INVALID: {
+    status: 422,
+    title: 'Cannot read the backup',
+    fix: 'Nothing was changed. The archive is truncated, was changed, or needs another key: take another copy or key.',
+  },
+  TENANCY_RESTORE_REFUSED: {
+    status: 409,
+    title: 'Cannot restore this backup here',
+    fix: 'Nothing was changed. The message names what does not fit, and the option that allows it where there is one.',
+  },
+  TENANCY_RESTORE_FAILED: {
+    status: 503,
+    title: 'Cannot exchange the tenant’s database now',
+    fix: 'The tenant works on the same database as before. Read the message and try again.',
+  },
+
   // Connections
   TENANCY_CONNECTION_TIMEOUT: {
     status: 503,
