@@ -1,3 +1,4 @@
+import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
@@ -41,6 +42,11 @@ export interface CreateTenancyOptions {
   readonly access?: AccessDefinition
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
+  /**
+   * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
+   * Default: `TENANT_EXTENSIONS`.
+   */
+  readonly extensions?: readonly string[]
   /** Whoever is a member of several tenants has to name one. Default: `TENANT_REQUIRE_NAMED_TENANT`. */
   readonly requireNamedTenant?: boolean
   /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
@@ -67,10 +73,11 @@ export async function createTenancy(options: CreateTenancyOptions = {}): Promise
   const { access, schemaDir, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
+  const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
-    return await open({ config, logger, closing, access, schemaDir, requireNamedTenant, pg })
+    return await open({ config, logger, closing, access, schemaDir, extensions, requireNamedTenant, pg })
   } catch (error) {
     // The first error is the one to report; what fails to close after it adds nothing.
     await closing.close().catch(() => {})

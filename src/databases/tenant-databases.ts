@@ -11,7 +11,7 @@ import { createDemandedMigrations, maxDemandedMigrations } from './building/dema
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
-import { createTenantMigrations } from './building/tenant-migrations.js'
+import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
 import { createBackupDatabases } from './copying/backup-databases.js'
 import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
 import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
@@ -20,15 +20,15 @@ import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
 import { createReconciler } from './lifecycle/reconciler.js'
 import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
+import { createOwnerConnections } from './owner/owner-connections.js'
 import { openAdminPool } from './server/admin-connection.js'
 import { databaseLockKey } from './server/lock-keys.js'
 import type { RoleChange } from './server/restore-role.js'
 import { deriveRolePassword } from './server/role-password.js'
-import { withoutTempFileLimit } from './server/temp-file-limit.js'
 
 /** What the tenant databases of one server need. */
 export interface TenantDatabasesOptions extends ServerSettings {
-  /** Start of every name made on the server: 1 to 31 characters of a-z, 0-9 and _, a letter first. */
+  /** Start of every name made on the server: 1 to 25 characters of a-z, 0-9 and _, a letter first. */
   readonly prefix: string
   /** Whether a database whose schema is behind is migrated when it is used, or refused. Default: `migrate`. */
   readonly schemaBehind?: 'migrate' | 'refuse'
@@ -77,12 +77,19 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
    * @throws TENANCY_DATABASE_COPY_REFUSED, TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE
    */
   copyInto(
-    target: Pick<NewDatabase, 'account'>,
+    target: Pick<NewDatabase, 'withOwner'>,
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
   /** The databases as backups use them; structures are described by the reader. */
   readonly forBackups: ReturnType<typeof createBackupDatabases>
+  /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
+  withOwner: TenantMigrations['withOwner']
+  /**
+   * The account of a database's owner login. It may not exist yet: `withOwner` makes it.
+   * @throws TENANCY_TENANT_STATE_CONFLICT: there is no such database
+   */
+  ownerAccountOf(databaseId: string): Promise<ServerAccount>
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -146,15 +153,19 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     logger,
   })
 
+  const rights = async () => (await preparation.prepared()).builder.rights
+  const installationId = async () => (await preparation.prepared()).builder.installationId
+  const owners = createOwnerConnections({ server, admin, names, secret, rights, installationId })
   const migrations = createTenantMigrations({
     records,
     server,
     admin,
-    members: names.members,
+    names,
+    extensions: options.extensions ?? [],
+    rights,
+    owners,
     lockKeyOf: async (databaseId) => databaseLockKey((await preparation.prepared()).builder, databaseId),
     lockWaitMs: options.migrationLockMs ?? 60_000,
-    connectionSettings: async () =>
-      (await preparation.prepared()).builder.rights.isSuperuser ? withoutTempFileLimit : undefined,
     isHardened,
     schema: () => preparation.schema(),
     lockTimeoutMs: options.schemaLockTimeoutMs,
@@ -176,11 +187,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     database,
   })
 
-  const inspection = createStructureInspection({ server, preparation })
+  const inspection = createStructureInspection({ server, names, preparation })
   const makeNewDatabase: TenantDatabases['withNewDatabase'] = async (version, work) => {
     const { builder, schema } = await preparation.prepared()
-    const lockTimeoutMs = options.schemaLockTimeoutMs
-    return withNewDatabase(builder, { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened }, work)
+    const { schemaLockTimeoutMs: lockTimeoutMs, extensions = [] } = options
+    const request = { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened, owners, extensions }
+    return withNewDatabase(builder, request, work)
   }
 
   /** Finds the database of a tenant, which has to be in one of these states. */
@@ -263,11 +275,19 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await migrations.migrate(database, tenant.slug)
     },
 
+    withOwner: (database, slug, work) => migrations.withOwner(database, slug, work),
+
+    async ownerAccountOf(databaseId) {
+      const database = await records.find(databaseId)
+      if (database !== undefined) return owners.accountOf(database)
+      throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `There is no tenant database ${databaseId}`)
+    },
+
     async restoreRole(databaseId) {
       const database = await records.find(databaseId)
       if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
       const password = deriveRolePassword(secret, databaseId)
-      return restoreTenantRole({ admin, server, members: names.members }, database, password)
+      return restoreTenantRole({ admin, server, groups: names }, database, password)
     },
 
     async dropTenantDatabase(id) {
@@ -279,8 +299,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },
     }),
 
-    copyInto: ({ account }, { name }, how = {}) =>
-      copyDatabase({ ...how, source: { ...server, database: name }, target: account }),
+    copyInto: (target, { name }, how = {}) => copyDatabase({ ...how, source: { ...server, database: name }, target }),
 
     ...inspection,
 

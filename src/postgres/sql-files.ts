@@ -5,7 +5,7 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { LockBlocker } from './lock-blockers.js'
 import type { SqlClient } from '../core/sql-client.js'
 import { quoteLiteral } from './quote.js'
-import { applySqlFile } from './sql-file-run.js'
+import { applySqlFile, type SqlFileHook } from './sql-file-run.js'
 import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
@@ -21,8 +21,15 @@ export interface SqlLedger {
   readonly lockTimeoutMs?: number
   /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
-  /** Runs in the transaction of each file, before it. */
-  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  /** Runs before each file, in its transaction if it has one. */
+  readonly prepare?: SqlFileHook
+  /** Runs after each file and before its ledger row, in the file's transaction if it has one. */
+  readonly finish?: SqlFileHook
+  /**
+   * Opens the connection that the files run on, as an account that may add ledger rows; called if there are files to run.
+   * `client` is not used afterwards. Default: `client`.
+   */
+  readonly withFileClient?: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
@@ -68,7 +75,10 @@ export async function applySqlFiles(
   await ledger.checkApplied?.(applied)
   const pending = pendingFiles(files, applied, ledger.codes)
   if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
-  for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
+  const applyAll = async (fileClient: SqlClient) => {
+    for (const file of pending) await applySqlFile(fileClient, file, ledgerInsert(table, file), ledger)
+  }
+  if (pending.length > 0) await (ledger.withFileClient?.(applyAll) ?? applyAll(client))
   await ledger.record?.(describeLedger([...applied, ...pending]))
   if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)

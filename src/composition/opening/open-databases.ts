@@ -24,7 +24,7 @@ export interface OpenDatabases {
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, pg }: Opening,
+  { config, logger, closing, schemaDir, extensions, pg }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
   const names = databaseNames(config.databasePrefix)
@@ -35,6 +35,7 @@ export async function openDatabases(
     prefix: config.databasePrefix,
     secret: server.secret,
     schemaDir: schemaDir ?? config.schemaDir,
+    extensions,
     schemaBehind: config.schemaBehind,
     schemaLockTimeoutMs: config.schemaLockTimeoutMs,
     readyTarget: config.readyDatabases,

@@ -13,6 +13,7 @@ export interface Opening {
   /** Undefined: the shipped seed of `config.seedProfile`. */
   readonly access: AccessDefinition | undefined
   readonly schemaDir: string | undefined
+  readonly extensions: readonly string[]
   readonly requireNamedTenant: boolean
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined

@@ -12,6 +12,8 @@ export interface Config {
   readonly dataDir: string
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
+  /** Extensions of every tenant database. */
+  readonly extensions: readonly string[]
   /** Treatment of a request for a tenant whose schema is behind. */
   readonly schemaBehind: 'migrate' | 'refuse'
   readonly schemaLockTimeoutMs: number

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { extensionNames } from './extension-names.js'
 import { flag, integer, optionalInteger, type Setting, text } from './setting-schemas.js'
 
 /** `parseDatabaseUrl` reads the part after the protocol, and names its problems. */
@@ -54,6 +55,15 @@ export const databaseSettings = {
     description:
       'Folder of numbered SQL files (`0001_name.sql`, or `20240101120000_name/migration.sql`) that make up every tenant’s schema.',
     schema: text(4096).optional(),
+  },
+  TENANT_EXTENSIONS: {
+    description:
+      'Extensions of every tenant database, separated by commas: `citext,pg_trgm`. The administrator creates them, in the schema `public`, before the schema files run; those that PostgreSQL does not trust take a superuser. Removing a name drops nothing.',
+    schema: z
+      .string()
+      .transform((names) => names.split(',').map((name) => name.trim()))
+      .pipe(extensionNames)
+      .default([]),
   },
   TENANT_SCHEMA_BEHIND: {
     description:

@@ -4,14 +4,20 @@ import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { findLockBlockers } from '../../postgres/lock-blockers.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
-import type { SqlPool } from '../../core/sql-client.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import type { DatabaseNames } from '../database-names.js'
+import { createExtensions } from '../owner/extensions.js'
+import { giveOver } from '../owner/give-over.js'
+import type { OwnerConnections } from '../owner/owner-connections.js'
 import { withConnectionInside } from '../server/admin-connection.js'
+import type { AdminRights } from '../server/admin-rights.js'
 import { withDatabaseLock } from '../server/database-lock.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
-import { restorePrivileges } from './restore-privileges.js'
+import { withoutTempFileLimit } from '../server/temp-file-limit.js'
+import { checkIdentity, restorePrivileges } from './restore-privileges.js'
 import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
 
 /** Longest waits of a migration. */
@@ -27,7 +33,7 @@ export interface MigrationLimits {
 /** Migrates single tenant databases, each under its lock. `slug` is for messages. */
 export interface TenantMigrations {
   /**
-   * Restores privileges, applies the files that the database lacks, and records its schema version in the catalog;
+   * Restores privileges, creates missing extensions, applies the files that the database lacks, and records its schema version in the catalog;
    * returns the files' names.
    *
    * @param limits Default: those of the options
@@ -35,6 +41,19 @@ export interface TenantMigrations {
    *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
   migrate(database: TenantDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  /**
+   * Runs `work` on a connection of the database's owner login, with the group of owners as its role: what it makes belongs to
+   * the application. The database is made ready for it first, under its lock; `work` runs under none. The connection has no
+   * limits of time and the search path `pg_catalog`; `RESET search_path` gives it the database's own.
+   *
+   * @throws TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the
+   *   tenant; and what `work` throws
+   */
+  withOwner<Result>(
+    database: TenantDatabase,
+    slug: string,
+    work: (client: SqlClient) => Promise<Result>,
+  ): Promise<Result>
   /**
    * Reads the schema version from the database's ledger, and records it in the catalog, which may not know it yet.
    * @throws TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
@@ -49,14 +68,16 @@ export interface TenantMigrationsOptions {
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
   readonly admin: SqlPool
-  /** The group role. */
-  readonly members: string
+  readonly names: DatabaseNames
+  /** Extensions that every tenant database has. */
+  readonly extensions: readonly string[]
+  /** Rights of the provisioning account. */
+  readonly rights: () => Promise<AdminRights>
+  readonly owners: OwnerConnections
   /** Key of the lock under which a database is changed. */
   readonly lockKeyOf: (databaseId: string) => Promise<string>
   /** Longest wait for that lock. */
   readonly lockWaitMs: number
-  /** Settings that connections to tenant databases start with, `-c name=value`. */
-  readonly connectionSettings: () => Promise<string | undefined>
   /** Whether functions that use up what the server shares are revoked from PUBLIC. */
   readonly isHardened: boolean
   readonly schema: () => Promise<TenantSchema>
@@ -67,8 +88,8 @@ export interface TenantMigrationsOptions {
 
 /** Migrations of the tenant databases of one server. */
 export function createTenantMigrations(options: TenantMigrationsOptions): TenantMigrations {
-  const { records, server, admin, members, schema, lockTimeoutMs, logger } = options
-  const { lockKeyOf, lockWaitMs: defaultLockWaitMs, connectionSettings, isHardened } = options
+  const { records, server, admin, names, schema, lockTimeoutMs = 2000, logger } = options
+  const { lockKeyOf, lockWaitMs: defaultLockWaitMs, isHardened, extensions, owners } = options
 
   /** Runs `work` on a connection to the database, under the database's lock. */
   const inside = async <Result>(
@@ -79,7 +100,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   ) => {
     try {
       const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
-      const settings = await connectionSettings()
+      const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
       const account = { ...server, database: name }
       const cleanAndWork = async (client: Client) => {
         await endAbandonedTransactions(client)
@@ -91,27 +112,53 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     }
   }
 
-  const restoreOnce = async (client: Client, database: TenantDatabase) => {
-    const isRestored = await restorePrivileges(client, database, members)
-    if (isRestored)
+  /** Makes a database what this release expects of it, as the provisioning account. */
+  const makeReady = async (client: Client, database: TenantDatabase, limits: Omit<MigrationLimits, 'lockWaitMs'>) => {
+    await checkIdentity(client, database)
+    const waits = { lockTimeoutMs, maxAttempts: 8, ...limits }
+    const isGiven = await giveOver(client, { ...waits, database: database.name, ...groupsOf(names) })
+    if (isGiven) {
+      logger.info({ databaseId: database.id }, 'The objects of a tenant database were given to their owner')
+    }
+    const isRestored = await restorePrivileges(client, database, names)
+    if (isRestored && !isGiven)
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
+    await createExtensions(client, extensions).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new TenancyError('TENANCY_DATABASE_SCHEMA_FAILED', `An extension could not be created: ${reason}`, {
+        cause,
+      })
+    })
+    if (isHardened) await hardenDatabase(client, names.members, names.owners)
   }
 
   return {
     migrate: (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) =>
       inside(database, slug, lockWaitMs, async (client) => {
         const wanted = await schema()
-        await restoreOnce(client, database)
-        const applied = await applyTenantSchema(client, wanted, {
-          members,
+        await makeReady(client, database, limits)
+        return applyTenantSchema(client, wanted, {
+          ...groupsOf(names),
           lockTimeoutMs,
           ...limits,
+          async withOwner(work) {
+            await owners.ensure(client, database)
+            // The files need no other connection of this account: a migration has two at a time.
+            await client.end()
+            await owners.connect(database, work)
+          },
           findBlockers: (pid) => findLockBlockers(admin, pid),
           record: (state) => records.recordSchema(database.id, state),
         })
-        if (isHardened) await hardenDatabase(client, members)
-        return applied
       }),
+
+    async withOwner(database, slug, work) {
+      await inside(database, slug, defaultLockWaitMs, async (client) => {
+        await makeReady(client, database, {})
+        await owners.ensure(client, database)
+      })
+      return owners.connect(database, work)
+    },
 
     readVersion: (database, slug, lockWaitMs) =>
       inside(database, slug, lockWaitMs, async (client) => {
@@ -121,6 +168,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       }),
   }
 }
+
+const groupsOf = ({ members, owners }: DatabaseNames) => ({ members, owners })
 
 /** Adds the tenant to an error: the code that raised it knows only the file. */
 function withTenantName(slug: string, error: unknown): TenancyError {

@@ -3,7 +3,9 @@ import type { LockBlocker } from '../../postgres/lock-blockers.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { applySqlFiles, describeLedger, readSqlFolder, type SqlFile, type SqlLedger } from '../../postgres/sql-files.js'
 import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
-import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
+import { setDatabaseSettingSql } from '../owner/base-schema.js'
+import { createOwnerHooks, explainRights } from '../owner/owner-session.js'
+import { type GroupRoles, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
   invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
@@ -32,7 +34,9 @@ export interface TenantSchema {
  */
 export async function readTenantSchema(folder: string | undefined, installationId: string): Promise<TenantSchema> {
   const files = folder === undefined ? [] : await readSqlFolder(folder, codes)
-  const hash = createHash('sha256').update(JSON.stringify([installationId, baseSchemaSql('members')]))
+  const hash = createHash('sha256').update(
+    JSON.stringify([installationId, baseSchemaSql({ members: 'members', owners: 'owners' })]),
+  )
   for (const file of files) hash.update(`\n${file.name} ${file.checksum}`)
   return { files, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
 }
@@ -41,11 +45,11 @@ export async function readTenantSchema(folder: string | undefined, installationI
  * Creates our own schema and the privileges of tenants in an empty database. A tenant's role can make temporary objects
  * only. Our own tables come before the default privileges, which therefore do not cover them.
  */
-export async function createBaseSchema(client: SqlClient, membersRole: string): Promise<void> {
-  await client.query(baseSchemaSql(membersRole))
+export async function createBaseSchema(client: SqlClient, groups: GroupRoles): Promise<void> {
+  await client.query(baseSchemaSql(groups))
 }
 
-const baseSchemaSql = (membersRole: string) => `
+const baseSchemaSql = (groups: GroupRoles) => `
   create schema tenants2fast;
   -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
   -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
@@ -56,13 +60,14 @@ const baseSchemaSql = (membersRole: string) => `
     checksum text not null,
     applied_at timestamptz not null default now()
   );
-  ${groupPrivileges(membersRole)};
+  ${setDatabaseSettingSql(groups.owners)};
+  ${groupPrivileges(groups)};
 `
 
 /** Options of {@link applyTenantSchema}. */
-export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
-  /** The group role. */
-  readonly members: string
+export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'>, GroupRoles {
+  /** Opens a connection of the database's owner login, which the files run on; `client` is not used afterwards. */
+  readonly withOwner: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Longest wait of a statement for a lock. Default: 2000. */
   readonly lockTimeoutMs?: number | undefined
   /** Finds the sessions that a backend waits for. Default: none are named. */
@@ -72,7 +77,7 @@ export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
 }
 
 /**
- * Applies the schema's files that the database's ledger lacks. A database that a newer release has migrated further is left
+ * Applies the schema's files that the database's ledger lacks, as the owner of the application's objects. A database that a newer release has migrated further is left
  * as it is. The caller holds the database's lock, which is in the catalog: a lock in this database could be taken by the
  * tenant. After an error, close the connection.
  *
@@ -80,19 +85,23 @@ export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
  *   TENANCY_DATABASE_SCHEMA_INVALID
  */
-export function applyTenantSchema(
+export async function applyTenantSchema(
   client: SqlClient,
   schema: TenantSchema,
-  { members, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+  { members, owners, withOwner, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
 ): Promise<string[]> {
-  return applySqlFiles(client, schema.files, {
-    schema: ledgerSchema,
-    codes,
-    lockTimeoutMs,
-    ...limits,
-    // In the same transaction: the tenant cannot drop them before the file has made its tables.
-    prepare: (transaction) => transaction.query(defaultPrivileges(members)),
-    ...(findBlockers && { findBlockers }),
-    ...(record && { record }),
-  })
+  try {
+    return await applySqlFiles(client, schema.files, {
+      schema: ledgerSchema,
+      codes,
+      lockTimeoutMs,
+      ...limits,
+      ...createOwnerHooks({ members, owners }),
+      withFileClient: withOwner,
+      ...(findBlockers && { findBlockers }),
+      ...(record && { record }),
+    })
+  } catch (error) {
+    throw explainRights(error)
+  }
 }

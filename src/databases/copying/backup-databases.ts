@@ -5,13 +5,12 @@ import type { SqlPool } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { ServerPreparation } from '../building/server-preparation.js'
-import { withConnectionInside } from '../server/admin-connection.js'
 import { copyError, copyToStatement } from './copy-database.js'
 import { cutOff, letIn } from './cut-off.js'
 import { fillDatabase } from './fill-database.js'
 import { type NewDatabase, schemaUpTo } from './new-database.js'
 import { quoteRelation } from './relations.js'
-import { copySettings, takeSnapshot } from './snapshot.js'
+import { takeSnapshot } from './snapshot.js'
 
 /** What {@link createBackupDatabases} needs. */
 export interface BackupDatabasesOptions {
@@ -69,17 +68,13 @@ export function createBackupDatabases(
     },
 
     withTarget: (version, work) =>
-      withNewDatabase(version, async ({ id, name, lease, account }) => {
+      withNewDatabase(version, async ({ id, name, lease, withOwner }) => {
         const { latest } = schemaUpTo(await preparation.schema(), version)
         return work({
           ...{ id, name, lease, schema: latest },
           async fill(content, loadAll) {
             try {
-              await withConnectionInside(
-                account,
-                (client) => fillDatabase(client, content, ({ load }) => loadAll(load)),
-                copySettings,
-              )
+              await withOwner((client) => fillDatabase(client, content, ({ load }) => loadAll(load)))
             } catch (error) {
               throw copyError(error, name)
             }
