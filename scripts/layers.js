@@ -36,7 +36,9 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'uuid'] },
+  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
+  // Archives of single tenants: what they look like, writing and reading them.
+  backup: { imports: ['core', 'postgres'], packages: ['age-encryption', 'zod'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
@@ -55,7 +57,7 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
+      ...['core', 'postgres', 'access', 'backup', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
       ...['resolve', 'http'],
     ],
     packages: [],

@@ -138,6 +138,17 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type {
+  BackupInput,
+  BackupMethod,
+  BackupProgress,
+  BackupReport,
+  Backups,
+  RestoredTenantInput,
+  RestoreInput,
+  RestoreReport,
+  SwapBackInput,
+} from './core/backup/backup.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

@@ -5,6 +5,7 @@ import { createAccountsHost } from './composition/accounts-host.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
+import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
 import { openFleet } from './composition/opening/open-fleet.js'
@@ -20,13 +21,16 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  backupInput,
   fleetCheckOptions,
   fleetMigrateOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
+  restoreInput,
   rotateSigningKeysInput,
   runWithTenantInput,
+  swapBackInput,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -111,6 +115,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
+  const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
 
   return {
@@ -142,6 +147,9 @@ async function open(opening: Opening): Promise<Tenancy> {
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
     },
+    backup: async (input) => backups.backup(parse(backupInput, input)),
+    restore: async (input) => backups.restore(parse(restoreInput, input)),
+    swapBack: async (input) => backups.swapBack(parse(swapBackInput, input)),
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(input, callback) {

@@ -253,13 +253,16 @@ CREATE TABLE tenant_databases (
   drop_after timestamp with time zone,
   schema_version bigint,
   schema_fingerprint text,
+  former_tenant_id uuid,
   CONSTRAINT tenant_databases_pkey PRIMARY KEY (id),
   CONSTRAINT tenant_databases_server_id_name_key UNIQUE (server_id, name),
   CONSTRAINT tenant_databases_server_id_role_name_key UNIQUE (server_id, role_name),
   CONSTRAINT tenant_databases_drop_after_check CHECK (state <> 'retired'::text OR drop_after IS NOT NULL),
   CONSTRAINT tenant_databases_state_check CHECK (state = ANY (ARRAY['building'::text, 'ready'::text, 'assigned'::text, 'retired'::text, 'dropping'::text])),
+  CONSTRAINT tenant_databases_former_tenant_id_fkey FOREIGN KEY (former_tenant_id) REFERENCES tenants(id) ON DELETE SET NULL,
   CONSTRAINT tenant_databases_server_id_fkey FOREIGN KEY (server_id) REFERENCES database_servers(id)
 );
+CREATE INDEX tenant_databases_former_tenant_id_idx ON tenant_databases USING btree (former_tenant_id) WHERE former_tenant_id IS NOT NULL;
 CREATE INDEX tenant_databases_state_idx ON tenant_databases USING btree (state, created_at) WHERE state <> 'assigned'::text;
 CREATE TRIGGER tenant_databases_epoch AFTER UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION tenant_databases_epoch();
 CREATE TRIGGER tenant_databases_updated_at BEFORE UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION set_updated_at();
@@ -309,6 +312,7 @@ CREATE CONSTRAINT TRIGGER tenants_chain_anchor AFTER DELETE ON tenants DEFERRABL
 CREATE TRIGGER tenants_deleted AFTER DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_deleted();
 CREATE TRIGGER tenants_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_epoch();
 CREATE TRIGGER tenants_epoch_kept BEFORE UPDATE OF access_epoch ON tenants FOR EACH ROW WHEN (new.access_epoch < old.access_epoch) EXECUTE FUNCTION epochs_are_kept();
+CREATE TRIGGER tenants_former_databases BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_former_databases();
 CREATE TRIGGER tenants_restored AFTER UPDATE ON tenants FOR EACH ROW WHEN (old.status = 'deleted'::text AND new.status <> 'deleted'::text) EXECUTE FUNCTION tenants_restored();
 CREATE TRIGGER tenants_row_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_row_epoch();
 CREATE TRIGGER tenants_updated_at BEFORE UPDATE ON tenants FOR EACH ROW WHEN (new.* IS DISTINCT FROM old.*) EXECUTE FUNCTION set_updated_at();
@@ -1379,6 +1383,16 @@ begin
     perform announce_change('t:' || new.id || ':' || new.access_epoch);
   end if;
   return new;
+end $function$;
+
+CREATE FUNCTION tenants_former_databases()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update tenant_databases set drop_after = now()
+   where former_tenant_id = old.id and state = 'retired' and drop_after > now();
+  return old;
 end $function$;
 
 CREATE FUNCTION tenants_restored()

@@ -13,6 +13,9 @@ import { createServerPreparation, type ServerSettings } from './building/server-
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
 import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
+import { createBackupDatabases } from './copying/backup-databases.js'
+import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
+import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
@@ -75,6 +78,23 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   migrateInFleet: FleetDatabases['migrate']
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
+  /**
+   * Runs `work` with an empty database whose schema has the files up to `version`. It is dropped afterwards, by the reconciler if
+   * this process dies, unless `work` has assigned it. Takes three connections of the provisioning account.
+   * @throws TENANCY_DATABASE_BUILD_FAILED, TENANCY_DATABASE_SCHEMA_FAILED, and what `work` throws
+   */
+  withNewDatabase<Result>(version: number, work: (database: NewDatabase) => Promise<Result>): Promise<Result>
+  /**
+   * Fills the database of `withNewDatabase` with the data of another one, from one moment of it.
+   * @throws TENANCY_DATABASE_COPY_REFUSED, TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE
+   */
+  copyInto(
+    target: Pick<NewDatabase, 'withOwner'>,
+    source: Pick<TenantDatabase, 'name'>,
+    options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
+  ): Promise<CopyReport>
+  /** The databases as backups use them; structures are described by the reader. */
+  readonly forBackups: ReturnType<typeof createBackupDatabases>
   /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
   withOwner: TenantMigrations['withOwner']
   /**
@@ -181,6 +201,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     database,
   })
 
+  const inspection = createStructureInspection({ server, names, preparation })
+  const makeNewDatabase: TenantDatabases['withNewDatabase'] = async (version, work) => {
+    const { builder, schema } = await preparation.prepared()
+    const { schemaLockTimeoutMs: lockTimeoutMs, extensions = [] } = options
+    const request = { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened, owners, extensions }
+    return withNewDatabase(builder, request, work)
+  }
+
   /** Finds the database of a tenant, which has to be in one of these states. */
   const databaseOf = async (
     { slug, databaseId }: Pick<Tenant, 'slug' | 'databaseId'>,
@@ -285,7 +313,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
 
-    ...createStructureInspection({ server, names, preparation }),
+    withNewDatabase: makeNewDatabase,
+    forBackups: createBackupDatabases({
+      ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },
+    }),
+
+    copyInto: (target, { name }, how = {}) => copyDatabase({ ...how, source: { ...server, database: name }, target }),
+
+    ...inspection,
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

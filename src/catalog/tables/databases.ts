@@ -32,6 +32,7 @@ export const tenantDatabases = pgTable('tenant_databases', {
   dropAfter: moment('drop_after'),
   schemaVersion: bigint('schema_version', { mode: 'number' }),
   schemaFingerprint: text('schema_fingerprint'),
+  formerTenantId: uuid('former_tenant_id'),
 })
 
 /** The last failure of a database's migration, until one succeeds. */

@@ -46,7 +46,8 @@ export interface ParsedTenant {
   readonly actor: string
 }
 
-const slug = z.custom<string>().transform((value, context) => {
+/** A tenant's slug. Its problem is the error that `parseSlug` throws. */
+export const slug = z.custom<string>().transform((value, context) => {
   try {
     return parseSlug(value)
   } catch (error) {
@@ -57,14 +58,17 @@ const slug = z.custom<string>().transform((value, context) => {
 
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
+/** A tenant's display name. */
+export const tenantName = z
+  .string('must be text')
+  .trim()
+  .min(1, 'must not be empty')
+  .max(200, 'must have at most 200 characters')
+  .refine(isPlainLine, 'must not hold control characters')
+
 /** The facts of a tenant that its administrators write, as input. */
 export const tenantFacts = {
-  name: z
-    .string('must be text')
-    .trim()
-    .min(1, 'must not be empty')
-    .max(200, 'must have at most 200 characters')
-    .refine(isPlainLine, 'must not hold control characters'),
+  name: tenantName,
   contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
   maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
 }

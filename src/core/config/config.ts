@@ -19,6 +19,10 @@ export interface Config {
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number
+  /** Days that a replaced database is kept. */
+  readonly swappedDays: number
+  /** Folder of `pg_dump` and `pg_restore`; undefined: the path. */
+  readonly pgBinDir: string | undefined
   readonly maxConnections: number
   readonly maxTenantConnections: number
   /** Number of processes like this one that share the server. */

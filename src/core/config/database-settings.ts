@@ -83,6 +83,15 @@ export const databaseSettings = {
     description: 'Days that a deleted tenant can be brought back; then its database is dropped and its slug is free.',
     schema: integer(0, 3650, 30),
   },
+  TENANT_SWAPPED_DAYS: {
+    description:
+      'Days that the database which a restore has replaced is kept: `swapBack` gives it to the tenant again.',
+    schema: integer(0, 3650, 7),
+  },
+  TENANT_PG_BIN_DIR: {
+    description: 'Folder of `pg_dump` and `pg_restore`, for backups. Default: those in the path.',
+    schema: text(4096).optional(),
+  },
   TENANT_MAX_TENANT_CONNECTIONS: {
     description: 'Most connections to one tenant’s database.',
     schema: integer(1, 1000, 5),

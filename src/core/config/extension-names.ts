@@ -10,7 +10,7 @@ export const extensionNames = z
       .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'must be names of 1 to 63 letters, digits, _ and -, such as citext'),
   )
   .max(100, 'must be at most 100 names')
-  .transform((names): readonly string[] => [...new Set(names)])
+  .transform((names): readonly string[] => names.filter((name, index) => names.indexOf(name) === index))
 
 /**
  * Checks names of extensions that an application passes.

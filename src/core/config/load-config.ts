@@ -75,6 +75,8 @@ export function loadConfig(given: Readonly<Record<string, string | undefined>> =
     schemaLockTimeoutMs: own.TENANT_SCHEMA_LOCK_TIMEOUT_MS,
     readyDatabases: own.TENANT_READY_DATABASES,
     retentionDays: own.TENANT_RETENTION_DAYS,
+    swappedDays: own.TENANT_SWAPPED_DAYS,
+    pgBinDir: own.TENANT_PG_BIN_DIR,
     maxConnections: own.TENANT_MAX_CONNECTIONS,
     maxTenantConnections: own.TENANT_MAX_TENANT_CONNECTIONS,
     tempFileLimitMb: own.TENANT_TEMP_FILE_LIMIT_MB,

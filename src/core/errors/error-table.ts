@@ -193,11 +193,44 @@ export const errorTable = {
     fix: 'A connection reached a database other than the tenant’s own and was destroyed: check proxies and restores.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_COPY_REFUSED: {
+    status: 409,
+    title: 'Cannot copy the data of this tenant database',
+    fix: 'Read the message: it names what would be lost or would not fit. Nothing was changed.',
+    details: { problems: 'string[]' },
+  },
+  TENANCY_DATABASE_COPY_FAILED: {
+    status: 500,
+    title: 'Cannot copy the data of this tenant database now',
+    fix: 'Nothing was changed. Read the message, correct the cause and start again.',
+  },
   TENANCY_DATABASE_UNAVAILABLE: {
     status: 503,
     title: 'The service is temporarily unavailable',
     fix: 'Check that the tenant’s server is up and reachable; requests recover by themselves.',
     headers: { 'retry-after': 1 },
+  },
+
+  // Backups and restores
+  TENANCY_BACKUP_FAILED: {
+    status: 500,
+    title: 'Cannot write the backup',
+    fix: 'Nothing is under the final name. Read the message: disk, permissions, the stream, or pg_dump.',
+  },
+  TENANCY_BACKUP_INVALID: {
+    status: 422,
+    title: 'Cannot read the backup',
+    fix: 'Nothing was changed. The archive is truncated, was changed, or needs another key: take another copy or key.',
+  },
+  TENANCY_RESTORE_REFUSED: {
+    status: 409,
+    title: 'Cannot restore this backup here',
+    fix: 'Nothing was changed. The message names what does not fit, and the option that allows it where there is one.',
+  },
+  TENANCY_RESTORE_FAILED: {
+    status: 503,
+    title: 'Cannot exchange the tenant’s database now',
+    fix: 'The tenant works on the same database as before. Read the message and try again.',
   },
 
   // Connections

@@ -21,9 +21,8 @@ export async function checkExtensions(
      where e.name = any ($1)`,
     [extensions],
   )
-  const found = new Map(rows.map(({ name, needsSuperuser }) => [name, needsSuperuser]))
-  const missing = extensions.filter((name) => !found.has(name))
-  const forbidden = isSuperuser ? [] : extensions.filter((name) => found.get(name) === true)
+  const missing = extensions.filter((wanted) => !rows.some(({ name }) => name === wanted))
+  const forbidden = isSuperuser ? [] : rows.filter(({ needsSuperuser }) => needsSuperuser).map(({ name }) => name)
   const problems = [
     ...(missing.length > 0 ? [`the server does not have ${missing.join(', ')}: install it there`] : []),
     ...(forbidden.length > 0 ? [`only a superuser may create ${forbidden.join(', ')}`] : []),
@@ -48,10 +47,10 @@ export async function createExtensions(client: SqlClient, extensions: readonly s
      where e.name = any ($1::pg_catalog.text[]) and e.installed_version is null`,
     [extensions],
   )
-  const missing = new Map(rows.map(({ name, hasSchema }) => [name, hasSchema]))
   // In the order of the list: one may need another.
-  for (const name of extensions.filter((each) => missing.has(each))) {
-    const where = missing.get(name) === true ? '' : ' with schema public'
+  const missing = rows.toSorted((one, other) => extensions.indexOf(one.name) - extensions.indexOf(other.name))
+  for (const { name, hasSchema } of missing) {
+    const where = hasSchema ? '' : ' with schema public'
     await client.query(`create extension if not exists ${quoteIdentifier(name)}${where}`)
   }
 }
