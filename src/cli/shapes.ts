@@ -12,6 +12,7 @@ export const tenantShape = {
   status: "'active' | 'suspended' | 'deleted'",
   contactEmail: 'string | null',
   maxUsers: 'number | null',
+  labels: ['string'],
   databaseId: 'string | null',
   createdBy: 'string | null',
   createdAt: 'date',

@@ -12,6 +12,7 @@ import { wholeNumber } from '../values.js'
 
 interface Input {
   readonly tenant?: readonly string[]
+  readonly label?: string
   readonly anyVersion?: boolean
   readonly parallelism?: number
 }
@@ -37,8 +38,9 @@ export const checkFleet = defineCommand<Input, Result>({
     'schema version are counted, not compared. Exit code 1: some differ, or cannot be read. The report names the first 1000.',
   options: [
     { flags: '--tenant TENANT', description: 'only this one, again for more', isRepeatable: true },
+    { flags: '--label LABEL', description: 'only tenants with this label' },
     { flags: '--any-version', description: 'compare databases of another schema version, too' },
-    { flags: '--parallelism N', description: 'connections at a time, 1 to 11 (default: 4)', parse: wholeNumber(1, 11) },
+    { flags: '--parallelism N', description: 'tenants at a time, 1 to 64 (default: 2)', parse: wholeNumber(1, 64) },
   ],
   examples: [
     {
@@ -73,19 +75,14 @@ export const checkFleet = defineCommand<Input, Result>({
     failures: [failureShape],
   },
   exitCodes: [3, 4],
-  async run(context, { tenant: tenants, anyVersion, parallelism }) {
+  async run(context, { tenant: tenants, label, anyVersion, parallelism }) {
     const { tenancy } = await context.open('migrate')
     const { renderDifferences } = await import('../../index.js')
     const progress = await context.progress('Checking')
     const failures: FailedTenant[] = []
     const differentTenants: DifferentTenant[] = []
     const text = new Map<string, string>()
-    let done = 0
-    const all =
-      tenants?.length ?? (await tenancy.fleet.status({ limit: 0 })).versions.reduce((sum, row) => sum + row.tenants, 0)
     const onResult = ({ tenant, outcome, differences, error }: FleetCheckResult) => {
-      done += 1
-      progress.update(done, all, failures.length)
       if (outcome === 'failed' && failures.length < maxNamedFailures) {
         failures.push(failedTenant({ tenant, ...(error === undefined ? {} : { error }) }))
       }
@@ -93,7 +90,10 @@ export const checkFleet = defineCommand<Input, Result>({
       differentTenants.push({ ...tenant, differences })
       if (!context.isJson) text.set(tenant.id, renderDifferences(differences))
     }
-    const report = await tenancy.fleet.check({ tenants, anyVersion, parallelism, signal: context.signal, onResult })
+    const report = await tenancy.fleet.check({
+      ...{ tenants, label, anyVersion, parallelism, signal: context.signal, onResult },
+      onProgress: ({ done, planned, failed }) => progress.update(done, planned, failed),
+    })
     return { ...report, differentTenants, failures, ...(context.isJson ? {} : { text }) }
   },
   render({ databases, same, different, behind, ahead, failed, differentTenants, failures, text }, page) {

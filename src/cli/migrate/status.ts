@@ -23,12 +23,25 @@ export const migrationStatus = defineCommand<Input, FleetStatus>({
     versions: [{ version: 'number | null', tenants: 'number' }],
     behind: 'number',
     tenantsBehind: [{ id: 'string', slug: 'string', version: 'number | null' }],
+    failed: 'number',
+    tenantsFailed: [
+      {
+        id: 'string',
+        slug: 'string',
+        version: 'number | null',
+        code: 'string',
+        message: 'string',
+        file: 'string | null',
+        failedAt: 'date',
+        attempts: 'number',
+      },
+    ],
   },
   async run(context, { limit }) {
     const { tenancy } = await context.open()
     return tenancy.fleet.status({ limit })
   },
-  render({ version, versions, behind, tenantsBehind }, page) {
+  render({ version, versions, behind, tenantsBehind, failed, tenantsFailed }, page) {
     page.facts([
       ['Newest migration', version < 0 ? 'none' : version],
       ['Tenants behind', behind === 0 ? { text: '0', style: 'green' } : { text: behind, style: 'yellow' }],
@@ -38,6 +51,14 @@ export const migrationStatus = defineCommand<Input, FleetStatus>({
       ['VERSION', 'TENANTS'],
       versions.map((row) => [shownVersion(row.version), row.tenants]),
     )
+    if (tenantsFailed.length > 0) {
+      page.line()
+      page.table(
+        ['FAILED', 'SINCE', 'TIMES', 'CODE', 'WHY'],
+        tenantsFailed.map((tenant) => [tenant.slug, tenant.failedAt, tenant.attempts, tenant.code, tenant.message]),
+      )
+      if (failed > tenantsFailed.length) page.line(`… and ${failed - tenantsFailed.length} more`)
+    }
     if (tenantsBehind.length === 0) return
     page.line()
     page.table(

@@ -19,6 +19,8 @@ interface Input {
   readonly dryRun?: boolean
   readonly verify?: boolean
   readonly tenant?: readonly string[]
+  readonly label?: string
+  readonly statementTimeout?: number
   readonly lockTimeout?: number
 }
 
@@ -46,12 +48,18 @@ export const migrateUp = defineCommand<Input, Result>({
     { flags: '--parallelism N', description: 'tenants at a time, 1 to 64 (default: 2)', parse: wholeNumber(1, 64) },
     { flags: '--stop-after N|N%', description: 'begin no further tenant after so many failures', parse: share },
     { flags: '--tenant TENANT', description: 'only this one, again for more', isRepeatable: true },
+    { flags: '--label LABEL', description: 'only tenants with this label' },
     { flags: '--dry-run', description: 'say who would get what, and change nothing' },
     { flags: '--verify', description: 'look into the ledger of every database, not only of those that are behind' },
     {
       flags: '--lock-timeout MS',
       description: 'longest wait of a statement for a lock (default: TENANT_SCHEMA_LOCK_TIMEOUT_MS)',
       parse: wholeNumber(1, 600_000),
+    },
+    {
+      flags: '--statement-timeout MS',
+      description: 'longest time of a statement (default: no limit)',
+      parse: wholeNumber(1, 86_400_000),
     },
   ],
   examples: [
@@ -74,7 +82,8 @@ export const migrateUp = defineCommand<Input, Result>({
   },
   exitCodes: [3],
   isWriting: true,
-  async run(context, { canary, parallelism, stopAfter, dryRun = false, verify, tenant: tenants, lockTimeout }) {
+  async run(context, { dryRun = false, tenant: tenants, label, lockTimeout, statementTimeout, ...how }) {
+    const { canary, parallelism, stopAfter, verify } = how
     const { tenancy, actor } = await context.open(dryRun ? 'administer' : 'migrate')
     const progress = await context.progress('Migrating')
     const failures: FailedTenant[] = []
@@ -92,7 +101,9 @@ export const migrateUp = defineCommand<Input, Result>({
       dryRun,
       verify,
       tenants,
+      label,
       lockTimeoutMs: lockTimeout,
+      statementTimeoutMs: statementTimeout,
       signal: context.signal,
       onResult,
       onProgress: ({ done, planned, failed }) => progress.update(done, planned, failed),

@@ -1,7 +1,11 @@
 import type { AnyCommand } from '../command.js'
+import { backupTenant } from '../backup/backup.js'
+import { restoreTenant } from '../backup/restore.js'
+import { swapTenantBack } from '../backup/swap-back.js'
 import { activateTenant } from './activate.js'
 import { createTenant } from './create.js'
 import { deleteTenant } from './delete.js'
+import { labelTenant } from './labels.js'
 import { listTenants } from './list.js'
 import { purgeTenant } from './purge.js'
 import { renameTenant } from './rename.js'
@@ -16,9 +20,13 @@ export const commands: readonly AnyCommand[] = [
   showTenant,
   updateTenant,
   renameTenant,
+  labelTenant,
   suspendTenant,
   activateTenant,
   deleteTenant,
   undeleteTenant,
   purgeTenant,
+  backupTenant,
+  restoreTenant,
+  swapTenantBack,
 ]

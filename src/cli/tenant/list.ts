@@ -7,6 +7,7 @@ import { statusCell } from './tenant-facts.js'
 interface Input {
   readonly status?: TenantStatus
   readonly behind?: boolean
+  readonly label?: string
   readonly after?: string
   readonly limit?: number
 }
@@ -26,6 +27,7 @@ export const listTenants = defineCommand<Input, Result>({
       parse: oneOf('active', 'suspended', 'deleted'),
     },
     { flags: '--behind', description: 'only those whose schema is older than the files here' },
+    { flags: '--label LABEL', description: 'only those with this label' },
     { flags: '--limit N', description: 'how many, 1 to 1000 (default: 100)', parse: wholeNumber(1, 1000) },
     { flags: '--after ID', description: 'the next page: `next` of the page before' },
   ],
@@ -34,9 +36,9 @@ export const listTenants = defineCommand<Input, Result>({
     { command: 'tenant list --status deleted --json', says: 'Deleted ones that are kept, for a program' },
   ],
   json: { tenants: [tenantShape], next: 'string | null' },
-  async run(context, { status, behind, after, limit = 100 }) {
+  async run(context, { status, behind, label, after, limit = 100 }) {
     const { tenancy } = await context.open()
-    const tenants = await tenancy.listTenants({ status, behind, after, limit })
+    const tenants = await tenancy.listTenants({ status, behind, label, after, limit })
     // A full page: there may be more.
     return { tenants, next: tenants.length === limit ? (tenants.at(-1)?.id ?? null) : null }
   },

@@ -14,6 +14,7 @@ export function showTenantFacts(page: Page, tenant: Tenant, more: readonly (read
     ['Status', statusCell(tenant.status)],
     ['Id', tenant.id],
     ['Contact', tenant.contactEmail],
+    ['Labels', tenant.labels.join(', ') || null],
     ['Most members', tenant.maxUsers ?? 'no limit'],
     ['Created', tenant.createdAt],
     ...(tenant.suspendedAt === null ? [] : [['Suspended', tenant.suspendedAt] as const]),
