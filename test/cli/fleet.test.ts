@@ -71,7 +71,7 @@ describe('migrate status and up', () => {
   test('a fleet that is up to date has nothing to do', async () => {
     expect(await cli.json('migrate', 'status')).toEqual({
       ...{ version: 1, versions: [{ version: 1, tenants: 3 }] },
-      ...{ behind: 0, tenantsBehind: [] },
+      ...{ behind: 0, tenantsBehind: [], failed: 0, tenantsFailed: [] },
     })
     expect(await cli.text('migrate', 'up', '--dry-run')).toBe('Nothing to do: every tenant is at 1\n')
     expect(await cli.text('migrate', 'up')).toMatch(/^0 migrated to 1, 3 current, 0 failed, 0 skipped in \d+ ms\n$/)
@@ -109,8 +109,20 @@ describe('migrate status and up', () => {
       1,
       { failed: 1, failures: [{ slug: 'two', code: 'TENANCY_DATABASE_SCHEMA_FAILED' }] },
     ])
+    expect(await cli.json('migrate', 'status')).toMatchObject({
+      ...{ behind: 1, failed: 1 },
+      tenantsFailed: [{ slug: 'two', file: '0003_labels.sql', attempts: 2 }],
+    })
+    expect(await cli.text('migrate', 'status')).toMatch(/\ntwo\t[^\t]+\t2\tTENANCY_DATABASE_SCHEMA_FAILED\t/)
     await inDatabase('two', (client) => client.query('drop table labels'))
     expect(await cli.text('migrate', 'up')).toMatch(/^1 migrated to 3, 2 current/)
+  })
+
+  test('only tenants with a label are migrated and checked', async () => {
+    await cli.tenancy.setTenantLabels({ tenant: 'three', labels: ['beta'] })
+    expect(await cli.json('migrate', 'up', '--label', 'beta', '--verify')).toMatchObject({ current: 1, migrated: 0 })
+    expect(await cli.json('fleet', 'check', '--label', 'beta')).toMatchObject({ databases: 1, same: 1 })
+    expect(await cli.failure('migrate', 'up', '--label', 'no label')).toMatchObject({ exitCode: 2 })
   })
 
   test('a file that does not run stops the run at the template, before any tenant', async () => {

@@ -104,6 +104,19 @@ describe('tenant update and rename', () => {
   })
 })
 
+describe('tenant labels', () => {
+  test('labels are added, taken away, shown, and found by', async () => {
+    const { slug } = await cli.createTenant()
+    expect(await cli.text('tenant', 'labels', slug)).toBe(`${slug}\tno labels\n`)
+    expect(await cli.text('tenant', 'labels', slug, '--add', 'eu', '--add', 'beta')).toBe(`${slug}\tbeta, eu\n`)
+    expect(await lastEntry(slug)).toMatchObject({ operator })
+    expect(await cli.json('tenant', 'labels', slug, '--remove', 'eu')).toMatchObject({ tenant: { labels: ['beta'] } })
+    expect(await cli.json('tenant', 'list', '--label', 'beta')).toMatchObject({ tenants: [{ slug }] })
+    expect(await cli.failure('tenant', 'labels', slug, '--add', 'no label')).toMatchObject({ exitCode: 2 })
+    expect(await cli.failure('tenant', 'labels', 'nobody')).toMatchObject({ exitCode: 3 })
+  })
+})
+
 describe('the life of a tenant', () => {
   test('suspended and activated', async () => {
     const { slug } = await cli.createTenant()
