@@ -39,6 +39,8 @@ const layers = {
   databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
+  // Reads SQL only: no connection, no file.
+  'fleet/lint': { imports: ['core'], packages: ['libpg-query', 'zod'] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
 

@@ -120,6 +120,15 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type { IgnoredFinding, LintFinding, LintNote, LintReport, LockMode } from './fleet/lint/findings.js'
+export {
+  type LintInput,
+  lintMigration,
+  type LintMigrationOptions,
+  lintMigrations,
+  type LintMigrationsOptions,
+} from './fleet/lint/lint-migrations.js'
+export type { RuleName } from './fleet/lint/rules.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

@@ -45,7 +45,10 @@ alter table orders add column region text;
 update orders set region = 'eu' where region is null;`,
   },
   { name: 'delete_all', sql: 'delete from sessions;' },
-  { name: 'update_nearly_all', sql: "update orders set customer_code = 'X' || customer_code where customer_code is not null;" },
+  {
+    name: 'update_nearly_all',
+    sql: "update orders set customer_code = 'X' || customer_code where customer_code is not null;",
+  },
   { name: 'truncate', sql: 'truncate import_rows;' },
   {
     name: 'new_enum_value_used',
@@ -109,5 +112,8 @@ alter table accounts enable trigger all;`,
   },
   { name: 'refresh', sql: 'refresh materialized view daily_totals;' },
   { name: 'default_gone', sql: 'alter table accounts alter column plan drop default;' },
-  { name: 'stricter_rule', sql: "alter table invoices add constraint invoices_open check (status <> 'open') not valid;" },
+  {
+    name: 'stricter_rule',
+    sql: "alter table invoices add constraint invoices_open check (status <> 'open') not valid;",
+  },
 ]

@@ -55,7 +55,10 @@ alter table sessions add constraint sessions_user_once unique using index sessio
     sql: `alter table invoices add constraint invoices_account_2 foreign key (account_id) references accounts not valid;`,
   },
   { name: 'validate_later', sql: 'alter table invoices validate constraint invoices_account;' },
-  { name: 'check_not_valid', sql: 'alter table orders add constraint quantity_positive check (quantity > 0) not valid;' },
+  {
+    name: 'check_not_valid',
+    sql: 'alter table orders add constraint quantity_positive check (quantity > 0) not valid;',
+  },
   {
     name: 'not_null_after_check',
     sql: `
@@ -207,5 +210,8 @@ update orders set customer_code = upper(customer_code) where id between 201 and 
 create table account_totals (account_id bigint primary key, total numeric not null);
 insert into account_totals select account_id, sum(total) from invoices group by 1;`,
   },
-  { name: 'mixed_names', sql: 'create table "Übersicht" ("Straße" text); create index "Öl" on "Übersicht" ("Straße");' },
+  {
+    name: 'mixed_names',
+    sql: 'create table "Übersicht" ("Straße" text); create index "Öl" on "Übersicht" ("Straße");',
+  },
 ]
