@@ -36,7 +36,7 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  databases: { imports: ['core', 'postgres'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   // Reads SQL only: no connection, no file.

@@ -12,6 +12,8 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations } from './building/tenant-migrations.js'
+import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
+import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
@@ -63,6 +65,21 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   fleetSchema: FleetDatabases['schema']
   /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
   migrateInFleet: FleetDatabases['migrate']
+  /**
+   * Runs `work` with an empty database whose schema has the files up to `version`. It is dropped afterwards, by the reconciler if
+   * this process dies, unless `work` has assigned it. Takes three connections of the provisioning account.
+   * @throws TENANCY_DATABASE_BUILD_FAILED, TENANCY_DATABASE_SCHEMA_FAILED, and what `work` throws
+   */
+  withNewDatabase<Result>(version: number, work: (database: NewDatabase) => Promise<Result>): Promise<Result>
+  /**
+   * Fills the database of `withNewDatabase` with the data of another one, from one moment of it.
+   * @throws TENANCY_DATABASE_COPY_REFUSED, TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE
+   */
+  copyInto(
+    target: Pick<NewDatabase, 'account'>,
+    source: Pick<TenantDatabase, 'name'>,
+    options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
+  ): Promise<CopyReport>
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -246,6 +263,15 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     async dropTenantDatabase(id) {
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
+
+    async withNewDatabase(version, work) {
+      const { builder, schema } = await preparation.prepared()
+      const lockTimeoutMs = options.schemaLockTimeoutMs
+      return withNewDatabase(builder, { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened }, work)
+    },
+
+    copyInto: ({ account }, { name }, how = {}) =>
+      copyDatabase({ ...how, source: { ...server, database: name }, target: account }),
 
     ...createStructureInspection({ server, preparation }),
 

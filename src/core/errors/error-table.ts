@@ -182,6 +182,17 @@ export const errorTable = {
     fix: 'A connection reached a database other than the tenant’s own and was destroyed: check proxies and restores.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_COPY_REFUSED: {
+    status: 409,
+    title: 'Cannot copy the data of this tenant database',
+    fix: 'Read the message: it names what would be lost or would not fit. Nothing was changed.',
+    details: { problems: 'string[]' },
+  },
+  TENANCY_DATABASE_COPY_FAILED: {
+    status: 500,
+    title: 'Cannot copy the data of this tenant database now',
+    fix: 'Nothing was changed. Read the message, correct the cause and start again.',
+  },
   TENANCY_DATABASE_UNAVAILABLE: {
     status: 503,
     title: 'The service is temporarily unavailable',
