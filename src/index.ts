@@ -100,14 +100,21 @@ export {
 export type {
   Fleet,
   FleetMigrateOptions,
-  FleetProgress,
   FleetReport,
   FleetResult,
-  FleetShare,
   FleetStatus,
   FleetStatusOptions,
-  FleetTenantName,
 } from './core/fleet/fleet.js'
+export type {
+  FleetProgress,
+  FleetRunOptions,
+  FleetSelectionOptions,
+  FleetShare,
+  FleetStopReason,
+  FleetTenantName,
+  FleetTenantResult,
+  FleetWaveOptions,
+} from './core/fleet/run.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'

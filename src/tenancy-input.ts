@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
-import { maxFleetParallelism } from './composition/opening/open-fleet.js'
-import type { FleetMigrateOptions, FleetShare, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
 
@@ -16,17 +16,6 @@ export const rotateSigningKeysInput = schemaOf<RotateSigningKeysInput>()(
 )
 export const runWithTenantInput = schemaOf<RunWithTenantInput>()(z.strictObject({ tenant: tenantRef }))
 export const activityOptions = schemaOf<ActivityOptions>()(z.strictObject({ withQueries: z.boolean().optional() }))
-export const fleetCheckOptions = schemaOf<FleetCheckOptions>()(
-  z.strictObject({
-    tenants: z.array(tenantRef).readonly().optional(),
-    parallelism: z.int().min(1).max(maxFleetParallelism).optional(),
-    anyVersion: z.boolean().optional(),
-    signal: z.instanceof(AbortSignal).optional(),
-    onResult: z
-      .custom<(result: FleetCheckResult) => unknown>((value) => typeof value === 'function', 'must be a function')
-      .optional(),
-  }),
-)
 
 const share = z.custom<FleetShare>((value) => {
   if (typeof value !== 'string') return Number.isSafeInteger(value) && (value as number) >= 1
@@ -35,18 +24,26 @@ const share = z.custom<FleetShare>((value) => {
 }, "must be a whole number from 1, or a share above 0 and up to 100 % such as '1%'")
 const callbackOf = <Callback>() => z.custom<Callback>((value) => typeof value === 'function', 'must be a function')
 
+/** What every function over tenants takes. */
+const runOptions = <Result>() => ({
+  tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
+  parallelism: z.int().min(1).max(64).optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+  onResult: callbackOf<NonNullable<FleetRunOptions<Result>['onResult']>>().optional(),
+  onProgress: callbackOf<NonNullable<FleetRunOptions<Result>['onProgress']>>().optional(),
+})
+const waveOptions = { canary: share.optional(), stopAfter: share.optional() }
+
+export const fleetCheckOptions = schemaOf<FleetCheckOptions>()(
+  z.strictObject({ ...runOptions<FleetCheckResult>(), anyVersion: z.boolean().optional() }),
+)
 export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
   z.strictObject({
-    tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
-    canary: share.optional(),
-    parallelism: z.int().min(1).max(64).optional(),
-    stopAfter: share.optional(),
+    ...runOptions<FleetResult>(),
+    ...waveOptions,
     dryRun: z.boolean().optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
-    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
-    onResult: callbackOf<NonNullable<FleetMigrateOptions['onResult']>>().optional(),
-    onProgress: callbackOf<NonNullable<FleetMigrateOptions['onProgress']>>().optional(),
     actor,
   }),
 )

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { TenancyError } from '../core/errors/errors.js'
-import type { FleetDatabases } from '../core/fleet/ports.js'
+import type { FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-databases.js'
 import { createBuildQueue } from './building/build-queue.js'
@@ -80,6 +80,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
+  /** As `FleetConnections.inSlot`. */
+  inFleetSlot: FleetConnections['inSlot']
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -231,8 +233,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
     },
 
-    async migrateInFleet({ databaseId, slug }, { verify, lockTimeoutMs, isExtra }) {
-      const database = await records.find(databaseId)
+    async migrateInFleet({ slug, database: { id } }, { verify, lockTimeoutMs }) {
+      const database = await records.find(id)
       if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
       const { version } = (await preparation.schema()).latest
       // Another runner may have come before.
@@ -240,11 +242,12 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
         return { outcome: 'current', applied: [] }
       }
       const limits = { lockWaitMs: fleetLockWaitMs, ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }) }
-      const run = () => migrations.migrate(database, slug, limits)
-      // Requests that wait for their tenant's migration go first.
-      const applied = await (isExtra ? run() : migrationQueue.run(run, false))
+      const applied = await migrations.migrate(database, slug, limits)
       return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
     },
+
+    // Requests that wait for their tenant's migration go first.
+    inFleetSlot: (work) => migrationQueue.run(work, false),
 
     async bringUpToDate(tenant) {
       const database = await databaseOf(tenant, 'assigned', 'retired')
