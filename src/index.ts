@@ -115,6 +115,17 @@ export type {
   FleetTenantResult,
   FleetWaveOptions,
 } from './core/fleet/run.js'
+export type {
+  FileEffects,
+  FleetRehearseOptions,
+  RehearsalError,
+  RehearsalProblem,
+  RehearsalReport,
+  RehearsedDatabase,
+  RehearsedFile,
+  RehearsedTenant,
+} from './core/fleet/rehearsal.js'
+export type { LockMode } from './core/fleet/lock-modes.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'
@@ -127,7 +138,7 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
-export type { IgnoredFinding, LintFinding, LintNote, LintReport, LockMode } from './fleet/lint/findings.js'
+export type { IgnoredFinding, LintFinding, LintNote, LintReport } from './fleet/lint/findings.js'
 export {
   type LintInput,
   lintMigration,

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
@@ -44,6 +45,17 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     dryRun: z.boolean().optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
+    actor,
+  }),
+)
+export const fleetRehearseOptions = schemaOf<FleetRehearseOptions>()(
+  z.strictObject({
+    tenants: z.int().min(1).max(20).optional(),
+    sampleAboveBytes: z.int().min(1_000_000).optional(),
+    parallelism: z.int().min(1).max(64).optional(),
+    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+    onResult: callbackOf<NonNullable<FleetRehearseOptions['onResult']>>().optional(),
+    onProgress: callbackOf<NonNullable<FleetRehearseOptions['onProgress']>>().optional(),
     actor,
   }),
 )

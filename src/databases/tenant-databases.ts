@@ -9,6 +9,7 @@ import { createBuildQueue } from './building/build-queue.js'
 import { createDatabaseBuilds } from './building/database-builds.js'
 import { createDemandedMigrations, maxDemandedMigrations } from './building/demanded-migrations.js'
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
+import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations } from './building/tenant-migrations.js'
@@ -19,6 +20,7 @@ import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
 import { createReconciler } from './lifecycle/reconciler.js'
 import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
+import { createRehearsals } from './rehearsal/rehearsals.js'
 import { openAdminPool } from './server/admin-connection.js'
 import { databaseLockKey } from './server/lock-keys.js'
 import type { RoleChange } from './server/restore-role.js'
@@ -80,6 +82,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
+  /** Copies of tenants' databases, on which pending files are tried. */
+  readonly rehearsals: RehearsalDatabases
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
@@ -159,6 +163,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     lockTimeoutMs: options.schemaLockTimeoutMs,
     logger,
   })
+  const inspection = createStructureInspection({ server, preparation })
   const migrationQueue = createBuildQueue(maxDemandedMigrations)
   const demandedMigrations = createDemandedMigrations({
     migrations,
@@ -276,7 +281,11 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     copyInto: ({ account }, { name }, how = {}) =>
       copyDatabase({ ...how, source: { ...server, database: name }, target: account }),
 
-    ...createStructureInspection({ server, preparation }),
+    ...inspection,
+    rehearsals: createRehearsals({
+      ...{ preparation, isHardened, lockTimeoutMs: options.schemaLockTimeoutMs },
+      inspect: inspection.inspect,
+    }),
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

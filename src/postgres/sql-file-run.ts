@@ -6,12 +6,18 @@ import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 import { hasSqlState, sqlStates } from './sql-states.js'
 import { statementLines } from './sql-statements.js'
 
+/** Whether a hook runs in the transaction of its file. */
+export interface FileTransaction {
+  readonly inTransaction: boolean
+}
+
 /** Options of {@link applySqlFile}; see `SqlLedger`. */
 export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
   readonly lockTimeoutMs?: number
   readonly maxAttempts?: number
-  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  readonly prepare?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
+  readonly finish?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
 }
 
@@ -76,14 +82,14 @@ async function applyOnce(
   client: SqlClient,
   file: SqlFile,
   ledgerInsert: string,
-  { lockTimeoutMs, prepare, codes }: SqlFileRun & { readonly lockTimeoutMs: number },
+  { lockTimeoutMs, prepare, finish, codes }: SqlFileRun & { readonly lockTimeoutMs: number },
   count: StatementCount,
 ): Promise<void> {
   const limit = `set local lock_timeout = ${lockTimeoutMs}`
   await client.query(resetSession)
   try {
     await client.query(`begin read write; ${limit}`)
-    await prepare?.(client)
+    await prepare?.(client, { inTransaction: true })
     const before = await currentTransaction(client)
     await count.during(client.query(file.sql))
     if ((await currentTransaction(client)) !== before) {
@@ -94,6 +100,7 @@ async function applyOnce(
     }
     // Constraints that the file deferred are checked while its own settings hold.
     await client.query('set constraints all immediate')
+    await finish?.(client, { inTransaction: true })
     await client.query(`${resetSettings}; ${limit}; set local search_path = pg_catalog; ${ledgerInsert}`)
     await client.query('commit')
   } catch (error) {

@@ -5,7 +5,7 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { LockBlocker } from './lock-blockers.js'
 import type { SqlClient } from '../core/sql-client.js'
 import { quoteLiteral } from './quote.js'
-import { applySqlFile } from './sql-file-run.js'
+import { applySqlFile, type FileTransaction } from './sql-file-run.js'
 import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
 
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
@@ -22,7 +22,9 @@ export interface SqlLedger {
   /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
   /** Runs in the transaction of each file, before it. */
-  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  readonly prepare?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
+  /** Runs in the transaction of each file, after its statements. */
+  readonly finish?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
   /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */

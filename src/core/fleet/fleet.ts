@@ -1,3 +1,4 @@
+import type { FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
 import type { ActorOption } from '../audit-actor.js'
 import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
@@ -85,6 +86,23 @@ export interface Fleet {
    * @throws TENANCY_REQUEST_INVALID, TENANCY_CATALOG_UNAVAILABLE
    */
   status(options?: FleetStatusOptions): Promise<FleetStatus>
+  /**
+   * Tries the pending schema files on throw-away copies: of the largest tenants that are behind, and of those that differ most from
+   * them in schema version and rows. Each copy is filled from one snapshot, while its tenant goes on working; of a large database
+   * it has the structure and a sample. Reports for each file how long it took, which locks it held, what it wrote anew and how it
+   * failed, and estimates what `migrate` takes for all.
+   *
+   * Nothing of a tenant is changed. A copy takes disk for as long as it is there. It is made one at a time, with three
+   * connections on top of those that a process has to build and migrate. What a killed process leaves, the reconciler drops.
+   * Leaves one entry `fleet.rehearse` in the installation's audit log.
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_CONNECTION_BUDGET_TOO_LARGE, TENANCY_CATALOG_UNAVAILABLE, and what a function of
+   *   the caller's throws
+   * @example
+   * const { problems, estimate } = await tenancy.fleet.rehearse({ tenants: 3 })
+   * for (const { tenant, file, message } of problems) console.log(tenant, file, message)
+   * if (problems.length === 0) console.log(`${estimate?.tenants} tenants, about ${estimate?.ms} ms`)
+   */
+  rehearse(options?: FleetRehearseOptions): Promise<RehearsalReport>
   /**
    * Compares the structure of tenant databases with the template, from which a new tenant would be cloned now: tables,
    * columns, types, defaults, constraints, indexes, functions, triggers, views, policies, grants, extensions, owners,

@@ -61,6 +61,8 @@ const baseSchemaSql = (membersRole: string) => `
 
 /** Options of {@link applyTenantSchema}. */
 export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
+  /** Watches each file, in its transaction. Default: nobody does. */
+  readonly observer?: Required<Pick<SqlLedger, 'prepare' | 'finish'>> | undefined
   /** The group role. */
   readonly members: string
   /** Longest wait of a statement for a lock. Default: 2000. */
@@ -83,7 +85,7 @@ export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
 export function applyTenantSchema(
   client: SqlClient,
   schema: TenantSchema,
-  { members, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+  { members, lockTimeoutMs = 2000, findBlockers, record, observer, ...limits }: ApplySchemaOptions,
 ): Promise<string[]> {
   return applySqlFiles(client, schema.files, {
     schema: ledgerSchema,
@@ -91,7 +93,11 @@ export function applyTenantSchema(
     lockTimeoutMs,
     ...limits,
     // In the same transaction: the tenant cannot drop them before the file has made its tables.
-    prepare: (transaction) => transaction.query(defaultPrivileges(members)),
+    prepare: async (transaction, file) => {
+      await transaction.query(defaultPrivileges(members))
+      await observer?.prepare(transaction, file)
+    },
+    ...(observer && { finish: observer.finish }),
     ...(findBlockers && { findBlockers }),
     ...(record && { record }),
   })

@@ -2,7 +2,8 @@ import type { AlterTableCmd, ColumnDef, Constraint, Node, RangeVar } from 'libpg
 import { columnTypeOf } from './column-types.js'
 import { notNullColumns } from './expressions.js'
 import type { FileState } from './file-state.js'
-import { isAtLeast, locksOf } from './locks.js'
+import { isAtLeast } from '../../core/fleet/lock-modes.js'
+import { locksOf } from './locks.js'
 import { bodiesOf, bodyOf, type Body, keyOf, type NodeType, relationKey, textsOf, typeOf } from './nodes.js'
 import type { Relation, SchemaModel } from './schema-model.js'
 

@@ -1,4 +1,4 @@
-import type { LockMode } from './findings.js'
+import type { LockMode } from '../../core/fleet/lock-modes.js'
 import type { Statement } from './parse.js'
 import type { RuleName } from './rules.js'
 import type { SchemaModel } from './schema-model.js'

@@ -1,19 +1,5 @@
+import type { LockMode } from '../../core/fleet/lock-modes.js'
 import type { RuleName } from './rules.js'
-
-/** PostgreSQL's table locks, weakest first (manual, 13.3 Explicit Locking). */
-export const lockModes = [
-  'ACCESS SHARE',
-  'ROW SHARE',
-  'ROW EXCLUSIVE',
-  'SHARE UPDATE EXCLUSIVE',
-  'SHARE',
-  'SHARE ROW EXCLUSIVE',
-  'EXCLUSIVE',
-  'ACCESS EXCLUSIVE',
-] as const
-
-/** A table lock. From `SHARE` on it stops writes, `ACCESS EXCLUSIVE` stops reads as well. */
-export type LockMode = (typeof lockModes)[number]
 
 /** Something that a migration should not do. */
 export interface LintFinding {

@@ -1,22 +1,10 @@
 import type { AlterTableCmd, Node, RangeVar } from 'libpg-query'
-import { type LockMode, lockModes } from './findings.js'
+import { isAtLeast, type LockMode, lockModes } from '../../core/fleet/lock-modes.js'
 import { bodiesOf, bodyOf, type Body, keyOf, type NodeType, relationKey, textsOf, typeOf } from './nodes.js'
 import type { SchemaModel } from './schema-model.js'
 
 /** Locks on relations that exist, by the relation's key. */
 export type Locks = ReadonlyMap<string, LockMode>
-
-/** Tells whether a lock is at least as strong as another. */
-export function isAtLeast(lock: LockMode, other: LockMode): boolean {
-  return lockModes.indexOf(lock) >= lockModes.indexOf(other)
-}
-
-/** The strongest of some locks. */
-export function strongest(locks: Iterable<LockMode>): LockMode | undefined {
-  let found: LockMode | undefined
-  for (const lock of locks) if (found === undefined || isAtLeast(lock, found)) found = lock
-  return found
-}
 
 type Taken = readonly (readonly [relation: RangeVar | string | undefined, lock: LockMode])[]
 

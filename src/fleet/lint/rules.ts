@@ -1,7 +1,5 @@
-import type { LintFinding } from './findings.js'
-
 interface Rule {
-  readonly severity: LintFinding['severity']
+  readonly severity: 'error' | 'warning'
   readonly advice: string
 }
 

@@ -18,7 +18,12 @@ const lint = ({ name, sql, inTransaction = true, batch = [] }: SetMigration) =>
 describe('of the bad migrations', () => {
   test.for(badMigrations)('$name', async (migration) => {
     const { findings } = await lint(migration)
-    console.log(migration.name, JSON.stringify(findings.map(({rule,line,lock,rewrites,severity})=>[severity,rule,line,lock,rewrites])))
+    console.log(
+      migration.name,
+      JSON.stringify(
+        findings.map(({ rule, line, lock, rewrites, severity }) => [severity, rule, line, lock, rewrites]),
+      ),
+    )
     expect(findings.filter(({ severity }) => severity === 'error')).not.toEqual([])
   })
 })

@@ -1,7 +1,6 @@
 import type { ClusterStmt, CreateTrigStmt, LockStmt, VacuumStmt, VariableSetStmt } from 'libpg-query'
 import type { FileState, Found } from '../file-state.js'
-import { lockModes } from '../findings.js'
-import { isAtLeast } from '../locks.js'
+import { isAtLeast, lockModes } from '../../../core/fleet/lock-modes.js'
 import { bodiesOf, relationName } from '../nodes.js'
 import { needsNoTransaction } from './alter-table.js'
 import { privileged } from './privileges.js'
