@@ -36,13 +36,15 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
+  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   // Reads SQL only: no connection, no file.
   'fleet/lint': { imports: ['core'], packages: ['libpg-query', 'zod'] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
+  // The kinds of migrations: folders and lists become migrations in order.
+  schema: { imports: ['core', 'postgres'], packages: ['jiti', 'kysely', 'zod'] },
 
   http: { imports: ['core', 'postgres'], packages: [] },
   accounts: {

@@ -10,6 +10,8 @@ export const sqlStates = {
   /** GRANT by an account that may not grant it. */
   invalidGrantOperation: '0LP01',
   uniqueViolation: '23505',
+  /** Said of a statement that cannot run inside of a transaction. */
+  activeSqlTransaction: '25001',
   /** The session was ended because its transaction was idle for too long. */
   idleInTransactionSessionTimeout: '25P03',
   /** The session does not know the prepared statement. */

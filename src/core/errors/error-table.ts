@@ -146,12 +146,22 @@ export const errorTable = {
   TENANCY_DATABASE_SCHEMA_FAILED: {
     status: 500,
     title: 'Cannot apply a tenant schema file',
-    fix: 'The file was rolled back; correct it and run again.',
+    fix: 'The file was rolled back, unless it runs without a transaction; correct it and run again.',
   },
   TENANCY_DATABASE_SCHEMA_INVALID: {
     status: 500,
-    title: 'Invalid tenant schema folder',
-    fix: 'Name the files NNNN_name.sql (4 to 14 digits), numbered once each, and do not edit one that has run.',
+    title: 'Invalid tenant schema',
+    fix: 'Correct the files that the message names. Do not edit, rename or remove one that has run, and add new ones at the end.',
+  },
+  TENANCY_DATABASE_SCHEMA_DISAGREES: {
+    status: 500,
+    title: 'Cannot change the tenant’s schema: the list of another migration tool says something else',
+    fix: 'Compare the two lists in the message with the database, then correct the folder or the table of drizzle-kit, Prisma or Kysely.',
+  },
+  TENANCY_DATABASE_SCHEMA_IRREVERSIBLE: {
+    status: 500,
+    title: 'Cannot revert the tenant’s schema',
+    fix: 'Write what undoes the migrations that the message names, or go forward with a new one.',
   },
   TENANCY_DATABASE_SCHEMA_BLOCKED: {
     status: 503,

@@ -1,5 +1,6 @@
 import type { ActorOption } from '../audit-actor.js'
 import type { TenancyErrorCode } from '../errors/errors.js'
+import type { MigrationTenant } from '../tenants/migration.js'
 import type { VersionedDatabase } from '../tenants/tenant-databases.js'
 import type { LockMode } from './lock-modes.js'
 import type { FleetProgress, FleetTenantName } from './run.js'
@@ -99,6 +100,8 @@ export interface RehearsalReport {
 
 /** How one database is rehearsed. */
 export interface DatabaseRehearsal {
+  /** The tenant that functions among the migrations are told. */
+  readonly tenant: MigrationTenant
   /** Size of the database. */
   readonly bytes: number
   readonly sampleAboveBytes: number

@@ -3,6 +3,7 @@ import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import type { SchemaSource } from '../../core/tenants/migration.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { DatabaseNames } from '../database-names.js'
 import { joinRoles, needsMembership, readAdminRights, reportAdminRights } from '../server/admin-rights.js'
@@ -27,7 +28,9 @@ export interface ServerSettings {
   readonly serverName?: string
   /** Master secret that the roles' passwords are derived from, at least 32 bytes. */
   readonly secret: Buffer
-  /** Folder of numbered SQL files. Default: none, tenants start empty. */
+  /** The migrations of every tenant's schema. Default: those of `schemaDir`. */
+  readonly schema?: SchemaSource | undefined
+  /** Folder of migrations, of a kind that is detected. Default: none, tenants start empty. */
   readonly schemaDir?: string | undefined
   /** Longest wait of a schema file's statement for a lock. Default: 2000. */
   readonly schemaLockTimeoutMs?: number
@@ -80,7 +83,7 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
   let knownSchema: TenantSchema | undefined
 
   const readSchema = async (installationId: string): Promise<TenantSchema> => {
-    const schema = await readTenantSchema(options.schemaDir, installationId)
+    const schema = await readTenantSchema(options.schema ?? options.schemaDir, installationId)
     return isHardened ? { ...schema, version: hardenedVersion(schema.version) } : schema
   }
 

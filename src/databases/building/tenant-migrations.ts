@@ -12,7 +12,13 @@ import { withDatabaseLock } from '../server/database-lock.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
 import { restorePrivileges } from './restore-privileges.js'
-import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
+import {
+  type ApplySchemaOptions,
+  applyTenantSchema,
+  ledgerSchema,
+  revertTenantSchema,
+  type TenantSchema,
+} from './tenant-schema.js'
 
 /** Longest waits of a migration. */
 export interface MigrationLimits {
@@ -35,6 +41,13 @@ export interface TenantMigrations {
    *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
   migrate(database: TenantDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  /**
+   * Reverts the migrations after a version, the newest first, and records the schema version after each; returns their names.
+   *
+   * @param to number of the last migration that stays; -1: none
+   * @throws TENANCY_DATABASE_SCHEMA_IRREVERSIBLE, and as `migrate`; each names the tenant
+   */
+  revert(database: TenantDatabase, slug: string, to: number, limits?: MigrationLimits): Promise<string[]>
   /**
    * Reads the schema version from the database's ledger, and records it in the catalog, which may not know it yet.
    * @throws TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
@@ -97,21 +110,32 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
   }
 
+  /** Runs `work` with the schema, and what it is applied with. */
+  const change = (
+    database: TenantDatabase,
+    slug: string,
+    { lockWaitMs, ...limits }: MigrationLimits,
+    work: (client: Client, wanted: TenantSchema, how: ApplySchemaOptions) => Promise<string[]>,
+  ) =>
+    inside(database, slug, lockWaitMs, async (client) => {
+      const wanted = await schema()
+      await restoreOnce(client, database)
+      const changed = await work(client, wanted, {
+        ...{ members, lockTimeoutMs, tenant: { slug, databaseId: database.id } },
+        ...limits,
+        findBlockers: (pid) => findLockBlockers(admin, pid),
+        record: (state) => records.recordSchema(database.id, state),
+      })
+      if (isHardened) await hardenDatabase(client, members)
+      return changed
+    })
+  const usual: MigrationLimits = { lockWaitMs: defaultLockWaitMs }
+
   return {
-    migrate: (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) =>
-      inside(database, slug, lockWaitMs, async (client) => {
-        const wanted = await schema()
-        await restoreOnce(client, database)
-        const applied = await applyTenantSchema(client, wanted, {
-          members,
-          lockTimeoutMs,
-          ...limits,
-          findBlockers: (pid) => findLockBlockers(admin, pid),
-          record: (state) => records.recordSchema(database.id, state),
-        })
-        if (isHardened) await hardenDatabase(client, members)
-        return applied
-      }),
+    migrate: (database, slug, limits = usual) => change(database, slug, limits, applyTenantSchema),
+
+    revert: (database, slug, to, limits = usual) =>
+      change(database, slug, limits, (client, wanted, how) => revertTenantSchema(client, wanted, to, how)),
 
     readVersion: (database, slug, lockWaitMs) =>
       inside(database, slug, lockWaitMs, async (client) => {

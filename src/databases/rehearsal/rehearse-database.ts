@@ -3,7 +3,12 @@ import type { DatabaseRehearsal, RehearsalError, RehearsedDatabase, RehearsedFil
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
 import type { BuilderOptions } from '../building/database-builder.js'
-import { applyTenantSchema, ledgerSchema, type TenantSchema } from '../building/tenant-schema.js'
+import {
+  type ApplySchemaOptions,
+  applyTenantSchema,
+  ledgerSchema,
+  type TenantSchema,
+} from '../building/tenant-schema.js'
 import { copyDatabase, copyError } from '../copying/copy-database.js'
 import { schemaUpTo, withNewDatabase } from '../copying/new-database.js'
 import { takeSnapshot } from '../copying/snapshot.js'
@@ -29,7 +34,7 @@ export interface RehearsalParts {
 export async function rehearseDatabase(
   { builder, schema, lockTimeoutMs, isHardened }: RehearsalParts,
   name: string,
-  { bytes, sampleAboveBytes, signal }: DatabaseRehearsal,
+  { tenant, bytes, sampleAboveBytes, signal }: DatabaseRehearsal,
 ): Promise<RehearsedDatabase> {
   const source = { ...builder.server, database: name }
   signal?.throwIfAborted()
@@ -50,7 +55,15 @@ export async function rehearseDatabase(
     const copyBytes = (await readSizes(builder, [copyName])).get(copyName) ?? 0
     const copyMs = performance.now() - startedAt
     const begunAt = performance.now()
-    const files = await applyPending(builder, schema, ledger.version, account, signal, lockTimeoutMs)
+    const files = await applyPending(
+      account,
+      { schema, version: ledger.version, signal },
+      {
+        ...{ members: builder.names.members, lockTimeoutMs, tenant },
+        // Nobody else uses the copy: what cannot be locked at once never can.
+        maxAttempts: 1,
+      },
+    )
     return { isSample, copyBytes, copyMs, files, migrationMs: performance.now() - begunAt }
   })
 }
@@ -73,12 +86,13 @@ async function fillSample(
 }
 
 async function applyPending(
-  { names }: BuilderOptions,
-  schema: TenantSchema,
-  version: number,
   account: ServerAccount,
-  signal: AbortSignal | undefined,
-  lockTimeoutMs: number | undefined,
+  {
+    schema,
+    version,
+    signal,
+  }: Pick<RehearsalParts, 'schema'> & Pick<DatabaseRehearsal, 'signal'> & { readonly version: number },
+  options: ApplySchemaOptions,
 ): Promise<RehearsedFile[]> {
   const done: RehearsedFile[] = []
   await withConnectionInside(account, async (client) => {
@@ -91,9 +105,7 @@ async function applyPending(
         const startedAt = performance.now()
         const about = () => ({ name: file.name, durationMs: performance.now() - startedAt, ...recorder.effects })
         try {
-          // Nobody else uses the copy: what cannot be locked at once never can.
-          const limits = { members: names.members, lockTimeoutMs, maxAttempts: 1, observer: recorder }
-          await applyTenantSchema(client, schemaUpTo(schema, file.version), limits)
+          await applyTenantSchema(client, schemaUpTo(schema, file.version), { ...options, observer: recorder })
           done.push(about())
         } catch (error) {
           signal?.throwIfAborted()

@@ -142,9 +142,10 @@ async function rehearseOne(
   { signal, sampleAboveBytes = defaultSampleAboveBytes }: FleetRehearseOptions,
 ): Promise<RehearsedTenant | undefined> {
   const about = { tenant: { id, slug }, databaseId: database.id, chosenBy, bytes }
+  const how = { tenant: { slug, databaseId: database.id }, bytes, sampleAboveBytes, signal }
   const rule = retryRule(() => signal?.aborted !== true && !isClosing())
   try {
-    const rehearsal = await retry(() => rehearsals.rehearse(database, { bytes, sampleAboveBytes, signal }), rule)
+    const rehearsal = await retry(() => rehearsals.rehearse(database, how), rule)
     return { ...about, rehearsal }
   } catch (error) {
     if (signal?.aborted === true) return undefined
