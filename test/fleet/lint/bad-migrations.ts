@@ -76,7 +76,7 @@ declare
   name text;
 begin
   for name in select column_name from information_schema.columns
-              where table_schema = 'public' and data_type = 'integer' and table_name = 'orders'
+              where table_schema = 'public' and data_type = 'integer' and table_name = 'orders' and column_name = 'quantity'
   loop
     execute format('alter table orders alter column %I type bigint', name);
   end loop;
@@ -115,5 +115,7 @@ alter table accounts enable trigger all;`,
   {
     name: 'stricter_rule',
     sql: "alter table invoices add constraint invoices_open check (status <> 'open') not valid;",
+    missed:
+      'only the running release knows that it inserts such rows; a NOT VALID check reads no row, and locks for a moment',
   },
 ]
