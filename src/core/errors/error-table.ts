@@ -181,11 +181,6 @@ export const errorTable = {
     fix: 'Another process builds, migrates or drops the same database: wait until it is done, or end its session on the server.',
     headers: { 'retry-after': 1 },
   },
-  TENANCY_LINT_PARSER_MISSING: {
-    status: 500,
-    title: 'Cannot lint migrations',
-    fix: 'Install the parser: npm install -D libpg-query@18.',
-  },
   TENANCY_DATABASE_IDENTITY_MISMATCH: {
     status: 503,
     title: 'The service is temporarily unavailable',

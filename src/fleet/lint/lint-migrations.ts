@@ -69,7 +69,7 @@ const migrationOptions = input.extend({
  *
  * A comment `-- lint-ignore rule: reason` on the line before a statement allows one rule in it.
  *
- * @throws {@link TenancyError} TENANCY_LINT_PARSER_MISSING, TENANCY_REQUEST_INVALID
+ * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING, TENANCY_REQUEST_INVALID
  * @example
  * const { findings, notes } = await lintMigrations({ files: [{ name: '0007_note.sql', sql }] })
  * for (const { file, line, rule, message } of findings) console.log(`${file}:${line} ${rule}: ${message}`)
@@ -91,7 +91,7 @@ export async function lintMigrations(options: LintMigrationsOptions): Promise<Li
 
 /**
  * Lints one migration; see {@link lintMigrations}.
- * @throws {@link TenancyError} TENANCY_LINT_PARSER_MISSING, TENANCY_REQUEST_INVALID
+ * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING, TENANCY_REQUEST_INVALID
  */
 export async function lintMigration(options: LintMigrationOptions): Promise<LintReport> {
   const { context, ...file } = check(migrationOptions, options)

@@ -42,7 +42,7 @@ let loading: Promise<Parser> | undefined
 
 /**
  * Loads the parser, once.
- * @throws {@link TenancyError} TENANCY_LINT_PARSER_MISSING
+ * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
 export function loadParser(): Promise<Parser> {
   loading ??= import('libpg-query').then(async (parser) => {
@@ -52,7 +52,7 @@ export function loadParser(): Promise<Parser> {
   return loading.catch((cause: unknown) => {
     loading = undefined
     throw new TenancyError(
-      'TENANCY_LINT_PARSER_MISSING',
+      'TENANCY_CONFIG_PEER_MISSING',
       'PostgreSQL’s parser cannot be loaded: install it with `npm install -D libpg-query@18`',
       { cause },
     )
