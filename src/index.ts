@@ -117,6 +117,7 @@ export type {
 } from './core/fleet/run.js'
 export type {
   FileEffects,
+  FleetEstimate,
   FleetRehearseOptions,
   RehearsalError,
   RehearsalProblem,
@@ -146,7 +147,9 @@ export {
   lintMigrations,
   type LintMigrationsOptions,
 } from './fleet/lint/lint-migrations.js'
+export { renderLint } from './fleet/lint/render-lint.js'
 export type { RuleName } from './fleet/lint/rules.js'
+export { renderRehearsal } from './fleet/rehearse/render-rehearsal.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

@@ -43,6 +43,7 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     ...runOptions<FleetResult>(),
     ...waveOptions,
     dryRun: z.boolean().optional(),
+    estimate: z.strictObject({ tenants: z.int().min(0), ms: z.number().min(0) }).optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
     actor,

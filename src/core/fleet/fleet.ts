@@ -1,4 +1,4 @@
-import type { FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
+import type { FleetEstimate, FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
 import type { ActorOption } from '../audit-actor.js'
 import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
@@ -21,6 +21,8 @@ export interface FleetResult extends FleetTenantResult {
 
 /** Options of {@link Fleet.migrate}. All have defaults. */
 export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, FleetWaveOptions, ActorOption {
+  /** What `rehearse` expects of this run: the report and the audit log show it beside what it took. Default: none. */
+  readonly estimate?: FleetEstimate | undefined
   /** Say what would be applied to whom, by what the catalog knows, and change nothing. Default: false. */
   readonly dryRun?: boolean | undefined
   /** Look into the ledger of every database, also where the catalog says that no file is missing. Default: false. */
@@ -31,6 +33,8 @@ export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, Fleet
 
 /** What a run did. */
 export interface FleetReport {
+  /** As given. */
+  readonly estimate?: FleetEstimate
   /** Number of the newest schema file of this process; -1: there is none. */
   readonly version: number
   readonly migrated: number

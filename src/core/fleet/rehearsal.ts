@@ -84,6 +84,13 @@ export interface RehearsalProblem {
   readonly message: string
 }
 
+/** What a run over the fleet is expected to take. */
+export interface FleetEstimate {
+  /** Tenants that are behind. */
+  readonly tenants: number
+  readonly ms: number
+}
+
 /** What a rehearsal found. */
 export interface RehearsalReport {
   /** Number of the newest schema file of this process; -1: there is none. */
@@ -91,8 +98,8 @@ export interface RehearsalReport {
   readonly tenants: readonly RehearsedTenant[]
   /** Files that failed, wrote a table anew, held a strong lock for long or wrote many rows at once. Empty: nothing speaks against it. */
   readonly problems: readonly RehearsalProblem[]
-  /** What `migrate` would take: tenants that are behind, and milliseconds. Undefined: no copy was migrated. */
-  readonly estimate: { readonly tenants: number; readonly ms: number } | undefined
+  /** What `migrate` would take. Waits for locks are not in it. Undefined: no copy took every file. */
+  readonly estimate: FleetEstimate | undefined
   /** Why it ended before the last tenant; undefined: it did not. */
   readonly stopped: 'signal' | undefined
   readonly durationMs: number

@@ -67,7 +67,10 @@ export async function rehearseFleet(parts: RehearseParts, options: FleetRehearse
   }
   const { total, largest } = candidates
   const measured = tenants.flatMap(({ rehearsal }) =>
-    rehearsal === undefined ? [] : [{ bytes: rehearsal.copyBytes, ms: rehearsal.migrationMs }],
+    // Of a copy on which a file failed, the time of the others is not known.
+    rehearsal === undefined || rehearsal.files.some(({ error }) => error !== undefined)
+      ? []
+      : [{ bytes: rehearsal.copyBytes, ms: rehearsal.migrationMs }],
   )
   const cost = fitCost(measured)
   const fleet = { ...total, largestBytes: largest[0]?.bytes ?? 0 }
