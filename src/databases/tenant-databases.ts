@@ -284,7 +284,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     ...inspection,
     rehearsals: createRehearsals({
       ...{ preparation, isHardened, lockTimeoutMs: options.schemaLockTimeoutMs },
-      inspect: inspection.inspect,
+      inspect: (database, how, work) => inspection.inspect(database, how, work),
     }),
 
     reconcile: () => reconcile(true),

@@ -96,7 +96,6 @@ function checkSeveralTables(
   const other = [...locks].find(([key, lock]) => lock !== undefined && isAtLeast(lock, 'SHARE') && !held.has(key))
   // One statement that locks two tables is told apart by the tables of those before it.
   if (other === undefined || [...locks.keys()].some((key) => held.has(key))) return []
-  const bare = (key: string) => key.replace(/^public\./, '')
   return [
     {
       rule: 'several-tables-locked',
@@ -104,3 +103,5 @@ function checkSeveralTables(
     },
   ]
 }
+
+const bare = (key: string) => key.replace(/^public\./, '')

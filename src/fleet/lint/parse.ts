@@ -1,11 +1,9 @@
-import type { Node } from 'libpg-query'
+import type * as Parser from 'libpg-query'
 import { TenancyError } from '../../core/errors/errors.js'
-
-type Parser = typeof import('libpg-query')
 
 /** One statement of a file. */
 export interface Statement {
-  readonly node: Node
+  readonly node: Parser.Node
   /** As it is in the file; empty for a nested one. */
   readonly text: string
   /** Line of its first word, from 1. */
@@ -38,13 +36,13 @@ export class SyntaxProblem extends Error {
   }
 }
 
-let loading: Promise<Parser> | undefined
+let loading: Promise<typeof Parser> | undefined
 
 /**
  * Loads the parser, once.
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
-export function loadParser(): Promise<Parser> {
+export function loadParser(): Promise<typeof Parser> {
   loading ??= import('libpg-query').then(async (parser) => {
     await parser.loadModule()
     return parser
@@ -60,7 +58,7 @@ export function loadParser(): Promise<Parser> {
 }
 
 /** Parses a text as PostgreSQL 18 does. @throws {@link SyntaxProblem} */
-export function parseSql(parser: Parser, sql: string): ParsedFile {
+export function parseSql(parser: typeof Parser, sql: string): ParsedFile {
   const bytes = Buffer.from(sql)
   const lines = lineNumbers(bytes)
   const { stmts = [] } = attempt(() => parser.parseSync(sql), sql)

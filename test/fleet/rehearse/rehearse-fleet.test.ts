@@ -62,7 +62,9 @@ async function withFiles<Result>(sql: readonly string[], work: (newer: Tenancy) 
   for (const [index, name] of names.entries()) await writeFile(name, sql[index] ?? '')
   try {
     const newer = await installation.open()
-    return await work(newer).finally(() => newer.close())
+    const result = await work(newer)
+    await newer.close()
+    return result
   } finally {
     for (const name of names) await rm(name)
   }
