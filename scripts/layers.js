@@ -37,6 +37,8 @@ const layers = {
     packages: ['pg'],
   },
   databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
+  // Archives of single tenants: what they look like, writing and reading them.
+  backup: { imports: ['core', 'postgres'], packages: ['age-encryption', 'zod'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   // Reads SQL only: no connection, no file.
@@ -57,7 +59,7 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
+      ...['core', 'postgres', 'access', 'backup', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
       ...['resolve', 'http'],
     ],
     packages: [],
@@ -67,6 +69,11 @@ const layers = {
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],
+  },
+  // The command line. Nobody imports it.
+  cli: {
+    imports: ['core', 'composition', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
+    packages: ['@clack/prompts', 'cli-progress', 'commander', 'jiti'],
   },
   'index.ts': {
     imports: [

@@ -1,6 +1,10 @@
+import { Readable, Writable } from 'node:stream'
 import { z } from 'zod'
-import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
+import { slug, tenantName } from './catalog/tenants/tenant-input.js'
+import { actor, parse, schemaOf, tenantRef, user, userRef } from './catalog/input.js'
+import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
+import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
@@ -28,6 +32,7 @@ const callbackOf = <Callback>() => z.custom<Callback>((value) => typeof value ==
 /** What every function over tenants takes. */
 const runOptions = <Result>() => ({
   tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
+  label: tenantLabel.optional(),
   parallelism: z.int().min(1).max(64).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
   onResult: callbackOf<NonNullable<FleetRunOptions<Result>['onResult']>>().optional(),
@@ -46,6 +51,7 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     estimate: z.strictObject({ tenants: z.int().min(0), ms: z.number().min(0) }).optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
+    statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
     actor,
   }),
 )
@@ -63,6 +69,47 @@ export const fleetRehearseOptions = schemaOf<FleetRehearseOptions>()(
 export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
   z.strictObject({ limit: z.int().min(0).max(1000).optional() }),
 )
+
+const signal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
+const path = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(4096)
+  .refine((value) => !value.includes('\0'), 'holds a NUL')
+/** Checked by the package that reads it; a message must not show it. */
+const ageKeys = z.union([z.string().max(10_000), z.array(z.string().max(10_000)).min(1).max(100).readonly()])
+const keepDays = z.int().min(0).max(3650).optional()
+export const backupInput = schemaOf<BackupInput>()(
+  z.strictObject({
+    tenant: tenantRef,
+    to: z.union([path, z.custom<Writable>((value) => value instanceof Writable, 'must be a path or a Writable')]),
+    encryptTo: ageKeys.optional(),
+    method: z.enum(['pg_dump', 'copy']).optional(),
+    onProgress: callbackOf<NonNullable<BackupInput['onProgress']>>().optional(),
+    signal: signal.optional(),
+    actor,
+  }),
+)
+export const restoreInput = schemaOf<RestoreInput>()(
+  z
+    .strictObject({
+      from: z.union([path, z.custom<Readable>((value) => value instanceof Readable, 'must be a path or a Readable')]),
+      tenant: tenantRef.optional(),
+      newTenant: z.strictObject({ slug, name: tenantName.optional(), owner: user }).optional(),
+      identity: ageKeys.optional(),
+      allowOtherTenant: z.boolean().optional(),
+      allowUnsigned: z.boolean().optional(),
+      keepDays,
+      onProgress: callbackOf<NonNullable<RestoreInput['onProgress']>>().optional(),
+      signal: signal.optional(),
+      actor,
+    })
+    .refine(
+      (input) => (input.tenant === undefined) !== (input.newTenant === undefined),
+      'give either tenant or newTenant',
+    ),
+)
+export const swapBackInput = schemaOf<SwapBackInput>()(z.strictObject({ tenant: tenantRef, keepDays, actor }))
 
 const callbackInput = z.custom<() => unknown>((value) => typeof value === 'function', 'must be a function')
 

@@ -47,7 +47,7 @@ export function createFleet({ catalog, connections, databases, inspection, rehea
       const page = { after: undefined, behind: version, since, newOnly: false, limit }
       const named = behind === 0 ? [] : await catalog.page({}, page)
       return {
-        ...{ version, versions, behind },
+        ...{ version, versions, behind, ...(await catalog.failures(limit)) },
         tenantsBehind: named.map(({ id, slug, database }) => ({ id, slug, version: database.schemaVersion })),
       }
     },

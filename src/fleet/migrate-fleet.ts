@@ -47,9 +47,9 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
 async function migrateOne(
   databases: FleetDatabases,
   tenant: FleetTenant,
-  { verify = false, lockTimeoutMs }: FleetMigrateOptions,
+  { verify = false, lockTimeoutMs, statementTimeoutMs }: FleetMigrateOptions,
 ): Promise<Outcome> {
-  const { outcome, applied } = await databases.migrate(tenant, { verify, lockTimeoutMs })
+  const { outcome, applied } = await databases.migrate(tenant, { verify, lockTimeoutMs, statementTimeoutMs })
   if (outcome === 'migrated') databases.renew(tenant.database.id)
   return { outcome, applied }
 }

@@ -30,6 +30,8 @@ export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
   /** Longest wait of a statement for a lock, milliseconds; then its file is rolled back and tried again. Default: 2000. */
   readonly lockTimeoutMs?: number
+  /** Longest time of a statement, milliseconds; then its file fails. Default: no limit but the database's own. */
+  readonly statementTimeoutMs?: number | undefined
   /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
   /** The tenant, for migrations that are functions. Default: none. */
@@ -97,12 +99,13 @@ export async function runMigrationStep(client: SqlClient, step: MigrationStep, o
 const pauseAfter = (attempt: number) => Math.min(attempt * 250, 1500) * (0.5 + Math.random())
 
 async function runOnce(client: SqlClient, step: MigrationStep, run: LimitedRun, count: StatementCount): Promise<void> {
-  const { codes, prepare, finish } = run
+  const { codes, statementTimeoutMs, prepare, finish } = run
   const limit = `set local lock_timeout = ${run.lockTimeoutMs}`
   await client.query(resetSession)
   try {
     await client.query(`begin read write; ${limit}`)
     await prepare?.(client, { inTransaction: true })
+    if (statementTimeoutMs !== undefined) await client.query(`set local statement_timeout = ${statementTimeoutMs}`)
     const before = await currentTransaction(client)
     await (typeof step.work === 'string' ? count.during(client.query(step.work)) : step.work(client, run.tenant))
     if ((await currentTransaction(client)) !== before) {
@@ -131,6 +134,7 @@ async function runOneByOne(client: SqlClient, step: MigrationStep, run: LimitedR
   await client.query(resetSession)
   await client.query(`set lock_timeout = ${lockTimeoutMs}`)
   await prepare?.(client, { inTransaction: false })
+  if (run.statementTimeoutMs !== undefined) await client.query(`set statement_timeout = ${run.statementTimeoutMs}`)
   await runStatements(client, step.work, {
     lockTimeoutMs,
     maxAttempts,
@@ -165,7 +169,7 @@ function describeFailure(error: unknown, { step, run, attempt, finished, blocker
   ].map((each) => `; ${each}`)
   if (!isLocked(cause)) {
     const hint = step.inTransaction && hasSqlState(cause, sqlStates.activeSqlTransaction) ? noTransactionHint : ''
-    return new TenancyError(run.codes.failed, `${place}: ${messageOf(cause)}${hint}${rest.join('')}`, { cause })
+    return new TenancyError(run.codes.failed, `${place}: ${reasonOf(cause, run)}${hint}${rest.join('')}`, { cause })
   }
   const found = describeBlockers(blockers)
   return new TenancyError(
@@ -239,6 +243,12 @@ function placeOf(error: unknown, sql: MigrationStep['work'], finished: number | 
     .join('')
     .split('\n')
   return `, line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+}
+
+/** Explains an error; PostgreSQL says only that the statement was cancelled when it took too long. */
+function reasonOf(error: unknown, { statementTimeoutMs }: SqlFileRun): string {
+  const tookTooLong = statementTimeoutMs !== undefined && hasSqlState(error, sqlStates.queryCanceled)
+  return tookTooLong ? `a statement took longer than ${statementTimeoutMs} ms (statementTimeoutMs)` : messageOf(error)
 }
 
 function messageOf(error: unknown): string {

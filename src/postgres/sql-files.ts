@@ -3,7 +3,7 @@ import type { AppliedFiles } from '../core/tenants/tenant-databases.js'
 import type { Migration } from '../core/tenants/migration.js'
 import { TenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
 import type { SqlClient } from '../core/sql-client.js'
-import { runMigrationStep, type SqlFileRun } from './sql-file-run.js'
+import { type MigrationStep, runMigrationStep, type SqlFileRun } from './sql-file-run.js'
 import type { SqlFileErrorCodes } from './sql-folder.js'
 import {
   type AppliedFile,
@@ -31,6 +31,11 @@ export interface SqlLedger extends SqlFileRun {
   readonly tool?: ToolLedger | undefined
   /** A role that must not get at that list. */
   readonly members?: string | undefined
+  /**
+   * Opens the connection that the files run on, as an account that may add ledger rows; called if there are files to run.
+   * `client` is not used afterwards. Default: `client`.
+   */
+  readonly withFileClient?: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
   readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
   /** Receives the state of the ledger after the last file, under the lock. */
@@ -60,19 +65,32 @@ export async function applySqlFiles(
   await ledger.checkApplied?.(applied)
   let pending = pendingOf(files, applied, codes)
   await makeRoom(client, schema, pending)
+  const steps: MigrationStep[] = []
   if (tool && pending.length > 0) {
-    const takenOver = await agreeWithTool(client, files, applied.length, { ...ledger, tool })
-    applied = [...applied, ...takenOver]
-    pending = pending.slice(takenOver.length)
+    const known = await knownToTool(client, files, applied.length, { tool, codes })
+    if (known === undefined && applied.length > 0) {
+      // The tool was never used in this database: it gets what our ledger has.
+      const missed = tool.add(files.slice(0, applied.length), ledger.members)
+      steps.push({ name: tool.table, work: missed, inTransaction: true, ledgerChange: '' })
+    }
+    const takenOver = known === undefined ? [] : files.slice(applied.length, known)
+    if (takenOver.length > 0) {
+      await client.query(ledgerInsert(schema, takenOver))
+      applied = [...applied, ...takenOver]
+      pending = pending.slice(takenOver.length)
+    }
   }
   for (const file of pending) {
-    const step = {
+    steps.push({
       ...{ name: file.name, work: file.up, inTransaction: file.inTransaction },
       ...(tool && { toolChange: tool.add([file], ledger.members) }),
       ledgerChange: ledgerInsert(schema, [file]),
-    }
-    await runMigrationStep(client, step, ledger)
+    })
   }
+  const runAll = async (fileClient: SqlClient) => {
+    for (const step of steps) await runMigrationStep(fileClient, step, ledger)
+  }
+  if (steps.length > 0) await (ledger.withFileClient?.(runAll) ?? runAll(client))
   await ledger.record?.(describeLedger([...applied, ...pending]))
   if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
@@ -88,40 +106,17 @@ function pendingOf(
   return found.pending
 }
 
-/** A ledger whose folder another tool has written. */
-type LedgerWithTool = SqlLedger & { readonly tool: ToolLedger }
-
 /**
- * Makes both lists the same: our ledger gets what the tool has applied; a tool that was never used in the database gets what
- * our ledger has.
+ * Finds out how many of the files the tool has applied to the database; undefined: it was never used there.
  *
- * @param ours how many of the files our ledger has
- * @returns the files that the tool had applied
+ * @param ours how many our ledger has
  * @throws {@link TenancyError} `codes.disagreement`
  */
-async function agreeWithTool(
-  client: SqlClient,
-  files: readonly Migration[],
-  ours: number,
-  { tool, schema, codes, members }: LedgerWithTool,
-): Promise<readonly Migration[]> {
-  const known = await knownToTool(client, files, ours, { tool, codes })
-  if (known === undefined) {
-    if (ours > 0) await client.query(tool.add(files.slice(0, ours), members))
-    return []
-  }
-  if (known === ours) return []
-  const takenOver = files.slice(ours, known)
-  await client.query(ledgerInsert(schema, takenOver))
-  return takenOver
-}
-
-/** @throws {@link TenancyError} `codes.disagreement` */
 async function knownToTool(
   client: SqlClient,
   files: readonly Migration[],
   ours: number,
-  { tool, codes }: Pick<LedgerWithTool, 'tool' | 'codes'>,
+  { tool, codes }: Pick<SqlLedger, 'codes'> & { readonly tool: ToolLedger },
 ): Promise<number | undefined> {
   const code = codes.disagreement ?? codes.invalid
   let entries
@@ -180,15 +175,18 @@ export async function revertSqlFiles(
       )
     }
   }
-  for (const file of reverted) {
-    const step = {
-      ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
-      ...(tool && { toolChange: tool.remove([file]) }),
-      ledgerChange: ledgerDelete(schema, file.version),
+  const revertAll = async (fileClient: SqlClient) => {
+    for (const file of reverted) {
+      const step = {
+        ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
+        ...(tool && { toolChange: tool.remove([file]) }),
+        ledgerChange: ledgerDelete(schema, file.version),
+      }
+      await runMigrationStep(fileClient, step, ledger)
+      // Each at once: requests ask the catalog which version a database has.
+      await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
     }
-    await runMigrationStep(client, step, ledger)
-    // Each at once: requests ask the catalog which version a database has.
-    await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
   }
+  if (reverted.length > 0) await (ledger.withFileClient?.(revertAll) ?? revertAll(client))
   return reverted.map(({ name }) => name)
 }

@@ -83,7 +83,7 @@ export function orderByNumber<File extends { readonly base: string; readonly nam
 ): (File & { readonly version: number })[] {
   const problems: string[] = []
   const byVersion = new Map<number, File>()
-  for (const file of files.toSorted((one, other) => (one.base < other.base ? -1 : 1))) {
+  for (const file of files.toSorted((one, other) => (one.name < other.name ? -1 : 1))) {
     const version = numberOf(file.base)
     if (version === undefined) {
       problems.push(`${file.name} is not named NNNN_name.sql with a number of 4 to 14 digits`)

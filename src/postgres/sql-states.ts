@@ -43,6 +43,8 @@ export const sqlStates = {
   objectInUse: '55006',
   /** A lock was not to be had within `lock_timeout`. */
   lockNotAvailable: '55P03',
+  /** The statement ran into `statement_timeout`, or somebody cancelled it. */
+  queryCanceled: '57014',
   /** The server is shut down, or somebody ended the session (`pg_terminate_backend`). */
   adminShutdown: '57P01',
   /** An internal error. "Tuple concurrently updated" is one: somebody changes the same privileges at the same moment. */

@@ -1,6 +1,6 @@
 import { indexOf } from '../postgres/concurrent-index.js'
 import { SqlLexer } from '../postgres/sql-lexer.js'
-import { splitStatements, type Statement } from '../postgres/sql-statements.js'
+import { splitStatements, type Statement, statementsOf } from '../postgres/sql-statements.js'
 
 /** The text of an SQL file as it is sent, and what of it cannot be run. */
 export interface PreparedSql {
@@ -32,7 +32,8 @@ const anyMarker = /^--\s*no[-_ ]?transaction\s*$/i
  * commands of psql, `COPY … FROM stdin`, and statements that begin or end a transaction are problems. Lines stay where they are.
  */
 export function prepareSql(text: string, dialect: SqlDialect = {}): PreparedSql {
-  const { sql, problems } = withoutCommands(text, dialect)
+  const { sql: written, problems } = withoutCommands(text, dialect)
+  const sql = withPublicSchema(written)
   const statements = splitStatements(sql)
   const isMarked = firstLineMarker.test(text)
   const outside = statements.filter(needsNoTransaction)
@@ -104,6 +105,15 @@ function withoutCommands(text: string, { hasBreakpoints = false }: SqlDialect): 
     }
   }
   return { sql: parts.join('') + text.slice(taken), problems }
+}
+
+/** Every database has the schema `public`; a dump that makes it (`pg_dump -n public`) fails on it everywhere. */
+function withPublicSchema(sql: string): string {
+  const keyword = 'create schema'
+  const found = statementsOf(sql).findLast(({ words }) => words.join(' ') === `${keyword} public`)
+  if (found === undefined || sql.slice(found.start, found.start + keyword.length).toLowerCase() !== keyword) return sql
+  const end = found.start + keyword.length
+  return `${sql.slice(0, end)} if not exists${sql.slice(end)}`
 }
 
 /** Gives the line of offsets that ascend. */

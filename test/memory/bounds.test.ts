@@ -100,6 +100,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/lifecycle/inspection.ts': [3, local],
   'fleet/drift/compare-structures.ts': [3, local],
   'databases/building/server-preparation.ts': [1, 'one list for each start'],
+  'databases/building/tenant-migrations.ts': [1, constant],
   'databases/building/demanded-migrations.ts': [
     2,
     'constant, and tenants that are behind and that a request asked for',

@@ -175,6 +175,12 @@ export const errorTable = {
     fix: 'Wait for the tenant’s migration, or run initializeTenantSchema; listTenants({ behind: true }) names all that are behind.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_SCHEMA_AHEAD: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'A newer release has migrated the tenant past the maximumSchema of this process: send its requests to that release.',
+    headers: { 'retry-after': 1 },
+  },
   TENANCY_DATABASE_LOCK_TIMEOUT: {
     status: 503,
     title: 'The service is temporarily unavailable',
@@ -203,6 +209,28 @@ export const errorTable = {
     title: 'The service is temporarily unavailable',
     fix: 'Check that the tenant’s server is up and reachable; requests recover by themselves.',
     headers: { 'retry-after': 1 },
+  },
+
+  // Backups and restores
+  TENANCY_BACKUP_FAILED: {
+    status: 500,
+    title: 'Cannot write the backup',
+    fix: 'Nothing is under the final name. Read the message: disk, permissions, the stream, or pg_dump.',
+  },
+  TENANCY_BACKUP_INVALID: {
+    status: 422,
+    title: 'Cannot read the backup',
+    fix: 'Nothing was changed. The archive is truncated, was changed, or needs another key: take another copy or key.',
+  },
+  TENANCY_RESTORE_REFUSED: {
+    status: 409,
+    title: 'Cannot restore this backup here',
+    fix: 'Nothing was changed. The message names what does not fit, and the option that allows it where there is one.',
+  },
+  TENANCY_RESTORE_FAILED: {
+    status: 503,
+    title: 'Cannot exchange the tenant’s database now',
+    fix: 'The tenant works on the same database as before. Read the message and try again.',
   },
 
   // Connections

@@ -55,6 +55,8 @@ export interface InspectedDatabase {
   readonly name: string
   /** Roles that only this database has, each with a text that stands for it. */
   readonly roles: Readonly<Record<string, string>>
+  /** Names of roles whose privileges do not count: not every database has such a role. */
+  readonly ignoredRoles: readonly string[]
   /** Names of settings that databases have without being part of the schema, or that new ones do not get from it. */
   readonly ignoredSettings: readonly string[]
 }

@@ -29,6 +29,8 @@ export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, Fleet
   readonly verify?: boolean | undefined
   /** Longest wait of a file's statement for a lock, milliseconds, 1 to 600,000. Default: `TENANT_SCHEMA_LOCK_TIMEOUT_MS`. */
   readonly lockTimeoutMs?: number | undefined
+  /** Longest time of a statement of a file, milliseconds, 1 to 86,400,000; the file is rolled back and fails then. Default: no limit. */
+  readonly statementTimeoutMs?: number | undefined
 }
 
 /** What a run did. */
@@ -53,7 +55,7 @@ export interface FleetReport {
 
 /** Options of {@link Fleet.status}. */
 export interface FleetStatusOptions {
-  /** How many of the tenants that are behind to name, 0 to 1000. Default: 20. */
+  /** How many of the tenants that are behind, and of those that failed, to name, 0 to 1000. Default: 20. */
   readonly limit?: number | undefined
 }
 
@@ -67,6 +69,24 @@ export interface FleetStatus {
   readonly behind: number
   /** The first of those, in the order of creation. */
   readonly tenantsBehind: readonly (FleetTenantName & { readonly version: number | null })[]
+  /** Tenants whose last migration failed, by a run or by a request. */
+  readonly failed: number
+  /** The first of those, latest failure first. */
+  readonly tenantsFailed: readonly FleetFailure[]
+}
+
+/** A tenant whose last migration failed. It is forgotten once one succeeds. */
+export interface FleetFailure extends FleetTenantName {
+  readonly version: number | null
+  /** Code of the error, such as `TENANCY_DATABASE_SCHEMA_FAILED`. */
+  readonly code: string
+  /** Text of the error: file, line, and what PostgreSQL said. At most 2000 characters. */
+  readonly message: string
+  /** The file that failed; null: none was reached. */
+  readonly file: string | null
+  readonly failedAt: Date
+  /** Failures in a row. */
+  readonly attempts: number
 }
 
 /** Work on the databases of all tenants. */

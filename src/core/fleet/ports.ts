@@ -6,6 +6,8 @@ import type { FleetTenantName } from './run.js'
 export interface FleetSelection {
   /** Undefined: all that are not deleted. */
   readonly ids?: readonly string[] | undefined
+  /** Only tenants that have this label. Undefined: any. */
+  readonly label?: string | undefined
   /** Also deleted tenants, as long as they have their database. Default: only databases in use. */
   readonly withDeleted?: boolean | undefined
 }
@@ -20,6 +22,7 @@ export interface FleetTenant extends FleetTenantName {
 /** A tenant that a caller has named. */
 export interface NamedTenant extends FleetTenantName {
   readonly databaseId: string | null
+  readonly labels: readonly string[]
   /** Whether it has a database that serves, or will serve when the tenant is reactivated. */
   readonly isInUse: boolean
 }
@@ -48,6 +51,8 @@ export interface FleetCatalog {
   ): Promise<{ readonly total: number; readonly behind: number; readonly since: string }>
   page(selection: FleetSelection, query: FleetPageQuery): Promise<FleetTenant[]>
   versions(): Promise<FleetStatus['versions']>
+  /** Counts the tenants whose last migration failed, and names the first `limit`, latest failure first. */
+  failures(limit: number): Promise<Pick<FleetStatus, 'failed' | 'tenantsFailed'>>
   /** Writes the audit entry of a run, such as `fleet.migrate`. */
   recordRun(actor: string | null, action: string, after: object): Promise<void>
 }
@@ -68,6 +73,7 @@ export interface FleetConnections {
 export interface FleetMigration {
   readonly verify: boolean
   readonly lockTimeoutMs: number | undefined
+  readonly statementTimeoutMs: number | undefined
 }
 
 /** The databases of a fleet. */

@@ -29,6 +29,8 @@ export interface FleetProgress {
 export interface FleetSelectionOptions {
   /** Ids or slugs, 1 to 10,000. Default: all tenants but deleted ones. */
   readonly tenants?: readonly string[] | undefined
+  /** Only tenants that have this label, of those that are named, too. Default: any. */
+  readonly label?: string | undefined
 }
 
 /** What every function that works on tenants' databases takes. All have defaults. */

@@ -142,7 +142,7 @@ export async function createRoleAndDatabase(
     `${withoutFlush};
      ${isLimited ? `${tempFileLimitSql(databaseName, tempFileLimitMb)};` : ''}
      comment on database ${name} is ${comment};
-     ${databasePrivileges(databaseName, databaseName)};
+     ${databasePrivileges(databaseName, databaseName, names)};
      ${databaseSettingsSql(databaseName, template.settings)}
      alter database ${name} allow_connections true`,
   )

@@ -5,10 +5,10 @@ import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
 import { asOutage } from '../../postgres/outage.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { withConnectionInside } from '../server/admin-connection.js'
 import { byteCounter, fillDatabase } from './fill-database.js'
 import { columnList, quoteRelation, type Table } from './relations.js'
-import { copySettings, type DatabaseSnapshot, takeSnapshot } from './snapshot.js'
+import type { NewDatabase } from './new-database.js'
+import { type DatabaseSnapshot, takeSnapshot } from './snapshot.js'
 
 /** One table that was copied. */
 export interface CopiedTable {
@@ -29,8 +29,8 @@ export interface CopyReport {
 export interface CopyDatabaseOptions {
   /** The provisioning account, inside of the database that is read. */
   readonly source: ServerAccount
-  /** The owner of the tables, inside of the database whose data is replaced. Its schema has the version of the source. */
-  readonly target: ServerAccount
+  /** The database whose data is replaced. Its schema has the version of the source. */
+  readonly target: Pick<NewDatabase, 'withOwner'>
   /** Called after each table. */
   readonly onTable?: ((table: CopiedTable) => void) | undefined
   /** Checks the snapshot before anything is copied; may throw. */
@@ -73,7 +73,7 @@ export async function copyDatabase(options: CopyDatabaseOptions): Promise<CopyRe
 
 async function copyTables(
   { client: reader, relations, sequences }: DatabaseSnapshot,
-  target: ServerAccount,
+  target: CopyDatabaseOptions['target'],
   onTable: CopyDatabaseOptions['onTable'],
   signal: AbortSignal | undefined,
 ): Promise<CopiedTable[]> {
@@ -107,7 +107,7 @@ async function copyTables(
       signal?.removeEventListener('abort', abort)
     }
   }
-  await withConnectionInside(target, fill, copySettings)
+  await target.withOwner(fill)
   return copied
 }
 

@@ -14,7 +14,7 @@ import {
   type Relations,
   type Table,
 } from './relations.js'
-import type { SequenceValue } from './snapshot.js'
+import { copySettingsSql, type SequenceValue } from './snapshot.js'
 
 /** Takes the rows of tables, one table at a time. */
 export interface TableLoader {
@@ -40,7 +40,7 @@ export interface DatabaseContent {
  * expressions, generated columns, and then materialized views. It is that of the structure which is there already; no code
  * comes with the data.
  *
- * @param client a connection of `withConnectionInside` with `copySettings`; close it after an error
+ * @param client a connection of the owner of the tables, as `OwnerConnections` opens it; close it after an error
  * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: the structures differ
  */
 export async function fillDatabase(
@@ -48,6 +48,7 @@ export async function fillDatabase(
   content: DatabaseContent,
   loadAll: (loader: TableLoader) => Promise<void>,
 ): Promise<void> {
+  await client.query(copySettingsSql)
   const relations = await readRelations(client)
   refuseDifferences(content.relations, relations)
   const tables = new Map(relations.tables.map((table) => [quoteRelation(table), table]))
@@ -104,12 +105,35 @@ async function loadTable(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const name = quoteRelation(table)
-  if (table.configuration !== null) await client.query(`delete from ${name} ${table.configuration}`)
+  if (table.configuration !== null) {
+    if (!(await mayReplaceRows(client, name))) return refuseRows(name, rows)
+    await client.query(`delete from ${name} ${table.configuration}`)
+  }
   // A table that was truncated in this transaction needs no vacuum to freeze its rows.
   const options = table.configuration === null ? ' with (freeze)' : ''
   const sink = client.query(copyFrom(`copy ${name}${columnList(table)} from stdin${options}`))
   await pipeline(rows, sink, signal === undefined ? {} : { signal })
   return sink.rowCount ?? 0
+}
+
+/** An extension belongs to the account that created it: its tables are not the owner's unless something was granted. */
+async function mayReplaceRows(client: Client, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ may: boolean }>(
+    `select pg_catalog.has_table_privilege($1, 'insert') and pg_catalog.has_table_privilege($1, 'delete') as may`,
+    [name],
+  )
+  return rows[0]?.may === true
+}
+
+async function refuseRows(name: string, rows: Readable): Promise<number> {
+  for await (const chunk of rows) {
+    if ((chunk as Buffer).length === 0) continue
+    throw new TenancyError(
+      'TENANCY_DATABASE_COPY_REFUSED',
+      `The rows of ${name}, a table of an extension, cannot be copied: let the owner insert and delete there`,
+    )
+  }
+  return 0
 }
 
 interface ForeignKey {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import type { Client } from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
+import type { TenantDatabase } from '../../core/model.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { tryLock } from '../../postgres/advisory-lock.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
@@ -9,6 +11,8 @@ import { type BuilderOptions, createRoleAndDatabase, writeIdentity } from '../bu
 import { readDatabaseSettings } from '../building/database-settings.js'
 import { applyTenantSchema, createBaseSchema, type TenantSchema } from '../building/tenant-schema.js'
 import { dropTenantDatabase } from '../lifecycle/drop-database.js'
+import { createExtensions } from '../owner/extensions.js'
+import type { OwnerConnections } from '../owner/owner-connections.js'
 import { openConnection, withConnectionInside } from '../server/admin-connection.js'
 import { keepLease, leaseMs } from '../server/database-lease.js'
 import { hardenDatabase } from '../server/hardening.js'
@@ -24,12 +28,18 @@ export interface NewDatabase {
   readonly lease: string
   /** The provisioning account, inside of it. */
   readonly account: ServerAccount
+  /** Runs `work` on a connection of its owner login, as the owner of the application's objects. */
+  withOwner<Result>(work: (client: Client) => Promise<Result>): Promise<Result>
 }
 
 /** What {@link withNewDatabase} makes. */
 export interface NewDatabaseRequest {
   /** The application's schema; see {@link schemaUpTo}. */
   readonly schema: TenantSchema
+  /** Connections of owner logins. */
+  readonly owners: OwnerConnections
+  /** Extensions that every tenant database has. */
+  readonly extensions: readonly string[]
   /** Longest wait of a statement for a lock. Default: 2000. */
   readonly lockTimeoutMs?: number | undefined
   /** Whether functions that use up what the server shares are revoked from PUBLIC. Default: false. */
@@ -68,7 +78,8 @@ export async function withNewDatabase<Result>(
     try {
       const account = { ...server, database: name }
       await makeDatabase(options, request, session, id)
-      return await work({ id, name, epoch: 1, lease, account })
+      const withOwner: NewDatabase['withOwner'] = (inside) => request.owners.connect(rowOf(id, name), inside)
+      return await work({ id, name, epoch: 1, lease, account, withOwner })
     } finally {
       stopRenewing()
     }
@@ -79,9 +90,12 @@ export async function withNewDatabase<Result>(
   }
 }
 
+/** What owner connections know a database by. */
+const rowOf = (id: string, name: string) => ({ id, name, roleName: name }) as TenantDatabase
+
 async function makeDatabase(
   options: BuilderOptions,
-  { schema, lockTimeoutMs, isHardened = false }: NewDatabaseRequest,
+  { schema, lockTimeoutMs, isHardened = false, owners, extensions }: NewDatabaseRequest,
   session: Parameters<typeof createRoleAndDatabase>[1],
   id: string,
 ): Promise<void> {
@@ -91,9 +105,18 @@ async function makeDatabase(
   try {
     await createRoleAndDatabase(options, session, id, { name: 'template0', settings: [] })
     await withConnectionInside(account, async (client) => {
-      await createBaseSchema(client, names.members)
-      await applyTenantSchema(client, schema, { members: names.members, lockTimeoutMs })
-      if (isHardened) await hardenDatabase(client, names.members)
+      await createBaseSchema(client, names)
+      await createExtensions(client, extensions)
+      if (isHardened) await hardenDatabase(client, names.members, names.owners)
+      await applyTenantSchema(client, schema, {
+        ...{ members: names.members, owners: names.owners, lockTimeoutMs },
+        async withOwner(apply) {
+          await owners.ensure(client, rowOf(id, name))
+          await owners.connect(rowOf(id, name), apply)
+        },
+      })
+      // Without files nobody has made it, and the data comes as it.
+      await owners.ensure(client, rowOf(id, name))
     })
     // Settings that a new tenant does not get either.
     for (const setting of (await readDatabaseSettings(session, name)).refused) {

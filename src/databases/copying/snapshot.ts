@@ -36,7 +36,7 @@ export interface DatabaseSnapshot {
  * Settings under which data is written as text and read again: the same on both sides, whatever database and role set.
  * Row-level security must not filter a copy: PostgreSQL refuses the statement instead.
  */
-export const copySettings = [
+const settings = [
   'datestyle=ISO',
   'intervalstyle=postgres',
   'extra_float_digits=3',
@@ -46,8 +46,10 @@ export const copySettings = [
   'xmloption=content',
   'row_security=off',
 ]
-  .map((setting) => `-c ${setting}`)
-  .join(' ')
+/** {@link settings}, for a connection to start with. */
+const copyOptions = settings.map((setting) => `-c ${setting}`).join(' ')
+/** {@link settings}, for a connection that is open. */
+export const copySettingsSql = settings.map((setting) => `set ${setting.replace('=', " to '")}'`).join('; ')
 
 const maxAttempts = 5
 
@@ -59,7 +61,7 @@ const maxAttempts = 5
  * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED (large objects, or the structure changes all the time)
  */
 export async function takeSnapshot(account: ServerAccount, lockTimeoutMs = 10_000): Promise<DatabaseSnapshot> {
-  const client = await openConnection(account, undefined, `${insideSettings} ${copySettings}`)
+  const client = await openConnection(account, undefined, `${insideSettings} ${copyOptions}`)
   try {
     for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
       const taken = await tryOnce(client, lockTimeoutMs)

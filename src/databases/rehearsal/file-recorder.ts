@@ -7,6 +7,8 @@ import { isApplicationSchema } from '../copying/relations.js'
 /** Watches files while they run, and tells what the last one did. */
 export interface FileRecorder extends Required<Pick<SqlLedger, 'prepare' | 'finish'>> {
   readonly effects: FileEffects
+  /** From the first statement of the last file to its last one, or until now if it has failed. */
+  readonly durationMs: number
 }
 
 interface Known {
@@ -42,10 +44,15 @@ export function createFileRecorder(): FileRecorder {
   let known = new Map<string, Known>()
   let writesBefore = new Map<string, number>()
   let effects = none
+  let begunAt: number | undefined
+  let durationMs: number | undefined
 
   return {
     get effects() {
       return effects
+    },
+    get durationMs() {
+      return durationMs ?? (begunAt === undefined ? 0 : performance.now() - begunAt)
     },
 
     async prepare(client) {
@@ -54,9 +61,12 @@ export function createFileRecorder(): FileRecorder {
       known = new Map(rows.map(({ oid, ...relation }) => [oid, relation]))
       // Also those of an earlier transaction that the server has not handed on yet.
       writesBefore = await readWrites(client)
+      durationMs = undefined
+      begunAt = performance.now()
     },
 
     async finish(client, { inTransaction }) {
+      durationMs = performance.now() - (begunAt ?? 0)
       // The file's own search path has done its work; the runner resets it next.
       await client.query(`set ${inTransaction ? 'local ' : ''}search_path = pg_catalog`)
       const locks = inTransaction ? await readLocks(client) : new Map<string, LockMode>()

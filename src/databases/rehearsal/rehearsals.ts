@@ -5,7 +5,7 @@ import { isApplicationSchema } from '../copying/relations.js'
 import { readSizes, rehearseDatabase, type RehearsalParts } from './rehearse-database.js'
 
 /** What {@link createRehearsals} needs. */
-export interface RehearsalsOptions extends Pick<RehearsalParts, 'lockTimeoutMs' | 'isHardened'> {
+export interface RehearsalsOptions extends Pick<RehearsalParts, 'lockTimeoutMs' | 'withNewDatabase'> {
   readonly preparation: Pick<ServerPreparation, 'prepared'>
   readonly inspect: DatabaseInspection['inspect']
 }

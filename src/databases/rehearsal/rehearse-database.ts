@@ -1,3 +1,4 @@
+import type { Client } from 'pg'
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { DatabaseRehearsal, RehearsalError, RehearsedDatabase, RehearsedFile } from '../../core/fleet/rehearsal.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
@@ -10,7 +11,7 @@ import {
   type TenantSchema,
 } from '../building/tenant-schema.js'
 import { copyDatabase, copyError } from '../copying/copy-database.js'
-import { schemaUpTo, withNewDatabase } from '../copying/new-database.js'
+import { type NewDatabase, schemaUpTo } from '../copying/new-database.js'
 import { takeSnapshot } from '../copying/snapshot.js'
 import { insideSettings, withConnection, withConnectionInside } from '../server/admin-connection.js'
 import { createFileRecorder } from './file-recorder.js'
@@ -21,7 +22,11 @@ export interface RehearsalParts {
   readonly builder: BuilderOptions
   readonly schema: TenantSchema
   readonly lockTimeoutMs: number | undefined
-  readonly isHardened: boolean
+  /** An empty database with the files up to a version. */
+  readonly withNewDatabase: <Result>(
+    version: number,
+    work: (database: NewDatabase) => Promise<Result>,
+  ) => Promise<Result>
 }
 
 /**
@@ -32,7 +37,7 @@ export interface RehearsalParts {
  * @param name of the tenant's database
  */
 export async function rehearseDatabase(
-  { builder, schema, lockTimeoutMs, isHardened }: RehearsalParts,
+  { builder, schema, lockTimeoutMs, withNewDatabase }: RehearsalParts,
   name: string,
   { tenant, bytes, sampleAboveBytes, signal }: DatabaseRehearsal,
 ): Promise<RehearsedDatabase> {
@@ -48,29 +53,24 @@ export async function rehearseDatabase(
   }
   const startedAt = performance.now()
   const isSample = bytes > sampleAboveBytes
-  const request = { schema: base, lockTimeoutMs, isHardened }
-  return withNewDatabase(builder, request, async ({ name: copyName, account }) => {
-    if (isSample) await fillSample(source, account, sampleAboveBytes / bytes, signal)
-    else await copyDatabase({ source, target: account, signal })
-    const copyBytes = (await readSizes(builder, [copyName])).get(copyName) ?? 0
+  return withNewDatabase(ledger.version, async (copy) => {
+    if (isSample) await fillSample(source, copy, sampleAboveBytes / bytes, signal)
+    else await copyDatabase({ source, target: copy, signal })
+    const copyBytes = (await readSizes(builder, [copy.name])).get(copy.name) ?? 0
     const copyMs = performance.now() - startedAt
     const begunAt = performance.now()
-    const files = await applyPending(
-      account,
-      { schema, version: ledger.version, signal },
-      {
-        ...{ members: builder.names.members, lockTimeoutMs, tenant },
-        // Nobody else uses the copy: what cannot be locked at once never can.
-        maxAttempts: 1,
-      },
-    )
+    const files = await applyPending(copy, schema, ledger.version, signal, {
+      ...{ members: builder.names.members, owners: builder.names.owners, lockTimeoutMs, tenant },
+      // Nobody else uses the copy: what cannot be locked at once never can.
+      maxAttempts: 1,
+    })
     return { isSample, copyBytes, copyMs, files, migrationMs: performance.now() - begunAt }
   })
 }
 
 async function fillSample(
   source: ServerAccount,
-  target: ServerAccount,
+  target: Pick<NewDatabase, 'withOwner'>,
   share: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -86,37 +86,46 @@ async function fillSample(
 }
 
 async function applyPending(
-  account: ServerAccount,
-  {
-    schema,
-    version,
-    signal,
-  }: Pick<RehearsalParts, 'schema'> & Pick<DatabaseRehearsal, 'signal'> & { readonly version: number },
-  options: ApplySchemaOptions,
+  copy: NewDatabase,
+  schema: TenantSchema,
+  version: number,
+  signal: AbortSignal | undefined,
+  options: Omit<ApplySchemaOptions, 'withOwner' | 'observer'>,
 ): Promise<RehearsedFile[]> {
   const done: RehearsedFile[] = []
-  await withConnectionInside(account, async (client) => {
-    const abort = () => void client.end().catch(() => {})
-    signal?.addEventListener('abort', abort)
-    try {
-      for (const file of schema.files.filter((each) => each.version > version)) {
+  const applyAll = async (client: Client, owner: Client) => {
+    for (const file of schema.files.filter((each) => each.version > version)) {
+      signal?.throwIfAborted()
+      const recorder = createFileRecorder()
+      const about = () => ({ name: file.name, durationMs: recorder.durationMs, ...recorder.effects })
+      try {
+        await applyTenantSchema(client, schemaUpTo(schema, file.version), {
+          ...options,
+          withOwner: (apply) => apply(owner),
+          observer: recorder,
+        })
+        done.push(about())
+      } catch (error) {
         signal?.throwIfAborted()
-        const recorder = createFileRecorder()
-        const startedAt = performance.now()
-        const about = () => ({ name: file.name, durationMs: performance.now() - startedAt, ...recorder.effects })
-        try {
-          await applyTenantSchema(client, schemaUpTo(schema, file.version), { ...options, observer: recorder })
-          done.push(about())
-        } catch (error) {
-          signal?.throwIfAborted()
-          done.push({ ...about(), error: describeError(error) })
-          return
-        }
+        done.push({ ...about(), error: describeError(error) })
+        return
       }
-    } finally {
-      signal?.removeEventListener('abort', abort)
     }
-  })
+  }
+  await withConnectionInside(copy.account, (client) =>
+    copy.withOwner(async (owner) => {
+      const abort = () => {
+        void owner.end().catch(() => {})
+        void client.end().catch(() => {})
+      }
+      signal?.addEventListener('abort', abort)
+      try {
+        await applyAll(client, owner)
+      } finally {
+        signal?.removeEventListener('abort', abort)
+      }
+    }),
+  )
   return done
 }
 

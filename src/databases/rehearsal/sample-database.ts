@@ -1,12 +1,11 @@
 import type { Client } from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
-import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
 import { copyToStatement } from '../copying/copy-database.js'
 import { fillDatabase } from '../copying/fill-database.js'
 import { isApplicationSchema, quoteRelation, type Table } from '../copying/relations.js'
-import { copySettings, type DatabaseSnapshot } from '../copying/snapshot.js'
-import { withConnectionInside } from '../server/admin-connection.js'
+import type { DatabaseSnapshot } from '../copying/snapshot.js'
+import type { NewDatabase } from '../copying/new-database.js'
 
 /** A table that is not larger is copied whole: others refer to it. */
 const wholeBelowBytes = 1_000_000
@@ -19,7 +18,7 @@ const wholeBelowBytes = 1_000_000
  */
 export async function sampleDatabase(
   snapshot: DatabaseSnapshot,
-  target: ServerAccount,
+  target: Pick<NewDatabase, 'withOwner'>,
   share: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -47,7 +46,7 @@ export async function sampleDatabase(
       signal?.removeEventListener('abort', abort)
     }
   }
-  await withConnectionInside(target, fill, copySettings)
+  await target.withOwner(fill)
 }
 
 function sampleStatement(table: Table, share: number): string {

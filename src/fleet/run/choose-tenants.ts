@@ -5,7 +5,7 @@ import type { FleetSelectionOptions } from '../../core/fleet/run.js'
 /** The tenants that a caller has chosen. */
 export interface ChosenTenants {
   readonly selection: FleetSelection
-  /** Undefined: none were named. */
+  /** Those that were named and have the label; undefined: none were named. */
   readonly named: readonly NamedTenant[] | undefined
 }
 
@@ -17,14 +17,15 @@ export interface ChosenTenants {
  */
 export async function chooseTenants(
   catalog: FleetCatalog,
-  { tenants }: FleetSelectionOptions,
+  { tenants, label }: FleetSelectionOptions,
   withDeleted = false,
 ): Promise<ChosenTenants> {
-  if (tenants === undefined) return { selection: {}, named: undefined }
-  const named = await catalog.findNamed(tenants)
-  const known = new Set(named.flatMap(({ id, slug }) => [id, slug]))
+  if (tenants === undefined) return { selection: { label }, named: undefined }
+  const found = await catalog.findNamed(tenants)
+  const known = new Set(found.flatMap(({ id, slug }) => [id, slug]))
   const unknown = tenants.filter((name) => !known.has(name))
   if (unknown.length > 0) throw notFound(unknown)
+  const named = label === undefined ? found : found.filter(({ labels }) => labels.includes(label))
   const chosen = withDeleted ? named : named.filter(({ isInUse }) => isInUse)
   return { selection: { ids: chosen.map(({ id }) => id), withDeleted }, named }
 }
