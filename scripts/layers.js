@@ -41,6 +41,8 @@ const layers = {
   backup: { imports: ['core', 'postgres'], packages: ['age-encryption', 'zod'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
+  // Reads SQL only: no connection, no file.
+  'fleet/lint': { imports: ['core'], packages: ['libpg-query', 'zod'] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
   // The kinds of migrations: folders and lists become migrations in order.

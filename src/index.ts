@@ -126,6 +126,18 @@ export type {
   FleetTenantResult,
   FleetWaveOptions,
 } from './core/fleet/run.js'
+export type {
+  FileEffects,
+  FleetEstimate,
+  FleetRehearseOptions,
+  RehearsalError,
+  RehearsalProblem,
+  RehearsalReport,
+  RehearsedDatabase,
+  RehearsedFile,
+  RehearsedTenant,
+} from './core/fleet/rehearsal.js'
+export type { LockMode } from './core/fleet/lock-modes.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'
@@ -138,6 +150,17 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type { IgnoredFinding, LintFinding, LintNote, LintReport } from './fleet/lint/findings.js'
+export {
+  type LintInput,
+  lintMigration,
+  type LintMigrationOptions,
+  lintMigrations,
+  type LintMigrationsOptions,
+} from './fleet/lint/lint-migrations.js'
+export { renderLint } from './fleet/lint/render-lint.js'
+export type { RuleName } from './fleet/lint/rules.js'
+export { renderRehearsal } from './fleet/rehearse/render-rehearsal.js'
 export type {
   BackupInput,
   BackupMethod,

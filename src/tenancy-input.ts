@@ -6,6 +6,7 @@ import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
 import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
@@ -47,9 +48,21 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     ...runOptions<FleetResult>(),
     ...waveOptions,
     dryRun: z.boolean().optional(),
+    estimate: z.strictObject({ tenants: z.int().min(0), ms: z.number().min(0) }).optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
     statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
+    actor,
+  }),
+)
+export const fleetRehearseOptions = schemaOf<FleetRehearseOptions>()(
+  z.strictObject({
+    tenants: z.int().min(1).max(20).optional(),
+    sampleAboveBytes: z.int().min(1_000_000).optional(),
+    parallelism: z.int().min(1).max(64).optional(),
+    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+    onResult: callbackOf<NonNullable<FleetRehearseOptions['onResult']>>().optional(),
+    onProgress: callbackOf<NonNullable<FleetRehearseOptions['onProgress']>>().optional(),
     actor,
   }),
 )

@@ -24,6 +24,7 @@ import {
   backupInput,
   fleetCheckOptions,
   fleetMigrateOptions,
+  fleetRehearseOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
@@ -144,6 +145,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     },
     fleet: {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
+      rehearse: async (options = {}) => fleet.rehearse(parse(fleetRehearseOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
     },

@@ -9,6 +9,7 @@ import { createBuildQueue } from './building/build-queue.js'
 import { createDatabaseBuilds } from './building/database-builds.js'
 import { createDemandedMigrations, maxDemandedMigrations } from './building/demanded-migrations.js'
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
+import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
@@ -21,6 +22,7 @@ import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
 import { createReconciler } from './lifecycle/reconciler.js'
 import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
+import { createRehearsals } from './rehearsal/rehearsals.js'
 import { createOwnerConnections } from './owner/owner-connections.js'
 import { openAdminPool } from './server/admin-connection.js'
 import { databaseLockKey } from './server/lock-keys.js'
@@ -76,8 +78,6 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   fleetSchema: FleetDatabases['schema']
   /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
   migrateInFleet: FleetDatabases['migrate']
-  /** As `FleetConnections.inSlot`. */
-  inFleetSlot: FleetConnections['inSlot']
   /**
    * Runs `work` with an empty database whose schema has the files up to `version`. It is dropped afterwards, by the reconciler if
    * this process dies, unless `work` has assigned it. Takes three connections of the provisioning account.
@@ -93,6 +93,10 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
+  /** Copies of tenants' databases, on which pending files are tried. */
+  readonly rehearsals: RehearsalDatabases
+  /** As `FleetConnections.inSlot`. */
+  inFleetSlot: FleetConnections['inSlot']
   /** The databases as backups use them; structures are described by the reader. */
   readonly forBackups: ReturnType<typeof createBackupDatabases>
   /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
@@ -321,6 +325,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     copyInto: (target, { name }, how = {}) => copyDatabase({ ...how, source: { ...server, database: name }, target }),
 
     ...inspection,
+    rehearsals: createRehearsals({
+      ...{ preparation, withNewDatabase: makeNewDatabase, lockTimeoutMs: options.schemaLockTimeoutMs },
+      inspect: (database, how, work) => inspection.inspect(database, how, work),
+    }),
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

@@ -2,8 +2,10 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import type { Fleet } from '../core/fleet/fleet.js'
 import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
+import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
 import { createFleetCheck } from './drift/fleet-check.js'
 import { migrateFleet } from './migrate-fleet.js'
+import { rehearseFleet } from './rehearse/rehearse-fleet.js'
 
 /** What {@link createFleet} needs. */
 export interface FleetPorts {
@@ -11,12 +13,13 @@ export interface FleetPorts {
   readonly connections: FleetConnections
   readonly databases: FleetDatabases
   readonly inspection: DatabaseInspection
+  readonly rehearsals: RehearsalDatabases
 }
 
 const defaultNamed = 20
 
 /** Creates the functions over all tenants. `close` begins no further tenant and waits for those under way. */
-export function createFleet({ catalog, connections, databases, inspection }: FleetPorts): Fleet & {
+export function createFleet({ catalog, connections, databases, inspection, rehearsals }: FleetPorts): Fleet & {
   close(): Promise<void>
 } {
   const running = new Set<Promise<unknown>>()
@@ -34,6 +37,7 @@ export function createFleet({ catalog, connections, databases, inspection }: Fle
 
   return {
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
+    rehearse: (options = {}) => whileOpen(() => rehearseFleet({ ...run, databases, rehearsals }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
 
     async status({ limit = defaultNamed } = {}) {

@@ -14,6 +14,7 @@ type Outcome = Pick<FleetResult, 'outcome' | 'applied' | 'pending' | 'error'>
 export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptions): Promise<FleetReport> {
   const { databases, catalog } = parts
   const { verify = false, dryRun = false, actor = null } = options
+  const expected = options.estimate && { estimate: options.estimate }
   const { version, namesAfter } = await databases.schema()
   const chosen = await chooseTenants(catalog, options)
   const run: TenantRun<Outcome> = {
@@ -27,8 +28,10 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
       databases.renew(database.id)
       return { outcome: 'failed', applied: [], error: error instanceof Error ? error : new Error(String(error)) }
     },
-    record: ({ counts, remaining, stopped }) =>
-      catalog.recordRun(actor, 'fleet.migrate', { version, ...counts, remaining, stopped }),
+    record: ({ counts, remaining, stopped, durationMs }) => {
+      const took = { ...expected, durationMs: Math.round(durationMs) }
+      return catalog.recordRun(actor, 'fleet.migrate', { version, ...counts, remaining, stopped, ...took })
+    },
   }
   const dry: Partial<TenantRun<Outcome>> = {
     ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0 },
@@ -38,7 +41,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
   }
   const { record, ...unrecorded } = run
   const { counts, ...end } = await runOverTenants(parts, dryRun ? { ...unrecorded, ...dry } : run)
-  return { version, ...counts, ...end }
+  return { version, ...counts, ...end, ...expected }
 }
 
 async function migrateOne(

@@ -2,6 +2,7 @@ import { createFleetCatalog } from '../../src/catalog/tenants/fleet-catalog.js'
 import type { SqlPool } from '../../src/core/sql-client.js'
 import type { DatabaseInspection } from '../../src/core/fleet/fleet-check.js'
 import type { FleetConnections, FleetDatabases, FleetTenant } from '../../src/core/fleet/ports.js'
+import type { RehearsalDatabases } from '../../src/core/fleet/rehearsal.js'
 import { createFleet } from '../../src/fleet/create-fleet.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
@@ -62,9 +63,10 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
     throw new Error('No database can be looked into')
   }
   const inspection: DatabaseInspection = { inspect: nothing, inspectTemplate: nothing }
+  const rehearsals: RehearsalDatabases = { sizes: nothing, rowCounts: nothing, rehearse: nothing }
   const made: CatalogFleet = {
     catalog,
-    fleet: createFleet({ catalog: createFleetCatalog(counted), connections, databases, inspection }),
+    fleet: createFleet({ catalog: createFleetCatalog(counted), connections, databases, inspection, rehearsals }),
     tried,
     most: () => most,
     queries,

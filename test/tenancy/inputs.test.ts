@@ -72,8 +72,13 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       dryRun: true,
       verify: true,
       lockTimeoutMs: 1,
+      estimate: { tenants: 1, ms: 1 },
       statementTimeoutMs: 1,
       actor: user,
+    },
+    'fleet.rehearse': {
+      ...{ tenants: 1, sampleAboveBytes: 1_000_000, parallelism: 1, signal: new AbortController().signal, actor: user },
+      ...{ onResult: () => undefined, onProgress: () => undefined },
     },
     'fleet.status': { limit: 1 },
     'fleet.check': {
@@ -127,6 +132,7 @@ const withoutInput = [
   'activity',
   'audit.verify',
   'fleet.migrate',
+  'fleet.rehearse',
   'fleet.status',
   'fleet.check',
 ]

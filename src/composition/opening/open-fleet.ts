@@ -25,6 +25,7 @@ export function openFleet(
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },
     inspection: databases,
+    rehearsals: databases.rehearsals,
   })
   closing.add(() => fleet.close())
   return fleet

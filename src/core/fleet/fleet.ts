@@ -1,3 +1,4 @@
+import type { FleetEstimate, FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
 import type { ActorOption } from '../audit-actor.js'
 import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
@@ -20,6 +21,8 @@ export interface FleetResult extends FleetTenantResult {
 
 /** Options of {@link Fleet.migrate}. All have defaults. */
 export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, FleetWaveOptions, ActorOption {
+  /** What `rehearse` expects of this run: the report and the audit log show it beside what it took. Default: none. */
+  readonly estimate?: FleetEstimate | undefined
   /** Say what would be applied to whom, by what the catalog knows, and change nothing. Default: false. */
   readonly dryRun?: boolean | undefined
   /** Look into the ledger of every database, also where the catalog says that no file is missing. Default: false. */
@@ -32,6 +35,8 @@ export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, Fleet
 
 /** What a run did. */
 export interface FleetReport {
+  /** As given. */
+  readonly estimate?: FleetEstimate
   /** Number of the newest schema file of this process; -1: there is none. */
   readonly version: number
   readonly migrated: number
@@ -105,6 +110,23 @@ export interface Fleet {
    * @throws TENANCY_REQUEST_INVALID, TENANCY_CATALOG_UNAVAILABLE
    */
   status(options?: FleetStatusOptions): Promise<FleetStatus>
+  /**
+   * Tries the pending schema files on throw-away copies: of the largest tenants that are behind, and of those that differ most from
+   * them in schema version and rows. Each copy is filled from one snapshot, while its tenant goes on working; of a large database
+   * it has the structure and a sample. Reports for each file how long it took, which locks it held, what it wrote anew and how it
+   * failed, and estimates what `migrate` takes for all.
+   *
+   * Nothing of a tenant is changed. A copy takes disk for as long as it is there. It is made one at a time, with three
+   * connections on top of those that a process has to build and migrate. What a killed process leaves, the reconciler drops.
+   * Leaves one entry `fleet.rehearse` in the installation's audit log.
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_CONNECTION_BUDGET_TOO_LARGE, TENANCY_CATALOG_UNAVAILABLE, and what a function of
+   *   the caller's throws
+   * @example
+   * const { problems, estimate } = await tenancy.fleet.rehearse({ tenants: 3 })
+   * for (const { tenant, file, message } of problems) console.log(tenant, file, message)
+   * if (problems.length === 0) console.log(`${estimate?.tenants} tenants, about ${estimate?.ms} ms`)
+   */
+  rehearse(options?: FleetRehearseOptions): Promise<RehearsalReport>
   /**
    * Compares the structure of tenant databases with the template, from which a new tenant would be cloned now: tables,
    * columns, types, defaults, constraints, indexes, functions, triggers, views, policies, grants, extensions, owners,

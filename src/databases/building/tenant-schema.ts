@@ -86,6 +86,8 @@ export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts' | 'sta
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
   /** The tenant, for migrations that are functions. Default: none, the template. */
   readonly tenant?: MigrationTenant | undefined
+  /** Watches each file, in its transaction where it has one. Default: nobody does. */
+  readonly observer?: Hooks | undefined
   /** Called with the new state of the ledger, before another process can change it. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
 }
@@ -134,15 +136,32 @@ export async function revertTenantSchema(
 
 function ledgerOf(
   { tool }: TenantSchema,
-  { members, owners, withOwner, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+  { members, owners, withOwner, lockTimeoutMs = 2000, findBlockers, record, observer, ...limits }: ApplySchemaOptions,
 ): SqlLedger {
   return {
     schema: ledgerSchema,
     ...{ codes, tool, members, lockTimeoutMs },
     ...limits,
-    ...createOwnerHooks({ members, owners }),
+    ...withObserver(createOwnerHooks({ members, owners }), observer),
     withFileClient: withOwner,
     ...(findBlockers && { findBlockers }),
     ...(record && { record }),
+  }
+}
+
+type Hooks = Required<Pick<SqlLedger, 'prepare' | 'finish'>>
+
+/** An observer sees a file's session after we have prepared it, and before we tidy up. */
+function withObserver(hooks: Hooks, observer: Hooks | undefined): Hooks {
+  if (observer === undefined) return hooks
+  return {
+    async prepare(client, file) {
+      await hooks.prepare(client, file)
+      await observer.prepare(client, file)
+    },
+    async finish(client, file) {
+      await observer.finish(client, file)
+      await hooks.finish(client, file)
+    },
   }
 }
