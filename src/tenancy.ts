@@ -16,17 +16,21 @@ import type { AccessDefinition, Member } from './core/access/access.js'
 import type { Config } from './core/config/config.js'
 import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
+import type { Seed } from './core/fleet/fleet-seed.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
   fleetCheckOptions,
+  fleetExecOptions,
   fleetMigrateOptions,
+  fleetSeedOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
   rotateSigningKeysInput,
   runWithTenantInput,
+  seedFunctions,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -38,6 +42,10 @@ export interface CreateTenancyOptions {
   readonly access?: AccessDefinition
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
+  /** Folder of seeds for `fleet.seed`: `*.sql`, `dev/*.sql`, `prod/*.sql`. Default: `TENANT_SEED_DIR`. */
+  readonly seedDir?: string
+  /** Seeds in TypeScript for `fleet.seed`, after the files, in this order. Default: none. */
+  readonly seeds?: readonly Seed[]
   /**
    * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
    * Default: `TENANT_EXTENSIONS`.
@@ -73,26 +81,17 @@ export interface CreateTenancyOptions {
  * await app.register(tenancyPlugin, { tenancy })
  */
 export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
-  const { access, schemaDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
+  const { access, schemaDir, seedDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
+  const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
     return await open({
-      ...{
-        config,
-        logger,
-        closing,
-        access,
-        schemaDir,
-        extensions,
-        minimumSchema,
-        maximumSchema,
-        requireNamedTenant,
-        pg,
-      },
+      ...{ config, logger, closing, access, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
+      ...{ requireNamedTenant, pg },
     })
   } catch (error) {
     // The first error is the one to report; what fails to close after it adds nothing.
@@ -143,6 +142,8 @@ async function open(opening: Opening): Promise<Tenancy> {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
+      seed: async (options = {}) => fleet.seed(parse(fleetSeedOptions, options)),
+      exec: async (options) => fleet.exec(parse(fleetExecOptions, options)),
     },
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),

@@ -3,7 +3,9 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import type { Fleet } from '../core/fleet/fleet.js'
 import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import { createFleetCheck } from './drift/fleet-check.js'
+import { execOnFleet } from './exec-fleet.js'
 import { migrateFleet } from './migrate-fleet.js'
+import { seedFleet, type SeedParts } from './seeds/seed-fleet.js'
 
 /** What {@link createFleet} needs. */
 export interface FleetPorts {
@@ -11,12 +13,13 @@ export interface FleetPorts {
   readonly connections: FleetConnections
   readonly databases: FleetDatabases
   readonly inspection: DatabaseInspection
+  readonly seeds: SeedParts['seeds']
 }
 
 const defaultNamed = 20
 
 /** Creates the functions over all tenants. `close` begins no further tenant and waits for those under way. */
-export function createFleet({ catalog, connections, databases, inspection }: FleetPorts): Fleet & {
+export function createFleet({ catalog, connections, databases, inspection, seeds }: FleetPorts): Fleet & {
   close(): Promise<void>
 } {
   const running = new Set<Promise<unknown>>()
@@ -35,6 +38,8 @@ export function createFleet({ catalog, connections, databases, inspection }: Fle
   return {
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
+    seed: (options = {}) => whileOpen(() => seedFleet({ ...run, databases, seeds }, options)),
+    exec: (options) => whileOpen(() => execOnFleet({ ...run, databases }, options)),
 
     async status({ limit = defaultNamed } = {}) {
       const { version } = await databases.schema()
