@@ -117,6 +117,14 @@ export type {
   FleetStatusOptions,
 } from './core/fleet/fleet.js'
 export type {
+  FleetExecOptions,
+  FleetExecReport,
+  FleetExecResult,
+  FleetRow,
+  FleetStatement,
+} from './core/fleet/fleet-exec.js'
+export type { FleetSeedOptions, FleetSeedReport, FleetSeedResult, Seed, SeedProfile } from './core/fleet/fleet-seed.js'
+export type {
   FleetProgress,
   FleetRunOptions,
   FleetSelectionOptions,

@@ -7,6 +7,9 @@ import type { ActivityOptions } from './composition/observing/activity.js'
 import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
+import type { FleetExecOptions, FleetExecResult } from './core/fleet/fleet-exec.js'
+import type { FleetSeedOptions, FleetSeedResult, Seed } from './core/fleet/fleet-seed.js'
+import { isPlainLine, isStorable } from './core/text.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
@@ -65,6 +68,45 @@ export const fleetRehearseOptions = schemaOf<FleetRehearseOptions>()(
     onProgress: callbackOf<NonNullable<FleetRehearseOptions['onProgress']>>().optional(),
     actor,
   }),
+)
+const statementTimeoutMs = z.int().min(1).max(86_400_000).optional()
+const seedProfile = z.enum(['dev', 'prod'])
+export const fleetSeedOptions = schemaOf<FleetSeedOptions>()(
+  z.strictObject({
+    ...runOptions<FleetSeedResult>(),
+    ...waveOptions,
+    profile: seedProfile.optional(),
+    statementTimeoutMs,
+    actor,
+  }),
+)
+export const fleetExecOptions = schemaOf<FleetExecOptions>()(
+  z.strictObject({
+    ...runOptions<FleetExecResult>(),
+    ...waveOptions,
+    sql: z
+      .string()
+      .min(1)
+      .max(2 ** 20)
+      .refine(isStorable, 'cannot be sent'),
+    params: z.array(z.unknown()).max(65_535).readonly().optional(),
+    write: z.boolean().optional(),
+    statementTimeoutMs,
+    maxRows: z.int().min(1).max(100_000).optional(),
+    onRow: callbackOf<NonNullable<FleetExecOptions['onRow']>>().optional(),
+    actor,
+  }),
+)
+export const seedFunctions = schemaOf<readonly Seed[]>()(
+  z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(100).refine(isPlainLine, 'must be one line'),
+        profile: seedProfile.optional(),
+        run: callbackOf<Seed['run']>(),
+      }),
+    )
+    .readonly(),
 )
 export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
   z.strictObject({ limit: z.int().min(0).max(1000).optional() }),

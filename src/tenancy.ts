@@ -17,14 +17,17 @@ import type { AccessDefinition, Member } from './core/access/access.js'
 import type { Config } from './core/config/config.js'
 import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
+import type { Seed } from './core/fleet/fleet-seed.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
   backupInput,
   fleetCheckOptions,
+  fleetExecOptions,
   fleetMigrateOptions,
   fleetRehearseOptions,
+  fleetSeedOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
@@ -32,6 +35,7 @@ import {
   rotateSigningKeysInput,
   runWithTenantInput,
   swapBackInput,
+  seedFunctions,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -43,6 +47,10 @@ export interface CreateTenancyOptions {
   readonly access?: AccessDefinition
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
+  /** Folder of seeds for `fleet.seed`: `*.sql`, `dev/*.sql`, `prod/*.sql`. Default: `TENANT_SEED_DIR`. */
+  readonly seedDir?: string
+  /** Seeds in TypeScript for `fleet.seed`, after the files, in this order. Default: none. */
+  readonly seeds?: readonly Seed[]
   /**
    * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
    * Default: `TENANT_EXTENSIONS`.
@@ -86,15 +94,16 @@ export async function openTenancy(
   options: CreateTenancyOptions,
   { purpose, operator }: Pick<Opening, 'purpose' | 'operator'>,
 ): Promise<Tenancy> {
-  const { access, schemaDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
+  const { access, schemaDir, seedDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
+  const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
     return await open({
-      ...{ config, logger, closing, access, schemaDir, extensions, minimumSchema, maximumSchema },
+      ...{ config, logger, closing, access, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
       ...{ requireNamedTenant, pg, purpose, operator },
     })
   } catch (error) {
@@ -148,6 +157,8 @@ async function open(opening: Opening): Promise<Tenancy> {
       rehearse: async (options = {}) => fleet.rehearse(parse(fleetRehearseOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
+      seed: async (options = {}) => fleet.seed(parse(fleetSeedOptions, options)),
+      exec: async (options) => fleet.exec(parse(fleetExecOptions, options)),
     },
     backup: async (input) => backups.backup(parse(backupInput, input)),
     restore: async (input) => backups.restore(parse(restoreInput, input)),

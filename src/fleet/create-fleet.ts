@@ -4,8 +4,10 @@ import type { Fleet } from '../core/fleet/fleet.js'
 import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
 import { createFleetCheck } from './drift/fleet-check.js'
+import { execOnFleet } from './exec-fleet.js'
 import { migrateFleet } from './migrate-fleet.js'
 import { rehearseFleet } from './rehearse/rehearse-fleet.js'
+import { seedFleet, type SeedParts } from './seeds/seed-fleet.js'
 
 /** What {@link createFleet} needs. */
 export interface FleetPorts {
@@ -14,12 +16,13 @@ export interface FleetPorts {
   readonly databases: FleetDatabases
   readonly inspection: DatabaseInspection
   readonly rehearsals: RehearsalDatabases
+  readonly seeds: SeedParts['seeds']
 }
 
 const defaultNamed = 20
 
 /** Creates the functions over all tenants. `close` begins no further tenant and waits for those under way. */
-export function createFleet({ catalog, connections, databases, inspection, rehearsals }: FleetPorts): Fleet & {
+export function createFleet({ catalog, connections, databases, inspection, rehearsals, seeds }: FleetPorts): Fleet & {
   close(): Promise<void>
 } {
   const running = new Set<Promise<unknown>>()
@@ -39,6 +42,8 @@ export function createFleet({ catalog, connections, databases, inspection, rehea
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
     rehearse: (options = {}) => whileOpen(() => rehearseFleet({ ...run, databases, rehearsals }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
+    seed: (options = {}) => whileOpen(() => seedFleet({ ...run, databases, seeds }, options)),
+    exec: (options) => whileOpen(() => execOnFleet({ ...run, databases }, options)),
 
     async status({ limit = defaultNamed } = {}) {
       const { version } = await databases.schema()

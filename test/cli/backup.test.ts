@@ -22,7 +22,9 @@ const notes = async (slug: string) => {
 }
 
 async function write(body: string): Promise<void> {
-  await cli.tenancy.getTenantPool(tenant).query('insert into notes (author, body) values ($1, $2)', [cli.owner.id, body])
+  await cli.tenancy
+    .getTenantPool(tenant)
+    .query('insert into notes (author, body) values ($1, $2)', [cli.owner.id, body])
 }
 
 test('a backup is written, restored beside what came after it, and swapped back', async () => {

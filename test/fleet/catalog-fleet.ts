@@ -39,6 +39,9 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
     { version: 1, name: '0001_one.sql' },
     { version: 2, name: '0002_two.sql' },
   ]
+  const nothing = async () => {
+    throw new Error('No database can be looked into')
+  }
   const databases: FleetDatabases = {
     schema: async () => ({
       version: 2,
@@ -57,16 +60,18 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
       }
     },
     renew() {},
+    withOwner: () => nothing(),
+    runScript: () => nothing(),
   }
   const connections: FleetConnections = { reserve: async () => () => {}, inSlot: (work) => work() }
-  const nothing = async () => {
-    throw new Error('No database can be looked into')
-  }
+  const seeds = { folder: undefined, functions: [], profile: 'dev' } as const
   const inspection: DatabaseInspection = { inspect: nothing, inspectTemplate: nothing }
   const rehearsals: RehearsalDatabases = { sizes: nothing, rowCounts: nothing, rehearse: nothing }
   const made: CatalogFleet = {
     catalog,
-    fleet: createFleet({ catalog: createFleetCatalog(counted), connections, databases, inspection, rehearsals }),
+    fleet: createFleet({
+      ...{ catalog: createFleetCatalog(counted), connections, databases, inspection, rehearsals, seeds },
+    }),
     tried,
     most: () => most,
     queries,

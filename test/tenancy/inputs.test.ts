@@ -81,6 +81,14 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       ...{ onResult: () => undefined, onProgress: () => undefined },
     },
     'fleet.status': { limit: 1 },
+    'fleet.seed': {
+      ...{ tenants: [tenant], label: 'a', profile: 'dev', canary: 1, parallelism: 1, stopAfter: 1 },
+      ...{ statementTimeoutMs: 1, actor: user },
+    },
+    'fleet.exec': {
+      ...{ sql: 'select 1', params: [1], write: true, statementTimeoutMs: 1, maxRows: 1 },
+      ...{ tenants: [tenant], label: 'a', canary: 1, parallelism: 1, stopAfter: 1, actor: user },
+    },
     'fleet.check': {
       ...{ tenants: [tenant], label: 'a', parallelism: 1, anyVersion: true, signal: new AbortController().signal },
       onResult: () => undefined,
@@ -135,6 +143,7 @@ const withoutInput = [
   'fleet.rehearse',
   'fleet.status',
   'fleet.check',
+  'fleet.seed',
 ]
 /** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [

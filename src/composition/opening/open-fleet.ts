@@ -1,6 +1,7 @@
 import { createFleetCatalog } from '../../catalog/tenants/fleet-catalog.js'
 import type { FleetConnections } from '../../core/fleet/ports.js'
 import type { Fleet } from '../../core/fleet/fleet.js'
+import { runScript } from '../../databases/owner/script-run.js'
 import { createFleet } from '../../fleet/create-fleet.js'
 import { checkBudget } from './check-budget.js'
 import type { OpenCatalog } from './open-catalog.js'
@@ -9,7 +10,7 @@ import type { Opening } from './opening.js'
 
 /** Makes the functions that work on all tenants. Waits for nothing; closing waits for the tenants under way. */
 export function openFleet(
-  { config, closing }: Pick<Opening, 'config' | 'closing'>,
+  { config, closing, seedDir, seeds }: Pick<Opening, 'config' | 'closing' | 'seedDir' | 'seeds'>,
   { catalog }: Pick<OpenCatalog, 'catalog'>,
   { databases, scheduler }: Pick<OpenDatabases, 'databases' | 'scheduler'>,
 ): Fleet {
@@ -22,10 +23,14 @@ export function openFleet(
     databases: {
       schema: () => databases.fleetSchema(),
       migrate: (tenant, how) => databases.migrateInFleet(tenant, how),
+      withOwner: ({ database, slug }, work) => databases.withOwner(database, slug, work),
+      runScript: ({ database, slug }, script) =>
+        databases.withOwner(database, slug, (client) => runScript(client, slug, script)),
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },
     inspection: databases,
     rehearsals: databases.rehearsals,
+    seeds: { folder: seedDir ?? config.seedDir, functions: seeds, profile: config.seedProfile },
   })
   closing.add(() => fleet.close())
   return fleet

@@ -1,5 +1,6 @@
 import type { AccessDefinition } from '../../core/access/access.js'
 import type { Config } from '../../core/config/config.js'
+import type { Seed } from '../../core/fleet/fleet-seed.js'
 import type { Logger } from '../../core/logger.js'
 import type { PgModule } from '../../core/tenants/pg-module.js'
 import type { Closing } from './closing.js'
@@ -19,6 +20,8 @@ export interface Opening {
   /** Undefined: the shipped seed of `config.seedProfile`. */
   readonly access: AccessDefinition | undefined
   readonly schemaDir: string | undefined
+  readonly seedDir: string | undefined
+  readonly seeds: readonly Seed[]
   readonly extensions: readonly string[]
   /** Ids of migrations; undefined: no limit. */
   readonly minimumSchema: string | undefined

@@ -15,6 +15,8 @@ export interface Config {
   /** Extensions of every tenant database. */
   readonly extensions: readonly string[]
   /** Treatment of a request for a tenant whose schema is behind. */
+  /** Folder of seeds. */
+  readonly seedDir: string | undefined
   readonly schemaBehind: 'migrate' | 'refuse' | 'serve'
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number

@@ -65,6 +65,11 @@ export const databaseSettings = {
       .pipe(extensionNames)
       .default([]),
   },
+  TENANT_SEED_DIR: {
+    description:
+      'Folder of SQL files that `fleet.seed` runs for tenants: `*.sql` always, `dev/*.sql` and `prod/*.sql` for their profile.',
+    schema: text(4096).optional(),
+  },
   TENANT_SCHEMA_BEHIND: {
     description:
       'How to treat a tenant that lacks schema files of this process when it is used: `migrate` applies them first, `refuse` answers 503 until they are applied, `serve` serves it as it is, down to `minimumSchema`, and logs that. Default: `serve` with `NODE_ENV=production`, otherwise `migrate`.',

@@ -70,6 +70,7 @@ export function loadConfig(given: Readonly<Record<string, string | undefined>> =
     dataDir: own.TENANT_DATA_DIR,
     databasePrefix: own.TENANT_DB_PREFIX,
     schemaDir: own.TENANT_SCHEMA_DIR,
+    seedDir: own.TENANT_SEED_DIR,
     extensions: own.TENANT_EXTENSIONS,
     schemaBehind: own.TENANT_SCHEMA_BEHIND ?? (isProduction ? 'serve' : 'migrate'),
     schemaLockTimeoutMs: own.TENANT_SCHEMA_LOCK_TIMEOUT_MS,

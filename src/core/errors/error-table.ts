@@ -181,6 +181,16 @@ export const errorTable = {
     fix: 'A newer release has migrated the tenant past the maximumSchema of this process: send its requests to that release.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_SEED_FAILED: {
+    status: 500,
+    title: 'Cannot seed a tenant',
+    fix: 'The seed was rolled back; correct it and run fleet.seed again.',
+  },
+  TENANCY_DATABASE_STATEMENT_FAILED: {
+    status: 500,
+    title: 'Cannot run a statement for a tenant',
+    fix: 'The transaction was rolled back, unless the message says that this is not known: correct the statement.',
+  },
   TENANCY_DATABASE_LOCK_TIMEOUT: {
     status: 503,
     title: 'The service is temporarily unavailable',

@@ -1,6 +1,8 @@
 import type { FleetEstimate, FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
 import type { ActorOption } from '../audit-actor.js'
 import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
+import type { FleetExecOptions, FleetExecReport } from './fleet-exec.js'
+import type { FleetSeedOptions, FleetSeedReport } from './fleet-seed.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
 
 /** What a run did for one tenant. */
@@ -146,4 +148,32 @@ export interface Fleet {
    * if (report.different + report.failed > 0) process.exitCode = 1
    */
   check(options?: FleetCheckOptions): Promise<FleetCheckReport>
+  /**
+   * Runs the seeds of a profile in tenants' databases: the files `*.sql` of the folder of seeds, those in its folder `dev` or
+   * `prod`, and the functions of `createTenancy({ seeds })`. Each runs in one transaction as the owner of the application's
+   * objects, and again with each call: write them so that a second time changes nothing (`on conflict do nothing`). Tenants
+   * that lack schema files fail. A run that began a tenant leaves one entry `fleet.seed` in the audit log.
+   *
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_CONFIG_INVALID (no seed, or a folder that cannot be read),
+   *   TENANCY_TENANT_NOT_FOUND (of `tenants`), TENANCY_CONNECTION_BUDGET_TOO_LARGE, all before anything runs;
+   *   TENANCY_CATALOG_UNAVAILABLE
+   * @example
+   * const report = await tenancy.fleet.seed({ profile: 'dev' })
+   */
+  seed(options?: FleetSeedOptions): Promise<FleetSeedReport>
+  /**
+   * Runs a statement or a script in tenants' databases, as the owner of the application's objects, one transaction for each
+   * tenant. Read only unless `write` says so: the server refuses the rest. The text is in the audit log (`fleet.exec`) before the first
+   * tenant, its values are not.
+   *
+   * @throws TENANCY_REQUEST_INVALID (also of `begin`, `commit` and the like), TENANCY_TENANT_NOT_FOUND (of `tenants`),
+   *   TENANCY_CONNECTION_BUDGET_TOO_LARGE, all before anything runs; TENANCY_CATALOG_UNAVAILABLE
+   * @example
+   * await tenancy.fleet.exec({
+   *   sql: 'select count(*) from orders where created_at > $1',
+   *   params: ['2026-01-01'],
+   *   onRow: ({ tenant, row }) => console.log(tenant.slug, row.count),
+   * })
+   */
+  exec(options: FleetExecOptions): Promise<FleetExecReport>
 }

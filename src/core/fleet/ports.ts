@@ -1,4 +1,6 @@
 import type { VersionedDatabase } from '../tenants/tenant-databases.js'
+import type { SqlClient } from '../sql-client.js'
+import type { FleetStatement } from './fleet-exec.js'
 import type { FleetResult, FleetStatus } from './fleet.js'
 import type { FleetTenantName } from './run.js'
 
@@ -76,6 +78,18 @@ export interface FleetMigration {
   readonly statementTimeoutMs: number | undefined
 }
 
+/** A script for one tenant. */
+export interface FleetScript {
+  /** Its statements, in order. */
+  readonly statements: readonly string[]
+  /** Values of the only statement. */
+  readonly params: readonly unknown[]
+  readonly write: boolean
+  readonly statementTimeoutMs: number
+  /** Most rows of each statement. */
+  readonly maxRows: number
+}
+
 /** The databases of a fleet. */
 export interface FleetDatabases {
   /** Names of the schema's files that a database of this version lacks, and the number of the last file. */
@@ -88,6 +102,10 @@ export interface FleetDatabases {
     tenant: FleetTenant,
     how: FleetMigration,
   ): Promise<{ readonly outcome: Exclude<FleetResult['outcome'], 'failed'>; readonly applied: readonly string[] }>
+  /** Runs `work` on a connection to the tenant's database as the owner of the application's objects; it starts with the search path `pg_catalog`. */
+  withOwner<Result>(tenant: FleetTenant, work: (client: SqlClient) => Promise<Result>): Promise<Result>
+  /** Runs a script as that owner, in one transaction. */
+  runScript(tenant: FleetTenant, script: FleetScript): Promise<FleetStatement[]>
   /** Renews what this process's connections to the database know of its schema. */
   renew(databaseId: string): void
 }
