@@ -120,6 +120,7 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type { AdoptDatabaseInput, DatabaseAdoption } from './core/backup/adopt.js'
 export type {
   BackupInput,
   BackupMethod,

@@ -4,6 +4,7 @@ import { slug, tenantName } from './catalog/tenants/tenant-input.js'
 import { actor, parse, schemaOf, tenantRef, user, userRef } from './catalog/input.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
 import { maxFleetParallelism } from './composition/opening/open-fleet.js'
+import type { AdoptDatabaseInput } from './core/backup/adopt.js'
 import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
 import type { FleetMigrateOptions, FleetShare, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
@@ -97,6 +98,21 @@ export const restoreInput = schemaOf<RestoreInput>()(
     ),
 )
 export const swapBackInput = schemaOf<SwapBackInput>()(z.strictObject({ tenant: tenantRef, keepDays, actor }))
+
+export const adoptDatabaseInput = schemaOf<AdoptDatabaseInput>()(
+  z.strictObject({
+    database: z
+      .string()
+      .min(1, 'must not be empty')
+      .refine((value) => Buffer.byteLength(value) <= 63 && !value.includes('\0'), 'is not the name of a database'),
+    slug,
+    name: tenantName.optional(),
+    owner: user,
+    schema: z.string().max(1000).nullish(),
+    installation: z.guid().optional(),
+    actor,
+  }),
+)
 
 const callbackInput = z.custom<() => unknown>((value) => typeof value === 'function', 'must be a function')
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { AdoptDatabaseInput, AdoptedDatabase } from '../core/backup/adopt.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
@@ -12,6 +13,7 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
+import { prepareAdoption } from './adopting/adopt-database.js'
 import { createBackupDatabases } from './copying/backup-databases.js'
 import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
 import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
@@ -81,6 +83,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
     source: Pick<TenantDatabase, 'name'>,
     options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
   ): Promise<CopyReport>
+  /** Prepares a database that exists for a tenant. @throws TENANCY_DATABASE_ADOPT_REFUSED */
+  prepareAdoption(input: Pick<AdoptDatabaseInput, 'database' | 'schema' | 'installation'>): Promise<AdoptedDatabase>
   /** The databases as backups use them; structures are described by the reader. */
   readonly forBackups: ReturnType<typeof createBackupDatabases>
   /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
@@ -294,6 +298,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
 
+    async prepareAdoption(input) {
+      const { builder, schema } = await preparation.prepared()
+      return prepareAdoption(builder, { schema, templateVersion: schema.version }, input)
+    },
     withNewDatabase: makeNewDatabase,
     forBackups: createBackupDatabases({
       ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },
