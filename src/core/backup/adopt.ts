@@ -33,8 +33,7 @@ export interface DatabaseAdoption {
    * owner; other roles lose their right to connect. Data and structure stay. Later schema files are applied as for any tenant.
    *
    * @throws {@link TenancyError} TENANCY_DATABASE_ADOPT_REFUSED (no such database, a system's, a template, the catalog, another
-   *   installation's, one that a tenant has, one in use, a ledger that does not fit), TENANCY_TENANT_SLUG_INVALID,
-   *   TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND, TENANCY_DATABASE_UNAVAILABLE
+   *   installation's, one that a tenant has, one in use, a ledger that does not fit), TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND, TENANCY_DATABASE_UNAVAILABLE
    * @example
    * await tenancy.adoptDatabase({ database: 'acme_production', slug: 'acme', owner: user.id, schema: '0007_invoices.sql' })
    */
