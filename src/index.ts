@@ -169,6 +169,7 @@ export {
 export { renderLint } from './fleet/lint/render-lint.js'
 export type { RuleName } from './fleet/lint/rules.js'
 export { renderRehearsal } from './fleet/rehearse/render-rehearsal.js'
+export type { AdoptDatabaseInput, DatabaseAdoption } from './core/backup/adopt.js'
 export type {
   BackupInput,
   BackupMethod,

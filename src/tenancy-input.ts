@@ -4,6 +4,7 @@ import { slug, tenantName } from './catalog/tenants/tenant-input.js'
 import { actor, parse, schemaOf, tenantRef, user, userRef } from './catalog/input.js'
 import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
+import type { AdoptDatabaseInput } from './core/backup/adopt.js'
 import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
@@ -113,18 +114,22 @@ export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
 )
 
 const signal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
-const path = z
-  .string()
-  .min(1, 'must not be empty')
-  .max(4096)
-  .refine((value) => !value.includes('\0'), 'holds a NUL')
-/** Checked by the package that reads it; a message must not show it. */
-const ageKeys = z.union([z.string().max(10_000), z.array(z.string().max(10_000)).min(1).max(100).readonly()])
+const isPath = (value: unknown) =>
+  typeof value === 'string' && value !== '' && value.length <= 4096 && !value.includes('\0')
+const isKey = (value: unknown) => typeof value === 'string' && value !== '' && value.length <= 10_000
+/** What a key is, the package decides that reads it. A message must not show one. */
+const ageKeys = z.custom<string | readonly string[]>(
+  (value) => isKey(value) || (Array.isArray(value) && value.length > 0 && value.length <= 100 && value.every(isKey)),
+  'must be a key, or a list of 1 to 100 keys, as text',
+)
 const keepDays = z.int().min(0).max(3650).optional()
 export const backupInput = schemaOf<BackupInput>()(
   z.strictObject({
     tenant: tenantRef,
-    to: z.union([path, z.custom<Writable>((value) => value instanceof Writable, 'must be a path or a Writable')]),
+    to: z.custom<string | Writable>(
+      (value) => isPath(value) || value instanceof Writable,
+      'must be a path or a Writable',
+    ),
     encryptTo: ageKeys.optional(),
     method: z.enum(['pg_dump', 'copy']).optional(),
     onProgress: callbackOf<NonNullable<BackupInput['onProgress']>>().optional(),
@@ -135,7 +140,10 @@ export const backupInput = schemaOf<BackupInput>()(
 export const restoreInput = schemaOf<RestoreInput>()(
   z
     .strictObject({
-      from: z.union([path, z.custom<Readable>((value) => value instanceof Readable, 'must be a path or a Readable')]),
+      from: z.custom<string | Readable>(
+        (value) => isPath(value) || value instanceof Readable,
+        'must be a path or a Readable',
+      ),
       tenant: tenantRef.optional(),
       newTenant: z.strictObject({ slug, name: tenantName.optional(), owner: user }).optional(),
       identity: ageKeys.optional(),
@@ -152,6 +160,21 @@ export const restoreInput = schemaOf<RestoreInput>()(
     ),
 )
 export const swapBackInput = schemaOf<SwapBackInput>()(z.strictObject({ tenant: tenantRef, keepDays, actor }))
+
+export const adoptDatabaseInput = schemaOf<AdoptDatabaseInput>()(
+  z.strictObject({
+    database: z
+      .string()
+      .min(1, 'must not be empty')
+      .refine((value) => Buffer.byteLength(value) <= 63 && !value.includes('\0'), 'is not the name of a database'),
+    slug,
+    name: tenantName.optional(),
+    owner: user,
+    schema: z.string().max(1000).nullish(),
+    installation: z.guid().optional(),
+    actor,
+  }),
+)
 
 const callbackInput = z.custom<() => unknown>((value) => typeof value === 'function', 'must be a function')
 

@@ -1,4 +1,5 @@
 import type { ActorOption } from './core/audit-actor.js'
+import type { DatabaseAdoption } from './core/backup/adopt.js'
 import type { Backups } from './core/backup/backup.js'
 import type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 import type { TenancyHealth } from './composition/observing/health.js'
@@ -41,7 +42,7 @@ export interface RunWithTenantInput {
  * `user` and `actor` are ids; `getTenantPool`, which is synchronous, takes a {@link Tenant}. Input of another shape, such
  * as an unknown key, is refused with TENANCY_REQUEST_INVALID; the message names every problem.
  */
-export interface Tenancy extends Management, HttpTenancy, Backups {
+export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdoption {
   readonly config: Config
   /** The PostgreSQL server, described for people, without account or password. */
   readonly serverDescription: string

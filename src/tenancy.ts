@@ -22,6 +22,7 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  adoptDatabaseInput,
   backupInput,
   fleetCheckOptions,
   fleetExecOptions,
@@ -163,6 +164,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     backup: async (input) => backups.backup(parse(backupInput, input)),
     restore: async (input) => backups.restore(parse(restoreInput, input)),
     swapBack: async (input) => backups.swapBack(parse(swapBackInput, input)),
+    adoptDatabase: async (input) => backups.adoptDatabase(parse(adoptDatabaseInput, input)),
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(input, callback) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
+import type { AdoptDatabaseInput, AdoptedDatabase } from '../core/backup/adopt.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
@@ -14,6 +15,7 @@ import { createServerPreparation, type ServerSettings } from './building/server-
 import { createStructureInspection } from './building/structure-inspection.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
 import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
+import { prepareAdoption } from './adopting/adopt-database.js'
 import { createBackupDatabases } from './copying/backup-databases.js'
 import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
 import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
@@ -97,6 +99,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   readonly rehearsals: RehearsalDatabases
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
+  /** Prepares a database that exists for a tenant. @throws TENANCY_DATABASE_ADOPT_REFUSED */
+  prepareAdoption(input: Pick<AdoptDatabaseInput, 'database' | 'schema' | 'installation'>): Promise<AdoptedDatabase>
   /** The databases as backups use them; structures are described by the reader. */
   readonly forBackups: ReturnType<typeof createBackupDatabases>
   /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
@@ -317,6 +321,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
 
+    async prepareAdoption(input) {
+      const { builder, schema } = await preparation.prepared()
+      return prepareAdoption(builder, { schema, templateVersion: schema.version }, input)
+    },
     withNewDatabase: makeNewDatabase,
     forBackups: createBackupDatabases({
       ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },

@@ -63,6 +63,26 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     rotateSigningKeys: { withdraw: true, actor: user },
     runWithTenant: { tenant },
     activity: { withQueries: true },
+    backup: {
+      ...{ tenant, to: '/dev/null/nowhere', encryptTo: 'age1', method: 'copy', actor: user },
+      ...{ onProgress: () => undefined, signal: new AbortController().signal },
+    },
+    restore: {
+      ...{
+        from: '/dev/null/nowhere',
+        tenant,
+        identity: 'x',
+        allowOtherTenant: true,
+        allowUnsigned: true,
+        keepDays: 1,
+        actor: user,
+      },
+      ...{ onProgress: () => undefined, signal: new AbortController().signal },
+    },
+    swapBack: { tenant, keepDays: 1, actor: user },
+    adoptDatabase: {
+      ...{ database: 'x', slug: 'other', name: 'Other', owner: user, schema: null, installation: user, actor: user },
+    },
     'fleet.migrate': {
       tenants: [tenant],
       label: 'a',
@@ -295,6 +315,10 @@ test('a function refuses an object without a required key, and names the key', a
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],
     issueAccessToken: ['tenant'],
+    backup: ['encryptTo', 'method', 'onProgress', 'signal'],
+    restore: ['identity', 'allowOtherTenant', 'allowUnsigned', 'keepDays', 'onProgress', 'signal'],
+    swapBack: ['keepDays'],
+    adoptDatabase: ['name', 'schema', 'installation'],
     listMembers: ['after', 'limit'],
     'audit.list': ['after', 'limit'],
     'access.setOverride': ['expiresAt'],

@@ -5,10 +5,10 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { TenantDatabaseRecords, VersionedDatabase } from '../../core/tenants/tenant-databases.js'
-import { catalogStates, hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { commitChange } from '../access/lookup.js'
 import { inTransaction } from '../transaction.js'
 import { databaseColumns } from './tenant-databases.js'
+import { explainRefusedTenant, ownerUnknown, slugTaken } from './tenant-refusals.js'
 import { findTenant, tenantList } from './tenant-row.js'
 
 const conflict = ({ slug }: Pick<Tenant, 'slug'>, problem: string) =>
@@ -104,10 +104,7 @@ export function createTenantBackups(catalog: SqlPool, records: Pick<TenantDataba
           return tenant
         })
       } catch (error) {
-        const { constraint } = error as { constraint?: unknown }
-        if (hasSqlState(error, sqlStates.uniqueViolation) && constraint === 'tenants_slug_key') throw slugTaken(slug)
-        if (hasSqlState(error, catalogStates.ownerUnknown)) throw ownerUnknown(owner)
-        throw error
+        throw explainRefusedTenant(error, { slug, owner })
       }
     },
 
@@ -175,7 +172,3 @@ const leaseLost = () =>
     'TENANCY_RESTORE_FAILED',
     'The new database was taken away meanwhile: this process stood still for long',
   )
-const slugTaken = (slug: string) =>
-  new TenancyError('TENANCY_TENANT_SLUG_TAKEN', `The slug "${slug}" is taken: choose another`)
-const ownerUnknown = (owner: string) =>
-  new TenancyError('TENANCY_USER_NOT_FOUND', `The owner ${owner} does not exist or is disabled: check the user id`)

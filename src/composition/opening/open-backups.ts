@@ -1,6 +1,8 @@
 import { createBackups } from '../../backup/create-backups.js'
 import { packageVersion } from '../../backup/package-version.js'
+import { createTenantOf } from '../../catalog/tenants/adopted-databases.js'
 import { createTenantBackups } from '../../catalog/tenants/tenant-backups.js'
+import type { DatabaseAdoption } from '../../core/backup/adopt.js'
 import type { Backups } from '../../core/backup/backup.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { describeStructure, structureSettings } from '../../fleet/drift/describe-structure.js'
@@ -19,7 +21,7 @@ export function openBackups(
   { catalog, server, records }: OpenCatalog,
   { databases, scheduler }: OpenDatabases,
   { cache }: Pick<OpenRequestPath, 'cache'>,
-): Backups {
+): Backups & DatabaseAdoption {
   const running = new Set<Promise<unknown>>()
   const isClosing = new AbortController()
   closing.add(async () => {
@@ -62,5 +64,13 @@ export function openBackups(
     backup: (input) => tracked(input.signal, (signal) => backups.backup({ ...input, signal })),
     restore: (input) => tracked(input.signal, (signal) => backups.restore({ ...input, signal })),
     swapBack: (input) => tracked(undefined, () => backups.swapBack(input)),
+    adoptDatabase: (input) =>
+      tracked(undefined, async () => {
+        const tenantBackups = createTenantBackups(catalog, records)
+        await tenantBackups.checkNewTenant(input)
+        const tenant = await createTenantOf(catalog, input, await databases.prepareAdoption(input))
+        cache.invalidate(input.owner)
+        return tenant
+      }),
   }
 }

@@ -242,6 +242,11 @@ export const errorTable = {
     title: 'Cannot exchange the tenant’s database now',
     fix: 'The tenant works on the same database as before. Read the message and try again.',
   },
+  TENANCY_DATABASE_ADOPT_REFUSED: {
+    status: 409,
+    title: 'Cannot take this database into the catalog',
+    fix: 'The message says why, and the option that allows it where there is one. The database works as before.',
+  },
 
   // Connections
   TENANCY_CONNECTION_TIMEOUT: {

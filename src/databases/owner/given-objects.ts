@@ -16,15 +16,17 @@ const isFree = (catalog: string) =>
  * SQL that gives everything of the current account in the schemas of the application to a group. A schema in which that
  * group may make nothing is somebody else's: what the account has there stays. Bare names are PostgreSQL's own, because the
  * search path is pg_catalog alone.
+ *
+ * @param account SQL of the role whose objects they are. Default: the current account
  */
-export function givenObjects(owners: string): string {
+export function givenObjects(owners: string, account = 'to_regrole(quote_ident(current_user))'): string {
   const group = quoteLiteral(quoteIdentifier(owners))
   const inSchema = (catalog: string, schema: string, owner: string) =>
     `from ${catalog} o join ours n on n.oid = o.${schema} where o.${owner} = account and ${isFree(catalog)}`
   return `do $do$
     declare
       command text;
-      account constant oid := to_regrole(quote_ident(current_user));
+      account constant oid := ${account};
     begin
       for command in
         select format('alter schema %I owner to %s', nspname, ${group}) from pg_namespace o
