@@ -36,11 +36,17 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
+  // Archives of single tenants: what they look like, writing and reading them.
+  backup: { imports: ['core', 'postgres'], packages: ['age-encryption', 'zod'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
+  // Reads SQL only: no connection, no file.
+  'fleet/lint': { imports: ['core'], packages: ['libpg-query', 'zod'] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
+  // The kinds of migrations: folders and lists become migrations in order.
+  schema: { imports: ['core', 'postgres'], packages: ['jiti', 'kysely', 'zod'] },
 
   http: { imports: ['core', 'postgres'], packages: [] },
   accounts: {
@@ -53,7 +59,7 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
+      ...['core', 'postgres', 'access', 'backup', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
       ...['resolve', 'http'],
     ],
     packages: [],
@@ -63,6 +69,11 @@ const layers = {
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],
+  },
+  // The command line. Nobody imports it.
+  cli: {
+    imports: ['core', 'composition', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
+    packages: ['@clack/prompts', 'cli-progress', 'commander', 'jiti'],
   },
   'index.ts': {
     imports: [

@@ -42,7 +42,10 @@ export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from 
 export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
+export type { TenantRenameInput, TenantUpdateInput } from './catalog/tenants/tenant-changes.js'
+export type { TenantLabelsInput } from './catalog/tenants/tenant-labels.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
+export type { InstallationSummary } from './catalog/summary.js'
 export type { ListTenantsOptions } from './catalog/tenants/tenants.js'
 export type {
   IdentityKey,
@@ -50,6 +53,13 @@ export type {
   UnlinkIdentityInput,
   UserIdentities,
 } from './catalog/users/user-identities.js'
+export type {
+  ListPlatformAdministratorsOptions,
+  PlatformAdministration,
+  PlatformAdministrator,
+  PlatformRoleInput,
+} from './catalog/users/platform-administrators.js'
+export type { ListUsersOptions } from './catalog/users/user-list.js'
 export type { NewUserInput, UserChangeInput } from './catalog/users/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export type { TenancyHealth } from './composition/observing/health.js'
@@ -99,15 +109,43 @@ export {
 } from './core/errors/errors.js'
 export type {
   Fleet,
+  FleetFailure,
   FleetMigrateOptions,
-  FleetProgress,
   FleetReport,
   FleetResult,
-  FleetShare,
   FleetStatus,
   FleetStatusOptions,
-  FleetTenantName,
 } from './core/fleet/fleet.js'
+export type {
+  FleetExecOptions,
+  FleetExecReport,
+  FleetExecResult,
+  FleetRow,
+  FleetStatement,
+} from './core/fleet/fleet-exec.js'
+export type { FleetSeedOptions, FleetSeedReport, FleetSeedResult, Seed, SeedProfile } from './core/fleet/fleet-seed.js'
+export type {
+  FleetProgress,
+  FleetRunOptions,
+  FleetSelectionOptions,
+  FleetShare,
+  FleetStopReason,
+  FleetTenantName,
+  FleetTenantResult,
+  FleetWaveOptions,
+} from './core/fleet/run.js'
+export type {
+  FileEffects,
+  FleetEstimate,
+  FleetRehearseOptions,
+  RehearsalError,
+  RehearsalProblem,
+  RehearsalReport,
+  RehearsedDatabase,
+  RehearsedFile,
+  RehearsedTenant,
+} from './core/fleet/rehearsal.js'
+export type { LockMode } from './core/fleet/lock-modes.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'
@@ -120,6 +158,29 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type { IgnoredFinding, LintFinding, LintNote, LintReport } from './fleet/lint/findings.js'
+export {
+  type LintInput,
+  lintMigration,
+  type LintMigrationOptions,
+  lintMigrations,
+  type LintMigrationsOptions,
+} from './fleet/lint/lint-migrations.js'
+export { renderLint } from './fleet/lint/render-lint.js'
+export type { RuleName } from './fleet/lint/rules.js'
+export { renderRehearsal } from './fleet/rehearse/render-rehearsal.js'
+export type { AdoptDatabaseInput, DatabaseAdoption } from './core/backup/adopt.js'
+export type {
+  BackupInput,
+  BackupMethod,
+  BackupProgress,
+  BackupReport,
+  Backups,
+  RestoredTenantInput,
+  RestoreInput,
+  RestoreReport,
+  SwapBackInput,
+} from './core/backup/backup.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

@@ -1,8 +1,17 @@
+import { Readable, Writable } from 'node:stream'
 import { z } from 'zod'
-import { actor, parse, schemaOf, tenantRef, userRef } from './catalog/input.js'
+import { slug, tenantName } from './catalog/tenants/tenant-input.js'
+import { actor, parse, schemaOf, tenantRef, user, userRef } from './catalog/input.js'
+import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
-import { maxFleetParallelism } from './composition/opening/open-fleet.js'
-import type { FleetMigrateOptions, FleetShare, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { AdoptDatabaseInput } from './core/backup/adopt.js'
+import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
+import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
+import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
+import type { FleetExecOptions, FleetExecResult } from './core/fleet/fleet-exec.js'
+import type { FleetSeedOptions, FleetSeedResult, Seed } from './core/fleet/fleet-seed.js'
+import { isPlainLine, isStorable } from './core/text.js'
+import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
 
@@ -16,17 +25,6 @@ export const rotateSigningKeysInput = schemaOf<RotateSigningKeysInput>()(
 )
 export const runWithTenantInput = schemaOf<RunWithTenantInput>()(z.strictObject({ tenant: tenantRef }))
 export const activityOptions = schemaOf<ActivityOptions>()(z.strictObject({ withQueries: z.boolean().optional() }))
-export const fleetCheckOptions = schemaOf<FleetCheckOptions>()(
-  z.strictObject({
-    tenants: z.array(tenantRef).readonly().optional(),
-    parallelism: z.int().min(1).max(maxFleetParallelism).optional(),
-    anyVersion: z.boolean().optional(),
-    signal: z.instanceof(AbortSignal).optional(),
-    onResult: z
-      .custom<(result: FleetCheckResult) => unknown>((value) => typeof value === 'function', 'must be a function')
-      .optional(),
-  }),
-)
 
 const share = z.custom<FleetShare>((value) => {
   if (typeof value !== 'string') return Number.isSafeInteger(value) && (value as number) >= 1
@@ -35,23 +33,147 @@ const share = z.custom<FleetShare>((value) => {
 }, "must be a whole number from 1, or a share above 0 and up to 100 % such as '1%'")
 const callbackOf = <Callback>() => z.custom<Callback>((value) => typeof value === 'function', 'must be a function')
 
+/** What every function over tenants takes. */
+const runOptions = <Result>() => ({
+  tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
+  label: tenantLabel.optional(),
+  parallelism: z.int().min(1).max(64).optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+  onResult: callbackOf<NonNullable<FleetRunOptions<Result>['onResult']>>().optional(),
+  onProgress: callbackOf<NonNullable<FleetRunOptions<Result>['onProgress']>>().optional(),
+})
+const waveOptions = { canary: share.optional(), stopAfter: share.optional() }
+
+export const fleetCheckOptions = schemaOf<FleetCheckOptions>()(
+  z.strictObject({ ...runOptions<FleetCheckResult>(), anyVersion: z.boolean().optional() }),
+)
 export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
   z.strictObject({
-    tenants: z.array(tenantRef).min(1).max(10_000).readonly().optional(),
-    canary: share.optional(),
-    parallelism: z.int().min(1).max(64).optional(),
-    stopAfter: share.optional(),
+    ...runOptions<FleetResult>(),
+    ...waveOptions,
     dryRun: z.boolean().optional(),
+    estimate: z.strictObject({ tenants: z.int().min(0), ms: z.number().min(0) }).optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
-    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
-    onResult: callbackOf<NonNullable<FleetMigrateOptions['onResult']>>().optional(),
-    onProgress: callbackOf<NonNullable<FleetMigrateOptions['onProgress']>>().optional(),
+    statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
     actor,
   }),
 )
+export const fleetRehearseOptions = schemaOf<FleetRehearseOptions>()(
+  z.strictObject({
+    tenants: z.int().min(1).max(20).optional(),
+    sampleAboveBytes: z.int().min(1_000_000).optional(),
+    parallelism: z.int().min(1).max(64).optional(),
+    signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+    onResult: callbackOf<NonNullable<FleetRehearseOptions['onResult']>>().optional(),
+    onProgress: callbackOf<NonNullable<FleetRehearseOptions['onProgress']>>().optional(),
+    actor,
+  }),
+)
+const statementTimeoutMs = z.int().min(1).max(86_400_000).optional()
+const seedProfile = z.enum(['dev', 'prod'])
+export const fleetSeedOptions = schemaOf<FleetSeedOptions>()(
+  z.strictObject({
+    ...runOptions<FleetSeedResult>(),
+    ...waveOptions,
+    profile: seedProfile.optional(),
+    statementTimeoutMs,
+    actor,
+  }),
+)
+export const fleetExecOptions = schemaOf<FleetExecOptions>()(
+  z.strictObject({
+    ...runOptions<FleetExecResult>(),
+    ...waveOptions,
+    sql: z
+      .string()
+      .min(1)
+      .max(2 ** 20)
+      .refine(isStorable, 'cannot be sent'),
+    params: z.array(z.unknown()).max(65_535).readonly().optional(),
+    write: z.boolean().optional(),
+    statementTimeoutMs,
+    maxRows: z.int().min(1).max(100_000).optional(),
+    onRow: callbackOf<NonNullable<FleetExecOptions['onRow']>>().optional(),
+    actor,
+  }),
+)
+export const seedFunctions = schemaOf<readonly Seed[]>()(
+  z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(100).refine(isPlainLine, 'must be one line'),
+        profile: seedProfile.optional(),
+        run: callbackOf<Seed['run']>(),
+      }),
+    )
+    .readonly(),
+)
 export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
   z.strictObject({ limit: z.int().min(0).max(1000).optional() }),
+)
+
+const signal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
+const isPath = (value: unknown) =>
+  typeof value === 'string' && value !== '' && value.length <= 4096 && !value.includes('\0')
+const isKey = (value: unknown) => typeof value === 'string' && value !== '' && value.length <= 10_000
+/** What a key is, the package decides that reads it. A message must not show one. */
+const ageKeys = z.custom<string | readonly string[]>(
+  (value) => isKey(value) || (Array.isArray(value) && value.length > 0 && value.length <= 100 && value.every(isKey)),
+  'must be a key, or a list of 1 to 100 keys, as text',
+)
+const keepDays = z.int().min(0).max(3650).optional()
+export const backupInput = schemaOf<BackupInput>()(
+  z.strictObject({
+    tenant: tenantRef,
+    to: z.custom<string | Writable>(
+      (value) => isPath(value) || value instanceof Writable,
+      'must be a path or a Writable',
+    ),
+    encryptTo: ageKeys.optional(),
+    method: z.enum(['pg_dump', 'copy']).optional(),
+    onProgress: callbackOf<NonNullable<BackupInput['onProgress']>>().optional(),
+    signal: signal.optional(),
+    actor,
+  }),
+)
+export const restoreInput = schemaOf<RestoreInput>()(
+  z
+    .strictObject({
+      from: z.custom<string | Readable>(
+        (value) => isPath(value) || value instanceof Readable,
+        'must be a path or a Readable',
+      ),
+      tenant: tenantRef.optional(),
+      newTenant: z.strictObject({ slug, name: tenantName.optional(), owner: user }).optional(),
+      identity: ageKeys.optional(),
+      allowOtherTenant: z.boolean().optional(),
+      allowUnsigned: z.boolean().optional(),
+      keepDays,
+      onProgress: callbackOf<NonNullable<RestoreInput['onProgress']>>().optional(),
+      signal: signal.optional(),
+      actor,
+    })
+    .refine(
+      (input) => (input.tenant === undefined) !== (input.newTenant === undefined),
+      'give either tenant or newTenant',
+    ),
+)
+export const swapBackInput = schemaOf<SwapBackInput>()(z.strictObject({ tenant: tenantRef, keepDays, actor }))
+
+export const adoptDatabaseInput = schemaOf<AdoptDatabaseInput>()(
+  z.strictObject({
+    database: z
+      .string()
+      .min(1, 'must not be empty')
+      .refine((value) => Buffer.byteLength(value) <= 63 && !value.includes('\0'), 'is not the name of a database'),
+    slug,
+    name: tenantName.optional(),
+    owner: user,
+    schema: z.string().max(1000).nullish(),
+    installation: z.guid().optional(),
+    actor,
+  }),
 )
 
 const callbackInput = z.custom<() => unknown>((value) => typeof value === 'function', 'must be a function')

@@ -1,6 +1,8 @@
 import { createFleetCatalog } from '../../src/catalog/tenants/fleet-catalog.js'
 import type { SqlPool } from '../../src/core/sql-client.js'
-import type { FleetDatabases, FleetTenant } from '../../src/core/fleet/ports.js'
+import type { DatabaseInspection } from '../../src/core/fleet/fleet-check.js'
+import type { FleetConnections, FleetDatabases, FleetTenant } from '../../src/core/fleet/ports.js'
+import type { RehearsalDatabases } from '../../src/core/fleet/rehearsal.js'
 import { createFleet } from '../../src/fleet/create-fleet.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
@@ -37,6 +39,9 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
     { version: 1, name: '0001_one.sql' },
     { version: 2, name: '0002_two.sql' },
   ]
+  const nothing = async () => {
+    throw new Error('No database can be looked into')
+  }
   const databases: FleetDatabases = {
     schema: async () => ({
       version: 2,
@@ -48,18 +53,25 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
       most = Math.max(most, running)
       try {
         await made.work(tenant)
-        await catalog.pool.query('update tenant_databases set schema_version = 2 where id = $1', [tenant.databaseId])
+        await catalog.pool.query('update tenant_databases set schema_version = 2 where id = $1', [tenant.database.id])
         return { outcome: 'migrated', applied: ['0002_two.sql'] }
       } finally {
         running -= 1
       }
     },
-    checkBudget: async () => {},
     renew() {},
+    withOwner: () => nothing(),
+    runScript: () => nothing(),
   }
+  const connections: FleetConnections = { reserve: async () => () => {}, inSlot: (work) => work() }
+  const seeds = { folder: undefined, functions: [], profile: 'dev' } as const
+  const inspection: DatabaseInspection = { inspect: nothing, inspectTemplate: nothing }
+  const rehearsals: RehearsalDatabases = { sizes: nothing, rowCounts: nothing, rehearse: nothing }
   const made: CatalogFleet = {
     catalog,
-    fleet: createFleet({ catalog: createFleetCatalog(counted), databases }),
+    fleet: createFleet({
+      ...{ catalog: createFleetCatalog(counted), connections, databases, inspection, rehearsals, seeds },
+    }),
     tried,
     most: () => most,
     queries,

@@ -62,6 +62,14 @@ test('A run is one entry of the audit log, with its counts and its actor', async
   ])
 })
 
+test('An estimate of a rehearsal stands beside what the run took', async () => {
+  await made.addTenants(3, 1)
+  const estimate = { tenants: 3, ms: 1200 }
+  expect(await made.fleet.migrate({ estimate })).toMatchObject({ migrated: 3, estimate })
+  const { rows } = await made.catalog.pool.query("select after from audit_log where action = 'fleet.migrate'")
+  expect(rows).toMatchObject([{ after: { estimate, durationMs: expect.any(Number) } }])
+})
+
 test('A dry run names the files for each tenant, by what the catalog knows, and begins nothing', async () => {
   await made.addTenants(2, 1)
   await made.addTenants(1, null, 'unread')
@@ -237,6 +245,7 @@ test('The status counts tenants by version and names the first that are behind',
     ],
     behind: 4,
     tenantsBehind: [expect.objectContaining({ id: expect.any(String) }), expect.anything()],
+    ...{ failed: 0, tenantsFailed: [] },
   })
   expect((await made.fleet.status({ limit: 0 })).tenantsBehind).toEqual([])
 })

@@ -25,8 +25,19 @@ function inputsOf(tenant: string, user: string): typeof inputs {
   const page = { after: user, limit: 1 }
   const rule = { method: 'GET', path: '/x', permission: 'x:read', actor: user }
   return {
-    createTenant: { name: 'Other', slug: 'other', owner: user, contactEmail: 'a@b.example', maxUsers: 1, actor: user },
-    listTenants: { status: 'active', behind: true, ...page },
+    createTenant: {
+      name: 'Other',
+      slug: 'other',
+      owner: user,
+      contactEmail: 'a@b.example',
+      maxUsers: 1,
+      labels: ['a'],
+      actor: user,
+    },
+    listTenants: { status: 'active', behind: true, label: 'a', ...page },
+    updateTenant: { ...change, name: 'Other', contactEmail: null, maxUsers: null },
+    renameTenant: { ...change, slug: 'other' },
+    setTenantLabels: { tenant, labels: ['a'], actor: user },
     suspendTenant: change,
     reactivateTenant: change,
     deleteTenant: change,
@@ -38,6 +49,10 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     setDefaultTenant: member,
     listMembers: { tenant, ...page },
     createUser: { email: 'b@example.com', name: 'B', emailVerified: true, actor: user },
+    listUsers: { search: 'x', disabled: true, after: 'a@b.example', limit: 1 },
+    grantPlatformRole: { user, actor: user },
+    revokePlatformRole: { user, actor: user },
+    listPlatformAdministrators: page,
     findUserByIdentity: identity,
     linkIdentity: { ...identity, user, actor: user },
     unlinkIdentity: { ...identity, user, actor: user, allowLast: true },
@@ -48,19 +63,54 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     rotateSigningKeys: { withdraw: true, actor: user },
     runWithTenant: { tenant },
     activity: { withQueries: true },
+    backup: {
+      ...{ tenant, to: '/dev/null/nowhere', encryptTo: 'age1', method: 'copy', actor: user },
+      ...{ onProgress: () => undefined, signal: new AbortController().signal },
+    },
+    restore: {
+      ...{
+        from: '/dev/null/nowhere',
+        tenant,
+        identity: 'x',
+        allowOtherTenant: true,
+        allowUnsigned: true,
+        keepDays: 1,
+        actor: user,
+      },
+      ...{ onProgress: () => undefined, signal: new AbortController().signal },
+    },
+    swapBack: { tenant, keepDays: 1, actor: user },
+    adoptDatabase: {
+      ...{ database: 'x', slug: 'other', name: 'Other', owner: user, schema: null, installation: user, actor: user },
+    },
     'fleet.migrate': {
       tenants: [tenant],
+      label: 'a',
       canary: 1,
       parallelism: 1,
       stopAfter: 1,
       dryRun: true,
       verify: true,
       lockTimeoutMs: 1,
+      estimate: { tenants: 1, ms: 1 },
+      statementTimeoutMs: 1,
       actor: user,
     },
+    'fleet.rehearse': {
+      ...{ tenants: 1, sampleAboveBytes: 1_000_000, parallelism: 1, signal: new AbortController().signal, actor: user },
+      ...{ onResult: () => undefined, onProgress: () => undefined },
+    },
     'fleet.status': { limit: 1 },
+    'fleet.seed': {
+      ...{ tenants: [tenant], label: 'a', profile: 'dev', canary: 1, parallelism: 1, stopAfter: 1 },
+      ...{ statementTimeoutMs: 1, actor: user },
+    },
+    'fleet.exec': {
+      ...{ sql: 'select 1', params: [1], write: true, statementTimeoutMs: 1, maxRows: 1 },
+      ...{ tenants: [tenant], label: 'a', canary: 1, parallelism: 1, stopAfter: 1, actor: user },
+    },
     'fleet.check': {
-      ...{ tenants: [tenant], parallelism: 1, anyVersion: true, signal: new AbortController().signal },
+      ...{ tenants: [tenant], label: 'a', parallelism: 1, anyVersion: true, signal: new AbortController().signal },
       onResult: () => undefined,
     },
     'audit.list': { tenant, after: 0, limit: 1 },
@@ -104,16 +154,21 @@ const alone = [
 /** Functions whose properties are all optional: they can be called without an object. */
 const withoutInput = [
   'listTenants',
+  'listUsers',
+  'listPlatformAdministrators',
   'rotateSigningKeys',
   'activity',
   'audit.verify',
   'fleet.migrate',
+  'fleet.rehearse',
   'fleet.status',
   'fleet.check',
+  'fleet.seed',
 ]
 /** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
+  'summary',
   ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
   ...['getTenantPool', 'can', 'permissionsOf'],
 ]
@@ -255,11 +310,15 @@ test('a function refuses an object with a value of another type, and names its k
 
 test('a function refuses an object without a required key, and names the key', async () => {
   const optional: Readonly<Record<string, readonly string[]>> = {
-    createTenant: ['contactEmail', 'maxUsers'],
+    createTenant: ['contactEmail', 'maxUsers', 'labels'],
     createUser: ['name', 'emailVerified'],
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],
     issueAccessToken: ['tenant'],
+    backup: ['encryptTo', 'method', 'onProgress', 'signal'],
+    restore: ['identity', 'allowOtherTenant', 'allowUnsigned', 'keepDays', 'onProgress', 'signal'],
+    swapBack: ['keepDays'],
+    adoptDatabase: ['name', 'schema', 'installation'],
     listMembers: ['after', 'limit'],
     'audit.list': ['after', 'limit'],
     'access.setOverride': ['expiresAt'],

@@ -1,8 +1,15 @@
 import type { AccessDefinition } from '../../core/access/access.js'
 import type { Config } from '../../core/config/config.js'
+import type { Seed } from '../../core/fleet/fleet-seed.js'
 import type { Logger } from '../../core/logger.js'
 import type { PgModule } from '../../core/tenants/pg-module.js'
 import type { Closing } from './closing.js'
+
+/**
+ * What an installation is opened for. `serve`: everything. `migrate`: the template is made, and nothing works in the background:
+ * no stock, reconciliation or watch. `administer`: as little as there is; what a function needs is made when it is called.
+ */
+export type OpenPurpose = 'serve' | 'migrate' | 'administer'
 
 /** What every step of opening an installation is given: the options of `createTenancy`, with their defaults filled in. */
 export interface Opening {
@@ -13,7 +20,16 @@ export interface Opening {
   /** Undefined: the shipped seed of `config.seedProfile`. */
   readonly access: AccessDefinition | undefined
   readonly schemaDir: string | undefined
+  readonly seedDir: string | undefined
+  readonly seeds: readonly Seed[]
+  readonly extensions: readonly string[]
+  /** Ids of migrations; undefined: no limit. */
+  readonly minimumSchema: string | undefined
+  readonly maximumSchema: string | undefined
   readonly requireNamedTenant: boolean
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined
+  readonly purpose: OpenPurpose
+  /** Who runs this process, for each entry of the audit log; undefined: it is not known. */
+  readonly operator: string | undefined
 }

@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises'
+import type { Tenant } from '../../core/model.js'
+import type { RestoreReport } from '../../index.js'
+import { CliError } from '../cli-error.js'
+import { defineCommand } from '../command.js'
+import { resolveUser } from '../opening/resolve-user.js'
+import { tenantShape } from '../shapes.js'
+import { wholeNumber } from '../values.js'
+import { showBackupProgress } from './backup-progress.js'
+
+interface Input {
+  readonly folder: string
+  readonly tenant?: string
+  readonly newTenant?: string
+  readonly owner?: string
+  readonly name?: string
+  readonly identityFile?: string
+  readonly allowOtherTenant?: boolean
+  readonly allowUnsigned?: boolean
+  readonly keepDays?: number
+}
+
+export const restoreTenant = defineCommand<Input, RestoreReport>({
+  name: 'restore',
+  summary: 'Restore a backup beside the data of a tenant, and swap',
+  description:
+    'The backup goes into a new database, is compared with the archive, and takes the place of the tenant’s database in one ' +
+    'transaction. What the tenant wrote after the backup is in the replaced database alone, which is kept for --keep-days: ' +
+    '`tenant swap-back` brings it back. With --new-tenant nothing is replaced. Ctrl-C before the swap leaves the tenant as it is.',
+  arguments: [{ name: 'folder', description: 'the folder of a backup' }],
+  options: [
+    { flags: '--tenant TENANT', description: 'slug or id of the tenant whose data is replaced' },
+    { flags: '--new-tenant SLUG', description: 'make a new tenant of the backup instead' },
+    { flags: '--owner EMAIL|ID', description: 'owner of the new tenant' },
+    { flags: '--name TEXT', description: 'display name of the new tenant (default: that of the backup)' },
+    { flags: '--identity-file FILE', description: 'a file with the age identity of an encrypted backup' },
+    {
+      flags: '--keep-days N',
+      description: 'days that the replaced database is kept (default: TENANT_SWAPPED_DAYS)',
+      parse: wholeNumber(0, 3650),
+    },
+    { flags: '--allow-other-tenant', description: 'the backup is of another tenant, and that is meant' },
+    {
+      flags: '--allow-unsigned',
+      description: 'the backup was made under another TENANT_SECRET; only from a place that nobody else writes to',
+    },
+  ],
+  examples: [
+    { command: 'tenant restore /backups/acme-2026-01-31 --tenant acme', says: 'Asks you to type acme' },
+    {
+      command: 'tenant restore /backups/acme-2026-01-31 --new-tenant acme-copy --owner dana@example.com',
+      says: 'Beside it, as a tenant of its own',
+    },
+  ],
+  json: {
+    tenant: tenantShape,
+    databaseId: 'string',
+    replacedDatabaseId: 'string | null',
+    keptUntil: 'date | null',
+    takenAt: 'date',
+    schemaVersion: 'number',
+    tables: 'number',
+    rows: 'number',
+  },
+  exitCodes: [3, 4],
+  isWriting: true,
+  isDestructive: true,
+  async run(context, { folder, tenant: named, newTenant: slug, owner, name, identityFile, ...how }) {
+    if ((named === undefined) === (slug === undefined))
+      throw new CliError('CLI_USAGE', 'Give either --tenant or --new-tenant')
+    if (slug !== undefined && owner === undefined) throw new CliError('CLI_USAGE', '--new-tenant needs --owner')
+    const identity = identityFile === undefined ? undefined : await readIdentity(identityFile)
+    const { tenancy, actor } = await context.open()
+    const tenant = named === undefined ? undefined : await tenancy.getTenant(named)
+    if (tenant !== undefined)
+      await context.confirm({ typed: tenant.slug, consequences: consequencesOf(tenant, folder) })
+    const newTenant =
+      slug === undefined || owner === undefined ? undefined : { slug, name, owner: await resolveUser(tenancy, owner) }
+    const onProgress = await showBackupProgress(context, 'Reading tables')
+    const { signal } = context
+    return tenancy.restore({ from: folder, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
+  },
+  render({ tenant, tables, rows, takenAt, keptUntil }, page) {
+    page.line(`Restored ${tables} tables, ${rows} rows of ${takenAt.toISOString()} as ${tenant.slug}`)
+    if (keptUntil === null) return
+    page.line(`The replaced database is kept until ${keptUntil.toISOString()}`)
+    page.hint(`Bring it back until then: tenants2fast tenant swap-back ${tenant.slug}`)
+  },
+})
+
+function consequencesOf({ slug, name }: Tenant, folder: string): readonly string[] {
+  return [
+    `The data of ${slug} (${name}) is replaced by the backup in ${folder}.`,
+    'What was written since the backup is in the replaced database alone, which is kept for a while: tenant swap-back.',
+  ]
+}
+
+/** The lines of an age identity file that are no comments. */
+async function readIdentity(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new CliError('CLI_USAGE', `The file ${path} cannot be read`, { cause: error })
+  })
+  return text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'))
+}

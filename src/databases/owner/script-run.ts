@@ -1,0 +1,91 @@
+import pg, { type Client } from 'pg'
+import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
+import type { FleetStatement } from '../../core/fleet/fleet-exec.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import type { FleetScript } from '../../core/fleet/ports.js'
+import { isServerError } from '../../postgres/sql-states.js'
+
+/** What a `pg.Client` has inside: the protocol's messages. */
+interface ClientInternals {
+  readonly connection: {
+    on(event: 'readyForQuery', listener: (message: { readonly status?: string }) => void): unknown
+    sync(): void
+  }
+}
+
+interface LimitedResult {
+  readonly command: string | null
+  readonly rowCount: number | null
+  readonly rows: Record<string, unknown>[]
+}
+
+/** A query by the extended protocol, which takes one statement and no more, and which ends after `rows` rows. */
+const LimitedQuery = class extends (pg.Query as unknown as new (config: object) => pg.Query) {
+  isTruncated = false
+
+  handlePortalSuspended(connection: ClientInternals['connection']): void {
+    this.isTruncated = true
+    // The portal ends with the message; its next rows are not asked for.
+    connection.sync()
+  }
+}
+
+/**
+ * Runs the statements of a script in one transaction, which is read only unless the script may write. The server holds to
+ * that: each statement is a message of its own by the extended protocol, which refuses a second statement in it, the
+ * transaction has its snapshot before the first, so that it cannot become one that writes, and nothing is sent once it has ended.
+ *
+ * @param owner a connection (`pg.Client`) of the database's owner login, used for nothing else afterwards
+ * @throws {@link TenancyError} TENANCY_DATABASE_STATEMENT_FAILED naming the tenant; nothing of the script stays
+ */
+export async function runScript(owner: SqlClient, slug: string, script: FleetScript): Promise<FleetStatement[]> {
+  const { statements, params, write, statementTimeoutMs, maxRows } = script
+  const client = owner as Client
+  let status: string | undefined
+  const { connection } = client as unknown as ClientInternals
+  connection.on('readyForQuery', (message) => {
+    status = message.status
+  })
+  const fail = (reason: string, cause?: unknown) =>
+    new TenancyError('TENANCY_DATABASE_STATEMENT_FAILED', `Tenant "${slug}": ${reason}`, { cause })
+  const results: FleetStatement[] = []
+  try {
+    await client.query(
+      `begin ${write ? 'read write' : 'read only'}; reset search_path; set local lock_timeout = 2000; ` +
+        `set local statement_timeout = ${statementTimeoutMs}`,
+    )
+    await client.query('select 1')
+    for (const text of statements) {
+      const result = await runLimited(client, { text, values: [...params], rows: maxRows, queryMode: 'extended' })
+      results.push(result)
+      if (status !== 'T') throw fail('a statement has ended the transaction')
+    }
+  } catch (error) {
+    await client.query('rollback').catch(() => {})
+    if (findTenancyError(error)) throw error
+    throw fail(error instanceof Error ? error.message : String(error), error)
+  }
+  await client.query('commit').catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error)
+    // What wrote is never tried again: without its cause, the error is none that can pass.
+    if (write)
+      throw fail(isServerError(error) ? reason : `${reason}. Whether the transaction was committed is not known`)
+    throw fail(reason, error)
+  })
+  return results
+}
+
+function runLimited(client: Client, config: object): Promise<FleetStatement> {
+  return new Promise((resolve, reject) => {
+    const query = new LimitedQuery({
+      ...config,
+      callback: (error: Error | null, result: LimitedResult) => {
+        if (error) return reject(error)
+        const { isTruncated } = query
+        const { command, rows, rowCount } = result
+        resolve({ command: command ?? '', rows, rowCount: isTruncated ? null : rowCount, isTruncated })
+      },
+    })
+    client.query(query)
+  })
+}

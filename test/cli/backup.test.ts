@@ -1,0 +1,80 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Tenant } from '../../src/index.js'
+import { type CliInstallation, createCliInstallation } from './installation-fixture.js'
+
+let cli: CliInstallation
+let tenant: Tenant
+beforeAll(async () => {
+  cli = await createCliInstallation()
+  tenant = await cli.createTenant('acme')
+  await write('before')
+})
+afterAll(() => cli.drop())
+
+const operator = `${userInfo().username}@${hostname()}`
+const notes = async (slug: string) => {
+  const pool = cli.tenancy.getTenantPool(await cli.tenancy.getTenant(slug))
+  return (await pool.query<{ body: string }>('select body from notes order by id')).rows.map(({ body }) => body)
+}
+
+async function write(body: string): Promise<void> {
+  await cli.tenancy
+    .getTenantPool(tenant)
+    .query('insert into notes (author, body) values ($1, $2)', [cli.owner.id, body])
+}
+
+test('a backup is written, restored beside what came after it, and swapped back', async () => {
+  expect(await cli.text('tenant', 'backup', 'acme', '--to', 'one', '--method', 'copy')).toMatch(
+    /^Wrote 1 tables, 1 rows \(.*\) of acme at .* to one\n$/,
+  )
+  expect((await cli.tenancy.audit.list({ tenant: 'acme', limit: 1000 })).at(-1)).toMatchObject({ operator })
+  expect(await readdir(join(cli.folder, 'one'))).toContain('manifest.json')
+  await write('after')
+  const words = ['tenant', 'restore', 'one', '--tenant', 'acme']
+  expect(await cli.failure(...words)).toMatchObject({ code: 'CLI_NOT_CONFIRMED', exitCode: 4 })
+  expect(await notes('acme')).toEqual(['before', 'after'])
+  expect(await cli.json(...words, '--yes', '--keep-days', '3')).toMatchObject({
+    ...{ tenant: { slug: 'acme' }, replacedDatabaseId: tenant.databaseId, rows: 1 },
+  })
+  expect(await notes('acme')).toEqual(['before'])
+  expect(await cli.failure('tenant', 'swap-back', 'acme')).toMatchObject({ code: 'CLI_NOT_CONFIRMED' })
+  expect(await cli.text('tenant', 'swap-back', 'acme', '--yes')).toBe('acme has its earlier database back\n')
+  expect(await notes('acme')).toEqual(['before', 'after'])
+  expect(await cli.json('tenant', 'swap-back', 'acme', '--yes')).toMatchObject({ tenant: { id: tenant.id } })
+  expect(await notes('acme')).toEqual(['before'])
+})
+
+test('a backup becomes a tenant of its own', async () => {
+  await cli.json('tenant', 'backup', 'acme', '--to', 'two')
+  expect(
+    await cli.text('tenant', 'restore', 'two', '--new-tenant', 'copy', '--owner', 'dana@example.com', '--name', 'Copy'),
+  ).toMatch(/^Restored 1 tables, 1 rows of .* as copy\n$/)
+  expect(await notes('copy')).toEqual(['before'])
+})
+
+test.each([
+  [['backup', 'acme'], 'CLI_USAGE', 2],
+  [['backup', 'nobody', '--to', 'three'], 'TENANCY_TENANT_NOT_FOUND', 3],
+  [['backup', 'acme', '--to', 'three', '--method', 'tar'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--yes'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--tenant', 'acme', '--new-tenant', 'x', '--yes'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--new-tenant', 'other', '--yes'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--tenant', 'acme', '--identity-file', 'nothing', '--yes'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--tenant', 'nobody', '--yes'], 'TENANCY_TENANT_NOT_FOUND', 3],
+  [['restore', 'nothing', '--tenant', 'acme', '--yes'], 'TENANCY_BACKUP_INVALID', 2],
+  [['swap-back', 'nobody', '--yes'], 'TENANCY_TENANT_NOT_FOUND', 3],
+])('tenant %j is refused with %s', async (words, code, exitCode) => {
+  expect(await cli.failure('tenant', ...words)).toMatchObject({ code, exitCode })
+  expect(existsSync(join(cli.folder, 'three'))).toBe(false)
+})
+
+test('a tenant that was never restored has nothing to swap', async () => {
+  await cli.createTenant('fresh')
+  expect(await cli.failure('tenant', 'swap-back', 'fresh', '--yes')).toMatchObject({
+    ...{ code: 'TENANCY_TENANT_STATE_CONFLICT', exitCode: 4 },
+  })
+})
