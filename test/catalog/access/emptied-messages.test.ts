@@ -64,7 +64,8 @@ describe('The message that a member has nothing', () => {
     await catalog.addMember(tenant, 'Courier', 'Auditor')
     const heard = await catalog.noticesOf(() => sql("delete from roles where name = 'Courier'"))
     const emptied = heard.filter((message) => message.endsWith(':empty'))
-    expect(emptied.map((message) => message.split(':')[1]).toSorted()).toEqual(users.toSorted())
+    expect(new Set(emptied.map((message) => message.split(':')[1]))).toEqual(new Set(users))
+    expect(emptied.length).toBe(users.length)
   })
 
   test('is not sent where the membership, the user or the tenant goes, or where the transaction gives something again', async () => {
