@@ -9,6 +9,11 @@ export interface MembershipChange {
 export type Change =
   /** `membership`: what changed, if it is that alone. */
   | { readonly kind: 'user'; readonly id: string; readonly epoch: number; readonly membership?: MembershipChange }
+  /**
+   * The change of one user's place in one tenant that raised the epoch to this one left no role and no override of theirs there.
+   * Follows the message of that change in the same transaction, and only saves a read: it is not in the log of changes.
+   */
+  | { readonly kind: 'emptied'; readonly id: string; readonly epoch: number; readonly tenantId: string }
   | { readonly kind: 'tenant'; readonly id: string; readonly epoch: number }
   | { readonly kind: 'rules'; readonly epoch: number }
   /** The schema of a tenant database, in addition to a change of its tenant. */
@@ -19,7 +24,7 @@ export type Change =
   | { readonly kind: 'keys'; readonly timeMs: number }
 
 const id = '([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'
-const userPattern = new RegExp(`^u:${id}:(\\d+)(?::${id}(:ended)?)?$`)
+const userPattern = new RegExp(`^u:${id}:(\\d+)(?::${id}(:ended|:empty)?)?$`)
 const tenantPattern = new RegExp(`^t:${id}:(\\d+)$`)
 const databasePattern = new RegExp(`^d:${id}:(-?\\d+)$`)
 const migrationPattern = new RegExp(`^m:${id}$`)
@@ -28,14 +33,17 @@ const keysPattern = /^k:(\d+)$/
 
 /**
  * Reads a message of a change, the text of a notification or of a row of `access_changes`: `u:<user id>:<epoch>`,
- * `u:<user id>:<epoch>:<tenant id>` (one membership), `u:<user id>:<epoch>:<tenant id>:ended`, `t:<tenant id>:<epoch>`,
- * `d:<database id>:<schema version>`, `m:<database id>`, `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any other text.
+ * `u:<user id>:<epoch>:<tenant id>` (one membership), the same with `:ended` or `:empty` behind it, `t:<tenant id>:<epoch>`,
+ * `d:<database id>:<schema version>`, `m:<database id>`, `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any
+ * other text.
  */
 export function parseChange(message: string): Change | undefined {
-  const [, userId, userEpoch, tenantId, ended] = userPattern.exec(message) ?? []
+  const [, userId, userEpoch, tenantId, outcome] = userPattern.exec(message) ?? []
   if (userId !== undefined) {
-    const user = { kind: 'user', id: userId, epoch: Number(userEpoch) } as const
-    return tenantId === undefined ? user : { ...user, membership: { tenantId, hasEnded: ended !== undefined } }
+    const epoch = Number(userEpoch)
+    if (tenantId === undefined) return { kind: 'user', id: userId, epoch }
+    if (outcome === ':empty') return { kind: 'emptied', id: userId, epoch, tenantId }
+    return { kind: 'user', id: userId, epoch, membership: { tenantId, hasEnded: outcome !== undefined } }
   }
   const [, tenant, tenantEpoch] = tenantPattern.exec(message) ?? []
   if (tenant !== undefined) return { kind: 'tenant', id: tenant, epoch: Number(tenantEpoch) }
@@ -57,6 +65,8 @@ export function formatChange(change: Change): string {
       const place = membership && `:${membership.tenantId}${membership.hasEnded ? ':ended' : ''}`
       return `u:${change.id}:${change.epoch}${place ?? ''}`
     }
+    case 'emptied':
+      return `u:${change.id}:${change.epoch}:${change.tenantId}:empty`
     case 'tenant':
       return `t:${change.id}:${change.epoch}`
     case 'database':

@@ -10,6 +10,8 @@ import { followNotifications, type ListenClient, NoSessionError } from './follow
 export interface CoherenceListener {
   /** `membership`: what changed, if it is that alone. */
   user?(id: string, epoch: number, membership?: MembershipChange): void
+  /** The change of that epoch left the user no role and no override in the tenant. */
+  emptied?(userId: string, epoch: number, tenantId: string): void
   tenant?(id: string, epoch: number): void
   rules?(epoch: number): void
   /** A migration of a tenant database begins. */
@@ -136,6 +138,8 @@ function tell(listener: CoherenceListener, change: Change): void {
   switch (change.kind) {
     case 'user':
       return listener.user?.(change.id, change.epoch, change.membership)
+    case 'emptied':
+      return listener.emptied?.(change.id, change.epoch, change.tenantId)
     case 'tenant':
       return listener.tenant?.(change.id, change.epoch)
     case 'database':

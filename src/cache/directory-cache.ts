@@ -42,7 +42,7 @@ const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
  * Caches users and members. An entry is usable without a query while no change of its user or tenant was reported and the
  * coherence (or the entry itself) was confirmed within `maxStalenessMs`. Otherwise one query of the epochs, shared by the
  * waiting requests, tells whether it is current; an entry that is not is read again. Misses are not cached, except that an
- * ended membership is.
+ * ended membership is. A member from whom the last role and override were taken is not read again before `maxStalenessMs`.
  */
 export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirectoryCache {
   const { users, members, coherence, redis, maxEntries = 10_000, maxBytes = 64 * 2 ** 20 } = options
@@ -61,6 +61,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   const unsubscribe = coherence.subscribe({
     user: (id, epoch, membership) =>
       membership === undefined ? invalidate(id, epoch) : changeMembership(id, epoch, membership),
+    emptied: (userId, epoch, tenantId) => memberStore.noteEmptied(userId, epoch, tenantId),
     tenant: invalidate,
     rules: () => invalidate(),
     all: () => invalidate(),
@@ -79,9 +80,21 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     flights.invalidate(userId)
   }
 
-  /** Tells whether the membership is known to have ended: the request is refused without a query. */
-  function isKnownEnded(entry: Entry<MemberRecord>, sinceMs: number): boolean {
-    return !isClosed && entry.isEnded && coherence.confirmedAtMs >= sinceMs - maxStalenessMs
+  /** What the only change of the membership left, if no other change can have been missed. */
+  function knownLeft(entry: Entry<MemberRecord> | undefined, sinceMs: number): 'ended' | 'empty' | undefined {
+    if (entry === undefined || isClosed || coherence.confirmedAtMs < sinceMs - maxStalenessMs) return undefined
+    return entry.onlyChange?.left
+  }
+
+  /** Stores the member without roles and overrides, which a message said that the change left. */
+  function enterEmptied(key: string, { value, ...known }: Entry<MemberRecord>): Entry<MemberRecord> {
+    const record: MemberRecord = { ...value, grants: { roles: [], permissionIds: [], changesAtMs: null } }
+    const userEpoch = known.onlyChange?.epoch ?? known.userEpoch
+    // Nothing but the message says so. Whoever could forge one must not lock a member out for longer than the bound.
+    const endsAtMs = performance.now() + maxStalenessMs
+    const entry = createEntry(record, memberBytes(record), { ...known, userEpoch, endsAtMs }, coherence.confirmedAtMs)
+    memberStore.set(key, entry)
+    return entry
   }
 
   function isUsable(entry: Entry<object>, sinceMs: number): boolean {
@@ -187,7 +200,10 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   ): Promise<Entry<MemberRecord> | undefined> {
     const key = `${user.value.user.id} ${ref.kind} ${ref.value}`
     const known = memberStore.get(key)
-    if (known !== undefined && isKnownEnded(known, sinceMs)) return undefined
+    const left = knownLeft(known, sinceMs)
+    // An ended membership is refused without a query.
+    if (left === 'ended') return undefined
+    if (known !== undefined && left === 'empty') return enterEmptied(key, known)
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
       const there = await findShared(user, ref, known, sinceMs, state)
@@ -208,6 +224,9 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   async function findDefaultMember(user: Entry<UserRecord>, sinceMs: number): Promise<RememberedDefault> {
     const key = `${user.value.user.id} default`
     const known = memberStore.get(key)
+    if (known !== undefined && knownLeft(known, sinceMs) === 'empty') {
+      return { kind: 'member', member: enterEmptied(key, known) }
+    }
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) {
       return { kind: 'member', member: known }
     }

@@ -3,6 +3,13 @@ import type { Remembered } from '../core/request-path.js'
 import type { MembershipChange } from './change-message.js'
 import type { FlightState } from './single-flight.js'
 
+/** A change of a membership: the epoch that it raised the user's to, and what it left, as far as messages said. */
+interface OnlyChange {
+  readonly epoch: number
+  /** `ended`: no membership. `empty`: the membership without a role or override. */
+  readonly left: 'ended' | 'empty' | undefined
+}
+
 /** A cached record with what it depends on and how current it is. Times are `performance.now()`. */
 export interface Entry<Value extends object> extends Remembered<Value> {
   readonly userId: string | undefined
@@ -19,8 +26,8 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   isStale: boolean
   /** A newer epoch of its user or tenant is known: no query can confirm it. */
   isOutdated: boolean
-  /** The membership has ended, and no change of its user or tenant was reported since. */
-  isEnded: boolean
+  /** The change that outdated it, as long as no other change of its user or tenant was reported since it was read. */
+  onlyChange: OnlyChange | undefined
   /** No longer in the store, so changes do not reach it: never usable again. */
   isEvicted: boolean
 }
@@ -32,7 +39,16 @@ export function createEntry<Value extends object>(
   basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
   confirmedAtMs: number,
 ): Entry<Value> {
-  return { value, bytes, ...basis, confirmedAtMs, isStale: false, isOutdated: false, isEnded: false, isEvicted: false }
+  return {
+    value,
+    bytes,
+    ...basis,
+    confirmedAtMs,
+    isStale: false,
+    isOutdated: false,
+    onlyChange: undefined,
+    isEvicted: false,
+  }
 }
 
 /** Marks an entry whose user or tenant has a newer epoch. */
@@ -58,6 +74,8 @@ export interface EntryStore<Value extends object> {
    * The user's other entries stay current if they had the epoch before; the rest is marked as by `markStale`.
    */
   changeMembership(userId: string, epoch: number, change: MembershipChange): void
+  /** Notes that the change that raised the user's epoch to `epoch` left no role and no override in the tenant. */
+  noteEmptied(userId: string, epoch: number, tenantId: string): void
 }
 
 /** Its key, which is hashed when it is longer than 200 letters, and what belongs to it. */
@@ -75,7 +93,7 @@ export function createEntryStore<Value extends object>(
 
   function forget(entry: Entry<Value>): void {
     entry.isStale = true
-    entry.isEnded = false
+    entry.onlyChange = undefined
     entry.isEvicted = true
     for (const id of idsOf(entry)) {
       const entries = entriesById.get(id)
@@ -112,9 +130,18 @@ export function createEntryStore<Value extends object>(
         if (entry.isOutdated || entry.userEpoch !== epoch - 1) {
           markEntryStale(entry, userId, epoch)
         } else if (entry.tenantId === tenantId) {
+          // A stale entry may have missed a change of its tenant or of the rules. Where a membership has ended, none matters.
+          if (hasEnded) entry.onlyChange = { epoch, left: 'ended' }
+          else if (!entry.isStale) entry.onlyChange = { epoch, left: undefined }
           outdate(entry)
-          entry.isEnded = hasEnded
         } else entry.userEpoch = epoch
+      }
+    },
+    noteEmptied(userId, epoch, tenantId) {
+      for (const entry of entriesById.get(userId) ?? []) {
+        const { onlyChange } = entry
+        if (entry.tenantId !== tenantId || onlyChange?.epoch !== epoch || onlyChange.left !== undefined) continue
+        entry.onlyChange = { epoch, left: 'empty' }
       }
     },
   }
@@ -122,7 +149,7 @@ export function createEntryStore<Value extends object>(
 
 function markEntryStale(entry: Entry<object>, id: string | undefined, epoch: number): void {
   entry.isStale = true
-  entry.isEnded = false
+  entry.onlyChange = undefined
   if (id !== undefined && epoch > (id === entry.userId ? entry.userEpoch : entry.tenantEpoch)) outdate(entry)
 }
 

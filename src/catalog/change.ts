@@ -22,8 +22,9 @@ type Work<Input, Given, Result> = (client: Transaction, input: Input, scope: Giv
 
 /**
  * Creates the functions for methods that change access: each checks its input, then runs `work` in one transaction. The
- * tenant's row is locked first, so that changes of one tenant's access run one after the other. What was checked therefore
- * still holds when it is written, and two members who revoke each other's rights cannot both succeed.
+ * tenant's row is locked first, for a change of the installation the installation's, so that changes of one tenant's access run
+ * one after the other. What was checked therefore still holds when it is written, and two members who revoke each other's
+ * rights cannot both succeed.
  *
  * @param changed is told the tenant of each call that succeeded, by id; null: the installation
  */
@@ -47,7 +48,7 @@ export function createChange(pool: SqlPool, changed: (tenantId: string | null) =
   return {
     /** Creates a method that changes the installation. */
     ofInstallation: <Input extends ActorOption, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
-      make(schema, async () => null, work),
+      make(schema, lockInstallation, work),
 
     /** Creates a method that changes one tenant. */
     ofTenant: <Input extends ActorOption & { readonly tenant: string }, Result>(
@@ -60,8 +61,21 @@ export function createChange(pool: SqlPool, changed: (tenantId: string | null) =
       schema: z.ZodType<Input>,
       work: Work<Input, Scope, Result>,
     ) =>
-      make(schema, async (client, input) => (input.tenant === null ? null : lockTenantOf(client, input.tenant)), work),
+      make(
+        schema,
+        (client, { tenant }) => (tenant === null ? lockInstallation(client) : lockTenantOf(client, tenant)),
+        work,
+      ),
   }
+}
+
+/**
+ * Locks the installation's row, which every change of permissions, route rules and built-in roles writes in the end: who takes it
+ * first waits for nobody who waits for it.
+ */
+export async function lockInstallation(client: SqlClient): Promise<null> {
+  await client.query('select from installation for no key update')
+  return null
 }
 
 async function lockTenantOf(client: SqlClient, idOrSlug: string): Promise<string> {

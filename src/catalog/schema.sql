@@ -418,6 +418,7 @@ CREATE TABLE user_tenant_permissions (
 CREATE INDEX user_tenant_permissions_permission_id_idx ON user_tenant_permissions USING btree (permission_id);
 CREATE TRIGGER user_tenant_permissions_changed AFTER UPDATE ON user_tenant_permissions REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
 CREATE TRIGGER user_tenant_permissions_deleted AFTER DELETE ON user_tenant_permissions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
+CREATE CONSTRAINT TRIGGER user_tenant_permissions_emptied AFTER DELETE ON user_tenant_permissions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION member_emptied();
 CREATE TRIGGER user_tenant_permissions_inserted AFTER INSERT ON user_tenant_permissions REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
 CREATE TRIGGER user_tenant_permissions_truncated AFTER TRUNCATE ON user_tenant_permissions FOR EACH STATEMENT EXECUTE FUNCTION access_truncated();
 CREATE TRIGGER user_tenant_permissions_updated_at BEFORE UPDATE ON user_tenant_permissions FOR EACH ROW EXECUTE FUNCTION set_updated_at();
@@ -436,6 +437,7 @@ CREATE INDEX user_tenant_roles_tenant_role_idx ON user_tenant_roles USING btree 
 CREATE TRIGGER user_tenant_roles_changed AFTER UPDATE ON user_tenant_roles REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
 CREATE TRIGGER user_tenant_roles_check BEFORE INSERT OR UPDATE ON user_tenant_roles FOR EACH ROW EXECUTE FUNCTION user_tenant_roles_check();
 CREATE TRIGGER user_tenant_roles_deleted AFTER DELETE ON user_tenant_roles REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
+CREATE CONSTRAINT TRIGGER user_tenant_roles_emptied AFTER DELETE ON user_tenant_roles DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION member_emptied();
 CREATE TRIGGER user_tenant_roles_inserted AFTER INSERT ON user_tenant_roles REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION member_access_epoch();
 CREATE TRIGGER user_tenant_roles_truncated AFTER TRUNCATE ON user_tenant_roles FOR EACH STATEMENT EXECUTE FUNCTION access_truncated();
 
@@ -946,6 +948,22 @@ begin
     perform bump_member_epoch(user_id, tenant_id) from (
       select user_id, tenant_id from new_rows union select user_id, tenant_id from old_rows order by user_id, tenant_id
     ) as members;
+  end if;
+  return null;
+end $function$;
+
+CREATE FUNCTION member_emptied()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if pg_notification_queue_usage() < 0.5 then
+    perform pg_notify('tenants2fast_epochs', 'u:' || users.id || ':' || users.access_epoch || ':' || old.tenant_id || ':empty')
+      from users
+     where users.id = old.user_id
+       and exists (select from user_tenants where user_id = old.user_id and tenant_id = old.tenant_id)
+       and not exists (select from user_tenant_roles where user_id = old.user_id and tenant_id = old.tenant_id)
+       and not exists (select from user_tenant_permissions where user_id = old.user_id and tenant_id = old.tenant_id);
   end if;
   return null;
 end $function$;

@@ -169,7 +169,7 @@ async function runFile(databases: TenantDatabases, id: string, sql: string): Pro
   await databases.withOwner(database, 'acme', async (client) => {
     await client.query('reset role')
     const hooks = createOwnerHooks({ members: `${prefix}members`, owners: `${prefix}owners` })
-    const file = { version: 3, name: '0003_hostile.sql', sql, checksum: 'x' }
+    const file = { version: 3, name: '0003_hostile.sql', up: sql, inTransaction: true, checksum: 'x' }
     await applySqlFiles(client, [...files, file], { schema: 'tenants2fast', codes, ...hooks })
   })
   return 'harmless'

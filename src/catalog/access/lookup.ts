@@ -92,7 +92,7 @@ export async function findRole(
 
 /**
  * Finds a role to be changed. A tenant can change its own roles only. Every change of a role calls this with the tenant's
- * row locked.
+ * row locked, or the installation's.
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
  *   TENANCY_ACCESS_CHANGE_REFUSED

@@ -105,9 +105,11 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
   const change = createChange(pool)
   return {
     assignRole: change.ofTenant(memberRoleInput, async (client, input, scope) => {
+      // Locked before the member: whoever deletes a role locks the role, then those who hold it.
+      const given = findRole(client, scope.tenantId, input.role, { lock: true })
       const [, role] = await inOrder([
         findMemberToChange(client, scope, input.user),
-        findRole(client, scope.tenantId, input.role, { lock: true }),
+        given,
         refuseToGiveMore(client, scope, { roles: [input.role] }),
       ])
       const { rowCount } = await client.query(

@@ -1,6 +1,7 @@
 import type { AccessDefinition } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { lockInstallation } from '../change.js'
 import { commitChange } from './lookup.js'
 import { entriesOf, parseKey, type SeedEntry, seedKinds } from './seed-entries.js'
 import { insertions, retirements, revivals } from './seed-statements.js'
@@ -50,6 +51,7 @@ export async function seedAccess(pool: SqlPool, definition: AccessDefinition): P
       await client.query('update installation set access_version = $1', [definition.version])
     }
     if (fresh.length + revived.length + resumed.length + leaving.length === 0) return { applied: 0, retired: 0 }
+    await lockInstallation(client)
     const retired = await retire(client, leaving)
     await apply(client, plan)
     await commitChange(client, {}, 'access.seed', null, null, {
