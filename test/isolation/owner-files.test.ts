@@ -236,6 +236,7 @@ test('A hostile file gains nothing: what it may not do fails and is rolled back,
     `select count(*)::int as count from pg_shdepend where refobjid = $1::regrole and deptype = 'o'
        and objid not in (select oid from pg_default_acl)`,
     [`"${name}_owner"`],
+    name,
   )
   expect(owned).toEqual([{ count: 0 }])
   // The login has the password that only the runner can derive.
