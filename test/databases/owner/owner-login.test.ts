@@ -65,8 +65,8 @@ test('A database without its login, or with one that was changed, is migrated al
   )
   await installation.writeSchema('0003_b.sql', 'create table b (id int)')
   await installation.open().databases.initializeTenantSchema(tenant)
-  await withAdmin((admin) =>
-    admin.query(
+  await withServerAccount((account) =>
+    account.query(
       `alter role ${login} password 'known'; alter role ${login} set search_path = 'evil'; grant ${login} to "${name}";
        revoke all on database "${name}" from ${login}`,
     ),
