@@ -33,8 +33,17 @@ export async function restorePrivileges(
   database: Pick<TenantDatabase, 'id' | 'epoch' | 'name' | 'roleName'>,
   groups: GroupRoles,
 ): Promise<boolean> {
-  const { members } = groups
   await checkIdentity(client, database)
+  return restoreMissingPrivileges(client, database, groups)
+}
+
+/** The same in a database whose identity was checked. */
+export async function restoreMissingPrivileges(
+  client: SqlClient,
+  database: Pick<TenantDatabase, 'name' | 'roleName'>,
+  groups: GroupRoles,
+): Promise<boolean> {
+  const { members } = groups
   const { name: databaseName, roleName: role } = database
   const statements: string[] = []
   const { rows } = await client.query<MissingRow>(missingPrivileges(groups), [role, members])

@@ -17,7 +17,7 @@ import { hardenDatabase } from '../server/hardening.js'
 import type { LockKeeper } from '../server/lock-keeper.js'
 import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
 import { withoutTempFileLimit } from '../server/temp-file-limit.js'
-import { checkIdentity, restorePrivileges } from './restore-privileges.js'
+import { checkIdentity, restoreMissingPrivileges } from './restore-privileges.js'
 import {
   type ApplySchemaOptions,
   applyTenantSchema,
@@ -136,7 +136,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     if (isGiven) {
       logger.info({ databaseId: database.id }, 'The objects of a tenant database were given to their owner')
     }
-    const isRestored = await restorePrivileges(client, database, names)
+    const isRestored = await restoreMissingPrivileges(client, database, names)
     if (isRestored && !isGiven)
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
     await createExtensions(client, extensions).catch((cause: unknown) => {

@@ -40,6 +40,12 @@ export async function checkExtensions(
  */
 export async function createExtensions(client: SqlClient, extensions: readonly string[]): Promise<void> {
   if (extensions.length === 0) return
+  // The list of what the server has is read from its disk: only when it is needed.
+  const installed = await client.query(
+    'select from pg_catalog.pg_extension where extname = any ($1::pg_catalog.text[])',
+    [extensions],
+  )
+  if (installed.rowCount === extensions.length) return
   const { rows } = await client.query<{ name: string; hasSchema: boolean }>(
     `select e.name, v.schema is not null as "hasSchema"
       from pg_catalog.pg_available_extensions e join pg_catalog.pg_available_extension_versions v

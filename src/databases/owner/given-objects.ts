@@ -50,6 +50,8 @@ export function givenObjects(owners: string, account = 'to_regrole(quote_ident(c
         union all
         select format('alter routine %s owner to %s', o.oid::regprocedure, ${group})
           ${inSchema('pg_proc', 'pronamespace', 'proowner')}
+           -- The constructors of a range belong to PostgreSQL, whoever makes the range.
+           and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = o.oid and d.deptype = 'i')
         union all
         -- Every table has a type, every type an array, every range a multirange: they follow.
         select format('alter type %I.%I owner to %s', nspname, typname, ${group})
@@ -82,6 +84,14 @@ export function givenObjects(owners: string, account = 'to_regrole(quote_ident(c
            and not exists (select from pg_publication_namespace where pnpubid = o.oid)
         union all
         select format('alter large object %s owner to %s', oid, ${group}) from pg_largeobject_metadata where lomowner = account
+      loop execute command; end loop;
+      -- On older servers, a multirange does not follow its range.
+      for command in
+        select format('alter type %I.%I owner to %s', nspname, typname, ${group})
+          from pg_type o join pg_namespace n on n.oid = typnamespace
+         where typowner = account and typtype = 'm' and ${isFree('pg_type')}
+           and nspname !~ '^pg_' and nspname not in ('information_schema', 'tenants2fast')
+           and has_schema_privilege(${quoteLiteral(owners)}::name, n.oid, 'create')
       loop execute command; end loop;
     end $do$`
 }

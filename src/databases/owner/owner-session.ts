@@ -29,18 +29,12 @@ const guarded = `select pg_catalog.json_build_array(
 export function createOwnerHooks(groups: GroupRoles): OwnerHooks {
   const owners = quoteIdentifier(groups.owners)
   let before = ''
-  // One message: bare names and operators must not find objects that others have made.
-  const ask = async (client: SqlClient, ...statements: string[]): Promise<string> => {
-    const results = (await client.query(statements.join(';\n'))) as unknown as { rows: { state?: string }[] }[]
-    const state = results.flatMap(({ rows }) => rows).find((row) => row.state !== undefined)?.state
-    if (state === undefined) throw new Error('the role of this session is gone')
-    return state
-  }
   return {
     async prepare(client, { inTransaction }) {
       const local = inTransaction ? 'local ' : ''
       before = await ask(
         client,
+        // Bare names and operators must not find objects that others have made.
         `set ${local}search_path = pg_catalog`,
         guarded,
         'reset search_path',
@@ -62,6 +56,14 @@ export function createOwnerHooks(groups: GroupRoles): OwnerHooks {
       }
     },
   }
+}
+
+/** Sends statements in one message, and reads the answer of {@link guarded}. */
+async function ask(client: SqlClient, ...statements: string[]): Promise<string> {
+  const results = (await client.query(statements.join(';\n'))) as unknown as { rows: { state?: string }[] }[]
+  const state = results.flatMap(({ rows }) => rows).find((row) => row.state !== undefined)?.state
+  if (state === undefined) throw new Error('the role of this session is gone')
+  return state
 }
 
 /** Adds the way out to the error of a file that lacks a right: files do not run as the administrator. */

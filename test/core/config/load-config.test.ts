@@ -43,6 +43,17 @@ describe('defaults', () => {
     expect(server?.password).toBe('postgres')
   })
 
+  test('TENANT_EXTENSIONS is a list of names, each of which counts once', () => {
+    expect(loadConfig({ TENANT_EXTENSIONS: 'citext, pg_trgm,uuid-ossp,citext' }).extensions).toEqual([
+      'citext',
+      'pg_trgm',
+      'uuid-ossp',
+    ])
+    for (const names of ['citext,', 'a;b', 'citext"; drop', ' ', 'é', 'x'.repeat(64)]) {
+      expect(() => loadConfig({ TENANT_EXTENSIONS: names })).toThrow(/TENANT_EXTENSIONS .*letters, digits/)
+    }
+  })
+
   test('TENANT_REDIS_TTL takes effect with TENANT_REDIS_URL', () => {
     const { redis } = loadConfig({ TENANT_REDIS_URL: 'redis://localhost' })
     expect([redis?.url, redis?.ttlSeconds]).toEqual(['redis://localhost', 300])

@@ -70,7 +70,8 @@ const privilegesOf = (members: string) => `
 const ownersIn = `
   select pg_get_userbyid(owner) as owner, count(*)::int from (
     select relowner as owner, relnamespace as ns from pg_class where relkind <> 'i' and relkind <> 'I' and relkind <> 't'
-    union all select proowner, pronamespace from pg_proc
+    union all select proowner, pronamespace from pg_proc p
+      where not exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'i')
     union all select typowner, typnamespace from pg_type
     union all select nspowner, oid from pg_namespace
     union all select oprowner, oprnamespace from pg_operator

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Tenant } from '../../../src/index.js'
 import { createTenantDatabaseRecords } from '../../../src/catalog/tenants/tenant-databases.js'
 import { superuser, testWith } from '../../support/requirements.js'
 import { withAdmin, withServerAccount } from '../../support/server.js'
@@ -25,7 +24,7 @@ async function createTenant(options: Parameters<Installation['open']>[0] = {}) {
   const tenant = await tenants.createTenant({ name: 'Acme', slug: 'acme', owner: await installation.createUser() })
   const database = await createTenantDatabaseRecords(installation.catalog.pool).find(tenant.databaseId ?? '')
   if (database === undefined) throw new Error('there is no row')
-  return { databases, tenants, tenant: tenant as Tenant, database, name: database.name }
+  return { databases, tenants, tenant, database, name: database.name }
 }
 
 test('The owner login is made by the first migration that has files to run, and dropped with its database', async () => {
@@ -65,8 +64,8 @@ test('A database without its login, or with one that was changed, is migrated al
   )
   await installation.writeSchema('0003_b.sql', 'create table b (id int)')
   await installation.open().databases.initializeTenantSchema(tenant)
-  await withAdmin((admin) =>
-    admin.query(
+  await withServerAccount((account) =>
+    account.query(
       `alter role ${login} password 'known'; alter role ${login} set search_path = 'evil'; grant ${login} to "${name}";
        revoke all on database "${name}" from ${login}`,
     ),
