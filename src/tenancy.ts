@@ -17,16 +17,19 @@ import type { Config } from './core/config/config.js'
 import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
 import { type Logger, stderrLogger } from './core/logger.js'
+import type { SchemaSource } from './core/tenants/migration.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
   fleetCheckOptions,
   fleetMigrateOptions,
+  fleetRevertOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
   rotateSigningKeysInput,
   runWithTenantInput,
+  schemaSource,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -36,7 +39,15 @@ export interface CreateTenancyOptions {
   readonly config?: Config
   /** The application's permissions, route rules and roles. Default: the shipped seed of `TENANT_SEED_PROFILE`. */
   readonly access?: AccessDefinition
-  /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
+  /**
+   * Every tenant's schema: a folder of migrations in plain SQL or of drizzle-kit, Prisma or Kysely, or a list of functions.
+   * Default: `schemaDir`.
+   *
+   * @example
+   * createTenancy({ schema: { dir: 'prisma/migrations', kind: 'prisma' } })
+   */
+  readonly schema?: SchemaSource
+  /** Folder of migrations, of a kind that is detected: every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
   /**
    * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
@@ -76,6 +87,7 @@ export async function createTenancy(options: CreateTenancyOptions = {}): Promise
   const { access, schemaDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
+  const schema = options.schema && parse(schemaSource, options.schema, 'schema')
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
@@ -86,6 +98,7 @@ export async function createTenancy(options: CreateTenancyOptions = {}): Promise
         logger,
         closing,
         access,
+        schema,
         schemaDir,
         extensions,
         minimumSchema,
@@ -141,6 +154,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     },
     fleet: {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
+      revert: async (options) => fleet.revert(parse(fleetRevertOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
     },

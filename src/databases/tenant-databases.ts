@@ -11,6 +11,7 @@ import { createDemandedMigrations, maxDemandedMigrations } from './building/dema
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
+import { planRevert } from './building/plan-revert.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
 import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
@@ -73,6 +74,10 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   fleetSchema: FleetDatabases['schema']
   /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
   migrateInFleet: FleetDatabases['migrate']
+  /** As `FleetDatabases.planRevert`. */
+  planRevert: FleetDatabases['planRevert']
+  /** As `FleetDatabases.revert`. The error names the tenant. */
+  revertInFleet: FleetDatabases['revert']
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
   /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
@@ -254,6 +259,20 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
       const applied = await migrations.migrate(database, slug, limits)
       return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
+    },
+
+    async planRevert(last) {
+      return planRevert((await preparation.schema()).files, last, options.schemaBehind)
+    },
+
+    async revertInFleet({ slug, database: { id } }, { to, lockTimeoutMs, statementTimeoutMs }) {
+      const database = await records.find(id)
+      if (database?.state !== 'assigned') return undefined
+      const limits = {
+        ...{ lockWaitMs: fleetLockWaitMs, statementTimeoutMs },
+        ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      }
+      return migrations.revert(database, slug, to, limits)
     },
 
     // Requests that wait for their tenant's migration go first.

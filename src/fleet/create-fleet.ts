@@ -4,6 +4,7 @@ import type { Fleet } from '../core/fleet/fleet.js'
 import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import { createFleetCheck } from './drift/fleet-check.js'
 import { migrateFleet } from './migrate-fleet.js'
+import { revertFleet } from './revert-fleet.js'
 
 /** What {@link createFleet} needs. */
 export interface FleetPorts {
@@ -34,6 +35,7 @@ export function createFleet({ catalog, connections, databases, inspection }: Fle
 
   return {
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
+    revert: (options) => whileOpen(() => revertFleet({ ...run, databases }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
 
     async status({ limit = defaultNamed } = {}) {

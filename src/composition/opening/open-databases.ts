@@ -28,7 +28,7 @@ export interface OpenDatabases {
  *   TENANCY_CONFIG_INVALID (the range of schemas)
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, extensions, minimumSchema, maximumSchema, pg }: Opening,
+  { config, logger, closing, schema: source, schemaDir, extensions, minimumSchema, maximumSchema, pg }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
   const names = databaseNames(config.databasePrefix)
@@ -38,6 +38,7 @@ export async function openDatabases(
     server: catalogAccount,
     prefix: config.databasePrefix,
     secret: server.secret,
+    schema: source,
     schemaDir: schemaDir ?? config.schemaDir,
     extensions,
     schemaBehind: config.schemaBehind,

@@ -22,6 +22,8 @@ export function openFleet(
     databases: {
       schema: () => databases.fleetSchema(),
       migrate: (tenant, how) => databases.migrateInFleet(tenant, how),
+      planRevert: (last) => databases.planRevert(last),
+      revert: (tenant, how) => databases.revertInFleet(tenant, how),
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },
     inspection: databases,
