@@ -69,6 +69,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       statementTimeoutMs: 1,
       actor: user,
     },
+    'fleet.revert': { last: 1, canary: '1%', stopAfter: 1, lockTimeoutMs: 100, statementTimeoutMs: 100 },
     'fleet.status': { limit: 1 },
     'fleet.check': {
       ...{ tenants: [tenant], label: 'a', parallelism: 1, anyVersion: true, signal: new AbortController().signal },
