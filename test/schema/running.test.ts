@@ -104,7 +104,7 @@ create unique index concurrently if not exists second on t (a);`,
       expect(await indexes()).toEqual([['i', false]])
       const applying = database.apply(source(), { lockTimeoutMs: 20_000 })
       const waiting =
-        "select 1 from pg_stat_activity where query like 'create index conc%' and wait_event_type = 'Lock'"
+        "select 1 from pg_stat_activity where query ilike '%index concurrently%' and wait_event_type = 'Lock'"
       await vi.waitUntil(async () => (await database.query(waiting)).length > 0, { timeout: 20_000 })
       await reader.query('commit')
       expect(await applying).toEqual(['0002_i.sql'])
