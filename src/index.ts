@@ -181,6 +181,15 @@ export type {
   RestoreReport,
   SwapBackInput,
 } from './core/backup/backup.js'
+export type { FleetRevertOptions, FleetRevertReport, FleetRevertResult } from './core/fleet/fleet-revert.js'
+export type {
+  MigrationFolder,
+  MigrationFolderKind,
+  MigrationFunction,
+  MigrationTenant,
+  SchemaSource,
+  TenantMigration,
+} from './core/tenants/migration.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

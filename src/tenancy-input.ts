@@ -12,6 +12,8 @@ import type { FleetExecOptions, FleetExecResult } from './core/fleet/fleet-exec.
 import type { FleetSeedOptions, FleetSeedResult, Seed } from './core/fleet/fleet-seed.js'
 import { isPlainLine, isStorable } from './core/text.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
+import type { FleetRevertOptions, FleetRevertResult } from './core/fleet/fleet-revert.js'
+import type { MigrationFunction, SchemaSource } from './core/tenants/migration.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
 import type { IssueAccessTokenInput, RotateSigningKeysInput, RunWithTenantInput } from './tenancy-interface.js'
 
@@ -109,6 +111,30 @@ export const seedFunctions = schemaOf<readonly Seed[]>()(
     )
     .readonly(),
 )
+export const fleetRevertOptions = schemaOf<FleetRevertOptions>()(
+  z.strictObject({
+    ...runOptions<FleetRevertResult>(),
+    ...waveOptions,
+    last: z.int().min(1).max(10_000),
+    lockTimeoutMs: z.int().min(1).max(600_000).optional(),
+    statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
+    actor,
+  }),
+)
+const migrationFunction = z.custom<MigrationFunction>((value) => typeof value === 'function', 'must be a function')
+const identifier = z.string().min(1).max(63).optional()
+const schemaFolder = z.strictObject({
+  dir: z.string().min(1).max(4096),
+  kind: z.enum(['sql', 'drizzle', 'prisma', 'kysely']).optional(),
+  toolTable: z.strictObject({ schema: identifier, table: identifier }).optional(),
+})
+const schemaFunctions = z.strictObject({
+  migrations: z
+    .array(z.strictObject({ name: z.string(), up: migrationFunction, down: migrationFunction.optional() }))
+    .max(100_000)
+    .readonly(),
+})
+export const schemaSource = schemaOf<SchemaSource>()(z.union([schemaFolder, schemaFunctions]))
 export const fleetStatusOptions = schemaOf<FleetStatusOptions>()(
   z.strictObject({ limit: z.int().min(0).max(1000).optional() }),
 )

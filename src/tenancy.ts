@@ -19,6 +19,7 @@ import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
 import type { Seed } from './core/fleet/fleet-seed.js'
 import { type Logger, stderrLogger } from './core/logger.js'
+import type { SchemaSource } from './core/tenants/migration.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
@@ -29,6 +30,7 @@ import {
   fleetMigrateOptions,
   fleetRehearseOptions,
   fleetSeedOptions,
+  fleetRevertOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
@@ -37,6 +39,7 @@ import {
   runWithTenantInput,
   swapBackInput,
   seedFunctions,
+  schemaSource,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -46,7 +49,15 @@ export interface CreateTenancyOptions {
   readonly config?: Config
   /** The application's permissions, route rules and roles. Default: the shipped seed of `TENANT_SEED_PROFILE`. */
   readonly access?: AccessDefinition
-  /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
+  /**
+   * Every tenant's schema: a folder of migrations in plain SQL or of drizzle-kit, Prisma or Kysely, or a list of functions.
+   * Default: `schemaDir`.
+   *
+   * @example
+   * createTenancy({ schema: { dir: 'prisma/migrations', kind: 'prisma' } })
+   */
+  readonly schema?: SchemaSource
+  /** Folder of migrations, of a kind that is detected: every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
   /** Folder of seeds for `fleet.seed`: `*.sql`, `dev/*.sql`, `prod/*.sql`. Default: `TENANT_SEED_DIR`. */
   readonly seedDir?: string
@@ -98,13 +109,26 @@ export async function openTenancy(
   const { access, schemaDir, seedDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
+  const schema = options.schema && parse(schemaSource, options.schema, 'schema')
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
     return await open({
-      ...{ config, logger, closing, access, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
+      ...{
+        config,
+        logger,
+        closing,
+        access,
+        schema,
+        schemaDir,
+        seedDir,
+        seeds,
+        extensions,
+        minimumSchema,
+        maximumSchema,
+      },
       ...{ requireNamedTenant, pg, purpose, operator },
     })
   } catch (error) {
@@ -156,6 +180,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     fleet: {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
       rehearse: async (options = {}) => fleet.rehearse(parse(fleetRehearseOptions, options)),
+      revert: async (options) => fleet.revert(parse(fleetRevertOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
       seed: async (options = {}) => fleet.seed(parse(fleetSeedOptions, options)),

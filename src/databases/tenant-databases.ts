@@ -13,6 +13,7 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
+import { planRevert } from './building/plan-revert.js'
 import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
 import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
 import { prepareAdoption } from './adopting/adopt-database.js'
@@ -98,6 +99,10 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   ): Promise<CopyReport>
   /** Copies of tenants' databases, on which pending files are tried. */
   readonly rehearsals: RehearsalDatabases
+  /** As `FleetDatabases.planRevert`. */
+  planRevert: FleetDatabases['planRevert']
+  /** As `FleetDatabases.revert`. The error names the tenant. */
+  revertInFleet: FleetDatabases['revert']
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
   /** Prepares a database that exists for a tenant. @throws TENANCY_DATABASE_ADOPT_REFUSED */
@@ -294,6 +299,20 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
       const applied = await migrations.migrate(database, slug, limits)
       return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
+    },
+
+    async planRevert(last) {
+      return planRevert((await preparation.schema()).files, last, options.schemaBehind)
+    },
+
+    async revertInFleet({ slug, database: { id } }, { to, lockTimeoutMs, statementTimeoutMs }) {
+      const database = await records.find(id)
+      if (database?.state !== 'assigned') return undefined
+      const limits = {
+        ...{ lockWaitMs: fleetLockWaitMs, statementTimeoutMs },
+        ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      }
+      return migrations.revert(database, slug, to, limits)
     },
 
     // Requests that wait for their tenant's migration go first.

@@ -8,6 +8,7 @@ import { execOnFleet } from './exec-fleet.js'
 import { migrateFleet } from './migrate-fleet.js'
 import { rehearseFleet } from './rehearse/rehearse-fleet.js'
 import { seedFleet, type SeedParts } from './seeds/seed-fleet.js'
+import { revertFleet } from './revert-fleet.js'
 
 /** What {@link createFleet} needs. */
 export interface FleetPorts {
@@ -41,6 +42,7 @@ export function createFleet({ catalog, connections, databases, inspection, rehea
   return {
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
     rehearse: (options = {}) => whileOpen(() => rehearseFleet({ ...run, databases, rehearsals }, options)),
+    revert: (options) => whileOpen(() => revertFleet({ ...run, databases }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
     seed: (options = {}) => whileOpen(() => seedFleet({ ...run, databases, seeds }, options)),
     exec: (options) => whileOpen(() => execOnFleet({ ...run, databases }, options)),

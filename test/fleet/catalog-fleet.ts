@@ -59,6 +59,8 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
         running -= 1
       }
     },
+    planRevert: async () => ({ to: 1, names: ['0002_two.sql'] }),
+    revert: async () => [],
     renew() {},
     withOwner: () => nothing(),
     runScript: () => nothing(),

@@ -100,6 +100,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       ...{ tenants: 1, sampleAboveBytes: 1_000_000, parallelism: 1, signal: new AbortController().signal, actor: user },
       ...{ onResult: () => undefined, onProgress: () => undefined },
     },
+    'fleet.revert': { last: 1, canary: '1%', stopAfter: 1, lockTimeoutMs: 100, statementTimeoutMs: 100 },
     'fleet.status': { limit: 1 },
     'fleet.seed': {
       ...{ tenants: [tenant], label: 'a', profile: 'dev', canary: 1, parallelism: 1, stopAfter: 1 },

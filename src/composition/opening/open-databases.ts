@@ -30,7 +30,18 @@ const nothingDemanded = { minimum: undefined, maximum: undefined, versionOf: () 
  *   TENANCY_CONFIG_INVALID (the range of schemas)
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, extensions, minimumSchema, maximumSchema, pg, purpose }: Opening,
+  {
+    config,
+    logger,
+    closing,
+    schema: source,
+    schemaDir,
+    extensions,
+    minimumSchema,
+    maximumSchema,
+    pg,
+    purpose,
+  }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
   const isServing = purpose === 'serve'
@@ -41,6 +52,7 @@ export async function openDatabases(
     server: catalogAccount,
     prefix: config.databasePrefix,
     secret: server.secret,
+    schema: source,
     schemaDir: schemaDir ?? config.schemaDir,
     extensions,
     schemaBehind: config.schemaBehind,

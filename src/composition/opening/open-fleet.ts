@@ -26,6 +26,8 @@ export function openFleet(
       withOwner: ({ database, slug }, work) => databases.withOwner(database, slug, work),
       runScript: ({ database, slug }, script) =>
         databases.withOwner(database, slug, (client) => runScript(client, slug, script)),
+      planRevert: (last) => databases.planRevert(last),
+      revert: (tenant, how) => databases.revertInFleet(tenant, how),
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },
     inspection: databases,

@@ -2,6 +2,7 @@ import type { AccessDefinition } from '../../core/access/access.js'
 import type { Config } from '../../core/config/config.js'
 import type { Seed } from '../../core/fleet/fleet-seed.js'
 import type { Logger } from '../../core/logger.js'
+import type { SchemaSource } from '../../core/tenants/migration.js'
 import type { PgModule } from '../../core/tenants/pg-module.js'
 import type { Closing } from './closing.js'
 
@@ -19,6 +20,8 @@ export interface Opening {
   readonly closing: Closing
   /** Undefined: the shipped seed of `config.seedProfile`. */
   readonly access: AccessDefinition | undefined
+  /** Undefined: the folder of `schemaDir` or of the configuration. */
+  readonly schema: SchemaSource | undefined
   readonly schemaDir: string | undefined
   readonly seedDir: string | undefined
   readonly seeds: readonly Seed[]

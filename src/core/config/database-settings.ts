@@ -53,7 +53,7 @@ export const databaseSettings = {
   },
   TENANT_SCHEMA_DIR: {
     description:
-      'Folder of numbered SQL files (`0001_name.sql`, or `20240101120000_name/migration.sql`) that make up every tenant’s schema.',
+      'Folder of the migrations that make up every tenant’s schema: numbered SQL files (`0001_name.sql`), or a folder of drizzle-kit, Prisma or Kysely. Its kind is detected.',
     schema: text(4096).optional(),
   },
   TENANT_EXTENSIONS: {

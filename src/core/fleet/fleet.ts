@@ -4,6 +4,7 @@ import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResu
 import type { FleetExecOptions, FleetExecReport } from './fleet-exec.js'
 import type { FleetSeedOptions, FleetSeedReport } from './fleet-seed.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
+import type { FleetRevertOptions, FleetRevertReport } from './fleet-revert.js'
 
 /** What a run did for one tenant. */
 export interface FleetResult extends FleetTenantResult {
@@ -107,6 +108,19 @@ export interface Fleet {
    * if (report.failed > 0 || report.remaining > 0) process.exitCode = 1
    */
   migrate(options?: FleetMigrateOptions): Promise<FleetReport>
+  /**
+   * Reverts the newest migrations of this process in every tenant that has them, the last one first, each in one transaction
+   * with its row in the ledger. New tenants are still built with them: deploy the release without them before, and see
+   * docs/migrations.md. A run that began a tenant leaves one entry `fleet.revert` in the installation's audit log.
+   *
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND (of `tenants`), TENANCY_DATABASE_SCHEMA_IRREVERSIBLE (nothing
+   *   undoes one of them), TENANCY_CONFIG_INVALID (`TENANT_SCHEMA_BEHIND` is `migrate`: the next request would apply them
+   *   again), TENANCY_CONNECTION_BUDGET_TOO_LARGE, all before anything runs; TENANCY_CATALOG_UNAVAILABLE
+   * @example
+   * const report = await tenancy.fleet.revert({ last: 1, canary: 1 })
+   * if (report.failed > 0 || report.remaining > 0) process.exitCode = 1
+   */
+  revert(options: FleetRevertOptions): Promise<FleetRevertReport>
   /**
    * Counts tenants by the version of their schema, from the catalog alone.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_CATALOG_UNAVAILABLE

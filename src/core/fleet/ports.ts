@@ -106,6 +106,16 @@ export interface FleetDatabases {
   withOwner<Result>(tenant: FleetTenant, work: (client: SqlClient) => Promise<Result>): Promise<Result>
   /** Runs a script as that owner, in one transaction. */
   runScript(tenant: FleetTenant, script: FleetScript): Promise<FleetStatement[]>
+  /**
+   * Names the last migrations of this process, the newest first, and the number of the one before them.
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_DATABASE_SCHEMA_IRREVERSIBLE, TENANCY_CONFIG_INVALID
+   */
+  planRevert(last: number): Promise<{ readonly to: number; readonly names: readonly string[] }>
+  /** Reverts what a database has after `to`; returns names. Undefined: it is not in use. */
+  revert(
+    tenant: FleetTenant,
+    how: Omit<FleetMigration, 'verify'> & { readonly to: number },
+  ): Promise<readonly string[] | undefined>
   /** Renews what this process's connections to the database know of its schema. */
   renew(databaseId: string): void
 }

@@ -73,7 +73,7 @@ export async function ensureOwnerLogin(
   if (row?.mayRecord !== true) {
     statements.push(
       `grant usage on schema tenants2fast to ${name}`,
-      `grant select, insert on tenants2fast.schema_migrations to ${name}`,
+      `grant select, insert, delete on tenants2fast.schema_migrations to ${name}`,
     )
   }
   // One message is one transaction.
@@ -134,7 +134,8 @@ async function readLogin(
          pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'connect') as "mayConnect",
          pg_catalog.has_schema_privilege(r.oid, 'tenants2fast', 'usage')
            and pg_catalog.has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'select')
-           and pg_catalog.has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'insert') as "mayRecord"`
+           and pg_catalog.has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'insert')
+           and pg_catalog.has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'delete') as "mayRecord"`
   const { rows } = await client.query<LoginRow>(
     `select not (r.rolsuper or r.rolcreatedb or r.rolcreaterole or r.rolreplication or r.rolbypassrls) as "isPlain",
        ${inside},

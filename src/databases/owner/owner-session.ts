@@ -14,7 +14,7 @@ export interface OwnerHooks {
 // What the login can change of itself and of our own schema, and no file may: rows of the ledger, its members, which
 // PostgreSQL 15 lets every role add for itself, and its settings.
 const guarded = `select pg_catalog.json_build_array(
-    (select pg_catalog.count(*) from tenants2fast.schema_migrations),
+    (select pg_catalog.json_agg(l order by l.version) from tenants2fast.schema_migrations l),
     (select pg_catalog.count(*) from pg_catalog.pg_auth_members where roleid = r.oid or member = r.oid),
     (select pg_catalog.json_agg(s order by s.setdatabase) from pg_catalog.pg_db_role_setting s where s.setrole = r.oid)
   )::pg_catalog.text as state
