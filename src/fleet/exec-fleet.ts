@@ -51,9 +51,9 @@ export async function execOnFleet(parts: ExecParts, options: FleetExecOptions): 
   return { ...counts, ...end }
 }
 
-/** Statements that begin or end transactions. */
+/** Statements that begin or end transactions, and COPY, which would take the connection over. */
 const transactionWords: ReadonlySet<string | undefined> = new Set([
-  ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release'],
+  ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release', 'copy'],
 ])
 
 /**
@@ -69,7 +69,9 @@ function readScript(sql: string, params: readonly unknown[]): string[] {
   for (const { words } of found) {
     const isControl = transactionWords.has(words[0]) || (words[0] === 'prepare' && words[1] === 'transaction')
     if (isControl)
-      throw invalid(`sql: ${words[0]?.toUpperCase()} cannot be used, a tenant's statements are one transaction`)
+      throw invalid(
+        `sql: ${words[0]?.toUpperCase()} cannot be used: a tenant's statements are one transaction, and their rows are results`,
+      )
   }
   return found.map(({ start }, index) => sql.slice(start, found[index + 1]?.start))
 }
