@@ -56,6 +56,8 @@ const transactionWords: ReadonlySet<string | undefined> = new Set([
   ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release', 'copy'],
 ])
 
+const invalid = (problem: string) => new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problem}`)
+
 /**
  * Splits a script into its statements.
  *
@@ -63,7 +65,6 @@ const transactionWords: ReadonlySet<string | undefined> = new Set([
  */
 function readScript(sql: string, params: readonly unknown[]): string[] {
   const found = statementsOf(sql)
-  const invalid = (problem: string) => new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problem}`)
   if (found.length === 0) throw invalid('sql: there is no statement in it')
   if (found.length > 1 && params.length > 0) throw invalid('params: only a single statement takes values')
   for (const { words } of found) {
