@@ -90,9 +90,9 @@ export async function run() {
       const to = join(folder, method)
       const backup = await timed(() => tenancy.backup({ tenant: 'shop', to, method }))
       const restore = await timed(() => tenancy.restore({ from: to, tenant: 'shop', keepDays: 0 }))
-      for (const [name, own, base, against] of [
-        ['backup', backup, baseDump, 'pg_dump -Fc'],
-        ['restore', restore, baseRestore, 'pg_restore'],
+      for (const { name, own, base, against } of [
+        { name: 'backup', own: backup, base: baseDump, against: 'pg_dump -Fc' },
+        { name: 'restore', own: restore, base: baseRestore, against: 'pg_restore' },
       ]) {
         figures.push({
           name: `${name} of ${megabytes} MB by ${method} (process grew by ${own.grown.toFixed(0)} MB)`,

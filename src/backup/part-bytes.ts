@@ -4,7 +4,7 @@ import { Readable, Transform } from 'node:stream'
 /** The size and SHA-256 of bytes that went through. */
 export interface Measure {
   readonly through: Transform
-  result(): { readonly bytes: number; readonly sha256: string }
+  readonly result: () => { readonly bytes: number; readonly sha256: string }
 }
 
 /** Measures what goes through it. */

@@ -22,7 +22,7 @@ export interface TableLoader {
    * Loads the rows of a table: lines of COPY's text format, in UTF-8, with the columns of {@link columnList}.
    * @returns how many rows
    */
-  load(table: Table, rows: Readable, signal?: AbortSignal): Promise<number>
+  readonly load: (table: Table, rows: Readable, signal?: AbortSignal) => Promise<number>
 }
 
 /** The data of a database, as a copy or an archive has it. */
