@@ -13,6 +13,7 @@ export const benchmarks = {
   fleet: async () => (await import('./migrations/migrations.js')).run(),
   revoke: async () => (await import('./revoke/revoke.js')).run(),
   cold: async () => (await import('./cold/cold.js')).run(),
+  backup: async () => (await import('./backup.js')).run(),
   'account-timing': async () => (await import('./account-timing.js')).run(),
   'redis-down': async () => (await import('./redis-down/redis-down.js')).run(),
 }

@@ -14,7 +14,7 @@ export interface ArchiveSource {
   /** Whether this installation, or one with the same master secret, has written the manifest. */
   readonly isSigned: boolean
   /** Reads a part. `check` throws when what was read is not what was written; call it after the end of `bytes`. */
-  open(name: string, onBytes: (count: number) => void): { readonly bytes: Readable; check(): void }
+  open(name: string, onBytes: (count: number) => void): { readonly bytes: Readable; readonly check: () => void }
   /** Removes what was stored for a while. */
   close(): Promise<void>
 }

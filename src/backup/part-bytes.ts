@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { Readable, Transform } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 
 /** The size and SHA-256 of bytes that went through. */
 export interface Measure {
   readonly through: Transform
-  result(): { readonly bytes: number; readonly sha256: string }
+  readonly result: () => { readonly bytes: number; readonly sha256: string }
 }
 
 /** Measures what goes through it. */

@@ -43,7 +43,7 @@ function baseEnvironment(): NodeJS.ProcessEnv {
 export interface LibpqEnvironment {
   readonly env: NodeJS.ProcessEnv
   /** Removes the certificate's file. */
-  remove(): Promise<void>
+  readonly remove: () => Promise<void>
 }
 
 /** Whether libpq can check the server's certificate as we do: it does not know the authorities that Node knows. */

@@ -6,7 +6,7 @@ import { readDumpScript } from '../../src/backup/dump-script.js'
 const read = async (script: Buffer, cuts: readonly number[]) => {
   const chunks: Buffer[] = []
   let from = 0
-  for (const cut of [...cuts.map((cut) => cut % (script.length + 1)), script.length].toSorted((a, b) => a - b)) {
+  for (const cut of [...cuts.map((place) => place % (script.length + 1)), script.length].toSorted((a, b) => a - b)) {
     chunks.push(script.subarray(from, cut))
     from = cut
   }

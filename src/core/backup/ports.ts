@@ -52,7 +52,7 @@ export interface ContentSnapshot extends DatabaseContent {
   /** Account, inside of the database. */
   readonly account: ServerAccount
   /** Starts to read a table: lines of COPY's text format. `count` is right when the stream has ended. */
-  read(table: ContentTable): { readonly rows: Readable; count(): number }
+  read(table: ContentTable): { readonly rows: Readable; readonly count: () => number }
   /** Counts the rows of a table. */
   count(table: ContentTable): Promise<number>
 }

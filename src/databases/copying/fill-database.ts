@@ -1,4 +1,4 @@
-import { Readable, Transform } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Client } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
@@ -22,7 +22,7 @@ export interface TableLoader {
    * Loads the rows of a table: lines of COPY's text format, in UTF-8, with the columns of {@link columnList}.
    * @returns how many rows
    */
-  load(table: Table, rows: Readable, signal?: AbortSignal): Promise<number>
+  readonly load: (table: Table, rows: Readable, signal?: AbortSignal) => Promise<number>
 }
 
 /** The data of a database, as a copy or an archive has it. */

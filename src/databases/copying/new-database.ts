@@ -29,7 +29,7 @@ export interface NewDatabase {
   /** The provisioning account, inside of it. */
   readonly account: ServerAccount
   /** Runs `work` on a connection of its owner login, as the owner of the application's objects. */
-  withOwner<Result>(work: (client: Client) => Promise<Result>): Promise<Result>
+  readonly withOwner: <Result>(work: (client: Client) => Promise<Result>) => Promise<Result>
 }
 
 /** What {@link withNewDatabase} makes. */
