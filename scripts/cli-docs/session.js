@@ -59,7 +59,11 @@ async function changeByHand() {
   const query = async (database, text, values) => {
     const client = new pg.Client({ ...server.account, ssl: false, database })
     await client.connect()
-    return client.query(text, values).finally(() => client.end())
+    try {
+      return await client.query(text, values)
+    } finally {
+      await client.end()
+    }
   }
   try {
     const { rows } = await query(
