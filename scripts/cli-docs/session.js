@@ -91,7 +91,7 @@ export async function record() {
     process.chdir(folder)
     const runs = []
     for (const step of session) {
-      if (typeof step === 'function') await step(folder)
+      if (typeof step === 'function') await Promise.resolve(step(folder))
       else runs.push({ command: step, output: runInTerminal(step, folder) })
     }
     return runs
