@@ -72,7 +72,7 @@ const layers = {
   },
   // The command line. Nobody imports it.
   cli: {
-    imports: ['core', 'composition', 'fleet', 'schema', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
+    imports: ['core', 'schema', 'composition', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
     packages: ['@clack/prompts', 'cli-progress', 'commander', 'jiti'],
   },
   'index.ts': {

@@ -59,7 +59,11 @@ async function changeByHand() {
   const query = async (database, text, values) => {
     const client = new pg.Client({ ...server.account, ssl: false, database })
     await client.connect()
-    return client.query(text, values).finally(() => client.end())
+    try {
+      return await client.query(text, values)
+    } finally {
+      await client.end()
+    }
   }
   try {
     const { rows } = await query(
@@ -87,7 +91,7 @@ export async function record() {
     process.chdir(folder)
     const runs = []
     for (const step of session) {
-      if (typeof step === 'function') await step(folder)
+      if (typeof step === 'function') await Promise.resolve(step(folder))
       else runs.push({ command: step, output: runInTerminal(step, folder) })
     }
     return runs

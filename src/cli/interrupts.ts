@@ -13,7 +13,6 @@ export interface Interrupts {
 /** Listens to signals: the first one asks the command to stop, the second one ends the process at once. */
 export function listenToInterrupts(say: (text: string) => void): Interrupts {
   const controller = new AbortController()
-  const interrupted = () => new CliError('CLI_INTERRUPTED', 'Interrupted')
   const onSignal = () => {
     if (controller.signal.aborted) process.exit(exitCodes.interrupted)
     say('Stopping at the next safe point. Press Ctrl-C again to end at once.')
@@ -31,3 +30,5 @@ export function listenToInterrupts(say: (text: string) => void): Interrupts {
     },
   }
 }
+
+const interrupted = () => new CliError('CLI_INTERRUPTED', 'Interrupted')

@@ -40,7 +40,7 @@ export async function runCommand(
     confirm: (confirmation) =>
       confirm(confirmation, {
         isConfirmed: yes,
-        isInteractive: !isJson && process.stdin.isTTY === true && messages.isTerminal,
+        isInteractive: !isJson && process.stdin.isTTY && messages.isTerminal,
       }),
     async progress(what) {
       const bar = await createProgress(what, isJson ? { ...messages, isTerminal: false } : messages)

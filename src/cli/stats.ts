@@ -76,7 +76,9 @@ const showStats = defineCommand<Input, Result | undefined>({
 export const commands: readonly AnyCommand[] = [showStats]
 
 /** Shows the numbers until somebody ends it, which is how it is meant to end. */
-async function watchStats({ signal, isJson, output, print }: CommandContext, tenancy: Tenancy, seconds: number) {
+async function watchStats(context: CommandContext, tenancy: Tenancy, seconds: number) {
+  const { signal, isJson, output } = context
+  const print = (text: string) => context.print(text)
   while (!signal.aborted) {
     const result = await read(tenancy)
     if (isJson) await print(`${JSON.stringify(result)}\n`)

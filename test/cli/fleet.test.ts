@@ -57,7 +57,8 @@ describe('migrate new', () => {
 
   test('the folder of another tool is left to that tool, and without a folder it says what to set', async () => {
     await writeFile(join(schema, 'migration_lock.toml'), '')
-    const refused = await cli.failure('migrate', 'new', 'x').finally(() => rm(join(schema, 'migration_lock.toml')))
+    const refused = await cli.failure('migrate', 'new', 'x')
+    await rm(join(schema, 'migration_lock.toml'))
     expect(refused).toMatchObject({
       code: 'CLI_CONFIG_INVALID',
       message: expect.stringContaining('prisma migrate dev'),

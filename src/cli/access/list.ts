@@ -50,7 +50,6 @@ export const listAccess = defineCommand<Input, Result>({
     return { permissions, roles, rules }
   },
   render({ permissions, roles, rules }, page) {
-    const stateOf = (isActive: boolean) => (isActive ? 'active' : { text: 'inactive', style: 'yellow' as const })
     page.line('Roles', 'bold')
     page.table(
       ['ROLE', 'OF', 'STATE', 'INCLUDES', 'PERMISSIONS'],
@@ -76,3 +75,5 @@ export const listAccess = defineCommand<Input, Result>({
     )
   },
 })
+
+const stateOf = (isActive: boolean) => (isActive ? 'active' : { text: 'inactive', style: 'yellow' as const })

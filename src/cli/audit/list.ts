@@ -70,7 +70,8 @@ export const listAudit = defineCommand<Input, Result>({
 })
 
 function changeText(before: unknown, after: unknown): string {
-  const shown = (value: unknown) => (value === null || value === undefined ? '' : JSON.stringify(value))
   const text = before === null ? shown(after) : `${shown(before)} -> ${shown(after) || 'gone'}`
   return text.length > 120 ? `${text.slice(0, 119)}…` : text
 }
+
+const shown = (value: unknown) => (value === null || value === undefined ? '' : JSON.stringify(value))

@@ -1,8 +1,14 @@
 import type { AnyCommand } from '../command.js'
-import { lintCommand } from './lint.js'
+import { lintMigrations } from './lint.js'
 import { newMigration } from './new.js'
-import { rehearseCommand } from './rehearse.js'
+import { rehearseMigrations } from './rehearse.js'
 import { migrationStatus } from './status.js'
 import { migrateUp } from './up.js'
 
-export const commands: readonly AnyCommand[] = [migrateUp, migrationStatus, newMigration, lintCommand, rehearseCommand]
+export const commands: readonly AnyCommand[] = [
+  migrateUp,
+  migrationStatus,
+  newMigration,
+  rehearseMigrations,
+  lintMigrations,
+]

@@ -38,5 +38,5 @@ async function evaluate(path: string): Promise<unknown> {
   const loaded: unknown = await createJiti(import.meta.url, { tryNative: !/\.[cm]?ts$/.test(path) }).import(path, {
     default: true,
   })
-  return typeof loaded === 'function' ? ((await loaded()) as unknown) : loaded
+  return typeof loaded === 'function' ? await loaded() : loaded
 }

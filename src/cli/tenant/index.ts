@@ -1,4 +1,5 @@
 import type { AnyCommand } from '../command.js'
+import { adoptDatabase } from '../backup/adopt.js'
 import { backupTenant } from '../backup/backup.js'
 import { restoreTenant } from '../backup/restore.js'
 import { swapTenantBack } from '../backup/swap-back.js'
@@ -29,4 +30,5 @@ export const commands: readonly AnyCommand[] = [
   backupTenant,
   restoreTenant,
   swapTenantBack,
+  adoptDatabase,
 ]

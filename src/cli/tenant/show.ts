@@ -21,10 +21,11 @@ export const showTenant = defineCommand<TenantInput, Result>({
     const { tenancy } = await context.open()
     const tenant = await tenancy.getTenant(named)
     const members = await tenancy.listMembers({ tenant: tenant.id, limit: 1000 })
-    const isOwner = ({ roles, isActive }: MemberEntry) => isActive && roles.includes('Owner')
     return { tenant, owners: members.filter(isOwner).map(({ email }) => email) }
   },
   render({ tenant, owners }, page) {
     showTenantFacts(page, tenant, [['Owners', owners.join(', ') || 'none']])
   },
 })
+
+const isOwner = ({ roles, isActive }: MemberEntry) => isActive && roles.includes('Owner')
