@@ -1,7 +1,7 @@
 // Compiles src/ to dist/ with plain tsc, and puts what code reads from files at run time into modules: a bundler takes
 // modules along and knows nothing of files beside them.
 import { execFileSync } from 'node:child_process'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -33,6 +33,8 @@ async function embedMigrations() {
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 execFileSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { cwd: root, stdio: 'inherit' })
 await embedMigrations()
+// npm makes the program executable when it installs the package; a checkout has no such step.
+chmodSync(join(root, 'dist/cli/main.js'), 0o755)
 
 const left = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())

@@ -64,6 +64,11 @@ const layers = {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
     packages: [],
   },
+  // The command line. Nobody imports it.
+  cli: {
+    imports: ['core', 'composition', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
+    packages: ['@clack/prompts', 'cli-progress', 'commander', 'jiti'],
+  },
   'index.ts': {
     imports: [
       ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'composition'],

@@ -59,14 +59,22 @@ export interface CreateTenancyOptions {
  * const tenancy = await createTenancy()
  * await app.register(tenancyPlugin, { tenancy })
  */
-export async function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
+export function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenancy> {
+  return openTenancy(options, { purpose: 'serve', operator: undefined })
+}
+
+/** Opens an installation as {@link createTenancy} does, for a purpose: for the command line. */
+export async function openTenancy(
+  options: CreateTenancyOptions,
+  { purpose, operator }: Pick<Opening, 'purpose' | 'operator'>,
+): Promise<Tenancy> {
   const { access, schemaDir, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
-    return await open({ config, logger, closing, access, schemaDir, requireNamedTenant, pg })
+    return await open({ config, logger, closing, access, schemaDir, requireNamedTenant, pg, purpose, operator })
   } catch (error) {
     // The first error is the one to report; what fails to close after it adds nothing.
     await closing.close().catch(() => {})

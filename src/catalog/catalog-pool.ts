@@ -21,11 +21,17 @@ export const maxCatalogConnections = 10
 // Queries of the catalog take milliseconds. One that takes longer than this waits for a server that no longer answers.
 const queryTimeoutMs = 10_000
 
+/** Options of {@link createCatalogPool}. */
+export interface CatalogPoolOptions {
+  /** Who runs this process, for the column `operator` of each entry of the audit log. Default: nobody is named. */
+  readonly operator?: string | undefined
+}
+
 /**
  * Opens the catalog. A connection that cannot be opened or that breaks gives TENANCY_CATALOG_UNAVAILABLE. A request for one
  * after `end()` gives TENANCY_CLOSED. PostgreSQL's errors about a statement pass unchanged.
  */
-export function createCatalogPool(account: ServerAccount): CatalogPool {
+export function createCatalogPool(account: ServerAccount, { operator }: CatalogPoolOptions = {}): CatalogPool {
   const options: pg.ClientConfig = {
     ...account,
     ssl: account.ssl,
@@ -33,6 +39,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
     connectionTimeoutMillis: account.connectTimeoutMs ?? 5000,
     enableChannelBinding: account.channelBinding !== undefined,
     keepAlive: true,
+    // Of the connection's start, so that it outlives a reset of the session.
+    ...(operator === undefined ? {} : { options: `-c tenants2fast.operator=${escapeOption(operator)}` }),
   }
   const native = new pg.Pool({
     ...options,
@@ -72,3 +80,8 @@ export function createCatalogPool(account: ServerAccount): CatalogPool {
 }
 
 function ignore(): void {}
+
+/** PostgreSQL splits `options` at white space; a backslash takes the next character as it is. */
+function escapeOption(value: string): string {
+  return value.replaceAll(/[\\\s]/g, '\\$&')
+}

@@ -28,12 +28,12 @@ export interface OpenCatalog {
  * @throws {@link TenancyError} TENANCY_CATALOG_*, TENANCY_EMBEDDED_*, TENANCY_CONNECTION_BUDGET_TOO_LARGE,
  *   TENANCY_CONFIG_SECRET_MISMATCH
  */
-export async function openCatalog({ config, logger, closing, access }: Opening): Promise<OpenCatalog> {
+export async function openCatalog({ config, logger, closing, access, operator }: Opening): Promise<OpenCatalog> {
   const server = await openServer(config, logger)
   closing.add(() => server.close())
 
   const catalogAccount = await ensureCatalogDatabase(server.account, config.catalogDatabase)
-  const catalog = createCatalogPool(catalogAccount)
+  const catalog = createCatalogPool(catalogAccount, { operator })
   closing.add(() => catalog.end())
   await checkBudget(catalog, config)
   await migrateCatalog(catalog, undefined, { key: deriveLockKey(server.secret, 'catalog migrations') })

@@ -24,9 +24,10 @@ export interface OpenDatabases {
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, pg }: Opening,
+  { config, logger, closing, schemaDir, pg, purpose }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
+  const isServing = purpose === 'serve'
   const names = databaseNames(config.databasePrefix)
   const databases = createTenantDatabases({
     records,
@@ -37,7 +38,8 @@ export async function openDatabases(
     schemaDir: schemaDir ?? config.schemaDir,
     schemaBehind: config.schemaBehind,
     schemaLockTimeoutMs: config.schemaLockTimeoutMs,
-    readyTarget: config.readyDatabases,
+    // What a short-lived process builds for the stock would only be left unfinished.
+    readyTarget: isServing ? config.readyDatabases : 0,
     roleConnectionLimit: roleConnectionLimit(config.maxTenantConnections, config.processes),
     tempFileLimitMb: config.tempFileLimitMb,
     isHardened: config.isHardened,
@@ -47,12 +49,16 @@ export async function openDatabases(
   closing.add(() => databases.close())
   // Only of a configured server: the embedded one's pg_hba.conf is ours.
   const trust =
-    config.server && reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
+    isServing &&
+    config.server &&
+    reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
-  await databases.templateVersion()
-  databases.refill()
-  databases.keepReconciled()
-  if (config.watch.intervalMs > 0) {
+  if (purpose !== 'administer') await databases.templateVersion()
+  if (isServing) {
+    databases.refill()
+    databases.keepReconciled()
+  }
+  if (isServing && config.watch.intervalMs > 0) {
     const watcher = createServerWatcher({
       ...config.watch,
       account: catalogAccount,

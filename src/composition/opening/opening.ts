@@ -4,6 +4,12 @@ import type { Logger } from '../../core/logger.js'
 import type { PgModule } from '../../core/tenants/pg-module.js'
 import type { Closing } from './closing.js'
 
+/**
+ * What an installation is opened for. `serve`: everything. `migrate`: the template is made, and nothing works in the background:
+ * no stock, reconciliation or watch. `administer`: as little as there is; what a function needs is made when it is called.
+ */
+export type OpenPurpose = 'serve' | 'migrate' | 'administer'
+
 /** What every step of opening an installation is given: the options of `createTenancy`, with their defaults filled in. */
 export interface Opening {
   readonly config: Config
@@ -16,4 +22,7 @@ export interface Opening {
   readonly requireNamedTenant: boolean
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined
+  readonly purpose: OpenPurpose
+  /** Who runs this process, for each entry of the audit log; undefined: it is not known. */
+  readonly operator: string | undefined
 }

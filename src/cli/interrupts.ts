@@ -1,0 +1,33 @@
+import { CliError } from './cli-error.js'
+import { exitCodes } from './exit-codes.js'
+
+/** What Ctrl-C, SIGTERM and SIGHUP do. */
+export interface Interrupts {
+  /** Aborted by the first signal: work stops at the next safe point. */
+  readonly signal: AbortSignal
+  /** @throws {@link CliError} CLI_INTERRUPTED after the first signal */
+  throwIfInterrupted(): void
+  stop(): void
+}
+
+/** Listens to signals: the first one asks the command to stop, the second one ends the process at once. */
+export function listenToInterrupts(say: (text: string) => void): Interrupts {
+  const controller = new AbortController()
+  const interrupted = () => new CliError('CLI_INTERRUPTED', 'Interrupted')
+  const onSignal = () => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted)
+    say('Stopping at the next safe point. Press Ctrl-C again to end at once.')
+    controller.abort(interrupted())
+  }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const name of signals) process.on(name, onSignal)
+  return {
+    signal: controller.signal,
+    throwIfInterrupted() {
+      if (controller.signal.aborted) throw interrupted()
+    },
+    stop() {
+      for (const name of signals) process.off(name, onSignal)
+    },
+  }
+}

@@ -1,0 +1,47 @@
+import type { OpenPurpose } from '../../composition/opening/opening.js'
+import type { Tenancy } from '../../tenancy-interface.js'
+import { createCliLogger } from './cli-logger.js'
+import { findConfigFile, loadConfigFile } from './config-file.js'
+import { operatorName } from './operator.js'
+import { resolveUser } from './resolve-user.js'
+
+/** What a command works with. Closed when the command ends. */
+export interface Installation {
+  readonly tenancy: Tenancy
+  /** Id of the user whom `--actor` names; undefined: an operator of the installation. */
+  readonly actor: string | undefined
+}
+
+/** How an installation is opened. */
+export interface OpenOptions {
+  readonly purpose: OpenPurpose
+  /** `--config`. */
+  readonly configFile: string | undefined
+  /** `--actor`. */
+  readonly actor: string | undefined
+  readonly isVerbose: boolean
+  /** Shows a line of the log. */
+  readonly say: (text: string) => void
+}
+
+/**
+ * Opens the installation that the environment, `.env` and the application's file describe. The names of the operating system's
+ * user and host go into each entry of the audit log.
+ */
+export async function openInstallation(options: OpenOptions): Promise<Installation> {
+  const file = findConfigFile(options.configFile)
+  const given = file === undefined ? {} : await loadConfigFile(file)
+  // Loaded only now: help and mistakes on the command line need none of it.
+  const { openTenancy } = await import('../../tenancy.js')
+  const tenancy = await openTenancy(
+    { ...given, logger: createCliLogger(options.isVerbose, options.say) },
+    { purpose: options.purpose, operator: operatorName() },
+  )
+  try {
+    const actor = options.actor === undefined ? undefined : await resolveUser(tenancy, options.actor)
+    return { tenancy, actor }
+  } catch (error) {
+    await tenancy.close()
+    throw error
+  }
+}

@@ -1,0 +1,73 @@
+import type { AnyCommand } from './command.js'
+import { confirm } from './confirm.js'
+import type { CommandContext } from './context.js'
+import { exitCodes } from './exit-codes.js'
+import { listenToInterrupts } from './interrupts.js'
+import { type Installation, openInstallation } from './opening/open-installation.js'
+import { cleanText } from './output/clean-text.js'
+import { createPage } from './output/page.js'
+import { createProgress, type Progress } from './output/progress.js'
+import { terminalOf } from './output/terminal.js'
+import { write } from './output/write.js'
+import type { CommonInput } from './program.js'
+
+/** Runs one command: opens what it asks for, writes its result, closes everything. Returns the exit code. */
+export async function runCommand(
+  command: AnyCommand,
+  { json: isJson = false, config: configFile, verbose: isVerbose = false, actor, yes = false, ...input }: CommonInput,
+): Promise<number> {
+  const output = terminalOf(process.stdout)
+  const messages = terminalOf(process.stderr)
+  const say = (text: string) => {
+    if (!isJson) process.stderr.write(`${cleanText(text, { keepLines: true })}\n`)
+  }
+  const interrupts = listenToInterrupts(say)
+  const bars: Progress[] = []
+  let opened: Promise<Installation> | undefined
+  const context: CommandContext = {
+    async open(purpose = 'administer') {
+      interrupts.throwIfInterrupted()
+      opened ??= openInstallation({ purpose, configFile, actor, isVerbose, say })
+      const installation = await opened
+      interrupts.throwIfInterrupted()
+      return installation
+    },
+    signal: interrupts.signal,
+    isJson,
+    output,
+    messages,
+    confirm: (confirmation) =>
+      confirm(confirmation, {
+        isConfirmed: yes,
+        isInteractive: !isJson && process.stdin.isTTY === true && messages.isTerminal,
+      }),
+    async progress(what) {
+      const bar = await createProgress(what, isJson ? { ...messages, isTerminal: false } : messages)
+      bars.push(bar)
+      return bar
+    },
+    say,
+    print: (text) => write(process.stdout, text),
+  }
+  try {
+    const result = await command.run(context, input)
+    for (const bar of bars) bar.stop()
+    await write(process.stdout, isJson ? `${JSON.stringify(result, null, 2)}\n` : rendered(command, result, output))
+    return command.exitCode?.(result) ?? exitCodes.ok
+  } finally {
+    for (const bar of bars) bar.stop()
+    await close(opened)
+    interrupts.stop()
+  }
+}
+
+function rendered(command: AnyCommand, result: unknown, terminal: ReturnType<typeof terminalOf>): string {
+  const { page, text } = createPage(terminal)
+  command.render(result, page)
+  return text()
+}
+
+async function close(opened: Promise<Installation> | undefined): Promise<void> {
+  const installation = await opened?.catch(() => undefined)
+  await installation?.tenancy.close()
+}
