@@ -1,4 +1,6 @@
 import type { OpenPurpose } from '../composition/opening/opening.js'
+import type { CreateTenancyOptions } from '../tenancy.js'
+import type { Tenancy } from '../tenancy-interface.js'
 import type { Installation } from './opening/open-installation.js'
 import type { Progress } from './output/progress.js'
 import type { Terminal } from './output/terminal.js'
@@ -18,6 +20,12 @@ export interface CommandContext {
    * `migrate`: also the template, which shows a bad schema folder before any tenant is touched. A second call gives the same.
    */
   open(purpose?: OpenPurpose): Promise<Installation>
+  /** Opens the installation once more. The caller closes it. */
+  openAnother(purpose: OpenPurpose): Promise<Tenancy>
+  /** The options that the application's file names; none without a file. Opens nothing. */
+  application(): Promise<CreateTenancyOptions>
+  /** From now on Ctrl-C is for a program that was started here, such as psql, and not for this one. */
+  leaveInterrupts(): void
   /** Aborted by Ctrl-C: stop at the next safe point and say what is left. */
   readonly signal: AbortSignal
   /** Whether `--json` was given. */

@@ -3,7 +3,7 @@ import { confirm } from './confirm.js'
 import type { CommandContext } from './context.js'
 import { exitCodes } from './exit-codes.js'
 import { listenToInterrupts } from './interrupts.js'
-import { type Installation, openInstallation } from './opening/open-installation.js'
+import { type Installation, loadApplication, openInstallation } from './opening/open-installation.js'
 import { cleanText } from './output/clean-text.js'
 import { createPage } from './output/page.js'
 import { createProgress, type Progress } from './output/progress.js'
@@ -32,6 +32,11 @@ export async function runCommand(
       interrupts.throwIfInterrupted()
       return installation
     },
+    async openAnother(purpose) {
+      return (await openInstallation({ purpose, configFile, actor: undefined, isVerbose, say })).tenancy
+    },
+    application: () => loadApplication(configFile),
+    leaveInterrupts: () => interrupts.leave(),
     signal: interrupts.signal,
     isJson,
     output,

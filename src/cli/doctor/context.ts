@@ -22,7 +22,7 @@ export interface DoctorOptions {
   readonly schemaDir?: string | undefined
   /** Look into every tenant's database, too. */
   readonly isDeep: boolean
-  /** Opens the installation as an application does: for repairs, and with `isDeep`. */
+  /** Opens the installation: for repairs, and with `isDeep`. The caller closes it. */
   readonly openTenancy: () => Promise<Tenancy>
 }
 
@@ -48,7 +48,7 @@ export interface DoctorContext extends DoctorOptions {
   redis(): Promise<RedisProbe>
   /** As `redis`, with the error of the connection. */
   connectRedis(): Promise<RedisProbe>
-  /** The whole installation, opened as by the application. */
+  /** The whole installation. */
   tenancy(): Promise<Tenancy>
   close(): Promise<void>
 }
@@ -122,11 +122,7 @@ export function createDoctorContext(options: DoctorOptions): DoctorContext {
     catalog,
     connectRedis,
     redis: () => connectRedis().catch(unmet('a Redis that can be reached')),
-    tenancy: once(async () => {
-      const tenancy = await openTenancy()
-      closing.push(() => tenancy.close())
-      return tenancy
-    }),
+    tenancy: once(openTenancy),
     async close() {
       // In reverse order; a part that does not close keeps no other from it.
       for (const close of closing.toReversed()) await Promise.resolve(close()).catch(() => {})

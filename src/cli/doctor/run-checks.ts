@@ -8,6 +8,8 @@ export interface RunChecksOptions {
   readonly fix?: boolean
   /** Replaces secrets in what checks say. */
   readonly hide: (text: string) => string
+  /** Aborted: no further check begins, and the run rejects with the signal's reason. */
+  readonly signal?: AbortSignal
   /** Receives each result in the order of the checks. */
   readonly onResult?: (result: CheckResult) => void
 }
@@ -33,6 +35,7 @@ export async function runChecks(
 ): Promise<Diagnosis> {
   const results: CheckResult[] = []
   for (const check of checks) {
+    options.signal?.throwIfAborted()
     const result = await runCheck(check, context, options)
     results.push(result)
     options.onResult?.(result)

@@ -1,4 +1,5 @@
 import type { OpenPurpose } from '../../composition/opening/opening.js'
+import type { CreateTenancyOptions } from '../../tenancy.js'
 import type { Tenancy } from '../../tenancy-interface.js'
 import { createCliLogger } from './cli-logger.js'
 import { findConfigFile, loadConfigFile } from './config-file.js'
@@ -24,13 +25,18 @@ export interface OpenOptions {
   readonly say: (text: string) => void
 }
 
+/** The options of the application's file; none where there is no file. @throws {@link CliError} CLI_CONFIG_INVALID */
+export async function loadApplication(configFile: string | undefined): Promise<CreateTenancyOptions> {
+  const file = findConfigFile(configFile)
+  return file === undefined ? {} : loadConfigFile(file)
+}
+
 /**
  * Opens the installation that the environment, `.env` and the application's file describe. The names of the operating system's
  * user and host go into each entry of the audit log.
  */
 export async function openInstallation(options: OpenOptions): Promise<Installation> {
-  const file = findConfigFile(options.configFile)
-  const given = file === undefined ? {} : await loadConfigFile(file)
+  const given = await loadApplication(options.configFile)
   // Loaded only now: help and mistakes on the command line need none of it.
   const { openTenancy } = await import('../../tenancy.js')
   const tenancy = await openTenancy(
