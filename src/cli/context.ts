@@ -30,6 +30,8 @@ export interface CommandContext {
   readonly signal: AbortSignal
   /** Whether `--json` was given. */
   readonly isJson: boolean
+  /** Whether `--yes` was given. */
+  readonly isConfirmed: boolean
   /** Standard output, and standard error. */
   readonly output: Terminal
   readonly messages: Terminal

@@ -39,6 +39,7 @@ export async function runCommand(
     leaveInterrupts: () => interrupts.leave(),
     signal: interrupts.signal,
     isJson,
+    isConfirmed: yes,
     output,
     messages,
     confirm: (confirmation) =>

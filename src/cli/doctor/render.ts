@@ -16,7 +16,7 @@ const nameWidth = 'leases-and-orphans'.length
 export function renderResult({ name, status, what, advice, fix, fixed }: CheckResult, page: Page): void {
   const { terminal } = page
   if (!terminal.isTerminal) {
-    page.line([status, name, what, advice ?? '', fixed ?? ''].map((text) => text.replaceAll(/\s+/g, ' ')).join('\t'))
+    page.table([], [[status, name, what, advice, fixed]])
     return
   }
   const [mark, style] = marks[status]

@@ -3,7 +3,6 @@ import type { ProjectResult } from './init-project.js'
 
 interface Input {
   readonly folder?: string
-  readonly yes?: boolean
   readonly bare?: boolean
 }
 

@@ -8,7 +8,6 @@ import { packageNameOf, type WrittenProject, writeProject } from './write-projec
 /** What the command line says. */
 export interface InitInput {
   readonly folder?: string
-  readonly yes?: boolean
   readonly bare?: boolean
 }
 
@@ -23,8 +22,9 @@ export interface ProjectResult extends WrittenProject {
 /** Asks if somebody is there, and writes the project. */
 export async function initProject(
   context: CommandContext,
-  { folder, yes = false, bare = false }: InitInput,
+  { folder, bare = false }: InitInput,
 ): Promise<ProjectResult> {
+  const { isConfirmed: yes } = context
   const isInteractive = !context.isJson && process.stdin.isTTY === true && context.messages.isTerminal
   if (!yes && !isInteractive) {
     throw new CliError('CLI_NOT_CONFIRMED', 'Nobody can be asked here: pass --yes for the defaults')
