@@ -42,7 +42,9 @@ export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from 
 export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
+export type { TenantRenameInput, TenantUpdateInput } from './catalog/tenants/tenant-changes.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
+export type { InstallationSummary } from './catalog/summary.js'
 export type { ListTenantsOptions } from './catalog/tenants/tenants.js'
 export type {
   IdentityKey,
@@ -50,6 +52,13 @@ export type {
   UnlinkIdentityInput,
   UserIdentities,
 } from './catalog/users/user-identities.js'
+export type {
+  ListPlatformAdministratorsOptions,
+  PlatformAdministration,
+  PlatformAdministrator,
+  PlatformRoleInput,
+} from './catalog/users/platform-administrators.js'
+export type { ListUsersOptions } from './catalog/users/user-list.js'
 export type { NewUserInput, UserChangeInput } from './catalog/users/users.js'
 export type { AccessManagement } from './composition/access-management.js'
 export type { TenancyHealth } from './composition/observing/health.js'

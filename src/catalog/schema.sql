@@ -112,6 +112,16 @@ CREATE TRIGGER permissions_inserted AFTER INSERT ON permissions REFERENCING NEW 
 CREATE TRIGGER permissions_truncated AFTER TRUNCATE ON permissions FOR EACH STATEMENT EXECUTE FUNCTION access_truncated();
 CREATE TRIGGER permissions_updated_at BEFORE UPDATE ON permissions FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
+CREATE TABLE platform_administrators (
+  user_id uuid NOT NULL,
+  granted_at timestamp with time zone DEFAULT now() NOT NULL,
+  granted_by uuid,
+  CONSTRAINT platform_administrators_pkey PRIMARY KEY (user_id),
+  CONSTRAINT platform_administrators_granted_by_fkey FOREIGN KEY (granted_by) REFERENCES users(id) ON DELETE SET NULL,
+  CONSTRAINT platform_administrators_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX platform_administrators_granted_by_idx ON platform_administrators USING btree (granted_by);
+
 CREATE TABLE refresh_families (
   id uuid NOT NULL,
   user_id uuid NOT NULL,
@@ -590,6 +600,7 @@ CREATE FUNCTION audit_log_chain()
 AS $function$
 declare
   chain uuid := coalesce(new.tenant_id, '00000000-0000-0000-0000-000000000000');
+  operator text := nullif(current_setting('tenants2fast.operator', true), '');
   head audit_chains;
   own audit_log;
 begin
@@ -599,6 +610,10 @@ begin
     exit when found;
     insert into audit_chains (chain_id) values (chain) on conflict do nothing;
   end loop;
+  -- Entries of ours have an object or nothing.
+  if operator is not null and coalesce(jsonb_typeof(new.after), 'object') = 'object' then
+    new.after := coalesce(new.after, '{}') || jsonb_build_object('tenants2fast.operator', operator);
+  end if;
   new.transaction_id := pg_current_xact_id();
   -- An entry beyond the head that is not of this transaction was forged: nothing follows it.
   select * into own from audit_log

@@ -1,7 +1,7 @@
 // The tables of the catalog for Drizzle. The files in migrations/ create them; a test compares both.
 
 export { installation, accessChanges } from './tables/installation.js'
-export { users, userIdentities, unlinkedIdentities } from './tables/users.js'
+export { users, userIdentities, unlinkedIdentities, platformAdministrators } from './tables/users.js'
 export { databaseServers, tenantDatabases } from './tables/databases.js'
 export { tenants, userTenants } from './tables/tenants.js'
 export {

@@ -56,7 +56,7 @@ export interface CommandDefinition<Input extends object, Result> {
   readonly isWriting?: boolean
   /** Destroys something: takes `--yes`, and asks without it. Default: false. */
   readonly isDestructive?: boolean
-  /** Does the work. What it returns is what `--json` writes. */
+  /** Does the work. What it returns is what `--json` writes; undefined: it has written everything itself. */
   run(context: CommandContext, input: Input): Promise<Result>
   /** Writes the result for people. */
   render(result: Result, page: Page): void

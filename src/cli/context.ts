@@ -1,4 +1,5 @@
 import type { OpenPurpose } from '../composition/opening/opening.js'
+import type { Config } from '../core/config/config.js'
 import type { CreateTenancyOptions } from '../tenancy.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import type { Installation } from './opening/open-installation.js'
@@ -20,6 +21,8 @@ export interface CommandContext {
    * `migrate`: also the template, which shows a bad schema folder before any tenant is touched. A second call gives the same.
    */
   open(purpose?: OpenPurpose): Promise<Installation>
+  /** Reads the settings and the application's file without opening anything: for commands that need no server. */
+  options(): Promise<CreateTenancyOptions & { readonly config: Config }>
   /** Opens the installation once more. The caller closes it. */
   openAnother(purpose: OpenPurpose): Promise<Tenancy>
   /** The options that the application's file names; none without a file. Opens nothing. */

@@ -3,7 +3,7 @@ import { confirm } from './confirm.js'
 import type { CommandContext } from './context.js'
 import { exitCodes } from './exit-codes.js'
 import { listenToInterrupts } from './interrupts.js'
-import { type Installation, loadApplication, openInstallation } from './opening/open-installation.js'
+import { type Installation, loadApplication, openInstallation, readOptions } from './opening/open-installation.js'
 import { cleanText } from './output/clean-text.js'
 import { createPage } from './output/page.js'
 import { createProgress, type Progress } from './output/progress.js'
@@ -32,6 +32,7 @@ export async function runCommand(
       interrupts.throwIfInterrupted()
       return installation
     },
+    options: () => readOptions(configFile),
     async openAnother(purpose) {
       return (await openInstallation({ purpose, configFile, actor: undefined, isVerbose, say })).tenancy
     },
@@ -58,7 +59,9 @@ export async function runCommand(
   try {
     const result = await command.run(context, input)
     for (const bar of bars) bar.stop()
-    await write(process.stdout, isJson ? `${JSON.stringify(result, null, 2)}\n` : rendered(command, result, output))
+    if (result !== undefined) {
+      await write(process.stdout, isJson ? `${JSON.stringify(result, null, 2)}\n` : rendered(command, result, output))
+    }
     return command.exitCode?.(result) ?? exitCodes.ok
   } finally {
     for (const bar of bars) bar.stop()

@@ -30,3 +30,15 @@ export const userShape = {
   createdAt: 'date',
   updatedAt: 'date',
 } as const satisfies Shape
+
+export const memberShape = {
+  userId: 'string',
+  tenantId: 'string',
+  isActive: 'boolean',
+  isDefault: 'boolean',
+  createdAt: 'date',
+  updatedAt: 'date',
+  email: 'string',
+  name: 'string',
+  roles: ['string'],
+} as const satisfies Shape

@@ -1,11 +1,14 @@
 import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
+import type { InstallationSummary } from '../catalog/summary.js'
 import type { Memberships } from '../catalog/members/memberships.js'
 import { parse, snapshotOf } from '../catalog/input.js'
 import { tenantChangeInput } from '../catalog/tenants/tenant-input.js'
 import type { Tenants } from '../catalog/tenants/tenants.js'
 import { type IdentityKey, identityKeyInput, type UserIdentities } from '../catalog/users/user-identities.js'
+import type { ListUsersOptions } from '../catalog/users/user-list.js'
+import type { PlatformAdministration } from '../catalog/users/platform-administrators.js'
 import type { CatalogUsers, NewUserInput, UserChangeInput } from '../catalog/users/users.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { UserRecord } from '../core/identity/identity.js'
@@ -20,6 +23,8 @@ import { type AccessManagement, createAccessManagement } from './access-manageme
 export interface UserManagement extends UserIdentities {
   /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(input: NewUserInput): Promise<User>
+  /** Lists users by e-mail address. */
+  listUsers(options?: ListUsersOptions): Promise<User[]>
   /** Finds a user by e-mail address, in any case. Returns undefined if no user has it. */
   findUserByEmail(email: string): Promise<User | undefined>
   /** Finds the user whom tokens of this issuer for this subject authenticate. Returns undefined if there is none yet. */
@@ -33,11 +38,13 @@ export interface UserManagement extends UserIdentities {
 }
 
 /** All functions by which an application changes the catalog. */
-export interface Management extends Tenants, Memberships, UserManagement {
+export interface Management extends Tenants, Memberships, UserManagement, PlatformAdministration {
   /** Roles, permissions, rules and overrides, and explanations of decisions about access. */
   readonly access: AccessManagement
   /** The audit log: every change and its actor. */
   readonly audit: AuditLog
+  /** Counts users, tenants by status and tenant databases by state. Makes one query. */
+  summary(): Promise<InstallationSummary>
   /** Finds a tenant by id or slug, in any status; undefined where `getTenant` throws TENANCY_TENANT_NOT_FOUND. */
   findTenant(tenant: string): Promise<Tenant | undefined>
 }
@@ -49,6 +56,8 @@ export function createManagement({
   access,
   audit,
   users,
+  platform,
+  summary,
   forget,
   disconnect,
 }: {
@@ -57,6 +66,8 @@ export function createManagement({
   readonly access: AccessAdministration & AccessExplainer
   readonly audit: AuditLog
   readonly users: CatalogUsers
+  readonly platform: PlatformAdministration
+  readonly summary: () => Promise<InstallationSummary>
   /** Invalidates this process's cache of a user or tenant; without an id: of all. */
   readonly forget: (id?: string) => void
   readonly disconnect: (tenant: Tenant) => void
@@ -100,6 +111,8 @@ export function createManagement({
     },
     getTenant: (tenant) => tenants.getTenant(tenant),
     listTenants: (options) => tenants.listTenants(options),
+    updateTenant: (input) => ofTenant(tenants.updateTenant(input)),
+    renameTenant: (input) => ofTenant(tenants.renameTenant(input)),
     suspendTenant: (input) => ofTenant(tenants.suspendTenant(input)),
     reactivateTenant: (input) => ofTenant(tenants.reactivateTenant(input)),
     deleteTenant: (input) => ofTenant(tenants.deleteTenant(input)),
@@ -111,6 +124,7 @@ export function createManagement({
       forget(id)
     },
     findTenant,
+    summary,
 
     addMember: (input) => ofUser(input, (given) => memberships.addMember(given)),
     removeMember: (input) => ofUser(input, (given) => memberships.removeMember(given)),
@@ -120,6 +134,7 @@ export function createManagement({
     listMembers: (input) => memberships.listMembers(input),
 
     createUser: async (input) => (await users.createUser(input)).user,
+    listUsers: (options) => users.listUsers(options),
     findUserByEmail: async (email) => (await users.findUserByEmail(email))?.user,
     async findUserByIdentity(identity) {
       const { issuer, subject } = parse(identityKeyInput, identity)
@@ -137,6 +152,7 @@ export function createManagement({
       return record
     },
 
+    ...platform,
     access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetAll: () => forget() }),
     audit,
   }

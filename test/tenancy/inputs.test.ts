@@ -27,6 +27,8 @@ function inputsOf(tenant: string, user: string): typeof inputs {
   return {
     createTenant: { name: 'Other', slug: 'other', owner: user, contactEmail: 'a@b.example', maxUsers: 1, actor: user },
     listTenants: { status: 'active', behind: true, ...page },
+    updateTenant: { ...change, name: 'Other', contactEmail: null, maxUsers: null },
+    renameTenant: { ...change, slug: 'other' },
     suspendTenant: change,
     reactivateTenant: change,
     deleteTenant: change,
@@ -38,6 +40,10 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     setDefaultTenant: member,
     listMembers: { tenant, ...page },
     createUser: { email: 'b@example.com', name: 'B', emailVerified: true, actor: user },
+    listUsers: { search: 'x', disabled: true, after: 'a@b.example', limit: 1 },
+    grantPlatformRole: { user, actor: user },
+    revokePlatformRole: { user, actor: user },
+    listPlatformAdministrators: page,
     findUserByIdentity: identity,
     linkIdentity: { ...identity, user, actor: user },
     unlinkIdentity: { ...identity, user, actor: user, allowLast: true },
@@ -104,6 +110,8 @@ const alone = [
 /** Functions whose properties are all optional: they can be called without an object. */
 const withoutInput = [
   'listTenants',
+  'listUsers',
+  'listPlatformAdministrators',
   'rotateSigningKeys',
   'activity',
   'audit.verify',
@@ -114,6 +122,7 @@ const withoutInput = [
 /** Functions that take nothing, and those that take a result of an earlier call or request: a tenant, a member. */
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
+  'summary',
   ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
   ...['getTenantPool', 'can', 'permissionsOf'],
 ]

@@ -133,6 +133,17 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     succeeds('all', () => () => tenancy.listTenants()),
     succeeds('those behind', () => () => tenancy.listTenants({ behind: true })),
   ],
+  updateTenant: [
+    succeeds('by slug', () => () => tenancy.updateTenant({ tenant: 'other', name: 'New name', actor: owner })),
+  ],
+  renameTenant: [
+    succeeds('to a free slug', async () => {
+      const { id } = await tenancy.createTenant({ name: 'Old', slug: 'old-slug', owner })
+      return () => tenancy.renameTenant({ tenant: id, slug: 'new-slug', actor: owner })
+    }),
+    refused('TENANCY_TENANT_SLUG_TAKEN', () => () => tenancy.renameTenant({ tenant: 'other', slug: 'acme' })),
+  ],
+  summary: [succeeds('of all', () => () => tenancy.summary())],
   suspendTenant: [
     succeeds('active', async () => {
       await tenancy.reactivateTenant({ tenant: 'other' }).catch(() => {})
@@ -218,6 +229,26 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     refused('TENANCY_USER_EXISTS', () => () => tenancy.createUser({ email: 'user-1@example.com' })),
   ],
   findUserByEmail: [succeeds('found', () => () => tenancy.findUserByEmail('user-1@example.com'))],
+  listUsers: [succeeds('a page', () => () => tenancy.listUsers({ search: 'user', limit: 5 }))],
+  grantPlatformRole: [
+    succeeds('by an administrator', async () => {
+      await tenancy.grantPlatformRole({ user: owner })
+      const user = await newUser()
+      return () => tenancy.grantPlatformRole({ user, actor: owner })
+    }),
+    refused('TENANCY_ACCESS_GRANT_REFUSED', async () => {
+      const actor = await newUser()
+      return () => tenancy.grantPlatformRole({ user: owner, actor })
+    }),
+  ],
+  revokePlatformRole: [
+    succeeds('by an operator', async () => {
+      const user = await newUser()
+      await tenancy.grantPlatformRole({ user })
+      return () => tenancy.revokePlatformRole({ user })
+    }),
+  ],
+  listPlatformAdministrators: [succeeds('all', () => () => tenancy.listPlatformAdministrators())],
   findUserByIdentity: [
     succeeds('found', async () => {
       const { issuer, subject } = await newIdentity()

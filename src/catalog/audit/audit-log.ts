@@ -22,6 +22,8 @@ export interface AuditEntry {
   readonly subject: string | null
   readonly before: unknown
   readonly after: unknown
+  /** `user@host`, as the operating system names them, of a change at the command line; null: it was made elsewhere. */
+  readonly operator: string | null
 }
 
 /** Which entries to list. */
@@ -77,6 +79,11 @@ export interface AuditLog {
   anchor(): Promise<number>
 }
 
+/** Where the trigger of the table puts the operator: `0006_platform_administrators.sql` says why. */
+const operatorKey = 'tenants2fast.operator'
+const hasOperator = `jsonb_typeof(after) = 'object' and after ? '${operatorKey}'`
+const withoutOperator = `case when ${hasOperator} then nullif(after - '${operatorKey}', '{}') else after end`
+
 /** Creates the audit log of the catalog. */
 export function createAuditLog(catalog: SqlPool): AuditLog {
   // The chain of a tenant outlives the tenant, so an id is not looked up.
@@ -88,7 +95,8 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
     async list(options) {
       const { tenant: ref, after, limit } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
-        `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject, before, after
+        `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject, before,
+           ${withoutOperator} as after, case when ${hasOperator} then after ->> '${operatorKey}' end as operator
          from audit_log as entry
          where ${chainOf} = $1 and seq > $2 order by seq limit $3`,
         [await chainOfRef(ref), after, limit],

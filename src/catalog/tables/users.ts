@@ -43,3 +43,12 @@ export const unlinkedIdentities = pgTable(
   },
   (table) => [primaryKey({ columns: [table.issuer, table.subject] })],
 )
+
+/** Users who may administer the installation. */
+export const platformAdministrators = pgTable('platform_administrators', {
+  userId: uuid('user_id')
+    .primaryKey()
+    .references(() => users.id, { onDelete: 'cascade' }),
+  grantedAt: moment('granted_at').notNull().defaultNow(),
+  grantedBy: uuid('granted_by').references(() => users.id, { onDelete: 'set null' }),
+})

@@ -53,18 +53,23 @@ const slug = z.custom<string>().transform((value, context) => {
 
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
+/** The facts of a tenant that its administrators write, as input. */
+export const tenantFacts = {
+  name: z
+    .string('must be text')
+    .trim()
+    .min(1, 'must not be empty')
+    .max(200, 'must have at most 200 characters')
+    .refine(isPlainLine, 'must not hold control characters'),
+  contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
+  maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
+}
+
 const newTenantInput = schemaOf<NewTenantInput>()(
   z.strictObject({
-    name: z
-      .string('must be text')
-      .trim()
-      .min(1, 'must not be empty')
-      .max(200, 'must have at most 200 characters')
-      .refine(isPlainLine, 'must not hold control characters'),
+    ...tenantFacts,
     slug,
     owner: userId,
-    contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
-    maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
     actor: userId.optional(),
   } satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>),
 )

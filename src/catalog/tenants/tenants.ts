@@ -8,6 +8,7 @@ import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { commitChange } from '../access/lookup.js'
 import { parse, schemaOf, tenantRef } from '../input.js'
+import { createTenantChanges, type TenantChanges } from './tenant-changes.js'
 import { createSlugQueue } from './slug-queue.js'
 import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
 import {
@@ -40,7 +41,7 @@ export interface ListTenantsOptions {
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
-export interface Tenants extends TenantDeletion {
+export interface Tenants extends TenantDeletion, TenantChanges {
   /**
    * Creates a tenant on a ready database. Its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
@@ -172,6 +173,7 @@ export function createTenants({
 
     suspendTenant: change('active', 'suspended', 'tenant.suspend', 'suspended_at = now()'),
     reactivateTenant: change('suspended', 'active', 'tenant.reactivate', 'suspended_at = null'),
+    ...createTenantChanges({ catalog }),
     ...createTenantDeletion({ catalog, databases, retentionDays }),
   }
 }

@@ -4,6 +4,7 @@ import { normalizeEmail } from '../../core/identity/email.js'
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { UserDirectory, UserRecord } from '../../core/identity/identity.js'
 import { isSubject, type IssuerTrust, issuerTenantPlaceholder, readIssuerTenant } from '../../core/identity/issuer.js'
+import type { User } from '../../core/model.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import { createRefusalLog } from '../../core/refusal-log.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
@@ -12,6 +13,7 @@ import { isUuid } from '../../core/uuid.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
+import { listUsers, type ListUsersOptions } from './user-list.js'
 import {
   linkIdentity,
   type LinkIdentityInput,
@@ -64,6 +66,8 @@ export interface CatalogUsers extends UserDirectory, UserIdentities {
   findUserById(id: string): Promise<UserRecord | undefined>
   /** Creates a user. @throws TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_USER_EXISTS */
   createUser(input: NewUserInput): Promise<UserRecord>
+  /** Lists users by e-mail address. */
+  listUsers(options?: ListUsersOptions): Promise<User[]>
   /** Finds a user by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
   /** Disables the user and ends all their tokens permanently. @throws TENANCY_USER_NOT_FOUND */
@@ -170,6 +174,8 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       if (!row) throw new TenancyError('TENANCY_USER_EXISTS', `There is a user with the e-mail address ${address}`)
       return toUserRecord(row)
     },
+
+    listUsers: async (options = {}) => answered(listUsers(pool, options)),
 
     listIdentities: async (user) => answered(readIdentities(pool, parse(userRef, user, 'user'))),
 

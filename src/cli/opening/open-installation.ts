@@ -1,4 +1,5 @@
 import type { OpenPurpose } from '../../composition/opening/opening.js'
+import type { Config } from '../../core/config/config.js'
 import type { CreateTenancyOptions } from '../../tenancy.js'
 import type { Tenancy } from '../../tenancy-interface.js'
 import { createCliLogger } from './cli-logger.js'
@@ -31,12 +32,22 @@ export async function loadApplication(configFile: string | undefined): Promise<C
   return file === undefined ? {} : loadConfigFile(file)
 }
 
+/** Reads the options of the application's file, if there is one; settings come from the environment unless it has them. */
+export async function readOptions(
+  configFile: string | undefined,
+): Promise<CreateTenancyOptions & { readonly config: Config }> {
+  const given = await loadApplication(configFile)
+  if (given.config !== undefined) return { ...given, config: given.config }
+  const { loadConfig } = await import('../../core/config/load-config.js')
+  return { ...given, config: loadConfig() }
+}
+
 /**
  * Opens the installation that the environment, `.env` and the application's file describe. The names of the operating system's
  * user and host go into each entry of the audit log.
  */
 export async function openInstallation(options: OpenOptions): Promise<Installation> {
-  const given = await loadApplication(options.configFile)
+  const given = await readOptions(options.configFile)
   // Loaded only now: help and mistakes on the command line need none of it.
   const { openTenancy } = await import('../../tenancy.js')
   const tenancy = await openTenancy(

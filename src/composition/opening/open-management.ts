@@ -3,8 +3,10 @@ import { createAccessAdministration } from '../../catalog/access/administration.
 import { createAccessExplainer } from '../../catalog/access/explain.js'
 import { keepAnchored } from '../../catalog/audit/anchors.js'
 import { createAuditLog } from '../../catalog/audit/audit-log.js'
+import { readSummary } from '../../catalog/summary.js'
 import { createMemberships } from '../../catalog/members/memberships.js'
 import { createTenants } from '../../catalog/tenants/tenants.js'
+import { createPlatformAdministration } from '../../catalog/users/platform-administrators.js'
 import { createManagement } from '../management.js'
 import type { OpenCatalog } from './open-catalog.js'
 import type { OpenDatabases } from './open-databases.js'
@@ -37,6 +39,8 @@ export function openManagement(
     },
     audit: createAuditLog(catalog),
     users,
+    platform: createPlatformAdministration(catalog),
+    summary: () => readSummary(catalog),
     forget,
     disconnect: (tenant) => connections.disconnect(tenant),
   })

@@ -52,6 +52,7 @@ const entry = (action: string, before: unknown, after: unknown, actorId: string 
   subject: `user:${user}`,
   before,
   after,
+  operator: null,
 })
 
 describe('audit entries of users', () => {

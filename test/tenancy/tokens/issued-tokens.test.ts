@@ -34,6 +34,7 @@ describe('a token that is issued', () => {
         subject: `user:${max.id}`,
         before: null,
         after: { jti: plain.tokenId, tenant: null, expiresIn: plain.expiresIn },
+        operator: null,
       },
       {
         actorId: dana.id,
@@ -42,6 +43,7 @@ describe('a token that is issued', () => {
         subject: `user:${max.id}`,
         before: null,
         after: { jti: bound.tokenId, tenant: 'acme', expiresIn: bound.expiresIn },
+        operator: null,
       },
     ])
     const text = JSON.stringify(await issuedEntries())
