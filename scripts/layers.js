@@ -71,7 +71,10 @@ const layers = {
   },
   // Looks below the composition: at what may be broken, and without changing it.
   'cli/doctor': {
-    imports: ['cli', 'core', 'postgres', 'catalog', 'connections', 'databases', 'composition', 'tenancy-interface.ts'],
+    imports: [
+      ...['cli', 'core', 'postgres', 'catalog', 'connections', 'databases', 'composition'],
+      ...['tenancy-interface.ts', 'tenancy.ts'],
+    ],
     packages: ['redis'],
   },
   // The account and identity of one tenant's database.

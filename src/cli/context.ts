@@ -2,6 +2,7 @@ import type { OpenPurpose } from '../composition/opening/opening.js'
 import type { Config } from '../core/config/config.js'
 import type { CreateTenancyOptions } from '../tenancy.js'
 import type { Tenancy } from '../tenancy-interface.js'
+import type { CommandPlace } from './completion/places.js'
 import type { Installation } from './opening/open-installation.js'
 import type { Progress } from './output/progress.js'
 import type { Terminal } from './output/terminal.js'
@@ -35,6 +36,8 @@ export interface CommandContext {
   readonly isJson: boolean
   /** Whether `--yes` was given. */
   readonly isConfirmed: boolean
+  /** Every place of the command line, for completion. */
+  places(): Promise<readonly CommandPlace[]>
   /** Standard output, and standard error. */
   readonly output: Terminal
   readonly messages: Terminal

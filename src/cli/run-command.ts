@@ -1,4 +1,4 @@
-import type { AnyCommand } from './command.js'
+import type { AnyCommand, GroupDefinition } from './command.js'
 import { confirm } from './confirm.js'
 import type { CommandContext } from './context.js'
 import { exitCodes } from './exit-codes.js'
@@ -15,6 +15,7 @@ import type { CommonInput } from './program.js'
 export async function runCommand(
   command: AnyCommand,
   { json: isJson = false, config: configFile, verbose: isVerbose = false, actor, yes = false, ...input }: CommonInput,
+  groups: readonly GroupDefinition[],
 ): Promise<number> {
   const output = terminalOf(process.stdout)
   const messages = terminalOf(process.stderr)
@@ -41,6 +42,7 @@ export async function runCommand(
     signal: interrupts.signal,
     isJson,
     isConfirmed: yes,
+    places: async () => (await import('./completion/command-tree.js')).commandTree(groups),
     output,
     messages,
     confirm: (confirmation) =>

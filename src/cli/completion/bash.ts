@@ -1,4 +1,4 @@
-import { type CommandPlace, valuesOf } from './command-tree.js'
+import { type CommandPlace, valuesOf } from './places.js'
 
 /** A script for bash, 3.2 (macOS) or newer. */
 export function bashScript(places: readonly CommandPlace[]): string {

@@ -1,4 +1,4 @@
-import { type CommandPlace, type OptionCandidate, plainSummary, valuesOf } from './command-tree.js'
+import { type CommandPlace, type OptionCandidate, plainSummary, valuesOf } from './places.js'
 
 /** A script for fish. */
 export function fishScript(places: readonly CommandPlace[]): string {

@@ -19,9 +19,8 @@ const completion = defineCommand<Input, { readonly shell: string; readonly scrip
     { command: 'completion fish > ~/.config/fish/completions/tenants2fast.fish', says: 'fish' },
   ],
   json: { shell: 'string', script: 'string' },
-  async run(_context, { shell }) {
-    const [{ commandTree }, { groups }] = await Promise.all([import('./command-tree.js'), import('../groups.js')])
-    const places = await commandTree(groups)
+  async run(context, { shell }) {
+    const places = await context.places()
     switch (shell) {
       case 'bash':
         return { shell, script: (await import('./bash.js')).bashScript(places) }

@@ -1,4 +1,4 @@
-import { type Candidate, type CommandPlace, plainSummary, valuesOf } from './command-tree.js'
+import { type Candidate, type CommandPlace, plainSummary, valuesOf } from './places.js'
 
 /** A script for zsh: to be sourced, or saved as \`_tenants2fast\` in a folder of \`fpath\`. */
 export function zshScript(places: readonly CommandPlace[]): string {

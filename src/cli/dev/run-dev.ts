@@ -29,7 +29,7 @@ export function runDev(context: CommandContext, { token = false, user }: DevInpu
     if (config.isProduction) {
       throw new CliError('CLI_USAGE', 'dev is for development, and NODE_ENV is production: use tenants2fast migrate up')
     }
-    const named = (await context.application()).schemaDir ?? config.schemaDir
+    const named = (await context.options()).schemaDir ?? config.schemaDir
     const folder = named === undefined ? undefined : resolve(named)
     context.say(`${serverDescription}, on ${account.host}:${account.port}; catalog ${config.catalogDatabase}`)
     context.say(folder === undefined ? 'TENANT_SCHEMA_DIR is not set: no schema to apply' : `Watching ${folder}`)

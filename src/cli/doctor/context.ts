@@ -3,13 +3,16 @@ import { join } from 'node:path'
 import { type CatalogPool, createCatalogPool } from '../../catalog/catalog-pool.js'
 import { type OpenServer, openServer } from '../../composition/opening/open-server.js'
 import type { Config } from '../../core/config/config.js'
+import { wholeConfig } from '../../core/config/config-secrets.js'
 import { loadConfig } from '../../core/config/load-config.js'
 import type { Logger } from '../../core/logger.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { databaseNames, type DatabaseNames } from '../../databases/database-names.js'
 import { openConnection } from '../../databases/server/admin-connection.js'
+import type { CreateTenancyOptions } from '../../tenancy.js'
 import type { Tenancy } from '../../tenancy-interface.js'
-import { Unmet } from './check.js'
+import { pendingCatalogMigrations } from './catalog-ledger.js'
+import { Unmet } from './finding.js'
 import { openRedisProbe, type RedisProbe } from './redis-probe.js'
 
 /** Where the doctor looks. */
@@ -18,8 +21,10 @@ export interface DoctorOptions {
   readonly folder: string
   /** The environment over `.env`. */
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The application's schema folder, if its options name one. Default: `TENANT_SCHEMA_DIR`. */
-  readonly schemaDir?: string | undefined
+  /** The options of the application's file. */
+  readonly application: Pick<CreateTenancyOptions, 'config' | 'schemaDir'>
+  /** Why that file could not be read; undefined: it could, or there is none. */
+  readonly applicationError?: unknown
   /** Look into every tenant's database, too. */
   readonly isDeep: boolean
   /** Opens the installation: for repairs, and with `isDeep`. The caller closes it. */
@@ -65,9 +70,9 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Makes the context. Opens nothing yet. */
 export function createDoctorContext(options: DoctorOptions): DoctorContext {
-  const { env, folder, openTenancy } = options
+  const { env, folder, application, openTenancy } = options
   const closing: (() => Promise<unknown> | void)[] = []
-  const config = once(() => loadConfig(env))
+  const config = once(() => (application.config === undefined ? loadConfig(env) : wholeConfig(application.config)))
 
   const connectServer = once(async (): Promise<ConnectedServer> => {
     const settings = orUnmet('a valid configuration', config)
@@ -96,7 +101,6 @@ export function createDoctorContext(options: DoctorOptions): DoctorContext {
 
   const catalog = once(async () => {
     const pool = await catalogDatabase()
-    const { pendingCatalogMigrations } = await import('./checks/installation/catalog.js')
     const pending = await pendingCatalogMigrations(pool).catch(unmet('a catalog of this version'))
     if (pending.length > 0) throw new Unmet('a catalog with every migration')
     return pool
@@ -115,7 +119,7 @@ export function createDoctorContext(options: DoctorOptions): DoctorContext {
     envFile: join(folder, '.env'),
     config: () => orUnmet('a valid configuration', config),
     names: () => databaseNames(orUnmet('a valid configuration', config).databasePrefix),
-    schemaFolder: () => options.schemaDir ?? orUnmet('a valid configuration', config).schemaDir,
+    schemaFolder: () => application.schemaDir ?? orUnmet('a valid configuration', config).schemaDir,
     connectServer,
     server,
     catalogDatabase,

@@ -24,11 +24,19 @@ export async function diagnose(command: CommandContext, { isDeep, fix, only }: D
     throw new CliError('CLI_USAGE', `There is no check ${unknown.join(', ')}; there are ${names}`)
   }
   const env = readEnvironment()
-  const { schemaDir } = await command.application()
+  let application: Awaited<ReturnType<typeof command.application>> = {}
+  let applicationError: unknown
+  try {
+    application = await command.application()
+  } catch (error) {
+    // A result like others: the file is looked at by a check.
+    applicationError = error
+  }
   const context = createDoctorContext({
     folder: process.cwd(),
     env,
-    schemaDir,
+    application,
+    applicationError,
     isDeep,
     openTenancy: async () => (await command.open('migrate')).tenancy,
   })

@@ -1,6 +1,7 @@
 import type { Page } from '../output/page.js'
 import type { Style } from '../output/terminal.js'
-import type { CheckResult, CheckStatus } from './check.js'
+import type { CheckResult } from './check.js'
+import type { CheckStatus } from './finding.js'
 import type { Diagnosis } from './run-checks.js'
 
 const marks: Readonly<Record<CheckStatus, readonly [text: string, style: Style]>> = {

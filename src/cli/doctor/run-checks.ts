@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Check, type CheckResult, type CheckStatus, type Finding, Unmet } from './check.js'
+import type { Check, CheckResult } from './check.js'
 import type { DoctorContext } from './context.js'
+import { type CheckStatus, type Finding, Unmet } from './finding.js'
 
 /** Options of {@link runChecks}. */
 export interface RunChecksOptions {

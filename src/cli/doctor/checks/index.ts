@@ -7,6 +7,7 @@ import { stock } from './installation/stock.js'
 import { template } from './installation/template.js'
 import { tenantRoles } from './installation/tenant-roles.js'
 import { tenantsBehind } from './installation/tenants-behind.js'
+import { configFile } from './machine/config-file.js'
 import { configuration } from './machine/configuration.js'
 import { disk } from './machine/disk.js'
 import { envFile } from './machine/env-file.js'
@@ -27,7 +28,7 @@ import { redis } from './services/redis.js'
 
 /** All checks, in the order in which they run: what others need comes first. */
 export const checks: readonly Check[] = [
-  ...[configuration, node, packages, envFile, secrets],
+  ...[configuration, configFile, node, packages, envFile, secrets],
   ...[server, privileges, budget, tls, trust, statementLog, locks, disk],
   ...[catalog, secretBinding, template, stock, leases, tenantRoles, tenantsBehind, drift],
   ...[pooler, redis, mail, clock],

@@ -1,11 +1,7 @@
 import { migrateCatalog } from '../../../../catalog/migrate.js'
-import { shippedMigrations } from '../../../../catalog/shipped-migrations.js'
-import type { SqlClient } from '../../../../core/sql-client.js'
 import { deriveLockKey } from '../../../../postgres/advisory-lock.js'
+import { appliedMigrations, ownMigrations } from '../../catalog-ledger.js'
 import { type Check, ok, problem, skipped, Unmet, warning } from '../../check.js'
-
-const failed = 'TENANCY_CATALOG_MIGRATION_FAILED'
-const codes = { invalid: failed, failed, blocked: failed } as const
 
 /** The catalog has every migration of this version. */
 export const catalog: Check = {
@@ -21,7 +17,7 @@ export const catalog: Check = {
       return skipped(`There is no catalog ${name} yet: the first start of the application makes it`)
     }
     const applied = await appliedMigrations(pool)
-    const names = (await shippedMigrations(codes)).map((file) => file.name)
+    const names = await ownMigrations()
     const strangers = applied.filter((file) => !names.includes(file))
     const pending = names.filter((file) => !applied.includes(file))
     if (strangers.length > 0 && pending.length > 0) {
@@ -49,18 +45,4 @@ export const catalog: Check = {
       },
     )
   },
-}
-
-/** Names of this version's migrations that a catalog lacks. */
-export async function pendingCatalogMigrations(client: SqlClient): Promise<string[]> {
-  const applied = await appliedMigrations(client)
-  return (await shippedMigrations(codes)).map(({ name }) => name).filter((name) => !applied.includes(name))
-}
-
-/** Names of the files in the catalog's ledger, in order; none: the database is empty. */
-async function appliedMigrations(client: SqlClient): Promise<string[]> {
-  const found = await client.query("select where to_regclass('public.schema_migrations') is not null")
-  if (found.rowCount === 0) return []
-  const { rows } = await client.query<{ name: string }>('select name from public.schema_migrations order by version')
-  return rows.map(({ name }) => name)
 }
