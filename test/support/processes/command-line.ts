@@ -13,7 +13,10 @@ export function startCommand(args: readonly string[], options: NodeProcessOption
 }
 
 /** Runs it to its end. */
-export async function runCommandLine(args: readonly string[], options: NodeProcessOptions = {}): Promise<CommandResult> {
+export async function runCommandLine(
+  args: readonly string[],
+  options: NodeProcessOptions = {},
+): Promise<CommandResult> {
   const child = startCommand(args, options)
   const code = await child.ended
   return { code, stdout: child.stdout, stderr: child.stderr }
