@@ -70,7 +70,8 @@ async function openShell(
   const psqlExitCode = await runPsql({
     account: target.account,
     databaseUrl: readEnvironment()['TENANT_DATABASE_URL'] || undefined,
-    args,
+    // The name of the database says nothing to people; a psqlrc may set another prompt.
+    args: [`--set=PROMPT1=${slug}%R%x%# `, ...args],
     signal: context.signal,
     isJson: context.isJson,
   })

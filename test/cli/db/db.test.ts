@@ -89,6 +89,11 @@ describe('db reconcile and db activity', () => {
 })
 
 describeWith(installed('psql'), 'db shell', () => {
+  async function isRunning(statement: string): Promise<boolean> {
+    const backends = await tenancy.activity({ withQueries: true })
+    return backends.some(({ query, state }) => state === 'active' && query?.includes(statement))
+  }
+
   test('is the tenant’s role in the tenant’s database', async () => {
     const { code, stdout } = await db([
       'shell',
@@ -127,17 +132,17 @@ describeWith(installed('psql'), 'db shell', () => {
       cwd: folder,
       env: { ...installation.env, PAGER: '' },
     })
-    await terminal.shows('=>')
+    await terminal.shows('acme=>')
     terminal.type('select pg_sleep(60);\r')
     // The statement is there when the server works on it.
-    await expect
-      .poll(async () =>
-        (await tenancy.activity({ withQueries: true })).some(({ query }) => query?.includes('pg_sleep')),
-      )
-      .toBe(true)
+    await expect.poll(async () => isRunning('pg_sleep(60)')).toBe(true)
     terminal.type('\x03')
     await terminal.shows('canceling statement due to user request')
+    // A second one, which would end this program if it were ours.
+    terminal.type('select pg_sleep(61);\r')
+    await expect.poll(async () => isRunning('pg_sleep(61)')).toBe(true)
     terminal.type('\x03')
+    await terminal.shows(/canceling[^]*canceling/)
     terminal.type("select 'still ' || 'here';\r")
     await terminal.shows('still here')
     terminal.type('\\q\r')
@@ -155,7 +160,7 @@ testWith(linux, 'the password is in no list of processes, and psql gets none of 
   await chmod(path, 0o755)
   const { code } = await db(['shell', 'acme', '--', '-X'], {
     PATH: `${folder}:${process.env['PATH'] ?? ''}`,
-    PGOPTIONS: '-c x=y',
+    PGOPTIONS: '-c statement_timeout=12345',
   })
   expect(code).toBe(0)
   const [parent, own, env] = await Promise.all(

@@ -40,7 +40,7 @@ export function startProgram(
 ): PseudoTerminal {
   const kept = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '' }
   const child = spawn(program, [...args], {
-    name: 'xterm-256color',
+    name: env['TERM'] ?? 'xterm-256color',
     cols: columns,
     rows: 40,
     cwd,
