@@ -36,11 +36,15 @@ const layers = {
     ],
     packages: ['pg'],
   },
-  databases: { imports: ['core', 'postgres'], packages: ['pg', 'uuid'] },
+  databases: { imports: ['core', 'postgres', 'schema'], packages: ['pg', 'pg-copy-streams', 'uuid'] },
+  // Archives of single tenants: what they look like, writing and reading them.
+  backup: { imports: ['core', 'postgres'], packages: ['age-encryption', 'zod'] },
   // Work on all tenant databases.
   fleet: { imports: ['core', 'postgres'], packages: [] },
   identity: { imports: ['core', 'postgres'], packages: ['jose', 'lru-cache'] },
   resolve: { imports: ['core', 'postgres'], packages: [] },
+  // The kinds of migrations: folders and lists become migrations in order.
+  schema: { imports: ['core', 'postgres'], packages: ['jiti', 'kysely', 'zod'] },
 
   http: { imports: ['core', 'postgres'], packages: [] },
   accounts: {
@@ -53,7 +57,7 @@ const layers = {
   // Puts the parts together.
   composition: {
     imports: [
-      ...['core', 'postgres', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
+      ...['core', 'postgres', 'access', 'backup', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
       ...['resolve', 'http'],
     ],
     packages: [],

@@ -43,6 +43,7 @@ export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
 export type { TenantRenameInput, TenantUpdateInput } from './catalog/tenants/tenant-changes.js'
+export type { TenantLabelsInput } from './catalog/tenants/tenant-labels.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
 export type { InstallationSummary } from './catalog/summary.js'
 export type { ListTenantsOptions } from './catalog/tenants/tenants.js'
@@ -108,15 +109,23 @@ export {
 } from './core/errors/errors.js'
 export type {
   Fleet,
+  FleetFailure,
   FleetMigrateOptions,
-  FleetProgress,
   FleetReport,
   FleetResult,
-  FleetShare,
   FleetStatus,
   FleetStatusOptions,
-  FleetTenantName,
 } from './core/fleet/fleet.js'
+export type {
+  FleetProgress,
+  FleetRunOptions,
+  FleetSelectionOptions,
+  FleetShare,
+  FleetStopReason,
+  FleetTenantName,
+  FleetTenantResult,
+  FleetWaveOptions,
+} from './core/fleet/run.js'
 export type { UserIdentity } from './core/identity/identity.js'
 export type { ClaimPath, ClaimValue, IssuerOptions, IssuerTrust, SignatureAlgorithm } from './core/identity/issuer.js'
 export type { Logger } from './core/logger.js'
@@ -129,6 +138,17 @@ export type {
   FleetCheckResult,
   StructureDifference,
 } from './core/fleet/fleet-check.js'
+export type {
+  BackupInput,
+  BackupMethod,
+  BackupProgress,
+  BackupReport,
+  Backups,
+  RestoredTenantInput,
+  RestoreInput,
+  RestoreReport,
+  SwapBackInput,
+} from './core/backup/backup.js'
 export { renderDifferences } from './fleet/drift/render-differences.js'
 export type { IssuedToken } from './core/identity/signing-keys.js'
 export { parseSlug } from './core/tenants/slug.js'

@@ -1,9 +1,11 @@
+import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
+import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
 import { openFleet } from './composition/opening/open-fleet.js'
@@ -19,13 +21,16 @@ import { type Logger, stderrLogger } from './core/logger.js'
 import type { PgModule } from './core/tenants/pg-module.js'
 import {
   activityOptions,
+  backupInput,
   fleetCheckOptions,
   fleetMigrateOptions,
   fleetStatusOptions,
   issueAccessTokenInput,
   requireCallback,
+  restoreInput,
   rotateSigningKeysInput,
   runWithTenantInput,
+  swapBackInput,
 } from './tenancy-input.js'
 import type { Tenancy } from './tenancy-interface.js'
 
@@ -37,6 +42,18 @@ export interface CreateTenancyOptions {
   readonly access?: AccessDefinition
   /** Folder of numbered SQL files (`0001_name.sql`): every tenant's schema. Default: `TENANT_SCHEMA_DIR`. */
   readonly schemaDir?: string
+  /**
+   * Extensions of every tenant database, created by the administrator before the schema files run: `['citext', 'pg_trgm']`.
+   * Default: `TENANT_EXTENSIONS`.
+   */
+  readonly extensions?: readonly string[]
+  /**
+   * Id of the oldest migration, such as `0007_orders_note.sql`, that a tenant's schema must have to be served: requests for
+   * an older one are answered 503 with `Retry-After`. Default: what `TENANT_SCHEMA_BEHIND` says.
+   */
+  readonly minimumSchema?: string
+  /** Id of the newest migration that a tenant's schema may have to be served; requests for a newer one get 503. Default: any. */
+  readonly maximumSchema?: string
   /** Whoever is a member of several tenants has to name one. Default: `TENANT_REQUIRE_NAMED_TENANT`. */
   readonly requireNamedTenant?: boolean
   /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
@@ -68,13 +85,17 @@ export async function openTenancy(
   options: CreateTenancyOptions,
   { purpose, operator }: Pick<Opening, 'purpose' | 'operator'>,
 ): Promise<Tenancy> {
-  const { access, schemaDir, logger = stderrLogger, pg } = options
+  const { access, schemaDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
+  const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   if (pg !== undefined) pgCopyOf(pg)
   const closing = createClosing()
   try {
-    return await open({ config, logger, closing, access, schemaDir, requireNamedTenant, pg, purpose, operator })
+    return await open({
+      ...{ config, logger, closing, access, schemaDir, extensions, minimumSchema, maximumSchema },
+      ...{ requireNamedTenant, pg, purpose, operator },
+    })
   } catch (error) {
     // The first error is the one to report; what fails to close after it adds nothing.
     await closing.close().catch(() => {})
@@ -90,10 +111,11 @@ async function open(opening: Opening): Promise<Tenancy> {
 
   const { config, logger, closing } = opening
   const { server, catalog, records } = openedCatalog
-  const { databases, names, scheduler, connections } = openedDatabases
+  const { databases, names, scheduler, schema, connections } = openedDatabases
   const { keys, rules, redis, cache, pipeline, health } = requestPath
   const { ttlSeconds } = config.token
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
+  const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
 
   return {
@@ -102,6 +124,7 @@ async function open(opening: Opening): Promise<Tenancy> {
     serverDescription: server.description,
     pipeline,
     rules,
+    schema,
     urlPrefix: config.urlPrefix,
     authPrefix: config.authPrefix,
     jwks: () => keys.jwks(),
@@ -124,6 +147,9 @@ async function open(opening: Opening): Promise<Tenancy> {
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
     },
+    backup: async (input) => backups.backup(parse(backupInput, input)),
+    restore: async (input) => backups.restore(parse(restoreInput, input)),
+    swapBack: async (input) => backups.swapBack(parse(swapBackInput, input)),
     reconcile: () => databases.reconcile(),
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(input, callback) {

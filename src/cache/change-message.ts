@@ -11,19 +11,25 @@ export type Change =
   | { readonly kind: 'user'; readonly id: string; readonly epoch: number; readonly membership?: MembershipChange }
   | { readonly kind: 'tenant'; readonly id: string; readonly epoch: number }
   | { readonly kind: 'rules'; readonly epoch: number }
+  /** The schema of a tenant database, in addition to a change of its tenant. */
+  | { readonly kind: 'database'; readonly id: string; readonly schemaVersion: number }
+  /** A migration of a tenant database begins. */
+  | { readonly kind: 'migration'; readonly id: string }
   /** The keys that sign our tokens. */
   | { readonly kind: 'keys'; readonly timeMs: number }
 
 const id = '([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'
 const userPattern = new RegExp(`^u:${id}:(\\d+)(?::${id}(:ended)?)?$`)
 const tenantPattern = new RegExp(`^t:${id}:(\\d+)$`)
+const databasePattern = new RegExp(`^d:${id}:(-?\\d+)$`)
+const migrationPattern = new RegExp(`^m:${id}$`)
 const rulesPattern = /^r:(\d+)$/
 const keysPattern = /^k:(\d+)$/
 
 /**
  * Reads a message of a change, the text of a notification or of a row of `access_changes`: `u:<user id>:<epoch>`,
  * `u:<user id>:<epoch>:<tenant id>` (one membership), `u:<user id>:<epoch>:<tenant id>:ended`, `t:<tenant id>:<epoch>`,
- * `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any other text.
+ * `d:<database id>:<schema version>`, `m:<database id>`, `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any other text.
  */
 export function parseChange(message: string): Change | undefined {
   const [, userId, userEpoch, tenantId, ended] = userPattern.exec(message) ?? []
@@ -33,6 +39,10 @@ export function parseChange(message: string): Change | undefined {
   }
   const [, tenant, tenantEpoch] = tenantPattern.exec(message) ?? []
   if (tenant !== undefined) return { kind: 'tenant', id: tenant, epoch: Number(tenantEpoch) }
+  const [, database, schemaVersion] = databasePattern.exec(message) ?? []
+  if (database !== undefined) return { kind: 'database', id: database, schemaVersion: Number(schemaVersion) }
+  const [, migrated] = migrationPattern.exec(message) ?? []
+  if (migrated !== undefined) return { kind: 'migration', id: migrated }
   const [, rulesEpoch] = rulesPattern.exec(message) ?? []
   if (rulesEpoch !== undefined) return { kind: 'rules', epoch: Number(rulesEpoch) }
   const [, timeMs] = keysPattern.exec(message) ?? []
@@ -49,6 +59,10 @@ export function formatChange(change: Change): string {
     }
     case 'tenant':
       return `t:${change.id}:${change.epoch}`
+    case 'database':
+      return `d:${change.id}:${change.schemaVersion}`
+    case 'migration':
+      return `m:${change.id}`
     case 'rules':
       return `r:${change.epoch}`
     case 'keys':

@@ -12,6 +12,10 @@ export interface CoherenceListener {
   user?(id: string, epoch: number, membership?: MembershipChange): void
   tenant?(id: string, epoch: number): void
   rules?(epoch: number): void
+  /** A migration of a tenant database begins. */
+  migration?(id: string): void
+  /** A tenant database has another schema version. */
+  database?(id: string, schemaVersion: number): void
   /** The keys that sign our tokens. */
   keys?(): void
   /** Anything may have changed: changes were not followed for a while. */
@@ -134,6 +138,10 @@ function tell(listener: CoherenceListener, change: Change): void {
       return listener.user?.(change.id, change.epoch, change.membership)
     case 'tenant':
       return listener.tenant?.(change.id, change.epoch)
+    case 'database':
+      return listener.database?.(change.id, change.schemaVersion)
+    case 'migration':
+      return listener.migration?.(change.id)
     case 'rules':
       return listener.rules?.(change.epoch)
     case 'keys':

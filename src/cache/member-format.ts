@@ -19,6 +19,7 @@ const clockToleranceMs = 60_000
 /** What each kind of column is in JSON. */
 const schemas = {
   text: z.string(),
+  texts: z.array(z.string()),
   integer: z.int(),
   boolean: z.boolean(),
   time: z.iso.datetime().transform((text) => new Date(text)),
@@ -35,6 +36,7 @@ const valueSchema = z.object({
       permissionIds: z.array(z.int()),
       changesAtMs: z.number().nullable(),
     }),
+    schemaVersion: z.int().nullable(),
     tenantEpoch: epoch,
     rulesEpoch: epoch,
   }),
@@ -42,12 +44,12 @@ const valueSchema = z.object({
 
 /** Writes a member as JSON: of its tenant and membership, the columns that may be cached. */
 export function encodeMember(record: MemberRecord, writtenAtMs: number): string {
-  const { tenantEpoch, rulesEpoch } = record
+  const { schemaVersion, tenantEpoch, rulesEpoch } = record
   const { roles, permissionIds, changesAtMs } = record.grants
   const tenant = partOf(tenantColumns, 'cached', record.tenant)
   const membership = partOf(membershipColumns, 'cached', record.membership)
   const grants = { roles, permissionIds, changesAtMs }
-  return JSON.stringify({ writtenAtMs, record: { tenant, membership, grants, tenantEpoch, rulesEpoch } })
+  return JSON.stringify({ writtenAtMs, record: { tenant, membership, grants, schemaVersion, tenantEpoch, rulesEpoch } })
 }
 
 /**

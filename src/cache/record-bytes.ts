@@ -16,5 +16,6 @@ export function memberBytes({ tenant, grants }: MemberRecord): number {
 }
 
 function lettersOf(row: object): number {
-  return Object.values(row).reduce<number>((sum, value) => sum + (typeof value === 'string' ? value.length : 0), 0)
+  const values = (Object.values(row) as unknown[]).flat()
+  return values.reduce<number>((sum, value) => sum + (typeof value === 'string' ? value.length : 0), 0)
 }

@@ -253,16 +253,32 @@ CREATE TABLE tenant_databases (
   drop_after timestamp with time zone,
   schema_version bigint,
   schema_fingerprint text,
+  former_tenant_id uuid,
   CONSTRAINT tenant_databases_pkey PRIMARY KEY (id),
   CONSTRAINT tenant_databases_server_id_name_key UNIQUE (server_id, name),
   CONSTRAINT tenant_databases_server_id_role_name_key UNIQUE (server_id, role_name),
   CONSTRAINT tenant_databases_drop_after_check CHECK (state <> 'retired'::text OR drop_after IS NOT NULL),
   CONSTRAINT tenant_databases_state_check CHECK (state = ANY (ARRAY['building'::text, 'ready'::text, 'assigned'::text, 'retired'::text, 'dropping'::text])),
+  CONSTRAINT tenant_databases_former_tenant_id_fkey FOREIGN KEY (former_tenant_id) REFERENCES tenants(id) ON DELETE SET NULL,
   CONSTRAINT tenant_databases_server_id_fkey FOREIGN KEY (server_id) REFERENCES database_servers(id)
 );
+CREATE INDEX tenant_databases_former_tenant_id_idx ON tenant_databases USING btree (former_tenant_id) WHERE former_tenant_id IS NOT NULL;
 CREATE INDEX tenant_databases_state_idx ON tenant_databases USING btree (state, created_at) WHERE state <> 'assigned'::text;
 CREATE TRIGGER tenant_databases_epoch AFTER UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION tenant_databases_epoch();
 CREATE TRIGGER tenant_databases_updated_at BEFORE UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+CREATE TABLE tenant_migration_failures (
+  database_id uuid NOT NULL,
+  wanted_version bigint NOT NULL,
+  code text NOT NULL,
+  message text NOT NULL,
+  file text,
+  attempts integer DEFAULT 1 NOT NULL,
+  failed_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT tenant_migration_failures_pkey PRIMARY KEY (database_id),
+  CONSTRAINT tenant_migration_failures_attempts_check CHECK (attempts >= 1),
+  CONSTRAINT tenant_migration_failures_database_id_fkey FOREIGN KEY (database_id) REFERENCES tenant_databases(id) ON DELETE CASCADE
+);
 
 CREATE TABLE tenants (
   id uuid NOT NULL,
@@ -278,9 +294,11 @@ CREATE TABLE tenants (
   updated_at timestamp with time zone DEFAULT now() NOT NULL,
   suspended_at timestamp with time zone,
   deleted_at timestamp with time zone,
+  labels text[] DEFAULT '{}'::text[] NOT NULL,
   CONSTRAINT tenants_pkey PRIMARY KEY (id),
   CONSTRAINT tenants_database_id_key UNIQUE (database_id),
   CONSTRAINT tenants_slug_key UNIQUE (slug),
+  CONSTRAINT tenants_labels_check CHECK (cardinality(labels) <= 50 AND array_position(labels, NULL::text) IS NULL AND array_to_string(labels, ''::text) ~ '^[A-Za-z0-9._-]*$'::text AND (labels = '{}'::text[] OR array_to_string(labels, ' '::text) ~ '^[A-Za-z0-9._-]{1,63}( [A-Za-z0-9._-]{1,63})*$'::text)),
   CONSTRAINT tenants_max_users_check CHECK (max_users >= 1),
   CONSTRAINT tenants_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
   CONSTRAINT tenants_slug_check CHECK (slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'::text),
@@ -288,11 +306,13 @@ CREATE TABLE tenants (
   CONSTRAINT tenants_created_by_fkey FOREIGN KEY (created_by) REFERENCES users(id) ON DELETE SET NULL,
   CONSTRAINT tenants_database_id_fkey FOREIGN KEY (database_id) REFERENCES tenant_databases(id)
 );
+CREATE INDEX tenants_labels_idx ON tenants USING gin (labels);
 CREATE TRIGGER tenants_audit_chain AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_audit_chain();
 CREATE CONSTRAINT TRIGGER tenants_chain_anchor AFTER DELETE ON tenants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tenants_chain_anchor();
 CREATE TRIGGER tenants_deleted AFTER DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_deleted();
 CREATE TRIGGER tenants_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_epoch();
 CREATE TRIGGER tenants_epoch_kept BEFORE UPDATE OF access_epoch ON tenants FOR EACH ROW WHEN (new.access_epoch < old.access_epoch) EXECUTE FUNCTION epochs_are_kept();
+CREATE TRIGGER tenants_former_databases BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_former_databases();
 CREATE TRIGGER tenants_restored AFTER UPDATE ON tenants FOR EACH ROW WHEN (old.status = 'deleted'::text AND new.status <> 'deleted'::text) EXECUTE FUNCTION tenants_restored();
 CREATE TRIGGER tenants_row_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_row_epoch();
 CREATE TRIGGER tenants_updated_at BEFORE UPDATE ON tenants FOR EACH ROW WHEN (new.* IS DISTINCT FROM old.*) EXECUTE FUNCTION set_updated_at();
@@ -774,6 +794,14 @@ end $function$;
 
 CREATE FUNCTION create_tenant(new_id uuid, new_slug text, new_name text, new_contact_email text, new_max_users integer, owner uuid, actor uuid, version text, reservation uuid)
  RETURNS SETOF tenants
+ LANGUAGE sql
+AS $function$
+  select * from create_tenant(
+    new_id, new_slug, new_name, new_contact_email, new_max_users, owner, actor, version, reservation, array[]::text[])
+$function$;
+
+CREATE FUNCTION create_tenant(new_id uuid, new_slug text, new_name text, new_contact_email text, new_max_users integer, owner uuid, actor uuid, version text, reservation uuid, new_labels text[])
+ RETURNS SETOF tenants
  LANGUAGE plpgsql
 AS $function$
 declare
@@ -809,8 +837,8 @@ begin
   update tenant_databases set state = 'assigned', lease_owner = null, lease_expires_at = null, reserved_for = null
    where id = taken;
 
-  insert into tenants (id, slug, name, contact_email, max_users, database_id, created_by)
-    values (new_id, new_slug, new_name, new_contact_email, new_max_users, taken, owner)
+  insert into tenants (id, slug, name, contact_email, max_users, database_id, created_by, labels)
+    values (new_id, new_slug, new_name, new_contact_email, new_max_users, taken, owner, new_labels)
     returning * into created;
   insert into user_tenants (user_id, tenant_id, is_default)
     values (owner, new_id, not exists (select from user_tenants where user_id = owner));
@@ -821,7 +849,8 @@ begin
   end if;
   insert into audit_log (actor_id, tenant_id, action, subject, after)
     values (actor, new_id, 'tenant.create', 'tenant:' || new_id,
-      jsonb_build_object('slug', new_slug, 'name', new_name, 'owner', owner, 'databaseId', taken, 'maxUsers', new_max_users));
+      jsonb_build_object('slug', new_slug, 'name', new_name, 'owner', owner, 'databaseId', taken, 'maxUsers', new_max_users)
+        || case when cardinality(new_labels) > 0 then jsonb_build_object('labels', new_labels) else '{}' end);
   return next created;
 end $function$;
 
@@ -1297,8 +1326,13 @@ CREATE FUNCTION tenant_databases_epoch()
  LANGUAGE plpgsql
 AS $function$
 begin
-  if (new.epoch, new.name, new.role_name, new.server_id) is distinct from (old.epoch, old.name, old.role_name, old.server_id) then
+  if (new.epoch, new.name, new.role_name, new.server_id, new.schema_version)
+    is distinct from (old.epoch, old.name, old.role_name, old.server_id, old.schema_version)
+  then
     perform bump_tenant_epoch(tenants.id) from tenants where tenants.database_id = new.id;
+    if found and new.schema_version is distinct from old.schema_version and new.schema_version is not null then
+      perform announce_change('d:' || new.id || ':' || new.schema_version);
+    end if;
   end if;
   return null;
 end $function$;
@@ -1349,6 +1383,16 @@ begin
     perform announce_change('t:' || new.id || ':' || new.access_epoch);
   end if;
   return new;
+end $function$;
+
+CREATE FUNCTION tenants_former_databases()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update tenant_databases set drop_after = now()
+   where former_tenant_id = old.id and state = 'retired' and drop_after > now();
+  return old;
 end $function$;
 
 CREATE FUNCTION tenants_restored()

@@ -2,7 +2,7 @@
 
 export { installation, accessChanges } from './tables/installation.js'
 export { users, userIdentities, unlinkedIdentities, platformAdministrators } from './tables/users.js'
-export { databaseServers, tenantDatabases } from './tables/databases.js'
+export { databaseServers, tenantDatabases, tenantMigrationFailures } from './tables/databases.js'
 export { tenants, userTenants } from './tables/tenants.js'
 export {
   permissionCategories,

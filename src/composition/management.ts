@@ -113,6 +113,7 @@ export function createManagement({
     listTenants: (options) => tenants.listTenants(options),
     updateTenant: (input) => ofTenant(tenants.updateTenant(input)),
     renameTenant: (input) => ofTenant(tenants.renameTenant(input)),
+    setTenantLabels: (input) => ofTenant(tenants.setTenantLabels(input)),
     suspendTenant: (input) => ofTenant(tenants.suspendTenant(input)),
     reactivateTenant: (input) => ofTenant(tenants.reactivateTenant(input)),
     deleteTenant: (input) => ofTenant(tenants.deleteTenant(input)),

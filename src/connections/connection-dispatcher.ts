@@ -267,8 +267,16 @@ export class ConnectionDispatcher {
     return undefined
   }
 
+  /** The tenant's database is about to be migrated: its connections stop using prepared statements. */
+  schemaMayChange(key: string): void {
+    for (const { tenant, connection } of this.#connections.entries) {
+      if (tenant.key === key) connection?.schemaMayChange()
+    }
+  }
+
   /** Closes the tenant's connections: idle ones now, others when they come back. */
   disconnect(key: string): void {
+    this.schemaMayChange(key)
     this.#schemaEffects.forget(key)
     this.#allocator.disconnect(key)
   }

@@ -25,6 +25,11 @@ export interface ConnectionScheduler {
   busiestTenants(limit: number): TenantUse[]
   /** Lists the requests and jobs that use connections now. */
   users(): ConnectionUser[]
+  /**
+   * Says that the tenant's database is about to be migrated: its open connections prepare nothing any more. `disconnect`
+   * replaces them afterwards.
+   */
+  schemaMayChange(key: string): void
   /** Closes the tenant's connections: idle ones now, those in use when they are released. */
   disconnect(key: string): void
   /**
@@ -62,6 +67,7 @@ export function createConnectionScheduler(options: ConnectionSchedulerOptions = 
     stats: () => dispatcher.stats(),
     busiestTenants: (limit) => dispatcher.busiestTenants(limit),
     users: () => dispatcher.users(),
+    schemaMayChange: (key) => dispatcher.schemaMayChange(key),
     disconnect: (key) => {
       dispatcher.disconnect(key)
       pools.delete(key)

@@ -1,5 +1,5 @@
 /** What a column holds, as `pg` reads it; a list names the only texts it may hold. */
-export type ColumnKind = 'text' | 'integer' | 'boolean' | 'time' | readonly string[]
+export type ColumnKind = 'text' | 'texts' | 'integer' | 'boolean' | 'time' | readonly string[]
 
 /** A column of the catalog. What no flag allows is read by the catalog's own code and goes nowhere else. */
 export interface Column {
@@ -26,6 +26,7 @@ export type ColumnUse = 'cached' | 'public' | 'writable'
 
 interface Kinds {
   readonly text: string
+  readonly texts: readonly string[]
   readonly integer: number
   readonly boolean: boolean
   readonly time: Date

@@ -21,6 +21,7 @@ export const tenantColumns = {
     writable: true,
   },
   maxUsers: { name: 'max_users', kind: 'integer', nullable: true, cached: true, public: true, writable: true },
+  labels: { name: 'labels', kind: 'texts', cached: true, public: true, writable: true },
   databaseId: { name: 'database_id', kind: 'text', nullable: true, cached: true, public: true },
   createdBy: { name: 'created_by', kind: 'text', nullable: true, cached: true, public: true },
   createdAt: { name: 'created_at', kind: 'time', cached: true, public: true },
@@ -38,6 +39,8 @@ export interface Tenant {
   readonly contactEmail: string | null
   /** The most members the tenant may have; null: no limit. */
   readonly maxUsers: number | null
+  /** Sorted. They choose tenants for lists and for work over the fleet. */
+  readonly labels: readonly string[]
   /** The tenant database that holds its data (`tenant_databases.id`). */
   readonly databaseId: string | null
   readonly createdBy: string | null

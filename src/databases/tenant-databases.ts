@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount, ServerAddress, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { TenancyError } from '../core/errors/errors.js'
-import type { FleetDatabases } from '../core/fleet/ports.js'
+import type { FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-databases.js'
 import { createBuildQueue } from './building/build-queue.js'
@@ -11,24 +11,31 @@ import { createDemandedMigrations, maxDemandedMigrations } from './building/dema
 import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import { createServerPreparation, type ServerSettings } from './building/server-preparation.js'
 import { createStructureInspection } from './building/structure-inspection.js'
-import { createTenantMigrations } from './building/tenant-migrations.js'
+import { createTenantMigrations, type TenantMigrations } from './building/tenant-migrations.js'
+import { readSchemaRange, type SchemaRange } from './building/schema-range.js'
+import { createBackupDatabases } from './copying/backup-databases.js'
+import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
+import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
 import { createReconciler } from './lifecycle/reconciler.js'
 import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
+import { createOwnerConnections } from './owner/owner-connections.js'
 import { openAdminPool } from './server/admin-connection.js'
 import { databaseLockKey } from './server/lock-keys.js'
 import type { RoleChange } from './server/restore-role.js'
 import { deriveRolePassword } from './server/role-password.js'
-import { withoutTempFileLimit } from './server/temp-file-limit.js'
 
 /** What the tenant databases of one server need. */
 export interface TenantDatabasesOptions extends ServerSettings {
-  /** Start of every name made on the server: 1 to 31 characters of a-z, 0-9 and _, a letter first. */
+  /** Start of every name made on the server: 1 to 25 characters of a-z, 0-9 and _, a letter first. */
   readonly prefix: string
-  /** Whether a database whose schema is behind is migrated when it is used, or refused. Default: `migrate`. */
-  readonly schemaBehind?: 'migrate' | 'refuse'
+  /** Whether a database without the newest schema file is migrated when it is used, refused, or served. Default: `migrate`. */
+  readonly schemaBehind?: 'migrate' | 'refuse' | 'serve'
+  /** Ids of the oldest and the newest migration that the process serves. Default: any. */
+  readonly minimumSchema?: string | undefined
+  readonly maximumSchema?: string | undefined
   /** Ready databases to keep in stock. Default: 3. */
   readonly readyTarget?: number
   /** Default: 2. */
@@ -49,9 +56,15 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   expectedAccount(databaseId: string): ServerAccount
   /**
    * Resolves when the database may serve: its schema is not older than this process demands.
-   * @throws TENANCY_DATABASE_SCHEMA_BEHIND
+   * @param atLeast demands this version, too
+   * @throws TENANCY_DATABASE_SCHEMA_BEHIND, TENANCY_DATABASE_SCHEMA_AHEAD
    */
-  demandSchema(database: VersionedDatabase, slug: string): Promise<void>
+  demandSchema(database: VersionedDatabase, slug: string, atLeast?: number): Promise<void>
+  /**
+   * The numbers of migrations by id, and the versions that this process serves.
+   * @throws TENANCY_CONFIG_INVALID: `minimumSchema` or `maximumSchema` is unknown
+   */
+  schemaRange(): Promise<SchemaRange & { readonly versionOf: (migration: string) => number | undefined }>
   /**
    * Restores the privileges of a tenant's database and applies the schema files that it lacks, each in one transaction;
    * returns their names.
@@ -63,6 +76,32 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   fleetSchema: FleetDatabases['schema']
   /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
   migrateInFleet: FleetDatabases['migrate']
+  /** As `FleetConnections.inSlot`. */
+  inFleetSlot: FleetConnections['inSlot']
+  /**
+   * Runs `work` with an empty database whose schema has the files up to `version`. It is dropped afterwards, by the reconciler if
+   * this process dies, unless `work` has assigned it. Takes three connections of the provisioning account.
+   * @throws TENANCY_DATABASE_BUILD_FAILED, TENANCY_DATABASE_SCHEMA_FAILED, and what `work` throws
+   */
+  withNewDatabase<Result>(version: number, work: (database: NewDatabase) => Promise<Result>): Promise<Result>
+  /**
+   * Fills the database of `withNewDatabase` with the data of another one, from one moment of it.
+   * @throws TENANCY_DATABASE_COPY_REFUSED, TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE
+   */
+  copyInto(
+    target: Pick<NewDatabase, 'withOwner'>,
+    source: Pick<TenantDatabase, 'name'>,
+    options?: Pick<CopyDatabaseOptions, 'onTable' | 'onSnapshot' | 'signal'>,
+  ): Promise<CopyReport>
+  /** The databases as backups use them; structures are described by the reader. */
+  readonly forBackups: ReturnType<typeof createBackupDatabases>
+  /** As {@link TenantMigrations.withOwner}: for work on a tenant's database as the owner of the application's objects. */
+  withOwner: TenantMigrations['withOwner']
+  /**
+   * The account of a database's owner login. It may not exist yet: `withOwner` makes it.
+   * @throws TENANCY_TENANT_STATE_CONFLICT: there is no such database
+   */
+  ownerAccountOf(databaseId: string): Promise<ServerAccount>
   /** Undoes what a tenant's login role did to itself: password, settings, privileges. Returns what that was. */
   restoreRole(databaseId: string): Promise<readonly (RoleChange | 'privileges')[]>
   /** Builds until the stock is full; rejects with the first error. */
@@ -126,26 +165,32 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     logger,
   })
 
+  const rights = async () => (await preparation.prepared()).builder.rights
+  const installationId = async () => (await preparation.prepared()).builder.installationId
+  const owners = createOwnerConnections({ server, admin, names, secret, rights, installationId })
   const migrations = createTenantMigrations({
     records,
     server,
     admin,
-    members: names.members,
+    names,
+    extensions: options.extensions ?? [],
+    rights,
+    owners,
     lockKeyOf: async (databaseId) => databaseLockKey((await preparation.prepared()).builder, databaseId),
     lockWaitMs: options.migrationLockMs ?? 60_000,
-    connectionSettings: async () =>
-      (await preparation.prepared()).builder.rights.isSuperuser ? withoutTempFileLimit : undefined,
     isHardened,
     schema: () => preparation.schema(),
     lockTimeoutMs: options.schemaLockTimeoutMs,
     logger,
   })
+  const schemaRange = async () => readSchemaRange((await preparation.schema()).files, options)
   const migrationQueue = createBuildQueue(maxDemandedMigrations)
   const demandedMigrations = createDemandedMigrations({
     migrations,
     queue: migrationQueue,
     schema: () => preparation.schema(),
     whenBehind: options.schemaBehind,
+    range: () => schemaRange(),
     logger,
   })
 
@@ -155,6 +200,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     password: deriveRolePassword(secret, databaseId),
     database,
   })
+
+  const inspection = createStructureInspection({ server, names, preparation })
+  const makeNewDatabase: TenantDatabases['withNewDatabase'] = async (version, work) => {
+    const { builder, schema } = await preparation.prepared()
+    const { schemaLockTimeoutMs: lockTimeoutMs, extensions = [] } = options
+    const request = { schema: schemaUpTo(schema, version), lockTimeoutMs, isHardened, owners, extensions }
+    return withNewDatabase(builder, request, work)
+  }
 
   /** Finds the database of a tenant, which has to be in one of these states. */
   const databaseOf = async (
@@ -185,7 +238,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   return {
     templateVersion: async () => (await preparation.prepared()).schema.version,
     schemaVersion: async () => (await preparation.schema()).latest.version,
-    demandSchema: (database, slug) => demandedMigrations.demand(database, slug),
+    demandSchema: (database, slug, atLeast) => demandedMigrations.demand(database, slug, atLeast),
+    schemaRange,
 
     createTenantDatabase: ({ reservedFor } = {}) => builds.create(reservedFor),
     refill: () => builds.refillStock(),
@@ -214,20 +268,24 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
     },
 
-    async migrateInFleet({ databaseId, slug }, { verify, lockTimeoutMs, isExtra }) {
-      const database = await records.find(databaseId)
+    async migrateInFleet({ slug, database: { id } }, { verify, lockTimeoutMs, statementTimeoutMs }) {
+      const database = await records.find(id)
       if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
       const { version } = (await preparation.schema()).latest
       // Another runner may have come before.
       if (!verify && database.schemaVersion !== null && database.schemaVersion >= version) {
         return { outcome: 'current', applied: [] }
       }
-      const limits = { lockWaitMs: fleetLockWaitMs, ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }) }
-      const run = () => migrations.migrate(database, slug, limits)
-      // Requests that wait for their tenant's migration go first.
-      const applied = await (isExtra ? run() : migrationQueue.run(run, false))
+      const limits = {
+        ...{ lockWaitMs: fleetLockWaitMs, statementTimeoutMs },
+        ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      }
+      const applied = await migrations.migrate(database, slug, limits)
       return { outcome: applied.length > 0 ? 'migrated' : 'current', applied }
     },
+
+    // Requests that wait for their tenant's migration go first.
+    inFleetSlot: (work) => migrationQueue.run(work, false),
 
     async bringUpToDate(tenant) {
       const database = await databaseOf(tenant, 'assigned', 'retired')
@@ -236,18 +294,33 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await migrations.migrate(database, tenant.slug)
     },
 
+    withOwner: (database, slug, work) => migrations.withOwner(database, slug, work),
+
+    async ownerAccountOf(databaseId) {
+      const database = await records.find(databaseId)
+      if (database !== undefined) return owners.accountOf(database)
+      throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `There is no tenant database ${databaseId}`)
+    },
+
     async restoreRole(databaseId) {
       const database = await records.find(databaseId)
       if (database?.state !== 'assigned' || !isNamedAfterId(names, database)) return []
       const password = deriveRolePassword(secret, databaseId)
-      return restoreTenantRole({ admin, server, members: names.members }, database, password)
+      return restoreTenantRole({ admin, server, groups: names }, database, password)
     },
 
     async dropTenantDatabase(id) {
       await dropDueDatabase((await preparation.prepared()).builder, id)
     },
 
-    ...createStructureInspection({ server, preparation }),
+    withNewDatabase: makeNewDatabase,
+    forBackups: createBackupDatabases({
+      ...{ server, admin, prefix: names.prefix, records, preparation, inspection, withNewDatabase: makeNewDatabase },
+    }),
+
+    copyInto: (target, { name }, how = {}) => copyDatabase({ ...how, source: { ...server, database: name }, target }),
+
+    ...inspection,
 
     reconcile: () => reconcile(true),
     keepReconciled: () => reconciler.start(),

@@ -1,31 +1,50 @@
 import { TenancyError } from '../core/errors/errors.js'
+import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import type { Fleet } from '../core/fleet/fleet.js'
-import { type FleetParts, migrateFleet } from './migrate-fleet.js'
+import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
+import { createFleetCheck } from './drift/fleet-check.js'
+import { migrateFleet } from './migrate-fleet.js'
+
+/** What {@link createFleet} needs. */
+export interface FleetPorts {
+  readonly catalog: FleetCatalog
+  readonly connections: FleetConnections
+  readonly databases: FleetDatabases
+  readonly inspection: DatabaseInspection
+}
 
 const defaultNamed = 20
 
-/** Creates the functions that migrate all tenants and count their versions. `close` begins no further tenant and waits for those under way. */
-export function createFleet(parts: FleetParts): Pick<Fleet, 'migrate' | 'status'> & { close(): Promise<void> } {
+/** Creates the functions over all tenants. `close` begins no further tenant and waits for those under way. */
+export function createFleet({ catalog, connections, databases, inspection }: FleetPorts): Fleet & {
+  close(): Promise<void>
+} {
   const running = new Set<Promise<unknown>>()
   let isClosing = false
+  const run = { catalog, connections, isClosing: () => isClosing }
+  const check = createFleetCheck({ ...run, databases: inspection })
+
+  /** Refuses work of a closing fleet, and has `close` wait for what is under way. */
+  const whileOpen = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    if (isClosing) throw new TenancyError('TENANCY_CLOSED')
+    const working = work()
+    running.add(working)
+    return working.finally(() => running.delete(working))
+  }
 
   return {
-    async migrate(options = {}) {
-      if (isClosing) throw new TenancyError('TENANCY_CLOSED')
-      const run = migrateFleet(parts, options, () => isClosing)
-      running.add(run)
-      return run.finally(() => running.delete(run))
-    },
+    migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
+    check: (options = {}) => whileOpen(() => check(options)),
 
     async status({ limit = defaultNamed } = {}) {
-      const { version } = await parts.databases.schema()
-      const { behind, since } = await parts.catalog.overview({}, version)
-      const versions = await parts.catalog.versions()
+      const { version } = await databases.schema()
+      const { behind, since } = await catalog.overview({}, version)
+      const versions = await catalog.versions()
       const page = { after: undefined, behind: version, since, newOnly: false, limit }
-      const named = behind === 0 ? [] : await parts.catalog.page({}, page)
+      const named = behind === 0 ? [] : await catalog.page({}, page)
       return {
-        ...{ version, versions, behind },
-        tenantsBehind: named.map(({ id, slug, schemaVersion }) => ({ id, slug, version: schemaVersion })),
+        ...{ version, versions, behind, ...(await catalog.failures(limit)) },
+        tenantsBehind: named.map(({ id, slug, database }) => ({ id, slug, version: database.schemaVersion })),
       }
     },
 

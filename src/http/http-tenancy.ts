@@ -1,10 +1,13 @@
 import type { AccessRules } from '../core/access/access.js'
+import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { RequestPipeline } from './pipeline.js'
 
 /** The part of a tenancy that HTTP adapters use. */
 export interface HttpTenancy {
   readonly pipeline: RequestPipeline
   readonly rules: Pick<AccessRules, 'guard' | 'knows'>
+  /** Migrations that routes may demand of the tenant's schema. */
+  readonly schema: Pick<SchemaDemands, 'versionOf' | 'require'>
   /** `TENANT_URL_PREFIX`: the path segment that the tenant parameter follows. */
   readonly urlPrefix: string
   /** `TENANT_AUTH_PREFIX`: the path below which accounts are mounted, such as `/auth`. */

@@ -18,6 +18,7 @@ import type {
   TenantResolver,
   TenantSources,
 } from '../core/request-path.js'
+import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import { readBearerToken } from './bearer.js'
 
@@ -49,6 +50,8 @@ export interface RequestPipelineOptions {
   readonly rules: Pick<AccessRules, 'epoch' | 'compile' | 'refresh'>
   /** Returns the function that opens (or finds) the pool of a member's tenant. */
   readonly pools: (member: MemberRecord) => () => TenantPool
+  /** Refuses tenants whose schema this process cannot serve. Default: serves all. */
+  readonly schema?: Pick<SchemaDemands, 'admit'>
 }
 
 /** Most contexts remembered for one token. Requests beyond that are served from the directory cache. */
@@ -66,7 +69,7 @@ export const anonymousContext: RequestContext = Object.freeze({
 
 /** Creates the request pipeline, which frameworks call through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
-  const { verifier, cache, contexts, resolver, rules, pools } = options
+  const { verifier, cache, contexts, resolver, rules, pools, schema } = options
 
   function admit(facts: RequestFacts, token: VerifiedToken, nowMs: number): RequestContext | Promise<RequestContext> {
     const known = recall(contexts.of(token), facts, resolver.nameOfHost(facts.host))
@@ -111,12 +114,14 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     if (member === undefined) return Object.freeze({ ...anonymousContext, user: user.value.user, token })
     // The member was read under newer rules than those in memory, and its grants are only valid under the newer rules.
     if (rules.epoch < member.value.rulesEpoch) await refreshRules()
+    await schema?.admit(member.value)
     return Object.freeze({
       user: user.value.user,
       tenant: member.value.tenant,
       membership: member.value.membership,
       access: rules.compile(member.value.grants),
       token,
+      schemaVersion: member.value.schemaVersion,
       pool: pools(member.value),
     })
   }

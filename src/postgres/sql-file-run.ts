@@ -1,18 +1,52 @@
 import { TenancyError } from '../core/errors/errors.js'
 import { describeBlockers, type LockBlocker } from './lock-blockers.js'
 import type { SqlClient } from '../core/sql-client.js'
+import type { MigrationFunction, MigrationTenant } from '../core/tenants/migration.js'
 import { retry } from './retry.js'
-import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
+import type { SqlFileErrorCodes } from './sql-folder.js'
 import { hasSqlState, sqlStates } from './sql-states.js'
 import { statementLines } from './sql-statements.js'
+import { runStatements, StatementFailure } from './statement-run.js'
 
-/** Options of {@link applySqlFile}; see `SqlLedger`. */
+/** One direction of one migration. */
+export interface MigrationStep {
+  readonly name: string
+  readonly work: string | MigrationFunction
+  /** False: statements are sent one by one, each on its own. Functions always have a transaction. */
+  readonly inTransaction: boolean
+  /** SQL for the list of another tool. */
+  readonly toolChange?: string
+  /** SQL for our own ledger. */
+  readonly ledgerChange: string
+}
+
+/** Whether a hook runs in the transaction of its file. */
+export interface FileTransaction {
+  readonly inTransaction: boolean
+}
+
+/** Options of {@link runMigrationStep}. */
 export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
+  /** Longest wait of a statement for a lock, milliseconds; then its file is rolled back and tried again. Default: 2000. */
   readonly lockTimeoutMs?: number
+  /** Longest time of a statement, milliseconds; then its file fails. Default: no limit but the database's own. */
+  readonly statementTimeoutMs?: number | undefined
+  /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
-  readonly prepare?: (client: SqlClient) => Promise<unknown>
+  /** The tenant, for migrations that are functions. Default: none. */
+  readonly tenant?: MigrationTenant | undefined
+  /** Runs before each file, in its transaction if it has one. */
+  readonly prepare?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
+  /** Runs after each file and before its row in the ledger, in its transaction if it has one. */
+  readonly finish?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
+  /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+}
+
+interface LimitedRun extends SqlFileRun {
+  readonly lockTimeoutMs: number
+  readonly maxAttempts: number
 }
 
 // Role and settings as they were when the connection was opened. RESET ALL leaves the role alone.
@@ -27,74 +61,64 @@ const maxInternalErrors = 3
 const isLocked = (error: unknown) => hasSqlState(error, sqlStates.lockNotAvailable, sqlStates.deadlockDetected)
 
 /**
- * Applies one file and then `ledgerInsert`, in one transaction that has the settings of a new session before and after it.
- * A file that does not get a lock in time gives way to the sessions that wait behind it, and is tried again.
+ * Runs one step and then its changes of the ledgers, in one transaction that has the settings of a new session before and
+ * after it. A step that does not get a lock in time gives way to the sessions that wait behind it, and is tried again. Of a
+ * step without a transaction each statement is tried again, and those before it stay.
  *
- * @throws {@link TenancyError} `codes.failed`, `codes.blocked`, `codes.invalid`; rolled back
+ * @throws {@link TenancyError} `codes.failed`, `codes.blocked`, `codes.invalid`; rolled back, if it has a transaction
  */
-export async function applySqlFile(
-  client: SqlClient,
-  file: SqlFile,
-  ledgerInsert: string,
-  run: SqlFileRun,
-): Promise<void> {
-  const { lockTimeoutMs = 2000, maxAttempts = 8 } = run
-  async function attemptFile(attempt: number): Promise<void> {
+export async function runMigrationStep(client: SqlClient, step: MigrationStep, options: SqlFileRun): Promise<void> {
+  const { lockTimeoutMs = 2000, maxAttempts = 8 } = options
+  const run: LimitedRun = { ...options, lockTimeoutMs, maxAttempts }
+  async function attemptStep(attempt: number): Promise<void> {
     const blockers = await watchBlockers(client, lockTimeoutMs, run.findBlockers)
     const count = countStatements(client)
     try {
-      await applyOnce(client, file, ledgerInsert, { ...run, lockTimeoutMs }, count)
+      await (step.inTransaction ? runOnce(client, step, run, count) : runOneByOne(client, step, run))
     } catch (error) {
       if (error instanceof TenancyError) throw error
-      const place = `${file.name}${placeOf(error, file.sql, count.finished)}`
-      if (!isLocked(error)) throw new TenancyError(run.codes.failed, `${place}: ${messageOf(error)}`, { cause: error })
-      const found = describeBlockers(blockers.last())
-      throw new TenancyError(
-        run.codes.blocked,
-        `${place}: a lock could not be had within ${lockTimeoutMs} ms, ${attempt} times; ` +
-          `${found === '' ? 'another session holds it' : `held by ${found}`}: try again when that transaction is over`,
-        { cause: error },
-      )
+      throw describeFailure(error, { step, run, attempt, finished: count.finished, blockers: blockers.last() })
     } finally {
       count.stop()
       await blockers.stop()
     }
   }
 
-  await retry(attemptFile, {
+  await retry(attemptStep, {
     mayRetry: (error, attempt) => {
+      if (!step.inTransaction) return false
       const { cause } = error as TenancyError
       if (isLocked(cause)) return attempt < maxAttempts
       return hasSqlState(cause, sqlStates.internalError) && attempt < maxInternalErrors
     },
     // Callers that waited behind the file go first.
-    pauseMs: (attempt) => Math.min(attempt * 250, 1500) * (0.5 + Math.random()),
+    pauseMs: pauseAfter,
   })
 }
 
-async function applyOnce(
-  client: SqlClient,
-  file: SqlFile,
-  ledgerInsert: string,
-  { lockTimeoutMs, prepare, codes }: SqlFileRun & { readonly lockTimeoutMs: number },
-  count: StatementCount,
-): Promise<void> {
-  const limit = `set local lock_timeout = ${lockTimeoutMs}`
+const pauseAfter = (attempt: number) => Math.min(attempt * 250, 1500) * (0.5 + Math.random())
+
+async function runOnce(client: SqlClient, step: MigrationStep, run: LimitedRun, count: StatementCount): Promise<void> {
+  const { codes, statementTimeoutMs, prepare, finish } = run
+  const limit = `set local lock_timeout = ${run.lockTimeoutMs}`
   await client.query(resetSession)
   try {
     await client.query(`begin read write; ${limit}`)
-    await prepare?.(client)
+    await prepare?.(client, { inTransaction: true })
+    if (statementTimeoutMs !== undefined) await client.query(`set local statement_timeout = ${statementTimeoutMs}`)
     const before = await currentTransaction(client)
-    await count.during(client.query(file.sql))
+    await (typeof step.work === 'string' ? count.during(client.query(step.work)) : step.work(client, run.tenant))
     if ((await currentTransaction(client)) !== before) {
       throw new TenancyError(
         codes.invalid,
-        `${file.name} ends its transaction (commit or rollback): remove that statement`,
+        `${step.name} ends its transaction (commit or rollback): remove that statement`,
       )
     }
     // Constraints that the file deferred are checked while its own settings hold.
     await client.query('set constraints all immediate')
-    await client.query(`${resetSettings}; ${limit}; set local search_path = pg_catalog; ${ledgerInsert}`)
+    if (step.toolChange) await client.query(`set local search_path = pg_catalog; ${step.toolChange}`)
+    await finish?.(client, { inTransaction: true })
+    await client.query(`${resetSettings}; ${limit}; set local search_path = pg_catalog; ${step.ledgerChange}`)
     await client.query('commit')
   } catch (error) {
     // A connection that is gone has rolled back already; the first error is the one that counts.
@@ -103,6 +127,60 @@ async function applyOnce(
   }
   await client.query(`${resetSession}; ${ownNamesOnly}`)
 }
+
+async function runOneByOne(client: SqlClient, step: MigrationStep, run: LimitedRun): Promise<void> {
+  const { prepare, finish, lockTimeoutMs, maxAttempts } = run
+  if (typeof step.work !== 'string') throw new Error(`${step.name} is a function: it has a transaction`)
+  await client.query(resetSession)
+  await client.query(`set lock_timeout = ${lockTimeoutMs}`)
+  await prepare?.(client, { inTransaction: false })
+  if (run.statementTimeoutMs !== undefined) await client.query(`set statement_timeout = ${run.statementTimeoutMs}`)
+  await runStatements(client, step.work, {
+    lockTimeoutMs,
+    maxAttempts,
+    mayRetry: (error, attempt) =>
+      isLocked(error) || (hasSqlState(error, sqlStates.internalError) && attempt < maxInternalErrors),
+    pauseMs: pauseAfter,
+  })
+  await finish?.(client, { inTransaction: false })
+  // One message is one transaction.
+  await client.query(
+    `${resetSettings}; set local search_path = pg_catalog; ${step.toolChange ? `${step.toolChange};` : ''} ${step.ledgerChange}`,
+  )
+  await client.query(`${resetSession}; ${ownNamesOnly}`)
+}
+
+/** A step that failed, and what was known at that moment. */
+interface StepFailure {
+  readonly step: MigrationStep
+  readonly run: LimitedRun
+  readonly attempt: number
+  readonly finished: number | undefined
+  readonly blockers: readonly LockBlocker[]
+}
+
+function describeFailure(error: unknown, { step, run, attempt, finished, blockers }: StepFailure): TenancyError {
+  const part = error instanceof StatementFailure ? error.statement : undefined
+  const cause = part === undefined ? error : (error as StatementFailure).cause
+  const place = `${step.name}${part ? `, line ${part.line} (statement ${part.number})` : placeOf(error, step.work, finished)}`
+  const rest = [
+    ...(part && part.number > 1 ? ['the statements before it stay, and the next run begins the file again'] : []),
+    ...(part?.leftover === undefined ? [] : [part.leftover]),
+  ].map((each) => `; ${each}`)
+  if (!isLocked(cause)) {
+    const hint = step.inTransaction && hasSqlState(cause, sqlStates.activeSqlTransaction) ? noTransactionHint : ''
+    return new TenancyError(run.codes.failed, `${place}: ${reasonOf(cause, run)}${hint}${rest.join('')}`, { cause })
+  }
+  const found = describeBlockers(blockers)
+  return new TenancyError(
+    run.codes.blocked,
+    `${place}: a lock could not be had within ${part?.waitedMs ?? run.lockTimeoutMs} ms, ${part?.attempts ?? attempt} times; ` +
+      `${found === '' ? 'another session holds it' : `held by ${found}`}: try again when that transaction is over${rest.join('')}`,
+    { cause },
+  )
+}
+
+const noTransactionHint = ': make "-- no-transaction" the first line of the file'
 
 async function currentTransaction(client: SqlClient): Promise<string | undefined> {
   const { rows } = await client.query<{ id: string }>('select pg_catalog.pg_current_xact_id()::pg_catalog.text as id')
@@ -151,7 +229,8 @@ function countStatements(client: SqlClient): StatementCount {
 }
 
 /** Tells where a file failed: the line that PostgreSQL names, or that in which the statement begins; never its text. */
-function placeOf(error: unknown, sql: string, finished: number | undefined): string {
+function placeOf(error: unknown, sql: MigrationStep['work'], finished: number | undefined): string {
+  if (typeof sql !== 'string') return ''
   const { position } = error as { position?: string }
   if (position === undefined) {
     if (finished === undefined) return ''
@@ -164,6 +243,12 @@ function placeOf(error: unknown, sql: string, finished: number | undefined): str
     .join('')
     .split('\n')
   return `, line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+}
+
+/** Explains an error; PostgreSQL says only that the statement was cancelled when it took too long. */
+function reasonOf(error: unknown, { statementTimeoutMs }: SqlFileRun): string {
+  const tookTooLong = statementTimeoutMs !== undefined && hasSqlState(error, sqlStates.queryCanceled)
+  return tookTooLong ? `a statement took longer than ${statementTimeoutMs} ms (statementTimeoutMs)` : messageOf(error)
 }
 
 function messageOf(error: unknown): string {

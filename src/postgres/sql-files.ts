@@ -1,41 +1,45 @@
-import { createHash } from 'node:crypto'
 import { type LockWait, unlock, waitForLock } from './advisory-lock.js'
 import type { AppliedFiles } from '../core/tenants/tenant-databases.js'
-import { TenancyError } from '../core/errors/errors.js'
-import type { LockBlocker } from './lock-blockers.js'
+import type { Migration } from '../core/tenants/migration.js'
+import { TenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
 import type { SqlClient } from '../core/sql-client.js'
-import { quoteLiteral } from './quote.js'
-import { applySqlFile } from './sql-file-run.js'
-import type { SqlFile, SqlFileErrorCodes } from './sql-folder.js'
+import { type MigrationStep, runMigrationStep, type SqlFileRun } from './sql-file-run.js'
+import type { SqlFileErrorCodes } from './sql-folder.js'
+import {
+  type AppliedFile,
+  describeLedger,
+  ensureLedger,
+  ledgerDelete,
+  ledgerInsert,
+  makeRoom,
+  pendingFiles,
+  readLedger,
+} from './sql-ledger.js'
+import { compareWithTool, type ToolLedger } from './tool-ledger.js'
 
+export { type AppliedFile, describeLedger, readAppliedFiles } from './sql-ledger.js'
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
-/** Options of {@link applySqlFiles}. */
-export interface SqlLedger {
+/** Options of {@link applySqlFiles} and {@link revertSqlFiles}. */
+export interface SqlLedger extends SqlFileRun {
   /** Schema of the table `schema_migrations`; it exists. */
   readonly schema: string
   /** Advisory lock against a second runner; undefined: the caller holds one. */
   readonly lock?: LockWait | undefined
   readonly codes: SqlFileErrorCodes
-  /** Longest wait of a statement for a lock, milliseconds; then its file is rolled back and tried again. Default: 2000. */
-  readonly lockTimeoutMs?: number
-  /** Most attempts for a file that waits for locks. Default: 8. */
-  readonly maxAttempts?: number
-  /** Runs in the transaction of each file, before it. */
-  readonly prepare?: (client: SqlClient) => Promise<unknown>
-  /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
-  readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** The list of the tool that has written the folder. */
+  readonly tool?: ToolLedger | undefined
+  /** A role that must not get at that list. */
+  readonly members?: string | undefined
+  /**
+   * Opens the connection that the files run on, as an account that may add ledger rows; called if there are files to run.
+   * `client` is not used afterwards. Default: `client`.
+   */
+  readonly withFileClient?: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
   readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
   /** Receives the state of the ledger after the last file, under the lock. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
-}
-
-/** A file that was applied to a database, as its ledger has it. */
-export interface AppliedFile {
-  readonly version: number
-  readonly name: string
-  readonly checksum: string
 }
 
 /**
@@ -43,114 +47,146 @@ export interface AppliedFile {
  * processes do it at once. Each file finds the session as it was opened, whatever the one before has set. `client` is one
  * connection, not a pool, outside of a transaction; after an error it may still hold the lock, so close it.
  *
+ * What the tool of the folder has applied to the database, and our ledger does not know, is taken over first.
+ *
  * @returns the names of the files that were applied now
  * @throws {@link TenancyError} `codes.failed` (file, line and PostgreSQL's message; rolled back), `codes.blocked`,
- *   `codes.invalid` (an applied file was edited, renumbered or removed), and what `checkApplied` throws
+ *   `codes.invalid` (an applied file was edited, renumbered or removed), `codes.disagreement`, and what `checkApplied` throws
  */
 export async function applySqlFiles(
   client: SqlClient,
-  files: readonly SqlFile[],
+  files: readonly Migration[],
   ledger: SqlLedger,
 ): Promise<string[]> {
-  const table = `${ledger.schema}.schema_migrations`
+  const { schema, codes, tool } = ledger
   if (ledger.lock) await waitForLock(client, ledger.lock)
-  if (!(await hasLedger(client, table))) {
-    await client.query(
-      `create table if not exists ${table} (
-         version integer primary key,
-         name text not null,
-         checksum text not null,
-         applied_at timestamptz not null default now()
-       )`,
-    )
-  }
-  const applied = await readLedger(client, table)
+  await ensureLedger(client, schema)
+  let applied = await readLedger(client, schema)
   await ledger.checkApplied?.(applied)
-  const pending = pendingFiles(files, applied, ledger.codes)
-  if (pending.some(({ version }) => version > maxInteger)) await widenVersions(client, ledger.schema)
-  for (const file of pending) await applySqlFile(client, file, ledgerInsert(table, file), ledger)
+  let pending = pendingOf(files, applied, codes)
+  await makeRoom(client, schema, pending)
+  const steps: MigrationStep[] = []
+  if (tool && pending.length > 0) {
+    const known = await knownToTool(client, files, applied.length, { tool, codes })
+    if (known === undefined && applied.length > 0) {
+      // The tool was never used in this database: it gets what our ledger has.
+      const missed = tool.add(files.slice(0, applied.length), ledger.members)
+      steps.push({ name: tool.table, work: missed, inTransaction: true, ledgerChange: '' })
+    }
+    const takenOver = known === undefined ? [] : files.slice(applied.length, known)
+    if (takenOver.length > 0) {
+      await client.query(ledgerInsert(schema, takenOver))
+      applied = [...applied, ...takenOver]
+      pending = pending.slice(takenOver.length)
+    }
+  }
+  for (const file of pending) {
+    steps.push({
+      ...{ name: file.name, work: file.up, inTransaction: file.inTransaction },
+      ...(tool && { toolChange: tool.add([file], ledger.members) }),
+      ledgerChange: ledgerInsert(schema, [file]),
+    })
+  }
+  const runAll = async (fileClient: SqlClient) => {
+    for (const step of steps) await runMigrationStep(fileClient, step, ledger)
+  }
+  if (steps.length > 0) await (ledger.withFileClient?.(runAll) ?? runAll(client))
   await ledger.record?.(describeLedger([...applied, ...pending]))
   if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
 }
 
-/** Reads the ledger of a database; one without a ledger has no files. */
-export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
-  const table = `${schema}.schema_migrations`
-  return describeLedger((await hasLedger(client, table)) ? await readLedger(client, table) : [])
+function pendingOf(
+  files: readonly Migration[],
+  applied: readonly AppliedFile[],
+  codes: Pick<SqlFileErrorCodes, 'invalid'>,
+): readonly Migration[] {
+  const found = pendingFiles(files, applied)
+  if ('problem' in found) throw new TenancyError(codes.invalid, found.problem)
+  return found.pending
 }
-
-async function hasLedger(client: SqlClient, table: string): Promise<boolean> {
-  const { rows } = await client.query<{ found: boolean }>(
-    `select pg_catalog.to_regclass(${quoteLiteral(table)}) is not null as found`,
-  )
-  return rows[0]?.found === true
-}
-
-/** Describes the ledger after these files. */
-export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
-  const hash = createHash('sha256')
-  for (const { name, checksum } of files) hash.update(`\n${name} ${checksum}`)
-  return { version: files.at(-1)?.version ?? -1, fingerprint: hash.digest('hex').slice(0, 16) }
-}
-
-async function readLedger(client: SqlClient, table: string): Promise<AppliedFile[]> {
-  // As text: the format of a float8 depends on a setting that a database may have.
-  const { rows } = await client.query<Omit<AppliedFile, 'version'> & { readonly number: string }>(
-    `select version::pg_catalog.text as number, name, checksum from ${table} order by version`,
-  )
-  return rows.map(({ number, name, checksum }) => ({ version: Number(number), name, checksum }))
-}
-
-function ledgerInsert(table: string, { version, name, checksum }: SqlFile): string {
-  return `insert into ${table} (version, name, checksum)
-    values (${version}, ${quoteLiteral(name)}, ${quoteLiteral(checksum)})`
-}
-
-const maxInteger = 2_147_483_647
 
 /**
- * Makes room for numbers of up to 14 digits, but only if a folder has them: processes of an earlier release of this package
- * read the ledger, too, and know short ones only.
+ * Finds out how many of the files the tool has applied to the database; undefined: it was never used there.
+ *
+ * @param ours how many our ledger has
+ * @throws {@link TenancyError} `codes.disagreement`
  */
-async function widenVersions(client: SqlClient, schema: string): Promise<void> {
-  const { rowCount } = await client.query(
-    `select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass($1) and attname = 'version'
-       and atttypid = 'pg_catalog.int4'::pg_catalog.regtype`,
-    [`${schema}.schema_migrations`],
-  )
-  if (rowCount === 0) return
-  await client.query(`alter table ${schema}.schema_migrations alter column version type pg_catalog.int8`)
+async function knownToTool(
+  client: SqlClient,
+  files: readonly Migration[],
+  ours: number,
+  { tool, codes }: Pick<SqlLedger, 'codes'> & { readonly tool: ToolLedger },
+): Promise<number | undefined> {
+  const code = codes.disagreement ?? codes.invalid
+  let entries
+  try {
+    entries = await tool.read(client)
+  } catch (cause) {
+    throw new TenancyError(code, `${tool.table} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  const compared = compareWithTool(tool.table, entries, files, ours)
+  if ('disagreement' in compared) throw new TenancyError(code, compared.disagreement)
+  return compared.known
 }
 
-function pendingFiles(files: readonly SqlFile[], applied: readonly AppliedFile[], codes: SqlFileErrorCodes): SqlFile[] {
-  const lastFile = files.at(-1)?.version ?? -1
-  const lastApplied = applied.at(-1)
+/** What {@link revertSqlFiles} needs besides. */
+export interface RevertOptions {
+  /** The migrations after this version are reverted. */
+  readonly to: number
+  /** Code of a migration that nothing undoes. */
+  readonly irreversible: TenancyErrorCode
+}
+
+/**
+ * Reverts the newest files of a database, the last one first, each in one transaction with the removal of its row in the
+ * ledger and in the tool's list. Nothing runs unless all of them can be reverted.
+ *
+ * @returns the names of the files that were reverted now
+ * @throws {@link TenancyError} as {@link applySqlFiles}; `irreversible`
+ */
+export async function revertSqlFiles(
+  client: SqlClient,
+  files: readonly Migration[],
+  { to, irreversible }: RevertOptions,
+  ledger: SqlLedger,
+): Promise<string[]> {
+  const { schema, codes, tool } = ledger
+  await ensureLedger(client, schema)
+  const applied = await readLedger(client, schema)
+  pendingOf(files, applied, codes)
   const byVersion = new Map(files.map((file) => [file.version, file]))
-  for (const row of applied) {
-    // Files that a newer release has added are its own concern.
-    if (row.version > lastFile) continue
-    const file = byVersion.get(row.version)
-    if (file?.name !== row.name) {
+  const rows = applied.filter(({ version }) => version > to).toReversed()
+  const unknown = rows.find(({ version }) => !byVersion.has(version))
+  if (unknown) {
+    throw new TenancyError(irreversible, `${unknown.name} was applied by a newer release: revert it from there`)
+  }
+  const reverted = rows.map(({ version }) => byVersion.get(version)).filter((file) => file !== undefined)
+  const withoutDown = reverted.filter(({ down }) => down === undefined).map(({ name }) => name)
+  if (withoutDown.length > 0) {
+    throw new TenancyError(irreversible, `nothing undoes ${withoutDown.join(', ')}: nothing was reverted`)
+  }
+  if (tool && reverted.length > 0) {
+    const known = await knownToTool(client, files, applied.length, { tool, codes })
+    if (known !== undefined && known > applied.length) {
       throw new TenancyError(
-        codes.invalid,
-        `${row.name} was applied to the database and then removed or renamed: restore it`,
-      )
-    }
-    if (file.checksum !== row.checksum) {
-      throw new TenancyError(
-        codes.invalid,
-        `${row.name} was edited after it was applied: restore it and add a new file`,
+        codes.disagreement ?? codes.invalid,
+        `${tool.table} has ${files[known - 1]?.name}, which was not applied from here: migrate first, which takes it over`,
       )
     }
   }
-  const pending = files.filter((file) => !applied.some((row) => row.version === file.version))
-  const late = pending.find((file) => file.version < (lastApplied?.version ?? -1))
-  if (late) {
-    throw new TenancyError(
-      codes.invalid,
-      `${late.name} comes before ${lastApplied?.name}, which was applied: give it a higher number`,
-    )
+  const revertAll = async (fileClient: SqlClient) => {
+    for (const file of reverted) {
+      const step = {
+        ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
+        ...(tool && { toolChange: tool.remove([file]) }),
+        ledgerChange: ledgerDelete(schema, file.version),
+      }
+      await runMigrationStep(fileClient, step, ledger)
+      // Each at once: requests ask the catalog which version a database has.
+      await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
+    }
   }
-  return pending
+  if (reverted.length > 0) await (ledger.withFileClient?.(revertAll) ?? revertAll(client))
+  return reverted.map(({ name }) => name)
 }

@@ -48,20 +48,36 @@ export function statementsOf(text: string): StatementStart[] {
 
 const placeholders = { string: "'", name: '"', number: '0' } as const
 
+/** One statement of a text. */
+export interface Statement extends Pick<StatementStart, 'words'> {
+  /** With what follows it up to the next one. */
+  readonly text: string
+  /** Line of its first token, from 1. */
+  readonly line: number
+  /** Its place among the statements, from 1. */
+  readonly number: number
+}
+
+/** Splits a text into its statements, as {@link statementsOf} does, with their texts and lines. */
+export function splitStatements(text: string): Statement[] {
+  const starts = statementsOf(text)
+  let line = 1
+  let at = 0
+  return starts.map(({ start, words }, index) => {
+    for (let end = text.indexOf('\n', at); end !== -1 && end < start; end = text.indexOf('\n', at)) {
+      line += 1
+      at = end + 1
+    }
+    return { text: text.slice(start, starts[index + 1]?.start), words, line, number: index + 1 }
+  })
+}
+
 /**
  * Gives the line of each statement's first token, from 1: to say in which line something failed. Statements are counted as
  * PostgreSQL counts them.
  */
 export function statementLines(script: string): number[] {
-  let line = 1
-  let at = 0
-  return statementsOf(script).map(({ start }) => {
-    for (let end = script.indexOf('\n', at); end !== -1 && end < start; end = script.indexOf('\n', at)) {
-      line += 1
-      at = end + 1
-    }
-    return line
-  })
+  return splitStatements(script).map(({ line }) => line)
 }
 
 /**

@@ -10,6 +10,8 @@ export const sqlStates = {
   /** GRANT by an account that may not grant it. */
   invalidGrantOperation: '0LP01',
   uniqueViolation: '23505',
+  /** Said of a statement that cannot run inside of a transaction. */
+  activeSqlTransaction: '25001',
   /** The session was ended because its transaction was idle for too long. */
   idleInTransactionSessionTimeout: '25P03',
   /** The session does not know the prepared statement. */
@@ -41,6 +43,8 @@ export const sqlStates = {
   objectInUse: '55006',
   /** A lock was not to be had within `lock_timeout`. */
   lockNotAvailable: '55P03',
+  /** The statement ran into `statement_timeout`, or somebody cancelled it. */
+  queryCanceled: '57014',
   /** The server is shut down, or somebody ended the session (`pg_terminate_backend`). */
   adminShutdown: '57P01',
   /** An internal error. "Tuple concurrently updated" is one: somebody changes the same privileges at the same moment. */

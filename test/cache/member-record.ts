@@ -12,6 +12,7 @@ export function memberRecord(userId: string, tenantId: string, changesAtMs: numb
       status: 'active',
       contactEmail: null,
       maxUsers: null,
+      labels: [],
       databaseId: null,
       createdBy: null,
       createdAt: at,
@@ -21,6 +22,7 @@ export function memberRecord(userId: string, tenantId: string, changesAtMs: numb
     },
     membership: { userId, tenantId, isActive: true, isDefault: false, createdAt: at, updatedAt: at },
     grants: { roles: ['Member'], permissionIds: [1, 5], changesAtMs },
+    schemaVersion: 2,
     tenantEpoch: 4,
     rulesEpoch: 7,
   }

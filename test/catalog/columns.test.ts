@@ -18,6 +18,7 @@ afterAll(() => catalog.drop())
 
 const types: Readonly<Record<Extract<ColumnKind, string>, readonly string[]>> = {
   text: ['text', 'uuid'],
+  texts: ['ARRAY'],
   integer: ['integer', 'bigint', 'timestamp with time zone'],
   boolean: ['boolean'],
   time: ['timestamp with time zone'],

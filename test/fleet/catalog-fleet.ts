@@ -1,6 +1,7 @@
 import { createFleetCatalog } from '../../src/catalog/tenants/fleet-catalog.js'
 import type { SqlPool } from '../../src/core/sql-client.js'
-import type { FleetDatabases, FleetTenant } from '../../src/core/fleet/ports.js'
+import type { DatabaseInspection } from '../../src/core/fleet/fleet-check.js'
+import type { FleetConnections, FleetDatabases, FleetTenant } from '../../src/core/fleet/ports.js'
 import { createFleet } from '../../src/fleet/create-fleet.js'
 import { createTestCatalog, type TestDatabase } from '../support/catalog.js'
 
@@ -48,18 +49,22 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
       most = Math.max(most, running)
       try {
         await made.work(tenant)
-        await catalog.pool.query('update tenant_databases set schema_version = 2 where id = $1', [tenant.databaseId])
+        await catalog.pool.query('update tenant_databases set schema_version = 2 where id = $1', [tenant.database.id])
         return { outcome: 'migrated', applied: ['0002_two.sql'] }
       } finally {
         running -= 1
       }
     },
-    checkBudget: async () => {},
     renew() {},
   }
+  const connections: FleetConnections = { reserve: async () => () => {}, inSlot: (work) => work() }
+  const nothing = async () => {
+    throw new Error('No database can be looked into')
+  }
+  const inspection: DatabaseInspection = { inspect: nothing, inspectTemplate: nothing }
   const made: CatalogFleet = {
     catalog,
-    fleet: createFleet({ catalog: createFleetCatalog(counted), databases }),
+    fleet: createFleet({ catalog: createFleetCatalog(counted), connections, databases, inspection }),
     tried,
     most: () => most,
     queries,

@@ -156,6 +156,70 @@ test('A file that fails stops the run, nothing of it stays, and the corrected fi
   await next.close()
 })
 
+test('A tenant that failed is in the status with its error, file and attempts, until a migration succeeds', async () => {
+  const failing = await addFile(
+    "do $$ begin if current_database() !~ 'template' then raise exception 'no %', 'luck'; end if; end $$",
+  )
+  const newer = await installation.open()
+  await newer.fleet.migrate({ tenants: ['tenant-1', 'tenant-2'] })
+  await newer.fleet.migrate({ tenants: ['tenant-2'] })
+  const status = await newer.fleet.status()
+  expect(status).toMatchObject({
+    ...{ failed: 2, behind: count },
+    tenantsFailed: [
+      { slug: 'tenant-2', code: 'TENANCY_DATABASE_SCHEMA_FAILED', file: failing, attempts: 2, version: 3 },
+      { slug: 'tenant-1', attempts: 1, failedAt: expect.any(Date) },
+    ],
+  })
+  expect(status.tenantsFailed[0]?.message).toMatch(/^Tenant "tenant-2": 0004_change\.sql, line 1.*: no luck$/)
+  expect(await newer.fleet.status({ limit: 0 })).toMatchObject({ failed: 2, tenantsFailed: [] })
+  await newer.close()
+  // A release that does not have the file knows nothing of its failure, and leaves it.
+  await older.initializeTenantSchema('tenant-1')
+  expect(await older.fleet.status()).toMatchObject({ failed: 2 })
+
+  await removeFile(failing)
+  await addFile('select 1')
+  const corrected = await installation.open()
+  expect(await corrected.fleet.migrate({ tenants: ['tenant-1'] })).toMatchObject({ migrated: 1 })
+  expect(await corrected.fleet.status()).toMatchObject({ failed: 1, tenantsFailed: [{ slug: 'tenant-2' }] })
+  expect(await corrected.fleet.migrate()).toMatchObject({ migrated: count - 1, failed: 0 })
+  expect(await corrected.fleet.status()).toMatchObject({ failed: 0, tenantsFailed: [] })
+  await corrected.close()
+})
+
+test('A statement that takes longer than the run allows fails with a code and is rolled back', async () => {
+  const slow = await addFile(
+    "create table slow (id int); do $$ begin if current_database() !~ 'template' then perform pg_sleep(30); end if; end $$",
+  )
+  const newer = await installation.open()
+  const report = await newer.fleet.migrate({ tenants: ['tenant-1'], statementTimeoutMs: 100 })
+  expect(report).toMatchObject({ failed: 1 })
+  expect(report.failures[0]?.error).toMatchObject({
+    code: 'TENANCY_DATABASE_SCHEMA_FAILED',
+    message: expect.stringContaining('a statement took longer than 100 ms (statementTimeoutMs)'),
+  })
+  expect(await ledgerOf(slow)).toEqual(once.map(() => 0))
+  await newer.close()
+  await removeFile(slow)
+  await addFile('create table slow (id int)')
+  const corrected = await installation.open()
+  expect(await corrected.fleet.migrate()).toMatchObject({ migrated: count })
+  await corrected.close()
+})
+
+test('A run is about the tenants with a label, also of those that are named', async () => {
+  await addFile('create table labelled (id int)')
+  const newer = await installation.open()
+  for (const tenant of ['tenant-1', 'tenant-2']) await newer.setTenantLabels({ tenant, labels: ['beta', 'eu'] })
+  expect(await newer.fleet.migrate({ label: 'beta', tenants: ['tenant-2', 'tenant-3'] })).toMatchObject({ migrated: 1 })
+  expect(await newer.fleet.migrate({ label: 'nobody' })).toMatchObject({ migrated: 0, current: 0 })
+  expect(await newer.fleet.migrate({ label: 'beta' })).toMatchObject({ migrated: 1, current: 1 })
+  expect((await newer.fleet.check({ label: 'eu' })).databases).toBe(2)
+  expect(await newer.fleet.migrate()).toMatchObject({ migrated: count - 2 })
+  await newer.close()
+})
+
 test('Tenants that cannot be reached are results with their error, and the others are migrated', async () => {
   await addFile('create table extras (id int)')
   const newer = await installation.open()
@@ -166,7 +230,7 @@ test('Tenants that cannot be reached are results with their error, and the other
   expect(report.failures).toMatchObject([
     { tenant: { slug: 'tenant-4' }, outcome: 'failed', error: { code: 'TENANCY_DATABASE_UNAVAILABLE' } },
   ])
-  expect(await newer.fleet.status()).toMatchObject({ behind: 1, tenantsBehind: [{ slug: 'tenant-4', version: 3 }] })
+  expect(await newer.fleet.status()).toMatchObject({ behind: 1, tenantsBehind: [{ slug: 'tenant-4', version: 6 }] })
   await withAdmin((admin) => admin.query(`alter database ${quoteIdentifier(name)} with allow_connections true`))
   expect(await newer.fleet.migrate()).toMatchObject({ migrated: 1, current: count - 1 })
   await newer.close()
@@ -257,7 +321,8 @@ test('Options of another shape or out of range are refused before anything runs'
     ],
     ...[{ canary: 0 }, { canary: -1 }, { canary: '0%' }, { canary: '101%' }, { canary: '-1%' }, { canary: '5' }],
     ...[{ stopAfter: -3 }, { stopAfter: '' }, { stopAfter: 'NaN%' }, { stopAfter: '1e1%' }, { stopAfter: Infinity }],
-    ...[{ signal: new AbortController() }, { onResult: 'log' }, { onProgress: {} }, { label: 'beta' }, { actor: 'me' }],
+    ...[{ signal: new AbortController() }, { onResult: 'log' }, { onProgress: {} }, { label: 'a b' }, { actor: 'me' }],
+    ...[{ statementTimeoutMs: 0 }, { statementTimeoutMs: 1.5 }],
   ]
   for (const options of refused) {
     const key = Object.keys(options)[0] ?? ''

@@ -237,6 +237,7 @@ test('The status counts tenants by version and names the first that are behind',
     ],
     behind: 4,
     tenantsBehind: [expect.objectContaining({ id: expect.any(String) }), expect.anything()],
+    ...{ failed: 0, tenantsFailed: [] },
   })
   expect((await made.fleet.status({ limit: 0 })).tenantsBehind).toEqual([])
 })

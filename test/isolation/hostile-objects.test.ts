@@ -55,7 +55,7 @@ test('The administrator never runs objects that a tenant made in its database, w
   const installation = await openInstallation({
     count: 1,
     schema: `create table items (id int); grant create on schema public to public;
-      do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$`,
+      select tenants2fast.set_database_setting('search_path', 'public, pg_catalog')`,
   })
   try {
     const { tenancy, tenants } = installation

@@ -100,6 +100,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/lifecycle/inspection.ts': [3, local],
   'fleet/drift/compare-structures.ts': [3, local],
   'databases/building/server-preparation.ts': [1, 'one list for each start'],
+  'databases/building/tenant-migrations.ts': [1, constant],
   'databases/building/demanded-migrations.ts': [
     2,
     'constant, and tenants that are behind and that a request asked for',
@@ -110,11 +111,9 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
 
   'cache/request-contexts.ts': [2, '64 MiB, and eight ways of asking for each token'],
   'fleet/create-fleet.ts': [1, inFlight],
-  'fleet/migrate-fleet.ts': [
-    2,
-    'tenants that a caller has named, 10,000 at most; those that are created during one run and fail',
-  ],
-  'fleet/transient-errors.ts': [1, constant],
+  'fleet/run/choose-tenants.ts': [1, 'tenants that a caller has named, 10,000 at most'],
+  'fleet/run/run-over-tenants.ts': [1, 'tenants that are created during one run'],
+  'fleet/run/transient-errors.ts': [1, constant],
   'http/error-log.ts': [1, local],
   'http/routes/route-guard.ts': [2, configured],
   'identity/safe-issuers.ts': [1, configured],

@@ -25,10 +25,19 @@ function inputsOf(tenant: string, user: string): typeof inputs {
   const page = { after: user, limit: 1 }
   const rule = { method: 'GET', path: '/x', permission: 'x:read', actor: user }
   return {
-    createTenant: { name: 'Other', slug: 'other', owner: user, contactEmail: 'a@b.example', maxUsers: 1, actor: user },
-    listTenants: { status: 'active', behind: true, ...page },
+    createTenant: {
+      name: 'Other',
+      slug: 'other',
+      owner: user,
+      contactEmail: 'a@b.example',
+      maxUsers: 1,
+      labels: ['a'],
+      actor: user,
+    },
+    listTenants: { status: 'active', behind: true, label: 'a', ...page },
     updateTenant: { ...change, name: 'Other', contactEmail: null, maxUsers: null },
     renameTenant: { ...change, slug: 'other' },
+    setTenantLabels: { tenant, labels: ['a'], actor: user },
     suspendTenant: change,
     reactivateTenant: change,
     deleteTenant: change,
@@ -56,17 +65,19 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     activity: { withQueries: true },
     'fleet.migrate': {
       tenants: [tenant],
+      label: 'a',
       canary: 1,
       parallelism: 1,
       stopAfter: 1,
       dryRun: true,
       verify: true,
       lockTimeoutMs: 1,
+      statementTimeoutMs: 1,
       actor: user,
     },
     'fleet.status': { limit: 1 },
     'fleet.check': {
-      ...{ tenants: [tenant], parallelism: 1, anyVersion: true, signal: new AbortController().signal },
+      ...{ tenants: [tenant], label: 'a', parallelism: 1, anyVersion: true, signal: new AbortController().signal },
       onResult: () => undefined,
     },
     'audit.list': { tenant, after: 0, limit: 1 },
@@ -264,7 +275,7 @@ test('a function refuses an object with a value of another type, and names its k
 
 test('a function refuses an object without a required key, and names the key', async () => {
   const optional: Readonly<Record<string, readonly string[]>> = {
-    createTenant: ['contactEmail', 'maxUsers'],
+    createTenant: ['contactEmail', 'maxUsers', 'labels'],
     createUser: ['name', 'emailVerified'],
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],

@@ -132,6 +132,13 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   listTenants: [
     succeeds('all', () => () => tenancy.listTenants()),
     succeeds('those behind', () => () => tenancy.listTenants({ behind: true })),
+    succeeds('those with a label', () => () => tenancy.listTenants({ label: 'beta' })),
+  ],
+  setTenantLabels: [
+    succeeds(
+      'others',
+      () => () => tenancy.setTenantLabels({ tenant: 'acme', labels: [`l-${(count += 1)}`], actor: owner }),
+    ),
   ],
   updateTenant: [
     succeeds('by slug', () => () => tenancy.updateTenant({ tenant: 'other', name: 'New name', actor: owner })),

@@ -6,10 +6,12 @@ import type {
   RequestPayload,
   RouteOptions,
 } from 'fastify'
-import type { AccessRules, RegisteredPermission, RegisteredRole } from '../../core/access/access.js'
+import type { RegisteredPermission, RegisteredRole } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { readRequirement, type RouteRequirement } from '../../http/routes/requirement.js'
+import type { HttpTenancy } from '../../http/http-tenancy.js'
 import { bindRouteGuard } from '../../http/routes/route-guard.js'
+import { bindSchemaGuard } from '../../http/routes/schema-guard.js'
 import { scopeKey, tenancyKey } from './request-state.js'
 import { readRoute } from './route-segments.js'
 
@@ -24,7 +26,9 @@ export interface GuardHook {
 }
 
 type Check = (request: FastifyRequest) => void
-type Rules = Pick<AccessRules, 'guard' | 'knows'>
+type Demands = Pick<HttpTenancy, 'rules' | 'schema'>
+/** What a guard asks for. */
+type Requirement = RouteRequirement | { readonly kind: 'schema'; readonly migration: string }
 
 const requirementKey = Symbol('tenants2fast.requirement')
 const hookNames = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
@@ -72,10 +76,32 @@ export function requireRole(name: RegisteredRole): GuardHook {
 }
 
 /**
+ * Lets a request pass if the schema of its tenant's database has a migration: for a route that needs a column which a
+ * deployment is still adding to the fleet. Costs no query. A tenant without it is answered 503 with `Retry-After`, until it
+ * has been migrated and this process has heard of it (within `TENANT_MAX_STALENESS_MS`).
+ *
+ * A migration that the schema of this process does not have fails when its route is registered.
+ *
+ * @param migration its id, as its source has it, such as `0007_orders_note.sql`
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: no text, or when the route is registered. In a request:
+ * TENANCY_DATABASE_SCHEMA_BEHIND, TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE, TENANCY_REQUEST_PATH_UNKNOWN,
+ * TENANCY_CONTEXT_MISSING
+ * @example
+ * const preHandler = [requirePermission('orders:read'), requireSchema('0007_orders_note.sql')]
+ * app.get('/orders/:id/note', { preHandler }, handler)
+ */
+export function requireSchema(migration: string): GuardHook {
+  if (typeof migration !== 'string' || migration === '') {
+    throw new TenancyError('TENANCY_CONFIG_INVALID', "requireSchema takes a migration's id: '0007_orders_note.sql'")
+  }
+  return makeHook({ kind: 'schema', migration })
+}
+
+/**
  * Makes the hook that the application gets. {@link bindGuards} usually replaces it with a bound one when its route is
  * registered. Where that is not possible (added by `addHook`, or before the plugin loaded), it binds at first use.
  */
-function makeHook(requirement: RouteRequirement): GuardHook {
+function makeHook(requirement: Requirement): GuardHook {
   const boundByRoute = new WeakMap<object, Check>()
   const hook = hookOf((request) => {
     const tenancy = request[tenancyKey]
@@ -87,7 +113,7 @@ function makeHook(requirement: RouteRequirement): GuardHook {
     const { config } = request.routeOptions
     let bound = boundByRoute.get(config)
     if (bound === undefined) {
-      bound = bindCheck(requirement, tenancy.rules, config, (message) =>
+      bound = bindCheck(requirement, tenancy, config, (message) =>
         request.server.log.error({ route: config.url, method: config.method }, message),
       )
       boundByRoute.set(config, bound)
@@ -104,9 +130,9 @@ function makeHook(requirement: RouteRequirement): GuardHook {
  * @param onUndefined is called for a requirement that nothing in the rule set answers to
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: `requirePermission()` on a route whose URL no rule can have;
  * `requireRole` of a role that the application's access definition does not have; a guard that is not a hook before the
- * handler
+ * handler. TENANCY_CONFIG_INVALID: `requireSchema` of an unknown migration
  */
-export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (message: string) => void): void {
+export function bindGuards(route: RouteOptions, demands: Demands, onUndefined: (message: string) => void): void {
   for (const [name, value] of Object.entries(route) as [string, unknown][]) {
     if (!isGuardHook(name) && [value].flat().some(isGuard)) throw misplaced(`Route ${route.url}`, name)
   }
@@ -114,8 +140,8 @@ export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (mess
     const hooks = route[name]
     if (hooks === undefined) continue
     const bound = [hooks].flat().map((hook) => {
-      const requirement = (hook as { [requirementKey]?: RouteRequirement })[requirementKey]
-      return requirement === undefined ? hook : hookOf(bindCheck(requirement, rules, route, onUndefined))
+      const requirement = (hook as { [requirementKey]?: Requirement })[requirementKey]
+      return requirement === undefined ? hook : hookOf(bindCheck(requirement, demands, route, onUndefined))
     })
     Object.assign(route, { [name]: bound })
   }
@@ -126,15 +152,19 @@ export function bindGuards(route: RouteOptions, rules: Rules, onUndefined: (mess
  * rule are left out, because only the first request tells the route.
  * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID
  */
-export function checkUnboundGuards(app: FastifyInstance, rules: Rules, onUndefined: (message: string) => void): void {
+export function checkUnboundGuards(
+  app: FastifyInstance,
+  demands: Demands,
+  onUndefined: (message: string) => void,
+): void {
   const shown = app.printRoutes({ includeHooks: true, commonPrefix: false })
   for (const [, name = ''] of shown.matchAll(/• \((\w+)\) .*tenancyGuard</g)) {
     if (!isGuardHook(name)) throw misplaced('A scope or route', name)
   }
   const names = new Set([...shown.matchAll(/tenancyGuard<([^>]*)>/g)].map(([, encoded = '']) => encoded))
   for (const encoded of names) {
-    const requirement = JSON.parse(decodeURIComponent(encoded)) as RouteRequirement
-    if (requirement.kind !== 'own-route') bindCheck(requirement, rules, { url: '', method: [] }, onUndefined)
+    const requirement = JSON.parse(decodeURIComponent(encoded)) as Requirement
+    if (requirement.kind !== 'own-route') bindCheck(requirement, demands, { url: '', method: [] }, onUndefined)
   }
 }
 
@@ -154,18 +184,21 @@ function misplaced(where: string, name: string): TenancyError {
   )
 }
 
-function nameOf(requirement: RouteRequirement): string {
+function nameOf(requirement: Requirement): string {
   return `tenancyGuard<${encodeURIComponent(JSON.stringify(requirement))}>`
 }
 
 /** Binds a requirement to a route's requests. */
 function bindCheck(
-  requirement: RouteRequirement,
-  rules: Rules,
+  requirement: Requirement,
+  { rules, schema }: Demands,
   route: Pick<RouteOptions, 'url' | 'method'>,
   onUndefined: (message: string) => void,
 ): Check {
-  const guard = bindRouteGuard(requirement, readRoute(route), rules, onUndefined)
+  const guard =
+    requirement.kind === 'schema'
+      ? bindSchemaGuard(requirement.migration, schema)
+      : bindRouteGuard(requirement, readRoute(route), rules, onUndefined)
   return (request) => {
     const scope = request[scopeKey]
     if (scope === null) throw new TenancyError('TENANCY_CONTEXT_MISSING', 'The guard ran before the tenancy plugin')

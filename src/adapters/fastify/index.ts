@@ -2,7 +2,7 @@
 // oxlint-disable-next-line import/no-unassigned-import
 import './request-state.js'
 export { tenancyErrorHandler } from './error-handler.js'
-export { type GuardHook, requirePermission, requireRole } from './guards.js'
+export { type GuardHook, requirePermission, requireRole, requireSchema } from './guards.js'
 export type { DecoratorNames, TenancyPluginOptions, TenancyRoute } from './plugin-options.js'
 export { tenancyPlugin } from './tenancy-plugin.js'
 export { toProblem, type Problem, type ProblemOptions } from '../../http/problem.js'

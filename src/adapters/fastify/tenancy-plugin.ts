@@ -26,7 +26,7 @@ import { createRoutePlans, type RoutePlans } from './route-plans.js'
  */
 async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptions): Promise<void> {
   const { tenancy, accounts } = options
-  const { pipeline, rules, urlPrefix } = tenancy
+  const { pipeline, urlPrefix } = tenancy
   const resolved = resolveOptions(options)
   const plans = createRoutePlans({ ...resolved, urlPrefix })
   const onUndefined = reportUndefinedAccess(resolved.undefinedAccess, (message) => app.log.warn(message))
@@ -39,11 +39,11 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
   app.addHook('onRoute', function onRoute(route) {
     plans.add(route)
     bindWebSocketsOf(this, route)
-    bindGuards(route, rules, (message) => onUndefined(`Route ${String(route.method)} ${route.url}: ${message}`))
+    bindGuards(route, tenancy, (message) => onUndefined(`Route ${String(route.method)} ${route.url}: ${message}`))
     // After the guards were looked for: a bound hook does not show that it is one.
     bindAbortHooksOf(route)
   })
-  app.addHook('onReady', async () => checkUnboundGuards(app, rules, onUndefined))
+  app.addHook('onReady', async () => checkUnboundGuards(app, tenancy, onUndefined))
 
   // Both are functions beside the hook: closures in it would be made for every request.
   function bind(context: RequestContext, request: FastifyRequest, reply: FastifyReply, done: () => void): void {

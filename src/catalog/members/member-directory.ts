@@ -19,6 +19,7 @@ import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 const memberColumns = `
   ${selectList(tenantColumns, { table: 'tenant', prefix: 'tenant.' })},
   ${selectList(membershipColumns, { table: 'membership', prefix: 'membership.' })},
+  (select schema_version::float8 from tenant_databases where id = tenant.database_id) as schema_version,
   tenant.access_epoch::float8 as tenant_epoch,
   installation.rules_epoch::float8 as rules_epoch,
   array(
@@ -118,6 +119,7 @@ interface EpochsRow {
 }
 
 interface MemberRow {
+  readonly schema_version: number | null
   readonly tenant_epoch: number
   readonly rules_epoch: number
   readonly roles: string[]
@@ -197,6 +199,7 @@ function toRecord(row: MemberRow): MemberRecord {
     tenant: partOf(tenantColumns, 'public', unprefixed(tenantColumns, row, 'tenant.')),
     membership: partOf(membershipColumns, 'public', unprefixed(membershipColumns, row, 'membership.')),
     grants: { roles: row.roles, permissionIds: row.permission_ids, changesAtMs: row.changes_at_ms },
+    schemaVersion: row.schema_version,
     tenantEpoch: row.tenant_epoch,
     rulesEpoch: row.rules_epoch,
   }

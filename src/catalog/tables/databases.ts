@@ -32,4 +32,18 @@ export const tenantDatabases = pgTable('tenant_databases', {
   dropAfter: moment('drop_after'),
   schemaVersion: bigint('schema_version', { mode: 'number' }),
   schemaFingerprint: text('schema_fingerprint'),
+  formerTenantId: uuid('former_tenant_id'),
+})
+
+/** The last failure of a database's migration, until one succeeds. */
+export const tenantMigrationFailures = pgTable('tenant_migration_failures', {
+  databaseId: uuid('database_id')
+    .primaryKey()
+    .references(() => tenantDatabases.id, { onDelete: 'cascade' }),
+  wantedVersion: bigint('wanted_version', { mode: 'number' }).notNull(),
+  code: text('code').notNull(),
+  message: text('message').notNull(),
+  file: text('file'),
+  attempts: integer('attempts').notNull().default(1),
+  failedAt: moment('failed_at').notNull().defaultNow(),
 })

@@ -13,6 +13,7 @@ export const tenants = pgTable('tenants', {
     .default('active'),
   contactEmail: text('contact_email'),
   maxUsers: integer('max_users'),
+  labels: text('labels').array().notNull().default([]),
   databaseId: uuid('database_id')
     .unique()
     .references(() => tenantDatabases.id),

@@ -1,10 +1,18 @@
 import type { SqlPool } from '../../core/sql-client.js'
-import type { FleetCatalog, FleetSelection, FleetTenant, NamedTenant } from '../../core/fleet/ports.js'
+import type { FleetCatalog, FleetSelection, NamedTenant } from '../../core/fleet/ports.js'
+import type { FleetFailure } from '../../core/fleet/fleet.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
+import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
+import { databaseColumns } from './tenant-databases.js'
+
+const databases = `(select ${databaseColumns}, schema_version from tenant_databases) as database`
 
 /** Tenants with a database that serves, or will serve when the tenant is reactivated. */
-const inUse = `from tenants join tenant_databases as database
+const inUse = `from tenants join ${databases}
   on database.id = tenants.database_id and database.state = 'assigned' and tenants.status <> 'deleted'`
+/** Also deleted tenants, as long as they have their database. */
+const withDatabase = `from tenants join ${databases}
+  on database.id = tenants.database_id and database.state in ('assigned', 'retired')`
 
 const isBehind = (version: string) => `coalesce(schema_version < ${version}::bigint, ${version}::bigint > -1)`
 
@@ -15,7 +23,7 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
       const refs = tenants.flatMap((text) => parseTenantRef(text) ?? [])
       const valuesOf = (kind: string) => refs.filter((ref) => ref.kind === kind).map(({ value }) => value)
       const { rows } = await catalog.query<NamedTenant>(
-        `select tenants.id, slug, database_id as "databaseId",
+        `select tenants.id, slug, database_id as "databaseId", labels,
            coalesce(database.state = 'assigned' and status <> 'deleted', false) as "isInUse"
          from tenants left join tenant_databases as database on database.id = database_id
          where tenants.id = any($1::uuid[]) or slug = any($2::text[]) order by tenants.id`,
@@ -28,24 +36,26 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
       const { rows } = await catalog.query<{ total: number; behind: number; since: string }>(
         `select count(*)::int as total, count(*) filter (where ${isBehind('$1')})::int as behind,
            (now() - interval '1 minute')::text as since
-         ${inUse} ${whereSelected(selection, '$2')}`,
+         ${selectedBy(selection, '$2', '$3')}`,
         [version, ...valuesOfSelection(selection)],
       )
       return rows[0] ?? { total: 0, behind: 0, since: '-infinity' }
     },
 
     async page(selection, { after, limit, behind, since, newOnly }) {
-      const { rows } = await catalog.query<FleetTenant>(
-        `select tenants.id, slug, database.id as "databaseId", schema_version::float8 as "schemaVersion",
-           database.updated_at >= $1::timestamptz as "isNew"
-         ${inUse} ${whereSelected(selection, '$5')}
+      const { rows } = await catalog.query<FleetRow>(
+        `select tenants.id as "tenantId", slug, database.*, schema_version::float8 as "schemaVersion",
+           database."updatedAt" >= $1::timestamptz as "isNew"
+         ${selectedBy(selection, '$5', '$6')}
            ${after === undefined ? 'and $2::uuid is null' : 'and tenants.id > $2::uuid'}
            ${behind === undefined ? 'and $3::bigint is null' : `and ${isBehind('$3')}`}
-           ${newOnly ? 'and database.updated_at >= $1::timestamptz' : ''}
+           ${newOnly ? 'and database."updatedAt" >= $1::timestamptz' : ''}
          order by tenants.id limit $4`,
         [since, after ?? null, behind ?? null, limit, ...valuesOfSelection(selection)],
       )
-      return rows
+      return rows.map(({ tenantId, slug, isNew, schema_version: _text, ...database }) => ({
+        ...{ id: tenantId, slug, isNew, database },
+      }))
     },
 
     async versions() {
@@ -56,16 +66,38 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
       return rows
     },
 
-    async recordRun(actor, counts) {
-      await catalog.query(
-        "insert into audit_log (actor_id, action, subject, after) values ($1, 'fleet.migrate', $2, $3)",
-        [actor, 'fleet', counts],
+    async failures(limit) {
+      const { rows } = await catalog.query<FleetFailure & { readonly total: number }>(
+        `select tenants.id, slug, schema_version::float8 as version, code, message, file, attempts,
+           failed_at as "failedAt", count(*) over ()::int as total
+         ${inUse} join tenant_migration_failures as failure on failure.database_id = database.id
+         order by failed_at desc, tenants.id limit greatest($1::int, 1)`,
+        [limit],
       )
+      return { failed: rows[0]?.total ?? 0, tenantsFailed: rows.slice(0, limit).map(({ total: _, ...row }) => row) }
+    },
+
+    async recordRun(actor, action, after) {
+      await catalog.query("insert into audit_log (actor_id, action, subject, after) values ($1, $2, 'fleet', $3)", [
+        actor,
+        action,
+        after,
+      ])
     },
   }
 }
 
-const whereSelected = ({ ids }: FleetSelection, parameter: string) =>
-  `where ${ids === undefined ? 'true' : `tenants.id = any(${parameter}::uuid[])`}`
+interface FleetRow extends VersionedDatabase {
+  readonly tenantId: string
+  readonly slug: string
+  readonly isNew: boolean
+  readonly schema_version: string | null
+}
 
-const valuesOfSelection = ({ ids }: FleetSelection): unknown[] => (ids === undefined ? [] : [ids])
+/** Parameters that are not needed are compared with null: the server must know the type of each. */
+const selectedBy = ({ ids, label, withDeleted = false }: FleetSelection, idsAt: string, labelAt: string) =>
+  `${withDeleted ? withDatabase : inUse}
+   where ${ids === undefined ? `${idsAt}::uuid[] is null` : `tenants.id = any(${idsAt}::uuid[])`}
+     and ${label === undefined ? `${labelAt}::text is null` : `labels @> array[${labelAt}::text]`}`
+
+const valuesOfSelection = ({ ids, label }: FleetSelection): unknown[] => [ids ?? null, label ?? null]

@@ -17,6 +17,13 @@ const fromNow = (parameter: string) => `now() + make_interval(secs => ${paramete
 
 const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
 
+const maxMessageLength = 2000
+
+/** PostgreSQL stores no NUL, and a message may quote whatever a file holds. */
+function storedMessage(message: string): string {
+  return message.slice(0, maxMessageLength).replaceAll('\0', '')
+}
+
 /** Creates the catalog's record of tenant databases. Times come from the catalog server's clock. */
 export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRecords {
   const one = async (text: string, values: unknown[]) => (await catalog.query<TenantDatabase>(text, values)).rows[0]
@@ -92,9 +99,27 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     async recordSchema(id, { version, fingerprint }) {
       await catalog.query(
-        `update tenant_databases set schema_version = $2, schema_fingerprint = $3
-         where id = $1 and (schema_version, schema_fingerprint) is distinct from ($2, $3)`,
+        // The tenant first, as in every other transaction: a trigger raises its epoch.
+        `with succeeded as (delete from tenant_migration_failures where database_id = $1 and wanted_version <= $2),
+           owner as (select id from tenants where database_id = $1 for no key update)
+         update tenant_databases set schema_version = $2, schema_fingerprint = $3
+         where id = $1 and (schema_version, schema_fingerprint) is distinct from ($2, $3)
+           and (select count(*) from owner) >= 0`,
         [id, version, fingerprint],
+      )
+    },
+
+    async announceMigration(id) {
+      await catalog.query("select announce_change('m:' || $1::uuid)", [id])
+    },
+
+    async recordFailure(id, { wantedVersion, code, message, file }) {
+      await catalog.query(
+        `insert into tenant_migration_failures as failure (database_id, wanted_version, code, message, file)
+         values ($1, $2, $3, $4, $5)
+         on conflict (database_id) do update set wanted_version = excluded.wanted_version, code = excluded.code,
+           message = excluded.message, file = excluded.file, attempts = failure.attempts + 1, failed_at = now()`,
+        [id, wantedVersion, code, storedMessage(message), file ?? null],
       )
     },
 

@@ -6,6 +6,7 @@ import { parseSlug } from '../../core/tenants/slug.js'
 import { isPlainLine } from '../../core/text.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, requireObject, schemaOf, tenantRef } from '../input.js'
+import { tenantLabels } from './tenant-labels.js'
 
 /** A tenant to change. */
 export interface TenantChangeInput extends ActorOption {
@@ -28,6 +29,8 @@ export interface NewTenantInput {
   readonly contactEmail?: string | null | undefined
   /** Largest number of members, from 1. Default, and null: no limit. */
   readonly maxUsers?: number | null | undefined
+  /** As `setTenantLabels` takes them. Default: none. */
+  readonly labels?: readonly string[] | undefined
   /** Id of the user who creates the tenant, for the audit log. Default: the owner. */
   readonly actor?: string | undefined
 }
@@ -39,10 +42,12 @@ export interface ParsedTenant {
   readonly owner: string
   readonly contactEmail: string | null
   readonly maxUsers: number | null
+  readonly labels: readonly string[]
   readonly actor: string
 }
 
-const slug = z.custom<string>().transform((value, context) => {
+/** A tenant's slug. Its problem is the error that `parseSlug` throws. */
+export const slug = z.custom<string>().transform((value, context) => {
   try {
     return parseSlug(value)
   } catch (error) {
@@ -53,14 +58,17 @@ const slug = z.custom<string>().transform((value, context) => {
 
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
+/** A tenant's display name. */
+export const tenantName = z
+  .string('must be text')
+  .trim()
+  .min(1, 'must not be empty')
+  .max(200, 'must have at most 200 characters')
+  .refine(isPlainLine, 'must not hold control characters')
+
 /** The facts of a tenant that its administrators write, as input. */
 export const tenantFacts = {
-  name: z
-    .string('must be text')
-    .trim()
-    .min(1, 'must not be empty')
-    .max(200, 'must have at most 200 characters')
-    .refine(isPlainLine, 'must not hold control characters'),
+  name: tenantName,
   contactEmail: z.email('must be an e-mail address').max(320, 'is too long').nullish(),
   maxUsers: z.int('must be a whole number').min(1, 'must be at least 1').max(2_147_483_647, 'is too large').nullish(),
 }
@@ -70,6 +78,7 @@ const newTenantInput = schemaOf<NewTenantInput>()(
     ...tenantFacts,
     slug,
     owner: userId,
+    labels: tenantLabels.optional(),
     actor: userId.optional(),
   } satisfies Record<NamesOf<typeof tenantColumns, 'writable'> | 'owner' | 'actor', z.ZodType>),
 )
@@ -84,8 +93,8 @@ export function parseNewTenant(input: unknown): ParsedTenant {
   requireObject(newTenantInput, input)
   const { data, error } = newTenantInput.safeParse(input)
   if (data) {
-    const { contactEmail = null, maxUsers = null, actor: by = data.owner } = data
-    return { ...data, contactEmail, maxUsers, actor: by }
+    const { contactEmail = null, maxUsers = null, labels = [], actor: by = data.owner } = data
+    return { ...data, contactEmail, maxUsers, labels, actor: by }
   }
   const [first, ...others] = error.issues
   const slugError: unknown = first?.code === 'custom' ? first.params?.['error'] : undefined

@@ -18,6 +18,7 @@ import {
   type TenantChangeInput,
   tenantChangeInput,
 } from './tenant-input.js'
+import { createTenantLabelling, tenantLabel, type TenantLabelling } from './tenant-labels.js'
 import { findTenant, tenantList } from './tenant-row.js'
 import { inOrder, inTransaction } from '../transaction.js'
 
@@ -30,6 +31,8 @@ export interface ListTenantsOptions {
    * if `status` asks for them. Default: all.
    */
   readonly behind?: boolean | undefined
+  /** Only tenants that have this label. Default: all. */
+  readonly label?: string | undefined
   /** Id of the last tenant of the page before. */
   readonly after?: string | undefined
   /** 1 to 1000. Default: 100. */
@@ -41,7 +44,7 @@ export interface ListTenantsOptions {
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
-export interface Tenants extends TenantDeletion, TenantChanges {
+export interface Tenants extends TenantDeletion, TenantChanges, TenantLabelling {
   /**
    * Creates a tenant on a ready database. Its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
@@ -65,6 +68,7 @@ const listOptions = schemaOf<ListTenantsOptions>()(
   z.strictObject({
     status: z.enum(['active', 'suspended', 'deleted']).optional(),
     behind: z.boolean().optional(),
+    label: tenantLabel.optional(),
     after: z.guid().optional(),
     limit: z.int().min(1).max(1000).default(100),
   }),
@@ -87,7 +91,7 @@ export function createTenants({
   const slugs = createSlugQueue()
 
   const assign = async (input: ParsedTenant, version: string, reservation: string | null) => {
-    const sql = `select ${tenantList} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+    const sql = `select ${tenantList} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
     // One statement is one transaction: an error has undone it, so it may be sent again, as a read may.
     const { rows } = await queryRepeated<Tenant>(catalog, sql, [
       uuidv7(),
@@ -99,6 +103,7 @@ export function createTenants({
       input.actor,
       version,
       reservation,
+      input.labels,
     ]).catch((error: unknown) => explainRefusal(error, input))
     return rows[0]
   }
@@ -159,14 +164,15 @@ export function createTenants({
     getTenant: async (tenant) => findTenant(catalog, parse(tenantRef, tenant, 'tenant')),
 
     async listTenants(options = {}) {
-      const { status, behind = false, after, limit } = parse(listOptions, options)
+      const { status, behind = false, label, after, limit } = parse(listOptions, options)
       const { rows } = await catalog.query<Tenant>(
         `select ${tenantList} from tenants
          where ($1::text is null or status = $1) and ($2::uuid is null or id > $2)
            and ($4::bigint is null or ((status <> 'deleted' or $1 = 'deleted') and database_id in (
              select id from tenant_databases where coalesce(schema_version < $4, $4 > -1))))
+           and ${label === undefined ? '$5::text is null' : 'labels @> array[$5::text]'}
          order by id limit $3`,
-        [status ?? null, after ?? null, limit, behind ? await databases.schemaVersion() : null],
+        [status ?? null, after ?? null, limit, behind ? await databases.schemaVersion() : null, label ?? null],
       )
       return rows
     },
@@ -174,6 +180,7 @@ export function createTenants({
     suspendTenant: change('active', 'suspended', 'tenant.suspend', 'suspended_at = now()'),
     reactivateTenant: change('suspended', 'active', 'tenant.reactivate', 'suspended_at = null'),
     ...createTenantChanges({ catalog }),
+    ...createTenantLabelling({ catalog }),
     ...createTenantDeletion({ catalog, databases, retentionDays }),
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isTenancyError } from '../../core/errors/errors.js'
 import type { CreateTenancyOptions } from '../../tenancy.js'
 import { CliError } from '../cli-error.js'
 
@@ -21,17 +22,21 @@ export function findConfigFile(given: string | undefined): string | undefined {
  * @throws {@link CliError} CLI_CONFIG_INVALID
  */
 export async function loadConfigFile(path: string): Promise<CreateTenancyOptions> {
-  const loaded = await importDefault(path).catch((error: unknown) => {
+  const options: unknown = await evaluate(path).catch((error: unknown) => {
+    // A file that calls loadConfig() has its settings' problems named as ever.
+    if (isTenancyError(error)) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw new CliError('CLI_CONFIG_INVALID', `${path} cannot be loaded: ${reason}`, { cause: error })
   })
-  const options: unknown = typeof loaded === 'function' ? await loaded() : loaded
   if (typeof options === 'object' && options !== null) return options as CreateTenancyOptions
   throw new CliError('CLI_CONFIG_INVALID', `${path} must export the options of createTenancy() as its default`)
 }
 
-async function importDefault(path: string): Promise<unknown> {
+async function evaluate(path: string): Promise<unknown> {
   const { createJiti } = await import('jiti')
   // JavaScript is loaded by Node itself, so that modules are the same as the application's.
-  return createJiti(import.meta.url, { tryNative: !/\.[cm]?ts$/.test(path) }).import(path, { default: true })
+  const loaded: unknown = await createJiti(import.meta.url, { tryNative: !/\.[cm]?ts$/.test(path) }).import(path, {
+    default: true,
+  })
+  return typeof loaded === 'function' ? ((await loaded()) as unknown) : loaded
 }

@@ -3,6 +3,8 @@ import { type DatabaseNames, databaseIdOf, databaseNames } from '../../databases
 import { roleConnectionLimit } from '../../databases/server/role-limits.js'
 import { createTenantDatabases, type TenantDatabases } from '../../databases/tenant-databases.js'
 import { createServerWatcher } from '../../databases/watch/server-watcher.js'
+import type { SchemaDemands } from '../../core/tenants/schema-demands.js'
+import { createSchemaDemands } from '../schema-demands.js'
 import { createTenantConnections, type TenantConnections } from '../tenant-connections.js'
 import type { OpenCatalog } from './open-catalog.js'
 import { openPooler } from './open-pooler.js'
@@ -15,16 +17,20 @@ export interface OpenDatabases {
   /** How the installation's tenant databases and roles are called. */
   readonly names: DatabaseNames
   readonly scheduler: ConnectionScheduler
+  readonly schema: SchemaDemands
   readonly connections: TenantConnections
 }
+
+const nothingDemanded = { minimum: undefined, maximum: undefined, versionOf: () => undefined }
 
 /**
  * Builds the template, starts filling the stock, reconciling and watching the server, and opens the connection scheduler.
  *
- * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_*, TENANCY_DATABASE_BUILD_FAILED, TENANCY_POOLER_UNFIT,
+ *   TENANCY_CONFIG_INVALID (the range of schemas)
  */
 export async function openDatabases(
-  { config, logger, closing, schemaDir, pg, purpose }: Opening,
+  { config, logger, closing, schemaDir, extensions, minimumSchema, maximumSchema, pg, purpose }: Opening,
   { server, catalog, catalogAccount, records }: OpenCatalog,
 ): Promise<OpenDatabases> {
   const isServing = purpose === 'serve'
@@ -36,7 +42,10 @@ export async function openDatabases(
     prefix: config.databasePrefix,
     secret: server.secret,
     schemaDir: schemaDir ?? config.schemaDir,
+    extensions,
     schemaBehind: config.schemaBehind,
+    minimumSchema,
+    maximumSchema,
     schemaLockTimeoutMs: config.schemaLockTimeoutMs,
     // What a short-lived process builds for the stock would only be left unfinished.
     readyTarget: isServing ? config.readyDatabases : 0,
@@ -54,6 +63,8 @@ export async function openDatabases(
     reportTrust({ server: server.account, catalog: config.catalogDatabase, records, logger })
   // Builds the template now, so that a bad schema folder fails the start and not the first tenant.
   if (purpose !== 'administer') await databases.templateVersion()
+  // Only requests ask for a version: a folder that cannot be read must not keep an operator from the catalog.
+  const { versionOf, ...range } = purpose === 'administer' ? nothingDemanded : await databases.schemaRange()
   if (isServing) {
     databases.refill()
     databases.keepReconciled()
@@ -85,5 +96,12 @@ export async function openDatabases(
     logger,
   })
   closing.add(() => scheduler.close())
-  return { databases, names, scheduler, connections: createTenantConnections({ scheduler, records, databases }) }
+  const schema = createSchemaDemands({ records, databases, versionOf, range })
+  return {
+    databases,
+    names,
+    scheduler,
+    schema,
+    connections: createTenantConnections({ scheduler, records, databases }),
+  }
 }

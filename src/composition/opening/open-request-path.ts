@@ -39,7 +39,7 @@ export interface OpenRequestPath {
 export async function openRequestPath(
   { config, logger, closing, access, requireNamedTenant }: Opening,
   { server: { secret }, catalog, records }: OpenCatalog,
-  { databases, connections }: OpenDatabases,
+  { databases, connections, scheduler, schema }: OpenDatabases,
 ): Promise<OpenRequestPath> {
   const { audience, issuer } = config.token
   const coherence = createCoherence({
@@ -59,6 +59,11 @@ export async function openRequestPath(
     logger,
   })
   coherence.subscribe({ keys: () => keys.invalidate(), all: () => keys.invalidate() })
+  // Any process may migrate a database: connections to it know its schema as it was.
+  coherence.subscribe({
+    migration: (id) => scheduler.schemaMayChange(id),
+    database: (id) => scheduler.disconnect(id),
+  })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
   const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
   const rules = createAccessRules(createRuleSetReader(catalog), access)
@@ -87,6 +92,7 @@ export async function openRequestPath(
     rules,
     resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
     pools: (member) => () => connections.pool(member.tenant),
+    schema,
   })
   return { keys, users, rules, redis, cache, pipeline, health }
 }

@@ -19,6 +19,10 @@ export interface Opening {
   /** Undefined: the shipped seed of `config.seedProfile`. */
   readonly access: AccessDefinition | undefined
   readonly schemaDir: string | undefined
+  readonly extensions: readonly string[]
+  /** Ids of migrations; undefined: no limit. */
+  readonly minimumSchema: string | undefined
+  readonly maximumSchema: string | undefined
   readonly requireNamedTenant: boolean
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined

@@ -50,6 +50,7 @@ function makeClass(copy: PgCopy): SessionClientClass {
     /** Messages sent whose "ready for query" is still due. While there are any, the next one is not the next query's. */
     #unanswered = 0
     #isLoggedIn = false
+    #preparesNothing = false
     /** What goes out with the proof of the password. */
     #first: FirstQuery | undefined
     readonly #statements: StatementNames | undefined
@@ -88,9 +89,10 @@ function makeClass(copy: PgCopy): SessionClientClass {
         if (need !== undefined) return refuseQuery(query, callback, sessionRequired(need))
         query = withoutName(query)
       }
+      if (this.#preparesNothing) query = withoutName(query)
       if (!clean || (this.schemaEffects !== undefined && hasSchemaEffects(this.schemaEffects, facts)))
         this.touched = true
-      if (clean && this.#statements !== undefined && this.ready) {
+      if (clean && this.#statements !== undefined && !this.#preparesNothing && this.ready) {
         const preparable = preparableFrom(query, values)
         const name = preparable && this.#statements.nameFor(text)
         if (preparable !== undefined && name !== undefined) {
@@ -98,6 +100,10 @@ function makeClass(copy: PgCopy): SessionClientClass {
         }
       }
       return this.#send(query, values, callback as Done)
+    }
+
+    schemaMayChange(): void {
+      this.#preparesNothing = true
     }
 
     async read<Row extends object = Record<string, unknown>>(text: string): Promise<Row[]> {

@@ -24,6 +24,11 @@ export interface SessionMembers {
   onLost: (error: Error) => void
   /** A pooler in transaction mode is in between: the session ends with each transaction. */
   transactionPooling: boolean
+  /**
+   * The schema may change from now on: nothing is prepared on this connection any more, names of statements are ignored. A
+   * statement that was prepared before fails once its table has changed, and inside of a transaction there is no second try.
+   */
+  schemaMayChange(): void
   /** As `query`, but a callback is called in the asynchronous context that the answer comes in. */
   run(query: unknown, values: unknown, callback: unknown): unknown
   /** Runs a query of this library, which leaves nothing behind. Of several statements, the last one's rows are returned. */

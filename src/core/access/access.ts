@@ -22,6 +22,8 @@ export interface MemberRecord {
   readonly tenant: Tenant
   readonly membership: UserTenant
   readonly grants: MemberGrants
+  /** Version of the tenant's database; see `VersionedDatabase`. A change of it raises the tenant's epoch. */
+  readonly schemaVersion: number | null
   readonly tenantEpoch: number
   readonly rulesEpoch: number
 }

@@ -12,11 +12,17 @@ export interface Config {
   readonly dataDir: string
   readonly databasePrefix: string
   readonly schemaDir: string | undefined
+  /** Extensions of every tenant database. */
+  readonly extensions: readonly string[]
   /** Treatment of a request for a tenant whose schema is behind. */
-  readonly schemaBehind: 'migrate' | 'refuse'
+  readonly schemaBehind: 'migrate' | 'refuse' | 'serve'
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number
+  /** Days that a replaced database is kept. */
+  readonly swappedDays: number
+  /** Folder of `pg_dump` and `pg_restore`; undefined: the path. */
+  readonly pgBinDir: string | undefined
   readonly maxConnections: number
   readonly maxTenantConnections: number
   /** Number of processes like this one that share the server. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { extensionNames } from './extension-names.js'
 import { flag, integer, optionalInteger, type Setting, text } from './setting-schemas.js'
 
 /** `parseDatabaseUrl` reads the part after the protocol, and names its problems. */
@@ -55,10 +56,19 @@ export const databaseSettings = {
       'Folder of numbered SQL files (`0001_name.sql`, or `20240101120000_name/migration.sql`) that make up every tenant’s schema.',
     schema: text(4096).optional(),
   },
+  TENANT_EXTENSIONS: {
+    description:
+      'Extensions of every tenant database, separated by commas: `citext,pg_trgm`. The administrator creates them, in the schema `public`, before the schema files run; those that PostgreSQL does not trust take a superuser. Removing a name drops nothing.',
+    schema: z
+      .string()
+      .transform((names) => names.split(',').map((name) => name.trim()))
+      .pipe(extensionNames)
+      .default([]),
+  },
   TENANT_SCHEMA_BEHIND: {
     description:
-      'How to treat a request for a tenant whose schema is older than this process needs: `migrate` applies the missing files first, `refuse` answers 503 until they are applied.',
-    schema: z.enum(['migrate', 'refuse'], 'must be migrate or refuse').default('migrate'),
+      'How to treat a tenant that lacks schema files of this process when it is used: `migrate` applies them first, `refuse` answers 503 until they are applied, `serve` serves it as it is, down to `minimumSchema`, and logs that. Default: `serve` with `NODE_ENV=production`, otherwise `migrate`.',
+    schema: z.enum(['migrate', 'refuse', 'serve'], 'must be migrate, refuse or serve').optional(),
   },
   TENANT_SCHEMA_LOCK_TIMEOUT_MS: {
     description:
@@ -72,6 +82,15 @@ export const databaseSettings = {
   TENANT_RETENTION_DAYS: {
     description: 'Days that a deleted tenant can be brought back; then its database is dropped and its slug is free.',
     schema: integer(0, 3650, 30),
+  },
+  TENANT_SWAPPED_DAYS: {
+    description:
+      'Days that the database which a restore has replaced is kept: `swapBack` gives it to the tenant again.',
+    schema: integer(0, 3650, 7),
+  },
+  TENANT_PG_BIN_DIR: {
+    description: 'Folder of `pg_dump` and `pg_restore`, for backups. Default: those in the path.',
+    schema: text(4096).optional(),
   },
   TENANT_MAX_TENANT_CONNECTIONS: {
     description: 'Most connections to one tenant’s database.',

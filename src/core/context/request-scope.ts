@@ -11,6 +11,8 @@ export interface RequestContext {
   readonly membership: UserTenant | undefined
   readonly access: MemberAccess | undefined
   readonly token: VerifiedToken | undefined
+  /** Version of the tenant's schema, read with the member; null: not known. Only requests have it. */
+  readonly schemaVersion?: number | null
   /** The tenant's connection pool; opened on first use. */
   readonly pool: (() => TenantPool) | undefined
 }

@@ -146,12 +146,22 @@ export const errorTable = {
   TENANCY_DATABASE_SCHEMA_FAILED: {
     status: 500,
     title: 'Cannot apply a tenant schema file',
-    fix: 'The file was rolled back; correct it and run again.',
+    fix: 'The file was rolled back, unless it runs without a transaction; correct it and run again.',
   },
   TENANCY_DATABASE_SCHEMA_INVALID: {
     status: 500,
-    title: 'Invalid tenant schema folder',
-    fix: 'Name the files NNNN_name.sql (4 to 14 digits), numbered once each, and do not edit one that has run.',
+    title: 'Invalid tenant schema',
+    fix: 'Correct the files that the message names. Do not edit, rename or remove one that has run, and add new ones at the end.',
+  },
+  TENANCY_DATABASE_SCHEMA_DISAGREES: {
+    status: 500,
+    title: 'Cannot change the tenant’s schema: the list of another migration tool says something else',
+    fix: 'Compare the two lists in the message with the database, then correct the folder or the table of drizzle-kit, Prisma or Kysely.',
+  },
+  TENANCY_DATABASE_SCHEMA_IRREVERSIBLE: {
+    status: 500,
+    title: 'Cannot revert the tenant’s schema',
+    fix: 'Write what undoes the migrations that the message names, or go forward with a new one.',
   },
   TENANCY_DATABASE_SCHEMA_BLOCKED: {
     status: 503,
@@ -163,6 +173,12 @@ export const errorTable = {
     status: 503,
     title: 'The service is temporarily unavailable',
     fix: 'Wait for the tenant’s migration, or run initializeTenantSchema; listTenants({ behind: true }) names all that are behind.',
+    headers: { 'retry-after': 1 },
+  },
+  TENANCY_DATABASE_SCHEMA_AHEAD: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'A newer release has migrated the tenant past the maximumSchema of this process: send its requests to that release.',
     headers: { 'retry-after': 1 },
   },
   TENANCY_DATABASE_LOCK_TIMEOUT: {
@@ -177,11 +193,44 @@ export const errorTable = {
     fix: 'A connection reached a database other than the tenant’s own and was destroyed: check proxies and restores.',
     headers: { 'retry-after': 1 },
   },
+  TENANCY_DATABASE_COPY_REFUSED: {
+    status: 409,
+    title: 'Cannot copy the data of this tenant database',
+    fix: 'Read the message: it names what would be lost or would not fit. Nothing was changed.',
+    details: { problems: 'string[]' },
+  },
+  TENANCY_DATABASE_COPY_FAILED: {
+    status: 500,
+    title: 'Cannot copy the data of this tenant database now',
+    fix: 'Nothing was changed. Read the message, correct the cause and start again.',
+  },
   TENANCY_DATABASE_UNAVAILABLE: {
     status: 503,
     title: 'The service is temporarily unavailable',
     fix: 'Check that the tenant’s server is up and reachable; requests recover by themselves.',
     headers: { 'retry-after': 1 },
+  },
+
+  // Backups and restores
+  TENANCY_BACKUP_FAILED: {
+    status: 500,
+    title: 'Cannot write the backup',
+    fix: 'Nothing is under the final name. Read the message: disk, permissions, the stream, or pg_dump.',
+  },
+  TENANCY_BACKUP_INVALID: {
+    status: 422,
+    title: 'Cannot read the backup',
+    fix: 'Nothing was changed. The archive is truncated, was changed, or needs another key: take another copy or key.',
+  },
+  TENANCY_RESTORE_REFUSED: {
+    status: 409,
+    title: 'Cannot restore this backup here',
+    fix: 'Nothing was changed. The message names what does not fit, and the option that allows it where there is one.',
+  },
+  TENANCY_RESTORE_FAILED: {
+    status: 503,
+    title: 'Cannot exchange the tenant’s database now',
+    fix: 'The tenant works on the same database as before. Read the message and try again.',
   },
 
   // Connections

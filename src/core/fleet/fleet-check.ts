@@ -1,19 +1,12 @@
 import type { TenancyError } from '../errors/errors.js'
 import type { SqlClient } from '../sql-client.js'
 import type { VersionedDatabase } from '../tenants/tenant-databases.js'
+import type { FleetRunOptions, FleetTenantResult } from './run.js'
 
 /** Options of `tenancy.fleet.check()`. */
-export interface FleetCheckOptions {
-  /** Ids or slugs. Default: all tenants but deleted ones. */
-  readonly tenants?: readonly string[] | undefined
-  /** Connections at a time, 1 to 11. Default: 4. */
-  readonly parallelism?: number | undefined
+export interface FleetCheckOptions extends FleetRunOptions<FleetCheckResult> {
   /** Compares databases of another schema version, too. Default: false. */
   readonly anyVersion?: boolean | undefined
-  /** Ends the check: it rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined
-  /** Receives each result as soon as it is there. The check waits for a promise, and rejects if this fails. */
-  readonly onResult?: ((result: FleetCheckResult) => unknown) | undefined
 }
 
 /**
@@ -23,8 +16,7 @@ export interface FleetCheckOptions {
 export type FleetCheckOutcome = 'same' | 'different' | 'behind' | 'ahead' | 'failed'
 
 /** The result of one database. */
-export interface FleetCheckResult {
-  readonly tenant: { readonly id: string; readonly slug: string }
+export interface FleetCheckResult extends FleetTenantResult {
   readonly databaseId: string
   readonly outcome: FleetCheckOutcome
   /** Sorted by object; empty unless `outcome` is `different`. */
@@ -55,23 +47,6 @@ export interface StructureDifference {
   readonly actual?: string
 }
 
-/** A tenant with its database. */
-export interface FleetDatabase {
-  readonly tenant: { readonly id: string; readonly slug: string }
-  readonly database: VersionedDatabase
-}
-
-/** The catalog's tenant databases, in pages. */
-export interface FleetDatabases {
-  /**
-   * Finds the ids of tenants by ids or slugs.
-   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (without a database)
-   */
-  tenantIds(refs: readonly string[]): Promise<readonly string[]>
-  /** Reads the next page, in the order of the tenants' ids; empty: there are no more. Default: all but deleted tenants. */
-  page(after: string | undefined, tenantIds: readonly string[] | undefined): Promise<readonly FleetDatabase[]>
-}
-
 /** A database whose structure is read. */
 export interface InspectedDatabase {
   /** A connection of the provisioning account inside of the database. */
@@ -80,6 +55,8 @@ export interface InspectedDatabase {
   readonly name: string
   /** Roles that only this database has, each with a text that stands for it. */
   readonly roles: Readonly<Record<string, string>>
+  /** Names of roles whose privileges do not count: not every database has such a role. */
+  readonly ignoredRoles: readonly string[]
   /** Names of settings that databases have without being part of the schema, or that new ones do not get from it. */
   readonly ignoredSettings: readonly string[]
 }

@@ -1,20 +1,9 @@
 import type { ActorOption } from '../audit-actor.js'
+import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
 
-/** A number of tenants, or a share of those that a run is about, such as `'1%'`: rounded up, so at least one. */
-export type FleetShare = number | `${number}%`
-
-/** A tenant, as results name it. */
-export interface FleetTenantName {
-  readonly id: string
-  readonly slug: string
-}
-
 /** What a run did for one tenant. */
-export interface FleetResult {
-  readonly tenant: FleetTenantName
-  /** Null: the tenant has no database. */
-  readonly databaseId: string | null
+export interface FleetResult extends FleetTenantResult {
   /**
    * `migrated`: files were applied. `current`: none was missing, or another process has applied them. `failed`: see `error`;
    * files before the one that failed are applied and stay. `skipped`: a dry run, or the tenant has no database in use: it is
@@ -25,46 +14,20 @@ export interface FleetResult {
   readonly applied: readonly string[]
   /** Of a dry run: names of the files that would be applied, as far as the catalog knows. */
   readonly pending?: readonly string[]
-  /** With all waits and retries. */
-  readonly durationMs: number
   /** Of `failed`: a `TenancyError` with its code. */
   readonly error?: Error
 }
 
-/** How far a run is. */
-export interface FleetProgress {
-  /** Tenants that the run is about; tenants that are created meanwhile come on top. */
-  readonly planned: number
-  /** Tenants with a result. */
-  readonly done: number
-  readonly failed: number
-}
-
 /** Options of {@link Fleet.migrate}. All have defaults. */
-export interface FleetMigrateOptions extends ActorOption {
-  /** Ids or slugs of the tenants to migrate, 10,000 at most. Default: all. */
-  readonly tenants?: readonly string[] | undefined
-  /** Migrate so many first, the oldest ones, and the others only if none of those failed. Default: all at once. */
-  readonly canary?: FleetShare | undefined
-  /**
-   * Tenants at a time, 1 to 64. Each takes two connections, within those that a process has to build and migrate. Default: 2.
-   * More than that is checked against the server's `max_connections` first.
-   */
-  readonly parallelism?: number | undefined
-  /** Begin no further tenant after so many failures. Default: every tenant is tried. */
-  readonly stopAfter?: FleetShare | undefined
+export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, FleetWaveOptions, ActorOption {
   /** Say what would be applied to whom, by what the catalog knows, and change nothing. Default: false. */
   readonly dryRun?: boolean | undefined
   /** Look into the ledger of every database, also where the catalog says that no file is missing. Default: false. */
   readonly verify?: boolean | undefined
   /** Longest wait of a file's statement for a lock, milliseconds, 1 to 600,000. Default: `TENANT_SCHEMA_LOCK_TIMEOUT_MS`. */
   readonly lockTimeoutMs?: number | undefined
-  /** Aborting lets the tenants under way finish, and begins no other. Default: none. */
-  readonly signal?: AbortSignal | undefined
-  /** Receives every tenant's result, one call at a time. An error ends the run, which then throws it. */
-  readonly onResult?: ((result: FleetResult) => void | Promise<void>) | undefined
-  /** Is called after each result. An error ends the run, which then throws it. */
-  readonly onProgress?: ((progress: FleetProgress) => void) | undefined
+  /** Longest time of a statement of a file, milliseconds, 1 to 86,400,000; the file is rolled back and fails then. Default: no limit. */
+  readonly statementTimeoutMs?: number | undefined
 }
 
 /** What a run did. */
@@ -79,7 +42,7 @@ export interface FleetReport {
   /** Tenants that the run was about and did not begin, because it was stopped. */
   readonly remaining: number
   /** Why it was stopped; undefined: it was not. */
-  readonly stopped: 'signal' | 'failures' | 'canary' | undefined
+  readonly stopped: FleetStopReason | undefined
   /** The first 20 results that failed; `onResult` gets all. */
   readonly failures: readonly FleetResult[]
   readonly durationMs: number
@@ -87,7 +50,7 @@ export interface FleetReport {
 
 /** Options of {@link Fleet.status}. */
 export interface FleetStatusOptions {
-  /** How many of the tenants that are behind to name, 0 to 1000. Default: 20. */
+  /** How many of the tenants that are behind, and of those that failed, to name, 0 to 1000. Default: 20. */
   readonly limit?: number | undefined
 }
 
@@ -101,6 +64,24 @@ export interface FleetStatus {
   readonly behind: number
   /** The first of those, in the order of creation. */
   readonly tenantsBehind: readonly (FleetTenantName & { readonly version: number | null })[]
+  /** Tenants whose last migration failed, by a run or by a request. */
+  readonly failed: number
+  /** The first of those, latest failure first. */
+  readonly tenantsFailed: readonly FleetFailure[]
+}
+
+/** A tenant whose last migration failed. It is forgotten once one succeeds. */
+export interface FleetFailure extends FleetTenantName {
+  readonly version: number | null
+  /** Code of the error, such as `TENANCY_DATABASE_SCHEMA_FAILED`. */
+  readonly code: string
+  /** Text of the error: file, line, and what PostgreSQL said. At most 2000 characters. */
+  readonly message: string
+  /** The file that failed; null: none was reached. */
+  readonly file: string | null
+  readonly failedAt: Date
+  /** Failures in a row. */
+  readonly attempts: number
 }
 
 /** Work on the databases of all tenants. */
@@ -109,7 +90,7 @@ export interface Fleet {
    * Applies the schema files that tenants' databases lack: of active and suspended tenants, also those that are created while
    * it runs. One query of the catalog finds who is behind; a fleet that is up to date costs nothing more. Each database is
    * migrated under its lock, each file in one transaction. Runs may overlap, and one that was killed is finished by the next.
-   * A tenant that fails is a result and no error of the run. A run that began a tenant leaves one entry `fleet.migrate` in the
+   * A tenant that fails is a result and no error of the run; aborting lets the tenants under way finish. A run that began a tenant leaves one entry `fleet.migrate` in the
    * installation's audit log.
    *
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND (of `tenants`), TENANCY_CONNECTION_BUDGET_TOO_LARGE, all before

@@ -1,16 +1,20 @@
-import type { FleetResult, FleetStatus, FleetTenantName } from './fleet.js'
+import type { VersionedDatabase } from '../tenants/tenant-databases.js'
+import type { FleetResult, FleetStatus } from './fleet.js'
+import type { FleetTenantName } from './run.js'
 
 /** The tenants that a run is about. */
 export interface FleetSelection {
   /** Undefined: all that are not deleted. */
   readonly ids?: readonly string[] | undefined
+  /** Only tenants that have this label. Undefined: any. */
+  readonly label?: string | undefined
+  /** Also deleted tenants, as long as they have their database. Default: only databases in use. */
+  readonly withDeleted?: boolean | undefined
 }
 
-/** A tenant with a database in use. */
+/** A tenant with its database. */
 export interface FleetTenant extends FleetTenantName {
-  readonly databaseId: string
-  /** As the catalog knows it; see `VersionedDatabase`. */
-  readonly schemaVersion: number | null
+  readonly database: VersionedDatabase
   /** Whether it got its database after `since`. */
   readonly isNew: boolean
 }
@@ -18,6 +22,8 @@ export interface FleetTenant extends FleetTenantName {
 /** A tenant that a caller has named. */
 export interface NamedTenant extends FleetTenantName {
   readonly databaseId: string | null
+  readonly labels: readonly string[]
+  /** Whether it has a database that serves, or will serve when the tenant is reactivated. */
   readonly isInUse: boolean
 }
 
@@ -34,7 +40,7 @@ export interface FleetPageQuery {
   readonly newOnly: boolean
 }
 
-/** What the catalog knows of a fleet. */
+/** What the catalog knows of a fleet: the one source of tenants for every run. */
 export interface FleetCatalog {
   /** Finds tenants by id or slug, in any status. */
   findNamed(tenants: readonly string[]): Promise<NamedTenant[]>
@@ -45,16 +51,29 @@ export interface FleetCatalog {
   ): Promise<{ readonly total: number; readonly behind: number; readonly since: string }>
   page(selection: FleetSelection, query: FleetPageQuery): Promise<FleetTenant[]>
   versions(): Promise<FleetStatus['versions']>
-  /** Writes the audit entry of a run. */
-  recordRun(actor: string | null, counts: object): Promise<void>
+  /** Counts the tenants whose last migration failed, and names the first `limit`, latest failure first. */
+  failures(limit: number): Promise<Pick<FleetStatus, 'failed' | 'tenantsFailed'>>
+  /** Writes the audit entry of a run, such as `fleet.migrate`. */
+  recordRun(actor: string | null, action: string, after: object): Promise<void>
+}
+
+/** Connections of the provisioning account for work on the fleet. */
+export interface FleetConnections {
+  /**
+   * Reserves connections on top of those that every process has to build and migrate, until the returned function is called.
+   * What runs of this process have reserved adds up.
+   * @throws TENANCY_CONNECTION_BUDGET_TOO_LARGE
+   */
+  reserve(connections: number): Promise<() => void>
+  /** Runs work in one of the two slots (of two connections each) that migrations on demand use, which go first. */
+  inSlot<Result>(work: () => Promise<Result>): Promise<Result>
 }
 
 /** How one tenant is migrated. */
 export interface FleetMigration {
   readonly verify: boolean
   readonly lockTimeoutMs: number | undefined
-  /** Whether it comes on top of the migrations that the process has connections for. */
-  readonly isExtra: boolean
+  readonly statementTimeoutMs: number | undefined
 }
 
 /** The databases of a fleet. */
@@ -69,8 +88,6 @@ export interface FleetDatabases {
     tenant: FleetTenant,
     how: FleetMigration,
   ): Promise<{ readonly outcome: Exclude<FleetResult['outcome'], 'failed'>; readonly applied: readonly string[] }>
-  /** @throws TENANCY_CONNECTION_BUDGET_TOO_LARGE */
-  checkBudget(parallelism: number): Promise<void>
   /** Renews what this process's connections to the database know of its schema. */
   renew(databaseId: string): void
 }

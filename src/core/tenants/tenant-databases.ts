@@ -73,6 +73,17 @@ export interface VersionedDatabase extends TenantDatabase {
   readonly schemaVersion: number | null
 }
 
+/** Why a database could not be migrated. */
+export interface MigrationFailure {
+  /** Number of the last file that the migration was to apply. */
+  readonly wantedVersion: number
+  /** Code of the error, as the table of errors has it. */
+  readonly code: string
+  readonly message: string
+  /** Name of the file that failed; undefined: none was reached. */
+  readonly file: string | undefined
+}
+
 /** The tenant of a database. */
 export interface DatabaseTenant {
   readonly databaseId: string
@@ -107,8 +118,15 @@ export interface TenantDatabaseRecords {
   markReady(id: string, lease: string, reservedMs: number, schema: AppliedFiles): Promise<TenantDatabase | undefined>
   /** Counts databases in use that have the files up to that version, but with other texts. */
   countDiverged(serverId: string, latest: AppliedFiles): Promise<number>
-  /** Records the state of a database's ledger; called under the lock of its migration. */
+  /**
+   * Records the state of a database's ledger; called under the lock of its migration. A failure of a migration to that
+   * version is forgotten.
+   */
   recordSchema(id: string, schema: AppliedFiles): Promise<void>
+  /** Tells all processes that a migration of a database begins. */
+  announceMigration(id: string): Promise<void>
+  /** Records that a migration of a database failed, and how often in a row. */
+  recordFailure(id: string, failure: MigrationFailure): Promise<void>
   /** Lists the server's databases in state `building` or `dropping`, and retired ones that are due, oldest first. */
   unfinished(serverId: string, leaseMs: number): Promise<UnfinishedDatabase[]>
   /** Moves a database that `unfinished` lists to `dropping`, for good; undefined: it is not in that list (any more). */

@@ -98,6 +98,7 @@ async function buildUnderLock(
     })
     if (!begun) return undefined
     await createRoleAndDatabase(options, session, id, template)
+    await writeIdentity({ ...options.server, database: name }, id)
     const ready = await records.markReady(id, lease, reservedMs, schema)
     if (!ready) throw new Error('the build took longer than its lease')
     return ready
@@ -107,11 +108,17 @@ async function buildUnderLock(
   }
 }
 
-async function createRoleAndDatabase(
-  { server, names, secret, installationId, rights, roleConnectionLimit = -1, tempFileLimitMb = 0 }: BuilderOptions,
+/**
+ * Makes the login role and the database of an id, with their privileges and settings. The row is there, and the database has no
+ * identity row yet.
+ *
+ * @param session holds the database's lock
+ */
+export async function createRoleAndDatabase(
+  { names, secret, installationId, rights, roleConnectionLimit = -1, tempFileLimitMb = 0 }: BuilderOptions,
   session: SqlClient,
   id: string,
-  template: Template,
+  template: Pick<Template, 'name' | 'settings'>,
 ): Promise<void> {
   const databaseName = names.tenantDatabase(id)
   // The role has the database's name.
@@ -135,15 +142,14 @@ async function createRoleAndDatabase(
     `${withoutFlush};
      ${isLimited ? `${tempFileLimitSql(databaseName, tempFileLimitMb)};` : ''}
      comment on database ${name} is ${comment};
-     ${databasePrivileges(databaseName, databaseName)};
+     ${databasePrivileges(databaseName, databaseName, names)};
      ${databaseSettingsSql(databaseName, template.settings)}
      alter database ${name} allow_connections true`,
   )
-  await writeIdentity({ ...server, database: databaseName }, id)
 }
 
 /** Writes the identity row. This first connection also writes the relation cache file that later connections read. */
-async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
+export async function writeIdentity(account: ServerAccount, id: string): Promise<void> {
   const client = await openConnection(account, leaseMs, `${insideSettings} -c synchronous_commit=off`)
   try {
     await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])

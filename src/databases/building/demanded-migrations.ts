@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findTenancyError, isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
-import type { TenantDatabase } from '../../core/model.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import type { BuildQueue } from './build-queue.js'
 import type { MigrationLimits, TenantMigrations } from './tenant-migrations.js'
@@ -13,9 +12,10 @@ export interface DemandedMigrations {
    * Resolves when the database may serve. That is at once when the catalog knows that its schema is not older than this
    * process demands. Otherwise the database is migrated, or its ledger is read; the caller waits for a second at most,
    * and the work continues without the caller.
-   * @throws TENANCY_DATABASE_SCHEMA_BEHIND
+   * @param atLeast demands this version, too. Default: what the process demands of every database
+   * @throws TENANCY_DATABASE_SCHEMA_BEHIND, TENANCY_DATABASE_SCHEMA_AHEAD
    */
-  demand(database: VersionedDatabase, slug: string): Promise<void>
+  demand(database: VersionedDatabase, slug: string, atLeast?: number): Promise<void>
   /** Waits for the migrations under way, and begins no other. */
   close(): Promise<void>
 }
@@ -26,8 +26,13 @@ export interface DemandedMigrationsOptions {
   readonly schema: () => Promise<TenantSchema>
   /** Runs {@link maxDemandedMigrations} at a time. */
   readonly queue: BuildQueue
-  /** Whether a database that is behind is migrated, or refused after its ledger was read. Default: `migrate`. */
-  readonly whenBehind?: 'migrate' | 'refuse' | undefined
+  /**
+   * Whether a database without the newest file is migrated, refused after its ledger was read, or served. One below
+   * `minimum` is never served. Default: `migrate`.
+   */
+  readonly whenBehind?: 'migrate' | 'refuse' | 'serve' | undefined
+  /** Oldest and newest version that the process serves. Default: any. */
+  readonly range: () => Promise<{ readonly minimum: number | undefined; readonly maximum: number | undefined }>
   readonly logger: Logger
 }
 
@@ -57,12 +62,13 @@ const maxRetryMs = 60_000
 
 /** Migrations on demand of the tenant databases of one server, {@link maxDemandedMigrations} at a time. */
 export function createDemandedMigrations(options: DemandedMigrationsOptions): DemandedMigrations {
-  const { migrations, schema, queue, whenBehind = 'migrate', logger } = options
+  const { migrations, schema, queue, whenBehind = 'migrate', range, logger } = options
+  const lag = createLagLog(logger)
   const behind = new Map<string, Behind>()
   let waiting = 0
   let isClosed = false
 
-  const catchUp = async (database: TenantDatabase, slug: string, demanded: number) => {
+  const catchUp = async (database: VersionedDatabase, slug: string, demanded: number) => {
     if (whenBehind === 'migrate') {
       const applied = await migrations.migrate(database, slug, limits)
       if (applied.length > 0) {
@@ -74,7 +80,7 @@ export function createDemandedMigrations(options: DemandedMigrationsOptions): De
     if (version < demanded) throw new TenancyError('TENANCY_DATABASE_SCHEMA_BEHIND', describe(slug, version, demanded))
   }
 
-  const start = (entry: Behind, database: TenantDatabase, slug: string, demanded: number) => {
+  const start = (entry: Behind, database: VersionedDatabase, slug: string, demanded: number) => {
     entry.waitUntilMs = Date.now() + waitMs
     entry.work = queue
       // A database that keeps failing, such as one whose tables its tenant has locked, goes behind all others.
@@ -101,9 +107,18 @@ export function createDemandedMigrations(options: DemandedMigrationsOptions): De
   }
 
   return {
-    async demand(database, slug) {
-      const { version: demanded } = (await schema()).latest
+    async demand(database, slug, atLeast = -1) {
+      const { version: newest } = (await schema()).latest
+      const { minimum = -1, maximum = Infinity } = await range()
       const { id, schemaVersion } = database
+      if (schemaVersion !== null && schemaVersion > maximum) {
+        throw new TenancyError(
+          'TENANCY_DATABASE_SCHEMA_AHEAD',
+          `The database of tenant "${slug}" has schema ${schemaVersion}, this process serves ${maximum} at most`,
+        )
+      }
+      const demanded = Math.max(whenBehind === 'serve' ? minimum : Math.min(newest, maximum), atLeast)
+      if ((schemaVersion ?? -1) < newest && (schemaVersion ?? -1) >= demanded) lag.note(slug, schemaVersion, newest)
       if (demanded === -1 || (schemaVersion !== null && schemaVersion >= demanded)) {
         behind.delete(id)
         return
@@ -144,6 +159,25 @@ export function createDemandedMigrations(options: DemandedMigrationsOptions): De
     async close() {
       isClosed = true
       await queue.drained()
+    },
+  }
+}
+
+/** Tenants that are named in the log because they lag behind. */
+const maxLagging = 20
+
+/** Logs that tenants are served on an older schema: each once, and not more than {@link maxLagging}. */
+function createLagLog(logger: Logger) {
+  const named = new Set<string>()
+  return {
+    note(slug: string, version: number | null, newest: number) {
+      if (named.size >= maxLagging || named.has(slug)) return
+      named.add(slug)
+      const others = named.size === maxLagging ? '; others that lag behind are not named' : ''
+      logger.warn(
+        { tenant: slug, schemaVersion: version, newest },
+        `A tenant is served on an older schema than the newest of this process${others}`,
+      )
     },
   }
 }

@@ -4,13 +4,21 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
 import { retry } from '../../postgres/retry.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { databasePrivileges, defaultGrants, defaultPrivileges, membership, ownPrivileges } from './tenant-privileges.js'
+import { hasOwners } from '../owner/base-schema.js'
+import {
+  databasePrivileges,
+  defaultGrants,
+  defaultPrivileges,
+  type GroupRoles,
+  membership,
+  ownPrivileges,
+} from './tenant-privileges.js'
 
 /**
  * Restores what the role and the group lack in one tenant database: membership, CONNECT, privileges on our own schema,
  * default privileges, and privileges on objects that were made while those were missing. These objects are the tables,
- * sequences and schemas of this account that nobody was ever granted anything on: what a file has revoked stays revoked,
- * and what it has given to another owner is left to that owner. In a database that is not the tenant's own, whatever its
+ * sequences and schemas of the group of owners, or of this account, that nobody was ever granted anything on: what a file has
+ * revoked stays revoked, and what it has given to another owner is left to that owner. In a database that is not the tenant's own, whatever its
  * name, nothing is granted to anybody.
  *
  * A tenant's role can drop these privileges, because it is a member of the group (DROP OWNED BY): PostgreSQL has no
@@ -23,17 +31,20 @@ import { databasePrivileges, defaultGrants, defaultPrivileges, membership, ownPr
 export async function restorePrivileges(
   client: SqlClient,
   database: Pick<TenantDatabase, 'id' | 'epoch' | 'name' | 'roleName'>,
-  members: string,
+  groups: GroupRoles,
 ): Promise<boolean> {
+  const { members } = groups
   await checkIdentity(client, database)
   const { name: databaseName, roleName: role } = database
   const statements: string[] = []
-  const { rows } = await client.query<MissingRow>(missingPrivileges(members), [role, members])
+  const { rows } = await client.query<MissingRow>(missingPrivileges(groups), [role, members])
   const [found] = rows
   if (found === undefined) throw new Error(`the role ${role} or its group is gone`)
   if (!found.isMember) statements.push(membership(role, members))
-  if (!found.mayConnect) statements.push(databasePrivileges(databaseName, role))
-  if (!found.hasPrivileges) statements.push(ownPrivileges(members), defaultPrivileges(members))
+  if (!found.mayConnect) statements.push(databasePrivileges(databaseName, role, groups))
+  if (!found.hasPrivileges) {
+    statements.push(ownPrivileges(groups), defaultPrivileges(groups, found.hasOwners ? undefined : 'current_user'))
+  }
   const group = quoteIdentifier(members)
   for (const { kind, name } of found.bare) {
     const privileges = defaultGrants.find(([, letter]) => letter === kind)?.[2] ?? []
@@ -57,7 +68,11 @@ async function inOneTransaction(client: SqlClient, statements: readonly string[]
   })
 }
 
-async function checkIdentity(client: SqlClient, { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>): Promise<void> {
+/** @throws {@link TenancyError} TENANCY_DATABASE_IDENTITY_MISMATCH: the database is not the one that the catalog means */
+export async function checkIdentity(
+  client: SqlClient,
+  { id, epoch }: Pick<TenantDatabase, 'id' | 'epoch'>,
+): Promise<void> {
   const { rows } = await client.query<{ database_id: string | null; epoch: number | null }>(
     'select database_id, epoch from tenants2fast.identity',
   )
@@ -69,6 +84,8 @@ async function checkIdentity(client: SqlClient, { id, epoch }: Pick<TenantDataba
 }
 
 interface MissingRow {
+  /** False: an earlier release has built the database, and no migration has given its objects to the group yet. */
+  readonly hasOwners: boolean
   readonly isMember: boolean
   readonly mayConnect: boolean
   readonly hasPrivileges: boolean
@@ -76,36 +93,48 @@ interface MissingRow {
   readonly bare: readonly { readonly kind: 'r' | 'S' | 'n'; readonly name: string }[]
 }
 
-const missingPrivileges = (members: string) => `
-  with wanted (kind, privilege) as (
+const missingPrivileges = ({ members, owners }: GroupRoles) => `
+  with base (has_owners) as (
+    select ${hasOwners}
+  ), wanted (kind, privilege) as (
     values ${defaultGrants
       .flatMap(([, letter, privileges]) => privileges.map((privilege) => `('${letter}', '${privilege.toUpperCase()}')`))
       .join(', ')}
   ), given (kind, privilege) as (
     select defaclobjtype::text, privilege_type from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl)
-     where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+     where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(
+         case when (select has_owners from base) then ${quoteLiteral(owners)} else current_user end))
        and grantee = pg_catalog.to_regrole(pg_catalog.quote_ident(${quoteLiteral(members)}))
+  ), owner (oid) as (
+    select oid from pg_catalog.pg_roles where rolname in (current_user, ${quoteLiteral(owners)})
   ), ours (oid) as (
     select oid from pg_catalog.pg_namespace
      where nspname <> 'tenants2fast' and nspname <> 'information_schema' and nspname !~ '^pg_'
   )
   select
+    base.has_owners as "hasOwners",
     pg_catalog.pg_has_role(member.oid, members.oid, 'usage') as "isMember",
     pg_catalog.has_database_privilege(member.oid, pg_catalog.current_database(), 'connect')
-      and pg_catalog.has_database_privilege(member.oid, pg_catalog.current_database(), 'temporary') as "mayConnect",
+      and pg_catalog.has_database_privilege(member.oid, pg_catalog.current_database(), 'temporary')
+      and (not base.has_owners
+        or (pg_catalog.has_database_privilege(${quoteLiteral(owners)}::pg_catalog.name, pg_catalog.current_database(), 'create')
+          and pg_catalog.has_database_privilege(${quoteLiteral(owners)}::pg_catalog.name, pg_catalog.current_database(), 'temporary')))
+      as "mayConnect",
     not exists (select * from wanted except select * from given)
       and pg_catalog.has_schema_privilege(members.oid, 'tenants2fast', 'usage')
+      and (not base.has_owners
+        or pg_catalog.has_schema_privilege(${quoteLiteral(owners)}::pg_catalog.name, 'tenants2fast', 'usage'))
       and pg_catalog.has_table_privilege(members.oid, 'tenants2fast.identity', 'select') as "hasPrivileges",
     coalesce((
       select pg_catalog.json_agg(bare) from (
         select 'n' as kind, pg_catalog.format('%I', nspname) as name from pg_catalog.pg_namespace
          where oid in (select oid from ours) and nspacl is null
-           and nspowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+           and nspowner in (select oid from owner)
         union all
         select case relkind when 'S' then 'S' else 'r' end, pg_catalog.format('%I.%I', nspname, relname)
           from pg_catalog.pg_class join pg_catalog.pg_namespace n on n.oid = relnamespace
          where relnamespace in (select oid from ours) and relacl is null and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-           and relowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+           and relowner in (select oid from owner)
       ) as bare
     ), '[]') as bare
-  from pg_catalog.pg_roles member, pg_catalog.pg_roles members where member.rolname = $1 and members.rolname = $2`
+  from base, pg_catalog.pg_roles member, pg_catalog.pg_roles members where member.rolname = $1 and members.rolname = $2`

@@ -3,9 +3,11 @@ import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import type { SchemaSource } from '../../core/tenants/migration.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { DatabaseNames } from '../database-names.js'
-import { joinRoles, needsMembership, readAdminRights, reportAdminRights } from '../server/admin-rights.js'
+import { checkExtensions } from '../owner/extensions.js'
+import { joinGroup, joinRoles, needsMembership, readAdminRights, reportAdminRights } from '../server/admin-rights.js'
 import { warnOfOutdatedCollations } from '../server/collations.js'
 import { revokedFunctions } from '../server/hardening.js'
 import { roleLockKey } from '../server/lock-keys.js'
@@ -27,7 +29,9 @@ export interface ServerSettings {
   readonly serverName?: string
   /** Master secret that the roles' passwords are derived from, at least 32 bytes. */
   readonly secret: Buffer
-  /** Folder of numbered SQL files. Default: none, tenants start empty. */
+  /** The migrations of every tenant's schema. Default: those of `schemaDir`. */
+  readonly schema?: SchemaSource | undefined
+  /** Folder of migrations, of a kind that is detected. Default: none, tenants start empty. */
   readonly schemaDir?: string | undefined
   /** Longest wait of a schema file's statement for a lock. Default: 2000. */
   readonly schemaLockTimeoutMs?: number
@@ -37,6 +41,8 @@ export interface ServerSettings {
   readonly tempFileLimitMb?: number
   /** Revoke functions that use up what the server shares from tenants; takes a superuser. Default: false. */
   readonly isHardened?: boolean
+  /** Extensions that every tenant database has. Default: none. */
+  readonly extensions?: readonly string[]
   readonly logger: Logger
 }
 
@@ -75,13 +81,14 @@ export interface ServerPreparation {
 /** The preparation of one server. Connects when first used. */
 export function createServerPreparation(options: ServerPreparationOptions): ServerPreparation {
   const { records, server, secret, names, admin, logger, serverName = 'default', roleConnectionLimit } = options
-  const { tempFileLimitMb = 0, isHardened = false } = options
+  const { tempFileLimitMb = 0, isHardened = false, extensions = [] } = options
   let preparing: Promise<PreparedServer> | undefined
   let knownSchema: TenantSchema | undefined
 
   const readSchema = async (installationId: string): Promise<TenantSchema> => {
-    const schema = await readTenantSchema(options.schemaDir, installationId)
-    return isHardened ? { ...schema, version: hardenedVersion(schema.version) } : schema
+    const schema = await readTenantSchema(options.schema ?? options.schemaDir, installationId)
+    const version = extensions.length > 0 ? extendedVersion(schema.version, extensions) : schema.version
+    return { ...schema, version: isHardened ? hardenedVersion(version) : version }
   }
 
   const prepareOnce = async (): Promise<PreparedServer> => {
@@ -89,7 +96,11 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
     // A template that has to be made again is made of the files that were read first.
     const schema = knownSchema ?? (await readSchema(installationId))
     const { schemaLockTimeoutMs: lockTimeoutMs } = options
-    const templateOptions = { server, names, installationId, secret, lockTimeoutMs, isHardened }
+    const rights = await readAdminRights(admin)
+    await checkExtensions(admin, extensions, rights)
+    const templateOptions = {
+      ...{ server, names, installationId, secret, lockTimeoutMs, isHardened, rights, extensions },
+    }
     const [serverId, template] = await Promise.all([
       records.serverId(serverName),
       ensureTemplate(templateOptions, schema),
@@ -106,8 +117,9 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
       const lockKey = roleLockKey({ secret, installationId })
       await reconcileRoleLimits(admin, names.members, roleConnectionLimit, lockKey)
     }
-    const rights = await readAdminRights(admin)
     reportAdminRights(rights, logger)
+    // The template may be the work of another account.
+    await joinGroup(admin, names.owners)
     if (needsMembership(rights)) await joinRoles(admin, names.members)
     if (rights.isSuperuser) {
       await reconcileTempFileLimits(admin, { installationId, prefix: names.prefix, megabytes: tempFileLimitMb })
@@ -174,6 +186,14 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
 function hardenedVersion(version: string): string {
   return createHash('sha256')
     .update(`hardened ${version} ${revokedFunctions.join(' ')}`)
+    .digest('hex')
+    .slice(0, 16)
+}
+
+/** Version of a schema whose template has extensions. */
+function extendedVersion(version: string, extensions: readonly string[]): string {
+  return createHash('sha256')
+    .update(`extended ${version} ${extensions.toSorted().join(' ')}`)
     .digest('hex')
     .slice(0, 16)
 }

@@ -2,6 +2,7 @@ import type { DatabaseInspection, InspectionOptions } from '../../core/fleet/fle
 import type { SqlClient } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
+import type { DatabaseNames } from '../database-names.js'
 import { insideSettings, openConnection } from '../server/admin-connection.js'
 import { withHeartbeat } from '../server/lock-heartbeat.js'
 import { notCarriedSettings } from './database-settings.js'
@@ -12,6 +13,7 @@ import { withTemplate } from './template.js'
 export interface StructureInspectionOptions {
   /** The provisioning account. */
   readonly server: ServerAccount
+  readonly names: DatabaseNames
   readonly preparation: Pick<ServerPreparation, 'prepared'>
 }
 
@@ -26,11 +28,19 @@ const ownSettings = ['temp_file_limit']
  * template. The copy has the name of a template under construction, and exists under the same lock: what a killed process
  * leaves is dropped in the same way.
  */
-export function createStructureInspection({ server, preparation }: StructureInspectionOptions): DatabaseInspection {
+export function createStructureInspection({
+  server,
+  names,
+  preparation,
+}: StructureInspectionOptions): DatabaseInspection {
   return {
     inspect: ({ name, roleName }, options, work) =>
       inside({ ...server, database: name }, options, (client) =>
-        work({ client, name, roles: { [roleName]: tenantRole }, ignoredSettings: ownSettings }),
+        work({
+          ...{ client, name, roles: { [roleName]: tenantRole }, ignoredSettings: ownSettings },
+          // The first migration makes it.
+          ignoredRoles: [names.ownerLogin(name)],
+        }),
       ),
 
     async inspectTemplate(options, work) {
@@ -44,7 +54,10 @@ export function createStructureInspection({ server, preparation }: StructureInsp
           return await withHeartbeat(admin, () =>
             inside({ ...server, database: copyName }, options, (client) =>
               // CREATE DATABASE copies neither settings nor privileges of the database: those are read of the template.
-              work({ client, name: template.name, roles: { '': tenantRole }, ignoredSettings, schemaVersion }),
+              work({
+                ...{ client, name: template.name, roles: { '': tenantRole }, ignoredSettings, schemaVersion },
+                ignoredRoles: [],
+              }),
             ),
           )
         } finally {

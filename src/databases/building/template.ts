@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { tryLock } from '../../postgres/advisory-lock.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
 import { withConnection, withConnectionInside } from '../server/admin-connection.js'
+import { type AdminRights, joinGroup } from '../server/admin-rights.js'
 import { isCollationOutdated } from '../server/collations.js'
 import type { DatabaseNames } from '../database-names.js'
 import { type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
@@ -10,7 +12,10 @@ import { templateComment } from '../ownership.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { templateLockKey } from '../server/lock-keys.js'
 import { withHeartbeat } from '../server/lock-heartbeat.js'
+import { createExtensions } from '../owner/extensions.js'
+import { dropOwnerLoginSql, ensureOwnerLogin, revokeOwnerLogin } from '../owner/owner-login.js'
 import { lockTemplates } from './template-lock.js'
+import { closedDatabase } from './tenant-privileges.js'
 import { applyTenantSchema, createBaseSchema, type TenantSchema } from './tenant-schema.js'
 
 /** Identifies the templates of one installation on one server. */
@@ -24,6 +29,10 @@ export interface TemplateOptions {
   readonly lockTimeoutMs?: number | undefined
   /** Whether functions that use up what the server shares are revoked from PUBLIC. Default: false. */
   readonly isHardened?: boolean
+  /** Rights of the provisioning account. */
+  readonly rights: AdminRights
+  /** Extensions that every tenant database has. */
+  readonly extensions: readonly string[]
 }
 
 /** A database that tenant databases are copied from. */
@@ -63,7 +72,9 @@ export async function withTemplate<Result>(
   return withConnection(server, async (admin) => {
     await lockTemplates(admin, templateLockKey(options, names.templatePrefix))
     if (!(await isUsable(admin, name))) {
-      await ensureMembersRole(admin, names.members)
+      await ensureGroupRole(admin, names.members)
+      await ensureGroupRole(admin, names.owners)
+      await joinGroup(admin, names.owners)
       await buildTemplate(admin, options, schema, name)
       await dropOlderTemplates(admin, options, name)
     }
@@ -81,7 +92,7 @@ async function isUsable(admin: SqlClient, name: string): Promise<boolean> {
   return rowCount !== 0 && !(await isCollationOutdated(admin, name))
 }
 
-async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> {
+async function ensureGroupRole(admin: SqlClient, name: string): Promise<void> {
   const { rows } = await admin.query<{ isPlain: boolean }>(
     `select not (rolcanlogin or rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls) as "isPlain"
        from pg_roles where rolname = $1`,
@@ -89,30 +100,26 @@ async function ensureMembersRole(admin: SqlClient, name: string): Promise<void> 
   )
   const [role] = rows
   if (!role) await admin.query(`create role ${quoteIdentifier(name)} nologin`)
-  // Every tenant's role would inherit its rights.
+  // Its members would inherit its rights.
   else if (!role.isPlain) throw new Error(`the role ${name} exists and can do more than a group role`)
 }
 
 async function buildTemplate(
   admin: SqlClient,
-  { server, names, installationId, lockTimeoutMs, isHardened = false }: TemplateOptions,
+  options: TemplateOptions,
   schema: TenantSchema,
   template: string,
 ): Promise<void> {
+  const { server, names, installationId } = options
   const unfinished = quoteIdentifier(names.unfinishedTemplate)
   // Left by a process that died here: this process holds the lock, so nobody works on it.
-  await admin.query(`drop database if exists ${unfinished} with (force)`)
+  await dropUnfinished(admin, names)
   await dropTemplate(admin, template)
   await admin.query(`create database ${unfinished} template template0`)
   try {
-    await admin.query(`revoke all on database ${unfinished} from public`)
-    const fill = async (client: SqlClient) => {
-      await createBaseSchema(client, names.members)
-      await applyTenantSchema(client, schema, { members: names.members, lockTimeoutMs })
-      if (isHardened) await hardenDatabase(client, names.members)
-    }
+    await admin.query(closedDatabase(names.unfinishedTemplate, names))
     const account = { ...server, database: names.unfinishedTemplate }
-    await withHeartbeat(admin, () => withConnectionInside(account, fill))
+    await withHeartbeat(admin, () => withConnectionInside(account, (client) => fillTemplate(client, options, schema)))
     // One message is one transaction: the name appears together with what makes the template safe to use.
     await admin.query(
       `comment on database ${unfinished} is ${quoteLiteral(templateComment(installationId))};
@@ -121,9 +128,42 @@ async function buildTemplate(
     )
   } catch (error) {
     // If that fails, the reconciler drops it.
-    await admin.query(`drop database if exists ${unfinished} with (force)`).catch(() => {})
+    await dropUnfinished(admin, names).catch(() => {})
     throw error
   }
+}
+
+/** Fills a template. Its owner login has a password that nobody else knows, and is gone before the template has its name. */
+async function fillTemplate(
+  client: SqlClient,
+  { server, names, lockTimeoutMs, isHardened = false, rights, extensions }: TemplateOptions,
+  schema: TenantSchema,
+): Promise<void> {
+  await createBaseSchema(client, names)
+  await createExtensions(client, extensions)
+  if (isHardened) await hardenDatabase(client, names.members, names.owners)
+  await applyTenantSchema(client, schema, {
+    members: names.members,
+    owners: names.owners,
+    lockTimeoutMs,
+    async withOwner(work) {
+      const database = names.unfinishedTemplate
+      const login = { name: names.ownerLogin(database), password: randomBytes(32).toString('base64url') }
+      await ensureOwnerLogin(client, login, { rights, owners: names.owners })
+      await withConnectionInside({ ...server, user: login.name, password: login.password, database }, async (owner) => {
+        await work(owner)
+        // What files may have set for objects that it makes.
+        await owner.query('drop owned by session_user')
+      })
+      await client.query(`${revokeOwnerLogin(login.name, database)}; ${dropOwnerLoginSql(login.name)}`)
+    },
+  })
+}
+
+/** Drops the template under construction and the login that fills it. The caller holds the lock. */
+async function dropUnfinished(admin: SqlClient, names: DatabaseNames): Promise<void> {
+  await admin.query(`drop database if exists ${quoteIdentifier(names.unfinishedTemplate)} with (force)`)
+  await admin.query(dropOwnerLoginSql(names.ownerLogin(names.unfinishedTemplate)))
 }
 
 /** Drops a template that cannot be used: its drop had begun, or it cannot be copied any more. */
@@ -158,13 +198,16 @@ async function dropOlderTemplates(
  *
  * @returns names of the databases that were dropped
  */
-export async function removeUnfinishedTemplates(options: TemplateOptions): Promise<string[]> {
+export async function removeUnfinishedTemplates(
+  options: Pick<TemplateOptions, 'server' | 'secret' | 'names' | 'installationId'>,
+): Promise<string[]> {
   const { server, names, installationId } = options
   return withConnection(server, async (admin) => {
     // Another process is building one.
     if (!(await tryLock(admin, templateLockKey(options, names.templatePrefix)))) return []
     const dropped = await findUnfinishedTemplates(admin, { names, installationId })
     for (const name of dropped) await admin.query(`drop database if exists ${quoteIdentifier(name)} with (force)`)
+    await dropUnfinished(admin, names)
     return dropped
   })
 }
@@ -180,8 +223,15 @@ export async function findUnfinishedTemplates(
   const { rows } = await admin.query<{ name: string }>(
     `select datname as name from pg_database
       where datname = $1 or (starts_with(datname, $2) and (not datistemplate or datconnlimit = -2)
-        and shobj_description(oid, 'pg_database') = $3)`,
-    [names.unfinishedTemplate, names.templatePrefix, templateComment(installationId)],
+        and shobj_description(oid, 'pg_database') = $3)
+     -- A process may have died after it dropped the database and before it dropped the login.
+     union select $1 from pg_roles where rolname = $4`,
+    [
+      names.unfinishedTemplate,
+      names.templatePrefix,
+      templateComment(installationId),
+      names.ownerLogin(names.unfinishedTemplate),
+    ],
   )
   return rows.map(({ name }) => name)
 }

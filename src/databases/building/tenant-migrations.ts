@@ -4,15 +4,27 @@ import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import { findLockBlockers } from '../../postgres/lock-blockers.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
-import type { SqlPool } from '../../core/sql-client.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
-import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import type { TenantDatabaseRecords, VersionedDatabase } from '../../core/tenants/tenant-databases.js'
+import type { DatabaseNames } from '../database-names.js'
+import { createExtensions } from '../owner/extensions.js'
+import { giveOver } from '../owner/give-over.js'
+import type { OwnerConnections } from '../owner/owner-connections.js'
 import { withConnectionInside } from '../server/admin-connection.js'
+import type { AdminRights } from '../server/admin-rights.js'
 import { withDatabaseLock } from '../server/database-lock.js'
 import { hardenDatabase } from '../server/hardening.js'
 import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
-import { restorePrivileges } from './restore-privileges.js'
-import { applyTenantSchema, ledgerSchema, type TenantSchema } from './tenant-schema.js'
+import { withoutTempFileLimit } from '../server/temp-file-limit.js'
+import { checkIdentity, restorePrivileges } from './restore-privileges.js'
+import {
+  type ApplySchemaOptions,
+  applyTenantSchema,
+  ledgerSchema,
+  revertTenantSchema,
+  type TenantSchema,
+} from './tenant-schema.js'
 
 /** Longest waits of a migration. */
 export interface MigrationLimits {
@@ -22,19 +34,41 @@ export interface MigrationLimits {
   readonly maxAttempts?: number
   /** Longest wait of a file's statement for a lock. Default: that of the options. */
   readonly lockTimeoutMs?: number
+  /** Longest time of a file's statement. Default: no limit. */
+  readonly statementTimeoutMs?: number | undefined
 }
 
 /** Migrates single tenant databases, each under its lock. `slug` is for messages. */
 export interface TenantMigrations {
   /**
-   * Restores privileges, applies the files that the database lacks, and records its schema version in the catalog;
-   * returns the files' names.
+   * Restores privileges, creates missing extensions, applies the files that the database lacks, and records its schema
+   * version in the catalog, or why that failed; returns the files' names.
    *
    * @param limits Default: those of the options
    * @throws TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_SCHEMA_INVALID,
    *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
-  migrate(database: TenantDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  migrate(database: VersionedDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  /**
+   * Runs `work` on a connection of the database's owner login, with the group of owners as its role: what it makes belongs to
+   * the application. The database is made ready for it first, under its lock; `work` runs under none. The connection has no
+   * limits of time and the search path `pg_catalog`; `RESET search_path` gives it the database's own.
+   *
+   * @throws TENANCY_DATABASE_SCHEMA_BLOCKED, TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the
+   *   tenant; and what `work` throws
+   */
+  withOwner<Result>(
+    database: TenantDatabase,
+    slug: string,
+    work: (client: SqlClient) => Promise<Result>,
+  ): Promise<Result>
+  /**
+   * Reverts the migrations after a version, the newest first, and records the schema version after each; returns their names.
+   *
+   * @param to number of the last migration that stays; -1: none
+   * @throws TENANCY_DATABASE_SCHEMA_IRREVERSIBLE, and as `migrate`; each names the tenant
+   */
+  revert(database: TenantDatabase, slug: string, to: number, limits?: MigrationLimits): Promise<string[]>
   /**
    * Reads the schema version from the database's ledger, and records it in the catalog, which may not know it yet.
    * @throws TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
@@ -44,19 +78,21 @@ export interface TenantMigrations {
 
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
-  readonly records: Pick<TenantDatabaseRecords, 'recordSchema'>
+  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure' | 'announceMigration'>
   /** The provisioning account; its `database` is the catalog, where locks are held. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */
   readonly admin: SqlPool
-  /** The group role. */
-  readonly members: string
+  readonly names: DatabaseNames
+  /** Extensions that every tenant database has. */
+  readonly extensions: readonly string[]
+  /** Rights of the provisioning account. */
+  readonly rights: () => Promise<AdminRights>
+  readonly owners: OwnerConnections
   /** Key of the lock under which a database is changed. */
   readonly lockKeyOf: (databaseId: string) => Promise<string>
   /** Longest wait for that lock. */
   readonly lockWaitMs: number
-  /** Settings that connections to tenant databases start with, `-c name=value`. */
-  readonly connectionSettings: () => Promise<string | undefined>
   /** Whether functions that use up what the server shares are revoked from PUBLIC. */
   readonly isHardened: boolean
   readonly schema: () => Promise<TenantSchema>
@@ -67,8 +103,8 @@ export interface TenantMigrationsOptions {
 
 /** Migrations of the tenant databases of one server. */
 export function createTenantMigrations(options: TenantMigrationsOptions): TenantMigrations {
-  const { records, server, admin, members, schema, lockTimeoutMs, logger } = options
-  const { lockKeyOf, lockWaitMs: defaultLockWaitMs, connectionSettings, isHardened } = options
+  const { records, server, admin, names, schema, lockTimeoutMs = 2000, logger } = options
+  const { lockKeyOf, lockWaitMs: defaultLockWaitMs, isHardened, extensions, owners } = options
 
   /** Runs `work` on a connection to the database, under the database's lock. */
   const inside = async <Result>(
@@ -79,7 +115,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   ) => {
     try {
       const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
-      const settings = await connectionSettings()
+      const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
       const account = { ...server, database: name }
       const cleanAndWork = async (client: Client) => {
         await endAbandonedTransactions(client)
@@ -91,27 +127,103 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     }
   }
 
-  const restoreOnce = async (client: Client, database: TenantDatabase) => {
-    const isRestored = await restorePrivileges(client, database, members)
-    if (isRestored)
+  /** Makes a database what this release expects of it, as the provisioning account. */
+  const makeReady = async (client: Client, database: TenantDatabase, limits: Omit<MigrationLimits, 'lockWaitMs'>) => {
+    await checkIdentity(client, database)
+    const waits = { lockTimeoutMs, maxAttempts: 8, ...limits }
+    const isGiven = await giveOver(client, { ...waits, database: database.name, ...groupsOf(names) })
+    if (isGiven) {
+      logger.info({ databaseId: database.id }, 'The objects of a tenant database were given to their owner')
+    }
+    const isRestored = await restorePrivileges(client, database, names)
+    if (isRestored && !isGiven)
       logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
+    await createExtensions(client, extensions).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new TenancyError('TENANCY_DATABASE_SCHEMA_FAILED', `An extension could not be created: ${reason}`, {
+        cause,
+      })
+    })
+    if (isHardened) await hardenDatabase(client, names.members, names.owners)
   }
 
+  /** Tells the processes that serve the tenant, if the catalog knows that a file is missing. */
+  const announce = ({ id, schemaVersion }: VersionedDatabase): Promise<void> => {
+    const announcing = schema().then(async ({ latest }) => {
+      if (schemaVersion === null || schemaVersion < latest.version) await records.announceMigration(id)
+    })
+    // The connection may fail first.
+    announcing.catch(() => {})
+    return announcing
+  }
+
+  /** Has the catalog remember why a tenant was not migrated. That it cannot changes nothing for the caller. */
+  const recordFailure = async ({ id }: TenantDatabase, error: unknown): Promise<void> => {
+    const known = findTenancyError(error)
+    if (known === undefined || passing.has(known.code)) return
+    try {
+      const { files, latest } = await schema()
+      const file = files.find(({ name }) => isAbout(known, name))?.name
+      const { code, message } = known
+      await records.recordFailure(id, { wantedVersion: latest.version, code, message, file })
+    } catch (cause) {
+      logger.warn({ databaseId: id, err: cause }, 'Why a tenant was not migrated could not be recorded in the catalog')
+    }
+  }
+
+  /** Runs `work` with the schema, and with what it is applied. */
+  const change = (
+    database: TenantDatabase,
+    slug: string,
+    { lockWaitMs, ...limits }: MigrationLimits,
+    announced: Promise<void>,
+    work: (client: Client, wanted: TenantSchema, how: ApplySchemaOptions) => Promise<string[]>,
+  ) => {
+    const changing = inside(database, slug, lockWaitMs, async (client) => {
+      const wanted = await schema()
+      await makeReady(client, database, limits)
+      await announced
+      return work(client, wanted, {
+        ...groupsOf(names),
+        ...{ lockTimeoutMs, tenant: { slug, databaseId: database.id } },
+        ...limits,
+        async withOwner(run) {
+          await owners.ensure(client, database)
+          // The files need no other connection of this account: a migration has two at a time.
+          await client.end()
+          await owners.connect(database, run)
+        },
+        findBlockers: (pid) => findLockBlockers(admin, pid),
+        record: (state) => records.recordSchema(database.id, state),
+      })
+    })
+    return changing.catch(async (error: unknown) => {
+      await recordFailure(database, error)
+      throw error
+    })
+  }
+  const usual: MigrationLimits = { lockWaitMs: defaultLockWaitMs }
+
   return {
-    migrate: (database, slug, { lockWaitMs, ...limits } = { lockWaitMs: defaultLockWaitMs }) =>
-      inside(database, slug, lockWaitMs, async (client) => {
-        const wanted = await schema()
-        await restoreOnce(client, database)
-        const applied = await applyTenantSchema(client, wanted, {
-          members,
-          lockTimeoutMs,
-          ...limits,
-          findBlockers: (pid) => findLockBlockers(admin, pid),
-          record: (state) => records.recordSchema(database.id, state),
-        })
-        if (isHardened) await hardenDatabase(client, members)
-        return applied
-      }),
+    migrate: (database, slug, limits = usual) =>
+      // Meanwhile the connections are opened; processes that serve the tenant have heard of it when the first file runs.
+      change(database, slug, limits, announce(database), applyTenantSchema),
+
+    revert: (database, slug, to, limits = usual) => {
+      const announced = records.announceMigration(database.id)
+      announced.catch(() => {})
+      return change(database, slug, limits, announced, (client, wanted, how) =>
+        revertTenantSchema(client, wanted, to, how),
+      )
+    },
+
+    async withOwner(database, slug, work) {
+      await inside(database, slug, defaultLockWaitMs, async (client) => {
+        await makeReady(client, database, {})
+        await owners.ensure(client, database)
+      })
+      return owners.connect(database, work)
+    },
 
     readVersion: (database, slug, lockWaitMs) =>
       inside(database, slug, lockWaitMs, async (client) => {
@@ -121,6 +233,15 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       }),
   }
 }
+
+/** Another process works on the database, or the catalog itself is away: no failure of the tenant's. */
+const passing: ReadonlySet<string> = new Set(['TENANCY_DATABASE_LOCK_TIMEOUT', 'TENANCY_CATALOG_UNAVAILABLE'])
+
+/** Whether an error is about a file: its message names the file first, after the tenant. */
+function isAbout({ message }: TenancyError, file: string): boolean {
+  return [':', ',', ' '].some((end) => message.includes(`": ${file}${end}`))
+}
+const groupsOf = ({ members, owners }: DatabaseNames) => ({ members, owners })
 
 /** Adds the tenant to an error: the code that raised it knows only the file. */
 function withTenantName(slug: string, error: unknown): TenancyError {

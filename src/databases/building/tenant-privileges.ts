@@ -12,31 +12,44 @@ export const defaultGrants = [
   ['schemas', 'n', ['usage']],
 ] as const
 
+/** The group roles of an installation. */
+export interface GroupRoles {
+  /** The tenants' login roles are its members. */
+  readonly members: string
+  /** Owns the application's objects. */
+  readonly owners: string
+}
+
 /**
- * SQL, for use inside of a tenant database, that lets the group role read and write the data of the application's schemas
- * and use their sequences, functions and types. Of our own schema, the group reads the identity row only. Default
- * privileges cover what later files make, as the account that runs them; our own tables are not covered. Safe to repeat.
+ * SQL, for use inside of a tenant database, that lets the group of tenants read and write the data of the application's
+ * schemas and use their sequences, functions and types. Of our own schema, it reads the identity row only. Default privileges
+ * cover what later files make, as the group of owners; our own tables are not covered. Safe to repeat.
  */
-export function groupPrivileges(membersRole: string): string {
-  return `${ownPrivileges(membersRole)};
+export function groupPrivileges(groups: GroupRoles): string {
+  return `${ownPrivileges(groups)};
   revoke all on schema public from public;
-  grant usage on schema public to ${quoteIdentifier(membersRole)};
-  ${defaultPrivileges(membersRole)}`
+  grant usage on schema public to ${quoteIdentifier(groups.members)};
+  alter schema public owner to ${quoteIdentifier(groups.owners)};
+  ${defaultPrivileges(groups)}`
 }
 
 /** SQL of the privileges on our own schema. */
-export function ownPrivileges(membersRole: string): string {
-  const members = quoteIdentifier(membersRole)
+export function ownPrivileges({ members, owners }: GroupRoles): string {
+  const group = quoteIdentifier(members)
   return `revoke all on schema tenants2fast from public;
-  grant usage on schema tenants2fast to ${members};
-  grant select on tenants2fast.identity to ${members}`
+  grant usage on schema tenants2fast to ${group}, ${quoteIdentifier(owners)};
+  grant select on tenants2fast.identity to ${group}`
 }
 
-/** The part of {@link groupPrivileges} that has to be in effect before a file makes objects. */
-export function defaultPrivileges(membersRole: string): string {
-  const members = quoteIdentifier(membersRole)
+/**
+ * The part of {@link groupPrivileges} that has to be in effect before a file makes objects.
+ *
+ * @param role SQL of the role that makes them. Default: the group of owners
+ */
+export function defaultPrivileges({ members, owners }: GroupRoles, role = quoteIdentifier(owners)): string {
+  const alter = `alter default privileges for role ${role}`
   return defaultGrants
-    .map(([kind, , privileges]) => `alter default privileges grant ${privileges.join(', ')} on ${kind} to ${members}`)
+    .map(([kind, , privileges]) => `${alter} grant ${privileges.join(', ')} on ${kind} to ${quoteIdentifier(members)}`)
     .join(';\n  ')
 }
 
@@ -45,9 +58,18 @@ export function membership(role: string, membersRole: string): string {
   return `grant ${quoteIdentifier(membersRole)} to ${quoteIdentifier(role)}`
 }
 
-/** Statements that let a login role, and besides it only the owner, connect to its database. */
-export function databasePrivileges(database: string, role: string): string {
+/**
+ * Statements that let a login role, and besides it only the database's owner, connect to its database. The group of owners
+ * may make schemas in it, and temporary tables: nobody connects as that group.
+ */
+export function databasePrivileges(database: string, role: string, { owners }: Pick<GroupRoles, 'owners'>): string {
+  return `${closedDatabase(database, { owners })};
+    grant connect, temporary on database ${quoteIdentifier(database)} to ${quoteIdentifier(role)}`
+}
+
+/** Statements that close a database to everybody but the files of the application. */
+export function closedDatabase(database: string, { owners }: Pick<GroupRoles, 'owners'>): string {
   const name = quoteIdentifier(database)
   return `revoke all on database ${name} from public;
-    grant connect, temporary on database ${name} to ${quoteIdentifier(role)}`
+    grant create, temporary on database ${name} to ${quoteIdentifier(owners)}`
 }

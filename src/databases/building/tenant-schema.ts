@@ -1,23 +1,32 @@
 import { createHash } from 'node:crypto'
 import type { LockBlocker } from '../../postgres/lock-blockers.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { applySqlFiles, describeLedger, readSqlFolder, type SqlFile, type SqlLedger } from '../../postgres/sql-files.js'
+import type { Migration, MigrationTenant, SchemaSource } from '../../core/tenants/migration.js'
+import { applySqlFiles, describeLedger, revertSqlFiles, type SqlLedger } from '../../postgres/sql-files.js'
+import type { ToolLedger } from '../../postgres/tool-ledger.js'
+import type { MigrationSet } from '../../schema/migration-set.js'
+import { readMigrations } from '../../schema/read-migrations.js'
 import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
-import { defaultPrivileges, groupPrivileges } from './tenant-privileges.js'
+import { setDatabaseSettingSql } from '../owner/base-schema.js'
+import { createOwnerHooks, explainRights } from '../owner/owner-session.js'
+import { type GroupRoles, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
   invalid: 'TENANCY_DATABASE_SCHEMA_INVALID',
   failed: 'TENANCY_DATABASE_SCHEMA_FAILED',
   blocked: 'TENANCY_DATABASE_SCHEMA_BLOCKED',
-  // During a deployment, processes of two releases serve the same databases.
+  disagreement: 'TENANCY_DATABASE_SCHEMA_DISAGREES',
 } as const
 
 /** Schema that holds the ledger of a tenant database. */
 export const ledgerSchema = 'tenants2fast'
 
-/** The application's schema: its files, in order. */
+/** The application's schema: its migrations, in order. */
 export interface TenantSchema {
-  readonly files: readonly SqlFile[]
+  readonly kind: MigrationSet['kind']
+  readonly files: readonly Migration[]
+  /** The list that the tool of the folder keeps in each database. */
+  readonly tool?: ToolLedger | undefined
   /** 16 hex digits that change with any file, with our own base schema, and with the installation. */
   readonly version: string
   /** The ledger of a database that has exactly these files. */
@@ -25,27 +34,34 @@ export interface TenantSchema {
 }
 
 /**
- * Reads the folder of numbered SQL files that make up every tenant's schema.
+ * Reads the migrations that make up every tenant's schema.
  *
- * @param folder undefined: no files, tenants start empty
- * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_INVALID
+ * @param source a folder's path: of which kind, is detected; undefined: no migrations, tenants start empty
+ * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_CONFIG_PEER_MISSING
  */
-export async function readTenantSchema(folder: string | undefined, installationId: string): Promise<TenantSchema> {
-  const files = folder === undefined ? [] : await readSqlFolder(folder, codes)
-  const hash = createHash('sha256').update(JSON.stringify([installationId, baseSchemaSql('members')]))
+export async function readTenantSchema(
+  source: SchemaSource | string | undefined,
+  installationId: string,
+): Promise<TenantSchema> {
+  const given = typeof source === 'string' ? { dir: source } : (source ?? { migrations: [] })
+  const { kind, migrations: files, tool } = await readMigrations(given, codes)
+  const hash = createHash('sha256').update(
+    JSON.stringify([installationId, baseSchemaSql({ members: 'members', owners: 'owners' })]),
+  )
   for (const file of files) hash.update(`\n${file.name} ${file.checksum}`)
-  return { files, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
+  if (tool) hash.update(`\n${kind} ${tool.table}`)
+  return { kind, files, tool, version: hash.digest('hex').slice(0, 16), latest: describeLedger(files) }
 }
 
 /**
  * Creates our own schema and the privileges of tenants in an empty database. A tenant's role can make temporary objects
  * only. Our own tables come before the default privileges, which therefore do not cover them.
  */
-export async function createBaseSchema(client: SqlClient, membersRole: string): Promise<void> {
-  await client.query(baseSchemaSql(membersRole))
+export async function createBaseSchema(client: SqlClient, groups: GroupRoles): Promise<void> {
+  await client.query(baseSchemaSql(groups))
 }
 
-const baseSchemaSql = (membersRole: string) => `
+const baseSchemaSql = (groups: GroupRoles) => `
   create schema tenants2fast;
   -- One row, written once by us, read first thing by every connection: each constraint here would cost all of them a look
   -- into the catalogs, and a row that is missing, doubled or null is refused all the same.
@@ -56,43 +72,77 @@ const baseSchemaSql = (membersRole: string) => `
     checksum text not null,
     applied_at timestamptz not null default now()
   );
-  ${groupPrivileges(membersRole)};
+  ${setDatabaseSettingSql(groups.owners)};
+  ${groupPrivileges(groups)};
 `
 
 /** Options of {@link applyTenantSchema}. */
-export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts'> {
-  /** The group role. */
-  readonly members: string
+export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts' | 'statementTimeoutMs'>, GroupRoles {
+  /** Opens a connection of the database's owner login, which the files run on; `client` is not used afterwards. */
+  readonly withOwner: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Longest wait of a statement for a lock. Default: 2000. */
   readonly lockTimeoutMs?: number | undefined
   /** Finds the sessions that a backend waits for. Default: none are named. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
+  /** The tenant, for migrations that are functions. Default: none, the template. */
+  readonly tenant?: MigrationTenant | undefined
   /** Called with the new state of the ledger, before another process can change it. */
   readonly record?: (state: AppliedFiles) => Promise<unknown>
 }
 
 /**
- * Applies the schema's files that the database's ledger lacks. A database that a newer release has migrated further is left
+ * Applies the schema's files that the database's ledger lacks, as the owner of the application's objects. A database that a newer release has migrated further is left
  * as it is. The caller holds the database's lock, which is in the catalog: a lock in this database could be taken by the
  * tenant. After an error, close the connection.
  *
  * @returns names of the files applied now
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_FAILED, TENANCY_DATABASE_SCHEMA_BLOCKED,
- *   TENANCY_DATABASE_SCHEMA_INVALID
+ *   TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_DATABASE_SCHEMA_DISAGREES
  */
-export function applyTenantSchema(
+export async function applyTenantSchema(
   client: SqlClient,
   schema: TenantSchema,
-  { members, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+  options: ApplySchemaOptions,
 ): Promise<string[]> {
-  return applySqlFiles(client, schema.files, {
+  try {
+    return await applySqlFiles(client, schema.files, ledgerOf(schema, options))
+  } catch (error) {
+    throw explainRights(error)
+  }
+}
+
+/**
+ * Reverts the files after that version, the newest first. The caller holds the database's lock. After an error, close the
+ * connection.
+ *
+ * @returns names of the files reverted now
+ * @throws {@link TenancyError} as {@link applyTenantSchema}, TENANCY_DATABASE_SCHEMA_IRREVERSIBLE
+ */
+export async function revertTenantSchema(
+  client: SqlClient,
+  schema: TenantSchema,
+  to: number,
+  options: ApplySchemaOptions,
+): Promise<string[]> {
+  const irreversible = 'TENANCY_DATABASE_SCHEMA_IRREVERSIBLE'
+  try {
+    return await revertSqlFiles(client, schema.files, { to, irreversible }, ledgerOf(schema, options))
+  } catch (error) {
+    throw explainRights(error)
+  }
+}
+
+function ledgerOf(
+  { tool }: TenantSchema,
+  { members, owners, withOwner, lockTimeoutMs = 2000, findBlockers, record, ...limits }: ApplySchemaOptions,
+): SqlLedger {
+  return {
     schema: ledgerSchema,
-    codes,
-    lockTimeoutMs,
+    ...{ codes, tool, members, lockTimeoutMs },
     ...limits,
-    // In the same transaction: the tenant cannot drop them before the file has made its tables.
-    prepare: (transaction) => transaction.query(defaultPrivileges(members)),
+    ...createOwnerHooks({ members, owners }),
+    withFileClient: withOwner,
     ...(findBlockers && { findBlockers }),
     ...(record && { record }),
-  })
+  }
 }

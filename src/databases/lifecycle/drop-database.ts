@@ -28,7 +28,7 @@ export type DropOutcome =
 
 /**
  * Drops a database that nobody may use: the build of a dead process, a half-dropped database, or one past its retention.
- * The row is marked first and removed last, after database and role are gone: if the process dies in between, another one
+ * The row is marked first and removed last, after database and roles are gone: if the process dies in between, another one
  * continues.
  */
 export async function dropTenantDatabase(options: DropOptions, id: string): Promise<DropOutcome> {
@@ -42,7 +42,7 @@ export async function dropTenantDatabase(options: DropOptions, id: string): Prom
     const database = await records.beginDrop(id, lease, leaseMs)
     if (!database) return { kind: 'kept' }
     if (!isNamedAfterId(names, database)) throw new Error(`${database.name} is not a name of this installation`)
-    await dropRoleAndDatabase(session, database.name)
+    await dropRolesAndDatabase(session, database.name, names.ownerLogin(database.name))
     const removed = await records.finishDrop(id, lease)
     // The lease was lost: another process drops the database and removes the row.
     return removed ? { kind: 'dropped', tenantId: removed.tenantId } : { kind: 'busy' }
@@ -52,21 +52,29 @@ export async function dropTenantDatabase(options: DropOptions, id: string): Prom
   }
 }
 
-/** Drops the database and the login role of that name, and verifies that both are gone. */
-async function dropRoleAndDatabase(session: SqlClient, name: string): Promise<void> {
+/** Drops the database, the login role of that name and its owner login, and verifies that they are gone. */
+async function dropRolesAndDatabase(session: SqlClient, name: string, ownerLogin: string): Promise<void> {
   const identifier = quoteIdentifier(name)
   // Also finishes a half-dropped one (datconnlimit = -2: PostgreSQL manual, DROP DATABASE; release notes of 15.4).
   const drop = () => session.query(`drop database if exists ${identifier} with (force)`)
   await drop().catch(async (error: unknown) => {
     // The account may not end the sessions of the role, or no longer: on PostgreSQL 15 a role can revoke memberships in itself.
     if (!hasSqlState(error, sqlStates.insufficientPrivilege)) throw error
-    await joinRole(session, name)
+    for (const role of await rolesNamed(session, [name, ownerLogin])) await joinRole(session, role)
     await drop()
   })
-  await session.query(`drop role if exists ${identifier}`)
+  await session.query(`drop role if exists ${identifier}, ${quoteIdentifier(ownerLogin)}`)
   const { rowCount } = await session.query(
-    'select from pg_database where datname = $1 union all select from pg_roles where rolname = $1',
-    [name],
+    'select from pg_database where datname = $1 union all select from pg_roles where rolname = any ($2)',
+    [name, [name, ownerLogin]],
   )
   if (rowCount !== 0) throw new Error(`${name} is still there after it was dropped`)
+}
+
+async function rolesNamed(session: SqlClient, names: readonly string[]): Promise<string[]> {
+  const { rows } = await session.query<{ name: string }>(
+    'select rolname as name from pg_roles where rolname = any ($1)',
+    [names],
+  )
+  return rows.map(({ name }) => name)
 }

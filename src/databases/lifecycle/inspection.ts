@@ -1,6 +1,7 @@
 import type { SqlClient } from '../../core/sql-client.js'
 import type { RecordedDatabase } from '../../core/tenants/tenant-databases.js'
 import type { BuilderOptions } from '../building/database-builder.js'
+import { ownerSuffix } from '../database-names.js'
 import { databaseComment } from '../ownership.js'
 
 /** Differences between catalog and server. */
@@ -20,7 +21,7 @@ export async function inspectServer(
   const recorded = await records.list(serverId)
   const known = new Set(recorded.map(({ name }) => name))
   const suspects = recorded.filter(({ name, state }) => isInUse.has(state) && !before.whole.has(name))
-  const strangers = [...before.ours].filter((name) => !known.has(name))
+  const strangers = [...before.ours].filter((name) => !known.has(databaseNameOf(name)))
   if (suspects.length + strangers.length === 0) return { missing: [], unknown: [] }
   // A database that was built or dropped between the two reads is in neither list: read those again.
   const after = await readServer(options)
@@ -34,6 +35,9 @@ export async function inspectServer(
 }
 
 const isInUse: ReadonlySet<string> = new Set(['ready', 'assigned', 'retired'])
+
+/** The owner login of a database has its name with an ending. */
+const databaseNameOf = (name: string) => (name.endsWith(ownerSuffix) ? name.slice(0, -ownerSuffix.length) : name)
 
 interface ServerView {
   /** Names of databases that accept connections and whose role exists. */

@@ -56,6 +56,23 @@ export async function joinRole(admin: SqlClient, role: string): Promise<void> {
   }
 }
 
+/**
+ * Makes the account a member of a group role, with its privileges and the right to give it objects: an account that is no
+ * superuser needs that from PostgreSQL 15 on (ALTER … OWNER, SET ROLE). Does nothing for a superuser, and for a member.
+ */
+export async function joinGroup(admin: SqlClient, group: string): Promise<void> {
+  const { rows } = await admin.query<{ isMember: boolean; version: number }>(
+    `select pg_has_role($1::name, 'usage') and
+         case when current_setting('server_version_num')::int < 160000 then pg_has_role($1::name, 'member')
+           else pg_has_role($1::name, 'set') end as "isMember",
+       current_setting('server_version_num')::int as version`,
+    [group],
+  )
+  if (rows[0]?.isMember !== false) return
+  const options = rows[0].version < 160_000 ? '' : ' with inherit true, set true'
+  await admin.query(`grant ${quoteIdentifier(group)} to current_user${options}`)
+}
+
 /** Makes the account a member of every login role of an installation that it is not a member of yet. */
 export async function joinRoles(admin: SqlClient, members: string): Promise<void> {
   const { rows } = await admin.query<{ name: string }>(

@@ -19,15 +19,22 @@ export const revokedFunctions: readonly string[] = [
   'pg_logical_emit_message',
 ]
 
+/** Not even the application's own functions get these: they read and write files of the server. */
+const ofSuperusersOnly = ['lo_import', 'lo_export']
+
 /**
  * Revokes the right to call these functions from PUBLIC in one database, and checks that this had an effect: for an account
  * that is no superuser, REVOKE only raises a warning.
  *
+ * The application's files and `SECURITY DEFINER` functions, which run as the group of owners, keep what PUBLIC had.
+ *
  * @param role the role that must not be able to call them afterwards
+ * @param owners the group that owns the application's objects
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming those that the role can still call
  */
-export async function hardenDatabase(client: SqlClient, role: string): Promise<void> {
+export async function hardenDatabase(client: SqlClient, role: string, owners: string): Promise<void> {
   const names = revokedFunctions.map((name) => quoteLiteral(name)).join(', ')
+  const kept = ofSuperusersOnly.map((name) => quoteLiteral(name)).join(', ')
   const functions = `select oid from pg_catalog.pg_proc
     where pronamespace = 'pg_catalog'::regnamespace and proname in (${names})`
   await client.query(
@@ -37,6 +44,10 @@ export async function hardenDatabase(client: SqlClient, role: string): Promise<v
        for target in ${functions} loop
          begin
            execute format('revoke execute on function %s from public', target::regprocedure);
+           if not has_function_privilege(${quoteLiteral(owners)}::name, target, 'execute')
+              and not exists (select from pg_catalog.pg_proc where oid = target and proname in (${kept})) then
+             execute format('grant execute on function %s to %I', target::regprocedure, ${quoteLiteral(owners)});
+           end if;
          exception when insufficient_privilege then null;
          end;
        end loop;

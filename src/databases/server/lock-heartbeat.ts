@@ -1,5 +1,7 @@
 import { type LockWait, waitForLock } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
+import { quoteLiteral } from '../../postgres/quote.js'
+import { ownerSuffix } from '../database-names.js'
 import { leaseMs } from './database-lease.js'
 
 /**
@@ -52,7 +54,8 @@ export async function withHeartbeat<Result>(client: SqlClient, work: () => Promi
 export async function endAbandonedTransactions(client: SqlClient): Promise<void> {
   await client.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
+      where datname = current_database() and usename in (current_user, current_database() || ${quoteLiteral(ownerSuffix)})
+        and pid <> pg_backend_pid()
         and application_name = current_setting('application_name')
         and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`,
     [leaseMs],

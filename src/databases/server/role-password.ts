@@ -11,6 +11,11 @@ export function deriveRolePassword(secret: Buffer, databaseId: string): string {
   return derive(secret, `tenants2fast role password ${databaseId}`).toString('base64url')
 }
 
+/** The password of a tenant database's owner login; as {@link deriveRolePassword}, and another one. */
+export function deriveOwnerPassword(secret: Buffer, databaseId: string): string {
+  return derive(secret, `tenants2fast owner password ${databaseId}`).toString('base64url')
+}
+
 /** Identifies the master secret of a catalog without revealing it: 256 derived bits as base64url. */
 export function secretCheck(secret: Buffer): string {
   return derive(secret, 'tenants2fast secret check').toString('base64url')

@@ -5,22 +5,23 @@ import type {
   FleetCheckOutcome,
   FleetCheckReport,
   FleetCheckResult,
-  FleetDatabase,
-  FleetDatabases,
   InspectedDatabase,
 } from '../../core/fleet/fleet-check.js'
+import type { FleetTenant } from '../../core/fleet/ports.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
-import { retry } from '../../postgres/retry.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { chooseTenants } from '../run/choose-tenants.js'
+import { runOverTenants, type TenantRunParts } from '../run/run-over-tenants.js'
 import { compareStructures } from './compare-structures.js'
 import { readFingerprint, readStructure, type StructureFact } from './read-structure.js'
 import { structureSettings } from './structure-sql.js'
 
 /** What {@link createFleetCheck} needs. */
-export interface FleetCheckPorts {
-  readonly catalog: FleetDatabases
+export interface FleetCheckParts extends TenantRunParts {
   readonly databases: DatabaseInspection
 }
+
+type Outcome = Omit<FleetCheckResult, 'tenant' | 'durationMs'>
 
 /** The structure that databases are compared with. */
 interface Reference {
@@ -29,11 +30,9 @@ interface Reference {
   readonly schemaVersion: number
 }
 
-const defaultParallelism = 4
-const maxAttempts = 3
-
 /** Makes the function `check` of the fleet. */
-export function createFleetCheck({ catalog, databases }: FleetCheckPorts) {
+export function createFleetCheck(parts: FleetCheckParts) {
+  const { catalog, databases } = parts
   const readReference = (signal: AbortSignal | undefined): Promise<Reference> =>
     databases.inspectTemplate({ settings: structureSettings, signal }, async (inspected) => ({
       fingerprint: (await readFingerprint(inspected, true)).fingerprint,
@@ -48,75 +47,44 @@ export function createFleetCheck({ catalog, databases }: FleetCheckPorts) {
     })
 
   const compare = async (
-    { tenant, database }: FleetDatabase,
+    { database }: FleetTenant,
     reference: Reference,
-    signal: AbortSignal | undefined,
-  ): Promise<FleetCheckResult> => {
-    const found = { tenant, databaseId: database.id }
-    try {
-      const differences = await retry(() => compareOnce(database, reference, signal), {
-        // An object that is dropped meanwhile gives an internal error; a server may be full for a moment.
-        mayRetry: (error, attempt) =>
-          attempt < maxAttempts &&
-          signal?.aborted !== true &&
-          hasSqlState(error, sqlStates.internalError, sqlStates.tooManyConnections),
-        pauseMs: (attempt) => attempt * 200,
-      })
-      return { ...found, outcome: differences.length > 0 ? 'different' : 'same', differences }
-    } catch (error) {
-      signal?.throwIfAborted()
-      return { ...found, outcome: 'failed', differences: [], error: unreadable(tenant.slug, error) }
-    }
+    { anyVersion = false, signal }: FleetCheckOptions,
+  ): Promise<Outcome> => {
+    const databaseId = database.id
+    const outcome = anyVersion ? undefined : versionOutcome(database, reference)
+    if (outcome !== undefined) return { databaseId, outcome, differences: [] }
+    const differences = await compareOnce(database, reference, signal)
+    return { databaseId, outcome: differences.length > 0 ? 'different' : 'same', differences }
   }
 
-  return async (options: FleetCheckOptions = {}): Promise<FleetCheckReport> => {
-    const { tenants, parallelism = defaultParallelism, anyVersion = false, signal, onResult } = options
+  return async (options: FleetCheckOptions): Promise<FleetCheckReport> => {
+    const { signal } = options
     signal?.throwIfAborted()
-    const tenantIds = tenants && (await catalog.tenantIds(tenants))
+    const chosen = await chooseTenants(catalog, options, true)
+    for (const { slug, databaseId } of chosen.named ?? []) if (databaseId === null) throw withoutDatabase(slug)
     const reference = await readReference(signal).catch((error: unknown) => {
       signal?.throwIfAborted()
       throw error
     })
-    const counts = { databases: 0, same: 0, different: 0, behind: 0, ahead: 0, failed: 0 }
-    const stop = new AbortController()
-    const isStopped = () => stop.signal.aborted || signal?.aborted === true
-    const all = readAll(catalog, tenantIds)
-
-    const work = async () => {
-      try {
-        for (let next = await all.next(); next.done !== true && !isStopped(); next = await all.next()) {
-          const outcome = anyVersion ? undefined : versionOutcome(next.value.database, reference)
-          const result =
-            outcome === undefined
-              ? await compare(next.value, reference, signal)
-              : { tenant: next.value.tenant, databaseId: next.value.database.id, outcome, differences: [] }
-          counts.databases += 1
-          counts[result.outcome] += 1
-          await onResult?.(result)
-        }
-      } catch (error) {
-        stop.abort()
-        throw error
-      }
-    }
-    const finished = await Promise.allSettled(Array.from({ length: parallelism }, work))
+    const { counts } = await runOverTenants<Outcome>(parts, {
+      ...{ options, chosen, connections: 1, withNewcomers: false },
+      zero: { same: 0, different: 0, behind: 0, ahead: 0, failed: 0 },
+      work: (tenant) => compare(tenant, reference, options),
+      fail({ slug, database }, error) {
+        if (signal?.aborted === true) return undefined
+        return { databaseId: database.id, outcome: 'failed', differences: [], error: unreadable(slug, error) }
+      },
+      // An object that is dropped meanwhile gives an internal error.
+      mayPass: (error) => hasSqlState(error, sqlStates.internalError),
+    })
     signal?.throwIfAborted()
-    const failure = finished.find((one) => one.status === 'rejected')
-    if (failure) throw failure.reason
-    return counts
+    return { databases: Object.values(counts).reduce((sum, count) => sum + count, 0), ...counts }
   }
 }
 
-/** Reads the databases page by page: memory does not grow with their number. */
-async function* readAll(
-  catalog: FleetDatabases,
-  tenantIds: readonly string[] | undefined,
-): AsyncGenerator<FleetDatabase, void, undefined> {
-  let page = await catalog.page(undefined, tenantIds)
-  while (page.length > 0) {
-    yield* page
-    page = await catalog.page(page.at(-1)?.tenant.id, tenantIds)
-  }
+function withoutDatabase(slug: string): TenancyError {
+  return new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database`)
 }
 
 function versionOutcome(

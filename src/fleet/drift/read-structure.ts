@@ -15,12 +15,13 @@ export interface StructureFingerprint {
   readonly identity: readonly (readonly [databaseId: string, epoch: number])[]
 }
 
-const parametersOf = ({ name, roles, ignoredSettings }: InspectedDatabase, isTemplate: boolean) => [
+const parametersOf = ({ name, roles, ignoredRoles, ignoredSettings }: InspectedDatabase, isTemplate: boolean) => [
   name,
   Object.keys(roles),
   Object.values(roles),
   isTemplate,
   ignoredSettings,
+  ignoredRoles,
 ]
 
 /** Reads a database's fingerprint, which is computed in the server. `isTemplate`: what a build will grant counts as there. */

@@ -72,7 +72,9 @@ export const grantRows = `
   ),
   grant_facts (object, kind, name, definition) as (
     select a.object, 'grant', a.prefix || ${granteeName('x.grantee')}, ${privileges(', ')}
-      from acls a, lateral pg_catalog.aclexplode(a.acl) x group by a.object, a.prefix, x.grantee
+      from acls a, lateral pg_catalog.aclexplode(a.acl) x
+     where x.grantee = 0 or pg_catalog.pg_get_userbyid(x.grantee) <> all ($6::pg_catalog.name[])
+     group by a.object, a.prefix, x.grantee
     union all
     -- What a build gives the role of each database.
     select 'database', 'grant', label, 'CONNECT, TEMPORARY'

@@ -14,7 +14,8 @@ import { settingRows } from './structure-settings.js'
 // Nothing depends on oids, on the order of creation or on the positions of columns.
 //
 // Parameters: $1 name of the database (of the template, when the connection is to its copy), $2 and $3 names of roles that
-// differ by database, and what stands for each, $4 whether to add what every build grants, $5 settings to leave out.
+// differ by database, and what stands for each, $4 whether to add what every build grants, $5 settings to leave out, $6 roles whose
+// privileges to leave out.
 
 const parts = `
   -- A name that stands for a role is in angle brackets: as the real name of a role, it would be quoted.

@@ -5,10 +5,11 @@ import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Tenant } from '../../../src/index.js'
+import { quoteLiteral } from '../../../src/postgres/quote.js'
 import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
 import { createTestDatabase } from '../../support/catalog.js'
 import { superuser, testWith } from '../../support/requirements.js'
-import { isPlainAdmin, withAdmin, withServerAccount } from '../../support/server.js'
+import { withAdmin, withServerAccount } from '../../support/server.js'
 import { createInstallation, type Installation } from '../fixture.js'
 
 vi.setConfig({ testTimeout: 90_000 })
@@ -47,22 +48,18 @@ const leaks = {
   'set check_function_bodies = false': "current_setting('check_function_bodies') = 'on'",
   "set client_encoding = 'LATIN1'": "current_setting('client_encoding') = 'UTF8'",
   'set default_transaction_read_only = on': "current_setting('default_transaction_read_only') = 'off'",
-  'set session_replication_role = replica': "current_setting('session_replication_role') = 'origin'",
   "set application_name = 'file'": "current_setting('application_name') <> 'file'",
   "select set_config('my.setting', 'x', false)": "coalesce(current_setting('my.setting', true), '') = ''",
-  'set role pg_monitor': "current_user <> 'pg_monitor'",
-  'set session authorization pg_monitor': "session_user <> 'pg_monitor' and current_user <> 'pg_monitor'",
+  'reset role': 'current_user <> session_user',
+  'set role none': 'current_user <> session_user',
   'create temp table leftover (id int)': "to_regclass('pg_temp.leftover') is null",
   'prepare leftover as select 1': "not exists (select from pg_prepared_statements where name = 'leftover')",
   'declare leftover cursor with hold for select 1': "not exists (select from pg_cursors where name = 'leftover')",
   'listen leftover': 'not exists (select from pg_listening_channels())',
 } as const
 
-// Only superusers may run these.
-const forSuperusers = /session_replication_role|pg_monitor/
-
 test('Settings of one schema file are gone for the next file and for the ledger', async () => {
-  const kinds = Object.entries(leaks).filter(([statement]) => !isPlainAdmin() || !forSuperusers.test(statement))
+  const kinds = Object.entries(leaks)
   for (const [index, [statement, isGone]] of kinds.entries()) {
     const number = String(index * 2 + 1).padStart(4, '0')
     await installation.writeSchema(`${number}_leak.sql`, `create table t${index} (id int);\n${statement};`)
@@ -333,21 +330,20 @@ testWith(superuser, 'Database settings of schema files reach existing and new te
   await installation.writeSchema('0001_schema.sql', 'create schema app; create schema "odd, name"')
   const { tenant, name: existing } = await createTenant()
   const settings = [
-    String.raw`search_path = app, "odd, name", "$user", public`,
-    `statement_timeout = '90s'`,
-    String.raw`my.greeting = 'it''s \ "quoted", = here'`,
-    `my.empty = ''`,
-    `datestyle = 'ISO, DMY'`,
-    `timezone = 'Europe/Berlin'`,
-    `default_transaction_isolation = 'repeatable read'`,
-    `intervalstyle = iso_8601`,
-  ]
+    ['search_path', String.raw`app, "odd, name", "$user", public`],
+    ['statement_timeout', '90s'],
+    ['my.greeting', String.raw`it's \ "quoted", = here`],
+    ['my.empty', ''],
+    ['DateStyle', 'ISO, DMY'],
+    ['timezone', 'Europe/Berlin'],
+    ['default_transaction_isolation', 'repeatable read'],
+    ['intervalstyle', 'iso_8601'],
+  ] as const
   await installation.writeSchema(
     '0002_settings.sql',
     settings
       .map(
-        (s) =>
-          `do $do$ begin execute format($f$alter database %I set ${s.replaceAll('%', '%%')}$f$, current_database()); end $do$;`,
+        ([name, value]) => `select tenants2fast.set_database_setting(${quoteLiteral(name)}, ${quoteLiteral(value)});`,
       )
       .join('\n'),
   )
@@ -372,16 +368,34 @@ testWith(superuser, 'Database settings of schema files reach existing and new te
   await client.end()
 })
 
-test('A database setting that loads code into every session is not copied, and a warning names it', async () => {
+test('A schema file cannot set what loads code, changes the role, or only an administrator may set', async () => {
+  const refused = [
+    ...['local_preload_libraries', 'session_preload_libraries', 'role', 'session_authorization'],
+    ...['session_replication_role', 'temp_file_limit', 'log_statement', 'plperl.on_plperl_init', 'auto_explain.x'],
+  ]
+  for (const name of refused) {
+    await installation.writeSchema('0001_settings.sql', `select tenants2fast.set_database_setting('${name}', 'x')`)
+    await expect(reopen().templateVersion()).rejects.toMatchObject({
+      code: 'TENANCY_DATABASE_SCHEMA_FAILED',
+      message: expect.stringMatching(/^0001_settings.sql.* is for administrators: .*TENANT_EXTENSIONS/),
+    })
+  }
+  // As a statement it takes the owner of the database, and the message says what to do instead.
   await installation.writeSchema(
     '0001_settings.sql',
-    `do $$ begin
-       execute format('alter database %I set local_preload_libraries = %L', current_database(), 'nothing');
-       execute format('alter database %I set work_mem = %L', current_database(), '5MB');
-     end $$`,
+    "do $$ begin execute format('alter database %I set work_mem = %L', current_database(), '5MB'); end $$",
   )
+  await expect(reopen().templateVersion()).rejects.toMatchObject({
+    message: expect.stringMatching(/^0001_settings.sql.*must be owner of database .*set_database_setting/),
+  })
+})
+
+test('A setting that an administrator gave the template and that loads code is not copied, and a warning names it', async () => {
+  await installation.writeSchema('0001_settings.sql', "select tenants2fast.set_database_setting('work_mem', '5MB')")
   const { databases } = installation.open()
-  const { name } = await databases.createTenantDatabase()
+  const template = `${installation.prefix}template_${await databases.templateVersion()}`
+  await withAdmin((admin) => admin.query(`alter database "${template}" set local_preload_libraries = 'nothing'`))
+  const { name } = await reopen().createTenantDatabase()
   const rows = await query(
     'postgres',
     'select setconfig from pg_db_role_setting join pg_database on pg_database.oid = setdatabase where datname = $1',

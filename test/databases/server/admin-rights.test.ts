@@ -54,7 +54,10 @@ test('A plain administrator purges a tenant that is connected, also one that rev
   await tenants.deleteTenant({ tenant: 'acme' })
   await databases.dropTenantDatabase(tenant.databaseId as string)
   await expect(client.query('select 1')).rejects.toThrow(/terminat|not queryable|Connection/i)
-  expect((await installation.onServer()).roles).toEqual([`${installation.prefix}members`])
+  expect((await installation.onServer()).roles).toEqual([
+    `${installation.prefix}members`,
+    `${installation.prefix}owners`,
+  ])
 })
 
 test('A plain administrator restores what a role changed of itself, and returns what that was', async () => {

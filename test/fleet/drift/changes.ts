@@ -30,7 +30,7 @@ export const schema = `
   create policy everybody on app.notes using (score < 100);
   create rule quiet as on delete to app.tags do instead nothing;
   create statistics app.related on id, score from app.notes;
-  do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'UTC'); end $$;
+  select tenants2fast.set_database_setting('timezone', 'UTC');
 `
 
 /** A change by hand, how to take it back, and what the check calls it. */
@@ -42,10 +42,11 @@ export interface Change {
 
 const notes = 'table app.notes'
 const setting = (action: string) =>
-  `do $$ begin execute format('alter database %I ${action}', current_database()); end $$`
+  `do $$ declare owner name := current_user; begin
+     reset role; execute format('alter database %I ${action}', current_database()); execute format('set role %I', owner); end $$`
 
-/** Changes of every kind, which can be made together in any order. Their roles exist; `admin` makes the changes. */
-export const changesWith = (admin: string, role: string): readonly Change[] => [
+/** Changes of every kind, which can be made together in any order. Their roles exist; `owners` makes the changes. */
+export const changesWith = (owners: string, role: string): readonly Change[] => [
   {
     change: 'create table public.surplus (id int)',
     undo: 'drop table public.surplus',
@@ -215,7 +216,7 @@ export const changesWith = (admin: string, role: string): readonly Change[] => [
   {
     change: `alter default privileges in schema app grant select on tables to ${role}`,
     undo: `alter default privileges in schema app revoke select on tables from ${role}`,
-    found: [`unexpected default privileges: grant tables of ${admin} in app to ${role}`],
+    found: [`unexpected default privileges: grant tables of ${owners} in app to ${role}`],
   },
   {
     change: setting('set work_mem = $q$5MB$q$'),

@@ -25,6 +25,10 @@ export interface TestFleet {
   databaseOf(slug: string): Promise<string>
   /** Runs SQL in the tenant's database as the provisioning account. */
   run(slug: string, sql: string): Promise<void>
+  /** The same as the owner of the application's objects; `reset role` makes the session the provisioning account's. */
+  runAsOwner(slug: string, sql: string): Promise<void>
+  /** Name of the group that owns the application's objects. */
+  readonly owners: string
   drop(): Promise<void>
 }
 
@@ -47,6 +51,15 @@ export async function openFleet(schema: string): Promise<TestFleet> {
     writeSchema,
     open,
     databaseOf,
+    owners: `${installation.prefix}owners`,
+    runAsOwner: async (slug, sql) =>
+      withServerAccount(
+        async (client) => {
+          await client.query(`set role ${installation.prefix}owners`)
+          await client.query(sql)
+        },
+        await databaseOf(slug),
+      ),
     createTenant: (slug) => tenancy.createTenant({ name: slug, slug, owner }),
     async run(slug, sql) {
       await withServerAccount((client) => client.query(sql), await databaseOf(slug))

@@ -5,7 +5,7 @@ import { compareStructures } from '../../../src/fleet/drift/compare-structures.j
 import { readStructure } from '../../../src/fleet/drift/read-structure.js'
 import { structureSettings } from '../../../src/fleet/drift/structure-sql.js'
 import { superuser, testWith } from '../../support/requirements.js'
-import { testServer, urlOf } from '../../support/server.js'
+import { urlOf } from '../../support/server.js'
 import { type Change, changesWith, schema } from './changes.js'
 import { collect, differencesOf, lineOf, openFleet, type TestFleet } from './fixture.js'
 
@@ -14,14 +14,13 @@ let changes: readonly Change[]
 beforeAll(async () => {
   fleet = await openFleet(schema)
   await fleet.createTenant('acme')
-  const { user } = await testServer()
-  changes = changesWith(user, `${fleet.installation.prefix}members`)
+  changes = changesWith(fleet.owners, `${fleet.installation.prefix}members`)
 })
 afterAll(() => fleet.drop())
 
-const apply = (made: readonly Change[]) => fleet.run('acme', made.map(({ change }) => change).join(';\n'))
+const apply = (made: readonly Change[]) => fleet.runAsOwner('acme', made.map(({ change }) => change).join(';\n'))
 const takeBack = (made: readonly Change[]) =>
-  fleet.run(
+  fleet.runAsOwner(
     'acme',
     made
       .toReversed()
@@ -37,7 +36,13 @@ const read = async () => {
   const client = new pg.Client({ connectionString: urlOf(name), options })
   await client.connect()
   try {
-    return await readStructure({ client, name, roles: { [name]: '<tenant>' }, ignoredSettings: ['temp_file_limit'] })
+    return await readStructure({
+      client,
+      name,
+      roles: { [name]: '<tenant>' },
+      ignoredSettings: ['temp_file_limit'],
+      ignoredRoles: [],
+    })
   } finally {
     await client.end()
   }
@@ -105,7 +110,6 @@ test('A difference carries both definitions', async () => {
 })
 
 testWith(superuser, 'Another owner and an event trigger are differences', async () => {
-  const { user } = await testServer()
   const members = `${fleet.installation.prefix}members`
   await fleet.run(
     'acme',
@@ -116,7 +120,7 @@ testWith(superuser, 'Another owner and an event trigger are differences', async 
   const found = await differencesOf(fleet.tenancy, 'acme')
   await fleet.run(
     'acme',
-    `drop event trigger watch; drop function app.watch(); alter function app.touch() owner to ${user}`,
+    `drop event trigger watch; drop function app.watch(); alter function app.touch() owner to ${fleet.owners}`,
   )
   expect(found).toEqual(
     expect.arrayContaining([

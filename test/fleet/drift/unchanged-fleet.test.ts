@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createFleetDatabases } from '../../../src/catalog/tenants/fleet-databases.js'
+import { createFleetCatalog } from '../../../src/catalog/tenants/fleet-catalog.js'
 import type { DatabaseInspection, InspectedDatabase } from '../../../src/core/fleet/fleet-check.js'
 import { createFleetCheck } from '../../../src/fleet/drift/fleet-check.js'
 import { createInstallation, type Installation } from '../../databases/fixture.js'
@@ -37,7 +37,12 @@ test('Ten clones take one connection and one query each, and no more than were a
       return databases.inspect(database, options, (one) => work(counted(one))).finally(() => (open -= 1))
     },
   }
-  const check = createFleetCheck({ catalog: createFleetDatabases(installation.catalog.pool), databases: inspection })
+  const check = createFleetCheck({
+    catalog: createFleetCatalog(installation.catalog.pool),
+    connections: { reserve: async () => () => {}, inSlot: (work) => work() },
+    isClosing: () => false,
+    databases: inspection,
+  })
   expect(await check({ parallelism: 3 })).toMatchObject({ databases: 10, same: 10 })
   expect({ queries, connections, most }).toEqual({ queries: 10, connections: 10, most: 3 })
 })

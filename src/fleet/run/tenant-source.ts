@@ -1,4 +1,4 @@
-import type { FleetCatalog, FleetPageQuery, FleetSelection, FleetTenant } from '../core/fleet/ports.js'
+import type { FleetCatalog, FleetPageQuery, FleetSelection, FleetTenant } from '../../core/fleet/ports.js'
 
 /** Tenants one by one, for any number of workers. */
 export interface TenantSource {

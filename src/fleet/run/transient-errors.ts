@@ -1,7 +1,7 @@
-import { findInErrors, readProperty } from '../core/errors/error-chain.js'
-import { findTenancyError, isTenancyError } from '../core/errors/errors.js'
-import type { RetryRule } from '../postgres/retry.js'
-import { asOutage, isShortage } from '../postgres/outage.js'
+import { findInErrors, readProperty } from '../../core/errors/error-chain.js'
+import { findTenancyError, isTenancyError } from '../../core/errors/errors.js'
+import type { RetryRule } from '../../postgres/retry.js'
+import { asOutage, isShortage } from '../../postgres/outage.js'
 
 /** Attempts for a tenant whose server is full, restarts or cannot be reached. */
 const maxAttempts = 6
@@ -12,13 +12,15 @@ const networkCodes: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ECONNRESET'
 /**
  * The rule by which a tenant is tried again. Another runner that holds the database's lock is waited for as long as it works:
  * the lock is kept in the catalog, where no tenant can take it, and one whose process hangs is ended.
+ *
+ * @param mayPass Names further errors that may be over in a moment
  */
-export function retryRule(mayBegin: () => boolean): RetryRule {
+export function retryRule(mayBegin: () => boolean, mayPass?: (error: unknown) => boolean): RetryRule {
   return {
     mayRetry: (error, attempt) => {
       if (!mayBegin()) return false
       if (findTenancyError(error)?.code === 'TENANCY_DATABASE_LOCK_TIMEOUT') return true
-      return attempt < maxAttempts && isTransient(error)
+      return attempt < maxAttempts && (isTransient(error) || mayPass?.(error) === true)
     },
     pauseMs: (attempt) => Math.min(250 * 2 ** (attempt - 1), maxPauseMs) * (0.5 + Math.random()),
   }

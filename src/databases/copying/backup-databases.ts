@@ -1,0 +1,111 @@
+import { to as copyTo } from 'pg-copy-streams'
+import type { BackupDatabases, ContentSnapshot } from '../../core/backup/ports.js'
+import type { DatabaseInspection, InspectedDatabase } from '../../core/fleet/fleet-check.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
+import type { ServerPreparation } from '../building/server-preparation.js'
+import { copyError, copyToStatement } from './copy-database.js'
+import { cutOff, letIn } from './cut-off.js'
+import { fillDatabase } from './fill-database.js'
+import { type NewDatabase, schemaUpTo } from './new-database.js'
+import { quoteRelation } from './relations.js'
+import { takeSnapshot } from './snapshot.js'
+
+/** What {@link createBackupDatabases} needs. */
+export interface BackupDatabasesOptions {
+  /** The provisioning account. */
+  readonly server: ServerAccount
+  /** Its connections. */
+  readonly admin: SqlPool
+  readonly prefix: string
+  readonly records: Pick<TenantDatabaseRecords, 'find'>
+  readonly preparation: Pick<ServerPreparation, 'schema'>
+  readonly inspection: DatabaseInspection
+  readonly withNewDatabase: <Result>(version: number, work: (made: NewDatabase) => Promise<Result>) => Promise<Result>
+}
+
+/** Describes a database's structure: equal texts for equal structures. `settings` are those of its connection. */
+export interface StructureReader {
+  readonly settings: string
+  read(inspected: InspectedDatabase): Promise<string>
+}
+
+/** The part of the databases of one server that backups use. */
+export function createBackupDatabases(
+  options: BackupDatabasesOptions,
+): (structure: StructureReader) => Omit<BackupDatabases, 'templateVersion'> {
+  const { server, admin, prefix, records, preparation, inspection, withNewDatabase } = options
+
+  return (structure) => ({
+    async withSnapshot({ name }, signal, work) {
+      signal?.throwIfAborted()
+      const account = { ...server, database: name }
+      try {
+        const snapshot = await takeSnapshot(account)
+        const { client } = snapshot
+        // Ends what is under way: the socket closes.
+        const abort = () => void client.end().catch(() => {})
+        signal?.addEventListener('abort', abort)
+        try {
+          signal?.throwIfAborted()
+          const { rows } = await client.query<{ version: string }>('show server_version_num')
+          const serverVersion = Number(Object.values(rows[0] ?? {})[0])
+          return await work({ ...snapshot, serverVersion, account, ...tableReader(client) })
+        } finally {
+          signal?.removeEventListener('abort', abort)
+          if (signal?.aborted !== true) await snapshot.close().catch(() => {})
+        }
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw copyError(error, name)
+      }
+    },
+
+    async schemaAt(version) {
+      const schema = await preparation.schema()
+      return { ...schemaUpTo(schema, version).latest, newest: schema.latest.version }
+    },
+
+    withTarget: (version, work) =>
+      withNewDatabase(version, async ({ id, name, lease, withOwner }) => {
+        const { latest } = schemaUpTo(await preparation.schema(), version)
+        return work({
+          ...{ id, name, lease, schema: latest },
+          async fill(content, loadAll) {
+            try {
+              await withOwner((client) => fillDatabase(client, content, ({ load }) => loadAll(load)))
+            } catch (error) {
+              throw copyError(error, name)
+            }
+          },
+          async structure() {
+            const database = await records.find(id)
+            if (database === undefined) throw new Error(`the row of the database ${id} is gone`)
+            const { settings } = structure
+            return inspection.inspect(database, { settings }, (inspected) => structure.read(inspected))
+          },
+        })
+      }),
+
+    cutOff: (transaction, name) => cutOff(transaction, admin, prefix, name),
+    letIn,
+  })
+}
+
+function tableReader(
+  client: Awaited<ReturnType<typeof takeSnapshot>>['client'],
+): Pick<ContentSnapshot, 'read' | 'count'> {
+  return {
+    read(table) {
+      const rows = client.query(copyTo(copyToStatement(table)))
+      return { rows, count: () => rows.rowCount }
+    },
+    async count(table) {
+      const rows = await client.query<{ count: string }>(
+        `select pg_catalog.count(*)::pg_catalog.text as count from only ${quoteRelation(table)} ${table.configuration ?? ''}`,
+      )
+      return Number(rows.rows[0]?.count)
+    },
+  }
+}

@@ -1,0 +1,199 @@
+import { Readable, Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Client } from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+import { TenancyError } from '../../core/errors/errors.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import {
+  columnList,
+  compareRelations,
+  isApplicationSchema,
+  isExtensionMember,
+  quoteRelation,
+  readRelations,
+  type Relations,
+  type Table,
+} from './relations.js'
+import { copySettingsSql, type SequenceValue } from './snapshot.js'
+
+/** Takes the rows of tables, one table at a time. */
+export interface TableLoader {
+  /**
+   * Loads the rows of a table: lines of COPY's text format, in UTF-8, with the columns of {@link columnList}.
+   * @returns how many rows
+   */
+  load(table: Table, rows: Readable, signal?: AbortSignal): Promise<number>
+}
+
+/** The data of a database, as a copy or an archive has it. */
+export interface DatabaseContent {
+  readonly relations: Relations
+  readonly sequences: readonly SequenceValue[]
+}
+
+/**
+ * Replaces the data of a database by that of another one: one transaction, in which the user's triggers are off and foreign
+ * keys are gone, so that the order of the tables does not matter and cycles are possible. They come back before the commit, the
+ * foreign keys checked. Takes no superuser, but the owner of the tables. Nobody else uses the database meanwhile.
+ *
+ * Code of the application runs on this connection where PostgreSQL needs it for a row: check constraints, domains, index
+ * expressions, generated columns, and then materialized views. It is that of the structure which is there already; no code
+ * comes with the data.
+ *
+ * @param client a connection of the owner of the tables, as `OwnerConnections` opens it; close it after an error
+ * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: the structures differ
+ */
+export async function fillDatabase(
+  client: Client,
+  content: DatabaseContent,
+  loadAll: (loader: TableLoader) => Promise<void>,
+): Promise<void> {
+  await client.query(copySettingsSql)
+  const relations = await readRelations(client)
+  refuseDifferences(content.relations, relations)
+  const tables = new Map(relations.tables.map((table) => [quoteRelation(table), table]))
+  await client.query('begin')
+  const restore = await suspendRules(client, relations)
+  const ownRows = relations.tables.filter(({ configuration }) => configuration === null)
+  if (ownRows.length > 0) await client.query(`truncate only ${ownRows.map(quoteRelation).join(', only ')}`)
+  // Functions of the application may use bare names. Nothing in this database was made by a tenant.
+  await client.query('reset search_path')
+  await loadAll({
+    async load(given, rows, signal) {
+      const table = tables.get(quoteRelation(given))
+      if (table === undefined) throw new Error(`there is no table ${quoteRelation(given)}`)
+      return loadTable(client, table, rows, signal)
+    },
+  })
+  for (const statement of restore) await client.query(statement)
+  const populated = new Set(
+    content.relations.materializedViews.filter(({ isPopulated }) => isPopulated).map(quoteRelation),
+  )
+  for (const view of relations.materializedViews) {
+    const isWanted = populated.has(quoteRelation(view))
+    await client.query(`refresh materialized view ${quoteRelation(view)}${isWanted ? '' : ' with no data'}`)
+  }
+  // Last: no rollback takes a sequence back.
+  for (const { schema, name, lastValue, isCalled } of content.sequences) {
+    await client.query('select pg_catalog.setval($1::pg_catalog.text::pg_catalog.regclass, $2::pg_catalog.int8, $3)', [
+      quoteRelation({ schema, name }),
+      lastValue,
+      isCalled,
+    ])
+  }
+  await client.query('commit')
+  await client.query('analyze')
+  await client.query('set search_path = pg_catalog')
+}
+
+function refuseDifferences(source: Relations, target: Relations): void {
+  const problems = compareRelations(source, target)
+  if (problems.length === 0) return
+  const shown = problems.slice(0, 10)
+  const more = problems.length - shown.length
+  throw new TenancyError(
+    'TENANCY_DATABASE_COPY_REFUSED',
+    `The data does not fit the schema files: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,
+    { details: { problems: shown } },
+  )
+}
+
+async function loadTable(
+  client: Client,
+  table: Table,
+  rows: Readable,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const name = quoteRelation(table)
+  if (table.configuration !== null) {
+    if (!(await mayReplaceRows(client, name))) return refuseRows(name, rows)
+    await client.query(`delete from ${name} ${table.configuration}`)
+  }
+  // A table that was truncated in this transaction needs no vacuum to freeze its rows.
+  const options = table.configuration === null ? ' with (freeze)' : ''
+  const sink = client.query(copyFrom(`copy ${name}${columnList(table)} from stdin${options}`))
+  await pipeline(rows, sink, signal === undefined ? {} : { signal })
+  return sink.rowCount ?? 0
+}
+
+/** An extension belongs to the account that created it: its tables are not the owner's unless something was granted. */
+async function mayReplaceRows(client: Client, name: string): Promise<boolean> {
+  const { rows } = await client.query<{ may: boolean }>(
+    `select pg_catalog.has_table_privilege($1, 'insert') and pg_catalog.has_table_privilege($1, 'delete') as may`,
+    [name],
+  )
+  return rows[0]?.may === true
+}
+
+async function refuseRows(name: string, rows: Readable): Promise<number> {
+  for await (const chunk of rows) {
+    if ((chunk as Buffer).length === 0) continue
+    throw new TenancyError(
+      'TENANCY_DATABASE_COPY_REFUSED',
+      `The rows of ${name}, a table of an extension, cannot be copied: let the owner insert and delete there`,
+    )
+  }
+  return 0
+}
+
+interface ForeignKey {
+  readonly table: string
+  readonly name: string
+  readonly definition: string
+  readonly comment: string | null
+}
+
+interface Trigger {
+  readonly table: string
+  readonly name: string
+  readonly enabled: 'O' | 'A' | 'R'
+}
+
+/** Turns off what would get in the way of rows in any order, and returns the statements that turn it on again. */
+async function suspendRules(client: Client, { tables }: Relations): Promise<string[]> {
+  const { rows: foreignKeys } = await client.query<ForeignKey>(
+    `select pg_catalog.format('%I.%I', n.nspname, r.relname) as "table", conname as name,
+       pg_catalog.pg_get_constraintdef(c.oid) as definition, pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
+     from pg_catalog.pg_constraint c join pg_catalog.pg_class r on r.oid = c.conrelid
+       join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+     where c.contype = 'f' and c.conparentid = 0 and ${isApplicationSchema('n.nspname')} and not ${isExtensionMember('r.oid')}
+     order by c.oid`,
+  )
+  const { rows: triggers } = await client.query<Trigger>(
+    `select pg_catalog.format('%I.%I', n.nspname, r.relname) as "table", tgname as name, tgenabled::pg_catalog.text as enabled
+     from pg_catalog.pg_trigger t join pg_catalog.pg_class r on r.oid = t.tgrelid
+       join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+     where not t.tgisinternal and t.tgenabled <> 'D' and r.relkind = 'r' and ${isApplicationSchema('n.nspname')}
+       and not ${isExtensionMember('r.oid')}
+     order by t.oid`,
+  )
+  const forced = tables.filter(({ isForced }) => isForced).map(quoteRelation)
+  const alter = (table: string, action: string) => client.query(`alter table ${table} ${action}`)
+  for (const { table, name } of foreignKeys) await alter(table, `drop constraint ${quoteIdentifier(name)}`)
+  for (const { table, name } of triggers) await alter(table, `disable trigger ${quoteIdentifier(name)}`)
+  for (const table of forced) await alter(table, 'no force row level security')
+
+  const enable = { O: 'enable', A: 'enable always', R: 'enable replica' } as const
+  return [
+    ...forced.map((table) => `alter table ${table} force row level security`),
+    ...foreignKeys.flatMap(({ table, name, definition, comment }) => [
+      `alter table ${table} add constraint ${quoteIdentifier(name)} ${definition}`,
+      ...(comment === null
+        ? []
+        : [`comment on constraint ${quoteIdentifier(name)} on ${table} is ${quoteLiteral(comment)}`]),
+    ]),
+    ...triggers.map(
+      ({ table, name, enabled }) => `alter table ${table} ${enable[enabled]} trigger ${quoteIdentifier(name)}`,
+    ),
+  ]
+}
+
+/** A stream that counts what goes through it. */
+export function byteCounter(onBytes: (count: number) => void): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      onBytes(chunk.length)
+      done(null, chunk)
+    },
+  })
+}

@@ -1,0 +1,67 @@
+import type { Client } from 'pg'
+import type { TenantDatabase } from '../../core/model.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { quoteIdentifier } from '../../postgres/quote.js'
+import type { DatabaseNames } from '../database-names.js'
+import { databaseComment } from '../ownership.js'
+import { withConnectionInside } from '../server/admin-connection.js'
+import type { AdminRights } from '../server/admin-rights.js'
+import { deriveOwnerPassword } from '../server/role-password.js'
+import { ensureOwnerLogin, restoreOwnerLogin } from './owner-login.js'
+
+/** What {@link createOwnerConnections} needs. */
+export interface OwnerConnectionsOptions {
+  /** The server itself, not a pooler; the account's `database` is the catalog. */
+  readonly server: ServerAccount
+  /** Connections of the provisioning account. */
+  readonly admin: SqlClient
+  readonly names: DatabaseNames
+  readonly secret: Buffer
+  readonly installationId: () => Promise<string>
+  readonly rights: () => Promise<AdminRights>
+}
+
+/** Connections of the owner logins of one server's tenant databases. */
+export interface OwnerConnections {
+  /** The account of a database's owner login. */
+  accountOf(database: Pick<TenantDatabase, 'id' | 'name'>): ServerAccount
+  /** Makes the login, or what is missing of it. `client`: of the provisioning account, inside, under the database's lock. */
+  ensure(client: SqlClient, database: TenantDatabase): Promise<void>
+  /** Runs `work` on a connection of the login, which takes on the group of owners; then undoes what it did to the login. */
+  connect<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
+}
+
+/** The owner connections of one server. Each is opened for one piece of work. */
+export function createOwnerConnections(options: OwnerConnectionsOptions): OwnerConnections {
+  const { server, admin, names, secret, installationId, rights } = options
+  const accountOf: OwnerConnections['accountOf'] = ({ id, name }) => ({
+    ...server,
+    user: names.ownerLogin(name),
+    password: deriveOwnerPassword(secret, id),
+    database: name,
+  })
+  const loginOf = (database: TenantDatabase) => {
+    const { user: name, password } = accountOf(database)
+    return { name, password }
+  }
+  return {
+    accountOf,
+    async ensure(client, database) {
+      const comment = databaseComment(await installationId())
+      await ensureOwnerLogin(client, loginOf(database), { rights: await rights(), owners: names.owners, comment })
+    },
+    async connect(database, work) {
+      const owners = quoteIdentifier(names.owners)
+      try {
+        return await withConnectionInside(accountOf(database), async (client) => {
+          await client.query(`set role ${owners}`)
+          return work(client)
+        })
+      } finally {
+        // The next use of the login would do it, too.
+        await restoreOwnerLogin(admin, loginOf(database), await rights()).catch(() => {})
+      }
+    },
+  }
+}
