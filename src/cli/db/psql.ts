@@ -5,6 +5,8 @@ import { CliError } from '../cli-error.js'
 /** How psql is started. */
 export interface PsqlOptions {
   readonly account: ServerAccount
+  /** A role that the session takes on: of ours, without characters that need quoting. Default: none. */
+  readonly role?: string | undefined
   /** Text of `TENANT_DATABASE_URL`, for the TLS settings that psql needs as text. */
   readonly databaseUrl: string | undefined
   /** Passed on as they are. */
@@ -21,10 +23,14 @@ export interface PsqlOptions {
  *
  * @throws {@link CliError} CLI_FAILED: psql is not installed
  */
-export function runPsql({ account, databaseUrl, args, signal, isJson }: PsqlOptions): Promise<number> {
+export function runPsql({ account, role, databaseUrl, args, signal, isJson }: PsqlOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn('psql', args, {
-      env: { ...inherited(process.env), ...connectionVariables(account, databaseUrl) },
+      env: {
+        ...inherited(process.env),
+        ...connectionVariables(account, databaseUrl),
+        ...(role === undefined ? {} : { PGOPTIONS: `-c role=${role}` }),
+      },
       stdio: ['inherit', isJson ? 2 : 'inherit', 'inherit'],
     })
     const end = () => child.kill('SIGTERM')

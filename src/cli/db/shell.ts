@@ -3,15 +3,17 @@ import { createTenantDatabaseRecords } from '../../catalog/tenants/tenant-databa
 import { closeSession, openSession } from '../../connections/session/open-session.js'
 import { readEnvironment } from '../../core/config/load-config.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import type { TenantDatabaseTarget } from '../../core/tenants/database-target.js'
+import type { ServerAccount, TenantDatabaseTarget } from '../../core/tenants/database-target.js'
 import { deriveRolePassword } from '../../databases/server/role-password.js'
 import { defineCommand } from '../command.js'
 import type { CommandContext } from '../context.js'
 import { tenantArgument, type TenantInput } from '../tenant/tenant-argument.js'
 import { type CatalogAccess, withCatalog } from './open-catalog.js'
+import { withOwnerAccount } from './owner-account.js'
 import { runPsql } from './psql.js'
 
 interface Input extends TenantInput {
+  readonly owner?: boolean
   readonly psqlArguments?: readonly string[]
 }
 
@@ -24,14 +26,16 @@ interface Result {
 
 export const shell = defineCommand<Input, Result>({
   name: 'shell',
-  summary: 'Open psql in a tenant’s database, as the tenant’s role',
+  summary: 'Open psql in a tenant’s database',
   description:
-    'The role may read and change data and reaches no other database. psql gets what follows --. Each session is in the audit ' +
+    'The tenant’s role may read and change data. With --owner: the role that owns the application’s objects, as schema files ' +
+    'run, which may change them. Neither reaches another database. psql gets what follows --. Each session is in the audit ' +
     'log. The password is in no list of processes.',
   arguments: [
     tenantArgument,
     { name: 'psqlArguments', description: 'for psql, after --', isVariadic: true, isOptional: true },
   ],
+  options: [{ flags: '--owner', description: 'as the owner of the application’s objects' }],
   examples: [
     { command: 'db shell acme', says: 'psql in the database of acme' },
     { command: "db shell acme -- -c 'select count(*) from notes'", says: 'One statement' },
@@ -47,7 +51,7 @@ export const shell = defineCommand<Input, Result>({
 async function openShell(
   context: CommandContext,
   access: CatalogAccess,
-  { tenant: named, psqlArguments: args = [] }: Input,
+  { tenant: named, owner: isOwner = false, psqlArguments: args = [] }: Input,
 ): Promise<Result> {
   const { tenancy, account, secret, catalog } = access
   const { id: tenantId, slug, databaseId } = await tenancy.getTenant(named)
@@ -56,25 +60,27 @@ async function openShell(
     throw new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" has no database in use`)
   }
   const { id, epoch, name, roleName: user } = database
-  const target = {
-    databaseId: id,
-    epoch,
-    account: { ...account, user, password: deriveRolePassword(secret, id), database: name },
-  }
+  const password = deriveRolePassword(secret, id)
+  const target = { databaseId: id, epoch, account: { ...account, user, password, database: name } }
   await proveIdentity(target)
   // Before the session: one that cannot be recorded does not begin.
-  const after = { as: 'tenant' }
+  const after = { as: isOwner ? 'owner' : 'tenant' }
   await recordOperatorEntry(catalog, { tenantId, action: 'database.shell', subject: `database:${id}`, after })
-  context.say(`psql in the database of ${slug}, as its own role`)
+  context.say(`psql in the database of ${slug}, as ${isOwner ? 'the owner of its objects' : 'its own role'}`)
   context.leaveInterrupts()
-  const psqlExitCode = await runPsql({
-    account: target.account,
-    databaseUrl: readEnvironment()['TENANT_DATABASE_URL'] || undefined,
-    // The name of the database says nothing to people; a psqlrc may set another prompt.
-    args: [`--set=PROMPT1=${slug}%R%x%# `, ...args],
-    signal: context.signal,
-    isJson: context.isJson,
-  })
+  const start = (as: ServerAccount, role?: string) =>
+    runPsql({
+      account: as,
+      role,
+      databaseUrl: readEnvironment()['TENANT_DATABASE_URL'] || undefined,
+      // The name of the database says nothing to people; a psqlrc may set another prompt.
+      args: [`--set=PROMPT1=${slug}${isOwner ? ' (owner)' : ''}%R%x%# `, ...args],
+      signal: context.signal,
+      isJson: context.isJson,
+    })
+  const psqlExitCode = isOwner
+    ? await withOwnerAccount(context, { database, slug }, (owner) => start(owner.account, owner.group))
+    : await start(target.account)
   return { tenant: slug, database: name, psqlExitCode }
 }
 

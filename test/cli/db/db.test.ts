@@ -115,6 +115,21 @@ describeWith(installed('psql'), 'db shell', () => {
     expect(stderr).toContain('permission denied')
   })
 
+  test('with --owner it may change objects, and reaches no other database', async () => {
+    const statement = 'create table made_by_hand (id int); drop table made_by_hand'
+    const asTenant = await db(['shell', 'acme', '--', '-X', '-c', statement])
+    expect([asTenant.code, asTenant.stderr]).toEqual([1, expect.stringContaining('permission denied')])
+    const asOwner = await db(['shell', 'acme', '--owner', '--', '-X', '-c', statement])
+    expect([asOwner.code, asOwner.stdout]).toEqual([0, expect.stringContaining('DROP TABLE')])
+    const entries = await tenancy.audit.list({ tenant: 'acme' })
+    expect(entries.filter(({ action }) => action === 'database.shell').at(-1)?.after).toEqual({ as: 'owner' })
+    const globex = await tenancy.getTenant('globex')
+    const name = `${installation.prefix}${(globex.databaseId ?? '').replaceAll('-', '')}`
+    expect((await db(['shell', 'acme', '--owner', '--', '-X', '-c', `\\c ${name}`])).stderr).toContain(
+      'permission denied',
+    )
+  })
+
   test('leaves an entry in the tenant’s chain of the audit log', async () => {
     await db(['shell', 'globex', '--', '-X', '-c', 'select 1'])
     const entries = await tenancy.audit.list({ tenant: 'globex' })
