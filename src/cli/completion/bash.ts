@@ -50,6 +50,9 @@ function pattern(words: readonly string[]): string {
 }
 
 function bashCase({ path, commands, options, takesFile }: CommandPlace): string {
-  const list = (candidates: readonly { readonly word: string }[]) => candidates.map(({ word }) => word).join(' ')
   return `    '${path}') commands='${list(commands)}' options='${list(options)}' files=${takesFile ? 1 : ''} ;;`
+}
+
+function list(candidates: readonly { readonly word: string }[]): string {
+  return candidates.map(({ word }) => word).join(' ')
 }

@@ -50,7 +50,9 @@ function pattern(words: readonly string[]): string {
 }
 
 function zshCase({ path, commands, options, takesFile }: CommandPlace): string {
-  const list = (candidates: readonly Candidate[]) =>
-    candidates.map(({ word, summary }) => `'${word}:${plainSummary(summary).replaceAll(':', '\\:')}'`).join(' ')
   return `    ('${path}') commands=(${list(commands)}) options=(${list(options)}) files=${takesFile ? '1' : "''"} ;;`
+}
+
+function list(candidates: readonly Candidate[]): string {
+  return candidates.map(({ word, summary }) => `'${word}:${plainSummary(summary).replaceAll(':', '\\:')}'`).join(' ')
 }

@@ -34,7 +34,7 @@ export async function applySchema(context: CommandContext): Promise<boolean> {
     const ms = Math.round(performance.now() - startedMs)
     context.say(
       `${clock()}  ${count(tenants, 'tenant')} at schema version ${report.version < 0 ? '-' : report.version} (${ms} ms)` +
-        `${report.failed > 0 ? `, ${report.failed} failed` : ''}`,
+        (report.failed > 0 ? `, ${report.failed} failed` : ''),
     )
     return report.failed === 0
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 export function listenToKeys(keys: Readonly<Record<string, () => void>>): () => void {
   const { stdin } = process
-  if (stdin.isTTY !== true) return () => {}
+  if (!stdin.isTTY) return () => {}
   const onData = (data: Buffer) => {
     for (const key of data.toString('utf8')) {
       // Without line editing, the terminal sends Ctrl-C as a character.

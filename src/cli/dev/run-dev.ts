@@ -82,5 +82,5 @@ async function* untilAborted(signal: AbortSignal): AsyncGenerator<void> {
 }
 
 function hint(): string {
-  return process.stdin.isTTY === true ? 'Press t for a token, Ctrl-C to stop.' : 'Ctrl-C stops.'
+  return process.stdin.isTTY ? 'Press t for a token, Ctrl-C to stop.' : 'Ctrl-C stops.'
 }

@@ -25,7 +25,7 @@ export async function initProject(
   { folder, bare = false }: InitInput,
 ): Promise<ProjectResult> {
   const { isConfirmed: yes } = context
-  const isInteractive = !context.isJson && process.stdin.isTTY === true && context.messages.isTerminal
+  const isInteractive = !context.isJson && process.stdin.isTTY && context.messages.isTerminal
   if (!yes && !isInteractive) {
     throw new CliError('CLI_NOT_CONFIRMED', 'Nobody can be asked here: pass --yes for the defaults')
   }

@@ -47,7 +47,8 @@ export async function writeProject(options: ProjectOptions): Promise<WrittenProj
   // Before the secret: no moment in which git would take it.
   const ignore = await extendGitignore(join(folder, '.gitignore'))
   for (const file of filesOf(options)) {
-    ;(await writeNew(folder, file)) ? written.push(file.path) : skipped.push(file.path)
+    const list = (await writeNew(folder, file)) ? written : skipped
+    list.push(file.path)
   }
   return {
     written: [...(ignore === 'written' ? ['.gitignore'] : []), ...written],

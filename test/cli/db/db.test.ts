@@ -41,10 +41,10 @@ describe('db list', () => {
     const { code, stdout } = await db(['list', '--json'])
     expect(code).toBe(0)
     const { databases } = JSON.parse(stdout) as { databases: { state: string; slug: string | null; bytes: number }[] }
-    expect(databases.map(({ state, slug }) => [state, slug]).toSorted()).toEqual([
-      ['assigned', 'acme'],
-      ['assigned', 'globex'],
-      ['ready', null],
+    expect(databases.map(({ state, slug }) => `${state} ${slug}`).toSorted((a, b) => a.localeCompare(b))).toEqual([
+      'assigned acme',
+      'assigned globex',
+      'ready null',
     ])
     for (const { bytes } of databases) expect(bytes).toBeGreaterThan(1_000_000)
   })

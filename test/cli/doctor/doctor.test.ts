@@ -74,9 +74,8 @@ describe('an installation that works', () => {
 
   test('every warning and problem says what to do', async () => {
     const { diagnosis } = await diagnose()
-    for (const { status, advice } of diagnosis.checks) {
-      if (status === 'warning' || status === 'problem') expect(advice).toBeTruthy()
-    }
+    const silent = diagnosis.checks.filter(({ status, advice }) => /warning|problem/.test(status) && !advice)
+    expect(silent).toEqual([])
   })
 
   test('with --deep, tenant databases are compared with the template', async () => {

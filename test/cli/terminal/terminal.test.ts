@@ -10,6 +10,7 @@ import { startInTerminal } from '../../support/processes/pseudo-terminal.js'
 const enter = '\r'
 const ctrlC = '\x03'
 const down = '\x1B[B'
+// oxlint-disable-next-line no-control-regex
 const colour = /\u001B\[\d+(?:;\d+)*m/
 
 let installation: Installation

@@ -56,7 +56,7 @@ export function nearest(name: string): string | undefined {
 /** Levenshtein's distance: insertions, removals and replacements of one character. */
 function distanceOf(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (const [index, character] of [...one].entries()) {
+  for (const [index, character] of one.split('').entries()) {
     const next = [index + 1]
     for (let column = 1; column <= other.length; column += 1) {
       const isSame = other[column - 1] === character

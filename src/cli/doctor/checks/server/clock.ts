@@ -14,7 +14,7 @@ export const clock: Check = {
     const redis = await context.redis().catch(() => undefined)
     const findings = [judgeSkew('PostgreSQL', server)]
     if (redis !== undefined) findings.push(judgeSkew('Redis', await skewOf(() => redis.timeMs())))
-    return combine(findings, `${findings.map(({ what }) => what).join('; ')}`)
+    return combine(findings, findings.map(({ what }) => what).join('; '))
   },
 }
 
