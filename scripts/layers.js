@@ -75,6 +75,19 @@ const layers = {
     imports: ['core', 'schema', 'composition', 'tenancy-interface.ts', 'tenancy.ts', 'index.ts'],
     packages: ['@clack/prompts', 'cli-progress', 'commander', 'jiti'],
   },
+  // Looks below the composition: at what may be broken, and without changing it.
+  'cli/doctor': {
+    imports: [
+      ...['cli', 'core', 'postgres', 'catalog', 'connections', 'databases', 'composition'],
+      ...['tenancy-interface.ts', 'tenancy.ts'],
+    ],
+    packages: ['redis'],
+  },
+  // The account and identity of one tenant's database.
+  'cli/db': {
+    imports: ['cli', 'core', 'catalog', 'connections', 'databases', 'composition', 'tenancy-interface.ts'],
+    packages: [],
+  },
   'index.ts': {
     imports: [
       ...['core', 'access', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'composition'],

@@ -2,7 +2,7 @@
 import { exitCodeMeanings } from '../../dist/cli/exit-codes.js'
 import { groups } from '../../dist/cli/groups.js'
 import { shapeText } from '../../dist/cli/output/shape-text.js'
-import { optionsOf } from '../../dist/cli/program.js'
+import { optionsOf } from '../../dist/cli/common-options.js'
 
 /** @typedef {{ command: string, output: string }} RecordedRun */
 

@@ -1,6 +1,8 @@
 import type { OpenPurpose } from '../composition/opening/opening.js'
 import type { Config } from '../core/config/config.js'
 import type { CreateTenancyOptions } from '../tenancy.js'
+import type { Tenancy } from '../tenancy-interface.js'
+import type { CommandPlace } from './completion/places.js'
 import type { Installation } from './opening/open-installation.js'
 import type { Progress } from './output/progress.js'
 import type { Terminal } from './output/terminal.js'
@@ -22,10 +24,20 @@ export interface CommandContext {
   open(purpose?: OpenPurpose): Promise<Installation>
   /** Reads the settings and the application's file without opening anything: for commands that need no server. */
   options(): Promise<CreateTenancyOptions & { readonly config: Config }>
+  /** Opens the installation once more. The caller closes it. */
+  openAnother(purpose: OpenPurpose): Promise<Tenancy>
+  /** The options that the application's file names; none without a file. Opens nothing. */
+  application(): Promise<CreateTenancyOptions>
+  /** From now on Ctrl-C is for a program that was started here, such as psql, and not for this one. */
+  leaveInterrupts(): void
   /** Aborted by Ctrl-C: stop at the next safe point and say what is left. */
   readonly signal: AbortSignal
   /** Whether `--json` was given. */
   readonly isJson: boolean
+  /** Whether `--yes` was given. */
+  readonly isConfirmed: boolean
+  /** Every place of the command line, for completion. */
+  places(): Promise<readonly CommandPlace[]>
   /** Standard output, and standard error. */
   readonly output: Terminal
   readonly messages: Terminal

@@ -17,4 +17,33 @@ export const groups: readonly GroupDefinition[] = [
     load: () => import('./stats.js'),
     isCommand: true,
   },
+  {
+    name: 'init',
+    summary: 'Start a project: settings, migrations, an application that runs',
+    load: () => import('./init/index.js'),
+    isCommand: true,
+  },
+  {
+    name: 'dev',
+    summary: 'Keep the server ready, and apply schema files as you save them',
+    load: () => import('./dev/index.js'),
+    isCommand: true,
+  },
+  {
+    name: 'db',
+    summary: 'Open psql in a tenant’s database; list and reconcile databases',
+    load: () => import('./db/index.js'),
+  },
+  {
+    name: 'doctor',
+    summary: 'Find what is wrong, and say what to do about it',
+    load: () => import('./doctor/index.js'),
+    isCommand: true,
+  },
+  {
+    name: 'completion',
+    summary: 'Complete commands with the tab key',
+    load: () => import('./completion/index.js'),
+    isCommand: true,
+  },
 ]

@@ -7,6 +7,8 @@ export interface Interrupts {
   readonly signal: AbortSignal
   /** @throws {@link CliError} CLI_INTERRUPTED after the first signal */
   throwIfInterrupted(): void
+  /** Ignores Ctrl-C from now on: a program that was started has the terminal, and gets it as well. */
+  leave(): void
   stop(): void
 }
 
@@ -18,6 +20,7 @@ export function listenToInterrupts(say: (text: string) => void): Interrupts {
     say('Stopping at the next safe point. Press Ctrl-C again to end at once.')
     controller.abort(interrupted())
   }
+  const ignore = () => {}
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const name of signals) process.on(name, onSignal)
   return {
@@ -25,7 +28,12 @@ export function listenToInterrupts(say: (text: string) => void): Interrupts {
     throwIfInterrupted() {
       if (controller.signal.aborted) throw interrupted()
     },
+    leave() {
+      process.off('SIGINT', onSignal)
+      process.on('SIGINT', ignore)
+    },
     stop() {
+      process.off('SIGINT', ignore)
       for (const name of signals) process.off(name, onSignal)
     },
   }

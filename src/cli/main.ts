@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.js'
+import { groups } from './groups.js'
 import { ignoreClosedPipes } from './output/write.js'
 import { createProgram } from './program.js'
 
@@ -16,7 +17,7 @@ async function main(given: readonly string[]): Promise<number> {
     let exitCode: number = exitCodes.ok
     const program = await createProgram(argv, async (command, input) => {
       const { runCommand } = await import('./run-command.js')
-      exitCode = await runCommand(command, input)
+      exitCode = await runCommand(command, input, groups)
     })
     await program.parseAsync(argv, { from: 'user' })
     return exitCode

@@ -1,6 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { CliError } from './cli-error.js'
 import type { AnyCommand, GroupDefinition, OptionDefinition } from './command.js'
+import { optionsOf } from './common-options.js'
 import { exitCodeMeanings } from './exit-codes.js'
 import { groups } from './groups.js'
 import { shapeText } from './output/shape-text.js'
@@ -16,30 +17,6 @@ export interface CommonInput {
 
 /** Runs a command that was found on the command line. */
 export type Runner = (command: AnyCommand, input: CommonInput & Readonly<Record<string, unknown>>) => Promise<void>
-
-const commonOptions: readonly OptionDefinition[] = [
-  { flags: '--json', description: 'write the result as JSON' },
-  {
-    flags: '--config FILE',
-    description: "the application's options (default: tenants2fast.config.ts, .js or .mjs in this directory)",
-  },
-  { flags: '--verbose', description: 'show warnings and what is done' },
-]
-const actorOption: OptionDefinition = {
-  flags: '--actor EMAIL|ID',
-  description: 'the user who does this, by whose rights it is judged (default: the operator, who may do everything)',
-}
-const yesOption: OptionDefinition = { flags: '--yes', description: 'do not ask' }
-
-/** The options of a command, its own first. */
-export function optionsOf(command: AnyCommand): readonly OptionDefinition[] {
-  return [
-    ...(command.options ?? []),
-    ...(command.isDestructive === true ? [yesOption] : []),
-    ...(command.isWriting === true ? [actorOption] : []),
-    ...commonOptions,
-  ]
-}
 
 /**
  * Makes the program. Only the commands of the group that the command line names are loaded and known; of the others, help

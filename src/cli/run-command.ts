@@ -1,9 +1,9 @@
-import type { AnyCommand } from './command.js'
+import type { AnyCommand, GroupDefinition } from './command.js'
 import { confirm } from './confirm.js'
 import type { CommandContext } from './context.js'
 import { exitCodes } from './exit-codes.js'
 import { listenToInterrupts } from './interrupts.js'
-import { type Installation, openInstallation, readOptions } from './opening/open-installation.js'
+import { type Installation, loadApplication, openInstallation, readOptions } from './opening/open-installation.js'
 import { cleanText } from './output/clean-text.js'
 import { createPage } from './output/page.js'
 import { createProgress, type Progress } from './output/progress.js'
@@ -15,6 +15,7 @@ import type { CommonInput } from './program.js'
 export async function runCommand(
   command: AnyCommand,
   { json: isJson = false, config: configFile, verbose: isVerbose = false, actor, yes = false, ...input }: CommonInput,
+  groups: readonly GroupDefinition[],
 ): Promise<number> {
   const output = terminalOf(process.stdout)
   const messages = terminalOf(process.stderr)
@@ -33,8 +34,15 @@ export async function runCommand(
       return installation
     },
     options: () => readOptions(configFile),
+    async openAnother(purpose) {
+      return (await openInstallation({ purpose, configFile, actor: undefined, isVerbose, say })).tenancy
+    },
+    application: () => loadApplication(configFile),
+    leaveInterrupts: () => interrupts.leave(),
     signal: interrupts.signal,
     isJson,
+    isConfirmed: yes,
+    places: async () => (await import('./completion/command-tree.js')).commandTree(groups),
     output,
     messages,
     confirm: (confirmation) =>

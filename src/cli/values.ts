@@ -19,13 +19,14 @@ export function share(text: string): number | `${number}%` {
   throw new CliError('CLI_USAGE', `must be a number of tenants or a share such as 1%, not ${shown(text)}`)
 }
 
-/** Reads one of some words. */
+/** Reads one of some words. Completion offers them. */
 export function oneOf<const Word extends string>(...words: readonly Word[]) {
-  return (text: string): Word => {
+  const read = (text: string): Word => {
     const found = words.find((word) => word === text)
     if (found !== undefined) return found
     throw new CliError('CLI_USAGE', `must be one of ${words.join(', ')}, not ${shown(text)}`)
   }
+  return Object.assign(read, { words })
 }
 
 function shown(text: string): string {

@@ -26,12 +26,17 @@ export interface OpenOptions {
   readonly say: (text: string) => void
 }
 
+/** The options of the application's file; none where there is no file. @throws {@link CliError} CLI_CONFIG_INVALID */
+export async function loadApplication(configFile: string | undefined): Promise<CreateTenancyOptions> {
+  const file = findConfigFile(configFile)
+  return file === undefined ? {} : loadConfigFile(file)
+}
+
 /** Reads the options of the application's file, if there is one; settings come from the environment unless it has them. */
 export async function readOptions(
   configFile: string | undefined,
 ): Promise<CreateTenancyOptions & { readonly config: Config }> {
-  const file = findConfigFile(configFile)
-  const given = file === undefined ? {} : await loadConfigFile(file)
+  const given = await loadApplication(configFile)
   if (given.config !== undefined) return { ...given, config: given.config }
   const { loadConfig } = await import('../../core/config/load-config.js')
   return { ...given, config: loadConfig() }

@@ -15,6 +15,8 @@ export interface Page {
   readonly terminal: Terminal
   /** One line, or several. */
   line(text?: string, style?: Style): void
+  /** One line of several pieces, each with a style of its own. */
+  pieces(...pieces: readonly (string | StyledCell)[]): void
   /** Rows under headings. Where nobody watches: values with tabs between them, without headings. */
   table(headings: readonly string[], rows: readonly (readonly (Cell | StyledCell)[])[]): void
   /** Facts, one a line: label and value. */
@@ -34,6 +36,10 @@ export function createPage(terminal: Terminal): { readonly page: Page; readonly 
           .split('\n')
           .map((line) => (style === undefined || line === '' ? line : styled(terminal, style, line))),
       ),
+    pieces(...pieces) {
+      const styledPieces = pieces.map(plain).map(({ text, style }) => (style ? styled(terminal, style, text) : text))
+      lines.push(styledPieces.join('').trimEnd())
+    },
     table(headings, rows) {
       const cells = rows.map((row) => row.map(plain))
       if (!terminal.isTerminal) {

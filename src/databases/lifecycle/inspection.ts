@@ -13,8 +13,10 @@ export interface Inspection {
 }
 
 /** Compares the catalog with the server. Changes nothing. */
-export async function inspectServer(options: BuilderOptions): Promise<Inspection> {
-  const { records, admin, serverId } = options
+export async function inspectServer(
+  options: Pick<BuilderOptions, 'records' | 'names' | 'installationId' | 'serverId'> & { readonly admin: SqlClient },
+): Promise<Inspection> {
+  const { records, serverId } = options
   const before = await readServer(options)
   const recorded = await records.list(serverId)
   const known = new Set(recorded.map(({ name }) => name))
@@ -22,7 +24,7 @@ export async function inspectServer(options: BuilderOptions): Promise<Inspection
   const strangers = [...before.ours].filter((name) => !known.has(databaseNameOf(name)))
   if (suspects.length + strangers.length === 0) return { missing: [], unknown: [] }
   // A database that was built or dropped between the two reads is in neither list: read those again.
-  const after = await readServer({ ...options, admin })
+  const after = await readServer(options)
   const missing: RecordedDatabase[] = []
   for (const suspect of suspects) {
     if (after.whole.has(suspect.name)) continue

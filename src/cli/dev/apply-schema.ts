@@ -1,0 +1,56 @@
+import type { FleetReport } from '../../core/fleet/fleet.js'
+import type { CommandContext } from '../context.js'
+import { describeFailure } from '../report-failure.js'
+
+/**
+ * Brings every tenant up to date with the files of the folder, and says what happened. A file that fails is shown, and changes
+ * nothing; false then.
+ */
+export async function applySchema(context: CommandContext): Promise<boolean> {
+  const startedMs = performance.now()
+  const applied = new Map<string, number>()
+  const failures: string[] = []
+  try {
+    // A process reads the folder once: each change is a new opening. A file that fails does so here, in the template.
+    const tenancy = await context.openAnother('migrate')
+    let report: FleetReport
+    try {
+      report = await tenancy.fleet.migrate({
+        // Also where the catalog says that nothing is missing: a file may have been edited after it was applied.
+        verify: true,
+        signal: context.signal,
+        onResult(result) {
+          for (const name of result.applied) applied.set(name, (applied.get(name) ?? 0) + 1)
+          if (result.error) failures.push(`${result.tenant.slug}: ${describeFailure(result.error).message}`)
+        },
+      })
+    } finally {
+      await tenancy.close()
+    }
+    for (const [name, tenants] of applied) context.say(`  ${name} applied to ${count(tenants, 'tenant')}`)
+    for (const failure of failures.slice(0, 5)) context.say(`  failed for ${failure}`)
+    if (failures.length > 5) context.say(`  … and for ${failures.length - 5} more`)
+    const tenants = report.migrated + report.current
+    const ms = Math.round(performance.now() - startedMs)
+    context.say(
+      `${clock()}  ${count(tenants, 'tenant')} at schema version ${report.version < 0 ? '-' : report.version} (${ms} ms)` +
+        (report.failed > 0 ? `, ${report.failed} failed` : ''),
+    )
+    return report.failed === 0
+  } catch (error) {
+    if (context.signal.aborted) return false
+    const { message, fix } = describeFailure(error)
+    context.say(
+      `${clock()}  ${message}\n  ${fix}\n  Nothing was applied. Correct the file; it is tried again when you save it.`,
+    )
+    return false
+  }
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`
+}
+
+function clock(): string {
+  return new Date().toTimeString().slice(0, 8)
+}
