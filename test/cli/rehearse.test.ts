@@ -29,7 +29,7 @@ const withFile = async (sql: string, work: () => Promise<void>) => {
 describe('migrate lint', () => {
   test('ends with 1 for an error, which it names, and with 0 without one', async () => {
     await withFile('alter table items alter id type bigint;', async () => {
-      const { code, stdout } = await cli.run(['migrate', 'lint', '--from', '0002_change.sql'])
+      const { code, stdout } = await cli.run(['migrate', 'lint', '--since', '0002_change.sql'])
       expect(code).toBe(1)
       expect(stdout).toContain('0002_change.sql:1: error: Changing id of items from int4 to int8')
       expect(stdout).toContain('1 errors, 0 warnings, 0 allowed, 0 not checked')
@@ -38,7 +38,7 @@ describe('migrate lint', () => {
   })
 
   test('a file that is not there is refused', async () => {
-    expect(await cli.failure('migrate', 'lint', '--from', '0009_x.sql')).toMatchObject({ code: 'CLI_USAGE' })
+    expect(await cli.failure('migrate', 'lint', '--since', '0009_x.sql')).toMatchObject({ code: 'CLI_USAGE' })
   })
 })
 

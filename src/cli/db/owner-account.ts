@@ -22,11 +22,12 @@ export async function withOwnerAccount<Result>(
   { database, slug }: { readonly database: TenantDatabase; readonly slug: string },
   work: (owner: OwnerAccount) => Promise<Result>,
 ): Promise<Result> {
-  const { config, access, schemaDir, extensions = config.extensions, pg } = await context.options()
-  const { minimumSchema, maximumSchema } = await context.options()
+  const { config, access, schema, schemaDir, extensions = config.extensions, pg } = await context.options()
+  const { minimumSchema, maximumSchema, seedDir, seeds = [] } = await context.options()
   const closing = createClosing()
   const opening = {
-    ...{ config, logger: silent, closing, access, schemaDir, extensions, minimumSchema, maximumSchema, pg },
+    ...{ config, logger: silent, closing, access, schema, schemaDir, extensions, minimumSchema, maximumSchema, pg },
+    ...{ seedDir, seeds },
     ...({ requireNamedTenant: config.requireNamedTenant, purpose: 'administer', operator: operatorName() } as const),
   }
   try {
