@@ -16,7 +16,7 @@ export async function milliseconds(work) {
 }
 
 /** Connects to each tenant's database as the provisioning account, so many at a time, and runs `work` there. */
-export async function onEach({ server, tenants }, parallelism, work = async () => {}, options = undefined) {
+export async function onEach({ server, tenants }, parallelism, work = async () => {}, options) {
   let next = 0
   const { host, port, user, password } = server
   const worker = async () => {

@@ -112,6 +112,8 @@ async function chooseTool(
 
 type Content = Pick<Manifest, 'tables' | 'parts'>
 
+const describeTable = (table: ContentTable) => ({ ...table, columns: table.columns.map((column) => ({ ...column })) })
+
 function createWriter({
   snapshot,
   sink,
@@ -151,8 +153,6 @@ function createWriter({
     parts.push({ name, ...result() })
     return name
   }
-
-  const describeTable = (table: ContentTable) => ({ ...table, columns: table.columns.map((column) => ({ ...column })) })
 
   return {
     async copyTables(): Promise<Content> {

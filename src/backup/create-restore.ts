@@ -15,6 +15,9 @@ const refused = (problem: string) =>
 export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'swapBack'> {
   const { catalog, databases, secret } = parts
 
+  const cutOff: Swap['cutOff'] = (transaction, name) => databases.cutOff(transaction, name)
+  const letIn: Swap['cutOff'] = (transaction, name) => databases.letIn(transaction, name)
+
   return {
     async restore(input) {
       const { from, signal, identity } = input
@@ -55,8 +58,6 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
     },
 
     async swapBack({ tenant, keepDays = parts.keepDays, actor = null }) {
-      const cutOff: Swap['cutOff'] = (transaction, name) => databases.cutOff(transaction, name)
-      const letIn: Swap['cutOff'] = (transaction, name) => databases.letIn(transaction, name)
       const swapped = await catalog.swapBack({ tenant, keepDays, actor, cutOff, letIn })
       parts.onSwapped(swapped.tenant, swapped.replacedDatabaseId)
       return swapped.tenant

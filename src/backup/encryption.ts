@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream'
-import type { ReadableStream as WebStream } from 'node:stream/web'
 import { TenancyError } from '../core/errors/errors.js'
 import { invalidArchive } from './manifest.js'
 
@@ -60,7 +59,7 @@ export async function decryptionWith(identities: readonly string[]): Promise<Thr
   }
 }
 
-async function loadAge(): Promise<typeof import('age-encryption')> {
+async function loadAge() {
   try {
     return await import('age-encryption')
   } catch (cause) {
@@ -73,4 +72,4 @@ async function loadAge(): Promise<typeof import('age-encryption')> {
 }
 
 const toWeb = (bytes: Readable) => Readable.toWeb(bytes) as unknown as ReadableStream<Uint8Array>
-const fromWeb = (bytes: ReadableStream<Uint8Array>) => Readable.fromWeb(bytes as unknown as WebStream)
+const fromWeb = (bytes: ReadableStream<Uint8Array>) => Readable.fromWeb(bytes)

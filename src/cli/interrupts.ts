@@ -12,6 +12,8 @@ export interface Interrupts {
   stop(): void
 }
 
+const ignore = () => {}
+
 /** Listens to signals: the first one asks the command to stop, the second one ends the process at once. */
 export function listenToInterrupts(say: (text: string) => void): Interrupts {
   const controller = new AbortController()
@@ -20,7 +22,6 @@ export function listenToInterrupts(say: (text: string) => void): Interrupts {
     say('Stopping at the next safe point. Press Ctrl-C again to end at once.')
     controller.abort(interrupted())
   }
-  const ignore = () => {}
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const name of signals) process.on(name, onSignal)
   return {

@@ -50,7 +50,8 @@ test('Rows come with their tenant, values are sent as values, and the run is in 
     onRow: (row) => rows.push(row),
   })
   expect(report).toMatchObject({ done: count, failed: 0, skipped: 0, remaining: 0 })
-  expect(rows.map(({ tenant, row }) => [tenant.slug, row['name'], row['items']]).toSorted()).toEqual(
+  const byTenant = rows.toSorted((a, b) => (a.tenant.slug < b.tenant.slug ? -1 : 1))
+  expect(byTenant.map(({ tenant, row }) => [tenant.slug, row['name'], row['items']])).toEqual(
     Array.from({ length: count }, (_, index) => [`tenant-${index + 1}`, `tenant-${index + 1}`, 5]),
   )
   const { rows: audit } = await withAdmin(

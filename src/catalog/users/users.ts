@@ -175,7 +175,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       return toUserRecord(row)
     },
 
-    listUsers: async (options = {}) => answered(listUsers(pool, options)),
+    listUsers: async (page = {}) => answered(listUsers(pool, page)),
 
     listIdentities: async (user) => answered(readIdentities(pool, parse(userRef, user, 'user'))),
 

@@ -18,7 +18,7 @@ _tenants2fast() {
     esac
   done
   case $prev in
-${[...words].map(([option, list]) => `    ${option}) COMPREPLY=($(compgen -W '${list.join(' ')}' -- "$cur")); return ;;`).join('\n')}
+${[...words].map(([option, values]) => `    ${option}) COMPREPLY=($(compgen -W '${values.join(' ')}' -- "$cur")); return ;;`).join('\n')}
     ${pattern(files)}) _tenants2fast_files "$cur"; return ;;
     ${pattern(texts)}) return ;;
   esac

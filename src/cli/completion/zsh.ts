@@ -21,7 +21,7 @@ _tenants2fast() {
     esac
   done
   case \${words[CURRENT-1]} in
-${[...words].map(([option, list]) => `    (${option}) compadd -- ${list.join(' ')}; return ;;`).join('\n')}
+${[...words].map(([option, values]) => `    (${option}) compadd -- ${values.join(' ')}; return ;;`).join('\n')}
     (${pattern(files)}) _files; return ;;
     (${pattern(texts)}) return ;;
   esac

@@ -28,7 +28,7 @@ export async function loadConfigFile(path: string): Promise<CreateTenancyOptions
     const reason = error instanceof Error ? error.message : String(error)
     throw new CliError('CLI_CONFIG_INVALID', `${path} cannot be loaded: ${reason}`, { cause: error })
   })
-  if (typeof options === 'object' && options !== null) return options as CreateTenancyOptions
+  if (typeof options === 'object' && options !== null) return options
   throw new CliError('CLI_CONFIG_INVALID', `${path} must export the options of createTenancy() as its default`)
 }
 

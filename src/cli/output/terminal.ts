@@ -15,7 +15,7 @@ export function terminalOf(
   stream: Pick<WriteStream, 'isTTY'> & { readonly columns?: number },
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Terminal {
-  const isTerminal = stream.isTTY === true
+  const isTerminal = stream.isTTY
   const hasColour = isTerminal && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
   return { isTerminal, hasColour, width: Math.max(40, stream.columns ?? 80) }
 }

@@ -37,7 +37,7 @@ export function readSchemaRange(
     if (version !== undefined) return version
     throw new TenancyError(
       'TENANCY_CONFIG_INVALID',
-      `${option}: the schema of this process has no migration ${JSON.stringify(String(id).slice(0, 200))}`,
+      `${option}: the schema of this process has no migration ${JSON.stringify(id.slice(0, 200))}`,
     )
   }
   const range = { minimum: numberOf('minimumSchema'), maximum: numberOf('maximumSchema') }

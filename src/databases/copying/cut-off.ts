@@ -19,18 +19,18 @@ import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 export async function cutOff(transaction: SqlClient, admin: SqlClient, prefix: string, name: string): Promise<void> {
   const passing = quoteIdentifier(`${prefix}swap_${randomBytes(4).toString('hex')}`)
   const database = quoteIdentifier(name)
-  let isOver = false
+  const over = new AbortController()
   // It waits up to 5 s for sessions to end, and holds the lock meanwhile.
   const renaming = transaction.query(`alter database ${database} rename to ${passing}`).finally(() => {
-    isOver = true
+    over.abort()
   })
   renaming.catch(() => {})
   const endSessions =
     'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()'
-  while (!isOver) {
+  while (!over.signal.aborted) {
     await sleep(20)
     // One that this account may not end makes the whole statement fail; the rename then says so.
-    if (!isOver) await admin.query(endSessions, [name]).catch(() => {})
+    if (!over.signal.aborted) await admin.query(endSessions, [name]).catch(() => {})
   }
   await renaming.catch((cause: unknown) => {
     if (!hasSqlState(cause, sqlStates.objectInUse)) throw cause

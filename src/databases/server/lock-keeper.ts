@@ -93,7 +93,7 @@ export function createLockKeeper(catalog: ServerAccount): LockKeeper {
 async function takeTurn(
   held: Map<string, Promise<void>>,
   { key, timeoutMs, what }: DatabaseLock,
-): Promise<{ readonly leftMs: number; release(): void }> {
+): Promise<{ readonly leftMs: number; readonly release: () => void }> {
   const deadline = performance.now() + timeoutMs
   for (let other = held.get(key); other !== undefined; other = held.get(key)) {
     const leftMs = deadline - performance.now()
@@ -103,7 +103,7 @@ async function takeTurn(
     stop.abort()
   }
   // Nothing is waited for since the last look: no other caller has come in between.
-  let settle = () => {}
+  let settle: (() => void) | undefined
   const released = new Promise<void>((resolve) => {
     settle = resolve
   })
@@ -112,7 +112,7 @@ async function takeTurn(
     leftMs: Math.max(0, deadline - performance.now()),
     release() {
       held.delete(key)
-      settle()
+      settle?.()
     },
   }
 }

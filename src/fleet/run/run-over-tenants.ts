@@ -56,7 +56,7 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   /** Names errors of `work` that can pass, beside those that always may. */
   readonly mayPass?: ((error: unknown) => boolean) | undefined
   /** Called once at the end of a run that began a tenant, however it ended, before an error of the caller's is thrown. */
-  record?(end: TenantRunEnd<Outcome>): Promise<void>
+  readonly record?: (end: TenantRunEnd<Outcome>) => Promise<void>
 }
 
 /** How a run ended. */
@@ -79,7 +79,7 @@ interface Running<Outcome extends TenantOutcome> extends TenantRunParts {
   /** Tenants that came while the run goes on and that the catalog would name again. */
   readonly triedNewcomers: Set<string>
   /** Why nothing more may begin. */
-  whyStopped(): FleetStopReason | 'callback' | undefined
+  readonly whyStopped: () => FleetStopReason | 'callback' | undefined
 }
 
 /**

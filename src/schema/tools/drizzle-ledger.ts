@@ -46,7 +46,7 @@ export function drizzleLedger(
   const entryOf = (row: DrizzleRow): ToolEntry => {
     const found = candidates(row)
     const same = found.find(({ migration }) => migration.hashes.has(row.hash))
-    const [known = undefined] = same ? [same] : found
+    const known = same ?? found[0]
     if (known === undefined) {
       return {
         name: row.name ?? `a migration of ${row.created_at}, sha256 ${row.hash.slice(0, 12)}…`,
