@@ -51,10 +51,12 @@ export async function execOnFleet(parts: ExecParts, options: FleetExecOptions): 
   return { ...counts, ...end }
 }
 
-/** Statements that begin or end transactions. */
+/** Statements that begin or end transactions, and COPY, which would take the connection over. */
 const transactionWords: ReadonlySet<string | undefined> = new Set([
-  ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release'],
+  ...['begin', 'start', 'commit', 'end', 'rollback', 'abort', 'savepoint', 'release', 'copy'],
 ])
+
+const invalid = (problem: string) => new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problem}`)
 
 /**
  * Splits a script into its statements.
@@ -63,13 +65,14 @@ const transactionWords: ReadonlySet<string | undefined> = new Set([
  */
 function readScript(sql: string, params: readonly unknown[]): string[] {
   const found = statementsOf(sql)
-  const invalid = (problem: string) => new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problem}`)
   if (found.length === 0) throw invalid('sql: there is no statement in it')
   if (found.length > 1 && params.length > 0) throw invalid('params: only a single statement takes values')
   for (const { words } of found) {
     const isControl = transactionWords.has(words[0]) || (words[0] === 'prepare' && words[1] === 'transaction')
     if (isControl)
-      throw invalid(`sql: ${words[0]?.toUpperCase()} cannot be used, a tenant's statements are one transaction`)
+      throw invalid(
+        `sql: ${words[0]?.toUpperCase()} cannot be used: a tenant's statements are one transaction, and their rows are results`,
+      )
   }
   return found.map(({ start }, index) => sql.slice(start, found[index + 1]?.start))
 }

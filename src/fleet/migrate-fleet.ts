@@ -39,7 +39,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
       ...{ outcome: 'skipped', applied: [], pending: namesAfter(database.schemaVersion) },
     }),
   }
-  const { record, ...unrecorded } = run
+  const { record: _record, ...unrecorded } = run
   const { counts, ...end } = await runOverTenants(parts, dryRun ? { ...unrecorded, ...dry } : run)
   return { version, ...counts, ...end, ...expected }
 }

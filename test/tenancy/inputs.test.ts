@@ -311,6 +311,9 @@ test('a function refuses an object with a value of another type, and names its k
 test('a function refuses an object without a required key, and names the key', async () => {
   const optional: Readonly<Record<string, readonly string[]>> = {
     createTenant: ['contactEmail', 'maxUsers', 'labels'],
+    'fleet.exec': [
+      ...['params', 'write', 'statementTimeoutMs', 'maxRows', 'tenants', 'label', 'canary', 'parallelism', 'stopAfter'],
+    ],
     createUser: ['name', 'emailVerified'],
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],

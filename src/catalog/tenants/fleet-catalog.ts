@@ -74,7 +74,10 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
          order by failed_at desc, tenants.id limit greatest($1::int, 1)`,
         [limit],
       )
-      return { failed: rows[0]?.total ?? 0, tenantsFailed: rows.slice(0, limit).map(({ total: _, ...row }) => row) }
+      return {
+        failed: rows[0]?.total ?? 0,
+        tenantsFailed: rows.slice(0, limit).map(({ total: _total, ...row }) => row),
+      }
     },
 
     async recordRun(actor, action, after) {

@@ -9,6 +9,7 @@ import { isServerError } from '../../postgres/sql-states.js'
 interface ClientInternals {
   readonly connection: {
     on(event: 'readyForQuery', listener: (message: { readonly status?: string }) => void): unknown
+    execute(portal: { readonly portal: string; readonly rows: number }): void
     sync(): void
   }
 }
@@ -19,14 +20,24 @@ interface LimitedResult {
   readonly rows: Record<string, unknown>[]
 }
 
-/** A query by the extended protocol, which takes one statement and no more, and which ends after `rows` rows. */
-const LimitedQuery = class extends (pg.Query as unknown as new (config: object) => pg.Query) {
+/** A query by the extended protocol, which takes one statement and no more, and which ends after so many rows. */
+class LimitedQuery extends (pg.Query as unknown as new (config: object) => pg.Query & { readonly portal: string }) {
   isTruncated = false
+  readonly #maxRows: number
 
-  handlePortalSuspended(connection: ClientInternals['connection']): void {
-    this.isTruncated = true
-    // The portal ends with the message; its next rows are not asked for.
+  constructor(config: object, maxRows: number) {
+    super(config)
+    this.#maxRows = maxRows
+  }
+
+  // As pg does for a query without pages, so that an error ends the query, too: but the portal gives some rows only.
+  _getRows(connection: ClientInternals['connection']): void {
+    connection.execute({ portal: this.portal, rows: this.#maxRows })
     connection.sync()
+  }
+
+  handlePortalSuspended(): void {
+    this.isTruncated = true
   }
 }
 
@@ -56,7 +67,7 @@ export async function runScript(owner: SqlClient, slug: string, script: FleetScr
     )
     await client.query('select 1')
     for (const text of statements) {
-      const result = await runLimited(client, { text, values: [...params], rows: maxRows, queryMode: 'extended' })
+      const result = await runLimited(client, { text, values: [...params], queryMode: 'extended' }, maxRows)
       results.push(result)
       if (status !== 'T') throw fail('a statement has ended the transaction')
     }
@@ -75,17 +86,15 @@ export async function runScript(owner: SqlClient, slug: string, script: FleetScr
   return results
 }
 
-function runLimited(client: Client, config: object): Promise<FleetStatement> {
+function runLimited(client: Client, config: object, maxRows: number): Promise<FleetStatement> {
   return new Promise((resolve, reject) => {
-    const query = new LimitedQuery({
-      ...config,
-      callback: (error: Error | null, result: LimitedResult) => {
-        if (error) return reject(error)
-        const { isTruncated } = query
-        const { command, rows, rowCount } = result
-        resolve({ command: command ?? '', rows, rowCount: isTruncated ? null : rowCount, isTruncated })
-      },
-    })
+    const callback = (error: Error | null, result: LimitedResult) => {
+      if (error) return reject(error)
+      const { isTruncated } = query
+      const { command, rows, rowCount } = result
+      resolve({ command: command ?? '', rows, rowCount: isTruncated ? null : rowCount, isTruncated })
+    }
+    const query = new LimitedQuery({ ...config, callback }, maxRows)
     client.query(query)
   })
 }
