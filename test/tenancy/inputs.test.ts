@@ -100,7 +100,10 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       ...{ tenants: 1, sampleAboveBytes: 1_000_000, parallelism: 1, signal: new AbortController().signal, actor: user },
       ...{ onResult: () => undefined, onProgress: () => undefined },
     },
-    'fleet.revert': { last: 1, canary: '1%', stopAfter: 1, lockTimeoutMs: 100, statementTimeoutMs: 100 },
+    'fleet.revert': {
+      ...{ last: 1, tenants: [tenant], label: 'a', canary: '1%', stopAfter: 1, lockTimeoutMs: 100 },
+      ...{ statementTimeoutMs: 100, actor: user },
+    },
     'fleet.status': { limit: 1 },
     'fleet.seed': {
       ...{ tenants: [tenant], label: 'a', profile: 'dev', canary: 1, parallelism: 1, stopAfter: 1 },
@@ -315,6 +318,8 @@ test('a function refuses an object without a required key, and names the key', a
     'fleet.exec': [
       ...['params', 'write', 'statementTimeoutMs', 'maxRows', 'tenants', 'label', 'canary', 'parallelism', 'stopAfter'],
     ],
+    updateTenant: ['name', 'contactEmail', 'maxUsers'],
+    'fleet.revert': ['canary', 'stopAfter', 'lockTimeoutMs', 'statementTimeoutMs', 'tenants', 'label'],
     createUser: ['name', 'emailVerified'],
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],

@@ -184,6 +184,7 @@ describe('epochs as versions of a row', () => {
       status: "'suspended'",
       contact_email: "'a@example.com'",
       max_users: '7',
+      labels: "array['a']",
       created_by: `'${userId}'`,
       created_at: "now() - interval '1 day'",
       updated_at: "now() - interval '1 day'",

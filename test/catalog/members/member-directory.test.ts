@@ -57,6 +57,7 @@ describe('findMembers', () => {
         contactEmail: null,
         maxUsers: 7,
         databaseId,
+        labels: [],
         createdBy: null,
         createdAt: expect.any(Date),
         updatedAt: expect.any(Date),
@@ -74,6 +75,7 @@ describe('findMembers', () => {
       grants: { roles: ['Reader'], permissionIds: [reading], changesAtMs: null },
       tenantEpoch: epochs?.tenant,
       rulesEpoch: epochs?.rules,
+      schemaVersion: null,
     })
   })
 
