@@ -84,4 +84,7 @@ elsewhere=(
   test/examples/quick-start.test.ts test/faults/build.test.ts test/faults/restart.test.ts test/package/types.test.ts
   'test/core/**' 'test/identity/**' 'test/resolve/**' 'test/docs/**'
   test/access/evaluator.test.ts test/access/hostile-paths.test.ts test/connections/allocation/simulation.test.ts
+  'test/fleet/lint/**' test/schema/detect-kind.test.ts test/schema/sql-text.test.ts
+  test/cli/access.test.ts test/cli/framework.test.ts test/cli/people.test.ts
+  'test/cli/completion/**' 'test/cli/dev/**' 'test/cli/init/**' 'test/cli/output/**' 'test/cli/terminal/**'
 )
