@@ -119,6 +119,19 @@ describe('migrate status and up', () => {
     expect(await cli.text('migrate', 'up')).toMatch(/^1 migrated to 3, 2 current/)
   })
 
+  test('migrate down asks, undoes the newest migration of one tenant, and is finished by migrate up', async () => {
+    await writeFile(join(schema, '0003_labels.down.sql'), 'drop table labels;')
+    expect(await cli.failure('migrate', 'down', '--tenant', 'two')).toMatchObject({ code: 'CLI_NOT_CONFIRMED' })
+    expect(await cli.json('migrate', 'down', '--tenant', 'two', '--yes')).toMatchObject({
+      ...{ version: 2, migrations: ['0003_labels.sql'], reverted: 1, failed: 0, stopped: null },
+    })
+    expect(await cli.json('migrate', 'status')).toMatchObject({ behind: 1 })
+    expect(await cli.text('migrate', 'up')).toMatch(/^1 migrated to 3, 2 current/)
+    const refused = await cli.failure('migrate', 'down', '--last', '2', '--yes')
+    expect(refused).toMatchObject({ code: 'TENANCY_DATABASE_SCHEMA_IRREVERSIBLE' })
+    await rm(join(schema, '0003_labels.down.sql'))
+  })
+
   test('only tenants with a label are migrated and checked', async () => {
     await cli.tenancy.setTenantLabels({ tenant: 'three', labels: ['beta'] })
     expect(await cli.json('migrate', 'up', '--label', 'beta', '--verify')).toMatchObject({ current: 1, migrated: 0 })

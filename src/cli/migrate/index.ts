@@ -1,4 +1,5 @@
 import type { AnyCommand } from '../command.js'
+import { migrateDown } from './down.js'
 import { lintMigrations } from './lint.js'
 import { newMigration } from './new.js'
 import { rehearseMigrations } from './rehearse.js'
@@ -7,6 +8,7 @@ import { migrateUp } from './up.js'
 
 export const commands: readonly AnyCommand[] = [
   migrateUp,
+  migrateDown,
   migrationStatus,
   newMigration,
   rehearseMigrations,
