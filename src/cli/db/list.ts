@@ -1,6 +1,5 @@
-import { listDatabases, type ListedDatabase } from '../../catalog/tenants/database-list.js'
+import type { ListedDatabase } from '../../catalog/tenants/database-list.js'
 import { isUuid } from '../../core/uuid.js'
-import { withConnection } from '../../databases/server/admin-connection.js'
 import type { TenantDatabaseState } from '../../core/model.js'
 import { CliError } from '../cli-error.js'
 import { defineCommand } from '../command.js'
@@ -60,6 +59,8 @@ export const list = defineCommand<Input, Result>({
   },
   run: (context, { state, after, limit = 100 }) =>
     withCatalog(context, async ({ catalog, account }) => {
+      const { listDatabases } = await import('../../catalog/tenants/database-list.js')
+      const { withConnection } = await import('../../databases/server/admin-connection.js')
       const listed = await listDatabases(catalog, { state, after, limit })
       const sizes = await withConnection(account, async (client) => {
         const { rows } = await client.query<{ name: string; bytes: number | null }>(sizesQuery, [

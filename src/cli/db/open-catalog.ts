@@ -1,5 +1,4 @@
-import { type CatalogPool, createCatalogPool } from '../../catalog/catalog-pool.js'
-import { openServer } from '../../composition/opening/open-server.js'
+import type { CatalogPool } from '../../catalog/catalog-pool.js'
 import type { Logger } from '../../core/logger.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { Tenancy } from '../../tenancy-interface.js'
@@ -25,6 +24,8 @@ export async function withCatalog<Result>(
   work: (access: CatalogAccess) => Promise<Result>,
 ): Promise<Result> {
   const { tenancy } = await context.open()
+  const { createCatalogPool } = await import('../../catalog/catalog-pool.js')
+  const { openServer } = await import('../../composition/opening/open-server.js')
   const { config } = tenancy
   const server = await openServer(config, silent)
   const catalog = createCatalogPool(

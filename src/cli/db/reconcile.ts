@@ -1,4 +1,3 @@
-import { recordOperatorEntry } from '../../catalog/audit/operator-entries.js'
 import type { Reconciliation } from '../../databases/lifecycle/reconcile.js'
 import { defineCommand } from '../command.js'
 import { withCatalog } from './open-catalog.js'
@@ -23,6 +22,7 @@ export const reconcile = defineCommand<object, Reconciliation>({
       const result = await tenancy.reconcile()
       const { dropped, purged, templates } = result
       if (dropped.length + templates.length > 0) {
+        const { recordOperatorEntry } = await import('../../catalog/audit/operator-entries.js')
         const after = { dropped: dropped.length, purged: purged.length, templates: templates.length }
         await recordOperatorEntry(catalog, { action: 'databases.reconcile', subject: 'databases', after })
       }
