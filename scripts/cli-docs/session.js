@@ -116,5 +116,20 @@ function runInTerminal(words, cwd) {
   if (error) throw error
   console.log(`${status} ${words}`)
   // A token is somebody's key, also that of a server that is gone.
-  return stdout.replaceAll('\r\n', '\n').replaceAll(/eyJ[\w-]{20}[\w.-]+/g, (token) => `${token.slice(0, 24)}…`)
+  return withoutProgress(stdout)
+    .replaceAll('\r\n', '\n')
+    .replaceAll(/eyJ[\w-]{20}[\w.-]+/g, (token) => `${token.slice(0, 24)}…`)
+}
+
+/**
+ * The progress bar is drawn between "save cursor" and "restore cursor", and erased at the end: a reader of a page has no terminal.
+ *
+ * @param {string} text
+ */
+function withoutProgress(text) {
+  const escape = String.fromCodePoint(27)
+  return text
+    .split(`${escape}7`)
+    .map((part, index) => (index === 0 ? part : (part.split(`${escape}[2K`).at(-1) ?? '')))
+    .join('')
 }

@@ -31,7 +31,8 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
         const schema = await databases.schemaAt(manifest.schema.version)
         refuseSchema(manifest, schema)
         const identities = identity === undefined ? [] : [identity].flat()
-        if (manifest.isEncrypted && identities.length === 0) throw refused('it is encrypted: pass `identity`')
+        if (manifest.isEncrypted && identities.length === 0)
+          throw refused('it is encrypted: pass `identity` (--identity-file)')
         const decrypt = manifest.isEncrypted ? await decryptionWith(identities) : undefined
         return await databases.withTarget(manifest.schema.version, async (target) => {
           const structure = await target.structure()
@@ -77,12 +78,12 @@ async function findDestination(
 function refuseForeign({ manifest, isSigned }: ArchiveSource, tenant: Tenant | undefined, input: RestoreInput): void {
   if (!isSigned && input.allowUnsigned !== true) {
     throw refused(
-      'its manifest was changed, or another TENANT_SECRET has signed it: if you trust the place it comes from, pass allowUnsigned: true',
+      'its manifest was changed, or another TENANT_SECRET has signed it: if you trust the place it comes from, pass allowUnsigned: true (--allow-unsigned)',
     )
   }
   if (tenant !== undefined && tenant.id !== manifest.tenant.id && input.allowOtherTenant !== true) {
     throw refused(
-      `it is of the tenant ${JSON.stringify(manifest.tenant.slug)} (${manifest.tenant.id}): if that is meant, pass allowOtherTenant: true`,
+      `it is of the tenant ${JSON.stringify(manifest.tenant.slug)} (${manifest.tenant.id}): if that is meant, pass allowOtherTenant: true (--allow-other-tenant)`,
     )
   }
 }

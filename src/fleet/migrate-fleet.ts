@@ -20,6 +20,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
   const run: TenantRun<Outcome> = {
     ...{ options, chosen, withNewcomers: true, connections: 2 },
     behind: verify ? undefined : { version, current: 'current' },
+    newcomersBehind: version,
     zero: { migrated: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', applied: [] },
     work: (tenant) => migrateOne(databases, tenant, options),

@@ -21,6 +21,8 @@ export interface ToolLedger {
   read(client: SqlClient): Promise<readonly ToolEntry[] | undefined>
   /** SQL that makes the table where it is missing and adds migrations to it. `members`: a role that must not get at it. */
   add(migrations: readonly Migration[], members: string | undefined): string
+  /** SQL that takes every privilege on it from a role, if it exists. */
+  keepFrom(members: string): string
   /** SQL that removes migrations from it, if it exists. */
   remove(migrations: readonly Migration[]): string
 }

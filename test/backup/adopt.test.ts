@@ -116,6 +116,34 @@ describe('a database that exists', () => {
   })
 })
 
+test('of a schema by drizzle-kit: a folder is named without its file, and tenants’ roles do not write drizzle’s list', async (context) => {
+  if (isPlainAdmin()) context.skip('needs a superuser, as the tables belong to another role')
+  const schemaDir = 'test/schema/fixtures/drizzle-folders'
+  const other = await createBackupFixture({ TENANT_SCHEMA_DIR: schemaDir })
+  try {
+    const tenancy = await other.installation.open({ env: { TENANT_SCHEMA_DIR: schemaDir } })
+    const list =
+      'create schema drizzle; create table drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)'
+    const { database } = await product(list)
+    const adopting = { database, slug: 'from-drizzle', owner: other.owner }
+    expect(await codeOf(tenancy.adoptDatabase({ ...adopting, schema: 'unknown' }))).toBe(
+      'TENANCY_DATABASE_ADOPT_REFUSED',
+    )
+    const tenant = await tenancy.adoptDatabase({ ...adopting, schema: '20261128211850_refunds' })
+    const name = `${other.installation.prefix}${tenant.databaseId?.replaceAll('-', '')}`
+    await withAdmin(async (admin) => {
+      const { rows } = await admin.query(
+        `select has_table_privilege($1, 'drizzle.__drizzle_migrations', 'select, insert, update, delete') as may,
+           (select count(*)::int from tenants2fast.schema_migrations) as recorded`,
+        [name],
+      )
+      expect(rows).toEqual([{ may: false, recorded: 4 }])
+    }, name)
+  } finally {
+    await other.drop()
+  }
+})
+
 describe('a disaster', () => {
   test('catalog lost: its databases are adopted into a new one', async () => {
     const lost = await createBackupFixture()

@@ -1,6 +1,6 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { checkFleet } from '../../src/cli/fleet/check.js'
@@ -63,6 +63,17 @@ describe('migrate new', () => {
       code: 'CLI_CONFIG_INVALID',
       message: expect.stringContaining('prisma migrate dev'),
     })
+    for (const [kind, says] of [
+      ['drizzle-folders', 'drizzle-kit generate'],
+      ['drizzle-journal', 'drizzle-kit generate'],
+      ['kysely', 'Kysely'],
+    ] as const) {
+      const folder = join('test/schema/fixtures', kind)
+      const before = await readdir(folder)
+      const { code, stderr } = await cli.run(['migrate', 'new', 'x'], { TENANT_SCHEMA_DIR: resolve(folder) })
+      expect([code, stderr]).toEqual([2, expect.stringContaining(says)])
+      expect(await readdir(folder)).toEqual(before)
+    }
     const { code, stderr } = await cli.run(['migrate', 'new', 'x'], { TENANT_SCHEMA_DIR: '' })
     expect([code, stderr.includes('TENANT_SCHEMA_DIR')]).toEqual([2, true])
   })

@@ -333,3 +333,15 @@ test('Options of another shape or out of range are refused before anything runs'
   }
   await expect(older.fleet.status({ limit: -1 })).rejects.toMatchObject({ code: 'TENANCY_REQUEST_INVALID' })
 })
+
+test('A run that looks into every ledger works on each tenant once, also where the last change of it was long ago', async () => {
+  const name = await addFile('alter table items add column first text')
+  await inCatalog("update tenant_databases set updated_at = now() - interval '1 day' where state = 'assigned'")
+  const newer = await installation.open()
+  const slugs: string[] = []
+  const report = await newer.fleet.migrate({ verify: true, onResult: ({ tenant }) => void slugs.push(tenant.slug) })
+  expect(report).toMatchObject({ migrated: count, current: 0, failed: 0, remaining: 0 })
+  expect(slugs.toSorted()).toEqual(tenants.map(({ slug }) => slug).toSorted())
+  expect(await ledgerOf(name)).toEqual(once)
+  await newer.close()
+})

@@ -1,12 +1,13 @@
 import type { FleetReport } from '../../core/fleet/fleet.js'
 import type { CommandContext } from '../context.js'
 import { describeFailure } from '../report-failure.js'
+import { findBlankMigration } from './blank-migration.js'
 
 /**
  * Brings every tenant up to date with the files of the folder, and says what happened. A file that fails is shown, and changes
- * nothing; false then.
+ * nothing; false then. While a file that tenants lack has no statement yet, nothing is applied.
  */
-export async function applySchema(context: CommandContext): Promise<boolean> {
+export async function applySchema(context: CommandContext, folder: string | undefined): Promise<boolean> {
   const startedMs = performance.now()
   const applied = new Map<string, number>()
   const failures: string[] = []
@@ -15,6 +16,11 @@ export async function applySchema(context: CommandContext): Promise<boolean> {
     const tenancy = await context.openAnother('migrate')
     let report: FleetReport
     try {
+      const blank = folder === undefined ? undefined : await findBlankMigration(folder, tenancy.fleet)
+      if (blank !== undefined) {
+        context.say(`${clock()}  ${blank} has no statement yet: it is applied when you have written it`)
+        return true
+      }
       report = await tenancy.fleet.migrate({
         // Also where the catalog says that nothing is missing: a file may have been edited after it was applied.
         verify: true,

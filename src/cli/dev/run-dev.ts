@@ -43,7 +43,7 @@ export function runDev(context: CommandContext, { token = false, user }: DevInpu
     const result = { runs: 0, failures: 0 }
     const apply = async () => {
       result.runs += 1
-      if (!(await applySchema(context))) result.failures += 1
+      if (!(await applySchema(context, folder))) result.failures += 1
     }
     let askedFor: Promise<unknown> = Promise.resolve()
     const release = listenToKeys({

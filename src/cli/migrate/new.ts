@@ -38,8 +38,9 @@ export const newMigration = defineCommand<Input, Result>({
       throw new CliError('CLI_CONFIG_INVALID', 'There is no folder of migrations: set TENANT_SCHEMA_DIR')
     }
     await mkdir(folder, { recursive: true })
-    refuseOtherTools(folder)
-    const base = `${nextNumber(await readdir(folder))}_${name}`
+    const names = await readdir(folder)
+    refuseOtherTools(folder, names)
+    const base = `${nextNumber(names)}_${name}`
     // Commander reads `--no-x` as x: false.
     const isAlone = (input as { transaction?: boolean }).transaction === false
     const made = [[join(folder, `${base}.sql`), isAlone ? '-- no-transaction\n\n' : ''] as const]
@@ -54,9 +55,12 @@ export const newMigration = defineCommand<Input, Result>({
 })
 
 /** Folders that another tool writes have a ledger of that tool: a file of ours would not be in it. */
-function refuseOtherTools(folder: string): void {
+function refuseOtherTools(folder: string, names: readonly string[]): void {
+  const drizzle = ['drizzle-kit', 'npx drizzle-kit generate'] as const
   const tools = [
-    ['meta/_journal.json', 'drizzle-kit', 'npx drizzle-kit generate'],
+    ['meta/_journal.json', ...drizzle],
+    // From 1.0: a folder for each migration, and no journal.
+    ...names.map((name) => [join(name, 'snapshot.json'), ...drizzle] as const),
     ['migration_lock.toml', 'Prisma', 'npx prisma migrate dev --create-only'],
   ] as const
   for (const [file, tool, command] of tools) {
@@ -66,6 +70,12 @@ function refuseOtherTools(folder: string): void {
         `${folder} is a folder of ${tool}, which makes its own files: ${command}`,
       )
     }
+  }
+  if (names.some((name) => /(?<!\.d)\.m?[jt]s$/.test(name))) {
+    throw new CliError(
+      'CLI_CONFIG_INVALID',
+      `${folder} is a folder of Kysely: add a file with up(db) by its tools or by hand`,
+    )
   }
 }
 

@@ -8,6 +8,7 @@ import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { readAppliedFiles } from '../../postgres/sql-files.js'
 import type { BuilderOptions } from '../building/database-builder.js'
 import { databasePrivileges, membership } from '../building/tenant-privileges.js'
+import { migrationVersion } from '../building/schema-range.js'
 import { createBaseSchema, ledgerSchema, type TenantSchema } from '../building/tenant-schema.js'
 import { isApplicationSchema } from '../copying/relations.js'
 import { schemaUpTo } from '../copying/new-database.js'
@@ -53,6 +54,8 @@ export async function prepareAdoption(
       if (identity === undefined) await createBaseSchema(client, names)
       await client.query('set local search_path = pg_catalog')
       await giveObjects(client, options)
+      // What the tool that made its schema (drizzle-kit, Prisma, Kysely) has applied is not for tenants' roles to say.
+      if (schema.tool) await client.query(schema.tool.keepFrom(names.members))
       if (identity?.id === undefined) {
         await client.query('insert into tenants2fast.identity (database_id, epoch) values ($1, 1)', [id])
       }
@@ -167,12 +170,17 @@ async function recordLedger(client: Client, schema: TenantSchema, { schema: want
     }
     return applied
   }
-  if (schema.files.length === 0 || wanted === null) return applied
+  if (wanted === null || (wanted === undefined && schema.files.length === 0)) return applied
   if (wanted === undefined)
-    throw refused('it has no ledger: say by `schema` which is the last file that it has, or null')
-  const end = schema.files.findIndex(({ name }) => name === wanted)
+    throw refused('it has no ledger: say by `schema` (--schema) which is the last file that it has, or null (none)')
+  const version = migrationVersion(schema.files, wanted)
+  const end = schema.files.findIndex((file) => file.version === version)
   if (end < 0) throw refused(`there is no schema file ${JSON.stringify(wanted)}`)
   const files = schema.files.slice(0, end + 1)
+  // Numbers that are times do not fit the type with which the table is made.
+  if (files.some((file) => file.version > 0x7fffffff)) {
+    await client.query('alter table tenants2fast.schema_migrations alter column version type bigint')
+  }
   for (const { version, name, checksum } of files) {
     await client.query('insert into tenants2fast.schema_migrations (version, name, checksum) values ($1, $2, $3)', [
       ...[version, name, checksum],

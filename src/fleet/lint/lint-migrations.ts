@@ -78,7 +78,10 @@ export async function lintMigrations(options: LintMigrationsOptions): Promise<Li
   const { files, firstPending, extensions } = check(migrationsOptions, options)
   const first = firstPending === undefined ? 0 : files.findIndex(({ name }) => name === firstPending)
   if (first === -1) {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', `firstPending: no file is named ${JSON.stringify(firstPending)}`)
+    throw new TenancyError(
+      'TENANCY_REQUEST_INVALID',
+      `firstPending (--since): no file is named ${JSON.stringify(firstPending)}`,
+    )
   }
   return run({
     applied: files.slice(0, first),

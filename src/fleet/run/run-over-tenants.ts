@@ -38,6 +38,8 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly chosen: ChosenTenants
   /** Only tenants with an older schema; the others are counted as `current`. Default: all. */
   readonly behind?: { readonly version: number; readonly current: Outcome['outcome'] } | undefined
+  /** Of tenants that come meanwhile, only those with an older schema: what the run has changed is not worked on again. */
+  readonly newcomersBehind?: number | undefined
   /** A count of 0 for every outcome. */
   readonly zero: Readonly<Record<Outcome['outcome'], number>>
   /**
@@ -186,7 +188,8 @@ function sourceOf<Outcome extends TenantOutcome>(
 ): TenantSource {
   const rule = retryRule(() => whyStopped() === undefined)
   const read: FleetCatalog['page'] = (selection, query) => retry(() => catalog.page(selection, query), rule)
-  return createTenantSource(read, run.chosen.selection, { behind: run.behind?.version, since, newOnly })
+  const behind = run.behind?.version ?? (newOnly ? run.newcomersBehind : undefined)
+  return createTenantSource(read, run.chosen.selection, { behind, since, newOnly })
 }
 
 /** Works on up to `size` tenants, as many at a time as the options say: each worker takes the next one when it is free. */

@@ -2,7 +2,15 @@ import type { MigrationFolder } from '../../core/tenants/migration.js'
 import { quoteLiteral } from '../../postgres/quote.js'
 import type { ToolEntry, ToolLedger } from '../../postgres/tool-ledger.js'
 import type { SqlMigration } from '../folders/sql-migrations.js'
-import { createToolTable, describeTable, ifExists, quoteTable, readToolRows, toolTable } from './tool-table.js'
+import {
+  createToolTable,
+  describeTable,
+  ifExists,
+  keepTableFrom,
+  quoteTable,
+  readToolRows,
+  toolTable,
+} from './tool-table.js'
 
 /** A migration as drizzle knows it. */
 export interface DrizzleMigration {
@@ -82,6 +90,7 @@ export function drizzleLedger(
       return `${createToolTable(target, columns, members)}; ${layout === 'folders' ? upgrade() : ''}
         insert into ${name} (hash, created_at${layout === 'folders' ? ', name' : ''}) values ${rows.join(', ')}`
     },
+    keepFrom: (members) => keepTableFrom(target, members),
     remove: (removed) => {
       const conditions = removed.map((migration) => {
         const known = byName.get(migration.name)

@@ -1,7 +1,15 @@
 import type { Migration, MigrationFolder } from '../../core/tenants/migration.js'
 import { quoteLiteral } from '../../postgres/quote.js'
 import type { ToolLedger } from '../../postgres/tool-ledger.js'
-import { createToolTable, describeTable, ifExists, quoteTable, readToolRows, toolTable } from './tool-table.js'
+import {
+  createToolTable,
+  describeTable,
+  ifExists,
+  keepTableFrom,
+  quoteTable,
+  readToolRows,
+  toolTable,
+} from './tool-table.js'
 
 const columns = 'name pg_catalog.varchar(255) not null primary key, "timestamp" pg_catalog.varchar(255) not null'
 const lockColumns = 'id pg_catalog.varchar(255) not null primary key, is_locked integer not null default 0'
@@ -29,6 +37,7 @@ export function kyselyLedger(
       insert into ${quoteTable(lock)} (id, is_locked) values ('migration_lock', 0) on conflict do nothing;
       insert into ${quoteTable(target)} (name, "timestamp")
       values ${added.map(({ name }) => `(${quoteLiteral(name)}, ${timestamp})`).join(', ')}`,
+    keepFrom: (members) => `${keepTableFrom(target, members)}; ${keepTableFrom(lock, members)}`,
     remove: (removed) => {
       const names = removed.map(({ name }) => quoteLiteral(name)).join(', ')
       return ifExists(target, `delete from ${quoteTable(target)} where name in (${names})`)

@@ -2,7 +2,15 @@ import type { MigrationFolder } from '../../core/tenants/migration.js'
 import { quoteLiteral } from '../../postgres/quote.js'
 import type { ToolEntry, ToolLedger } from '../../postgres/tool-ledger.js'
 import type { SqlMigration } from '../folders/sql-migrations.js'
-import { createToolTable, describeTable, ifExists, quoteTable, readToolRows, toolTable } from './tool-table.js'
+import {
+  createToolTable,
+  describeTable,
+  ifExists,
+  keepTableFrom,
+  quoteTable,
+  readToolRows,
+  toolTable,
+} from './tool-table.js'
 
 interface PrismaRow {
   readonly migration_name: string
@@ -65,6 +73,7 @@ export function prismaLedger(
         insert into ${quoteTable(target)} (id, checksum, finished_at, migration_name, started_at, applied_steps_count)
         values ${rows.join(', ')}`
     },
+    keepFrom: (members) => keepTableFrom(target, members),
     remove: (removed) => {
       const names = removed.map(({ name }) => quoteLiteral(folderOf(name))).join(', ')
       return ifExists(target, `delete from ${quoteTable(target)} where migration_name in (${names})`)

@@ -28,6 +28,10 @@ export function createToolTable(target: ToolTable, columns: string, members: str
   return `${schema} create table if not exists ${quoteTable(target)} (${columns})${revoked}`
 }
 
+/** SQL that takes every privilege on the table from a role, if the table exists. */
+export const keepTableFrom = (target: ToolTable, members: string): string =>
+  ifExists(target, `revoke all on table ${quoteTable(target)} from ${quoteIdentifier(members)}`)
+
 /** SQL that runs a statement if the table exists. */
 export function ifExists(target: ToolTable, statement: string): string {
   const name = quoteLiteral(quoteTable(target))

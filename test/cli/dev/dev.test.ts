@@ -48,6 +48,25 @@ test('files are applied to every tenant as they are saved; a broken one is shown
   expect(dev.stdout).toBe('')
 })
 
+test('a file that is empty, as migrate new makes it, is not applied before it is written', async () => {
+  const tenancy = await installation.open()
+  const owner = await tenancy.createUser({ email: 'owner@example.com', name: 'O', emailVerified: true })
+  await tenancy.createTenant({ slug: 'acme', name: 'Acme', owner: owner.id })
+  const dev = startCommand(['dev'], { cwd: folder, env: { ...installation.env } })
+  await said(dev, '1 tenant at schema version 1')
+  const made = await runCommandLine(['migrate', 'new', 'tags'], { cwd: folder, env: { ...installation.env } })
+  expect(made.code).toBe(0)
+  await said(dev, '0002_tags.sql has no statement yet')
+  await writeFile(join(schema, '0002_tags.sql'), '-- What tenants sort notes by.\n')
+  await expect.poll(() => dev.stderr.split('has no statement yet').length).toBe(3)
+  expect(await tenancy.fleet.status()).toMatchObject({ versions: [{ version: 1, tenants: 1 }] })
+  await writeFile(join(schema, '0002_tags.sql'), 'create table tags (id int);')
+  await said(dev, '0002_tags.sql applied to 1 tenant')
+  expect(dev.stderr).not.toContain('failed')
+  dev.kill('SIGINT')
+  expect(await dev.ended).toBe(0)
+})
+
 test('a token is alone on standard output, and works', async () => {
   const dev = startCommand(['dev', '--token'], { cwd: folder, env: { ...installation.env } })
   await dev.printed('\n')
