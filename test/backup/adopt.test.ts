@@ -116,6 +116,46 @@ describe('a database that exists', () => {
   })
 })
 
+describe('a hostile database', () => {
+  // Its owner has made what we read first, and would have us run their functions as the provisioning account.
+  const evil = (role: string) => `create function tenants2fast.evil() returns int language plpgsql as $$ begin
+      execute 'create role ${role}_evil'; return 1; exception when others then return 1; end $$;`
+  const ledger = 'create table tenants2fast.schema_migrations (version int primary key, name text, checksum text);'
+  const trigger = `create function tenants2fast.fire() returns trigger language plpgsql as
+    $$ begin perform tenants2fast.evil(); return new; end $$;`
+  test.each([
+    [
+      'a view as identity row',
+      `${ledger} create view tenants2fast.identity as select gen_random_uuid() as database_id, tenants2fast.evil() as epoch`,
+    ],
+    [
+      'a trigger on the identity row',
+      `${ledger} create table tenants2fast.identity (database_id uuid, epoch int); ${trigger}
+       create trigger t before insert on tenants2fast.identity for each row execute function tenants2fast.fire()`,
+    ],
+    [
+      'a view as ledger',
+      `create table tenants2fast.identity (database_id uuid, epoch int);
+       create view tenants2fast.schema_migrations as
+         select tenants2fast.evil() as version, '0001_items.sql'::text as name, 'x'::text as checksum`,
+    ],
+  ])('is refused, and none of its code runs: %s', async (_case, sql) => {
+    const { tenancy, owner } = fixture
+    const { database, role } = await product(itemsSql)
+    made.roles.push(`${role}_evil`)
+    await withAdmin(
+      (admin) => admin.query(`set role ${role}; create schema tenants2fast; ${evil(role)} ${sql}`).then(() => {}),
+      database,
+    )
+    const adopting = tenancy.adoptDatabase({ database, slug: 'hostile', owner, schema: '0001_items.sql' })
+    expect(await codeOf(adopting)).toBe('TENANCY_DATABASE_ADOPT_REFUSED')
+    const { rows } = await withAdmin((admin) =>
+      admin.query('select from pg_roles where rolname = $1', [`${role}_evil`]),
+    )
+    expect(rows).toEqual([])
+  })
+})
+
 describe('a disaster', () => {
   test('catalog lost: its databases are adopted into a new one', async () => {
     const lost = await createBackupFixture()
