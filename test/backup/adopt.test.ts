@@ -186,6 +186,23 @@ describe('a disaster', () => {
     }
   })
 
+  test('the catalog of another installation is no tenant’s database, also while nobody uses it', async () => {
+    const { tenancy, owner } = fixture
+    const other = await createBackupFixture()
+    try {
+      await other.tenancy.close()
+      const adopting = tenancy.adoptDatabase({
+        ...{ database: other.installation.catalogName, slug: 'other-catalog', owner, schema: null },
+      })
+      expect(await codeOf(adopting)).toBe('TENANCY_DATABASE_ADOPT_REFUSED')
+      const again = await other.installation.open()
+      expect(await again.listTenants()).toEqual([])
+      await again.close()
+    } finally {
+      await other.drop()
+    }
+  })
+
   test('catalog older than its databases: those that it does not know are named, kept and adopted', async () => {
     const later = await createBackupFixture()
     const { catalogName } = later.installation

@@ -43,6 +43,7 @@ export async function prepareAdoption(
   try {
     const prepared = await withConnectionInside({ ...server, database }, async (client) => {
       await client.query('begin')
+      await refuseCatalog(client, database)
       const identity = await readIdentity(client)
       const id = identity?.id ?? uuidv7()
       if ((await options.records.find(id)) !== undefined) {
@@ -98,6 +99,17 @@ async function refuseForeign(
   if ((await records.list(serverId)).some(({ name }) => name === database)) {
     throw refused(`${database} is in the catalog already`)
   }
+}
+
+/** The catalog of another installation has no comment that names it, and is in use only while that installation runs. */
+async function refuseCatalog(client: Client, database: string): Promise<void> {
+  const tables = ['tenant_databases', 'database_servers', 'installation', 'audit_chains']
+  const { rows } = await client.query<{ count: number }>(
+    `select pg_catalog.count(*)::pg_catalog.int4 as count from pg_catalog.pg_class
+      where relnamespace = pg_catalog.to_regnamespace('public') and relname = any ($1::pg_catalog.name[])`,
+    [tables],
+  )
+  if (rows[0]?.count === tables.length) throw refused(`${database} is the catalog of an installation`)
 }
 
 /** Undefined: the database has not our schema. Without an id: an adoption was interrupted. */
