@@ -42,8 +42,10 @@ export async function openArchive(from: string | Readable, secret: Buffer): Prom
 async function openFolder(folder: string, secret: Buffer, close: () => Promise<void>): Promise<ArchiveSource> {
   const path = join(folder, manifestName)
   const json = await stat(path)
-    .then(({ size }) => {
-      if (size > maxManifestBytes) throw invalidArchive('its manifest is too large')
+    .then((found) => {
+      // A device or a pipe in its place would be read without an end.
+      if (!found.isFile()) throw invalidArchive(`its ${manifestName} is no file`)
+      if (found.size > maxManifestBytes) throw invalidArchive('its manifest is too large')
       return readFile(path, 'utf8')
     })
     .catch((cause: unknown) => {
@@ -52,6 +54,8 @@ async function openFolder(folder: string, secret: Buffer, close: () => Promise<v
     })
   const { manifest, isSigned } = readManifest(json, secret)
   const parts = new Map(manifest.parts.map((part) => [part.name, part]))
+  // Before a database is built for it.
+  for (const part of parts.values()) await checkPart(folder, part)
   return {
     manifest,
     isSigned,
@@ -76,6 +80,14 @@ async function openFolder(folder: string, secret: Buffer, close: () => Promise<v
     },
     close,
   }
+}
+
+async function checkPart(folder: string, { name, bytes }: Manifest['parts'][number]): Promise<void> {
+  const found = await stat(join(folder, name)).catch((cause: unknown) => {
+    throw invalidArchive(`the part ${name} cannot be read`, cause)
+  })
+  if (!found.isFile()) throw invalidArchive(`the part ${name} is no file`)
+  if (found.size !== bytes) throw invalidArchive(`the part ${name} has ${found.size} bytes instead of ${bytes}`)
 }
 
 async function storeStream(stream: Readable, folder: string): Promise<void> {

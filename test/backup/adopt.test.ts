@@ -144,6 +144,46 @@ test('of a schema by drizzle-kit: a folder is named without its file, and tenant
   }
 })
 
+describe('a hostile database', () => {
+  // Its owner has made what we read first, and would have us run their functions as the provisioning account.
+  const evil = (role: string) => `create function tenants2fast.evil() returns int language plpgsql as $$ begin
+      execute 'create role ${role}_evil'; return 1; exception when others then return 1; end $$;`
+  const ledger = 'create table tenants2fast.schema_migrations (version int primary key, name text, checksum text);'
+  const trigger = `create function tenants2fast.fire() returns trigger language plpgsql as
+    $$ begin perform tenants2fast.evil(); return new; end $$;`
+  test.each([
+    [
+      'a view as identity row',
+      `${ledger} create view tenants2fast.identity as select gen_random_uuid() as database_id, tenants2fast.evil() as epoch`,
+    ],
+    [
+      'a trigger on the identity row',
+      `${ledger} create table tenants2fast.identity (database_id uuid, epoch int); ${trigger}
+       create trigger t before insert on tenants2fast.identity for each row execute function tenants2fast.fire()`,
+    ],
+    [
+      'a view as ledger',
+      `create table tenants2fast.identity (database_id uuid, epoch int);
+       create view tenants2fast.schema_migrations as
+         select tenants2fast.evil() as version, '0001_items.sql'::text as name, 'x'::text as checksum`,
+    ],
+  ])('is refused, and none of its code runs: %s', async (_case, sql) => {
+    const { tenancy, owner } = fixture
+    const { database, role } = await product(itemsSql)
+    made.roles.push(`${role}_evil`)
+    await withAdmin(
+      (admin) => admin.query(`set role ${role}; create schema tenants2fast; ${evil(role)} ${sql}`).then(() => {}),
+      database,
+    )
+    const adopting = tenancy.adoptDatabase({ database, slug: 'hostile', owner, schema: '0001_items.sql' })
+    expect(await codeOf(adopting)).toBe('TENANCY_DATABASE_ADOPT_REFUSED')
+    const { rows } = await withAdmin((admin) =>
+      admin.query('select from pg_roles where rolname = $1', [`${role}_evil`]),
+    )
+    expect(rows).toEqual([])
+  })
+})
+
 describe('a disaster', () => {
   test('catalog lost: its databases are adopted into a new one', async () => {
     const lost = await createBackupFixture()
@@ -171,6 +211,23 @@ describe('a disaster', () => {
       await rebuilt?.close()
       await lost.drop()
       await withAdmin((admin) => admin.query(`drop database if exists ${catalog}`).then(() => {}))
+    }
+  })
+
+  test('the catalog of another installation is no tenant’s database, also while nobody uses it', async () => {
+    const { tenancy, owner } = fixture
+    const other = await createBackupFixture()
+    try {
+      await other.tenancy.close()
+      const adopting = tenancy.adoptDatabase({
+        ...{ database: other.installation.catalogName, slug: 'other-catalog', owner, schema: null },
+      })
+      expect(await codeOf(adopting)).toBe('TENANCY_DATABASE_ADOPT_REFUSED')
+      const again = await other.installation.open()
+      expect(await again.listTenants()).toEqual([])
+      await again.close()
+    } finally {
+      await other.drop()
     }
   })
 

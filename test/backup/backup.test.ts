@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { appendFile, cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { generateX25519Identity, identityToRecipient } from 'age-encryption'
@@ -151,6 +151,12 @@ describe('an archive', () => {
     expect(await damaged((path) => truncate(part(path), 100))).toBe('TENANCY_BACKUP_INVALID')
     expect(await damaged((path) => truncate(part(path), 0))).toBe('TENANCY_BACKUP_INVALID')
     expect(await damaged((path) => appendFile(part(path), 'x'))).toBe('TENANCY_BACKUP_INVALID')
+    // Bytes without an end.
+    for (const of of [manifest, part]) {
+      expect(await damaged((path) => rm(of(path)).then(() => symlink('/dev/zero', of(path))))).toBe(
+        'TENANCY_BACKUP_INVALID',
+      )
+    }
     expect(
       await damaged(async (path) => {
         const bytes = await readFile(part(path))

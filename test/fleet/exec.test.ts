@@ -102,6 +102,14 @@ test('Without write, nothing that a script tries writes: the server refuses it',
   expect(await itemsLeft()).toBe(before)
 })
 
+test('Without write, what PostgreSQL lets a read-only transaction do is rolled back: large objects up to 15', async () => {
+  await exec("select lo_from_bytea(4711, 'x')")
+  const { rows } = await tenancy
+    .getTenantPool(await tenancy.getTenant('tenant-1'))
+    .query('select oid from pg_largeobject_metadata')
+  expect(rows).toEqual([])
+})
+
 test('A script cannot begin or end a transaction, however it is written', async () => {
   const control = fc.constantFrom(
     ...['commit', 'COMMIT', 'end', 'rollback', 'abort', 'begin', 'start transaction', 'savepoint a', 'release a'],

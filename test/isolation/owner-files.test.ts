@@ -204,6 +204,18 @@ const hostile = (name: string, prefix: string): Record<string, 'fails' | 'harmle
   'reset role; create table made (id serial); create function f() returns int language sql as $$select 1$$': 'harmless',
   'reset role; alter default privileges grant all on tables to public': 'harmless',
   'set session authorization default; create schema made': 'harmless',
+  // Temporary objects that stand for what the function of our own schema, which runs as the administrator, looks up.
+  [`create function public.evil() returns text language plpgsql as $$ begin
+       execute 'create role "${prefix}evil" superuser'; return 'user'; exception when others then return 'user'; end $$;
+     create temporary view pg_settings as select 'work_mem'::text as name, public.evil() as context;
+     create temporary view pg_available_extensions as select public.evil() as name;
+     reset role; select tenants2fast.set_database_setting('work_mem', '5MB');
+     select tenants2fast.set_database_setting('app.some', '5MB')`]: 'harmless',
+  [`create function public.evil_check() returns boolean language plpgsql as $$ begin
+       execute 'create role "${prefix}evil" superuser'; return true; exception when others then return true; end $$;
+     create domain pg_temp.text as pg_catalog.text check (public.evil_check());
+     create domain pg_temp.name as pg_catalog.name check (public.evil_check());
+     select tenants2fast.set_database_setting('work_mem', '5MB')`]: 'harmless',
 })
 
 test('A hostile file gains nothing: what it may not do fails and is rolled back, and what it makes belongs to the group', async () => {

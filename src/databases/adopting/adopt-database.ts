@@ -44,6 +44,7 @@ export async function prepareAdoption(
   try {
     const prepared = await withConnectionInside({ ...server, database }, async (client) => {
       await client.query('begin')
+      await refuseCatalog(client, database)
       const identity = await readIdentity(client)
       const id = identity?.id ?? uuidv7()
       if ((await options.records.find(id)) !== undefined) {
@@ -103,6 +104,17 @@ async function refuseForeign(
   }
 }
 
+/** The catalog of another installation has no comment that names it, and is in use only while that installation runs. */
+async function refuseCatalog(client: Client, database: string): Promise<void> {
+  const tables = ['tenant_databases', 'database_servers', 'installation', 'audit_chains']
+  const { rows } = await client.query<{ count: number }>(
+    `select pg_catalog.count(*)::pg_catalog.int4 as count from pg_catalog.pg_class
+      where relnamespace = pg_catalog.to_regnamespace('public') and relname = any ($1::pg_catalog.name[])`,
+    [tables],
+  )
+  if (rows[0]?.count === tables.length) throw refused(`${database} is the catalog of an installation`)
+}
+
 /** Undefined: the database has not our schema. Without an id: an adoption was interrupted. */
 async function readIdentity(
   client: Client,
@@ -115,6 +127,7 @@ async function readIdentity(
   const [has] = schemas
   if (has?.schema !== true) return undefined
   if (!has.identity || !has.ledger) throw refused('it has a schema tenants2fast that is not ours')
+  await refuseForgedSchema(client)
   const { rows } = await client.query<{ id: string | null; epoch: number | null }>(
     'select database_id as id, epoch from tenants2fast.identity',
   )
@@ -123,6 +136,35 @@ async function readIdentity(
   if (row === undefined) return { id: undefined, epoch: undefined }
   if (row.id === null || row.epoch === null) throw refused('its identity row is empty')
   return { id: row.id, epoch: row.epoch }
+}
+
+/**
+ * Refuses a schema `tenants2fast` that another account could have made or can still change: to read a view of theirs, or to insert
+ * into a table with triggers of theirs, would run their code with the rights of this account.
+ */
+async function refuseForgedSchema(client: Client): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `with ours (oid) as (
+       select oid from pg_catalog.pg_roles where rolname = current_user or rolsuper
+     ), found (name, owner, is_expected) as (
+       select 'schema', nspowner, true from pg_catalog.pg_namespace where nspname = 'tenants2fast'
+       union all
+       select relname::pg_catalog.text, relowner,
+              case when relname in ('identity', 'schema_migrations') then relkind = 'r' else true end
+                and not relhasrules and not relhastriggers and not relrowsecurity
+         from pg_catalog.pg_class where relnamespace = pg_catalog.to_regnamespace('tenants2fast')
+       union all
+       select proname::pg_catalog.text, proowner, true
+         from pg_catalog.pg_proc where pronamespace = pg_catalog.to_regnamespace('tenants2fast')
+     )
+     select name from found where not is_expected or owner not in (select oid from ours) limit 1`,
+  )
+  const [found] = rows
+  if (found !== undefined) {
+    throw refused(
+      `its schema tenants2fast is not ours: another account can change it (${found.name}). Rename or drop that schema first`,
+    )
+  }
 }
 
 /** Gives the application's objects, whoever owned them, to the group of owners, and their privileges to the tenants' group. */

@@ -15,7 +15,7 @@ import { withConnectionInside } from '../server/admin-connection.js'
 import type { AdminRights } from '../server/admin-rights.js'
 import { hardenDatabase } from '../server/hardening.js'
 import type { LockKeeper } from '../server/lock-keeper.js'
-import { endAbandonedTransactions } from '../server/lock-heartbeat.js'
+import { endAbandonedTransactions, fileSessions, waitForFileSessions } from '../server/lock-heartbeat.js'
 import { withoutTempFileLimit } from '../server/temp-file-limit.js'
 import { checkIdentity, restoreMissingPrivileges } from './restore-privileges.js'
 import {
@@ -112,17 +112,22 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     { id, name }: TenantDatabase,
     slug: string,
     timeoutMs: number,
-    work: (client: Client) => Promise<Result>,
+    work: (client: Client, check: () => Promise<void>) => Promise<Result>,
   ) => {
     try {
       const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
       const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
       const account = { ...server, database: name }
-      const cleanAndWork = async (client: Client) => {
-        await endAbandonedTransactions(client)
-        return work(client)
-      }
-      return await locks.withLock(lock, () => withConnectionInside(account, cleanAndWork, settings))
+      return await locks.withLock(lock, (check) =>
+        withConnectionInside(
+          account,
+          async (client) => {
+            await endAbandonedTransactions(client)
+            return work(client, check)
+          },
+          settings,
+        ),
+      )
     } catch (error) {
       throw withTenantName(slug, error)
     }
@@ -180,8 +185,9 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     announced: Promise<void>,
     work: (client: Client, wanted: TenantSchema, how: ApplySchemaOptions) => Promise<string[]>,
   ) => {
-    const changing = inside(database, slug, lockWaitMs, async (client) => {
+    const changing = inside(database, slug, lockWaitMs, async (client, check) => {
       const wanted = await schema()
+      await waitForFileSessions(client, { timeoutMs: lockWaitMs, what: `the database of tenant "${slug}"` })
       await makeReady(client, database, limits)
       await announced
       return work(client, wanted, {
@@ -192,7 +198,12 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
           await owners.ensure(client, database)
           // The files need no other connection of this account: a migration has two at a time.
           await client.end()
-          await owners.connect(database, run)
+          const checkAndRun = async (fileClient: Client) => {
+            // Whoever has taken the lock since then has not seen this session, which runs nothing yet.
+            await check()
+            await run(fileClient)
+          }
+          await owners.connect(database, checkAndRun, fileSessions)
         },
         findBlockers: (pid) => findLockBlockers(admin, pid),
         record: (state) => records.recordSchema(database.id, state),

@@ -22,11 +22,14 @@ const list = (names: Iterable<string>) => [...names].map((name) => quoteLiteral(
  * takes only what any session may set for itself: no setting that only a superuser may change, that loads code or changes the
  * role. It serves the owner login of this database alone, whatever role that has taken on; a function of the application
  * that a tenant calls runs in the tenant's session, and is refused.
+ *
+ * Its search path names `pg_temp`, last: unnamed, it comes first, and a temporary view or domain of the caller would stand for
+ * `pg_settings` or `text`, and run the caller's functions with the rights of this account.
  */
 export function setDatabaseSettingSql(owners: string): string {
   return `
   create or replace function ${functionName}(setting text, value text) returns void
-    language plpgsql security definer set search_path = pg_catalog as $function$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $function$
   declare
     named constant text := lower(setting);
     target constant text := format('alter database %I', current_database());

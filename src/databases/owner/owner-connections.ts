@@ -29,7 +29,12 @@ export interface OwnerConnections {
   /** Makes the login, or what is missing of it. `client`: of the provisioning account, inside, under the database's lock. */
   ensure(client: SqlClient, database: TenantDatabase): Promise<void>
   /** Runs `work` on a connection of the login, which takes on the group of owners; then undoes what it did to the login. */
-  connect<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
+  connect<Result>(
+    database: TenantDatabase,
+    work: (client: Client) => Promise<Result>,
+    /** `application_name`. Default: that of the server's account. */
+    applicationName?: string,
+  ): Promise<Result>
 }
 
 /** The owner connections of one server. Each is opened for one piece of work. */
@@ -51,10 +56,12 @@ export function createOwnerConnections(options: OwnerConnectionsOptions): OwnerC
       const comment = databaseComment(await installationId())
       await ensureOwnerLogin(client, loginOf(database), { rights: await rights(), owners: names.owners, comment })
     },
-    async connect(database, work) {
+    async connect(database, work, applicationName) {
+      const account = accountOf(database)
+      const named = applicationName === undefined ? account : { ...account, applicationName }
       const owners = quoteIdentifier(names.owners)
       try {
-        return await withConnectionInside(accountOf(database), async (client) => {
+        return await withConnectionInside(named, async (client) => {
           await client.query(`set role ${owners}`)
           return work(client)
         })

@@ -76,7 +76,8 @@ export async function runScript(owner: SqlClient, slug: string, script: FleetScr
     if (findTenancyError(error)) throw error
     throw fail(error instanceof Error ? error.message : String(error), error)
   }
-  await client.query('commit').catch((error: unknown) => {
+  // What only reads leaves nothing to commit. Up to PostgreSQL 15, functions of large objects write in a read-only transaction.
+  await client.query(write ? 'commit' : 'rollback').catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error)
     // What wrote is never tried again: without its cause, the error is none that can pass.
     if (write)

@@ -1,4 +1,5 @@
-import { type LockWait, waitForLock } from '../../postgres/advisory-lock.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { lockTimeout, type LockWait, waitForLock } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { quoteLiteral } from '../../postgres/quote.js'
 import { ownerSuffix } from '../database-names.js'
@@ -45,6 +46,41 @@ export async function withHeartbeat<Result>(client: SqlClient, work: () => Promi
   }
 }
 
+/** `application_name` of the sessions that run files of the application under a database's lock. */
+export const fileSessions = 'tenants2fast migration'
+
+const pollMs = 50
+// Between two statements of a file, a process that lives pauses for less.
+const hungAfterMs = 2000
+
+/**
+ * Waits until nobody runs files in a database. The caller holds the lock, and yet another session may run some: that of a process
+ * that was killed, until the server has finished its statement, or of one that has lost the lock with its connection. A file
+ * without a transaction must not run twice at once. A session that has been idle between two statements for 2 s is ended.
+ *
+ * @param client a connection of the provisioning account to the tenant's database
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
+ */
+export async function waitForFileSessions(
+  client: SqlClient,
+  { timeoutMs, what }: Pick<LockWait, 'timeoutMs' | 'what'>,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    const { rowCount } = await client.query(
+      `select case when state = 'idle' and state_change < now() - make_interval(secs => $2::integer / 1000.0)
+                 then pg_terminate_backend(pid) end from pg_stat_activity
+        where datname = current_database() and usename = current_database() || ${quoteLiteral(ownerSuffix)}
+          and application_name = $1 and pid <> pg_backend_pid()`,
+      [fileSessions, hungAfterMs],
+    )
+    if (rowCount === 0) return
+    if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
+    await sleep(pollMs)
+    await endAbandonedTransactions(client)
+  }
+}
+
 /**
  * Ends the transactions that a process left in a tenant's database when it hung and lost the lock: they would block the
  * next migration. The caller holds the lock.
@@ -56,7 +92,7 @@ export async function endAbandonedTransactions(client: SqlClient): Promise<void>
     `select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and usename in (current_user, current_database() || ${quoteLiteral(ownerSuffix)})
         and pid <> pg_backend_pid()
-        and application_name = current_setting('application_name')
+        and application_name in (current_setting('application_name'), ${quoteLiteral(fileSessions)})
         and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`,
     [leaseMs],
   )

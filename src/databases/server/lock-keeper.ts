@@ -19,14 +19,15 @@ export interface DatabaseLock {
  * Holds the locks of the tenant databases that this process migrates, all on one connection to the catalog: to open one for
  * each lock would cost as much as the migration. The connection is opened for the first lock and closed some seconds after
  * the last one. If it is lost, so are its locks, and the work goes on: whoever takes a lock then ends the transactions that
- * were left idle (`endAbandonedTransactions`), and the ledger keeps a file from being applied twice.
+ * were left idle (`endAbandonedTransactions`) and waits for files that run (`waitForFileSessions`); the ledger keeps a file from
+ * being applied twice.
  */
 export interface LockKeeper {
   /**
-   * Runs `work` under a lock.
+   * Runs `work` under a lock. `check` throws when the lock was lost meanwhile, with its connection.
    * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
    */
-  withLock<Result>(lock: DatabaseLock, work: () => Promise<Result>): Promise<Result>
+  withLock<Result>(lock: DatabaseLock, work: (check: () => Promise<void>) => Promise<Result>): Promise<Result>
   /** Closes the connection. Locks that are held are lost. */
   close(): Promise<void>
 }
@@ -61,11 +62,12 @@ export function createLockKeeper(catalog: ServerAccount): LockKeeper {
     await session?.then((open) => open.end()).catch(() => {})
   }
 
-  const runLocked = async <Result>(lock: DatabaseLock, work: () => Promise<Result>) => {
+  const runLocked = async <Result>(lock: DatabaseLock, work: (check: () => Promise<void>) => Promise<Result>) => {
     const client = await connect()
     await takeHeartbeatLock(client, lock)
     try {
-      return await work()
+      // The lock is the session's: where it answers, the lock is held.
+      return await work(async () => void (await client.query('select')))
     } finally {
       // A lock that cannot be released goes with its connection.
       await unlock(client, lock.key).catch(() => client.end())
