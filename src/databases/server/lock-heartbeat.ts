@@ -49,15 +49,15 @@ export async function withHeartbeat<Result>(client: SqlClient, work: () => Promi
  * Ends the transactions that a process left in a tenant's database when it hung and lost the lock: they would block the
  * next migration. The caller holds the lock.
  *
- * @param client a connection of the provisioning account to the tenant's database
+ * @param client a connection of the provisioning account to any database
  */
-export async function endAbandonedTransactions(client: SqlClient): Promise<void> {
+export async function endAbandonedTransactions(client: SqlClient, database: string): Promise<void> {
   await client.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and usename in (current_user, current_database() || ${quoteLiteral(ownerSuffix)})
+      where datname = $2 and usename in (current_user, $2::name || ${quoteLiteral(ownerSuffix)})
         and pid <> pg_backend_pid()
         and application_name = current_setting('application_name')
         and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`,
-    [leaseMs],
+    [leaseMs, database],
   )
 }
