@@ -46,10 +46,7 @@ export async function restoreMissingPrivileges(
   const { members } = groups
   const { name: databaseName, roleName: role } = database
   const statements: string[] = []
-  const { rows } = await client.query<MissingRow>(
-    missingPrivileges(groups, { account: 'current_user', role: '$1', members: '$2' }),
-    [role, members],
-  )
+  const { rows } = await client.query<MissingRow>(missingPrivileges(groups), [role, members])
   const [found] = rows
   if (found === undefined) throw new Error(`the role ${role} or its group is gone`)
   if (!found.isMember) statements.push(membership(role, members))
@@ -95,7 +92,7 @@ export async function checkIdentity(
   )
 }
 
-export interface MissingRow {
+interface MissingRow {
   /** False: an earlier release has built the database, and no migration has given its objects to the group yet. */
   readonly hasOwners: boolean
   readonly isMember: boolean
@@ -105,11 +102,8 @@ export interface MissingRow {
   readonly bare: readonly { readonly kind: 'r' | 'S' | 'n'; readonly name: string }[]
 }
 
-/** SQL of a {@link MissingRow}; `roles`: SQL of the names of the provisioning account, the tenant's role and its group. */
-export const missingPrivileges = (
-  { members, owners }: GroupRoles,
-  roles: { readonly account: string; readonly role: string; readonly members: string },
-) => `
+// `database-state.ts` asks whether there is anything of this, by a query that a new session answers sooner.
+const missingPrivileges = ({ members, owners }: GroupRoles) => `
   with base (has_owners) as (
     select ${hasOwners}
   ), wanted (kind, privilege) as (
@@ -119,10 +113,10 @@ export const missingPrivileges = (
   ), given (kind, privilege) as (
     select defaclobjtype::text, privilege_type from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl)
      where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(
-         case when (select has_owners from base) then ${quoteLiteral(owners)} else ${roles.account} end))
+         case when (select has_owners from base) then ${quoteLiteral(owners)} else current_user end))
        and grantee = pg_catalog.to_regrole(pg_catalog.quote_ident(${quoteLiteral(members)}))
   ), owner (oid) as (
-    select oid from pg_catalog.pg_roles where rolname in (${roles.account}, ${quoteLiteral(owners)})
+    select oid from pg_catalog.pg_roles where rolname in (current_user, ${quoteLiteral(owners)})
   ), ours (oid) as (
     select oid from pg_catalog.pg_namespace
      where nspname <> 'tenants2fast' and nspname <> 'information_schema' and nspname !~ '^pg_'
@@ -156,4 +150,4 @@ export const missingPrivileges = (
            and relowner in (select oid from owner)
       ) as bare
     ), '[]') as bare
-  from base, pg_catalog.pg_roles member, pg_catalog.pg_roles members where member.rolname = ${roles.role} and members.rolname = ${roles.members}`
+  from base, pg_catalog.pg_roles member, pg_catalog.pg_roles members where member.rolname = $1 and members.rolname = $2`

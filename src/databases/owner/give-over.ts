@@ -18,18 +18,10 @@ export interface GiveOverOptions extends GroupRoles {
 }
 
 // An earlier release also leaves default privileges of its account: it may have migrated the database after this one.
-/** SQL that tells whether {@link giveOver} has something to do. The arguments are SQL of roles' names. */
-export const isDueSql = ({
-  account = 'current_user',
-  members,
-}: {
-  readonly account?: string
-  readonly members: string
-}) =>
-  `select not ${hasOwners} or exists (
+const isDue = `select not ${hasOwners} or exists (
     select from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl)
-     where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(${account}))
-       and grantee = pg_catalog.to_regrole(pg_catalog.quote_ident(${members}))
+     where defaclnamespace = 0 and defaclrole = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+       and grantee = pg_catalog.to_regrole(pg_catalog.quote_ident($1))
   ) as "isDue"`
 
 /**
@@ -43,7 +35,7 @@ export const isDueSql = ({
  * @throws {@link TenancyError} TENANCY_DATABASE_SCHEMA_BLOCKED
  */
 export async function giveOver(client: SqlClient, options: GiveOverOptions): Promise<boolean> {
-  const { rows } = await client.query<{ isDue: boolean }>(isDueSql({ members: '$1' }), [options.members])
+  const { rows } = await client.query<{ isDue: boolean }>(isDue, [options.members])
   if (rows[0]?.isDue !== true) return false
   for (let attempt = 1; ; attempt += 1) {
     try {
