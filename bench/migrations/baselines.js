@@ -38,7 +38,7 @@ export function bareMigration(fleet, parallelism, sql) {
 
 /** One question for the fingerprint of the structure, as `fleet.check` asks it. */
 export function fingerprintEach(fleet, parallelism) {
-  const parameters = ({ database }) => [database, [], [], false, []]
+  const parameters = ({ database }) => [database, [], [], false, [], []]
   return onEach(
     fleet,
     parallelism,

@@ -285,8 +285,9 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
     },
 
-    async migrateInFleet({ slug, database: { id } }, { verify, lockTimeoutMs, statementTimeoutMs }) {
-      const database = await records.find(id)
+    async migrateInFleet({ slug, database: listed }, { verify, lockTimeoutMs, statementTimeoutMs }) {
+      if (verify && (await migrations.isCurrent(listed))) return { outcome: 'current', applied: [] }
+      const database = await records.find(listed.id)
       if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
       const { version } = (await preparation.schema()).latest
       // Another runner may have come before.

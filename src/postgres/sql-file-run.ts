@@ -5,6 +5,8 @@ import type { MigrationFunction, MigrationTenant } from '../core/tenants/migrati
 import { retry } from './retry.js'
 import type { SqlFileErrorCodes } from './sql-folder.js'
 import { hasSqlState, sqlStates } from './sql-states.js'
+import { quoteLiteral } from './quote.js'
+import { refusalOf, refuseUnless } from './refusal.js'
 import { statementLines } from './sql-statements.js'
 import { runStatements, StatementFailure } from './statement-run.js'
 
@@ -25,6 +27,20 @@ export interface FileTransaction {
   readonly inTransaction: boolean
 }
 
+/** What the statements of a {@link FileSession} answer: columns by name. */
+export type SessionFacts = Readonly<Record<string, string | undefined>>
+
+/** Statements of our own around a file. They go with others in one message, and so are one text each. */
+export interface FileSession {
+  begin(where: FileTransaction): readonly string[]
+  /** Takes the session back after the file. */
+  tidy(where: FileTransaction): string
+  /** Raises an error (see `refuseUnless`) when the file has changed what it must not. `begun`: what `begin` answered. */
+  check(begun: SessionFacts): string
+  /** Receives what `check` answered, when the file's transaction was committed. */
+  ended?(facts: SessionFacts): void
+}
+
 /** Options of {@link runMigrationStep}. */
 export interface SqlFileRun {
   readonly codes: Pick<SqlFileErrorCodes, 'invalid' | 'failed' | 'blocked'>
@@ -34,11 +50,15 @@ export interface SqlFileRun {
   readonly statementTimeoutMs?: number | undefined
   /** Most attempts for a file that waits for locks. Default: 8. */
   readonly maxAttempts?: number
+  /** Whether the session has the settings that it was opened with, and nothing else. Default: they are reset first. */
+  readonly isFresh?: boolean | undefined
   /** The tenant, for migrations that are functions. Default: none. */
   readonly tenant?: MigrationTenant | undefined
-  /** Runs before each file, in its transaction if it has one. */
+  /** Statements around each file, in its transaction if it has one. Default: none. */
+  readonly session?: FileSession | undefined
+  /** Runs before each file, after those of the session, in its transaction if it has one. */
   readonly prepare?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
-  /** Runs after each file and before its row in the ledger, in its transaction if it has one. */
+  /** Runs after each file and before those of the session, in its transaction if it has one. */
   readonly finish?: (client: SqlClient, file: FileTransaction) => Promise<unknown>
   /** Finds the sessions that a backend waits for; called while a file runs, on another connection. Default: not looked for. */
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
@@ -61,8 +81,8 @@ const maxInternalErrors = 3
 const isLocked = (error: unknown) => hasSqlState(error, sqlStates.lockNotAvailable, sqlStates.deadlockDetected)
 
 /**
- * Runs one step and then its changes of the ledgers, in one transaction that has the settings of a new session before and
- * after it. A step that does not get a lock in time gives way to the sessions that wait behind it, and is tried again. Of a
+ * Runs one step and then its changes of the ledgers, in one transaction that begins with the settings of a new session. What
+ * the file leaves in the session stays: see {@link resetAfterFiles}. A step that does not get a lock in time gives way to the sessions that wait behind it, and is tried again. Of a
  * step without a transaction each statement is tried again, and those before it stay.
  *
  * @throws {@link TenancyError} `codes.failed`, `codes.blocked`, `codes.invalid`; rolled back, if it has a transaction
@@ -74,7 +94,9 @@ export async function runMigrationStep(client: SqlClient, step: MigrationStep, o
     const blockers = await watchBlockers(client, lockTimeoutMs, run.findBlockers)
     const count = countStatements(client)
     try {
-      await (step.inTransaction ? runOnce(client, step, run, count) : runOneByOne(client, step, run))
+      await (step.inTransaction
+        ? runOnce(client, step, run, { isFresh: run.isFresh === true && attempt === 1, count })
+        : runOneByOne(client, step, run))
     } catch (error) {
       if (error instanceof TenancyError) throw error
       throw describeFailure(error, { step, run, attempt, finished: count.finished, blockers: blockers.last() })
@@ -98,43 +120,72 @@ export async function runMigrationStep(client: SqlClient, step: MigrationStep, o
 
 const pauseAfter = (attempt: number) => Math.min(attempt * 250, 1500) * (0.5 + Math.random())
 
-async function runOnce(client: SqlClient, step: MigrationStep, run: LimitedRun, count: StatementCount): Promise<void> {
-  const { codes, statementTimeoutMs, prepare, finish } = run
+async function runOnce(
+  client: SqlClient,
+  step: MigrationStep,
+  run: LimitedRun,
+  { isFresh, count }: { readonly isFresh: boolean; readonly count: StatementCount },
+): Promise<void> {
+  const { codes, prepare, finish, session } = run
+  const where = { inTransaction: true }
   const limit = `set local lock_timeout = ${run.lockTimeoutMs}`
-  await client.query(resetSession)
+  if (!isFresh) await client.query(resetSession)
   try {
-    await client.query(`begin read write; ${limit}`)
-    await prepare?.(client, { inTransaction: true })
-    if (statementTimeoutMs !== undefined) await client.query(`set local statement_timeout = ${statementTimeoutMs}`)
-    const before = await currentTransaction(client)
+    const begun = await sendAll(client, [
+      'begin read write',
+      limit,
+      ...(session?.begin(where) ?? []),
+      ...timeLimit('set local', run),
+      `select ${currentTransaction} as transaction`,
+    ])
+    await prepare?.(client, where)
     await (typeof step.work === 'string' ? count.during(client.query(step.work)) : step.work(client, run.tenant))
-    if ((await currentTransaction(client)) !== before) {
+    // Nothing of this has an effect, the ledger's row included, once the file has ended its transaction.
+    const checks = [
+      refuseUnless(
+        `${currentTransaction} operator(pg_catalog.=) ${quoteLiteral(begun['transaction'] ?? '')}`,
+        endsTransaction,
+      ),
+      // Constraints that the file deferred are checked while its own settings hold.
+      'set constraints all immediate',
+      ...(step.toolChange ? [`set local search_path = pg_catalog; ${step.toolChange}`] : []),
+    ]
+    if (finish) {
+      await sendAll(client, checks.splice(0))
+      await finish(client, where)
+    }
+    const ended = await sendAll(client, [
+      ...checks,
+      ...(session ? [session.tidy(where), session.check(begun)] : []),
+      `${resetSettings}; ${limit}; set local search_path = pg_catalog; ${step.ledgerChange}`,
+      'commit',
+    ])
+    session?.ended?.(ended)
+  } catch (error) {
+    // A connection that is gone has rolled back already; the first error is the one that counts.
+    await client.query('rollback').catch(() => {})
+    const refusal = refusalOf(error)
+    if (refusal === endsTransaction) {
       throw new TenancyError(
         codes.invalid,
         `${step.name} ends its transaction (commit or rollback): remove that statement`,
       )
     }
-    // Constraints that the file deferred are checked while its own settings hold.
-    await client.query('set constraints all immediate')
-    if (step.toolChange) await client.query(`set local search_path = pg_catalog; ${step.toolChange}`)
-    await finish?.(client, { inTransaction: true })
-    await client.query(`${resetSettings}; ${limit}; set local search_path = pg_catalog; ${step.ledgerChange}`)
-    await client.query('commit')
-  } catch (error) {
-    // A connection that is gone has rolled back already; the first error is the one that counts.
-    await client.query('rollback').catch(() => {})
-    throw error
+    throw refusal === undefined ? error : new Error(refusal)
   }
-  await client.query(`${resetSession}; ${ownNamesOnly}`)
 }
 
 async function runOneByOne(client: SqlClient, step: MigrationStep, run: LimitedRun): Promise<void> {
-  const { prepare, finish, lockTimeoutMs, maxAttempts } = run
+  const { prepare, finish, session, lockTimeoutMs, maxAttempts } = run
   if (typeof step.work !== 'string') throw new Error(`${step.name} is a function: it has a transaction`)
+  const where = { inTransaction: false }
   await client.query(resetSession)
-  await client.query(`set lock_timeout = ${lockTimeoutMs}`)
-  await prepare?.(client, { inTransaction: false })
-  if (run.statementTimeoutMs !== undefined) await client.query(`set statement_timeout = ${run.statementTimeoutMs}`)
+  const begun = await sendAll(client, [
+    `set lock_timeout = ${lockTimeoutMs}`,
+    ...(session?.begin(where) ?? []),
+    ...timeLimit('set', run),
+  ])
+  await prepare?.(client, where)
   await runStatements(client, step.work, {
     lockTimeoutMs,
     maxAttempts,
@@ -142,12 +193,39 @@ async function runOneByOne(client: SqlClient, step: MigrationStep, run: LimitedR
       isLocked(error) || (hasSqlState(error, sqlStates.internalError) && attempt < maxInternalErrors),
     pauseMs: pauseAfter,
   })
-  await finish?.(client, { inTransaction: false })
-  // One message is one transaction.
-  await client.query(
-    `${resetSettings}; set local search_path = pg_catalog; ${step.toolChange ? `${step.toolChange};` : ''} ${step.ledgerChange}`,
-  )
+  await finish?.(client, where)
+  if (session) await client.query(session.tidy(where))
+  try {
+    // One message is one transaction.
+    await sendAll(client, [
+      ...(session ? [session.check(begun)] : []),
+      `${resetSettings}; set local search_path = pg_catalog; ${step.toolChange ? `${step.toolChange};` : ''} ${step.ledgerChange}`,
+    ])
+  } catch (error) {
+    const refusal = refusalOf(error)
+    throw refusal === undefined ? error : new Error(refusal)
+  }
+}
+
+/** Gives a connection that files have run on the settings for our own statements. */
+export async function resetAfterFiles(client: SqlClient): Promise<void> {
   await client.query(`${resetSession}; ${ownNamesOnly}`)
+}
+
+/** A message that a session's checks raise: see {@link refuseUnless}. */
+const endsTransaction = 'tenants2fast: the transaction was ended'
+
+const currentTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text'
+
+const timeLimit = (set: string, { statementTimeoutMs }: SqlFileRun) =>
+  statementTimeoutMs === undefined ? [] : [`${set} statement_timeout = ${statementTimeoutMs}`]
+
+/** Sends statements in one message; returns the columns of all rows of the answers. */
+async function sendAll(client: SqlClient, statements: readonly string[]): Promise<SessionFacts> {
+  const results = (await client.query<SessionFacts>(statements.join(';\n'))) as unknown as
+    | { readonly rows: readonly SessionFacts[] }
+    | readonly { readonly rows: readonly SessionFacts[] }[]
+  return Object.assign({}, ...[results].flat().flatMap(({ rows }) => rows)) as SessionFacts
 }
 
 /** A step that failed, and what was known at that moment. */
@@ -181,11 +259,6 @@ function describeFailure(error: unknown, { step, run, attempt, finished, blocker
 }
 
 const noTransactionHint = ': make "-- no-transaction" the first line of the file'
-
-async function currentTransaction(client: SqlClient): Promise<string | undefined> {
-  const { rows } = await client.query<{ id: string }>('select pg_catalog.pg_current_xact_id()::pg_catalog.text as id')
-  return rows[0]?.id
-}
 
 interface StatementCount {
   /** Number of statements of the file that were finished; undefined: unknown, or the whole file was. */
@@ -262,8 +335,7 @@ async function watchBlockers(
   findBlockers: SqlFileRun['findBlockers'],
 ): Promise<{ last(): readonly LockBlocker[]; stop(): Promise<void> }> {
   if (findBlockers === undefined) return { last: () => [], stop: async () => {} }
-  const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid')
-  const pid = rows[0]?.pid ?? 0
+  const pid = await backendOf(client)
   let last: readonly LockBlocker[] = []
   let asking: Promise<void> | undefined
   const ask = async () => {
@@ -279,4 +351,12 @@ async function watchBlockers(
       await asking
     },
   }
+}
+
+/** The process that serves a connection. The server names it when it accepts a `pg.Client`. */
+async function backendOf(client: SqlClient): Promise<number> {
+  const { processID } = client as { processID?: number | null }
+  if (typeof processID === 'number') return processID
+  const { rows } = await client.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid')
+  return rows[0]?.pid ?? 0
 }

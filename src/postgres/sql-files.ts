@@ -3,21 +3,20 @@ import type { AppliedFiles } from '../core/tenants/tenant-databases.js'
 import type { Migration } from '../core/tenants/migration.js'
 import { TenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
 import type { SqlClient } from '../core/sql-client.js'
-import { type MigrationStep, runMigrationStep, type SqlFileRun } from './sql-file-run.js'
+import { type MigrationStep, resetAfterFiles, runMigrationStep, type SqlFileRun } from './sql-file-run.js'
 import type { SqlFileErrorCodes } from './sql-folder.js'
 import {
   type AppliedFile,
   describeLedger,
-  ensureLedger,
+  openLedger,
   ledgerDelete,
   ledgerInsert,
   makeRoom,
   pendingFiles,
-  readLedger,
 } from './sql-ledger.js'
 import { compareWithTool, type ToolLedger } from './tool-ledger.js'
 
-export { type AppliedFile, describeLedger, readAppliedFiles } from './sql-ledger.js'
+export { type AppliedFile, describeLedger, maxInteger, pendingFiles, readAppliedFiles } from './sql-ledger.js'
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
 /** Options of {@link applySqlFiles} and {@link revertSqlFiles}. */
@@ -33,9 +32,11 @@ export interface SqlLedger extends SqlFileRun {
   readonly members?: string | undefined
   /**
    * Opens the connection that the files run on, as an account that may add ledger rows; called if there are files to run.
-   * `client` is not used afterwards. Default: `client`.
+   * `client` is not used afterwards, and that connection is left as the last file has left it. Default: `client`.
    */
   readonly withFileClient?: (work: (client: SqlClient) => Promise<void>) => Promise<void>
+  /** What the ledger has, if the caller knows; then it exists. Default: it is read. */
+  readonly applied?: readonly AppliedFile[] | undefined
   /** Throws when these files must not run on a database with such a ledger. Called under the lock, before anything runs. */
   readonly checkApplied?: (applied: readonly AppliedFile[]) => Promise<void>
   /** Receives the state of the ledger after the last file, under the lock. */
@@ -60,8 +61,7 @@ export async function applySqlFiles(
 ): Promise<string[]> {
   const { schema, codes, tool } = ledger
   if (ledger.lock) await waitForLock(client, ledger.lock)
-  await ensureLedger(client, schema)
-  let applied = await readLedger(client, schema)
+  let applied = ledger.applied ?? (await openLedger(client, schema))
   await ledger.checkApplied?.(applied)
   let pending = pendingOf(files, applied, codes)
   await makeRoom(client, schema, pending)
@@ -88,12 +88,24 @@ export async function applySqlFiles(
     })
   }
   const runAll = async (fileClient: SqlClient) => {
-    for (const step of steps) await runMigrationStep(fileClient, step, ledger)
+    for (const [index, step] of steps.entries()) {
+      await runMigrationStep(fileClient, step, { ...ledger, isFresh: ledger.isFresh === true && index === 0 })
+    }
   }
-  if (steps.length > 0) await (ledger.withFileClient?.(runAll) ?? runAll(client))
+  if (steps.length > 0) await runFiles(client, ledger, runAll)
   await ledger.record?.(describeLedger([...applied, ...pending]))
   if (ledger.lock) await unlock(client, ledger.lock.key)
   return pending.map((file) => file.name)
+}
+
+async function runFiles(
+  client: SqlClient,
+  { withFileClient }: SqlLedger,
+  work: (client: SqlClient) => Promise<void>,
+): Promise<void> {
+  if (withFileClient) return withFileClient(work)
+  await work(client)
+  await resetAfterFiles(client)
 }
 
 function pendingOf(
@@ -152,8 +164,7 @@ export async function revertSqlFiles(
   ledger: SqlLedger,
 ): Promise<string[]> {
   const { schema, codes, tool } = ledger
-  await ensureLedger(client, schema)
-  const applied = await readLedger(client, schema)
+  const applied = ledger.applied ?? (await openLedger(client, schema))
   pendingOf(files, applied, codes)
   const byVersion = new Map(files.map((file) => [file.version, file]))
   const rows = applied.filter(({ version }) => version > to).toReversed()
@@ -176,17 +187,17 @@ export async function revertSqlFiles(
     }
   }
   const revertAll = async (fileClient: SqlClient) => {
-    for (const file of reverted) {
+    for (const [index, file] of reverted.entries()) {
       const step = {
         ...{ name: `${file.name} (down)`, work: file.down ?? '', inTransaction: file.downInTransaction ?? true },
         ...(tool && { toolChange: tool.remove([file]) }),
         ledgerChange: ledgerDelete(schema, file.version),
       }
-      await runMigrationStep(fileClient, step, ledger)
+      await runMigrationStep(fileClient, step, { ...ledger, isFresh: ledger.isFresh === true && index === 0 })
       // Each at once: requests ask the catalog which version a database has.
       await ledger.record?.(describeLedger(applied.filter(({ version }) => version < file.version)))
     }
   }
-  if (reverted.length > 0) await (ledger.withFileClient?.(revertAll) ?? revertAll(client))
+  if (reverted.length > 0) await runFiles(client, ledger, revertAll)
   return reverted.map(({ name }) => name)
 }

@@ -25,9 +25,9 @@ export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
   return { version: files.at(-1)?.version ?? -1, fingerprint: hash.digest('hex').slice(0, 16) }
 }
 
-/** Makes the table of the ledger, if it is missing. */
-export async function ensureLedger(client: SqlClient, schema: string): Promise<void> {
-  if (await hasLedger(client, schema)) return
+/** Reads the ledger; makes its table, if it is missing. */
+export async function openLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
+  if (await hasLedger(client, schema)) return readLedger(client, schema)
   await client.query(
     `create table if not exists ${tableOf(schema)} (
        version integer primary key,
@@ -36,6 +36,7 @@ export async function ensureLedger(client: SqlClient, schema: string): Promise<v
        applied_at timestamptz not null default now()
      )`,
   )
+  return readLedger(client, schema)
 }
 
 async function hasLedger(client: SqlClient, schema: string): Promise<boolean> {
@@ -45,7 +46,7 @@ async function hasLedger(client: SqlClient, schema: string): Promise<boolean> {
   return rows[0]?.found === true
 }
 
-export async function readLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
+async function readLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
   // As text: the format of a float8 depends on a setting that a database may have.
   const { rows } = await client.query<Omit<AppliedFile, 'version'> & { readonly number: string }>(
     `select version::pg_catalog.text as number, name, checksum from ${tableOf(schema)} order by version`,
@@ -66,7 +67,8 @@ export function ledgerDelete(schema: string, version: number): string {
   return `delete from ${tableOf(schema)} where version = ${version}`
 }
 
-const maxInteger = 2_147_483_647
+/** Largest number that the ledger has room for as it is made. */
+export const maxInteger = 2_147_483_647
 
 /**
  * Makes room for numbers of up to 14 digits, but only if a folder has them: processes of an earlier release of this package

@@ -5,7 +5,7 @@ import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import { databaseColumns } from './tenant-databases.js'
 
-const databases = `(select ${databaseColumns}, schema_version from tenant_databases) as database`
+const databases = `(select ${databaseColumns}, schema_version, schema_fingerprint as "schemaFingerprint" from tenant_databases) as database`
 
 /** Tenants with a database that serves, or will serve when the tenant is reactivated. */
 const inUse = `from tenants join ${databases}

@@ -71,6 +71,8 @@ export interface RecordedDatabase {
 export interface VersionedDatabase extends TenantDatabase {
   /** Number of the last schema file that was applied; -1: none; null: not read yet. It may be behind, never ahead. */
   readonly schemaVersion: number | null
+  /** As `AppliedFiles.fingerprint`. Known of databases that were listed. */
+  readonly schemaFingerprint?: string | null
 }
 
 /** Why a database could not be migrated. */

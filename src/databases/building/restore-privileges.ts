@@ -102,6 +102,7 @@ interface MissingRow {
   readonly bare: readonly { readonly kind: 'r' | 'S' | 'n'; readonly name: string }[]
 }
 
+// `database-state.ts` asks whether there is anything of this, by a query that a new session answers sooner.
 const missingPrivileges = ({ members, owners }: GroupRoles) => `
   with base (has_owners) as (
     select ${hasOwners}
@@ -133,7 +134,10 @@ const missingPrivileges = ({ members, owners }: GroupRoles) => `
       and pg_catalog.has_schema_privilege(members.oid, 'tenants2fast', 'usage')
       and (not base.has_owners
         or pg_catalog.has_schema_privilege(${quoteLiteral(owners)}::pg_catalog.name, 'tenants2fast', 'usage'))
-      and pg_catalog.has_table_privilege(members.oid, 'tenants2fast.identity', 'select') as "hasPrivileges",
+      and pg_catalog.has_table_privilege(members.oid, 'tenants2fast.identity', 'select')
+      and (not base.has_owners
+        or pg_catalog.has_table_privilege(${quoteLiteral(owners)}::pg_catalog.name, 'tenants2fast.identity', 'select'))
+      as "hasPrivileges",
     coalesce((
       select pg_catalog.json_agg(bare) from (
         select 'n' as kind, pg_catalog.format('%I', nspname) as name from pg_catalog.pg_namespace

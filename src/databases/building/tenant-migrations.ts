@@ -5,17 +5,19 @@ import { findLockBlockers } from '../../postgres/lock-blockers.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { readAppliedFiles } from '../../postgres/sql-files.js'
+import { describeLedger, maxInteger, pendingFiles, readAppliedFiles } from '../../postgres/sql-files.js'
 import type { TenantDatabaseRecords, VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import type { DatabaseNames } from '../database-names.js'
+import { readState } from '../owner/database-state.js'
 import { createExtensions } from '../owner/extensions.js'
 import { giveOver } from '../owner/give-over.js'
 import type { OwnerConnections } from '../owner/owner-connections.js'
+import { createOwnerHooks } from '../owner/owner-session.js'
 import { withConnectionInside } from '../server/admin-connection.js'
-import type { AdminRights } from '../server/admin-rights.js'
+import { type AdminRights, needsMembership } from '../server/admin-rights.js'
 import { hardenDatabase } from '../server/hardening.js'
 import type { LockKeeper } from '../server/lock-keeper.js'
-import { endAbandonedTransactions, fileSessions, waitForFileSessions } from '../server/lock-heartbeat.js'
+import { fileSessions, waitForFileSessions } from '../server/lock-heartbeat.js'
 import { withoutTempFileLimit } from '../server/temp-file-limit.js'
 import { checkIdentity, restoreMissingPrivileges } from './restore-privileges.js'
 import {
@@ -49,6 +51,11 @@ export interface TenantMigrations {
    *   TENANCY_DATABASE_LOCK_TIMEOUT, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
    */
   migrate(database: VersionedDatabase, slug: string, limits?: MigrationLimits): Promise<string[]>
+  /**
+   * Looks into a database, without its lock: whether it has all that `migrate` would restore, all files, and the version that
+   * `database` says. False: it has not, or cannot be reached.
+   */
+  isCurrent(database: VersionedDatabase): Promise<boolean>
   /**
    * Runs `work` on a connection of the database's owner login, with the group of owners as its role: what it makes belongs to
    * the application. The database is made ready for it first, under its lock; `work` runs under none. The connection has no
@@ -107,29 +114,57 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   const { records, server, admin, names, schema, lockTimeoutMs = 2000, logger } = options
   const { lockKeyOf, lockWaitMs: defaultLockWaitMs, isHardened, extensions, owners, locks } = options
 
-  /** Runs `work` on a connection to the database, under the database's lock. */
-  const inside = async <Result>(
+  /** Runs `work` under the database's lock. */
+  const underLock = async <Result>(
     { id, name }: TenantDatabase,
     slug: string,
     timeoutMs: number,
-    work: (client: Client, check: () => Promise<void>) => Promise<Result>,
+    work: (check: () => Promise<void>) => Promise<Result>,
   ) => {
     try {
-      const lock = { key: await lockKeyOf(id), timeoutMs, what: `the database of tenant "${slug}"` }
-      const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
-      const account = { ...server, database: name }
-      return await locks.withLock(lock, (check) =>
-        withConnectionInside(
-          account,
-          async (client) => {
-            await endAbandonedTransactions(client)
-            return work(client, check)
-          },
-          settings,
-        ),
-      )
+      const lock = { key: await lockKeyOf(id), timeoutMs, database: name, what: `the database of tenant "${slug}"` }
+      return await locks.withLock(lock, work)
     } catch (error) {
       throw withTenantName(slug, error)
+    }
+  }
+
+  /** Runs `work` on a connection of the provisioning account to the database. */
+  const asAdmin = async <Result>({ name }: TenantDatabase, work: (client: Client) => Promise<Result>) => {
+    const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
+    return withConnectionInside({ ...server, database: name }, work, settings)
+  }
+  const inside = <Result>(
+    database: TenantDatabase,
+    slug: string,
+    timeoutMs: number,
+    work: (client: Client) => Promise<Result>,
+  ) => underLock(database, slug, timeoutMs, () => asAdmin(database, work))
+
+  const stateOptions = { ...groupsOf(names), account: server.user, extensions, isHardened }
+
+  /**
+   * The usual case: the database lacks nothing but the files, and one connection of the owner login is enough. Undefined:
+   * nothing was done, and the provisioning account has to look.
+   */
+  const asOwner = async (
+    database: TenantDatabase,
+    wanted: TenantSchema,
+    work: (client: Client, how: Pick<ApplySchemaOptions, 'applied' | 'isFresh' | 'session'>) => Promise<string[]>,
+  ): Promise<string[] | undefined> => {
+    // Of the lists of other tools, and of a ledger that has to be changed, the login may own nothing.
+    if (wanted.tool || (wanted.files.at(-1)?.version ?? 0) > maxInteger) return undefined
+    const mustBeJoined = needsMembership(await options.rights())
+    const client = await owners.open(database, fileSessions).catch(() => undefined)
+    if (client === undefined) return undefined
+    const { session } = createOwnerHooks(groupsOf(names))
+    try {
+      const state = { ...stateOptions, login: { mustBeJoined } }
+      const applied = await readState(client, database, state).catch(() => undefined)
+      return applied && (await work(client, { applied, session, isFresh: true }))
+    } finally {
+      await client.end()
+      if (session.mayHaveChangedLogin) await owners.restore(database)
     }
   }
 
@@ -185,28 +220,40 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
     announced: Promise<void>,
     work: (client: Client, wanted: TenantSchema, how: ApplySchemaOptions) => Promise<string[]>,
   ) => {
-    const changing = inside(database, slug, lockWaitMs, async (client, check) => {
+    const how: Omit<ApplySchemaOptions, 'withOwner'> = {
+      ...groupsOf(names),
+      ...{ lockTimeoutMs, tenant: { slug, databaseId: database.id } },
+      ...limits,
+      findBlockers: (pid) => findLockBlockers(admin, pid),
+      record: (state) => records.recordSchema(database.id, state),
+    }
+    const changing = underLock(database, slug, lockWaitMs, async (check) => {
       const wanted = await schema()
-      await waitForFileSessions(client, { timeoutMs: lockWaitMs, what: `the database of tenant "${slug}"` })
-      await makeReady(client, database, limits)
-      await announced
-      return work(client, wanted, {
-        ...groupsOf(names),
-        ...{ lockTimeoutMs, tenant: { slug, databaseId: database.id } },
-        ...limits,
-        async withOwner(run) {
-          await owners.ensure(client, database)
-          // The files need no other connection of this account: a migration has two at a time.
-          await client.end()
-          const checkAndRun = async (fileClient: Client) => {
-            // Whoever has taken the lock since then has not seen this session, which runs nothing yet.
-            await check()
-            await run(fileClient)
-          }
-          await owners.connect(database, checkAndRun, fileSessions)
-        },
-        findBlockers: (pid) => findLockBlockers(admin, pid),
-        record: (state) => records.recordSchema(database.id, state),
+      const what = `the database of tenant "${slug}"`
+      await waitForFileSessions(admin, { database: database.name, timeoutMs: lockWaitMs, what })
+      const done = await asOwner(database, wanted, async (client, known) => {
+        await announced
+        // Whoever has taken the lock since then has not seen this session, which runs nothing yet.
+        await check()
+        return work(client, wanted, { ...how, ...known, withOwner: (run) => run(client) })
+      })
+      if (done) return done
+      return asAdmin(database, async (client) => {
+        await makeReady(client, database, limits)
+        await announced
+        return work(client, wanted, {
+          ...how,
+          async withOwner(run) {
+            await owners.ensure(client, database)
+            // The files need no other connection of this account: a migration has two at a time.
+            await client.end()
+            const checkAndRun = async (fileClient: Client) => {
+              await check()
+              await run(fileClient)
+            }
+            await owners.connect(database, checkAndRun, fileSessions)
+          },
+        })
       })
     })
     return changing.catch(async (error: unknown) => {
@@ -214,12 +261,27 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
       throw error
     })
   }
+
+  /** Whether the database has everything, and just the version that the catalog says. It takes no lock. */
+  const isCurrent = async (database: VersionedDatabase): Promise<boolean> => {
+    const { files } = await schema()
+    const applied = await asAdmin(database, (client) => readState(client, database, stateOptions))
+    if (applied === undefined) return false
+    const { version, fingerprint } = describeLedger(applied)
+    // Only under the lock may the catalog be corrected.
+    if (version !== database.schemaVersion || fingerprint !== database.schemaFingerprint) return false
+    const found = pendingFiles(files, applied)
+    return 'pending' in found && found.pending.length === 0
+  }
   const usual: MigrationLimits = { lockWaitMs: defaultLockWaitMs }
 
   return {
     migrate: (database, slug, limits = usual) =>
       // Meanwhile the connections are opened; processes that serve the tenant have heard of it when the first file runs.
       change(database, slug, limits, announce(database), applyTenantSchema),
+
+    // Whatever is wrong is found again under the lock.
+    isCurrent: (database) => isCurrent(database).catch(() => false),
 
     revert: (database, slug, to, limits = usual) => {
       const announced = records.announceMigration(database.id)

@@ -38,7 +38,7 @@ export function ownPrivileges({ members, owners }: GroupRoles): string {
   const group = quoteIdentifier(members)
   return `revoke all on schema tenants2fast from public;
   grant usage on schema tenants2fast to ${group}, ${quoteIdentifier(owners)};
-  grant select on tenants2fast.identity to ${group}`
+  grant select on tenants2fast.identity to ${group}, ${quoteIdentifier(owners)}`
 }
 
 /**

@@ -8,7 +8,7 @@ import type { MigrationSet } from '../../schema/migration-set.js'
 import { readMigrations } from '../../schema/read-migrations.js'
 import type { AppliedFiles } from '../../core/tenants/tenant-databases.js'
 import { setDatabaseSettingSql } from '../owner/base-schema.js'
-import { createOwnerHooks, explainRights } from '../owner/owner-session.js'
+import { createOwnerHooks, explainRights, type OwnerSession } from '../owner/owner-session.js'
 import { type GroupRoles, groupPrivileges } from './tenant-privileges.js'
 
 const codes = {
@@ -77,7 +77,8 @@ const baseSchemaSql = (groups: GroupRoles) => `
 `
 
 /** Options of {@link applyTenantSchema}. */
-export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts' | 'statementTimeoutMs'>, GroupRoles {
+export interface ApplySchemaOptions
+  extends Pick<SqlLedger, 'applied' | 'isFresh' | 'maxAttempts' | 'statementTimeoutMs'>, GroupRoles {
   /** Opens a connection of the database's owner login, which the files run on; `client` is not used afterwards. */
   readonly withOwner: (work: (client: SqlClient) => Promise<void>) => Promise<void>
   /** Longest wait of a statement for a lock. Default: 2000. */
@@ -86,6 +87,8 @@ export interface ApplySchemaOptions extends Pick<SqlLedger, 'maxAttempts' | 'sta
   readonly findBlockers?: (pid: number) => Promise<readonly LockBlocker[]>
   /** The tenant, for migrations that are functions. Default: none, the template. */
   readonly tenant?: MigrationTenant | undefined
+  /** Of the owner login. Default: a new one. */
+  readonly session?: OwnerSession | undefined
   /** Watches each file, in its transaction where it has one. Default: nobody does. */
   readonly observer?: Hooks | undefined
   /** Called with the new state of the ledger, before another process can change it. */
@@ -136,13 +139,24 @@ export async function revertTenantSchema(
 
 function ledgerOf(
   { tool }: TenantSchema,
-  { members, owners, withOwner, lockTimeoutMs = 2000, findBlockers, record, observer, ...limits }: ApplySchemaOptions,
+  {
+    members,
+    owners,
+    withOwner,
+    lockTimeoutMs = 2000,
+    findBlockers,
+    record,
+    observer,
+    session = createOwnerHooks({ members, owners }).session,
+    ...limits
+  }: ApplySchemaOptions,
 ): SqlLedger {
   return {
     schema: ledgerSchema,
     ...{ codes, tool, members, lockTimeoutMs },
     ...limits,
-    ...withObserver(createOwnerHooks({ members, owners }), observer),
+    ...(observer && { prepare: observer.prepare, finish: observer.finish }),
+    session,
     withFileClient: withOwner,
     ...(findBlockers && { findBlockers }),
     ...(record && { record }),
@@ -150,18 +164,3 @@ function ledgerOf(
 }
 
 type Hooks = Required<Pick<SqlLedger, 'prepare' | 'finish'>>
-
-/** An observer sees a file's session after we have prepared it, and before we tidy up. */
-function withObserver(hooks: Hooks, observer: Hooks | undefined): Hooks {
-  if (observer === undefined) return hooks
-  return {
-    async prepare(client, file) {
-      await hooks.prepare(client, file)
-      await observer.prepare(client, file)
-    },
-    async finish(client, file) {
-      await observer.finish(client, file)
-      await hooks.finish(client, file)
-    },
-  }
-}

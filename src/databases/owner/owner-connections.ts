@@ -5,7 +5,7 @@ import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { quoteIdentifier } from '../../postgres/quote.js'
 import type { DatabaseNames } from '../database-names.js'
 import { databaseComment } from '../ownership.js'
-import { withConnectionInside } from '../server/admin-connection.js'
+import { openInside, withConnectionInside } from '../server/admin-connection.js'
 import type { AdminRights } from '../server/admin-rights.js'
 import { deriveOwnerPassword } from '../server/role-password.js'
 import { ensureOwnerLogin, restoreOwnerLogin } from './owner-login.js'
@@ -28,6 +28,13 @@ export interface OwnerConnections {
   accountOf(database: Pick<TenantDatabase, 'id' | 'name'>): ServerAccount
   /** Makes the login, or what is missing of it. `client`: of the provisioning account, inside, under the database's lock. */
   ensure(client: SqlClient, database: TenantDatabase): Promise<void>
+  /**
+   * Opens a connection of the login, with the settings that it gives itself in its database. The caller restores it.
+   * @throws what PostgreSQL says, such as when the login does not exist yet
+   */
+  open(database: Pick<TenantDatabase, 'id' | 'name'>, applicationName: string): Promise<Client>
+  /** Undoes what was done to the login. */
+  restore(database: Pick<TenantDatabase, 'id' | 'name'>): Promise<void>
   /** Runs `work` on a connection of the login, which takes on the group of owners; then undoes what it did to the login. */
   connect<Result>(
     database: TenantDatabase,
@@ -46,12 +53,17 @@ export function createOwnerConnections(options: OwnerConnectionsOptions): OwnerC
     password: deriveOwnerPassword(secret, id),
     database: name,
   })
-  const loginOf = (database: TenantDatabase) => {
+  const loginOf = (database: Pick<TenantDatabase, 'id' | 'name'>) => {
     const { user: name, password } = accountOf(database)
     return { name, password }
   }
+  // The next use of the login would do it, too.
+  const restore: OwnerConnections['restore'] = async (database) =>
+    restoreOwnerLogin(admin, loginOf(database), await rights()).catch(() => {})
   return {
     accountOf,
+    open: (database, applicationName) => openInside({ ...accountOf(database), applicationName }),
+    restore,
     async ensure(client, database) {
       const comment = databaseComment(await installationId())
       await ensureOwnerLogin(client, loginOf(database), { rights: await rights(), owners: names.owners, comment })
@@ -66,8 +78,7 @@ export function createOwnerConnections(options: OwnerConnectionsOptions): OwnerC
           return work(client)
         })
       } finally {
-        // The next use of the login would do it, too.
-        await restoreOwnerLogin(admin, loginOf(database), await rights()).catch(() => {})
+        await restore(database)
       }
     },
   }

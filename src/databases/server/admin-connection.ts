@@ -89,6 +89,11 @@ const ownLimits = [
  */
 export const insideSettings = `${ownLimits} -c search_path=pg_catalog`
 
+/** Opens a connection inside of a tenant's database; its search path is the database's own. */
+export function openInside(account: ServerAccount, settings = ''): Promise<Client> {
+  return openConnection(account, undefined, `${ownLimits} ${settings}`)
+}
+
 /**
  * Runs `work` on a connection of its own inside of a tenant's database, with the settings of {@link insideSettings}. RESET
  * gives the session the database's own search path, for SQL files of the application.

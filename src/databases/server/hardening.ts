@@ -22,6 +22,19 @@ export const revokedFunctions: readonly string[] = [
 /** Not even the application's own functions get these: they read and write files of the server. */
 const ofSuperusersOnly = ['lo_import', 'lo_export']
 
+const kept = ofSuperusersOnly.map((name) => quoteLiteral(name)).join(', ')
+const functions = `select oid from pg_catalog.pg_proc
+    where pronamespace = 'pg_catalog'::regnamespace
+      and proname in (${revokedFunctions.map((name) => quoteLiteral(name)).join(', ')})`
+
+/** SQL that tells whether {@link hardenDatabase} has nothing to do. */
+export const isHardenedSql = (role: string, owners: string): string =>
+  `select not exists (
+    select from (${functions}) as f
+     where has_function_privilege(${quoteLiteral(role)}::name, oid, 'execute')
+        or (not has_function_privilege(${quoteLiteral(owners)}::name, oid, 'execute')
+            and not exists (select from pg_catalog.pg_proc p where p.oid = f.oid and proname in (${kept}))))`
+
 /**
  * Revokes the right to call these functions from PUBLIC in one database, and checks that this had an effect: for an account
  * that is no superuser, REVOKE only raises a warning.
@@ -33,10 +46,6 @@ const ofSuperusersOnly = ['lo_import', 'lo_export']
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming those that the role can still call
  */
 export async function hardenDatabase(client: SqlClient, role: string, owners: string): Promise<void> {
-  const names = revokedFunctions.map((name) => quoteLiteral(name)).join(', ')
-  const kept = ofSuperusersOnly.map((name) => quoteLiteral(name)).join(', ')
-  const functions = `select oid from pg_catalog.pg_proc
-    where pronamespace = 'pg_catalog'::regnamespace and proname in (${names})`
   await client.query(
     `do $do$
      declare target oid;

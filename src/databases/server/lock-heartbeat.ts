@@ -58,26 +58,25 @@ const hungAfterMs = 2000
  * that was killed, until the server has finished its statement, or of one that has lost the lock with its connection. A file
  * without a transaction must not run twice at once. A session that has been idle between two statements for 2 s is ended.
  *
- * @param client a connection of the provisioning account to the tenant's database
+ * @param client a connection of the provisioning account to any database
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
 export async function waitForFileSessions(
   client: SqlClient,
-  { timeoutMs, what }: Pick<LockWait, 'timeoutMs' | 'what'>,
+  { database, timeoutMs, what }: Pick<LockWait, 'timeoutMs' | 'what'> & { readonly database: string },
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     const { rowCount } = await client.query(
       `select case when state = 'idle' and state_change < now() - make_interval(secs => $2::integer / 1000.0)
                  then pg_terminate_backend(pid) end from pg_stat_activity
-        where datname = current_database() and usename = current_database() || ${quoteLiteral(ownerSuffix)}
-          and application_name = $1 and pid <> pg_backend_pid()`,
-      [fileSessions, hungAfterMs],
+        where datname = $3 and usename = $3::name || ${quoteLiteral(ownerSuffix)} and application_name = $1`,
+      [fileSessions, hungAfterMs, database],
     )
     if (rowCount === 0) return
     if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
     await sleep(pollMs)
-    await endAbandonedTransactions(client)
+    await endAbandonedTransactions(client, database)
   }
 }
 
@@ -85,15 +84,15 @@ export async function waitForFileSessions(
  * Ends the transactions that a process left in a tenant's database when it hung and lost the lock: they would block the
  * next migration. The caller holds the lock.
  *
- * @param client a connection of the provisioning account to the tenant's database
+ * @param client a connection of the provisioning account to any database
  */
-export async function endAbandonedTransactions(client: SqlClient): Promise<void> {
+export async function endAbandonedTransactions(client: SqlClient, database: string): Promise<void> {
   await client.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and usename in (current_user, current_database() || ${quoteLiteral(ownerSuffix)})
+      where datname = $2 and usename in (current_user, $2::name || ${quoteLiteral(ownerSuffix)})
         and pid <> pg_backend_pid()
         and application_name in (current_setting('application_name'), ${quoteLiteral(fileSessions)})
         and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`,
-    [leaseMs],
+    [leaseMs, database],
   )
 }

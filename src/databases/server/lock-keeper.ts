@@ -4,7 +4,7 @@ import type { SqlClient } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { openConnection } from './admin-connection.js'
 import { leaseMs } from './database-lease.js'
-import { takeHeartbeatLock } from './lock-heartbeat.js'
+import { endAbandonedTransactions, takeHeartbeatLock } from './lock-heartbeat.js'
 
 /** The lock of one tenant database. */
 export interface DatabaseLock {
@@ -13,6 +13,8 @@ export interface DatabaseLock {
   readonly timeoutMs: number
   /** What it protects, for the message of the error. */
   readonly what: string
+  /** Name of the database: transactions that a process left in it when it lost the lock are ended. Default: none are. */
+  readonly database?: string | undefined
 }
 
 /**
@@ -66,6 +68,7 @@ export function createLockKeeper(catalog: ServerAccount): LockKeeper {
     const client = await connect()
     await takeHeartbeatLock(client, lock)
     try {
+      if (lock.database !== undefined) await endAbandonedTransactions(client, lock.database)
       // The lock is the session's: where it answers, the lock is held.
       return await work(async () => void (await client.query('select')))
     } finally {

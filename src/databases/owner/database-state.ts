@@ -1,0 +1,114 @@
+import type { TenantDatabase } from '../../core/model.js'
+import type { SqlClient } from '../../core/sql-client.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import type { AppliedFile } from '../../postgres/sql-files.js'
+import { defaultGrants, type GroupRoles } from '../building/tenant-privileges.js'
+import { isHardenedSql } from '../server/hardening.js'
+import { hasOwners } from './base-schema.js'
+
+/** What {@link readState} needs. */
+export interface StateOptions extends GroupRoles {
+  /** Name of the provisioning account. */
+  readonly account: string
+  /** Extensions that the database has to have. */
+  readonly extensions: readonly string[]
+  /** Whether it has to be hardened. */
+  readonly isHardened: boolean
+  /** The owner login, when it asks for itself: whether it is what it has to be. Default: it is not looked at. */
+  readonly login?: { readonly mustBeJoined: boolean } | undefined
+}
+
+interface StateRow {
+  readonly identity: readonly (readonly [databaseId: string, epoch: number])[] | null
+  readonly isReady: boolean | null
+  readonly ledger: readonly AppliedFile[] | null
+}
+
+/**
+ * Asks by one message whether a database is as this release wants it, and what its ledger has, so that usually nothing else
+ * has to be asked and nothing mended. The session's search path is pg_catalog afterwards.
+ *
+ * @param client a new connection of the provisioning account, or of the owner login, to the database
+ * @returns the ledger; undefined: something is not as it has to be
+ * @throws what PostgreSQL says, such as when an earlier release has built the database
+ */
+export async function readState(
+  client: SqlClient,
+  { id, epoch, roleName }: TenantDatabase,
+  options: StateOptions,
+): Promise<readonly AppliedFile[] | undefined> {
+  // One message; its answers are a list.
+  const answers = (await client.query(`set search_path = pg_catalog; ${stateSql(roleName, options)}`)) as unknown as {
+    readonly rows: readonly StateRow[]
+  }[]
+  const row = answers.at(-1)?.rows[0]
+  const [own, ...others] = row?.identity ?? []
+  if (own?.[0] !== id || own[1] !== epoch || others.length > 0) return undefined
+  return row?.isReady === true ? (row.ledger ?? []) : undefined
+}
+
+const oidOf = (role: string) => `${quoteLiteral(quoteIdentifier(role))}::regrole`
+
+function stateSql(roleName: string, options: StateOptions): string {
+  const { members, owners, account, extensions, isHardened, login } = options
+  const names = extensions.map((name) => quoteLiteral(name)).join(', ')
+  const complete = [
+    ...(names === ''
+      ? []
+      : [`(select count(*) from pg_extension where extname in (${names})) = ${new Set(extensions).size}`]),
+    ...(isHardened ? [isHardenedSql(members, owners)] : []),
+    ...(login ? [loginIsRight(owners, account, login.mustBeJoined)] : []),
+  ]
+  return `select
+    (select json_agg(json_build_array(database_id, epoch)) from tenants2fast.identity) as identity,
+    ${[...nothingMissing(roleName, options), ...complete].map((each) => `(${each})`).join(' and ')} as "isReady",
+    -- A number of 14 digits has room in JSON.
+    (select json_agg(json_build_object('version', version, 'name', name, 'checksum', checksum) order by version)
+       from tenants2fast.schema_migrations) as ledger`
+}
+
+/**
+ * That `giveOver` and `restoreMissingPrivileges` have nothing to do. A new session has everything to read that a query
+ * mentions: this one mentions little, where those say what is missing. A role that is gone makes it fail.
+ */
+function nothingMissing(roleName: string, { members, owners, account }: StateOptions): string[] {
+  const [role, group, owner, admin] = [oidOf(roleName), oidOf(members), oidOf(owners), oidOf(account)]
+  const wanted = defaultGrants.flatMap(([, kind, privileges]) =>
+    privileges.map((privilege) => quoteLiteral(`${kind}${privilege.toUpperCase()}`)),
+  )
+  const onDatabase = (who: string, privilege: string) =>
+    `has_database_privilege(${who}, current_database(), '${privilege}')`
+  const isOurs = (column: string) => `${column} in (${owner}, ${admin})`
+  return [
+    hasOwners,
+    `select count(*) filter (where defaclrole = ${owner} and defaclobjtype::text || privilege_type in (${wanted.join(', ')}))
+        = ${wanted.length} and count(*) filter (where defaclrole = ${admin}) = 0
+      from pg_default_acl, aclexplode(defaclacl) where defaclnamespace = 0 and grantee = ${group}`,
+    `pg_has_role(${role}, ${group}, 'usage')`,
+    ...[onDatabase(role, 'connect'), onDatabase(role, 'temporary'), onDatabase(owner, 'create')],
+    onDatabase(owner, 'temporary'),
+    ...[group, owner].flatMap((who) => [
+      `has_schema_privilege(${who}, 'tenants2fast', 'usage')`,
+      `has_table_privilege(${who}, 'tenants2fast.identity', 'select')`,
+    ]),
+    // What the server came with has lower numbers. The schemas of temporary objects have no privileges either.
+    `not exists (select from pg_namespace where nspacl is null and (oid >= 16384 or nspname = 'public')
+       and not starts_with(nspname, 'pg_') and ${isOurs('nspowner')})`,
+    `not exists (select from pg_class where relacl is null and oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+       and ${isOurs('relowner')})`,
+  ]
+}
+
+/** As `ensureOwnerLogin` makes it; that the password is right was seen when it connected. */
+const loginIsRight = (owners: string, account: string, mustBeJoined: boolean) => `
+  select not (r.rolsuper or r.rolcreatedb or r.rolcreaterole or r.rolreplication or r.rolbypassrls)
+      and pg_has_role(r.oid, ${quoteLiteral(owners)}::name, 'usage')
+      and has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'select')
+      and has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'insert')
+      and has_table_privilege(r.oid, 'tenants2fast.schema_migrations', 'delete')
+      -- PostgreSQL makes the account that made it a member. Others are looked at more closely elsewhere.
+      and not exists (select from pg_auth_members where roleid = r.oid and member <> ${oidOf(account)})
+      and not exists (
+        select from pg_db_role_setting s where s.setrole = r.oid and s.setconfig <> array['temp_file_limit=-1'])
+      ${mustBeJoined ? `and pg_has_role(${oidOf(account)}, r.oid, 'usage')` : ''}
+    from pg_roles r where r.rolname = session_user`
