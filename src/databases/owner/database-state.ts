@@ -48,6 +48,8 @@ export async function readState(
 }
 
 const oidOf = (role: string) => `${quoteLiteral(quoteIdentifier(role))}::regrole`
+const onDatabase = (who: string, privilege: string) =>
+  `has_database_privilege(${who}, current_database(), '${privilege}')`
 
 function stateSql(roleName: string, options: StateOptions): string {
   const { members, owners, account, extensions, isHardened, login } = options
@@ -76,8 +78,6 @@ function nothingMissing(roleName: string, { members, owners, account }: StateOpt
   const wanted = defaultGrants.flatMap(([, kind, privileges]) =>
     privileges.map((privilege) => quoteLiteral(`${kind}${privilege.toUpperCase()}`)),
   )
-  const onDatabase = (who: string, privilege: string) =>
-    `has_database_privilege(${who}, current_database(), '${privilege}')`
   const isOurs = (column: string) => `${column} in (${owner}, ${admin})`
   return [
     hasOwners,
