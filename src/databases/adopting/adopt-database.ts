@@ -215,8 +215,8 @@ async function recordLedger(client: Client, schema: TenantSchema, { schema: want
   if (wanted === null || (wanted === undefined && schema.files.length === 0)) return applied
   if (wanted === undefined)
     throw refused('it has no ledger: say by `schema` (--schema) which is the last file that it has, or null (none)')
-  const version = migrationVersion(schema.files, wanted)
-  const end = schema.files.findIndex((file) => file.version === version)
+  const last = migrationVersion(schema.files, wanted)
+  const end = schema.files.findIndex((file) => file.version === last)
   if (end < 0) throw refused(`there is no schema file ${JSON.stringify(wanted)}`)
   const files = schema.files.slice(0, end + 1)
   // Numbers that are times do not fit the type with which the table is made.
