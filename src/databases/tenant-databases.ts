@@ -28,6 +28,7 @@ import { restoreTenantRole } from './lifecycle/restore-tenant-role.js'
 import { createRehearsals } from './rehearsal/rehearsals.js'
 import { createOwnerConnections } from './owner/owner-connections.js'
 import { openAdminPool } from './server/admin-connection.js'
+import { type AdminRights, readAdminRights } from './server/admin-rights.js'
 import { createLockKeeper } from './server/lock-keeper.js'
 import { databaseLockKey } from './server/lock-keys.js'
 import type { RoleChange } from './server/restore-role.js'
@@ -80,6 +81,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   initializeTenantSchema(tenant: Pick<Tenant, 'slug' | 'databaseId'>): Promise<string[]>
   /** The schema that this process demands, for runs over all tenants. */
   fleetSchema: FleetDatabases['schema']
+  /** As `FleetDatabases.newestVersion`. */
+  newestVersion: FleetDatabases['newestVersion']
   /** As `FleetDatabases.migrate`. The error names the tenant, with the codes of `initializeTenantSchema`. */
   migrateInFleet: FleetDatabases['migrate']
   /**
@@ -180,8 +183,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
   })
 
   const locks = createLockKeeper(server)
-  const rights = async () => (await preparation.prepared()).builder.rights
-  const installationId = async () => (await preparation.prepared()).builder.installationId
+  // None of this waits for the template: a pending file that fails there must not keep an operator from tenants' databases.
+  let knownRights: AdminRights | undefined
+  const rights = async () => (knownRights ??= await readAdminRights(admin))
+  let knownInstallation: string | undefined
+  const installationId = async () => (knownInstallation ??= await records.installationId())
+  // It makes the groups of roles that an installation of an earlier release lacks.
+  let prepared: Promise<unknown> | undefined
+  const prepareIfPossible = () => (prepared ??= preparation.prepared().catch(() => {}))
   const owners = createOwnerConnections({ server, admin, names, secret, rights, installationId })
   const migrations = createTenantMigrations({
     records,
@@ -192,7 +201,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     rights,
     owners,
     locks,
-    lockKeyOf: async (databaseId) => databaseLockKey((await preparation.prepared()).builder, databaseId),
+    lockKeyOf: async (databaseId) => databaseLockKey({ secret, installationId: await installationId() }, databaseId),
     lockWaitMs: options.migrationLockMs ?? 60_000,
     isHardened,
     schema: () => preparation.schema(),
@@ -285,6 +294,8 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
     },
 
+    newestVersion: async () => (await preparation.readSchema()).latest.version,
+
     async migrateInFleet({ slug, database: listed }, { verify, lockTimeoutMs, statementTimeoutMs }) {
       if (verify && (await migrations.isCurrent(listed))) return { outcome: 'current', applied: [] }
       const database = await records.find(listed.id)
@@ -326,7 +337,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       await migrations.migrate(database, tenant.slug)
     },
 
-    withOwner: (database, slug, work) => migrations.withOwner(database, slug, work),
+    async withOwner(database, slug, work) {
+      await prepareIfPossible()
+      return migrations.withOwner(database, slug, work)
+    },
 
     async ownerAccountOf(databaseId) {
       const database = await records.find(databaseId)

@@ -48,7 +48,7 @@ export function createFleet({ catalog, connections, databases, inspection, rehea
     exec: (options) => whileOpen(() => execOnFleet({ ...run, databases }, options)),
 
     async status({ limit = defaultNamed } = {}) {
-      const { version } = await databases.schema()
+      const version = await databases.newestVersion()
       const { behind, since } = await catalog.overview({}, version)
       const versions = await catalog.versions()
       const page = { after: undefined, behind: version, since, newOnly: false, limit }

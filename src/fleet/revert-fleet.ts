@@ -11,7 +11,8 @@ export async function revertFleet(parts: FleetParts, options: FleetRevertOptions
   const { databases, catalog } = parts
   const { to, names } = await databases.planRevert(options.last)
   const run: TenantRun<Outcome> = {
-    ...{ options, chosen: await chooseTenants(catalog, options), withNewcomers: true, connections: 2 },
+    // What the run changes looks new to the catalog, and tenants that are created meanwhile are built new: run it again.
+    ...{ options, chosen: await chooseTenants(catalog, options), withNewcomers: false, connections: 2 },
     zero: { reverted: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', reverted: [] },
     work: (tenant) => revertOne(databases, tenant, to, options),

@@ -152,6 +152,9 @@ describe('migrate status and up', () => {
 
   test('a file that does not run stops the run at the template, before any tenant', async () => {
     await writeFile(join(schema, '0004_broken.sql'), 'create tabel x ();')
+    // What does not apply it goes on.
+    expect(await cli.json('migrate', 'status')).toMatchObject({ version: 4, behind: 3 })
+    expect(await cli.text('fleet', 'exec', 'select 1 as one', '--tenant', 'one')).toContain('one')
     const { code, stderr } = await migrate()
     await rm(join(schema, '0004_broken.sql'))
     expect([code, stderr.includes('TENANCY_DATABASE_SCHEMA_FAILED')]).toEqual([1, true])

@@ -43,6 +43,7 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
     throw new Error('No database can be looked into')
   }
   const databases: FleetDatabases = {
+    newestVersion: async () => 2,
     schema: async () => ({
       version: 2,
       namesAfter: (version) => files.filter((file) => file.version > (version ?? -1)).map(({ name }) => name),

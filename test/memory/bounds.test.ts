@@ -140,6 +140,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'fleet/lint/locks.ts': [1, constant],
   'fleet/lint/schema-model.ts': [8, 'what the files of one folder make'],
   'fleet/rehearse/choose-rehearsed.ts': [2, local],
+  'databases/owner/database-state.ts': [1, local],
   'databases/server/lock-keeper.ts': [1, inFlight],
   'databases/watch/server-watcher.ts': [2, 'roles that are connected'],
   'databases/watch/offenders.ts': [1, local],

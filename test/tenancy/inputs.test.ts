@@ -35,7 +35,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       actor: user,
     },
     listTenants: { status: 'active', behind: true, label: 'a', ...page },
-    updateTenant: { ...change, name: 'Other', contactEmail: null, maxUsers: null },
+    updateTenant: { ...change, name: 'Other', contactEmail: 'a@b.example', maxUsers: 5 },
     renameTenant: { ...change, slug: 'other' },
     setTenantLabels: { tenant, labels: ['a'], actor: user },
     suspendTenant: change,

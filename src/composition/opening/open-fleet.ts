@@ -22,6 +22,7 @@ export function openFleet(
     },
     databases: {
       schema: () => databases.fleetSchema(),
+      newestVersion: () => databases.newestVersion(),
       migrate: (tenant, how) => databases.migrateInFleet(tenant, how),
       withOwner: ({ database, slug }, work) => databases.withOwner(database, slug, work),
       runScript: ({ database, slug }, script) =>

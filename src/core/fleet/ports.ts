@@ -97,6 +97,8 @@ export interface FleetDatabases {
     readonly version: number
     readonly namesAfter: (version: number | null) => readonly string[]
   }>
+  /** The number of the last file, without trying any: -1, there is none. */
+  newestVersion(): Promise<number>
   /** Migrates a database if the catalog knows that it is in use and behind; or looks into it in any case. */
   migrate(
     tenant: FleetTenant,

@@ -72,6 +72,8 @@ export interface ServerPreparation {
   prepared(): Promise<PreparedServer>
   /** The schema that this process demands. It does not change while the process runs. */
   schema(): Promise<TenantSchema>
+  /** The same, without making the template of it: its files may fail there. @throws TENANCY_DATABASE_SCHEMA_INVALID */
+  readSchema(): Promise<TenantSchema>
   /** Forgets the template, which was dropped: the next `prepared()` makes it again. */
   forgetTemplate(): void
   /** Waits for a preparation under way. */
@@ -173,6 +175,7 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
   return {
     prepared,
     schema: async () => knownSchema ?? (await prepared()).schema,
+    readSchema: async () => knownSchema ?? readSchema(await records.installationId()),
     forgetTemplate() {
       preparing = undefined
     },
