@@ -241,6 +241,7 @@ export const errorTable = {
     status: 503,
     title: 'Cannot exchange the tenant’s database now',
     fix: 'The tenant works on the same database as before. Read the message and try again.',
+    headers: { 'retry-after': 1 },
   },
   TENANCY_DATABASE_ADOPT_REFUSED: {
     status: 409,

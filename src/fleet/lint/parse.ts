@@ -43,18 +43,26 @@ let loading: Promise<typeof Parser> | undefined
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
 export function loadParser(): Promise<typeof Parser> {
-  loading ??= import('libpg-query').then(async (parser) => {
+  loading ??= load().catch((error: unknown) => {
+    loading = undefined
+    throw error
+  })
+  return loading
+}
+
+async function load(): Promise<typeof Parser> {
+  try {
+    // In a try block, bundlers accept that the package may be missing.
+    const parser = await import('libpg-query')
     await parser.loadModule()
     return parser
-  })
-  return loading.catch((cause: unknown) => {
-    loading = undefined
+  } catch (cause) {
     throw new TenancyError(
       'TENANCY_CONFIG_PEER_MISSING',
       'PostgreSQL’s parser cannot be loaded: install it with `npm install -D libpg-query@18`',
       { cause },
     )
-  })
+  }
 }
 
 /** Parses a text as PostgreSQL 18 does. @throws {@link SyntaxProblem} */

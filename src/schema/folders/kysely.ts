@@ -1,3 +1,4 @@
+import type * as Jiti from 'jiti'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TenancyError } from '../../core/errors/errors.js'
@@ -48,10 +49,13 @@ interface KyselyModule {
   readonly down?: KyselyMigration
 }
 
+const loader = 'jiti'
+
 async function loadMigration(path: string, codes: MigrationSetCodes): Promise<KyselyModule> {
   let loaded: unknown
   try {
-    const { createJiti } = await import('jiti')
+    // By a variable: a bundle loads it from its package, since its code and the banner that bundles commonly start with do not go together.
+    const { createJiti } = (await import(loader)) as typeof Jiti
     // Without its caches: a file that was corrected is read again, and nobody else's files on the disk are run.
     loaded = await createJiti(import.meta.url, { fsCache: false, moduleCache: false }).import(path)
   } catch (cause) {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { TenantDatabase } from '../../../src/core/model.js'
 import type { NewDatabase } from '../../../src/databases/copying/new-database.js'
 import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
@@ -205,17 +205,36 @@ describe('a copy of a database', () => {
     expect(await installation.onServer()).toEqual(before)
   })
 
-  test('whose source goes away in the middle fails with a code', async () => {
-    await expect(
-      databases.withNewDatabase(2, (copy) =>
-        databases.copyInto(copy, source, {
-          onSnapshot: () =>
-            void withAdmin((admin) =>
-              admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [copy.name]),
-            ),
-        }),
-      ),
-    ).rejects.toMatchObject({ code: expect.stringMatching(/TENANCY_DATABASE_(UNAVAILABLE|COPY_FAILED)/) })
+  test.each([
+    ['source', () => source.name],
+    ['target', (copy: string) => copy],
+  ])('whose %s goes away in the middle fails with a code', async (_which, nameOf) => {
+    await databases.withNewDatabase(2, (copy) =>
+      // The copy waits for this lock when its connections are ended.
+      withAdmin(async (locker) => {
+        await locker.query('begin; lock table accounts')
+        const copying = databases.copyInto(copy, source)
+        const refused = expect(copying).rejects.toMatchObject({
+          code: expect.stringMatching(/TENANCY_DATABASE_(UNAVAILABLE|COPY_FAILED)/),
+        })
+        // On a connection of its own: in a transaction, this view stays as it was first seen.
+        await withAdmin(async (admin) => {
+          await vi.waitFor(async () => {
+            const { rowCount } = await admin.query(
+              "select from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'",
+              [copy.name],
+            )
+            expect(rowCount).toBeGreaterThan(0)
+          }, 60_000)
+          await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> $2', [
+            nameOf(copy.name),
+            (locker as unknown as { processID: number }).processID,
+          ])
+        })
+        await locker.query('rollback')
+        await refused
+      }, copy.name),
+    )
   })
 
   test('never leaves out rows that a policy hides from the account', async (context) => {
