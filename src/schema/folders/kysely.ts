@@ -1,5 +1,6 @@
 import type * as Jiti from 'jiti'
 import { readFile } from 'node:fs/promises'
+import * as nodeModule from 'node:module'
 import { join } from 'node:path'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Migration, MigrationFolder } from '../../core/tenants/migration.js'
@@ -49,13 +50,11 @@ interface KyselyModule {
   readonly down?: KyselyMigration
 }
 
-const loader = 'jiti'
-
 async function loadMigration(path: string, codes: MigrationSetCodes): Promise<KyselyModule> {
   let loaded: unknown
   try {
-    // By a variable: a bundle loads it from its package, since its code and the banner that bundles commonly start with do not go together.
-    const { createJiti } = (await import(loader)) as typeof Jiti
+    // Not imported: in a bundle, its code and the banner that bundles commonly start with declare the same name.
+    const { createJiti } = nodeModule.createRequire(import.meta.url)('jiti') as typeof Jiti
     // Without its caches: a file that was corrected is read again, and nobody else's files on the disk are run.
     loaded = await createJiti(import.meta.url, { fsCache: false, moduleCache: false }).import(path)
   } catch (cause) {
