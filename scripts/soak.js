@@ -1,4 +1,4 @@
-// Runs the long tests, for minutes to hours: `npm run soak -- faults isolation coherence layers`.
+// Runs the long tests, for minutes to hours: `npm run soak -- faults fleet isolation coherence layers`.
 import { spawnSync } from 'node:child_process'
 
 // By name: test files, and the environment that gives them many rounds.
@@ -6,6 +6,11 @@ const soaks = {
   faults: {
     files: ['test/faults/lifecycle.test.ts', 'test/faults/restart.test.ts'],
     env: { T2F_FAULT_RUNS: '500', T2F_FAULT_CONVERGE_MS: '30000', T2F_RECOVERY_MS: '2000' },
+  },
+  // Runners of migrations that are killed, two at a time, on a server that is full now and then.
+  fleet: {
+    files: ['test/faults/fleet-soak.test.ts'],
+    env: { T2F_FLEET_RUNS: '100', T2F_FLEET_TENANTS: '200' },
   },
   isolation: { files: ['test/isolation/isolation.test.ts'], env: { T2F_SOAK_OPERATIONS: '1000000' } },
   coherence: {
