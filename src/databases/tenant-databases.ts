@@ -296,13 +296,14 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
 
     newestVersion: async () => (await preparation.readSchema()).latest.version,
 
-    async migrateInFleet({ slug, database: listed }, { verify, lockTimeoutMs, statementTimeoutMs }) {
-      if (verify && (await migrations.isCurrent(listed))) return { outcome: 'current', applied: [] }
+    async migrateInFleet({ slug, hasFailed, database: listed }, { verify, lockTimeoutMs, statementTimeoutMs }) {
+      // Only what runs under the lock has the catalog forget a failure.
+      if (verify && !hasFailed && (await migrations.isCurrent(listed))) return { outcome: 'current', applied: [] }
       const database = await records.find(listed.id)
       if (database?.state !== 'assigned') return { outcome: 'skipped', applied: [] }
       const { version } = (await preparation.schema()).latest
       // Another runner may have come before.
-      if (!verify && database.schemaVersion !== null && database.schemaVersion >= version) {
+      if (!verify && !hasFailed && database.schemaVersion !== null && database.schemaVersion >= version) {
         return { outcome: 'current', applied: [] }
       }
       const limits = {

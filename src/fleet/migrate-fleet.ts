@@ -23,7 +23,9 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     newcomersBehind: version,
     zero: { migrated: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', applied: [] },
-    work: (tenant) => migrateOne(databases, tenant, options),
+    // A failed attempt was recorded: the next one has it forgotten.
+    work: (tenant, attempt) =>
+      migrateOne(databases, { ...tenant, hasFailed: tenant.hasFailed || attempt > 1 }, options),
     fail({ database }, error) {
       // Files before the one that failed were applied.
       databases.renew(database.id)

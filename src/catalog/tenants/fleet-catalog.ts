@@ -45,7 +45,8 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
     async page(selection, { after, limit, behind, since, newOnly }) {
       const { rows } = await catalog.query<FleetRow>(
         `select tenants.id as "tenantId", slug, database.*, schema_version::float8 as "schemaVersion",
-           database."updatedAt" >= $1::timestamptz as "isNew"
+           database."updatedAt" >= $1::timestamptz as "isNew",
+           exists (select from tenant_migration_failures where database_id = database.id) as "hasFailed"
          ${selectedBy(selection, '$5', '$6')}
            ${after === undefined ? 'and $2::uuid is null' : 'and tenants.id > $2::uuid'}
            ${behind === undefined ? 'and $3::bigint is null' : `and ${isBehind('$3')}`}
@@ -53,8 +54,8 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
          order by tenants.id limit $4`,
         [since, after ?? null, behind ?? null, limit, ...valuesOfSelection(selection)],
       )
-      return rows.map(({ tenantId, slug, isNew, schema_version: _text, ...database }) => ({
-        ...{ id: tenantId, slug, isNew, database },
+      return rows.map(({ tenantId, slug, isNew, hasFailed, schema_version: _text, ...database }) => ({
+        ...{ id: tenantId, slug, isNew, hasFailed, database },
       }))
     },
 
@@ -94,6 +95,7 @@ interface FleetRow extends VersionedDatabase {
   readonly tenantId: string
   readonly slug: string
   readonly isNew: boolean
+  readonly hasFailed: boolean
   readonly schema_version: string | null
 }
 

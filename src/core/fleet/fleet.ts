@@ -151,7 +151,7 @@ export interface Fleet {
    * Databases of another schema version are not compared unless `anyVersion` says so. One that cannot be read is a result
    * (`failed`), not an error.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (a named tenant has no
-   *   database), TENANCY_DATABASE_BUILD_FAILED (no template), TENANCY_CATALOG_UNAVAILABLE, the reason of `signal`, and
+   *   database), TENANCY_DATABASE_BUILD_FAILED (no template), TENANCY_DATABASE_UNAVAILABLE (the template cannot be read), TENANCY_CATALOG_UNAVAILABLE, the reason of `signal`, and
    *   what `onResult` throws
    * @example
    * const report = await tenancy.fleet.check({

@@ -19,6 +19,8 @@ export interface FleetTenant extends FleetTenantName {
   readonly database: VersionedDatabase
   /** Whether it got its database after `since`. */
   readonly isNew: boolean
+  /** Whether the last migration of it failed. */
+  readonly hasFailed: boolean
 }
 
 /** A tenant that a caller has named. */

@@ -9,9 +9,11 @@ import type {
 } from '../../core/fleet/fleet-check.js'
 import type { FleetTenant } from '../../core/fleet/ports.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
+import { retry } from '../../postgres/retry.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import { chooseTenants } from '../run/choose-tenants.js'
 import { runOverTenants, type TenantRunParts } from '../run/run-over-tenants.js'
+import { retryRule } from '../run/transient-errors.js'
 import { compareStructures } from './compare-structures.js'
 import { readFingerprint, readStructure, type StructureFact } from './read-structure.js'
 import { structureSettings } from './structure-sql.js'
@@ -63,9 +65,11 @@ export function createFleetCheck(parts: FleetCheckParts) {
     signal?.throwIfAborted()
     const chosen = await chooseTenants(catalog, options, true)
     for (const { slug, databaseId } of chosen.named ?? []) if (databaseId === null) throw withoutDatabase(slug)
-    const reference = await readReference(signal).catch((error: unknown) => {
+    // The template is on the tenants' server, which may be full for a moment.
+    const rule = retryRule(() => signal?.aborted !== true && !parts.isClosing())
+    const reference = await retry(() => readReference(signal), rule).catch((error: unknown) => {
       signal?.throwIfAborted()
-      throw error
+      throw unreadable('of the template', error)
     })
     const { counts } = await runOverTenants<Outcome>(parts, {
       ...{ options, chosen, connections: 1, withNewcomers: false },
@@ -73,7 +77,7 @@ export function createFleetCheck(parts: FleetCheckParts) {
       work: (tenant) => compare(tenant, reference, options),
       fail({ slug, database }, error) {
         if (signal?.aborted === true) return undefined
-        return { databaseId: database.id, outcome: 'failed', differences: [], error: unreadable(slug, error) }
+        return { databaseId: database.id, outcome: 'failed', differences: [], error: unreadable(`of the database of tenant "${slug}"`, error) }
       },
       // An object that is dropped meanwhile gives an internal error.
       mayPass: (error) => hasSqlState(error, sqlStates.internalError),
@@ -112,13 +116,13 @@ async function isUnchanged(
   return fingerprint === reference.fingerprint
 }
 
-function unreadable(slug: string, cause: unknown): TenancyError {
+function unreadable(what: string, cause: unknown): TenancyError {
   const known = findTenancyError(cause)
   if (known) return known
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new TenancyError(
     'TENANCY_DATABASE_UNAVAILABLE',
-    `The structure of the database of tenant "${slug}" cannot be read: ${reason}`,
+    `The structure ${what} cannot be read: ${reason}`,
     { cause },
   )
 }

@@ -49,8 +49,11 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly connections: 0 | 1 | 2
   /** Whether tenants that get a database while the run goes on are part of it. Named tenants are never joined by others. */
   readonly withNewcomers: boolean
-  /** Works on one tenant. It may be called again after an error that can pass: a full server, a restart, a lost connection. */
-  work(tenant: FleetTenant): Promise<Outcome>
+  /**
+   * Works on one tenant. It may be called again after an error that can pass: a full server, a restart, a lost connection.
+   * Attempts count from 1.
+   */
+  work(tenant: FleetTenant, attempt: number): Promise<Outcome>
   /** Makes a result of the last error. Undefined: the run is being ended, and the tenant gets none. */
   fail(tenant: FleetTenant, error: unknown): Outcome | undefined
   /** The outcome of a named tenant without a database in use. Default: it gets none. */
@@ -228,7 +231,8 @@ async function workOnOne<Outcome extends TenantOutcome>(
   const startedAt = performance.now()
   const { id, slug, database } = tenant
   const isExtra = worker >= defaultParallelism || run.connections === 0
-  const once = () => (isExtra ? run.work(tenant) : connections.inSlot(() => run.work(tenant)))
+  const once = (attempt: number) =>
+    isExtra ? run.work(tenant, attempt) : connections.inSlot(() => run.work(tenant, attempt))
   const end = (outcome: Outcome) => ({
     ...outcome,
     ...{ tenant: { id, slug }, databaseId: database.id, durationMs: performance.now() - startedAt },
