@@ -20,5 +20,5 @@ export const exitCodeMeanings: Readonly<Record<ExitCode, string>> = {
   3: 'a tenant, user, role or file that was named does not exist',
   4: 'refused: not confirmed, a conflict, or not allowed; nothing was changed',
   5: 'the server or the catalog does not answer; try again',
-  130: 'interrupted (Ctrl-C): what is left is named on standard error',
+  130: 'interrupted (Ctrl-C): the output says what is left',
 }

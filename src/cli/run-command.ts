@@ -19,11 +19,15 @@ export async function runCommand(
 ): Promise<number> {
   const output = terminalOf(process.stdout)
   const messages = terminalOf(process.stderr)
+  const bars: Progress[] = []
   const say = (text: string) => {
-    if (!isJson) process.stderr.write(`${cleanText(text, { keepLines: true })}\n`)
+    if (isJson) return
+    const writeText = () => void process.stderr.write(`${cleanText(text, { keepLines: true })}\n`)
+    const bar = bars.at(-1)
+    if (bar) bar.above(writeText)
+    else writeText()
   }
   const interrupts = listenToInterrupts(say)
-  const bars: Progress[] = []
   let opened: Promise<Installation> | undefined
   const context: CommandContext = {
     async open(purpose = 'administer') {

@@ -43,7 +43,8 @@ export function whyStopped({ stopped, remaining }: Pick<FleetReport, 'stopped' |
     failures: 'Stopped after too many failures',
     canary: 'Stopped: a tenant of the first wave failed',
   }[stopped]
-  return `${reason}: ${remaining} tenants were not begun. Run the command again: it goes on where it stopped.`
+  const left = remaining === 1 ? '1 tenant was' : `${remaining} tenants were`
+  return `${reason}: ${left} not begun. Run the command again: it goes on where it stopped.`
 }
 
 /** How a run over tenants ends. */

@@ -4,11 +4,13 @@ import type { Terminal } from './terminal.js'
 export interface Progress {
   /** @param failed of those that are done */
   update(done: number, total: number, failed?: number): void
+  /** Has `write` write lines above the bar, which would otherwise be drawn over them. */
+  above(write: () => void): void
   /** Takes the bar away, so that other text can follow. */
   stop(): void
 }
 
-const silent: Progress = { update: () => {}, stop: () => {} }
+const silent: Progress = { update: () => {}, above: (write) => write(), stop: () => {} }
 
 /** Draws a bar with rate and remaining time on standard error, if that is a terminal. */
 export async function createProgress(what: string, { isTerminal, hasColour }: Terminal): Promise<Progress> {
@@ -26,7 +28,23 @@ export async function createProgress(what: string, { isTerminal, hasColour }: Te
     gracefulExit: false,
   })
   const startedAtMs = performance.now()
-  let isStarted = false
+  let drawn: { readonly all: number; readonly done: number; readonly payload: object } | undefined
+  // A process that is ended in between leaves the cursor hidden and long lines cut.
+  const leave = () => bar.stop()
+  const draw = (next: NonNullable<typeof drawn>) => {
+    if (drawn === undefined) {
+      process.once('exit', leave)
+      bar.start(next.all, next.done, next.payload)
+    } else bar.setTotal(next.all)
+    drawn = next
+    bar.update(next.done, next.payload)
+  }
+  const stop = () => {
+    if (drawn === undefined) return
+    process.off('exit', leave)
+    bar.stop()
+    drawn = undefined
+  }
   return {
     update(done, total, failed = 0) {
       const rate = done / Math.max(0.001, (performance.now() - startedAtMs) / 1000)
@@ -36,15 +54,15 @@ export async function createProgress(what: string, { isTerminal, hasColour }: Te
         failures: failed > 0 ? `  ${failed} failed` : '',
       }
       // A run may come upon tenants that were created after it began.
-      const all = Math.max(total, done)
-      if (!isStarted) bar.start(all, done, payload)
-      else bar.setTotal(all)
-      isStarted = true
-      bar.update(done, payload)
+      draw({ all: Math.max(total, done), done, payload })
     },
-    stop() {
-      if (isStarted) bar.stop()
+    above(write) {
+      const last = drawn
+      stop()
+      write()
+      if (last) draw(last)
     },
+    stop,
   }
 }
 
