@@ -17,22 +17,28 @@ const fullForMs = 1000
 let server: CrowdedServer
 let folder: string
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 't2f-fleet-soak-'))
-  // No unique key: a file that ran twice is there twice. A sequence keeps what a transaction that is rolled back took from it.
-  await addFile(1, 'create table applied (file int not null); create sequence tries;')
-  server = await startCrowdedServer({ TENANT_SCHEMA_DIR: folder })
-  const tenancy = await server.open()
-  await server.createTenants(tenancy, tenants)
-  await tenancy.close()
-}, 60_000 + tenants * 3000)
+beforeAll(
+  async () => {
+    folder = await mkdtemp(join(tmpdir(), 't2f-fleet-soak-'))
+    // No unique key: a file that ran twice is there twice. A sequence keeps what a transaction that is rolled back took from it.
+    await addFile(1, 'create table applied (file int not null); create sequence tries;')
+    server = await startCrowdedServer({ TENANT_SCHEMA_DIR: folder })
+    const tenancy = await server.open()
+    await server.createTenants(tenancy, tenants)
+    await tenancy.close()
+  },
+  60_000 + tenants * 3000,
+)
 afterAll(async () => {
   await server.stop()
   await rm(folder, { recursive: true })
 })
 
 const addFile = (number: number, sql: string) =>
-  writeFile(join(folder, `${String(number).padStart(4, '0')}_run.sql`), `${sql} insert into applied values (${number});`)
+  writeFile(
+    join(folder, `${String(number).padStart(4, '0')}_run.sql`),
+    `${sql} insert into applied values (${number});`,
+  )
 
 /** Fails in every tenant's database, and leaves a trace there. */
 const failing = `select nextval('tries'); do $$ begin if current_database() !~ 'template' then raise exception 'planned'; end if; end $$;`

@@ -88,7 +88,12 @@ test('A server that stays full fails each tenant with a code, or the run, and th
 })
 
 test('A command that begins on a full server ends with a code, and does nothing', async () => {
-  for (const words of [['migrate', 'status'], ['migrate', 'up'], ['fleet', 'exec', 'select 1'], ['fleet', 'check']]) {
+  for (const words of [
+    ['migrate', 'status'],
+    ['migrate', 'up'],
+    ['fleet', 'exec', 'select 1'],
+    ['fleet', 'check'],
+  ]) {
     const { code, stdout, stderr } = await whileFull(() => runCommandLine(words, { env: server.env, cwd: folder }))
     expect([code, stdout], stderr).toEqual([5, ''])
     expect(stderr).toContain('TENANCY_CATALOG_UNAVAILABLE')

@@ -77,7 +77,12 @@ export function createFleetCheck(parts: FleetCheckParts) {
       work: (tenant) => compare(tenant, reference, options),
       fail({ slug, database }, error) {
         if (signal?.aborted === true) return undefined
-        return { databaseId: database.id, outcome: 'failed', differences: [], error: unreadable(`of the database of tenant "${slug}"`, error) }
+        return {
+          databaseId: database.id,
+          outcome: 'failed',
+          differences: [],
+          error: unreadable(`of the database of tenant "${slug}"`, error),
+        }
       },
       // An object that is dropped meanwhile gives an internal error.
       mayPass: (error) => hasSqlState(error, sqlStates.internalError),
@@ -120,9 +125,5 @@ function unreadable(what: string, cause: unknown): TenancyError {
   const known = findTenancyError(cause)
   if (known) return known
   const reason = cause instanceof Error ? cause.message : String(cause)
-  return new TenancyError(
-    'TENANCY_DATABASE_UNAVAILABLE',
-    `The structure ${what} cannot be read: ${reason}`,
-    { cause },
-  )
+  return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', `The structure ${what} cannot be read: ${reason}`, { cause })
 }

@@ -45,7 +45,9 @@ const here = () => ({ cwd: folder, env: installation.env })
 const nameOf = ({ databaseId }: Tenant) => `${installation.prefix}${databaseId?.replaceAll('-', '')}`
 
 /** Adds a file that waits, in the database of the third tenant, until `work` lets it run on. */
-async function whileThirdWaits<Result>(work: (third: { waits(): Promise<void>; go(): Promise<void> }) => Promise<Result>) {
+async function whileThirdWaits<Result>(
+  work: (third: { waits(): Promise<void>; go(): Promise<void> }) => Promise<Result>,
+) {
   newest += 1
   await writeFile(
     join(folder, `000${newest}_slow.sql`),
@@ -67,7 +69,8 @@ async function timesApplied(): Promise<number[]> {
   const times: number[] = []
   for (const tenant of tenants) {
     const { rows } = await withAdmin(
-      (client) => client.query<{ times: number }>('select count(*)::int as times from applied where file = $1', [newest]),
+      (client) =>
+        client.query<{ times: number }>('select count(*)::int as times from applied where file = $1', [newest]),
       nameOf(tenant),
     )
     times.push(rows[0]?.times ?? -1)
