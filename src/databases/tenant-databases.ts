@@ -6,6 +6,7 @@ import { TenancyError } from '../core/errors/errors.js'
 import type { FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { Tenant, TenantDatabase } from '../core/model.js'
 import type { DatabaseSupply, VersionedDatabase } from '../core/tenants/tenant-databases.js'
+import { createChecksumAcceptance } from './building/accept-checksum.js'
 import { createBuildQueue } from './building/build-queue.js'
 import { createDatabaseBuilds } from './building/database-builds.js'
 import { createDemandedMigrations, maxDemandedMigrations } from './building/demanded-migrations.js'
@@ -106,6 +107,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   planRevert: FleetDatabases['planRevert']
   /** As `FleetDatabases.revert`. The error names the tenant. */
   revertInFleet: FleetDatabases['revert']
+  /** As `FleetDatabases.planAccept` and `acceptChecksum`. */
+  readonly acceptance: Pick<FleetDatabases, 'planAccept' | 'acceptChecksum'>
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
   /** Prepares a database that exists for a tenant. @throws TENANCY_DATABASE_ADOPT_REFUSED */
@@ -326,6 +329,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
       return migrations.revert(database, slug, to, limits)
     },
+
+    acceptance: createChecksumAcceptance({
+      ...{ migrations, schema: () => preparation.schema(), lockWaitMs: fleetLockWaitMs },
+    }),
 
     // Requests that wait for their tenant's migration go first.
     inFleetSlot: (work) => migrationQueue.run(work, false),
