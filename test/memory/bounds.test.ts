@@ -138,7 +138,6 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'fleet/lint/lint-file.ts': [6, 'of one file'],
   'fleet/lint/lint-migrations.ts': [1, local],
   'fleet/lint/locks.ts': [1, constant],
-  'fleet/lint/long-work.ts': [2, 'constant, or of one report'],
   'fleet/lint/schema-model.ts': [8, 'what the files of one folder make'],
   'fleet/rehearse/choose-rehearsed.ts': [2, local],
   'databases/owner/database-state.ts': [1, local],

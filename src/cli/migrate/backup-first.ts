@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findLongWork, type LongWork } from '../../fleet/lint/long-work.js'
+import { findLongWork, type LongWork } from './long-work.js'
 import { type FleetTenantName, lintMigrations, type Tenancy } from '../../index.js'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'

@@ -1,5 +1,4 @@
-import type { LintReport } from './findings.js'
-import type { RuleName } from './rules.js'
+import type { LintReport, RuleName } from '../../index.js'
 
 /**
  * Rules about statements that keep requests waiting while every row of a table is read or written, or that take rows or columns
