@@ -82,10 +82,10 @@ test('a changed comment is accepted in every tenant that has the file, deleted o
   const results: FleetAcceptResult[] = []
   const report = await edited.fleet.acceptChecksum({ migration: '0001_items', onResult: (each) => results.push(each) })
   expect(report).toMatchObject({ migration: first, accepted: 3, current: 0, skipped: 0, failed: 0, remaining: 0 })
-  expect(results.map(({ tenant, outcome }) => [tenant.slug, outcome]).toSorted()).toEqual([
-    ['tenant-gone', 'accepted'],
-    ['tenant-one', 'accepted'],
-    ['tenant-two', 'accepted'],
+  expect(results.map(({ tenant, outcome }) => `${tenant.slug} ${outcome}`).toSorted()).toEqual([
+    'tenant-gone accepted',
+    'tenant-one accepted',
+    'tenant-two accepted',
   ])
   for (const slug of ['one', 'two', 'gone']) {
     const [changed, ...others] = await ledgerOf({ slug: `tenant-${slug}` })

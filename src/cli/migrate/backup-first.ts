@@ -37,7 +37,7 @@ export interface BackupFirst {
   /** Migrations that a tenant is backed up before. */
   readonly files: readonly LongWork[]
   /** Backs a tenant up if it lacks one of those files. */
-  beforeTenant(tenant: FleetTenantName, pending: readonly string[]): Promise<void>
+  readonly beforeTenant: (tenant: FleetTenantName, pending: readonly string[]) => Promise<void>
   report(): BackupFirstReport
 }
 
