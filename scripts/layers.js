@@ -85,7 +85,16 @@ const layers = {
   },
   // The account and identity of one tenant's database.
   'cli/db': {
-    imports: ['cli', 'core', 'catalog', 'connections', 'databases', 'composition', 'tenancy-interface.ts'],
+    imports: [
+      'cli',
+      'core',
+      'catalog',
+      'connections',
+      'databases',
+      'composition',
+      'tenancy-interface.ts',
+      'tenancy.ts',
+    ],
     packages: [],
   },
   'index.ts': {

@@ -138,6 +138,7 @@ export type {
   FileEffects,
   FleetEstimate,
   FleetRehearseOptions,
+  RecordedRehearsal,
   RehearsalError,
   RehearsalProblem,
   RehearsalReport,
@@ -181,6 +182,7 @@ export type {
   RestoreReport,
   SwapBackInput,
 } from './core/backup/backup.js'
+export type { FleetAcceptOptions, FleetAcceptReport, FleetAcceptResult } from './core/fleet/fleet-accept.js'
 export type { FleetRevertOptions, FleetRevertReport, FleetRevertResult } from './core/fleet/fleet-revert.js'
 export type {
   MigrationFolder,

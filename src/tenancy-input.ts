@@ -12,6 +12,7 @@ import type { FleetExecOptions, FleetExecResult } from './core/fleet/fleet-exec.
 import type { FleetSeedOptions, FleetSeedResult, Seed } from './core/fleet/fleet-seed.js'
 import { isPlainLine, isStorable } from './core/text.js'
 import type { FleetRunOptions, FleetShare } from './core/fleet/run.js'
+import type { FleetAcceptOptions, FleetAcceptResult } from './core/fleet/fleet-accept.js'
 import type { FleetRevertOptions, FleetRevertResult } from './core/fleet/fleet-revert.js'
 import type { MigrationFunction, SchemaSource } from './core/tenants/migration.js'
 import type { FleetCheckOptions, FleetCheckResult } from './core/fleet/fleet-check.js'
@@ -54,6 +55,7 @@ export const fleetMigrateOptions = schemaOf<FleetMigrateOptions>()(
     ...runOptions<FleetResult>(),
     ...waveOptions,
     dryRun: z.boolean().optional(),
+    beforeTenant: callbackOf<NonNullable<FleetMigrateOptions['beforeTenant']>>().optional(),
     estimate: z.strictObject({ tenants: z.int().min(0), ms: z.number().min(0) }).optional(),
     verify: z.boolean().optional(),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
@@ -118,6 +120,14 @@ export const fleetRevertOptions = schemaOf<FleetRevertOptions>()(
     last: z.int().min(1).max(10_000),
     lockTimeoutMs: z.int().min(1).max(600_000).optional(),
     statementTimeoutMs: z.int().min(1).max(86_400_000).optional(),
+    actor,
+  }),
+)
+export const fleetAcceptOptions = schemaOf<FleetAcceptOptions>()(
+  z.strictObject({
+    ...runOptions<FleetAcceptResult>(),
+    stopAfter: share.optional(),
+    migration: z.string().min(1).max(1000).refine(isPlainLine, 'must be one line'),
     actor,
   }),
 )

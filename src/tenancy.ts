@@ -25,6 +25,7 @@ import {
   activityOptions,
   adoptDatabaseInput,
   backupInput,
+  fleetAcceptOptions,
   fleetCheckOptions,
   fleetExecOptions,
   fleetMigrateOptions,
@@ -104,8 +105,20 @@ export function createTenancy(options: CreateTenancyOptions = {}): Promise<Tenan
 /** Opens an installation as {@link createTenancy} does, for a purpose: for the command line. */
 export async function openTenancy(
   options: CreateTenancyOptions,
-  { purpose, operator }: Pick<Opening, 'purpose' | 'operator'>,
+  how: Pick<Opening, 'purpose' | 'operator'>,
 ): Promise<Tenancy> {
+  const opening = readOpening(options, how)
+  try {
+    return await open(opening)
+  } catch (error) {
+    // The first error is the one to report; what fails to close after it adds nothing.
+    await opening.closing.close().catch(() => {})
+    throw error
+  }
+}
+
+/** Checks the options of {@link createTenancy}, and fills in their defaults. Opens nothing. */
+export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'purpose' | 'operator'>): Opening {
   const { access, schemaDir, seedDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
@@ -113,28 +126,10 @@ export async function openTenancy(
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   if (pg !== undefined) pgCopyOf(pg)
-  const closing = createClosing()
-  try {
-    return await open({
-      ...{
-        config,
-        logger,
-        closing,
-        access,
-        schema,
-        schemaDir,
-        seedDir,
-        seeds,
-        extensions,
-        minimumSchema,
-        maximumSchema,
-      },
-      ...{ requireNamedTenant, pg, purpose, operator },
-    })
-  } catch (error) {
-    // The first error is the one to report; what fails to close after it adds nothing.
-    await closing.close().catch(() => {})
-    throw error
+  return {
+    ...{ config, logger, access, schema, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
+    ...{ requireNamedTenant, pg, closing: createClosing() },
+    ...how,
   }
 }
 
@@ -180,7 +175,9 @@ async function open(opening: Opening): Promise<Tenancy> {
     fleet: {
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
       rehearse: async (options = {}) => fleet.rehearse(parse(fleetRehearseOptions, options)),
+      lastRehearsal: () => fleet.lastRehearsal(),
       revert: async (options) => fleet.revert(parse(fleetRevertOptions, options)),
+      acceptChecksum: async (options) => fleet.acceptChecksum(parse(fleetAcceptOptions, options)),
       status: async (options = {}) => fleet.status(parse(fleetStatusOptions, options)),
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
       seed: async (options = {}) => fleet.seed(parse(fleetSeedOptions, options)),

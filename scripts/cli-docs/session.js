@@ -1,6 +1,6 @@
 // A session at the command line, for docs/cli.md: every command, in an order that makes sense, on an embedded server.
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,11 @@ import { loadConfig } from '../../dist/index.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
-/** Lines of the session; a function is something that happens in between. */
+/**
+ * Lines of the session; a function is something that happens in between.
+ *
+ * @type {readonly (string | ((folder: string) => unknown))[]}
+ */
 const session = [
   'user create dana@example.com --name Dana --verified',
   'user create eve@example.com --name Eve --verified',
@@ -29,19 +33,55 @@ const session = [
   'platform grant dana@example.com',
   'platform list',
   'platform revoke dana@example.com',
-  'migrate new add_colour',
-  (/** @type {string} */ folder) =>
-    appendFileSync(join(folder, 'migrations/0002_add_colour.sql'), 'alter table notes add column colour text;\n'),
+  'tenant labels acme --add beta --add europe',
+  'migrate new add_colour --down',
+  (folder) => {
+    appendFileSync(join(folder, 'migrations/0002_add_colour.sql'), 'alter table notes add column colour text;\n')
+    appendFileSync(join(folder, 'migrations/0002_add_colour.down.sql'), 'alter table notes drop column colour;\n')
+    writeFileSync(join(folder, 'migrations/0003_by_body.sql'), 'create index notes_body on notes (body);\n')
+  },
+  'migrate lint --since 0002_add_colour.sql',
+  (folder) => rmSync(join(folder, 'migrations/0003_by_body.sql')),
   'migrate status',
+  'migrate rehearse',
   'migrate up --canary 1',
+  'migrate down --yes',
+  'migrate up',
+  (folder) => {
+    const file = join(folder, 'migrations/0001_notes.sql')
+    writeFileSync(file, `-- Notes of a tenant\n${readFileSync(file, 'utf8')}`)
+  },
+  'migrate accept 0001_notes.sql --yes',
+  'fleet seed --profile dev',
+  'fleet exec "select count(*) as notes, max(body) as newest from notes"',
+  'tenant backup acme --to backups/acme',
+  'tenant restore backups/acme --tenant acme --yes',
+  'tenant swap-back acme --yes',
+  () => onServer((query) => query('postgres', 'create database legacy')),
+  'tenant adopt legacy --slug legacy --owner dana@example.com --schema none --yes',
   'tenant suspend initech',
   'tenant activate initech',
   'tenant delete initech --yes',
   'tenant undelete initech',
   'tenant delete initech --yes',
   'tenant purge initech --yes',
-  changeByHand,
+  () =>
+    onServer(async (query) => {
+      const { rows } = await query(
+        loadConfig().catalogDatabase,
+        'select database.name from tenant_databases as database join tenants on database_id = database.id where slug = $1',
+        ['acme'],
+      )
+      // As an administrator with psql would.
+      await query(rows[0].name, 'create index by_hand on notes (body)')
+    }),
   'fleet check',
+  'db list',
+  'db shell acme -- -c "select count(*) from notes"',
+  'db activity',
+  'db reconcile',
+  'doctor',
+  'init my-app --yes',
   'keys rotate',
   'user token eve@example.com',
   'user disable eve@example.com',
@@ -52,26 +92,23 @@ const session = [
   'stats',
 ]
 
-/** Adds an index to a tenant's database, as an administrator with psql would. */
-async function changeByHand() {
+/**
+ * Works on the server of the session as its administrator.
+ *
+ * @param {(query: (database: string, text: string, values?: unknown[]) => Promise<pg.QueryResult>) => Promise<unknown>} work
+ */
+async function onServer(work) {
   const server = await startEmbeddedServer({ dataDir: loadConfig().dataDir })
-  /** @param {string} database @param {string} text @param {unknown[]} [values] */
-  const query = async (database, text, values) => {
-    const client = new pg.Client({ ...server.account, ssl: false, database })
-    await client.connect()
-    try {
-      return await client.query(text, values)
-    } finally {
-      await client.end()
-    }
-  }
   try {
-    const { rows } = await query(
-      loadConfig().catalogDatabase,
-      'select database.name from tenant_databases as database join tenants on database_id = database.id where slug = $1',
-      ['acme'],
-    )
-    await query(rows[0].name, 'create index by_hand on notes (body)')
+    await work(async (database, text, values = []) => {
+      const client = new pg.Client({ ...server.account, ssl: false, database })
+      await client.connect()
+      try {
+        return await client.query(text, values)
+      } finally {
+        await client.end()
+      }
+    })
   } finally {
     await server.stop()
   }
@@ -87,11 +124,23 @@ export async function record() {
       join(folder, 'migrations/0001_notes.sql'),
       'create table notes (id int primary key, body text not null);\n',
     )
-    writeFileSync(join(folder, '.env'), 'TENANT_SCHEMA_DIR=migrations\nTENANT_READY_DATABASES=0\n')
+    mkdirSync(join(folder, 'backups'))
+    mkdirSync(join(folder, 'seeds/dev'), { recursive: true })
+    writeFileSync(
+      join(folder, 'seeds/dev/notes.sql'),
+      "insert into notes (id, body) values (1, 'Welcome') on conflict do nothing;\n",
+    )
+    writeFileSync(
+      join(folder, '.env'),
+      'TENANT_SCHEMA_DIR=migrations\nTENANT_SEED_DIR=seeds\nTENANT_SCHEMA_BEHIND=serve\nTENANT_READY_DATABASES=0\n',
+      { mode: 0o600 },
+    )
+    // What an application has installed.
+    symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'))
     process.chdir(folder)
     const runs = []
     for (const step of session) {
-      if (typeof step === 'function') await Promise.resolve(step(folder))
+      if (typeof step === 'function') await step(folder)
       else runs.push({ command: step, output: runInTerminal(step, folder) })
     }
     return runs
@@ -105,10 +154,10 @@ export async function record() {
 function runInTerminal(words, cwd) {
   const { stdout, status, error } = spawnSync(
     'script',
-    ['-qec', `stty cols 100; exec ${process.execPath} ${program} ${words}`, '/dev/null'],
+    ['-qec', `stty cols 100 rows 40; exec ${process.execPath} ${program} ${words}`, '/dev/null'],
     {
       cwd,
-      env: { ...process.env, NO_COLOR: '1', TERM: 'xterm' },
+      env: { ...process.env, NO_COLOR: '1', TERM: 'xterm', PAGER: 'cat' },
       stdio: ['ignore', 'pipe', 'inherit'],
       encoding: 'utf8',
     },

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { errorTable, findTenancyError, type TenancyErrorCode } from '../core/errors/errors.js'
 import { CliError, cliErrorCodes } from './cli-error.js'
 import { type ExitCode, exitCodes } from './exit-codes.js'
+import { withTypedNames } from './opening/typed-names.js'
 import { cleanText } from './output/clean-text.js'
 import { styled, terminalOf } from './output/terminal.js'
 import { write } from './output/write.js'
@@ -21,7 +22,8 @@ export function describeFailure(error: unknown): Failure {
   const known = findTenancyError(error)
   if (known !== undefined) {
     const { fix } = errorTable[known.code]
-    return { code: known.code, message: known.message, fix, exitCode: exitCodeOf(known.code, known.statusCode) }
+    const message = withTypedNames(known.message)
+    return { code: known.code, message, fix, exitCode: exitCodeOf(known.code, known.statusCode) }
   }
   const message = error instanceof Error ? error.message : String(error)
   return { code: 'CLI_FAILED', message, ...cliErrorCodes.CLI_FAILED }

@@ -1,3 +1,4 @@
+import { countText } from '../core/text.js'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackendActivity, InstallationSummary, Tenancy } from '../index.js'
 import { type AnyCommand, defineCommand } from './command.js'
@@ -136,7 +137,10 @@ function renderStats({ at, users, tenants, databases, schema, connections }: Res
       'Databases',
       `${databases.assigned} assigned, ${databases.ready} ready, ${databases.building} building, ${databases.retired} retired, ${databases.dropping} dropping`,
     ],
-    ['Schema', { text: `version ${version}, ${behind} tenants behind`, style: behind > 0 ? 'yellow' : 'green' }],
+    [
+      'Schema',
+      { text: `version ${version}, ${countText(behind, 'tenant')} behind`, style: behind > 0 ? 'yellow' : 'green' },
+    ],
     ['Connections', connections.reduce((sum, tenant) => sum + tenant.connections, 0)],
   ])
   if (connections.length === 0) return

@@ -12,3 +12,8 @@ export function isStorable(text: string): boolean {
 export function isPlainLine(text: string): boolean {
   return !/[\p{Cc}\p{Cs}]/u.test(text)
 }
+
+/** Writes a number with its noun: `1 tenant`, `2 tenants`. @param nouns Default: the noun with an s */
+export function countText(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`
+}

@@ -21,6 +21,7 @@ import { createBackupDatabases } from './copying/backup-databases.js'
 import { copyDatabase, type CopyDatabaseOptions, type CopyReport } from './copying/copy-database.js'
 import { type NewDatabase, schemaUpTo, withNewDatabase } from './copying/new-database.js'
 import { databaseNames, isNamedAfterId } from './database-names.js'
+import { createChecksumAcceptance } from './lifecycle/accept-checksum.js'
 import { dropDueDatabase } from './lifecycle/drop-due-database.js'
 import { type Reconciliation, reconcileDatabases } from './lifecycle/reconcile.js'
 import { createReconciler } from './lifecycle/reconciler.js'
@@ -106,6 +107,8 @@ export interface TenantDatabases extends DatabaseSupply, DatabaseInspection {
   planRevert: FleetDatabases['planRevert']
   /** As `FleetDatabases.revert`. The error names the tenant. */
   revertInFleet: FleetDatabases['revert']
+  /** As `FleetDatabases.planAccept` and `acceptChecksum`. */
+  readonly acceptance: Pick<FleetDatabases, 'planAccept' | 'acceptChecksum'>
   /** As `FleetConnections.inSlot`. */
   inFleetSlot: FleetConnections['inSlot']
   /** Prepares a database that exists for a tenant. @throws TENANCY_DATABASE_ADOPT_REFUSED */
@@ -327,6 +330,10 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
       }
       return migrations.revert(database, slug, to, limits)
     },
+
+    acceptance: createChecksumAcceptance({
+      ...{ migrations, schema: () => preparation.schema(), lockWaitMs: fleetLockWaitMs },
+    }),
 
     // Requests that wait for their tenant's migration go first.
     inFleetSlot: (work) => migrationQueue.run(work, false),

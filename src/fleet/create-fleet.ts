@@ -3,9 +3,11 @@ import type { DatabaseInspection } from '../core/fleet/fleet-check.js'
 import type { Fleet } from '../core/fleet/fleet.js'
 import type { FleetCatalog, FleetConnections, FleetDatabases } from '../core/fleet/ports.js'
 import type { RehearsalDatabases } from '../core/fleet/rehearsal.js'
+import { acceptChecksum } from './accept-checksum.js'
 import { createFleetCheck } from './drift/fleet-check.js'
 import { execOnFleet } from './exec-fleet.js'
 import { migrateFleet } from './migrate-fleet.js'
+import { readLastRehearsal } from './rehearse/recorded-rehearsal.js'
 import { rehearseFleet } from './rehearse/rehearse-fleet.js'
 import { seedFleet, type SeedParts } from './seeds/seed-fleet.js'
 import { revertFleet } from './revert-fleet.js'
@@ -42,7 +44,9 @@ export function createFleet({ catalog, connections, databases, inspection, rehea
   return {
     migrate: (options = {}) => whileOpen(() => migrateFleet({ ...run, databases }, options)),
     rehearse: (options = {}) => whileOpen(() => rehearseFleet({ ...run, databases, rehearsals }, options)),
+    lastRehearsal: () => whileOpen(() => readLastRehearsal(catalog)),
     revert: (options) => whileOpen(() => revertFleet({ ...run, databases }, options)),
+    acceptChecksum: (options) => whileOpen(() => acceptChecksum({ ...run, databases }, options)),
     check: (options = {}) => whileOpen(() => check(options)),
     seed: (options = {}) => whileOpen(() => seedFleet({ ...run, databases, seeds }, options)),
     exec: (options) => whileOpen(() => execOnFleet({ ...run, databases }, options)),

@@ -3,7 +3,7 @@ import type { FleetExecOptions, FleetExecReport, FleetExecResult } from '../core
 import type { FleetDatabases } from '../core/fleet/ports.js'
 import { statementsOf } from '../postgres/sql-statements.js'
 import { chooseTenants } from './run/choose-tenants.js'
-import { runOverTenants, type TenantRunParts } from './run/run-over-tenants.js'
+import { errorOf, runOverTenants, type TenantRunParts } from './run/run-over-tenants.js'
 
 /** What {@link execOnFleet} needs. */
 export interface ExecParts extends TenantRunParts {
@@ -43,7 +43,7 @@ export async function execOnFleet(parts: ExecParts, options: FleetExecOptions): 
       statements: await databases.runScript(tenant, { statements, params, write, statementTimeoutMs, maxRows }),
     }),
     fail: (_tenant, error) => ({
-      ...{ outcome: 'failed', statements: [], error: error instanceof Error ? error : new Error(String(error)) },
+      ...{ outcome: 'failed', statements: [], error: errorOf(error) },
     }),
     record: ({ counts: all, remaining, stopped }) =>
       catalog.recordRun(actor, 'fleet.exec', { phase: 'end', ...all, remaining, stopped }),

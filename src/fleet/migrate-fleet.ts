@@ -1,7 +1,7 @@
 import type { FleetMigrateOptions, FleetReport, FleetResult } from '../core/fleet/fleet.js'
 import type { FleetDatabases, FleetTenant } from '../core/fleet/ports.js'
 import { chooseTenants } from './run/choose-tenants.js'
-import { runOverTenants, type TenantRun, type TenantRunParts } from './run/run-over-tenants.js'
+import { errorOf, runOverTenants, type TenantRun, type TenantRunParts } from './run/run-over-tenants.js'
 
 /** What {@link migrateFleet} needs. */
 export interface FleetParts extends TenantRunParts {
@@ -23,13 +23,17 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     newcomersBehind: version,
     zero: { migrated: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', applied: [] },
+    async prepare({ id, slug, database }) {
+      const pending = namesAfter(database.schemaVersion)
+      if (pending.length > 0) await options.beforeTenant?.({ id, slug }, pending)
+    },
     // A failed attempt was recorded: the next one has it forgotten.
     work: (tenant, attempt) =>
       migrateOne(databases, { ...tenant, hasFailed: tenant.hasFailed || attempt > 1 }, options),
     fail({ database }, error) {
       // Files before the one that failed were applied.
       databases.renew(database.id)
-      return { outcome: 'failed', applied: [], error: error instanceof Error ? error : new Error(String(error)) }
+      return { outcome: 'failed', applied: [], error: errorOf(error) }
     },
     record: ({ counts, remaining, stopped, durationMs }) => {
       const took = { ...expected, durationMs: Math.round(durationMs) }
@@ -37,7 +41,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     },
   }
   const dry: Partial<TenantRun<Outcome>> = {
-    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0 },
+    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0, prepare: undefined },
     work: async ({ database }) => ({
       ...{ outcome: 'skipped', applied: [], pending: namesAfter(database.schemaVersion) },
     }),

@@ -2,7 +2,7 @@ import type { FleetRevertOptions, FleetRevertReport, FleetRevertResult } from '.
 import type { FleetDatabases, FleetTenant } from '../core/fleet/ports.js'
 import type { FleetParts } from './migrate-fleet.js'
 import { chooseTenants } from './run/choose-tenants.js'
-import { runOverTenants, type TenantRun } from './run/run-over-tenants.js'
+import { errorOf, runOverTenants, type TenantRun } from './run/run-over-tenants.js'
 
 type Outcome = Pick<FleetRevertResult, 'outcome' | 'reverted' | 'error'>
 
@@ -19,7 +19,7 @@ export async function revertFleet(parts: FleetParts, options: FleetRevertOptions
     fail({ database }, error) {
       // Those before the one that failed were reverted.
       databases.renew(database.id)
-      return { outcome: 'failed', reverted: [], error: error instanceof Error ? error : new Error(String(error)) }
+      return { outcome: 'failed', reverted: [], error: errorOf(error) }
     },
     record: ({ counts, remaining, stopped }) =>
       catalog.recordRun(options.actor ?? null, 'fleet.revert', { version: to, ...counts, remaining, stopped }),

@@ -16,7 +16,15 @@ import {
 } from './sql-ledger.js'
 import { compareWithTool, type ToolLedger } from './tool-ledger.js'
 
-export { type AppliedFile, describeLedger, maxInteger, pendingFiles, readAppliedFiles } from './sql-ledger.js'
+export {
+  type AppliedFile,
+  describeLedger,
+  ledgerAccept,
+  maxInteger,
+  openLedger,
+  pendingFiles,
+  readAppliedFiles,
+} from './sql-ledger.js'
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
 /** Options of {@link applySqlFiles} and {@link revertSqlFiles}. */

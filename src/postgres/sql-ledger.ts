@@ -67,6 +67,17 @@ export function ledgerDelete(schema: string, version: number): string {
   return `delete from ${tableOf(schema)} where version = ${version}`
 }
 
+/**
+ * SQL that gives the row of a file the file's checksum, and leaves the rest of it; it changes one row, or none if the row has that
+ * checksum or another name. An account that may insert and delete can run it.
+ */
+export function ledgerAccept(schema: string, { version, name, checksum }: AppliedFile): string {
+  const row = `version = ${version} and name = ${quoteLiteral(name)} and checksum <> ${quoteLiteral(checksum)}`
+  return `with gone as (delete from ${tableOf(schema)} where ${row} returning version, name, applied_at)
+    insert into ${tableOf(schema)} (version, name, checksum, applied_at)
+    select version, name, ${quoteLiteral(checksum)}, applied_at from gone`
+}
+
 /** Largest number that the ledger has room for as it is made. */
 export const maxInteger = 2_147_483_647
 
@@ -99,7 +110,9 @@ export function pendingFiles(files: readonly Migration[], applied: readonly Appl
     const file = byVersion.get(row.version)
     if (file?.name !== row.name) return { problem: whyOtherName(files, applied, row) }
     if (file.checksum !== row.checksum) {
-      return { problem: `${row.name} was edited after it was applied: restore it and add a new file` }
+      return {
+        problem: `${row.name} was edited after it was applied: restore it and add a new file, or accept the new text (migrate accept)`,
+      }
     }
   }
   const versions = new Set(applied.map(({ version }) => version))

@@ -12,6 +12,7 @@ export const sqlStates = {
   uniqueViolation: '23505',
   /** Said of a statement that cannot run inside of a transaction. */
   activeSqlTransaction: '25001',
+  readOnlySqlTransaction: '25006',
   /** The session was ended because its transaction was idle for too long. */
   idleInTransactionSessionTimeout: '25P03',
   /** The session does not know the prepared statement. */

@@ -23,6 +23,8 @@ export interface ToolLedger {
   add(migrations: readonly Migration[], members: string | undefined): string
   /** SQL that takes every privilege on it from a role, if it exists. */
   keepFrom(members: string): string
+  /** SQL that gives a migration the hash that its text has now, if the table exists; undefined: the tool keeps names only. */
+  accept?(migration: Migration): string
   /** SQL that removes migrations from it, if it exists. */
   remove(migrations: readonly Migration[]): string
 }

@@ -76,23 +76,36 @@ describe('user', () => {
 
 describe('member', () => {
   test('a member is added, listed, given other roles, and removed', async () => {
-    expect(await cli.text('member', 'add', 'acme', 'eve@example.com')).toBe(`Added ${eve.id} with Member\n`)
+    expect(await cli.text('member', 'add', 'acme', 'eve@example.com')).toBe(
+      'Added eve@example.com to acme with Member\n',
+    )
     expect(await cli.failure('member', 'add', 'acme', eve.id)).toMatchObject({
       code: 'TENANCY_MEMBER_EXISTS',
       exitCode: 4,
+    })
+    // Messages name people and tenants as they were typed.
+    expect(await cli.failure('member', 'add', 'acme', 'eve@example.com')).toMatchObject({
+      message: 'The user eve@example.com is in the tenant "acme" already',
+    })
+    expect(await cli.failure('member', 'role', 'acme', 'dana@example.com', '--remove', 'Owner')).toMatchObject({
+      message: expect.stringContaining('The user dana@example.com is the last Owner of the tenant acme'),
     })
     expect(await cli.text('member', 'list', 'acme')).toContain('eve@example.com\tEve\tMember\tyes\t')
     expect(await cli.json('member', 'role', 'acme', 'eve@example.com', '--add', 'Admin', '--remove', 'Member')).toEqual(
       { tenantId: tenant.id, userId: eve.id, roles: ['Admin'] },
     )
-    expect(await cli.text('member', 'role', 'acme', eve.id, '--remove', 'Admin')).toBe(`${eve.id} has no role\n`)
+    expect(await cli.text('member', 'role', 'acme', eve.id, '--remove', 'Admin')).toBe(
+      `${eve.id} has no role in acme\n`,
+    )
     const { members } = await cli.json<{ members: MemberEntry[] }>('member', 'list', tenant.id)
     expect(members.map(({ email }) => email).toSorted()).toEqual(['dana@example.com', 'eve@example.com'])
     expect(await cli.failure('member', 'remove', 'acme', eve.id)).toMatchObject({
       code: 'CLI_NOT_CONFIRMED',
       exitCode: 4,
     })
-    expect(await cli.text('member', 'remove', 'acme', 'eve@example.com', '--yes')).toBe(`Removed ${eve.id}\n`)
+    expect(await cli.text('member', 'remove', 'acme', 'eve@example.com', '--yes')).toBe(
+      'Removed eve@example.com from acme\n',
+    )
     expect(await cli.json('member', 'add', 'acme', eve.id, '--role', 'Admin', '--role', 'Member')).toMatchObject({
       roles: ['Admin', 'Member'],
     })

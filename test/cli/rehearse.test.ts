@@ -32,7 +32,7 @@ describe('migrate lint', () => {
       const { code, stdout } = await cli.run(['migrate', 'lint', '--since', '0002_change.sql'])
       expect(code).toBe(1)
       expect(stdout).toContain('0002_change.sql:1: error: Changing id of items from int4 to int8')
-      expect(stdout).toContain('1 errors, 0 warnings, 0 allowed, 0 not checked')
+      expect(stdout).toContain('1 error, 0 warnings, 0 allowed, 0 not checked')
     })
     expect(await cli.json('migrate', 'lint')).toMatchObject({ findings: [] })
   })

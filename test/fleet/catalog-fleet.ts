@@ -62,6 +62,8 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
     },
     planRevert: async () => ({ to: 1, names: ['0002_two.sql'] }),
     revert: async () => [],
+    planAccept: () => nothing(),
+    acceptChecksum: () => nothing(),
     renew() {},
     withOwner: () => nothing(),
     runScript: () => nothing(),

@@ -70,6 +70,40 @@ test('An estimate of a rehearsal stands beside what the run took', async () => {
   expect(rows).toMatchObject([{ after: { estimate, durationMs: expect.any(Number) } }])
 })
 
+test('The last rehearsal is read from the audit log, whoever has made it', async () => {
+  expect(await made.fleet.lastRehearsal()).toBeUndefined()
+  for (const estimate of [{ tenants: 9, ms: 1 }, null]) {
+    await made.catalog.pool.query(
+      "insert into audit_log (action, subject, after) values ('fleet.rehearse', 'fleet', $1)",
+      [{ version: 2, tenants: 4, problems: 1, estimate }],
+    )
+    expect(await made.fleet.lastRehearsal()).toEqual({
+      ...{ at: expect.any(Date), version: 2, tenants: 4, problems: 1, estimate: estimate ?? undefined },
+    })
+  }
+})
+
+test('What comes before a tenant is told which files it lacks; its error is that tenant’s failure, and nothing is applied', async () => {
+  await made.addTenants(2, 1)
+  await made.addTenants(1, null, 'unread')
+  await made.addTenants(1, 2, 'current')
+  const told: string[] = []
+  const beforeTenant = async ({ slug }: { readonly slug: string }, pending: readonly string[]) => {
+    told.push(`${slug}: ${pending.join(', ')}`)
+    if (slug === 'tenant-1') throw new Error('the disk is full')
+  }
+  expect(await made.fleet.migrate({ beforeTenant, dryRun: true })).toMatchObject({ skipped: 3 })
+  expect(told).toEqual([])
+  const report = await made.fleet.migrate({ beforeTenant, verify: true })
+  expect(report).toMatchObject({ migrated: 3, failed: 1, failures: [{ error: { message: 'the disk is full' } }] })
+  expect(told.toSorted()).toEqual([
+    'tenant-1: 0002_two.sql',
+    'tenant-2: 0002_two.sql',
+    'unread-1: 0001_one.sql, 0002_two.sql',
+  ])
+  expect(made.tried.toSorted()).toEqual(['current-1', 'tenant-2', 'unread-1'])
+})
+
 test('A dry run names the files for each tenant, by what the catalog knows, and begins nothing', async () => {
   await made.addTenants(2, 1)
   await made.addTenants(1, null, 'unread')

@@ -112,6 +112,9 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       ...{ last: 1, tenants: [tenant], label: 'a', canary: 1, stopAfter: 1, lockTimeoutMs: 100 },
       ...{ statementTimeoutMs: 100, actor: user },
     },
+    'fleet.acceptChecksum': {
+      ...{ migration: '0001_notes.sql', tenants: [tenant], label: 'a', parallelism: 1, stopAfter: 1, actor: user },
+    },
     'fleet.status': { limit: 1 },
     'fleet.seed': {
       ...{ tenants: [tenant], label: 'a', profile: 'dev', canary: 1, parallelism: 1, stopAfter: 1 },
@@ -181,6 +184,7 @@ const withoutInput = [
 const others = [
   ...['jwks', 'createTenantDatabase', 'fillStock', 'reconcile', 'accountsHost', 'stats', 'health', 'close'],
   'summary',
+  'fleet.lastRehearsal',
   ...['audit.anchor', 'access.listPermissions', 'access.listCategories', 'access.listRouteRules'],
   ...['getTenantPool', 'can', 'permissionsOf'],
 ]
@@ -331,6 +335,7 @@ test('a function refuses an object without a required key, and names the key', a
     ],
     updateTenant: ['name', 'contactEmail', 'maxUsers'],
     'fleet.revert': ['canary', 'stopAfter', 'lockTimeoutMs', 'statementTimeoutMs', 'tenants', 'label'],
+    'fleet.acceptChecksum': ['tenants', 'label', 'parallelism', 'stopAfter'],
     createUser: ['name', 'emailVerified'],
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],

@@ -81,6 +81,14 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
       }
     },
 
+    async lastRun(action) {
+      const { rows } = await catalog.query<{ at: Date; after: unknown }>(
+        'select at, after from audit_log where tenant_id is null and action = $1 order by seq desc limit 1',
+        [action],
+      )
+      return rows[0]
+    },
+
     async recordRun(actor, action, after) {
       await catalog.query("insert into audit_log (actor_id, action, subject, after) values ($1, $2, 'fleet', $3)", [
         actor,

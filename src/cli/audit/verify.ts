@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { AuditVerification } from '../../index.js'
 import { defineCommand } from '../command.js'
 import { exitCodes } from '../exit-codes.js'
@@ -34,8 +35,8 @@ export const verifyAudit = defineCommand<Input, AuditVerification>({
   render({ isIntact, chains, entries, problems }, page) {
     page.line(
       isIntact
-        ? `Intact: ${entries} entries in ${chains} chains`
-        : `NOT INTACT: ${problems.length} of ${chains} chains; ${entries} entries`,
+        ? `Intact: ${countText(entries, 'entry', 'entries')} in ${countText(chains, 'chain')}`
+        : `NOT INTACT: ${problems.length} of ${countText(chains, 'chain')}; ${countText(entries, 'entry', 'entries')}`,
       isIntact ? 'green' : 'red',
     )
     if (isIntact) return

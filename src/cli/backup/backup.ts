@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { BackupReport } from '../../index.js'
 import { defineCommand } from '../command.js'
 import { tenantArgument, type TenantInput } from '../tenant/tenant-argument.js'
@@ -55,7 +56,7 @@ export const backupTenant = defineCommand<Input, Result>({
   },
   render({ tenant, tables, rows, bytes, path, takenAt }, page) {
     page.line(
-      `Wrote ${tables} tables, ${rows} rows (${bytesText(bytes)}) of ${tenant.slug} at ${takenAt.toISOString()} to ${path}`,
+      `Wrote ${countText(tables, 'table')}, ${countText(rows, 'row')} (${bytesText(bytes)}) of ${tenant.slug} at ${takenAt.toISOString()} to ${path}`,
     )
   },
 })

@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import { readFile } from 'node:fs/promises'
 import type { Tenant } from '../../core/model.js'
 import type { RestoreReport } from '../../index.js'
@@ -81,7 +82,9 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     return tenancy.restore({ from: folder, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
   },
   render({ tenant, tables, rows, takenAt, keptUntil }, page) {
-    page.line(`Restored ${tables} tables, ${rows} rows of ${takenAt.toISOString()} as ${tenant.slug}`)
+    page.line(
+      `Restored ${countText(tables, 'table')}, ${countText(rows, 'row')} of ${takenAt.toISOString()} as ${tenant.slug}`,
+    )
     if (keptUntil === null) return
     page.line(`The replaced database is kept until ${keptUntil.toISOString()}`)
     page.hint(`Bring it back until then: tenants2fast tenant swap-back ${tenant.slug}`)

@@ -1,9 +1,9 @@
-import { createClosing } from '../../composition/opening/closing.js'
 import { openCatalog } from '../../composition/opening/open-catalog.js'
 import { openDatabases } from '../../composition/opening/open-databases.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
+import { readOpening } from '../../tenancy.js'
 import type { CommandContext } from '../context.js'
 import { operatorName } from '../opening/operator.js'
 
@@ -22,20 +22,14 @@ export async function withOwnerAccount<Result>(
   { database, slug }: { readonly database: TenantDatabase; readonly slug: string },
   work: (owner: OwnerAccount) => Promise<Result>,
 ): Promise<Result> {
-  const { config, access, schema, schemaDir, extensions = config.extensions, pg } = await context.options()
-  const { minimumSchema, maximumSchema, seedDir, seeds = [] } = await context.options()
-  const closing = createClosing()
-  const opening = {
-    ...{ config, logger: silent, closing, access, schema, schemaDir, extensions, minimumSchema, maximumSchema, pg },
-    ...{ seedDir, seeds },
-    ...({ requireNamedTenant: config.requireNamedTenant, purpose: 'administer', operator: operatorName() } as const),
-  }
+  const given = { ...(await context.options()), logger: silent }
+  const opening = readOpening(given, { purpose: 'administer', operator: operatorName() })
   try {
     const { databases, names } = await openDatabases(opening, await openCatalog(opening))
     return await databases.withOwner(database, slug, async () =>
       work({ account: await databases.ownerAccountOf(database.id), group: names.owners }),
     )
   } finally {
-    await closing.close()
+    await opening.closing.close()
   }
 }

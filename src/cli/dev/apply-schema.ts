@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { FleetReport } from '../../core/fleet/fleet.js'
 import type { CommandContext } from '../context.js'
 import { describeFailure } from '../report-failure.js'
@@ -33,13 +34,13 @@ export async function applySchema(context: CommandContext, folder: string | unde
     } finally {
       await tenancy.close()
     }
-    for (const [name, tenants] of applied) context.say(`  ${name} applied to ${count(tenants, 'tenant')}`)
+    for (const [name, tenants] of applied) context.say(`  ${name} applied to ${countText(tenants, 'tenant')}`)
     for (const failure of failures.slice(0, 5)) context.say(`  failed for ${failure}`)
     if (failures.length > 5) context.say(`  … and for ${failures.length - 5} more`)
     const tenants = report.migrated + report.current
     const ms = Math.round(performance.now() - startedMs)
     context.say(
-      `${clock()}  ${count(tenants, 'tenant')} at schema version ${report.version < 0 ? '-' : report.version} (${ms} ms)` +
+      `${clock()}  ${countText(tenants, 'tenant')} at schema version ${report.version < 0 ? '-' : report.version} (${ms} ms)` +
         (report.failed > 0 ? `, ${report.failed} failed` : ''),
     )
     return report.failed === 0
@@ -51,10 +52,6 @@ export async function applySchema(context: CommandContext, folder: string | unde
     )
     return false
   }
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
 function clock(): string {

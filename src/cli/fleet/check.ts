@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { FleetCheckReport, FleetCheckResult, StructureDifference } from '../../index.js'
 import { defineCommand } from '../command.js'
 import { exitCodes } from '../exit-codes.js'
@@ -109,7 +110,7 @@ export const checkFleet = defineCommand<Input, Result>({
     ] as const
     const counts = others.filter(([count]) => count > 0).map(([count, what]) => `, ${count} ${what}`)
     page.line(
-      `${databases} databases: ${same} the same, ${different} different${counts.join('')}`,
+      `${countText(databases, 'database')}: ${same} the same, ${different} different${counts.join('')}`,
       different + failed > 0 ? 'red' : 'green',
     )
     renderFailures(page, failures, failed)

@@ -1,28 +1,15 @@
 import { readFile } from 'node:fs/promises'
-import type { FleetExecReport, FleetExecResult, FleetShare } from '../../index.js'
+import type { FleetExecReport, FleetExecResult } from '../../index.js'
 import { CliError } from '../cli-error.js'
 import { defineCommand } from '../command.js'
-import {
-  type FailedTenant,
-  failedTenant,
-  failureShape,
-  maxNamedFailures,
-  renderFailures,
-  runExitCode,
-  tookText,
-  whyStopped,
-} from '../migrate/run-report.js'
-import { share, wholeNumber } from '../values.js'
+import { fleetOptionsOf, type WaveInput, waveOptions } from '../migrate/run-options.js'
+import { followRun, renderRunEnd, type Reported, runExitCode, runShape, tookText } from '../migrate/run-report.js'
+import { wholeNumber } from '../values.js'
 
-interface Input {
+interface Input extends WaveInput {
   readonly sql?: string
   readonly file?: string
   readonly write?: boolean
-  readonly tenant?: readonly string[]
-  readonly label?: string
-  readonly canary?: FleetShare
-  readonly stopAfter?: FleetShare
-  readonly parallelism?: number
   readonly maxRows?: number
   readonly statementTimeout?: number
 }
@@ -35,10 +22,8 @@ interface TenantRows {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
 }
 
-interface Result extends Omit<FleetExecReport, 'failures' | 'stopped'> {
-  readonly stopped: FleetExecReport['stopped'] | null
+interface Result extends Reported<FleetExecReport> {
   readonly results: readonly TenantRows[]
-  readonly failures: readonly FailedTenant[]
 }
 
 export const execOnFleet = defineCommand<Input, Result>({
@@ -51,11 +36,7 @@ export const execOnFleet = defineCommand<Input, Result>({
   options: [
     { flags: '--file FILE', description: 'a file with the statement or script' },
     { flags: '--write', description: 'let it change data' },
-    { flags: '--tenant TENANT', description: 'only this one, again for more', isRepeatable: true },
-    { flags: '--label LABEL', description: 'only tenants with this label' },
-    { flags: '--canary N|N%', description: 'so many first, and the others only if none of them failed', parse: share },
-    { flags: '--stop-after N|N%', description: 'begin no further tenant after so many failures', parse: share },
-    { flags: '--parallelism N', description: 'tenants at a time, 1 to 64 (default: 2)', parse: wholeNumber(1, 64) },
+    ...waveOptions,
     {
       flags: '--max-rows N',
       description: 'most rows of a statement, 1 to 100000 (default: 1000)',
@@ -70,18 +51,13 @@ export const execOnFleet = defineCommand<Input, Result>({
   examples: [{ command: 'fleet exec "select count(*) from notes"', says: 'A row for each tenant' }],
   json: {
     done: 'number',
-    failed: 'number',
-    skipped: 'number',
-    remaining: 'number',
-    stopped: "'signal' | 'failures' | 'canary' | null",
-    durationMs: 'number',
     results: [{ slug: 'string', command: 'string', rowCount: 'number | null', isTruncated: 'boolean', rows: ['any'] }],
-    failures: [failureShape],
+    ...runShape,
   },
   exitCodes: [3, 4],
   isWriting: true,
   isDestructive: true,
-  async run(context, { sql: given, file, write = false, tenant: tenants, statementTimeout, ...how }) {
+  async run(context, { sql: given, file, write = false, statementTimeout: statementTimeoutMs, ...how }) {
     if ((given === undefined) === (file === undefined))
       throw new CliError('CLI_USAGE', 'Give either a statement or --file')
     const sql = given ?? (await readScript(file ?? ''))
@@ -92,21 +68,20 @@ export const execOnFleet = defineCommand<Input, Result>({
         consequences: ['The statement may change the data of every chosen tenant.'],
       })
     }
-    const progress = await context.progress('Running')
-    const failures: FailedTenant[] = []
     const results: TenantRows[] = []
-    const { stopped = null, ...report } = await tenancy.fleet.exec({
-      ...{ ...how, sql, write, tenants, actor, signal: context.signal, statementTimeoutMs: statementTimeout },
-      onResult: (result: FleetExecResult) => {
-        if (result.outcome === 'failed' && failures.length < maxNamedFailures) failures.push(failedTenant(result))
-        results.push(...result.statements.map((statement) => ({ slug: result.tenant.slug, ...statement })))
+    const report = await followRun(
+      context,
+      'Running',
+      (following) =>
+        tenancy.fleet.exec({ ...fleetOptionsOf(how), ...following, sql, write, statementTimeoutMs, actor }),
+      ({ tenant, statements }: FleetExecResult) => {
+        results.push(...statements.map((statement) => ({ slug: tenant.slug, ...statement })))
       },
-      onProgress: ({ done, planned, failed }) => progress.update(done, planned, failed),
-    })
-    return { ...report, stopped, results, failures }
+    )
+    return { ...report, results }
   },
   render(result, page) {
-    const { done, failed, skipped, durationMs, results, failures } = result
+    const { done, failed, skipped, durationMs, results } = result
     const rows = results.flatMap(({ slug, rows: found }) => found.map((row) => ({ slug, row })))
     const columns = [...new Set(rows.flatMap(({ row }) => Object.keys(row)))]
     page.table(
@@ -115,11 +90,9 @@ export const execOnFleet = defineCommand<Input, Result>({
     )
     if (results.some(({ isTruncated }) => isTruncated)) page.line('There were more rows: --max-rows', 'yellow')
     page.hint(`${done} done, ${failed} failed, ${skipped} skipped in ${tookText(durationMs)}`)
-    renderFailures(page, failures, failed)
-    const why = whyStopped({ ...result, stopped: result.stopped ?? undefined })
-    if (why !== undefined) page.line(why, 'yellow')
+    renderRunEnd(page, result)
   },
-  exitCode: ({ stopped, failed }) => runExitCode({ stopped: stopped ?? undefined, failed }),
+  exitCode: runExitCode,
 })
 
 async function readScript(path: string): Promise<string> {

@@ -1,14 +1,14 @@
 import type { UserTenant } from '../../core/model.js'
 import { defineCommand } from '../command.js'
 import { resolveUser } from '../opening/resolve-user.js'
-import { memberArguments, type MemberInput } from './member-arguments.js'
+import { memberArguments, type MemberInput, type TypedMember, typedMember } from './member-arguments.js'
 
 interface Input extends MemberInput {
   readonly role?: readonly string[]
   readonly default?: boolean
 }
 
-interface Result {
+interface Result extends TypedMember {
   readonly member: UserTenant
   readonly roles: readonly string[]
 }
@@ -41,9 +41,10 @@ export const addMember = defineCommand<Input, Result>({
   async run(context, { tenant, user, role: roles = ['Member'], default: isDefault }) {
     const { tenancy, actor } = await context.open()
     const id = await resolveUser(tenancy, user)
-    return { member: await tenancy.addMember({ tenant, user: id, roles, isDefault, actor }), roles }
+    const member = await tenancy.addMember({ tenant, user: id, roles, isDefault, actor })
+    return { member, roles, ...typedMember(context, { tenant, user }) }
   },
-  render({ member, roles }, page) {
-    page.line(`Added ${member.userId} with ${roles.join(', ') || 'no role'}`)
+  render({ typed, roles }, page) {
+    page.line(`Added ${typed?.user} to ${typed?.tenant} with ${roles.join(', ') || 'no role'}`)
   },
 })

@@ -1,8 +1,8 @@
 import { defineCommand } from '../command.js'
 import { resolveUser } from '../opening/resolve-user.js'
-import { memberArguments, type MemberInput } from './member-arguments.js'
+import { memberArguments, type MemberInput, resolveTenant, type TypedMember, typedMember } from './member-arguments.js'
 
-interface Result {
+interface Result extends TypedMember {
   readonly removed: { readonly tenantId: string; readonly userId: string }
 }
 
@@ -18,16 +18,16 @@ export const removeMember = defineCommand<MemberInput, Result>({
   isDestructive: true,
   async run(context, { tenant, user }) {
     const { tenancy, actor } = await context.open()
-    const { id, slug } = await tenancy.getTenant(tenant)
+    const { id, slug } = await resolveTenant(tenancy, tenant)
     const userId = await resolveUser(tenancy, user)
     await context.confirm({
       typed: slug,
       consequences: [`${user} is no member of ${slug} any more. The roles and overrides of the membership are gone.`],
     })
     await tenancy.removeMember({ tenant: id, user: userId, actor })
-    return { removed: { tenantId: id, userId } }
+    return { removed: { tenantId: id, userId }, ...typedMember(context, { tenant: slug, user }) }
   },
-  render({ removed }, page) {
-    page.line(`Removed ${removed.userId}`)
+  render({ typed }, page) {
+    page.line(`Removed ${typed?.user} from ${typed?.tenant}`)
   },
 })

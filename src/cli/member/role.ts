@@ -1,14 +1,14 @@
 import { CliError } from '../cli-error.js'
 import { defineCommand } from '../command.js'
 import { resolveUser } from '../opening/resolve-user.js'
-import { memberArguments, type MemberInput } from './member-arguments.js'
+import { memberArguments, type MemberInput, resolveTenant, type TypedMember, typedMember } from './member-arguments.js'
 
 interface Input extends MemberInput {
   readonly add?: readonly string[]
   readonly remove?: readonly string[]
 }
 
-interface Result {
+interface Result extends TypedMember {
   readonly tenantId: string
   readonly userId: string
   readonly roles: readonly string[]
@@ -32,14 +32,15 @@ export const changeRoles = defineCommand<Input, Result>({
   async run(context, { tenant, user, add = [], remove = [] }) {
     if (add.length + remove.length === 0) throw new CliError('CLI_USAGE', 'Nothing to change: give --add or --remove')
     const { tenancy, actor } = await context.open()
-    const { id } = await tenancy.getTenant(tenant)
+    const { id, slug } = await resolveTenant(tenancy, tenant)
     const userId = await resolveUser(tenancy, user)
     for (const role of add) await tenancy.access.assignRole({ tenant: id, user: userId, role, actor })
     for (const role of remove) await tenancy.access.unassignRole({ tenant: id, user: userId, role, actor })
     const memberships = await tenancy.listMemberships(userId)
-    return { tenantId: id, userId, roles: memberships.find(({ tenantId }) => tenantId === id)?.roles ?? [] }
+    const roles = memberships.find(({ tenantId }) => tenantId === id)?.roles ?? []
+    return { tenantId: id, userId, roles, ...typedMember(context, { tenant: slug, user }) }
   },
-  render({ userId, roles }, page) {
-    page.line(`${userId} has ${roles.join(', ') || 'no role'}`)
+  render({ typed, roles }, page) {
+    page.line(`${typed?.user} has ${roles.join(', ') || 'no role'} in ${typed?.tenant}`)
   },
 })

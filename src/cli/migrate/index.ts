@@ -1,4 +1,5 @@
 import type { AnyCommand } from '../command.js'
+import { acceptMigration } from './accept.js'
 import { migrateDown } from './down.js'
 import { lintMigrations } from './lint.js'
 import { newMigration } from './new.js'
@@ -13,4 +14,5 @@ export const commands: readonly AnyCommand[] = [
   newMigration,
   rehearseMigrations,
   lintMigrations,
+  acceptMigration,
 ]

@@ -1,7 +1,7 @@
 import type { LintReport } from '../../index.js'
-import { CliError } from '../cli-error.js'
 import { defineCommand } from '../command.js'
 import { exitCodes } from '../exit-codes.js'
+import { readLintInput } from './lint-input.js'
 
 interface Input {
   readonly since?: string
@@ -36,19 +36,10 @@ export const lintMigrations = defineCommand<Input, Result>({
     notes: [{ file: 'string', 'line?': 'number', message: 'string' }],
   },
   async run(context, { since }) {
-    const { config, schemaDir: given } = await context.options()
-    const dir = given ?? config.schemaDir
-    if (dir === undefined) {
-      throw new CliError('CLI_CONFIG_INVALID', 'There is no folder of migrations: set TENANT_SCHEMA_DIR')
-    }
-    const { readMigrations } = await import('../../schema/read-migrations.js')
+    const { files: read, extensions } = await readLintInput(context)
     const { lintMigrations: lint, renderLint } = await import('../../index.js')
-    const { migrations } = await readMigrations({ dir }, { invalid: 'TENANCY_DATABASE_SCHEMA_INVALID' })
-    const files = migrations.map(({ name, up, inTransaction }) => ({
-      ...{ name, inTransaction },
-      ...(typeof up === 'string' ? { sql: up } : {}),
-    }))
-    const report = await lint({ files, firstPending: since, extensions: config.extensions })
+    const files = read.map(({ version: _version, ...file }) => file)
+    const report = await lint({ files, firstPending: since, extensions })
     return context.isJson ? report : { ...report, text: renderLint(report) }
   },
   render({ text, findings, notes }, page) {

@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { Tenant } from '../../core/model.js'
 import { defineCommand } from '../command.js'
 import { tenantShape } from '../shapes.js'
@@ -31,7 +32,7 @@ export const deleteTenant = defineCommand<TenantInput, Result>({
       typed: slug,
       consequences: [
         `The tenant ${slug} (${name}) is deleted: its members are refused at once.`,
-        `Its database is dropped after ${retentionDays} days. Until then it can be undeleted.`,
+        `Its database is dropped after ${countText(retentionDays, 'day')}. Until then it can be undeleted.`,
       ],
     })
     const tenant = await tenancy.deleteTenant({ tenant: id, actor })

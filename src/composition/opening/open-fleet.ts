@@ -29,6 +29,7 @@ export function openFleet(
         databases.withOwner(database, slug, (client) => runScript(client, slug, script)),
       planRevert: (last) => databases.planRevert(last),
       revert: (tenant, how) => databases.revertInFleet(tenant, how),
+      ...databases.acceptance,
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },
     inspection: databases,

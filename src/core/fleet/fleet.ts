@@ -1,9 +1,10 @@
-import type { FleetEstimate, FleetRehearseOptions, RehearsalReport } from './rehearsal.js'
+import type { FleetEstimate, FleetRehearseOptions, RecordedRehearsal, RehearsalReport } from './rehearsal.js'
 import type { ActorOption } from '../audit-actor.js'
 import type { FleetRunOptions, FleetStopReason, FleetTenantName, FleetTenantResult, FleetWaveOptions } from './run.js'
 import type { FleetExecOptions, FleetExecReport } from './fleet-exec.js'
 import type { FleetSeedOptions, FleetSeedReport } from './fleet-seed.js'
 import type { FleetCheckOptions, FleetCheckReport } from './fleet-check.js'
+import type { FleetAcceptOptions, FleetAcceptReport } from './fleet-accept.js'
 import type { FleetRevertOptions, FleetRevertReport } from './fleet-revert.js'
 
 /** What a run did for one tenant. */
@@ -26,6 +27,12 @@ export interface FleetResult extends FleetTenantResult {
 export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, FleetWaveOptions, ActorOption {
   /** What `rehearse` expects of this run: the report and the audit log show it beside what it took. Default: none. */
   readonly estimate?: FleetEstimate | undefined
+  /**
+   * Is called before files are applied to a tenant, with the names of those that it lacks as far as the catalog knows: to back it
+   * up, or to tell somebody. It may be called again after an error that can pass. An error is that tenant's failure, and nothing
+   * is applied to it. Default: nothing.
+   */
+  readonly beforeTenant?: ((tenant: FleetTenantName, pending: readonly string[]) => Promise<unknown>) | undefined
   /** Say what would be applied to whom, by what the catalog knows, and change nothing. Default: false. */
   readonly dryRun?: boolean | undefined
   /** Look into the ledger of every database, also where the catalog says that no file is missing. Default: false. */
@@ -122,6 +129,22 @@ export interface Fleet {
    */
   revert(options: FleetRevertOptions): Promise<FleetRevertReport>
   /**
+   * Accepts that the text of an applied migration has changed, where what it did has not: a comment, or a guard for a new server.
+   * Gives its row in the ledger of every tenant that has it the checksum that the file has now, also of suspended and deleted
+   * tenants that have their database, and its row in the list of drizzle-kit or Prisma. Nothing is run, and nothing else of the
+   * ledger is changed. The template of the new text is built first: a file that does not run there stops it. Ready databases are
+   * those of the new template from then on.
+   *
+   * Processes with the earlier text refuse to migrate a tenant afterwards. Leaves one entry `fleet.accept` in the installation's audit log.
+   * @throws TENANCY_REQUEST_INVALID (also of a migration that none of the tenants has), TENANCY_TENANT_NOT_FOUND (of `tenants`),
+   *   TENANCY_DATABASE_SCHEMA_FAILED (in the template), TENANCY_CONNECTION_BUDGET_TOO_LARGE, all before anything runs;
+   *   TENANCY_CATALOG_UNAVAILABLE
+   * @example
+   * const report = await tenancy.fleet.acceptChecksum({ migration: '0001_orders.sql' })
+   * if (report.failed > 0 || report.remaining > 0) process.exitCode = 1
+   */
+  acceptChecksum(options: FleetAcceptOptions): Promise<FleetAcceptReport>
+  /**
    * Counts tenants by the version of their schema, from the catalog alone.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_CATALOG_UNAVAILABLE
    */
@@ -143,6 +166,11 @@ export interface Fleet {
    * if (problems.length === 0) console.log(`${estimate?.tenants} tenants, about ${estimate?.ms} ms`)
    */
   rehearse(options?: FleetRehearseOptions): Promise<RehearsalReport>
+  /**
+   * Reads what the last rehearsal said, of whichever process; undefined: there was none. For the `estimate` of `migrate`.
+   * @throws TENANCY_CATALOG_UNAVAILABLE
+   */
+  lastRehearsal(): Promise<RecordedRehearsal | undefined>
   /**
    * Compares the structure of tenant databases with the template, from which a new tenant would be cloned now: tables,
    * columns, types, defaults, constraints, indexes, functions, triggers, views, policies, grants, extensions, owners,

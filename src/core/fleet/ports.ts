@@ -57,6 +57,8 @@ export interface FleetCatalog {
   versions(): Promise<FleetStatus['versions']>
   /** Counts the tenants whose last migration failed, and names the first `limit`, latest failure first. */
   failures(limit: number): Promise<Pick<FleetStatus, 'failed' | 'tenantsFailed'>>
+  /** Finds the last audit entry of an action, such as `fleet.rehearse`: when it was, and what {@link recordRun} was given. */
+  lastRun(action: string): Promise<{ readonly at: Date; readonly after: unknown } | undefined>
   /** Writes the audit entry of a run, such as `fleet.migrate`. */
   recordRun(actor: string | null, action: string, after: object): Promise<void>
 }
@@ -120,6 +122,13 @@ export interface FleetDatabases {
     tenant: FleetTenant,
     how: Omit<FleetMigration, 'verify'> & { readonly to: number },
   ): Promise<readonly string[] | undefined>
+  /**
+   * Finds the migration whose text is to be accepted.
+   * @throws TENANCY_REQUEST_INVALID: this process has none of that id
+   */
+  planAccept(id: string): Promise<{ readonly version: number; readonly name: string; readonly checksum: string }>
+  /** Gives the row of a migration in a database's ledger the checksum that it has now; `skipped`: there is no such row. */
+  acceptChecksum(tenant: FleetTenant, version: number): Promise<'accepted' | 'current' | 'skipped'>
   /** Renews what this process's connections to the database know of its schema. */
   renew(databaseId: string): void
 }

@@ -105,6 +105,18 @@ export interface RehearsalReport {
   readonly durationMs: number
 }
 
+/** What the audit log knows of a rehearsal. */
+export interface RecordedRehearsal {
+  readonly at: Date
+  /** Number of the newest schema file of the process that rehearsed. */
+  readonly version: number
+  /** Tenants whose copies were tried. */
+  readonly tenants: number
+  /** How many {@link RehearsalReport.problems}. */
+  readonly problems: number
+  readonly estimate: FleetEstimate | undefined
+}
+
 /** How one database is rehearsed. */
 export interface DatabaseRehearsal {
   /** The tenant that functions among the migrations are told. */

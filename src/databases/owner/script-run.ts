@@ -3,7 +3,7 @@ import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { FleetStatement } from '../../core/fleet/fleet-exec.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { FleetScript } from '../../core/fleet/ports.js'
-import { isServerError } from '../../postgres/sql-states.js'
+import { hasSqlState, isServerError, sqlStates } from '../../postgres/sql-states.js'
 
 /** What a `pg.Client` has inside: the protocol's messages. */
 interface ClientInternals {
@@ -74,7 +74,11 @@ export async function runScript(owner: SqlClient, slug: string, script: FleetScr
   } catch (error) {
     await client.query('rollback').catch(() => {})
     if (findTenancyError(error)) throw error
-    throw fail(error instanceof Error ? error.message : String(error), error)
+    const reason = error instanceof Error ? error.message : String(error)
+    const wayOut = hasSqlState(error, sqlStates.readOnlySqlTransaction)
+      ? ': let it write (write: true, or --write)'
+      : ''
+    throw fail(`${reason}${wayOut}`, error)
   }
   // What only reads leaves nothing to commit. Up to PostgreSQL 15, functions of large objects write in a read-only transaction.
   await client.query(write ? 'commit' : 'rollback').catch((error: unknown) => {

@@ -55,7 +55,13 @@ export async function openConnection(
   // The next query reports a backend that has died; without a listener the error would end the process.
   client.on('error', () => {})
   holdToChannelBinding(client, account)
-  await client.connect()
+  try {
+    await client.connect()
+  } catch (error) {
+    // Without a password, pg gives up and leaves the connection open: it would keep the process until the server ends it.
+    void client.end().catch(() => {})
+    throw error
+  }
   return client
 }
 

@@ -46,6 +46,8 @@ export function lintFile(
     return
   }
   const { statements, comments } = parsed
+  if (statements.length === 0)
+    findings.push(about({ rule: 'empty-file', message: 'There is no statement in it' }, 1, '', undefined))
   const { ignores, broken } = readIgnores(comments)
   for (const { message, line } of broken) findings.push(about({ rule: 'ignore-comment', message }, line, '', undefined))
   const used = new Set<(typeof ignores)[number]>()

@@ -67,6 +67,8 @@ async function load(): Promise<typeof Parser> {
 
 /** Parses a text as PostgreSQL 18 does. @throws {@link SyntaxProblem} */
 export function parseSql(parser: typeof Parser, sql: string): ParsedFile {
+  // The parser refuses a text without any.
+  if (sql.trim() === '') return { statements: [], comments: [] }
   const bytes = Buffer.from(sql)
   const lines = lineNumbers(bytes)
   const { stmts = [] } = attempt(() => parser.parseSync(sql), sql)

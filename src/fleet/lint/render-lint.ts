@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import type { LintReport } from './findings.js'
 
 /**
@@ -19,7 +20,7 @@ export function renderLint({ findings, ignored, notes }: LintReport): string {
     ...notes.map(
       ({ file, line, message }) => `${file}${line === undefined ? '' : `:${line}`}: not checked: ${message}`,
     ),
-    `${count('error')} errors, ${count('warning')} warnings, ${ignored.length} allowed, ${notes.length} not checked`,
+    `${countText(count('error'), 'error')}, ${countText(count('warning'), 'warning')}, ${ignored.length} allowed, ${notes.length} not checked`,
   ]
     .filter((line) => line !== '')
     .join('\n')

@@ -10,6 +10,10 @@ const owner = 'Leave it to the provisioning account and the operator; migrations
 /** Every rule, with what to do instead. Messages of findings say what happens and why. */
 export const rules = {
   'syntax-error': { severity: 'error', advice: 'Correct the file: PostgreSQL would refuse it.' },
+  'empty-file': {
+    severity: 'warning',
+    advice: 'Write its statements before it is applied: afterwards, a file must not change.',
+  },
   'index-not-concurrent': {
     severity: 'error',
     advice: 'Use CREATE INDEX CONCURRENTLY in a file of its own that begins with `-- no-transaction`.',

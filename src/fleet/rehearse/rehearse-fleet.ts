@@ -19,6 +19,7 @@ import {
 } from './choose-rehearsed.js'
 import { estimateRun, fitCost } from './estimate.js'
 import { findProblems } from './find-problems.js'
+import { recordRehearsal } from './recorded-rehearsal.js'
 
 /** What {@link rehearseFleet} needs. */
 export interface RehearseParts {
@@ -80,7 +81,7 @@ export async function rehearseFleet(parts: RehearseParts, options: FleetRehearse
     stopped: mayGoOn() ? undefined : ('signal' as const),
     durationMs: performance.now() - startedAt,
   }
-  if (tenants.length > 0) await record(parts.catalog, options.actor, report)
+  if (tenants.length > 0) await recordRehearsal(parts.catalog, options.actor, report)
   return report
 }
 
@@ -160,16 +161,4 @@ async function rehearseOne(
 function unavailable(cause: unknown): TenancyError {
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new TenancyError('TENANCY_DATABASE_UNAVAILABLE', `The database cannot be copied: ${reason}`, { cause })
-}
-
-async function record(
-  catalog: FleetCatalog,
-  actor: string | null | undefined,
-  { version, tenants, problems, estimate, stopped }: RehearsalReport,
-): Promise<void> {
-  const after = { version, tenants: tenants.length, problems: problems.length, estimate: estimate ?? null, stopped }
-  await retry(
-    () => catalog.recordRun(actor ?? null, 'fleet.rehearse', after),
-    retryRule(() => true),
-  )
 }

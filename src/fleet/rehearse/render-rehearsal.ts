@@ -1,3 +1,4 @@
+import { countText } from '../../core/text.js'
 import { isAtLeast } from '../../core/fleet/lock-modes.js'
 import type { RehearsalReport, RehearsedFile, RehearsedTenant } from '../../core/fleet/rehearsal.js'
 import { problemsOf } from './find-problems.js'
@@ -15,7 +16,7 @@ export function renderRehearsal(report: RehearsalReport): string {
   if (tenants.length === 0 && stopped === undefined) lines.push('No tenant is behind: there is nothing to rehearse.')
   if (stopped !== undefined) lines.push('Stopped before the last tenant.')
   if (tenants.length > 0) lines.push(problems.length === 0 ? 'No problems.' : `Problems: ${problems.length}.`)
-  if (estimate) lines.push(`Estimate: ${estimate.tenants} tenants in about ${duration(estimate.ms)}.`)
+  if (estimate) lines.push(`Estimate: ${countText(estimate.tenants, 'tenant')} in about ${duration(estimate.ms)}.`)
   return plain(lines)
 }
 

@@ -49,6 +49,8 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly connections: 0 | 1 | 2
   /** Whether tenants that get a database while the run goes on are part of it. Named tenants are never joined by others. */
   readonly withNewcomers: boolean
+  /** Runs before `work`, in none of the slots; what it throws fails the tenant. Default: nothing. */
+  prepare?: ((tenant: FleetTenant) => Promise<void>) | undefined
   /**
    * Works on one tenant. It may be called again after an error that can pass: a full server, a restart, a lost connection.
    * Attempts count from 1.
@@ -239,11 +241,17 @@ async function workOnOne<Outcome extends TenantOutcome>(
   })
   const rule = retryRule(() => whyStopped() === undefined, run.mayPass)
   try {
+    await retry(async () => run.prepare?.(tenant), rule)
     return end(await retry(once, rule))
   } catch (error) {
     const outcome = run.fail(tenant, error)
     return outcome && end(outcome)
   }
+}
+
+/** What was thrown, as an error. */
+export function errorOf(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }
 
 /** A share of `planned`, rounded up; undefined stays so. */

@@ -2,7 +2,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { FleetSeedOptions, FleetSeedReport, FleetSeedResult, SeedProfile } from '../../core/fleet/fleet-seed.js'
 import type { FleetDatabases } from '../../core/fleet/ports.js'
 import { chooseTenants } from '../run/choose-tenants.js'
-import { runOverTenants, type TenantRunParts } from '../run/run-over-tenants.js'
+import { errorOf, runOverTenants, type TenantRunParts } from '../run/run-over-tenants.js'
 import { readSeeds, type SeedSources } from './read-seeds.js'
 import { runSeeds } from './run-seeds.js'
 
@@ -40,7 +40,7 @@ export async function seedFleet(parts: SeedParts, options: FleetSeedOptions): Pr
       }
     },
     fail: (_tenant, error) => ({
-      ...{ outcome: 'failed', seeds: [], error: error instanceof Error ? error : new Error(String(error)) },
+      ...{ outcome: 'failed', seeds: [], error: errorOf(error) },
     }),
     record: ({ counts: all, remaining, stopped }) =>
       catalog.recordRun(actor, 'fleet.seed', {

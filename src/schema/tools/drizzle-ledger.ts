@@ -1,4 +1,4 @@
-import type { MigrationFolder } from '../../core/tenants/migration.js'
+import type { Migration, MigrationFolder } from '../../core/tenants/migration.js'
 import { quoteLiteral } from '../../postgres/quote.js'
 import type { ToolEntry, ToolLedger } from '../../postgres/tool-ledger.js'
 import type { SqlMigration } from '../folders/sql-migrations.js'
@@ -75,6 +75,11 @@ export function drizzleLedger(
        where t.name is null and t.created_at / 1000 = known.second;`
   }
 
+  const rowOf = (migration: Migration) => {
+    const known = byName.get(migration.name)
+    return layout === 'folders' ? `name = ${quoteLiteral(known?.tag ?? '')}` : `created_at = ${known?.when ?? 0}`
+  }
+
   return {
     table,
     async read(client) {
@@ -91,13 +96,10 @@ export function drizzleLedger(
         insert into ${name} (hash, created_at${layout === 'folders' ? ', name' : ''}) values ${rows.join(', ')}`
     },
     keepFrom: (members) => keepTableFrom(target, members),
-    remove: (removed) => {
-      const conditions = removed.map((migration) => {
-        const known = byName.get(migration.name)
-        if (layout === 'folders') return `name = ${quoteLiteral(known?.tag ?? '')}`
-        return `created_at = ${known?.when ?? 0}`
-      })
-      return ifExists(target, `delete from ${name} where ${conditions.join(' or ')}`)
+    accept: (migration) => {
+      const hash = quoteLiteral(byName.get(migration.name)?.migration.hash ?? '')
+      return ifExists(target, `update ${name} set hash = ${hash} where ${rowOf(migration)}`)
     },
+    remove: (removed) => ifExists(target, `delete from ${name} where ${removed.map(rowOf).join(' or ')}`),
   }
 }

@@ -74,6 +74,12 @@ export function prismaLedger(
         values ${rows.join(', ')}`
     },
     keepFrom: (members) => keepTableFrom(target, members),
+    accept({ name }) {
+      const folder = folderOf(name)
+      const hash = quoteLiteral(byName.get(folder)?.hash ?? '')
+      const row = `migration_name = ${quoteLiteral(folder)} and rolled_back_at is null`
+      return ifExists(target, `update ${quoteTable(target)} set checksum = ${hash} where ${row}`)
+    },
     remove: (removed) => {
       const names = removed.map(({ name }) => quoteLiteral(folderOf(name))).join(', ')
       return ifExists(target, `delete from ${quoteTable(target)} where migration_name in (${names})`)

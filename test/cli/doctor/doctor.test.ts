@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CheckResult } from '../../../src/cli/doctor/check.js'
 import type { Diagnosis } from '../../../src/cli/doctor/run-checks.js'
+import { startEmbeddedServer } from '../../../src/databases/embedded/supervisor.js'
 import { quoteIdentifier } from '../../../src/postgres/quote.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
 import { runCommandLine } from '../../support/processes/command-line.js'
@@ -128,6 +129,24 @@ describe('what is wrong is found', () => {
     expect(diagnosis.checks.filter(({ what }) => what.startsWith('This check failed'))).toEqual([])
   })
 
+  test('an address without a password, of a server that asks for one', async () => {
+    const embedded = await startEmbeddedServer({ dataDir: join(folder, 'data') })
+    try {
+      const { port, user } = embedded.account
+      const env = { TENANT_DATABASE_URL: `postgres://${user}@127.0.0.1:${port}/postgres`, TENANT_SECRET: '' }
+      const { code, of } = await diagnose(env)
+      expect(code).toBe(1)
+      expect(of('server')).toMatchObject({
+        status: 'problem',
+        what: expect.stringContaining('asks for a password, and TENANT_DATABASE_URL has none'),
+      })
+      expect(of('secrets')).toMatchObject({ status: 'warning', what: expect.stringContaining('TENANT_SECRET is not') })
+      expect(of('catalog')).toMatchObject({ status: 'skipped' })
+    } finally {
+      await embedded.stop()
+    }
+  }, 60_000)
+
   test('another secret than that of the catalog', async () => {
     const { of } = await diagnose(
       { TENANT_SECRET: '5e'.repeat(31) + 'ab' },
@@ -227,7 +246,7 @@ describe('--fix', () => {
     const after = await diagnose({}, '--only', 'tenant-roles', '--fix')
     expect(after.of('tenant-roles')).toMatchObject({
       status: 'ok',
-      fixed: expect.stringContaining('1 tenants') as string,
+      fixed: expect.stringContaining('1 tenant') as string,
     })
   })
 })

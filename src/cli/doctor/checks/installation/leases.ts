@@ -1,3 +1,4 @@
+import { countText } from '../../../../core/text.js'
 import { createTenantDatabaseRecords } from '../../../../catalog/tenants/tenant-databases.js'
 import { findUnfinishedTemplates } from '../../../../databases/building/template.js'
 import { inspectServer } from '../../../../databases/lifecycle/inspection.js'
@@ -27,7 +28,7 @@ export const leases: Check = {
       if (overdue.length + unusable > 0) {
         findings.push(
           warning(
-            `${overdue.length + unusable} databases were left half built, half dropped or unusable by a process that ended`,
+            `${countText(overdue.length + unusable, 'database was', 'databases were')} left half built, half dropped or unusable by a process that ended`,
             'An application that runs removes them by itself; or tenants2fast db reconcile',
             reconcile(context),
           ),
@@ -35,7 +36,10 @@ export const leases: Check = {
       }
     }
     const templates = await findUnfinishedTemplates(client, { names, installationId })
-    const what = templates.length === 0 ? '' : `; ${templates.length} templates are being built or dropped`
+    const what =
+      templates.length === 0
+        ? ''
+        : `; ${countText(templates.length, 'template is', 'templates are')} being built or dropped`
     return combine(findings, `Catalog and server agree${what}`)
   },
 }
@@ -44,7 +48,7 @@ function lostDatabases(names: readonly string[]): Finding[] {
   if (names.length === 0) return []
   return [
     problem(
-      `${names.length} databases of tenants are not on the server: ${some(names)}`,
+      `${countText(names.length, 'database of a tenant is', 'databases of tenants are')} not on the server: ${some(names)}`,
       'Restore them from a backup: docs/disaster.md',
     ),
   ]
@@ -54,7 +58,7 @@ function unknownNames(names: readonly string[]): Finding[] {
   if (names.length === 0) return []
   return [
     warning(
-      `${names.length} databases or roles of this installation are not in its catalog: ${some(names)}`,
+      `${countText(names.length, 'database or role of this installation is', 'databases or roles of this installation are')} not in its catalog: ${some(names)}`,
       'They are never dropped by themselves: after a restore of an older catalog they may hold data. Look, then drop them by hand',
     ),
   ]
@@ -65,7 +69,7 @@ function reconcile(context: DoctorContext): Finding['fix'] {
     what: 'finishes what dead processes left (reconcile)',
     async apply() {
       const { dropped, templates, failed } = await (await context.tenancy()).reconcile()
-      return `Dropped ${dropped.length} databases and ${templates.length} templates; ${failed.length} could not be dropped`
+      return `Dropped ${countText(dropped.length, 'database')} and ${countText(templates.length, 'template')}; ${failed.length} could not be dropped`
     },
   }
 }

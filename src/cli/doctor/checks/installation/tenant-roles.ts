@@ -1,3 +1,4 @@
+import { countText } from '../../../../core/text.js'
 import { type Check, combine, type Finding, problem, warning } from '../../check.js'
 import type { DoctorContext } from '../../context.js'
 import { some } from './leases.js'
@@ -56,7 +57,10 @@ export const tenantRoles: Check = {
       count += rows.length
       after = rows.at(-1)?.slug ?? ''
     }
-    return combine(findings(context, { powerful, open, broken }), `${count} roles of tenants are as they were made`)
+    return combine(
+      findings(context, { powerful, open, broken }),
+      `${countText(count, 'role of a tenant is as it was', 'roles of tenants are as they were')} made`,
+    )
   },
 }
 
@@ -78,7 +82,7 @@ function findings(
       ? []
       : [
           problem(
-            `The roles of ${powerful.length} tenants may more than log in: ${some(powerful)}`,
+            `The roles of ${countText(powerful.length, 'tenant')} may more than log in: ${some(powerful)}`,
             'As a superuser: alter role … nosuperuser nocreatedb nocreaterole noreplication nobypassrls. Find out who did that',
           ),
         ]),
@@ -86,7 +90,7 @@ function findings(
       ? []
       : [
           problem(
-            `PUBLIC may connect to the databases of ${open.length} tenants: ${some(open)}`,
+            `PUBLIC may connect to the databases of ${countText(open.length, 'tenant')}: ${some(open)}`,
             'revoke connect on database … from public. Find out who did that',
           ),
         ]),
@@ -94,7 +98,7 @@ function findings(
       ? []
       : [
           warning(
-            `The roles of ${broken.length} tenants lack privileges that they were made with: ${some(broken)}`,
+            `The roles of ${countText(broken.length, 'tenant')} lack privileges that they were made with: ${some(broken)}`,
             'They are restored when the tenant is used; or --fix',
             {
               what: 'restores the privileges of tenants’ roles',
@@ -118,5 +122,5 @@ async function restore(context: DoctorContext, slugs: readonly string[]): Promis
     }
   }
   const restored = slugs.length - failed.length
-  return `Restored the privileges of ${restored} tenants${failed.length > 0 ? `; failed: ${some(failed)}` : ''}`
+  return `Restored the privileges of ${countText(restored, 'tenant')}${failed.length > 0 ? `; failed: ${some(failed)}` : ''}`
 }

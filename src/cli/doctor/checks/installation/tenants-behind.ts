@@ -1,3 +1,4 @@
+import { countText } from '../../../../core/text.js'
 import { createTenantDatabaseRecords } from '../../../../catalog/tenants/tenant-databases.js'
 import { findTenancyError } from '../../../../core/errors/errors.js'
 import { readTenantSchema } from '../../../../databases/building/tenant-schema.js'
@@ -31,13 +32,13 @@ export const tenantsBehind: Check = {
     const ahead = rows.filter((row) => row.ahead).length
     if (behind.length > 0) {
       return warning(
-        `${behind.length} tenants are behind schema version ${version}: ${some(behind)}`,
+        `${countText(behind.length, 'tenant is', 'tenants are')} behind schema version ${version}: ${some(behind)}`,
         'Run tenants2fast migrate up',
       )
     }
     if (ahead > 0) {
       return warning(
-        `${ahead} tenants have a newer schema than this folder (${version})`,
+        `${countText(ahead, 'tenant has', 'tenants have')} a newer schema than this folder (${version})`,
         'Fine during a deployment; otherwise update this copy of the application',
       )
     }

@@ -86,7 +86,7 @@ function serverPassword({ server, isProduction }: Config): Finding[] {
   return [
     (isSerious ? problem : warning)(
       `The password of the provisioning account is ${weakness}`,
-      `Set another one: \\password ${server.user} in psql`,
+      `Set another one: \\password ${server.user} in psql, and write it into TENANT_DATABASE_URL`,
     ),
   ]
 }

@@ -37,10 +37,15 @@ export const server: Check = {
       }
       const address =
         configured === undefined ? 'The embedded server' : `The server on ${configured.host}:${configured.port}`
+      if (configured?.password === '' && /client password must be/.test(reasonOf(error))) {
+        return problem(`${address} asks for a password, and TENANT_DATABASE_URL has none`, passwordAdvice)
+      }
       return problem(`${address} cannot be reached: ${reasonOf(error)}`, adviceFor(error))
     }
   },
 }
+
+const passwordAdvice = 'Write it there, as postgres://user:password@host:5432/postgres'
 
 /** Our own error repeats the address: its cause says why. */
 function reasonOf(error: unknown): string {
