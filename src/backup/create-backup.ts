@@ -168,7 +168,7 @@ function createWriter({
         const raw = measure()
         const part = await writePart(
           `data-${String(index).padStart(5, '0')}.copy.gz`,
-          chain(rows, raw.through, createGzip({ level: gzipLevel })),
+          chain(rows, raw.through, createGzip({ level: gzipLevel, chunkSize: 1 << 18 })),
         )
         done.push({ ...describeTable(table), rows: count(), bytes: raw.result().bytes, part })
         tell(table.name)

@@ -59,7 +59,7 @@ async function loadParts({ archive, decrypt }: LoadOptions, load: Load, onBytes:
     const { bytes, check } = archive.open(table.part, onBytes)
     const bound = atMost(table)
     const rows = await readAs(
-      async () => load(table, chain(await through(bytes, decrypt), createGunzip(), bound)),
+      async () => load(table, chain(await through(bytes, decrypt), createGunzip({ chunkSize }), bound)),
       check,
     )
     checkRows(table, rows)
@@ -146,6 +146,9 @@ async function readAs<Result>(read: () => Promise<Result>, check: () => void): P
 
 const through = async (bytes: Readable, decrypt: LoadOptions['decrypt']) =>
   decrypt === undefined ? bytes : decrypt(bytes)
+
+/** Each piece is a job for another thread: the default of 16 KiB makes many of them. */
+const chunkSize = 1 << 18
 
 /** Passes the rows of a table, as many bytes as the manifest says: what unpacks to more would fill the disk. */
 function atMost({ name, bytes: wanted }: Manifest['tables'][number]): Transform {

@@ -106,7 +106,7 @@ export function runPgTool(tool: PgTool, args: readonly string[], env: NodeJS.Pro
 
 /**
  * The arguments of a dump: everything but large objects, in the custom format, of one moment, readable by our parser. Level 3 as
- * for our own parts: pg_dump is the slowest of what runs.
+ * for our own parts: to compress takes pg_dump longer than all else.
  */
 export const dumpArguments = (snapshot: string): string[] => [
   ...['--format=custom', `--snapshot=${snapshot}`, '--no-password', '--quote-all-identifiers', '--encoding=UTF8'],
