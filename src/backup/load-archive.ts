@@ -179,7 +179,7 @@ async function* bounded(
     if (bytes >= lookAt) {
       lookAt = bytes + looksEvery
       if ((await size()) > largestDatabase(databaseBytes)) {
-        throw invalidArchive(`it unpacks to more than the ${databaseBytes} bytes of the database that it is of`)
+        throw invalidArchive(`it unpacks to far more than the ${databaseBytes} bytes of the database that it is of`)
       }
     }
     yield chunk as Buffer
