@@ -2,6 +2,7 @@
 //
 //   TENANT_DATABASE_URL  a server that the installed pg_dump fits; without it the benchmark cannot run
 //   T2F_BENCH_MB         size of the tables, about (default 200)
+//   T2F_BENCH_METHOD     pg_dump or copy (default: both)
 //   T2F_BENCH_DIR        where archives go (default: the temporary folder)
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -86,7 +87,7 @@ export async function run() {
       execute('pg_restore', ['--no-owner', '--no-acl', '-d', bare, dump], { env: libpq }).catch(() => {}),
     )
     const figures = []
-    for (const method of ['pg_dump', 'copy']) {
+    for (const method of [process.env.T2F_BENCH_METHOD ?? ['pg_dump', 'copy']].flat()) {
       const to = join(folder, method)
       const backup = await timed(() => tenancy.backup({ tenant: 'shop', to, method }))
       const restore = await timed(() => tenancy.restore({ from: to, tenant: 'shop', keepDays: 0 }))

@@ -32,14 +32,14 @@ export function backupFailed(problem: string, cause?: unknown): TenancyError {
  * A folder. Until the end it has another name beside the final one; what a process left that died is removed by the next
  * backup to the same name on the same machine. Files can be read by their owner alone.
  *
- * @throws {@link TenancyError} TENANCY_BACKUP_FAILED: there is something of that name
+ * @throws {@link TenancyError} TENANCY_BACKUP_EXISTS: there is something of that name
  */
 export async function openFolderSink(path: string): Promise<ArchiveSink> {
   const target = resolve(path)
   const parent = dirname(target)
   const start = `.${basename(target)}.partial.`
   const folder = join(parent, `${start}${hostname()}.${process.pid}.${randomBytes(4).toString('hex')}`)
-  if (await exists(target)) throw backupFailed(`${target} is there already: name another folder`)
+  if (await exists(target)) throw backupExists(target)
   await removeAbandoned(parent, start)
   await mkdir(folder, { mode: 0o700 })
   const writeFile = async (name: string, bytes: AsyncIterable<Buffer> | Iterable<Buffer>) => {
@@ -58,13 +58,16 @@ export async function openFolderSink(path: string): Promise<ArchiveSink> {
       await writeFile(manifestName, [Buffer.from(manifest)])
       await syncFolder(folder)
       // Fails when somebody has put a folder with content there meanwhile.
-      if (await exists(target)) throw backupFailed(`${target} is there already: name another folder`)
+      if (await exists(target)) throw backupExists(target)
       await rename(folder, target)
       await syncFolder(parent)
     },
     abort: () => rm(folder, { recursive: true, force: true }),
   }
 }
+
+const backupExists = (target: string) =>
+  new TenancyError('TENANCY_BACKUP_EXISTS', `The backup was not written: ${target} is there already`)
 
 async function exists(path: string): Promise<boolean> {
   return stat(path).then(

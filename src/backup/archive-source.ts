@@ -3,7 +3,7 @@ import { mkdtemp, open, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
-import { findTenancyError } from '../core/errors/errors.js'
+import { findTenancyError, TenancyError } from '../core/errors/errors.js'
 import { readFrames } from './frames.js'
 import { invalidArchive, type Manifest, manifestName, readManifest } from './manifest.js'
 import { chain, measure } from './part-bytes.js'
@@ -90,6 +90,8 @@ async function checkPart(folder: string, { name, bytes }: Manifest['parts'][numb
   if (found.size !== bytes) throw invalidArchive(`the part ${name} has ${found.size} bytes instead of ${bytes}`)
 }
 
+const isFull = (error: unknown) => ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as { code?: string }).code ?? '')
+
 async function storeStream(stream: Readable, folder: string): Promise<void> {
   let file: Awaited<ReturnType<typeof open>> | undefined
   let manifest: string | undefined
@@ -108,6 +110,13 @@ async function storeStream(stream: Readable, folder: string): Promise<void> {
     }
   } catch (error) {
     if (findTenancyError(error)) throw error
+    if (isFull(error)) {
+      throw new TenancyError(
+        'TENANCY_RESTORE_REFUSED',
+        'The backup is not restored: the disk of the temporary folder is full. Set TMPDIR to another one, or restore from a folder',
+        { cause: error },
+      )
+    }
     throw invalidArchive('the stream cannot be read or stored', error)
   } finally {
     await file?.close()

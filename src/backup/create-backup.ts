@@ -9,6 +9,7 @@ import { type ArchiveSink, backupFailed, openFolderSink, openStreamSink } from '
 import { encryptionTo } from './encryption.js'
 import { type Manifest, manifestFormat, manifestVersion, signManifest } from './manifest.js'
 import { chain, gathered, measure } from './part-bytes.js'
+import { structureToKeep } from './structure.js'
 import { dumpArguments, findPgTool, isForLibpq, libpqEnvironment, type PgTool, runPgTool } from './pg-tools.js'
 
 /** What backups and restores need. */
@@ -49,16 +50,20 @@ export function createBackup(parts: BackupParts): Backups['backup'] {
       const tool = await chooseTool(snapshot, input.method, parts.pgFolder)
       const sink = await openSink(to)
       try {
+        const structure = await snapshot.structure()
         const writer = createWriter({ snapshot, sink, encrypt, input })
         const content = await (tool === undefined ? writer.copyTables() : writer.dump(tool))
         const manifest: Manifest = {
           ...{ format: manifestFormat, formatVersion: manifestVersion, createdBy: version },
-          ...{ serverVersion: snapshot.serverVersion, takenAt: snapshot.takenAt.toISOString(), installation },
+          ...{ serverVersion: snapshot.serverVersion, databaseBytes: snapshot.databaseBytes },
+          ...{ takenAt: snapshot.takenAt.toISOString(), installation },
           ...describe(tenant, database),
           schema: snapshot.schema,
           ...{ method: tool === undefined ? 'copy' : 'pg_dump', isEncrypted: encrypt !== undefined },
           sequences: snapshot.sequences.map((sequence) => ({ ...sequence })),
           materializedViews: snapshot.relations.materializedViews.map((view) => ({ ...view })),
+          largeObjects: snapshot.relations.largeObjects,
+          structure: structureToKeep(structure),
           ...content,
         }
         signal?.throwIfAborted()
@@ -163,7 +168,7 @@ function createWriter({
         const raw = measure()
         const part = await writePart(
           `data-${String(index).padStart(5, '0')}.copy.gz`,
-          chain(rows, raw.through, createGzip({ level: gzipLevel })),
+          chain(rows, raw.through, createGzip({ level: gzipLevel, chunkSize: 1 << 18 })),
         )
         done.push({ ...describeTable(table), rows: count(), bytes: raw.result().bytes, part })
         tell(table.name)
@@ -227,6 +232,7 @@ function reportOf(manifest: Manifest): BackupReport {
     tables: manifest.tables.length,
     rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
     bytes: manifest.parts.reduce((sum, part) => sum + part.bytes, 0),
+    skippedLargeObjects: manifest.largeObjects,
   }
 }
 

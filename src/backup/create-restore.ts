@@ -7,6 +7,7 @@ import type { BackupParts } from './create-backup.js'
 import { decryptionWith } from './encryption.js'
 import { contentOf, loadArchive } from './load-archive.js'
 import type { Manifest } from './manifest.js'
+import { isSameStructure, lostStructure } from './structure.js'
 
 const refused = (problem: string) =>
   new TenancyError('TENANCY_RESTORE_REFUSED', `The backup is not restored: ${problem}`)
@@ -38,7 +39,10 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
           const structure = await target.structure()
           await target.fill(contentOf(manifest), (load) =>
             loadArchive(
-              { ...{ archive, decrypt, pgFolder: parts.pgFolder }, onProgress: input.onProgress, signal },
+              {
+                ...{ archive, decrypt, pgFolder: parts.pgFolder, size: () => target.size() },
+                ...{ onProgress: input.onProgress, signal },
+              },
               load,
             ),
           )
@@ -48,10 +52,11 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
             bytes: manifest.parts.reduce((sum, { bytes }) => sum + bytes, 0),
           })
           // Foreign keys, triggers and policies that were off while rows came are there again.
-          if ((await target.structure()) !== structure)
+          if (!isSameStructure(await target.structure(), structure))
             throw refused('its data changes the structure of a new database')
           signal?.throwIfAborted()
-          return assign(parts, input, known, target, manifest)
+          const lost = lostStructure(manifest.structure, structure)
+          return assign(parts, input, known, target, { manifest, lost })
         })
       } finally {
         await archive.close()
@@ -106,7 +111,7 @@ async function assign(
   { newTenant, keepDays = defaultDays, actor = null }: RestoreInput,
   tenant: Tenant | undefined,
   next: RestoreTarget,
-  manifest: Manifest,
+  { manifest, lost }: { readonly manifest: Manifest; readonly lost: RestoreReport['lost'] },
 ): Promise<RestoreReport> {
   const archive = {
     archive: {
@@ -117,6 +122,7 @@ async function assign(
   const report = {
     ...{ databaseId: next.id, takenAt: new Date(manifest.takenAt), schemaVersion: manifest.schema.version },
     ...{ tables: manifest.tables.length, rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0) },
+    ...{ skippedLargeObjects: manifest.largeObjects, lost },
   }
   if (newTenant !== undefined) {
     const { slug, name = manifest.tenant.name, owner } = newTenant

@@ -1,5 +1,4 @@
-import { PassThrough, type Readable } from 'node:stream'
-import { once } from 'node:events'
+import { Readable } from 'node:stream'
 import { invalidArchive } from './manifest.js'
 
 /** The rows of one table in a dump. */
@@ -15,8 +14,8 @@ const endOfRows = Buffer.from('\\.\n')
 /**
  * Finds the rows of tables in the script that `pg_restore` makes of a dump. The script is never run: whoever changed a dump could
  * write any SQL into it. Only lines `COPY … FROM stdin;` count, and the rows after them, which the caller loads with a
- * statement of its own; everything else is passed over. Each table's rows have to be read to their end, or destroyed, before
- * the next one comes.
+ * statement of its own; everything else is passed over. Each table's rows have to be read to their end
+ * before the next one comes.
  *
  * @throws {@link TenancyError} TENANCY_BACKUP_INVALID: the script is cut
  */
@@ -30,28 +29,25 @@ export async function* readDumpScript(script: AsyncIterable<Buffer>): AsyncGener
     return true
   }
 
-  /** Passes rows on until the line that ends them. */
-  const pump = async (rows: PassThrough) => {
-    const send = async (bytes: Buffer) => {
-      if (bytes.length === 0 || rows.destroyed) return
-      if (!rows.write(bytes)) await Promise.race([once(rows, 'drain'), once(rows, 'close')])
-    }
+  let isOver = true
+  /** The rows until the line that ends them. */
+  async function* rowsOfTable(): AsyncGenerator<Buffer, void, undefined> {
     let isLineStart = true
     for (;;) {
       const end = endOf(rest, isLineStart)
       if (end >= 0) {
-        await send(rest.subarray(0, end))
+        const last = rest.subarray(0, end)
         rest = rest.subarray(end + endOfRows.length)
-        rows.end()
+        isOver = true
+        if (last.length > 0) yield last
         return
       }
       // What could be the beginning of the end stays.
-      const keep = Math.min(rest.length, endOfRows.length)
-      const passed = rest.subarray(0, rest.length - keep)
+      const passed = rest.subarray(0, Math.max(0, rest.length - endOfRows.length))
+      rest = rest.subarray(passed.length)
       if (passed.length > 0) {
-        await send(passed)
         isLineStart = passed.at(-1) === 10
-        rest = rest.subarray(passed.length)
+        yield passed
       }
       if (!(await more())) throw invalidArchive('the dump ends in the middle of a table')
     }
@@ -67,16 +63,9 @@ export async function* readDumpScript(script: AsyncIterable<Buffer>): AsyncGener
     const line = rest.subarray(0, lineEnd).toString()
     rest = rest.subarray(lineEnd + 1)
     if (!line.startsWith('COPY ') || !line.endsWith(' FROM stdin;')) continue
-    const rows = new PassThrough({ highWaterMark: 1 << 18 })
-    // Its reader gets the error, too.
-    const pumping = pump(rows).catch((error: unknown) => {
-      rows.destroy(error as Error)
-      throw error
-    })
-    pumping.catch(() => {})
-    rows.on('error', () => {})
-    yield { statement: line, rows }
-    await pumping
+    isOver = false
+    yield { statement: line, rows: Readable.from(rowsOfTable(), { objectMode: false, highWaterMark: 1 << 18 }) }
+    if (!isOver) throw new Error('the rows of a table were not read to their end')
   }
 }
 

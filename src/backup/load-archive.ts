@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import type { BackupProgress } from '../core/backup/backup.js'
 import type { ContentTable, DatabaseContent } from '../core/backup/ports.js'
@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly archive: ArchiveSource
   readonly decrypt: ((bytes: Readable) => Promise<Readable>) | undefined
   readonly pgFolder: string | undefined
+  /** Bytes of the database that is filled, on the server's disk. */
+  readonly size: () => Promise<number>
   readonly onProgress?: ((progress: BackupProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -55,13 +57,17 @@ async function loadParts({ archive, decrypt }: LoadOptions, load: Load, onBytes:
   for (const table of archive.manifest.tables) {
     if (table.part === null) throw invalidArchive(`the table ${table.name} has no part`)
     const { bytes, check } = archive.open(table.part, onBytes)
-    const rows = await readAs(async () => load(table, chain(await through(bytes, decrypt), createGunzip())), check)
+    const bound = atMost(table)
+    const rows = await readAs(
+      async () => load(table, chain(await through(bytes, decrypt), createGunzip({ chunkSize }), bound)),
+      check,
+    )
     checkRows(table, rows)
   }
 }
 
 async function loadDump(
-  { archive, decrypt, pgFolder, signal }: LoadOptions,
+  { archive, decrypt, pgFolder, size, signal }: LoadOptions,
   load: Load,
   onBytes: (count: number) => void,
 ) {
@@ -92,12 +98,12 @@ async function loadDump(
         stop()
       })
       if (child.stdin) plain.pipe(child.stdin)
-      for await (const { statement, rows } of readDumpScript(child.stdout as Readable)) {
+      for await (const { statement, rows } of readDumpScript(bounded(child.stdout as Readable, manifest, size))) {
         const table = wanted.get(statement)
         if (table === undefined) {
           if (!statement.startsWith('COPY "tenants2fast".'))
             throw invalidArchive('the dump has a table that the manifest has not')
-          rows.resume()
+          for await (const _ of rows);
           continue
         }
         if (loaded.has(statement)) throw invalidArchive(`the dump has the table ${table.name} twice`)
@@ -140,6 +146,45 @@ async function readAs<Result>(read: () => Promise<Result>, check: () => void): P
 
 const through = async (bytes: Readable, decrypt: LoadOptions['decrypt']) =>
   decrypt === undefined ? bytes : decrypt(bytes)
+
+/** Each piece is a job for another thread: the default of 16 KiB makes many of them. */
+const chunkSize = 1 << 18
+
+/** Passes the rows of a table, as many bytes as the manifest says: what unpacks to more would fill the disk. */
+function atMost({ name, bytes: wanted }: Manifest['tables'][number]): Transform {
+  let bytes = 0
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length
+      if (bytes > (wanted ?? 0)) done(invalidArchive(`the table ${name} unpacks to more than ${wanted} bytes`))
+      else done(null, chunk)
+    },
+  })
+}
+
+const looksEvery = 32 * 1024 * 1024
+// A new database can be larger than the old one was: rows that were compressed otherwise, another fill factor.
+const largestDatabase = (bytes: number) => 2 * bytes + 64 * 1024 * 1024
+
+/** A script, as long as the database that its rows go into is not far larger than the one that was dumped. */
+async function* bounded(
+  script: Readable,
+  { databaseBytes }: Manifest,
+  size: LoadOptions['size'],
+): AsyncGenerator<Buffer, void, undefined> {
+  let lookAt = looksEvery
+  let bytes = 0
+  for await (const chunk of script) {
+    bytes += (chunk as Buffer).length
+    if (bytes >= lookAt) {
+      lookAt = bytes + looksEvery
+      if ((await size()) > largestDatabase(databaseBytes)) {
+        throw invalidArchive(`it unpacks to far more than the ${databaseBytes} bytes of the database that it is of`)
+      }
+    }
+    yield chunk as Buffer
+  }
+}
 
 /** The statement that `pg_restore` writes before the rows of a table, with `--quote-all-identifiers`. */
 function copyStatement({ schema, name, columns }: ContentTable): string {

@@ -25,6 +25,8 @@ const manifestSchema = z.strictObject({
   createdBy: text,
   /** `server_version_num`. */
   serverVersion: count,
+  /** Bytes of the database on the server's disk. */
+  databaseBytes: count,
   /** The moment that the data is of. */
   takenAt: z.iso.datetime(),
   installation: z.guid(),
@@ -53,6 +55,12 @@ const manifestSchema = z.strictObject({
     .array(z.strictObject({ ...named, lastValue: z.string().regex(/^-?\d{1,19}$/), isCalled: z.boolean() }))
     .max(100_000),
   materializedViews: z.array(z.strictObject({ ...named, isPopulated: z.boolean() })).max(100_000),
+  /** How many there are; they are left out. */
+  largeObjects: count,
+  /** The structure of the database; see `structure.ts`. */
+  structure: z
+    .array(z.strictObject({ object: z.string(), kind: text, name: z.string(), definition: z.string() }))
+    .max(1_000_000),
   parts: z
     .array(
       z.strictObject({ name: z.string().regex(partName), bytes: count, sha256: z.string().regex(/^[0-9a-f]{64}$/) }),

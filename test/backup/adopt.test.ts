@@ -80,6 +80,23 @@ describe('a database that exists', () => {
     )
   })
 
+  test('has its types for the tenant, also those that were not for everybody', async (context) => {
+    if (isPlainAdmin()) context.skip('needs a superuser, as the types belong to another role')
+    const { tenancy, owner } = fixture
+    const { database } = await product(
+      `create type mood as enum ('good'); create domain small as int check (value < 9); create type pair as (a int, b mood);
+       create type span as range (subtype = int); create table rows_have_a_type (id int);
+       revoke usage on type mood, small, pair, span from public`,
+    )
+    const tenant = await tenancy.adoptDatabase({ database, slug: 'typed', owner, schema: null })
+    const { rows } = await tenancy
+      .getTenantPool(tenant)
+      .query(
+        `select typname as name from pg_type where typname in ('mood', 'small', 'pair', 'span') and has_type_privilege(oid, 'usage') order by 1`,
+      )
+    expect(rows.map(({ name }) => name)).toEqual(['mood', 'pair', 'small', 'span'])
+  })
+
   test('is refused when it is the system’s, a template, the catalog, a tenant’s, in use, or has no ledger', async () => {
     const { tenancy, owner, installation } = fixture
     const tenant = await fixture.newTenant()

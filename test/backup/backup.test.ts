@@ -254,7 +254,7 @@ describe('a backup that fails', () => {
     })
     const taken = fixture.path()
     await mkdir(taken)
-    await expect(backUp(tenant.id, { to: taken })).rejects.toMatchObject({ code: 'TENANCY_BACKUP_FAILED' })
+    await expect(backUp(tenant.id, { to: taken })).rejects.toMatchObject({ code: 'TENANCY_BACKUP_EXISTS' })
     await expect(backUp(tenant.id, { to: join(folder, 'no', 'such') })).rejects.toMatchObject({
       code: 'TENANCY_BACKUP_FAILED',
     })

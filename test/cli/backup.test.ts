@@ -60,6 +60,7 @@ test.each([
   [['backup', 'acme'], 'CLI_USAGE', 2],
   [['backup', 'nobody', '--to', 'three'], 'TENANCY_TENANT_NOT_FOUND', 3],
   [['backup', 'acme', '--to', 'three', '--method', 'tar'], 'CLI_USAGE', 2],
+  [['backup', 'acme', '--to', 'one'], 'TENANCY_BACKUP_EXISTS', 4],
   [['restore', 'one', '--yes'], 'CLI_USAGE', 2],
   [['restore', 'one', '--tenant', 'acme', '--new-tenant', 'x', '--yes'], 'CLI_USAGE', 2],
   [['restore', 'one', '--new-tenant', 'other', '--yes'], 'CLI_USAGE', 2],

@@ -43,6 +43,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'adapters/fastify/route-plans.ts': [1, configured],
   'backup/archive-source.ts': [1, local],
   'backup/load-archive.ts': [2, local],
+  'backup/structure.ts': [2, local],
   'composition/opening/open-backups.ts': [1, inFlight],
   'databases/copying/fill-database.ts': [2, local],
   'databases/copying/relations.ts': [2, local],

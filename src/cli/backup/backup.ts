@@ -44,6 +44,7 @@ export const backupTenant = defineCommand<Input, Result>({
     tables: 'number',
     rows: 'number',
     bytes: 'number',
+    skippedLargeObjects: 'number',
     path: 'string',
   },
   exitCodes: [3, 4],
@@ -54,9 +55,10 @@ export const backupTenant = defineCommand<Input, Result>({
     const { signal } = context
     return { ...(await tenancy.backup({ tenant, to, encryptTo, method, onProgress, signal, actor })), path: to }
   },
-  render({ tenant, tables, rows, bytes, path, takenAt }, page) {
+  render({ tenant, tables, rows, bytes, path, takenAt, skippedLargeObjects }, page) {
     page.line(
       `Wrote ${countText(tables, 'table')}, ${countText(rows, 'row')} (${bytesText(bytes)}) of ${tenant.slug} at ${takenAt.toISOString()} to ${path}`,
     )
+    if (skippedLargeObjects > 0) page.hint(`${skippedLargeObjects} large objects (lo_create) were left out`)
   },
 })

@@ -62,6 +62,8 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     schemaVersion: 'number',
     tables: 'number',
     rows: 'number',
+    skippedLargeObjects: 'number',
+    lost: [{ object: 'string', kind: 'string', name: 'string', definition: 'string | null' }],
   },
   exitCodes: [3, 4],
   isWriting: true,
@@ -81,10 +83,12 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     const { signal } = context
     return tenancy.restore({ from: folder, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
   },
-  render({ tenant, tables, rows, takenAt, keptUntil }, page) {
+  render({ tenant, tables, rows, takenAt, keptUntil, skippedLargeObjects, lost }, page) {
     page.line(
       `Restored ${countText(tables, 'table')}, ${countText(rows, 'row')} of ${takenAt.toISOString()} as ${tenant.slug}`,
     )
+    if (skippedLargeObjects > 0) page.hint(`${skippedLargeObjects} large objects (lo_create) are not in the backup`)
+    for (const line of lostLines(lost)) page.hint(line)
     if (keptUntil === null) return
     page.line(`The replaced database is kept until ${keptUntil.toISOString()}`)
     page.hint(`Bring it back until then: tenants2fast tenant swap-back ${tenant.slug}`)
@@ -95,6 +99,22 @@ function consequencesOf({ slug, name }: Tenant, folder: string): readonly string
   return [
     `The data of ${slug} (${name}) is replaced by the backup in ${folder}.`,
     'What was written since the backup is in the replaced database alone, which is kept for a while: tenant swap-back.',
+  ]
+}
+
+const maxLost = 20
+
+function lostLines(lost: RestoreReport['lost']): string[] {
+  if (lost.length === 0) return []
+  const lines = lost.slice(0, maxLost).map(({ object, kind, name, definition }) => {
+    const what = object === `${kind} ${name}` ? object : `${kind} ${name} of ${object}`
+    return definition === null ? `  ${what}` : `  ${what}: ${definition}`
+  })
+  const more = lost.length - lines.length
+  return [
+    'Not in the schema files, and so not made again:',
+    ...lines,
+    ...(more > 0 ? [`  and ${more} more (--json has all)`] : []),
   ]
 }
 

@@ -5,7 +5,8 @@ import { createTenantBackups } from '../../catalog/tenants/tenant-backups.js'
 import type { DatabaseAdoption } from '../../core/backup/adopt.js'
 import type { Backups } from '../../core/backup/backup.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { describeStructure, structureSettings } from '../../fleet/drift/describe-structure.js'
+import { readStructure } from '../../fleet/drift/read-structure.js'
+import { structureSettings } from '../../fleet/drift/structure-sql.js'
 import { checkBudget } from './check-budget.js'
 import type { OpenCatalog } from './open-catalog.js'
 import type { OpenDatabases } from './open-databases.js'
@@ -31,7 +32,7 @@ export function openBackups(
   const backups = createBackups({
     catalog: createTenantBackups(catalog, records),
     databases: {
-      ...databases.forBackups({ settings: structureSettings, read: describeStructure }),
+      ...databases.forBackups({ settings: structureSettings, read: (inspected) => readStructure(inspected) }),
       templateVersion: () => databases.templateVersion(),
     },
     installationId: () => records.installationId(),

@@ -46,6 +46,8 @@ export interface BackupReport {
   readonly rows: number
   /** Bytes of the archive without its manifest. */
   readonly bytes: number
+  /** How many large objects (`lo_create`) the database has: they are left out. */
+  readonly skippedLargeObjects: number
 }
 
 /** The tenant that a restore makes. */
@@ -95,6 +97,22 @@ export interface RestoreReport {
   readonly schemaVersion: number
   readonly tables: number
   readonly rows: number
+  /** How many large objects the database had that the backup is of: they are left out. */
+  readonly skippedLargeObjects: number
+  /** What that database had, or had otherwise, beside the schema files: it is not made again. Sorted by object. */
+  readonly lost: readonly LostStructure[]
+}
+
+/** A part of a database's structure that is not in the schema files, such as an index that was made by hand. */
+export interface LostStructure {
+  /** The object that it belongs to, such as `table public.notes`. */
+  readonly object: string
+  /** `table`, `index`, `trigger`, `grant`, … */
+  readonly kind: string
+  /** Name within the object. May be empty. */
+  readonly name: string
+  /** Of an index, as PostgreSQL writes it, from the archive: read it before you run it. Null: archives have no others. */
+  readonly definition: string | null
 }
 
 /** A tenant to give its replaced database back. */
@@ -113,7 +131,7 @@ export interface Backups {
    * backup starts again, because the snapshot ends with the connection. Leaves an entry in the tenant's audit log.
    *
    * @throws {@link TenancyError} TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (no database in use),
-   *   TENANCY_BACKUP_FAILED (disk, stream, `pg_dump`), TENANCY_DATABASE_COPY_REFUSED (large objects, row-level security),
+   *   TENANCY_BACKUP_EXISTS, TENANCY_BACKUP_FAILED (disk, stream, `pg_dump`), TENANCY_DATABASE_COPY_REFUSED (row-level security),
    *   TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE, TENANCY_CONFIG_PEER_MISSING,
    *   TENANCY_CONNECTION_BUDGET_TOO_LARGE
    * @example

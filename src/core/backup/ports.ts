@@ -21,6 +21,14 @@ export interface ContentTable {
   readonly isForced: boolean
 }
 
+/** One fact of a database's structure, such as a column or an index; see `StructureDifference`. */
+export interface ContentStructure {
+  readonly object: string
+  readonly kind: string
+  readonly name: string
+  readonly definition: string
+}
+
 /** What holds the data of a database, and the values of its sequences. */
 export interface DatabaseContent {
   readonly relations: {
@@ -49,12 +57,16 @@ export interface ContentSnapshot extends DatabaseContent {
   readonly schema: AppliedFiles
   /** `server_version_num`. */
   readonly serverVersion: number
+  /** Bytes of the database on the server's disk. */
+  readonly databaseBytes: number
   /** Account, inside of the database. */
   readonly account: ServerAccount
   /** Starts to read a table: lines of COPY's text format. `count` is right when the stream has ended. */
   read(table: ContentTable): { readonly rows: Readable; readonly count: () => number }
   /** Counts the rows of a table. */
   count(table: ContentTable): Promise<number>
+  /** Describes the structure of the database, in no particular order. */
+  structure(): Promise<readonly ContentStructure[]>
 }
 
 /** A database that is filled from an archive. */
@@ -69,8 +81,10 @@ export interface RestoreTarget {
     content: DatabaseContent,
     loadAll: (load: (table: ContentTable, rows: Readable, signal?: AbortSignal) => Promise<number>) => Promise<void>,
   ): Promise<void>
-  /** A description of its structure that is equal for equal structures. */
-  structure(): Promise<string>
+  /** Describes its structure, in no particular order. */
+  structure(): Promise<readonly ContentStructure[]>
+  /** Its bytes on the server's disk, with what is not committed yet. */
+  size(): Promise<number>
 }
 
 /** The databases, for backups. */

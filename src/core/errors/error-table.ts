@@ -227,6 +227,11 @@ export const errorTable = {
     title: 'Cannot write the backup',
     fix: 'Nothing is under the final name. Read the message: disk, permissions, the stream, or pg_dump.',
   },
+  TENANCY_BACKUP_EXISTS: {
+    status: 409,
+    title: 'Something of the name of the backup is there already',
+    fix: 'Name a folder that does not exist. What is there was not touched.',
+  },
   TENANCY_BACKUP_INVALID: {
     status: 422,
     title: 'Cannot read the backup',

@@ -197,6 +197,19 @@ async function giveObjects(client: Client, { names }: BuilderOptions): Promise<v
        grant execute on all routines in schema ${schema} to ${members}`,
     )
   }
+  // Types of tables and arrays have no privileges of their own. There is no GRANT for all types of a schema.
+  const { rows: types } = await client.query<{ name: string }>(
+    `select pg_catalog.format('%I.%I', nspname, typname) as name
+     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = typnamespace
+     where ${isApplicationSchema('nspname')} and typtype in ('b', 'c', 'd', 'e', 'r')
+       and not exists (select from pg_catalog.pg_type where typarray = t.oid)
+       and (typrelid = 0 or exists (select from pg_catalog.pg_class c where c.oid = typrelid and c.relkind = 'c'))
+       and not exists (select from pg_catalog.pg_depend where classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+         and objid = t.oid and deptype = 'e')`,
+  )
+  if (types.length > 0) {
+    await client.query(`grant usage on type ${types.map(({ name }) => name).join(', ')} to ${members}`)
+  }
 }
 
 async function recordLedger(client: Client, schema: TenantSchema, { schema: wanted }: Adopting): Promise<AppliedFiles> {

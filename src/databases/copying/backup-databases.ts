@@ -1,7 +1,7 @@
 import { to as copyTo } from 'pg-copy-streams'
-import type { BackupDatabases, ContentSnapshot } from '../../core/backup/ports.js'
+import type { BackupDatabases, ContentSnapshot, ContentStructure } from '../../core/backup/ports.js'
 import type { DatabaseInspection, InspectedDatabase } from '../../core/fleet/fleet-check.js'
-import type { SqlPool } from '../../core/sql-client.js'
+import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { ServerPreparation } from '../building/server-preparation.js'
@@ -25,10 +25,10 @@ export interface BackupDatabasesOptions {
   readonly withNewDatabase: <Result>(version: number, work: (made: NewDatabase) => Promise<Result>) => Promise<Result>
 }
 
-/** Describes a database's structure: equal texts for equal structures. `settings` are those of its connection. */
+/** Describes a database's structure. `settings` are those of its connection. */
 export interface StructureReader {
   readonly settings: string
-  read(inspected: InspectedDatabase): Promise<string>
+  read(inspected: InspectedDatabase): Promise<readonly ContentStructure[]>
 }
 
 /** The part of the databases of one server that backups use. */
@@ -38,7 +38,8 @@ export function createBackupDatabases(
   const { server, admin, prefix, records, preparation, inspection, withNewDatabase } = options
 
   return (structure) => ({
-    async withSnapshot({ name }, signal, work) {
+    async withSnapshot(database, signal, work) {
+      const { name } = database
       signal?.throwIfAborted()
       const account = { ...server, database: name }
       try {
@@ -51,7 +52,14 @@ export function createBackupDatabases(
           signal?.throwIfAborted()
           const { rows } = await client.query<{ version: string }>('show server_version_num')
           const serverVersion = Number(Object.values(rows[0] ?? {})[0])
-          return await work({ ...snapshot, serverVersion, account, ...tableReader(client) })
+          const databaseBytes = await sizeOf(client, name)
+          const readStructure = () =>
+            inspection.inspect(database, { settings: structure.settings, signal }, (inspected) =>
+              structure.read(inspected),
+            )
+          return await work({
+            ...{ ...snapshot, serverVersion, databaseBytes, account, ...tableReader(client), structure: readStructure },
+          })
         } finally {
           signal?.removeEventListener('abort', abort)
           if (signal?.aborted !== true) await snapshot.close().catch(() => {})
@@ -85,12 +93,21 @@ export function createBackupDatabases(
             const { settings } = structure
             return inspection.inspect(database, { settings }, (inspected) => structure.read(inspected))
           },
+          size: () => sizeOf(admin, name),
         })
       }),
 
     cutOff: (transaction, name) => cutOff(transaction, admin, prefix, name),
     letIn,
   })
+}
+
+async function sizeOf(client: SqlClient, name: string): Promise<number> {
+  const { rows } = await client.query<{ bytes: string }>(
+    'select pg_catalog.pg_database_size($1::pg_catalog.name)::pg_catalog.text as bytes',
+    [name],
+  )
+  return Number(rows[0]?.bytes)
 }
 
 function tableReader(

@@ -49,10 +49,10 @@ export function copyToStatement(table: Table): string {
 
 /**
  * Fills a database with the data of another one, from one moment of it, while others go on using the source. Memory does not
- * grow with the data. What is not copied: our own schema, foreign tables' rows, and what extensions hold beside their
+ * grow with the data. What is not copied: our own schema, large objects, foreign tables' rows, and what extensions hold beside their
  * configuration. The source's tables cannot be altered until the copy is done.
  *
- * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: large objects, a structure that differs, row-level security that
+ * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: a structure that differs, row-level security that
  *   the account does not bypass. TENANCY_DATABASE_COPY_FAILED, TENANCY_DATABASE_UNAVAILABLE. The target is unchanged then
  */
 export async function copyDatabase(options: CopyDatabaseOptions): Promise<CopyReport> {

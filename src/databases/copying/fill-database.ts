@@ -3,18 +3,9 @@ import { pipeline } from 'node:stream/promises'
 import type { Client } from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { TenancyError } from '../../core/errors/errors.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
-import {
-  columnList,
-  compareRelations,
-  isApplicationSchema,
-  isExtensionMember,
-  quoteRelation,
-  readRelations,
-  type Relations,
-  type Table,
-} from './relations.js'
+import { columnList, compareRelations, quoteRelation, readRelations, type Relations, type Table } from './relations.js'
 import { copySettingsSql, type SequenceValue } from './snapshot.js'
+import { suspendRules } from './suspend-rules.js'
 
 /** Takes the rows of tables, one table at a time. */
 export interface TableLoader {
@@ -33,8 +24,9 @@ export interface DatabaseContent {
 
 /**
  * Replaces the data of a database by that of another one: one transaction, in which the user's triggers are off and foreign
- * keys are gone, so that the order of the tables does not matter and cycles are possible. They come back before the commit, the
- * foreign keys checked. Takes no superuser, but the owner of the tables. Nobody else uses the database meanwhile.
+ * keys and indexes are gone, so that the order of the tables does not matter, cycles are possible, and an index is built once
+ * over all rows. They come back before the commit, all of them checked. Takes no superuser, but the owner of the tables. Nobody
+ * else uses the database meanwhile.
  *
  * Code of the application runs on this connection where PostgreSQL needs it for a row: check constraints, domains, index
  * expressions, generated columns, and then materialized views. It is that of the structure which is there already; no code
@@ -134,58 +126,6 @@ async function refuseRows(name: string, rows: Readable): Promise<number> {
     )
   }
   return 0
-}
-
-interface ForeignKey {
-  readonly table: string
-  readonly name: string
-  readonly definition: string
-  readonly comment: string | null
-}
-
-interface Trigger {
-  readonly table: string
-  readonly name: string
-  readonly enabled: 'O' | 'A' | 'R'
-}
-
-/** Turns off what would get in the way of rows in any order, and returns the statements that turn it on again. */
-async function suspendRules(client: Client, { tables }: Relations): Promise<string[]> {
-  const { rows: foreignKeys } = await client.query<ForeignKey>(
-    `select pg_catalog.format('%I.%I', n.nspname, r.relname) as "table", conname as name,
-       pg_catalog.pg_get_constraintdef(c.oid) as definition, pg_catalog.obj_description(c.oid, 'pg_constraint') as comment
-     from pg_catalog.pg_constraint c join pg_catalog.pg_class r on r.oid = c.conrelid
-       join pg_catalog.pg_namespace n on n.oid = r.relnamespace
-     where c.contype = 'f' and c.conparentid = 0 and ${isApplicationSchema('n.nspname')} and not ${isExtensionMember('r.oid')}
-     order by c.oid`,
-  )
-  const { rows: triggers } = await client.query<Trigger>(
-    `select pg_catalog.format('%I.%I', n.nspname, r.relname) as "table", tgname as name, tgenabled::pg_catalog.text as enabled
-     from pg_catalog.pg_trigger t join pg_catalog.pg_class r on r.oid = t.tgrelid
-       join pg_catalog.pg_namespace n on n.oid = r.relnamespace
-     where not t.tgisinternal and t.tgenabled <> 'D' and r.relkind = 'r' and ${isApplicationSchema('n.nspname')}
-       and not ${isExtensionMember('r.oid')}
-     order by t.oid`,
-  )
-  const forced = tables.filter(({ isForced }) => isForced).map(quoteRelation)
-  const alter = (table: string, action: string) => client.query(`alter table ${table} ${action}`)
-  for (const { table, name } of foreignKeys) await alter(table, `drop constraint ${quoteIdentifier(name)}`)
-  for (const { table, name } of triggers) await alter(table, `disable trigger ${quoteIdentifier(name)}`)
-  for (const table of forced) await alter(table, 'no force row level security')
-
-  const enable = { O: 'enable', A: 'enable always', R: 'enable replica' } as const
-  return [
-    ...forced.map((table) => `alter table ${table} force row level security`),
-    ...foreignKeys.flatMap(({ table, name, definition, comment }) => [
-      `alter table ${table} add constraint ${quoteIdentifier(name)} ${definition}`,
-      ...(comment === null
-        ? []
-        : [`comment on constraint ${quoteIdentifier(name)} on ${table} is ${quoteLiteral(comment)}`]),
-    ]),
-    ...triggers.map(
-      ({ table, name, enabled }) => `alter table ${table} ${enable[enabled]} trigger ${quoteIdentifier(name)}`,
-    ),
-  ]
 }
 
 /** A stream that counts what goes through it. */

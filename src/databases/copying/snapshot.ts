@@ -58,7 +58,7 @@ const maxAttempts = 5
  * snapshot would see nothing (PostgreSQL manual, 13.6). Waits for a lock for as long as `lockTimeoutMs`.
  *
  * @param account the provisioning account, inside of the database
- * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED (large objects, or the structure changes all the time)
+ * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: the structure changes all the time
  */
 export async function takeSnapshot(account: ServerAccount, lockTimeoutMs = 10_000): Promise<DatabaseSnapshot> {
   const client = await openConnection(account, undefined, `${insideSettings} ${copyOptions}`)
@@ -66,13 +66,6 @@ export async function takeSnapshot(account: ServerAccount, lockTimeoutMs = 10_00
     for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
       const taken = await tryOnce(client, lockTimeoutMs)
       if (taken === undefined) continue
-      if (taken.relations.largeObjects > 0) {
-        throw new TenancyError(
-          'TENANCY_DATABASE_COPY_REFUSED',
-          `The database ${account.database} has ${taken.relations.largeObjects} large objects, which are not copied: ` +
-            'move them into a table (bytea) or dump the database with pg_dump',
-        )
-      }
       return { client, ...taken, close: () => client.end() }
     }
     throw new TenancyError(
