@@ -16,7 +16,14 @@ import {
 } from './sql-ledger.js'
 import { compareWithTool, type ToolLedger } from './tool-ledger.js'
 
-export { type AppliedFile, describeLedger, maxInteger, pendingFiles, readAppliedFiles } from './sql-ledger.js'
+export {
+  type AppliedFile,
+  describeLedger,
+  ledgerInsert,
+  maxInteger,
+  pendingFiles,
+  readAppliedFiles,
+} from './sql-ledger.js'
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 
 /** Options of {@link applySqlFiles} and {@link revertSqlFiles}. */

@@ -116,8 +116,8 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/lifecycle/inspection.ts': [3, local],
   'fleet/drift/compare-structures.ts': [3, local],
   'databases/building/server-preparation.ts': [1, 'one list for each start'],
-  'databases/building/tenant-migrations.ts': [1, constant],
-  'databases/building/demanded-migrations.ts': [
+  'databases/migrating/tenant-migrations.ts': [1, constant],
+  'databases/migrating/demanded-migrations.ts': [
     3,
     'constant, tenants that are behind and that a request asked for, and 20 that were logged',
   ],

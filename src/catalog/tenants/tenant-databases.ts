@@ -49,7 +49,8 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     // Runs for every new connection to a tenant.
     async find(id) {
-      const sql = `select ${databaseColumns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
+      const sql = `select ${databaseColumns}, schema_version::float8 as "schemaVersion",
+         schema_fingerprint as "schemaFingerprint" from tenant_databases where id = $1`
       return (await queryRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
@@ -99,7 +100,8 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     async recordSchema(id, { version, fingerprint }) {
       // Does not wait for the disk: a server that crashes may forget it, and then the ledger is looked into once more.
-      await catalog.query(
+      await queryRepeated(
+        catalog,
         // The tenant first, as in every other transaction: a trigger raises its epoch.
         `with unflushed as (select set_config('synchronous_commit', 'off', true)),
            succeeded as (delete from tenant_migration_failures where database_id = $1 and wanted_version <= $2),
@@ -112,7 +114,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
     },
 
     async announceMigration(id) {
-      await catalog.query("select announce_change('m:' || $1::uuid)", [id])
+      await queryRepeated(catalog, "select announce_change('m:' || $1::uuid)", [id])
     },
 
     async recordFailure(id, { wantedVersion, code, message, file }) {

@@ -47,17 +47,49 @@ export async function readState(
   return row?.isReady === true ? (row.ledger ?? []) : undefined
 }
 
+/**
+ * SQL expression for {@link readState} in short: the identity, the number of files and the last one, and one privilege of each
+ * that a tenant can drop (DROP OWNED drops all of a role's at once). A login that can connect was made after a full look.
+ * The session's search path is pg_catalog.
+ */
+export function unaltered(
+  { id, epoch, roleName }: TenantDatabase,
+  ledger: readonly AppliedFile[],
+  { members, extensions, isHardened }: Omit<StateOptions, 'login'>,
+): string {
+  const last = ledger.at(-1)
+  const isLast =
+    last &&
+    `version = ${last.version} and name = ${quoteLiteral(last.name)} and checksum = ${quoteLiteral(last.checksum)}`
+  const group = quoteLiteral(members)
+  return [
+    `(select count(*) = 1 and bool_and(database_id = ${quoteLiteral(id)} and epoch = ${epoch}) from tenants2fast.identity)`,
+    `(select count(*) = ${ledger.length}${isLast ? ` and count(*) filter (where ${isLast}) = 1` : ''}
+       from tenants2fast.schema_migrations)`,
+    `has_schema_privilege(${group}, 'tenants2fast', 'usage')`,
+    `has_database_privilege(${quoteLiteral(roleName)}, current_database(), 'connect')`,
+    ...(isHardened ? [`not has_function_privilege(${group}, ${advisoryLock}, 'execute')`] : []),
+    ...hasExtensions(extensions),
+  ].join(' and ')
+}
+
+/** The number of `pg_advisory_lock(bigint)`, which is the same in every release: a name takes longer. All are revoked at once. */
+const advisoryLock = 2880
+
 const oidOf = (role: string) => `${quoteLiteral(quoteIdentifier(role))}::regrole`
 const onDatabase = (who: string, privilege: string) =>
   `has_database_privilege(${who}, current_database(), '${privilege}')`
 
+function hasExtensions(extensions: readonly string[]): string[] {
+  const names = extensions.map((name) => quoteLiteral(name)).join(', ')
+  if (names === '') return []
+  return [`(select count(*) from pg_extension where extname in (${names})) = ${new Set(extensions).size}`]
+}
+
 function stateSql(roleName: string, options: StateOptions): string {
   const { members, owners, account, extensions, isHardened, login } = options
-  const names = extensions.map((name) => quoteLiteral(name)).join(', ')
   const complete = [
-    ...(names === ''
-      ? []
-      : [`(select count(*) from pg_extension where extname in (${names})) = ${new Set(extensions).size}`]),
+    ...hasExtensions(extensions),
     ...(isHardened ? [isHardenedSql(members, owners)] : []),
     ...(login ? [loginIsRight(owners, account, login.mustBeJoined)] : []),
   ]

@@ -1,0 +1,76 @@
+import type { Client } from 'pg'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { TenantDatabase } from '../../core/model.js'
+import { restoreMissingPrivileges, checkIdentity } from '../building/restore-privileges.js'
+import type { StateOptions } from '../owner/database-state.js'
+import { createExtensions } from '../owner/extensions.js'
+import { giveOver } from '../owner/give-over.js'
+import { withConnectionInside } from '../server/admin-connection.js'
+import { hardenDatabase } from '../server/hardening.js'
+import type { DatabaseLock, HeldLock } from '../server/lock-keeper.js'
+import { withoutTempFileLimit } from '../server/temp-file-limit.js'
+import { withTenantName } from './migration-failures.js'
+import type { MigrationLimits, TenantMigrationsOptions } from './tenant-migrations.js'
+
+/** Tenant databases in the hands of one process, and what a release expects of them. */
+export interface LockedDatabases {
+  /** Runs `work` under the database's lock. */
+  underLock<Result>(
+    database: TenantDatabase,
+    slug: string,
+    timeoutMs: number,
+    work: (held: HeldLock) => Promise<Result>,
+  ): Promise<Result>
+  /** Runs `work` on a connection of the provisioning account to the database. */
+  asAdmin<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
+  /** Makes a database what this release expects of it, as the provisioning account. */
+  makeReady(client: Client, database: TenantDatabase, limits: Omit<MigrationLimits, 'lockWaitMs'>): Promise<void>
+  /** What a database has to have. */
+  readonly stateOptions: Omit<StateOptions, 'login'>
+  /** What the lock of a tenant's database protects, for messages. */
+  describe(slug: string): DatabaseLock['what']
+}
+
+/** The tenant databases of one server. */
+export function createLockedDatabases(options: TenantMigrationsOptions): LockedDatabases {
+  const { server, names, lockTimeoutMs = 2000, logger, lockKeyOf, isHardened, extensions, locks } = options
+  const groups = { members: names.members, owners: names.owners }
+  const describe: LockedDatabases['describe'] = (slug) => `the database of tenant "${slug}"`
+  return {
+    describe,
+    stateOptions: { ...groups, account: server.user, extensions, isHardened },
+
+    async underLock({ id, name }, slug, timeoutMs, work) {
+      try {
+        const lock = { key: await lockKeyOf(id), timeoutMs, database: name, what: describe(slug) }
+        return await locks.withLock(lock, work)
+      } catch (error) {
+        throw withTenantName(slug, error)
+      }
+    },
+
+    async asAdmin({ name }, work) {
+      const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
+      return withConnectionInside({ ...server, database: name }, work, settings)
+    },
+
+    async makeReady(client, database, limits) {
+      await checkIdentity(client, database)
+      const waits = { lockTimeoutMs, maxAttempts: 8, ...limits }
+      const isGiven = await giveOver(client, { ...waits, database: database.name, ...groups })
+      if (isGiven) {
+        logger.info({ databaseId: database.id }, 'The objects of a tenant database were given to their owner')
+      }
+      const isRestored = await restoreMissingPrivileges(client, database, names)
+      if (isRestored && !isGiven)
+        logger.warn({ databaseId: database.id }, 'Privileges of a tenant database were missing; they were restored')
+      await createExtensions(client, extensions).catch((cause: unknown) => {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        throw new TenancyError('TENANCY_DATABASE_SCHEMA_FAILED', `An extension could not be created: ${reason}`, {
+          cause,
+        })
+      })
+      if (isHardened) await hardenDatabase(client, names.members, names.owners)
+    },
+  }
+}
