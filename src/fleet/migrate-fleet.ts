@@ -23,6 +23,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     newcomersBehind: version,
     zero: { migrated: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', applied: [] },
+    prepare: verify ? undefined : (tenants) => databases.announce(tenants),
     work: (tenant) => migrateOne(databases, tenant, options),
     fail({ database }, error) {
       // Files before the one that failed were applied.
@@ -36,6 +37,7 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
   }
   const dry: Partial<TenantRun<Outcome>> = {
     ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0 },
+    prepare: undefined,
     work: async ({ database }) => ({
       ...{ outcome: 'skipped', applied: [], pending: namesAfter(database.schemaVersion) },
     }),

@@ -13,6 +13,9 @@ import type {
 export const databaseColumns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
   created_at as "createdAt", updated_at as "updatedAt", retired_at as "retiredAt"`
 
+const versionedColumns = `${databaseColumns}, schema_version::float8 as "schemaVersion",
+  schema_fingerprint as "schemaFingerprint"`
+
 const fromNow = (parameter: string) => `now() + make_interval(secs => ${parameter}::integer / 1000.0)`
 
 const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
@@ -49,8 +52,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     // Runs for every new connection to a tenant.
     async find(id) {
-      const sql = `select ${databaseColumns}, schema_version::float8 as "schemaVersion",
-         schema_fingerprint as "schemaFingerprint" from tenant_databases where id = $1`
+      const sql = `select ${versionedColumns} from tenant_databases where id = $1`
       return (await queryRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
@@ -115,6 +117,14 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     async announceMigration(id) {
       await queryRepeated(catalog, "select announce_change('m:' || $1::uuid)", [id])
+    },
+
+    async announceMigrations(ids, version) {
+      const sql = `with found as materialized (
+           select *, case when state = 'assigned' and coalesce(schema_version < $2, true)
+             then announce_change('m:' || id) end from tenant_databases where id = any($1::uuid[])
+         ) select ${versionedColumns} from found`
+      return (await queryRepeated<VersionedDatabase>(catalog, sql, [ids, version])).rows
     },
 
     async recordFailure(id, { wantedVersion, code, message, file }) {

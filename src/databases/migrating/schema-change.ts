@@ -73,7 +73,7 @@ export function createSchemaChange(
 
   const runUnderLock = async (change: SchemaChange, work: SchemaWork, { check, hasFileSessions }: HeldLock) => {
     const { database, slug, announced } = change
-    const { lockWaitMs, ...limits } = change.limits
+    const { lockWaitMs, isAnnounced: _isAnnounced, ...limits } = change.limits
     const how: Omit<ApplySchemaOptions, 'withOwner'> = {
       ...groups,
       ...{ lockTimeoutMs, tenant: { slug, databaseId: database.id } },

@@ -25,6 +25,8 @@ export interface MigrationLimits {
   readonly lockTimeoutMs?: number
   /** Longest time of a file's statement. Default: no limit. */
   readonly statementTimeoutMs?: number | undefined
+  /** Whether the processes that serve the tenant were told already. Default: they are told. */
+  readonly isAnnounced?: boolean
 }
 
 /** Migrates single tenant databases, each under its lock. `slug` is for messages. */
@@ -112,7 +114,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   ) => underLock(database, slug, timeoutMs, () => asAdmin(database, work))
 
   /** Tells the processes that serve the tenant, if the catalog knows that a file is missing. */
-  const announce = ({ id, schemaVersion }: VersionedDatabase): Promise<void> => {
+  const announce = ({ id, schemaVersion }: VersionedDatabase, { isAnnounced = false }: MigrationLimits) => {
+    if (isAnnounced) return Promise.resolve()
     const announcing = schema().then(async ({ latest }) => {
       if (schemaVersion === null || schemaVersion < latest.version) await records.announceMigration(id)
     })
@@ -141,7 +144,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
           database,
           slug,
           limits,
-          announced: announce(database),
+          announced: announce(database, limits),
           plainFor: (wanted) => plainFilesFor(wanted, database),
         },
         applyTenantSchema,

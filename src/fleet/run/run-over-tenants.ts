@@ -49,6 +49,8 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly connections: 0 | 1 | 2
   /** Whether tenants that get a database while the run goes on are part of it. Named tenants are never joined by others. */
   readonly withNewcomers: boolean
+  /** Prepares tenants that are begun next, as many as the run works on at a time. Default: nothing is prepared. */
+  readonly prepare?: ((tenants: readonly FleetTenant[]) => Promise<FleetTenant[]>) | undefined
   /** Works on one tenant. It may be called again after an error that can pass: a full server, a restart, a lost connection. */
   work(tenant: FleetTenant): Promise<Outcome>
   /** Makes a result of the last error. Undefined: the run is being ended, and the tenant gets none. */
@@ -189,7 +191,11 @@ function sourceOf<Outcome extends TenantOutcome>(
   const rule = retryRule(() => whyStopped() === undefined)
   const read: FleetCatalog['page'] = (selection, query) => retry(() => catalog.page(selection, query), rule)
   const behind = run.behind?.version ?? (newOnly ? run.newcomersBehind : undefined)
-  return createTenantSource(read, run.chosen.selection, { behind, since, newOnly })
+  const { prepare } = run
+  return createTenantSource(
+    ...([read, run.chosen.selection, { behind, since, newOnly }] as const),
+    prepare && { size: parallelismOf(run), prepare: (tenants) => retry(() => prepare(tenants), rule) },
+  )
 }
 
 /** Works on up to `size` tenants, as many at a time as the options say: each worker takes the next one when it is free. */
@@ -228,7 +234,11 @@ async function workOnOne<Outcome extends TenantOutcome>(
   const startedAt = performance.now()
   const { id, slug, database } = tenant
   const isExtra = worker >= defaultParallelism || run.connections === 0
-  const once = () => (isExtra ? run.work(tenant) : connections.inSlot(() => run.work(tenant)))
+  const once = (attempt: number) => {
+    // What was known of it is old by the second time.
+    const next = attempt === 1 ? tenant : { ...tenant, isAnnounced: false }
+    return isExtra ? run.work(next) : connections.inSlot(() => run.work(next))
+  }
   const end = (outcome: Outcome) => ({
     ...outcome,
     ...{ tenant: { id, slug }, databaseId: database.id, durationMs: performance.now() - startedAt },
