@@ -5,8 +5,8 @@ import { restoreMissingPrivileges, checkIdentity } from '../building/restore-pri
 import type { StateOptions } from '../owner/database-state.js'
 import { createExtensions } from '../owner/extensions.js'
 import { giveOver } from '../owner/give-over.js'
-import { withConnectionInside } from '../server/admin-connection.js'
-import { hardenDatabase } from '../server/hardening.js'
+import { insideSettings, withConnection, withConnectionInside } from '../server/admin-connection.js'
+import { hardenDatabase, readRevokedFunctions, type RevokedFunctions } from '../server/hardening.js'
 import type { DatabaseLock, HeldLock } from '../server/lock-keeper.js'
 import { withoutTempFileLimit } from '../server/temp-file-limit.js'
 import { withTenantName } from './migration-failures.js'
@@ -25,20 +25,27 @@ export interface LockedDatabases {
   asAdmin<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
   /** Makes a database what this release expects of it, as the provisioning account. */
   makeReady(client: Client, database: TenantDatabase, limits: Omit<MigrationLimits, 'lockWaitMs'>): Promise<void>
+  /** Runs `work` on such a connection, whose search path is pg_catalog from the start. */
+  look<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
   /** What a database has to have. */
-  readonly stateOptions: Omit<StateOptions, 'login'>
+  wantedState(): Promise<Omit<StateOptions, 'login'>>
   /** What the lock of a tenant's database protects, for messages. */
   describe(slug: string): DatabaseLock['what']
 }
 
 /** The tenant databases of one server. */
 export function createLockedDatabases(options: TenantMigrationsOptions): LockedDatabases {
-  const { server, names, lockTimeoutMs = 2000, logger, lockKeyOf, isHardened, extensions, locks } = options
+  const { server, admin, names, lockTimeoutMs = 2000, logger, lockKeyOf, isHardened, extensions, locks } = options
   const groups = { members: names.members, owners: names.owners }
   const describe: LockedDatabases['describe'] = (slug) => `the database of tenant "${slug}"`
+  let revoked: RevokedFunctions | undefined
+  const settingsOfSession = async () => ((await options.rights()).isSuperuser ? withoutTempFileLimit : '')
   return {
     describe,
-    stateOptions: { ...groups, account: server.user, extensions, isHardened },
+    async wantedState() {
+      if (isHardened) revoked ??= await readRevokedFunctions(admin)
+      return { ...groups, account: server.user, extensions, revoked }
+    },
 
     async underLock({ id, name }, slug, timeoutMs, work) {
       try {
@@ -50,8 +57,11 @@ export function createLockedDatabases(options: TenantMigrationsOptions): LockedD
     },
 
     async asAdmin({ name }, work) {
-      const settings = (await options.rights()).isSuperuser ? withoutTempFileLimit : undefined
-      return withConnectionInside({ ...server, database: name }, work, settings)
+      return withConnectionInside({ ...server, database: name }, work, await settingsOfSession())
+    },
+
+    async look({ name }, work) {
+      return withConnection({ ...server, database: name }, work, `${insideSettings} ${await settingsOfSession()}`)
     },
 
     async makeReady(client, database, limits) {

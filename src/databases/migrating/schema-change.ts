@@ -30,7 +30,7 @@ export type SchemaWork = (client: Client, wanted: TenantSchema, how: ApplySchema
 /** Makes the function that runs `work` with the schema, and with what it is applied, under the database's lock. */
 export function createSchemaChange(
   options: TenantMigrationsOptions,
-  { underLock, asAdmin, makeReady, stateOptions, describe }: LockedDatabases,
+  { underLock, asAdmin, makeReady, wantedState, describe }: LockedDatabases,
 ): (change: SchemaChange, work: SchemaWork) => Promise<string[]> {
   const { records, admin, names, schema, lockTimeoutMs = 2000, owners } = options
   const groups = { members: names.members, owners: names.owners }
@@ -55,14 +55,18 @@ export function createSchemaChange(
       await begin()
       const plain = plainFor?.(wanted)
       if (plain) {
-        const run = await applyPlainFiles(client, database, plain, { ...stateOptions, lockTimeoutMs, ...limits })
+        const run = await applyPlainFiles(client, database, plain, {
+          ...(await wantedState()),
+          lockTimeoutMs,
+          ...limits,
+        })
         done.push(...run.applied.map(({ name }) => name))
         if (run.isDone) {
           await records.recordSchema(database.id, describeLedger([...plain.before, ...run.applied]))
           return []
         }
       }
-      const state = { ...stateOptions, login: { mustBeJoined } }
+      const state = { ...(await wantedState()), login: { mustBeJoined } }
       const applied = await readState(client, database, state).catch(() => undefined)
       return applied && (await work(client, { applied, session, isFresh: true }))
     } finally {

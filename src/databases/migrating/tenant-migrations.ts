@@ -7,7 +7,7 @@ import { describeLedger, pendingFiles, readAppliedFiles } from '../../postgres/s
 import type { TenantDatabaseRecords, VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import { applyTenantSchema, ledgerSchema, revertTenantSchema, type TenantSchema } from '../building/tenant-schema.js'
 import type { DatabaseNames } from '../database-names.js'
-import { readState } from '../owner/database-state.js'
+import { readLedgerOf } from '../owner/database-state.js'
 import type { OwnerConnections } from '../owner/owner-connections.js'
 import type { AdminRights } from '../server/admin-rights.js'
 import type { LockKeeper } from '../server/lock-keeper.js'
@@ -103,7 +103,7 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   const { records, schema, owners } = options
   const usual: MigrationLimits = { lockWaitMs: options.lockWaitMs }
   const access = createLockedDatabases(options)
-  const { underLock, asAdmin, makeReady, stateOptions } = access
+  const { underLock, asAdmin, makeReady, look, wantedState } = access
   const change = createSchemaChange(options, access)
 
   const inside = <Result>(
@@ -127,7 +127,8 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
   /** Whether the database has everything, and just the version that the catalog says. It takes no lock. */
   const isCurrent = async (database: VersionedDatabase): Promise<boolean> => {
     const { files } = await schema()
-    const applied = await asAdmin(database, (client) => readState(client, database, stateOptions))
+    const state = await wantedState()
+    const applied = await look(database, (client) => readLedgerOf(client, database, state))
     if (applied === undefined) return false
     const { version, fingerprint } = describeLedger(applied)
     // Only under the lock may the catalog be corrected.
