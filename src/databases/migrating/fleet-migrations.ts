@@ -3,7 +3,7 @@ import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.
 import type { BuildQueue } from '../building/build-queue.js'
 import type { ServerPreparation } from '../building/server-preparation.js'
 import { planRevert } from './plan-revert.js'
-import type { MigrationLimits, TenantMigrations } from './tenant-migrations.js'
+import type { MigrationLimits, TenantMigrations } from './migrations-interface.js'
 
 /** What runs over all tenants need of the databases of one server. */
 export interface FleetMigrations

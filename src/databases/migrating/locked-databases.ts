@@ -10,7 +10,7 @@ import { hardenDatabase, readRevokedFunctions, type RevokedFunctions } from '../
 import type { DatabaseLock, HeldLock } from '../server/lock-keeper.js'
 import { withoutTempFileLimit } from '../server/temp-file-limit.js'
 import { withTenantName } from './migration-failures.js'
-import type { MigrationLimits, TenantMigrationsOptions } from './tenant-migrations.js'
+import type { MigrationLimits, TenantMigrationsOptions } from './migrations-interface.js'
 
 /** Tenant databases in the hands of one process, and what a release expects of them. */
 export interface LockedDatabases {

@@ -11,7 +11,7 @@ import type { HeldLock } from '../server/lock-keeper.js'
 import type { LockedDatabases } from './locked-databases.js'
 import { recordFailure } from './migration-failures.js'
 import { applyPlainFiles, type PlainFiles } from './plain-migration.js'
-import type { MigrationLimits, TenantMigrationsOptions } from './tenant-migrations.js'
+import type { MigrationLimits, TenantMigrationsOptions } from './migrations-interface.js'
 
 /** A change of one database's schema. */
 export interface SchemaChange {
