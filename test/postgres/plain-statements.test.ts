@@ -41,7 +41,7 @@ test.each([
   ['two statements in one', 'drop table a drop table b'],
   ['a backslash', "comment on table items is E'\\' ; commit; --'"],
   ['letters beyond ASCII', 'alter table items add column größe text'],
-  ['a long text', `${'drop table a;'.repeat(700)}`],
+  ['a long text', 'drop table a;'.repeat(700)],
 ])('%s is not plain', (_name, text) => {
   expect(isPlain(text)).toBe(false)
 })

@@ -119,12 +119,12 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       await queryRepeated(catalog, "select announce_change('m:' || $1::uuid)", [id])
     },
 
-    async announceMigrations(ids, version) {
+    async announceMigrations(databaseIds, version) {
       const sql = `with found as materialized (
            select *, case when state = 'assigned' and coalesce(schema_version < $2, true)
              then announce_change('m:' || id) end from tenant_databases where id = any($1::uuid[])
          ) select ${versionedColumns} from found`
-      return (await queryRepeated<VersionedDatabase>(catalog, sql, [ids, version])).rows
+      return (await queryRepeated<VersionedDatabase>(catalog, sql, [databaseIds, version])).rows
     },
 
     async recordFailure(id, { wantedVersion, code, message, file }) {

@@ -15,29 +15,34 @@ import type { MigrationLimits, TenantMigrationsOptions } from './migrations-inte
 /** Tenant databases in the hands of one process, and what a release expects of them. */
 export interface LockedDatabases {
   /** Runs `work` under the database's lock. */
-  underLock<Result>(
+  readonly underLock: <Result>(
     database: TenantDatabase,
     slug: string,
     timeoutMs: number,
     work: (held: HeldLock) => Promise<Result>,
-  ): Promise<Result>
+  ) => Promise<Result>
   /** Runs `work` on a connection of the provisioning account to the database. */
-  asAdmin<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
+  readonly asAdmin: <Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>) => Promise<Result>
   /** Makes a database what this release expects of it, as the provisioning account. */
-  makeReady(client: Client, database: TenantDatabase, limits: Omit<MigrationLimits, 'lockWaitMs'>): Promise<void>
+  readonly makeReady: (
+    client: Client,
+    database: TenantDatabase,
+    limits: Omit<MigrationLimits, 'lockWaitMs'>,
+  ) => Promise<void>
   /** Runs `work` on such a connection, whose search path is pg_catalog from the start. */
-  look<Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>): Promise<Result>
+  readonly look: <Result>(database: TenantDatabase, work: (client: Client) => Promise<Result>) => Promise<Result>
   /** What a database has to have. */
-  wantedState(): Promise<Omit<StateOptions, 'login'>>
+  readonly wantedState: () => Promise<Omit<StateOptions, 'login'>>
   /** What the lock of a tenant's database protects, for messages. */
-  describe(slug: string): DatabaseLock['what']
+  readonly describe: (slug: string) => DatabaseLock['what']
 }
+
+const describe: LockedDatabases['describe'] = (slug) => `the database of tenant "${slug}"`
 
 /** The tenant databases of one server. */
 export function createLockedDatabases(options: TenantMigrationsOptions): LockedDatabases {
   const { server, admin, names, lockTimeoutMs = 2000, logger, lockKeyOf, isHardened, extensions, locks } = options
   const groups = { members: names.members, owners: names.owners }
-  const describe: LockedDatabases['describe'] = (slug) => `the database of tenant "${slug}"`
   let revoked: RevokedFunctions | undefined
   const settingsOfSession = async () => ((await options.rights()).isSuperuser ? withoutTempFileLimit : '')
   return {

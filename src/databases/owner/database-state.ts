@@ -97,7 +97,7 @@ export async function readLedgerOf(
   const answers = (await client.query(
     `select database_id as id, epoch, ${conditions.join(' and ')} as "isReady" from tenants2fast.identity;
      select version, name, checksum from tenants2fast.schema_migrations`,
-  )) as unknown as readonly [{ readonly rows: readonly IdentityRow[] }, { readonly rows: readonly AppliedFile[] }]
+  )) as unknown as readonly [{ readonly rows: readonly IdentityRow[] }, { readonly rows: readonly LedgerRow[] }]
   const [identity, ledger] = answers
   const [own, ...others] = identity.rows
   if (own?.id !== id || own.epoch !== epoch || !own.isReady || others.length > 0) return undefined
@@ -106,6 +106,8 @@ export async function readLedgerOf(
     .map((row) => ({ ...row, version: Number(row.version) }))
     .toSorted((one, other) => one.version - other.version)
 }
+
+type LedgerRow = Omit<AppliedFile, 'version'> & { readonly version: number | string }
 
 interface IdentityRow {
   readonly id: string | null

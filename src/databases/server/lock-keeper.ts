@@ -21,7 +21,7 @@ export interface DatabaseLock {
 /** A lock in the hands of this process. */
 export interface HeldLock {
   /** Throws when the lock was lost meanwhile, with its connection. */
-  check(): Promise<void>
+  readonly check: () => Promise<void>
   /** Whether another session ran files in the database when the lock was taken: see `waitForFileSessions`. */
   readonly hasFileSessions: boolean
 }
