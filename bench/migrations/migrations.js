@@ -137,15 +137,22 @@ async function oneColumn(fleet, release, folder) {
       await child.close()
     }
   }
-  const bare = async () =>
-    times.bare.push(await milliseconds(() => bareMigration(fleet, parallelism, addColumn(`${release.column()}_bare`))))
+  // The others' columns go again: the check of the structures is of databases that are as the template.
+  const drop = (name) => bareMigration(fleet, parallelism, `alter table items drop column ${name}`)
+  const bare = async () => {
+    const name = `${release.column()}_bare`
+    times.bare.push(await milliseconds(() => bareMigration(fleet, parallelism, addColumn(name))))
+    await drop(name)
+  }
   const psql = async () => {
     const file = join(folder, '..', 'psql.sql')
-    writeFileSync(file, addColumn(`${release.column()}_psql`))
+    const name = `${release.column()}_psql`
+    writeFileSync(file, addColumn(name))
     let isThere = true
     const ms = await milliseconds(async () => (isThere = await psqlLoop(fleet, file)))
     if (isThere) times.psql.push(ms)
     else console.error('psql is not on the PATH: its loop was not measured')
+    if (isThere) await drop(name)
   }
   const rival = async () => {
     index += 1
@@ -186,7 +193,11 @@ async function structures(fleet, release) {
   const bare = []
   await own.ask('migrate')
   await inTurns(rounds, [
-    async () => times.push((await own.ask('check')).ms),
+    async () => {
+      const { ms, counts } = await own.ask('check')
+      if (counts.same !== fleet.tenants.length) throw new Error(`${counts.same} structures were the same`)
+      times.push(ms)
+    },
     async () => bare.push(await milliseconds(() => fingerprintEach(fleet, parallelism))),
   ])
   await own.close()

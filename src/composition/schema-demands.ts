@@ -1,7 +1,7 @@
 import { TenancyError } from '../core/errors/errors.js'
 import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { TenantDatabaseRecords } from '../core/tenants/tenant-databases.js'
-import type { SchemaRange } from '../databases/building/schema-range.js'
+import type { SchemaRange } from '../databases/migrating/schema-range.js'
 import type { TenantDatabases } from '../databases/tenant-databases.js'
 
 /** What {@link createSchemaDemands} needs. */

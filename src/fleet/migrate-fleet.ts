@@ -23,7 +23,9 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     newcomersBehind: version,
     zero: { migrated: 0, current: 0, failed: 0, skipped: 0 },
     unused: { outcome: 'skipped', applied: [] },
-    async prepare({ id, slug, database }) {
+    // An announcement is for a migration that follows at once.
+    prepare: verify || options.beforeTenant ? undefined : (tenants) => databases.announce(tenants),
+    async before({ id, slug, database }) {
       const pending = namesAfter(database.schemaVersion)
       if (pending.length > 0) await options.beforeTenant?.({ id, slug }, pending)
     },
@@ -41,7 +43,9 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     },
   }
   const dry: Partial<TenantRun<Outcome>> = {
-    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0, prepare: undefined },
+    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0 },
+    prepare: undefined,
+    before: undefined,
     work: async ({ database }) => ({
       ...{ outcome: 'skipped', applied: [], pending: namesAfter(database.schemaVersion) },
     }),

@@ -23,6 +23,8 @@ export interface LockWait {
   readonly what: string
   /** Runs each time that another session holds the lock, such as to end one that is stuck. */
   readonly onHeld?: (key: string) => Promise<unknown>
+  /** Takes the lock unless another session holds it. Default: {@link tryLock}. */
+  readonly attempt?: () => Promise<boolean>
 }
 
 const retryMs = 50
@@ -32,9 +34,10 @@ const retryMs = 50
  *
  * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
  */
-export async function waitForLock(client: SqlClient, { key, timeoutMs, what, onHeld }: LockWait): Promise<void> {
+export async function waitForLock(client: SqlClient, wait: LockWait): Promise<void> {
+  const { key, timeoutMs, what, onHeld, attempt = () => tryLock(client, key) } = wait
   const deadline = performance.now() + timeoutMs
-  while (!(await tryLock(client, key))) {
+  while (!(await attempt())) {
     await onHeld?.(key)
     if (performance.now() >= deadline) throw lockTimeout(what, timeoutMs)
     await sleep(Math.min(retryMs, timeoutMs))

@@ -20,6 +20,7 @@ export {
   type AppliedFile,
   describeLedger,
   ledgerAccept,
+  ledgerInsert,
   maxInteger,
   openLedger,
   pendingFiles,

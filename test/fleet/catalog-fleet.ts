@@ -44,6 +44,7 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
   }
   const databases: FleetDatabases = {
     newestVersion: async () => 2,
+    announce: async (tenants) => [...tenants],
     schema: async () => ({
       version: 2,
       namesAfter: (version) => files.filter((file) => file.version > (version ?? -1)).map(({ name }) => name),

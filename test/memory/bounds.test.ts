@@ -117,13 +117,14 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'databases/lifecycle/inspection.ts': [3, local],
   'fleet/drift/compare-structures.ts': [3, local],
   'databases/building/server-preparation.ts': [1, 'one list for each start'],
-  'databases/building/tenant-migrations.ts': [1, constant],
-  'databases/building/demanded-migrations.ts': [
+  'databases/migrating/migration-failures.ts': [1, constant],
+  'databases/migrating/fleet-migrations.ts': [1, local],
+  'databases/migrating/demanded-migrations.ts': [
     3,
     'constant, tenants that are behind and that a request asked for, and 20 that were logged',
   ],
   'composition/schema-demands.ts': [1, '100 tenants at a time'],
-  'databases/building/schema-range.ts': [1, local],
+  'databases/migrating/schema-range.ts': [1, local],
   'databases/rehearsal/file-recorder.ts': [8, local],
   'databases/rehearsal/rehearsals.ts': [1, local],
   'databases/rehearsal/rehearse-database.ts': [1, local],

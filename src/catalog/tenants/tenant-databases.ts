@@ -13,6 +13,9 @@ import type {
 export const databaseColumns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
   created_at as "createdAt", updated_at as "updatedAt", retired_at as "retiredAt"`
 
+const versionedColumns = `${databaseColumns}, schema_version::float8 as "schemaVersion",
+  schema_fingerprint as "schemaFingerprint"`
+
 const fromNow = (parameter: string) => `now() + make_interval(secs => ${parameter}::integer / 1000.0)`
 
 const retireNow = `state = 'retired', retired_at = now(), drop_after = now(), reserved_for = null, lease_expires_at = null`
@@ -49,7 +52,7 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     // Runs for every new connection to a tenant.
     async find(id) {
-      const sql = `select ${databaseColumns}, schema_version::float8 as "schemaVersion" from tenant_databases where id = $1`
+      const sql = `select ${versionedColumns} from tenant_databases where id = $1`
       return (await queryRepeated<VersionedDatabase>(catalog, sql, [id])).rows[0]
     },
 
@@ -99,7 +102,8 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
 
     async recordSchema(id, { version, fingerprint }) {
       // Does not wait for the disk: a server that crashes may forget it, and then the ledger is looked into once more.
-      await catalog.query(
+      await queryRepeated(
+        catalog,
         // The tenant first, as in every other transaction: a trigger raises its epoch.
         `with unflushed as (select set_config('synchronous_commit', 'off', true)),
            succeeded as (delete from tenant_migration_failures where database_id = $1 and wanted_version <= $2),
@@ -112,7 +116,15 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
     },
 
     async announceMigration(id) {
-      await catalog.query("select announce_change('m:' || $1::uuid)", [id])
+      await queryRepeated(catalog, "select announce_change('m:' || $1::uuid)", [id])
+    },
+
+    async announceMigrations(databaseIds, version) {
+      const sql = `with found as materialized (
+           select *, case when state = 'assigned' and coalesce(schema_version < $2, true)
+             then announce_change('m:' || id) end from tenant_databases where id = any($1::uuid[])
+         ) select ${versionedColumns} from found`
+      return (await queryRepeated<VersionedDatabase>(catalog, sql, [databaseIds, version])).rows
     },
 
     async recordFailure(id, { wantedVersion, code, message, file }) {

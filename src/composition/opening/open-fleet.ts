@@ -18,17 +18,13 @@ export function openFleet(
     catalog: createFleetCatalog(catalog),
     connections: {
       reserve: createReservations((connections) => checkBudget(catalog, config, connections)),
-      inSlot: (work) => databases.inFleetSlot(work),
+      inSlot: (work) => databases.fleet.inSlot(work),
     },
     databases: {
-      schema: () => databases.fleetSchema(),
-      newestVersion: () => databases.newestVersion(),
-      migrate: (tenant, how) => databases.migrateInFleet(tenant, how),
+      ...databases.fleet,
       withOwner: ({ database, slug }, work) => databases.withOwner(database, slug, work),
       runScript: ({ database, slug }, script) =>
         databases.withOwner(database, slug, (client) => runScript(client, slug, script)),
-      planRevert: (last) => databases.planRevert(last),
-      revert: (tenant, how) => databases.revertInFleet(tenant, how),
       ...databases.acceptance,
       renew: (databaseId) => scheduler.disconnect(databaseId),
     },

@@ -21,6 +21,8 @@ export interface FleetTenant extends FleetTenantName {
   readonly isNew: boolean
   /** Whether the last migration of it failed. */
   readonly hasFailed: boolean
+  /** Whether the catalog was asked a moment ago, and its migration announced if it is behind. Default: false. */
+  readonly isAnnounced?: boolean
 }
 
 /** A tenant that a caller has named. */
@@ -103,6 +105,8 @@ export interface FleetDatabases {
   }>
   /** The number of the last file, without trying any: -1, there is none. */
   newestVersion(): Promise<number>
+  /** Announces the migrations of tenants that are begun next, and brings along what the catalog knows of them now. */
+  announce(tenants: readonly FleetTenant[]): Promise<FleetTenant[]>
   /** Migrates a database if the catalog knows that it is in use and behind; or looks into it in any case. */
   migrate(
     tenant: FleetTenant,

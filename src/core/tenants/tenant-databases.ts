@@ -127,6 +127,8 @@ export interface TenantDatabaseRecords {
   recordSchema(id: string, schema: AppliedFiles): Promise<void>
   /** Tells all processes that a migration of a database begins. */
   announceMigration(id: string): Promise<void>
+  /** Finds databases, and does that for those of them that are in use and have an older schema, in one transaction. */
+  announceMigrations(ids: readonly string[], version: number): Promise<VersionedDatabase[]>
   /** Records that a migration of a database failed, and how often in a row. */
   recordFailure(id: string, failure: MigrationFailure): Promise<void>
   /** Lists the server's databases in state `building` or `dropping`, and retired ones that are due, oldest first. */

@@ -70,6 +70,8 @@ export interface ServerPreparation {
    *   TENANCY_DATABASE_SCHEMA_INVALID
    */
   prepared(): Promise<PreparedServer>
+  /** Waits for the first preparation, which may fail: that is not tried again here. */
+  tried(): Promise<void>
   /** The schema that this process demands. It does not change while the process runs. */
   schema(): Promise<TenantSchema>
   /** The same, without making the template of it: its files may fail there. @throws TENANCY_DATABASE_SCHEMA_INVALID */
@@ -172,8 +174,14 @@ export function createServerPreparation(options: ServerPreparationOptions): Serv
     return preparing
   }
 
+  let firstTry: Promise<void> | undefined
   return {
     prepared,
+    tried: () =>
+      (firstTry ??= prepared().then(
+        () => {},
+        () => {},
+      )),
     schema: async () => knownSchema ?? (await prepared()).schema,
     readSchema: async () => knownSchema ?? readSchema(await records.installationId()),
     forgetTemplate() {

@@ -4,8 +4,8 @@ import type { SqlClient } from '../../core/sql-client.js'
 import type { Migration } from '../../core/tenants/migration.js'
 import { ledgerAccept, openLedger } from '../../postgres/sql-files.js'
 import type { ToolLedger } from '../../postgres/tool-ledger.js'
-import { migrationVersion } from '../building/schema-range.js'
-import type { TenantMigrations } from '../building/tenant-migrations.js'
+import { migrationVersion } from '../migrating/schema-range.js'
+import type { TenantMigrations } from '../migrating/migrations-interface.js'
 import { ledgerSchema, type TenantSchema } from '../building/tenant-schema.js'
 
 /** What {@link createChecksumAcceptance} needs. */

@@ -3,7 +3,7 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
 import type { AppliedFile } from '../../postgres/sql-files.js'
 import { defaultGrants, type GroupRoles } from '../building/tenant-privileges.js'
-import { isHardenedSql } from '../server/hardening.js'
+import { isHardenedSql, type RevokedFunctions } from '../server/hardening.js'
 import { hasOwners } from './base-schema.js'
 
 /** What {@link readState} needs. */
@@ -12,8 +12,8 @@ export interface StateOptions extends GroupRoles {
   readonly account: string
   /** Extensions that the database has to have. */
   readonly extensions: readonly string[]
-  /** Whether it has to be hardened. */
-  readonly isHardened: boolean
+  /** Functions that tenants must not call; undefined: the database is not hardened. */
+  readonly revoked: RevokedFunctions | undefined
   /** The owner login, when it asks for itself: whether it is what it has to be. Default: it is not looked at. */
   readonly login?: { readonly mustBeJoined: boolean } | undefined
 }
@@ -47,18 +47,92 @@ export async function readState(
   return row?.isReady === true ? (row.ledger ?? []) : undefined
 }
 
+/**
+ * SQL expression for {@link readState} in short: the identity, the number of files and the last one, and one privilege of each
+ * that a tenant can drop (DROP OWNED drops all of a role's at once). A login that can connect was made after a full look.
+ * The session's search path is pg_catalog.
+ */
+export function unaltered(
+  { id, epoch, roleName }: TenantDatabase,
+  ledger: readonly AppliedFile[],
+  { members, extensions, revoked }: Omit<StateOptions, 'login'>,
+): string {
+  const last = ledger.at(-1)
+  const isLast =
+    last &&
+    `version = ${last.version} and name = ${quoteLiteral(last.name)} and checksum = ${quoteLiteral(last.checksum)}`
+  const group = quoteLiteral(members)
+  return [
+    `(select count(*) = 1 and bool_and(database_id = ${quoteLiteral(id)} and epoch = ${epoch}) from tenants2fast.identity)`,
+    `(select count(*) = ${ledger.length}${isLast ? ` and count(*) filter (where ${isLast}) = 1` : ''}
+       from tenants2fast.schema_migrations)`,
+    `has_schema_privilege(${group}, 'tenants2fast', 'usage')`,
+    `has_database_privilege(${quoteLiteral(roleName)}, current_database(), 'connect')`,
+    ...(revoked ? [`not has_function_privilege(${group}, ${advisoryLock}, 'execute')`] : []),
+    ...hasExtensions(extensions),
+  ].join(' and ')
+}
+
+/**
+ * Reads the ledger of a database that serves, and looks whether tenants, files and administrators have left it as it has to
+ * be: identity, privileges, functions, extensions. Not looked at are privileges on single objects and by default, which go
+ * together with those on our own schema (and which `fleet.check` compares).
+ *
+ * @param client a connection of the provisioning account to the database, with the search path pg_catalog
+ * @returns the ledger; undefined: something is not as it has to be
+ * @throws what PostgreSQL says, such as when an earlier release has built the database
+ */
+export async function readLedgerOf(
+  client: SqlClient,
+  { id, epoch, roleName }: TenantDatabase,
+  { members, owners, extensions, revoked }: Omit<StateOptions, 'login'>,
+): Promise<readonly AppliedFile[] | undefined> {
+  const conditions = [
+    hasOwners,
+    ...droppable(roleName, { members, owners }),
+    ...hasExtensions(extensions),
+    ...(revoked ? [isHardenedSql(revoked, members, owners)] : []),
+  ]
+  // Plain rows: functions that make one answer of them would cost a new session more.
+  const answers = (await client.query(
+    `select database_id as id, epoch, ${conditions.join(' and ')} as "isReady" from tenants2fast.identity;
+     select version, name, checksum from tenants2fast.schema_migrations`,
+  )) as unknown as readonly [{ readonly rows: readonly IdentityRow[] }, { readonly rows: readonly LedgerRow[] }]
+  const [identity, ledger] = answers
+  const [own, ...others] = identity.rows
+  if (own?.id !== id || own.epoch !== epoch || !own.isReady || others.length > 0) return undefined
+  // A number of 14 digits comes as text.
+  return ledger.rows
+    .map((row) => ({ ...row, version: Number(row.version) }))
+    .toSorted((one, other) => one.version - other.version)
+}
+
+type LedgerRow = Omit<AppliedFile, 'version'> & { readonly version: number | string }
+
+interface IdentityRow {
+  readonly id: string | null
+  readonly epoch: number | null
+  readonly isReady: boolean
+}
+
+/** The number of `pg_advisory_lock(bigint)`, which is the same in every release: a name takes longer. All are revoked at once. */
+const advisoryLock = 2880
+
 const oidOf = (role: string) => `${quoteLiteral(quoteIdentifier(role))}::regrole`
 const onDatabase = (who: string, privilege: string) =>
   `has_database_privilege(${who}, current_database(), '${privilege}')`
 
-function stateSql(roleName: string, options: StateOptions): string {
-  const { members, owners, account, extensions, isHardened, login } = options
+function hasExtensions(extensions: readonly string[]): string[] {
   const names = extensions.map((name) => quoteLiteral(name)).join(', ')
+  if (names === '') return []
+  return [`(select count(*) from pg_extension where extname in (${names})) = ${new Set(extensions).size}`]
+}
+
+function stateSql(roleName: string, options: StateOptions): string {
+  const { members, owners, account, extensions, revoked, login } = options
   const complete = [
-    ...(names === ''
-      ? []
-      : [`(select count(*) from pg_extension where extname in (${names})) = ${new Set(extensions).size}`]),
-    ...(isHardened ? [isHardenedSql(members, owners)] : []),
+    ...hasExtensions(extensions),
+    ...(revoked ? [isHardenedSql(revoked, members, owners)] : []),
     ...(login ? [loginIsRight(owners, account, login.mustBeJoined)] : []),
   ]
   return `select
@@ -69,12 +143,26 @@ function stateSql(roleName: string, options: StateOptions): string {
        from tenants2fast.schema_migrations) as ledger`
 }
 
+/** What a tenant can drop, or an administrator may have forgotten, apart from the privileges on single objects. */
+function droppable(roleName: string, { members, owners }: GroupRoles): string[] {
+  const [role, group, owner] = [oidOf(roleName), oidOf(members), oidOf(owners)]
+  return [
+    `pg_has_role(${role}, ${group}, 'usage')`,
+    ...[onDatabase(role, 'connect'), onDatabase(role, 'temporary'), onDatabase(owner, 'create')],
+    onDatabase(owner, 'temporary'),
+    ...[group, owner].flatMap((who) => [
+      `has_schema_privilege(${who}, 'tenants2fast', 'usage')`,
+      `has_table_privilege(${who}, 'tenants2fast.identity', 'select')`,
+    ]),
+  ]
+}
+
 /**
  * That `giveOver` and `restoreMissingPrivileges` have nothing to do. A new session has everything to read that a query
  * mentions: this one mentions little, where those say what is missing. A role that is gone makes it fail.
  */
 function nothingMissing(roleName: string, { members, owners, account }: StateOptions): string[] {
-  const [role, group, owner, admin] = [oidOf(roleName), oidOf(members), oidOf(owners), oidOf(account)]
+  const [group, owner, admin] = [oidOf(members), oidOf(owners), oidOf(account)]
   const wanted = defaultGrants.flatMap(([, kind, privileges]) =>
     privileges.map((privilege) => quoteLiteral(`${kind}${privilege.toUpperCase()}`)),
   )
@@ -84,13 +172,7 @@ function nothingMissing(roleName: string, { members, owners, account }: StateOpt
     `select count(*) filter (where defaclrole = ${owner} and defaclobjtype::text || privilege_type in (${wanted.join(', ')}))
         = ${wanted.length} and count(*) filter (where defaclrole = ${admin}) = 0
       from pg_default_acl, aclexplode(defaclacl) where defaclnamespace = 0 and grantee = ${group}`,
-    `pg_has_role(${role}, ${group}, 'usage')`,
-    ...[onDatabase(role, 'connect'), onDatabase(role, 'temporary'), onDatabase(owner, 'create')],
-    onDatabase(owner, 'temporary'),
-    ...[group, owner].flatMap((who) => [
-      `has_schema_privilege(${who}, 'tenants2fast', 'usage')`,
-      `has_table_privilege(${who}, 'tenants2fast.identity', 'select')`,
-    ]),
+    ...droppable(roleName, { members, owners }),
     // What the server came with has lower numbers. The schemas of temporary objects have no privileges either.
     `not exists (select from pg_namespace where nspacl is null and (oid >= 16384 or nspname = 'public')
        and not starts_with(nspname, 'pg_') and ${isOurs('nspowner')})`,

@@ -1,6 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
 
 /**
  * Functions that use up what a server shares, and that PostgreSQL lets everybody call: advisory locks, notifications, large
@@ -22,18 +22,35 @@ export const revokedFunctions: readonly string[] = [
 /** Not even the application's own functions get these: they read and write files of the server. */
 const ofSuperusersOnly = ['lo_import', 'lo_export']
 
-const kept = ofSuperusersOnly.map((name) => quoteLiteral(name)).join(', ')
+const superusersOnly = ofSuperusersOnly.map((name) => quoteLiteral(name)).join(', ')
 const functions = `select oid from pg_catalog.pg_proc
     where pronamespace = 'pg_catalog'::regnamespace
       and proname in (${revokedFunctions.map((name) => quoteLiteral(name)).join(', ')})`
 
-/** SQL that tells whether {@link hardenDatabase} has nothing to do. */
-export const isHardenedSql = (role: string, owners: string): string =>
-  `select not exists (
-    select from (${functions}) as f
-     where has_function_privilege(${quoteLiteral(role)}::name, oid, 'execute')
-        or (not has_function_privilege(${quoteLiteral(owners)}::name, oid, 'execute')
-            and not exists (select from pg_catalog.pg_proc p where p.oid = f.oid and proname in (${kept}))))`
+/** Numbers of {@link revokedFunctions} in `pg_proc`: the same in every database of a server. */
+export interface RevokedFunctions {
+  readonly all: readonly number[]
+  /** Those that the application's own functions keep. */
+  readonly kept: readonly number[]
+}
+
+/** Looks the functions up: to find them by name in each database takes longer than all else that is asked there. */
+export async function readRevokedFunctions(client: SqlClient): Promise<RevokedFunctions> {
+  const { rows } = await client.query<{ readonly oid: number; readonly isKept: boolean }>(
+    `select oid::pg_catalog.int8::pg_catalog.float8 as oid, proname not in (${superusersOnly}) as "isKept" from pg_catalog.pg_proc
+      where oid in (${functions})`,
+  )
+  return { all: rows.map(({ oid }) => oid), kept: rows.filter(({ isKept }) => isKept).map(({ oid }) => oid) }
+}
+
+/** SQL expression that tells whether {@link hardenDatabase} has nothing to do. The search path is pg_catalog. */
+export function isHardenedSql({ all, kept }: RevokedFunctions, role: string, owners: string): string {
+  const [byRole, byOwners] = [role, owners].map(
+    (name) => `has_function_privilege(${quoteLiteral(quoteIdentifier(name))}::regrole, oid, 'execute')`,
+  )
+  return `not exists (select from pg_proc where oid in (${all.join(', ')})
+    and (${byRole} or (not ${byOwners} and oid in (${kept.join(', ')}))))`
+}
 
 /**
  * Revokes the right to call these functions from PUBLIC in one database, and checks that this had an effect: for an account
@@ -54,7 +71,7 @@ export async function hardenDatabase(client: SqlClient, role: string, owners: st
          begin
            execute format('revoke execute on function %s from public', target::regprocedure);
            if not has_function_privilege(${quoteLiteral(owners)}::name, target, 'execute')
-              and not exists (select from pg_catalog.pg_proc where oid = target and proname in (${kept})) then
+              and not exists (select from pg_catalog.pg_proc where oid = target and proname in (${superusersOnly})) then
              execute format('grant execute on function %s to %I', target::regprocedure, ${quoteLiteral(owners)});
            end if;
          exception when insufficient_privilege then null;

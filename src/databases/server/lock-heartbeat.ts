@@ -80,19 +80,56 @@ export async function waitForFileSessions(
   }
 }
 
+// A transaction that a process left in a tenant's database when it hung and lost the lock: it would block the next migration.
+const isAbandoned = `usename in (current_user, $2::name || ${quoteLiteral(ownerSuffix)})
+        and pid <> pg_backend_pid()
+        and application_name in (current_setting('application_name'), ${quoteLiteral(fileSessions)})
+        and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`
+
 /**
- * Ends the transactions that a process left in a tenant's database when it hung and lost the lock: they would block the
- * next migration. The caller holds the lock.
+ * Ends the transactions that a process left in a tenant's database. The caller holds the lock.
  *
  * @param client a connection of the provisioning account to any database
  */
-export async function endAbandonedTransactions(client: SqlClient, database: string): Promise<void> {
-  await client.query(
-    `select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = $2 and usename in (current_user, $2::name || ${quoteLiteral(ownerSuffix)})
-        and pid <> pg_backend_pid()
-        and application_name in (current_setting('application_name'), ${quoteLiteral(fileSessions)})
-        and state like 'idle in transaction%' and state_change < now() - make_interval(secs => $1::integer / 1000.0)`,
-    [leaseMs, database],
-  )
+async function endAbandonedTransactions(client: SqlClient, database: string): Promise<void> {
+  await client.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = $2 and ${isAbandoned}`, [
+    leaseMs,
+    database,
+  ])
+}
+
+// The lock comes first: who looks for others' sessions before that may miss one.
+const takeLock = `
+  with taken as materialized (select pg_try_advisory_lock($3::bigint) as "isLocked")
+  select "isLocked", found.* from taken left join lateral (
+    select count(case when ${isAbandoned} then pg_terminate_backend(pid) end)::integer as ended,
+      count(case when application_name = ${quoteLiteral(fileSessions)}
+        and usename = $2::name || ${quoteLiteral(ownerSuffix)} then 1 end)::integer as "fileSessions"
+    from pg_stat_activity where "isLocked" and datname = $2::name
+  ) as found on true`
+
+/**
+ * Takes the lock of a tenant's database, as {@link takeHeartbeatLock}, and with the same message ends the transactions that a
+ * process left in the database when it hung and lost the lock, and looks whether sessions run files there.
+ *
+ * @returns whether there are any: see {@link waitForFileSessions}
+ * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
+ */
+export async function takeDatabaseLock(
+  client: SqlClient,
+  wait: Omit<LockWait, 'onHeld' | 'attempt'> & { readonly database: string },
+): Promise<boolean> {
+  let hasFileSessions = false
+  await takeHeartbeatLock(client, {
+    ...wait,
+    async attempt() {
+      const { rows } = await client.query<{ readonly isLocked: boolean; readonly fileSessions: number | null }>(
+        takeLock,
+        [leaseMs, wait.database, wait.key],
+      )
+      hasFileSessions = (rows[0]?.fileSessions ?? 0) > 0
+      return rows[0]?.isLocked === true
+    },
+  })
+  return hasFileSessions
 }

@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lockTimeout, unlock } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { openConnection } from './admin-connection.js'
 import { leaseMs } from './database-lease.js'
-import { endAbandonedTransactions, takeHeartbeatLock } from './lock-heartbeat.js'
+import { takeDatabaseLock } from './lock-heartbeat.js'
 
 /** The lock of one tenant database. */
 export interface DatabaseLock {
@@ -13,8 +14,16 @@ export interface DatabaseLock {
   readonly timeoutMs: number
   /** What it protects, for the message of the error. */
   readonly what: string
-  /** Name of the database: transactions that a process left in it when it lost the lock are ended. Default: none are. */
-  readonly database?: string | undefined
+  /** Name of the database: transactions that a process left in it when it lost the lock are ended. */
+  readonly database: string
+}
+
+/** A lock in the hands of this process. */
+export interface HeldLock {
+  /** Throws when the lock was lost meanwhile, with its connection. */
+  readonly check: () => Promise<void>
+  /** Whether another session ran files in the database when the lock was taken: see `waitForFileSessions`. */
+  readonly hasFileSessions: boolean
 }
 
 /**
@@ -26,10 +35,10 @@ export interface DatabaseLock {
  */
 export interface LockKeeper {
   /**
-   * Runs `work` under a lock. `check` throws when the lock was lost meanwhile, with its connection.
+   * Runs `work` under a lock.
    * @throws {@link TenancyError} TENANCY_DATABASE_LOCK_TIMEOUT
    */
-  withLock<Result>(lock: DatabaseLock, work: (check: () => Promise<void>) => Promise<Result>): Promise<Result>
+  withLock<Result>(lock: DatabaseLock, work: (held: HeldLock) => Promise<Result>): Promise<Result>
   /** Closes the connection. Locks that are held are lost. */
   close(): Promise<void>
 }
@@ -64,13 +73,12 @@ export function createLockKeeper(catalog: ServerAccount): LockKeeper {
     await session?.then((open) => open.end()).catch(() => {})
   }
 
-  const runLocked = async <Result>(lock: DatabaseLock, work: (check: () => Promise<void>) => Promise<Result>) => {
+  const runLocked = async <Result>(lock: DatabaseLock, work: (held: HeldLock) => Promise<Result>) => {
     const client = await connect()
-    await takeHeartbeatLock(client, lock)
+    const hasFileSessions = await takeDatabaseLock(client, lock)
     try {
-      if (lock.database !== undefined) await endAbandonedTransactions(client, lock.database)
       // The lock is the session's: where it answers, the lock is held.
-      return await work(async () => void (await client.query('select')))
+      return await work({ hasFileSessions, check: async () => void (await client.query('select')) })
     } finally {
       // A lock that cannot be released goes with its connection.
       await unlock(client, lock.key).catch(() => client.end())
@@ -122,11 +130,16 @@ async function takeTurn(
   }
 }
 
+/** The server plans a statement once for each session: these are asked for every lock. */
+function nameOf(text: string): string {
+  return `t2f_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+}
+
 async function openSession(catalog: ServerAccount, onEnd: () => void): Promise<Session> {
   const client = await openConnection(catalog)
   let asking: Promise<unknown> = Promise.resolve()
   const query: Session['query'] = <Row extends object>(text: string, values?: unknown[]) => {
-    const answer = asking.then(() => client.query<Row>(text, values))
+    const answer = asking.then(() => client.query<Row>(values ? { name: nameOf(text), text, values } : text))
     asking = answer.catch(() => {})
     return answer
   }

@@ -49,8 +49,10 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly connections: 0 | 1 | 2
   /** Whether tenants that get a database while the run goes on are part of it. Named tenants are never joined by others. */
   readonly withNewcomers: boolean
+  /** Prepares tenants that are begun next, as many as the run works on at a time. Default: nothing is prepared. */
+  readonly prepare?: ((tenants: readonly FleetTenant[]) => Promise<FleetTenant[]>) | undefined
   /** Runs before `work`, in none of the slots; what it throws fails the tenant. Default: nothing. */
-  prepare?: ((tenant: FleetTenant) => Promise<void>) | undefined
+  before?: ((tenant: FleetTenant) => Promise<void>) | undefined
   /**
    * Works on one tenant. It may be called again after an error that can pass: a full server, a restart, a lost connection.
    * Attempts count from 1.
@@ -194,7 +196,11 @@ function sourceOf<Outcome extends TenantOutcome>(
   const rule = retryRule(() => whyStopped() === undefined)
   const read: FleetCatalog['page'] = (selection, query) => retry(() => catalog.page(selection, query), rule)
   const behind = run.behind?.version ?? (newOnly ? run.newcomersBehind : undefined)
-  return createTenantSource(read, run.chosen.selection, { behind, since, newOnly })
+  const { prepare } = run
+  return createTenantSource(
+    ...([read, run.chosen.selection, { behind, since, newOnly }] as const),
+    prepare && { size: parallelismOf(run), prepare: (tenants) => retry(() => prepare(tenants), rule) },
+  )
 }
 
 /** Works on up to `size` tenants, as many at a time as the options say: each worker takes the next one when it is free. */
@@ -233,15 +239,18 @@ async function workOnOne<Outcome extends TenantOutcome>(
   const startedAt = performance.now()
   const { id, slug, database } = tenant
   const isExtra = worker >= defaultParallelism || run.connections === 0
-  const once = (attempt: number) =>
-    isExtra ? run.work(tenant, attempt) : connections.inSlot(() => run.work(tenant, attempt))
+  const once = (attempt: number) => {
+    // What was known of it is old by the second time.
+    const next = attempt === 1 ? tenant : { ...tenant, isAnnounced: false }
+    return isExtra ? run.work(next, attempt) : connections.inSlot(() => run.work(next, attempt))
+  }
   const end = (outcome: Outcome) => ({
     ...outcome,
     ...{ tenant: { id, slug }, databaseId: database.id, durationMs: performance.now() - startedAt },
   })
   const rule = retryRule(() => whyStopped() === undefined, run.mayPass)
   try {
-    await retry(async () => run.prepare?.(tenant), rule)
+    await retry(async () => run.before?.(tenant), rule)
     return end(await retry(once, rule))
   } catch (error) {
     const outcome = run.fail(tenant, error)

@@ -21,7 +21,7 @@ afterEach(async () => {
   await catalog?.drop()
 })
 
-const lock = (key: string, timeoutMs = 60_000) => ({ key, timeoutMs, what: 'a test' })
+const lock = (key: string, timeoutMs = 60_000) => ({ key, timeoutMs, what: 'a test', database: 'of nobody' })
 
 /** Pids of the keeper's connections. */
 async function sessions(): Promise<number[]> {

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { findTenancyError, isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
-import type { BuildQueue } from './build-queue.js'
-import type { MigrationLimits, TenantMigrations } from './tenant-migrations.js'
-import type { TenantSchema } from './tenant-schema.js'
+import type { BuildQueue } from '../building/build-queue.js'
+import type { MigrationLimits, TenantMigrations } from './migrations-interface.js'
+import type { TenantSchema } from '../building/tenant-schema.js'
 
 /** Migrates databases that are behind when a request wants to use them. `slug` is for messages. */
 export interface DemandedMigrations {
