@@ -1,4 +1,4 @@
-export { defineAccess, parseAccessDefinition } from './access/index.js'
+export { defineAccess, managementAccess, parseAccessDefinition } from './access/index.js'
 export type { AccessDefinitionInput, PermissionName, PermissionOf, RoleInput, RouteKey } from './access/index.js'
 export type {
   AccessExplanation,
@@ -7,8 +7,11 @@ export type {
   ExplainPermissionInput,
   ExplainRouteInput,
 } from './catalog/access/explain.js'
+export type { AccessEntryInput, DefinedEntries } from './catalog/access/defined-entries.js'
+export type { EffectivePermissions, EffectivePermissionsInput } from './catalog/access/effective-permissions.js'
 export type {
   MemberRoleInput,
+  MemberRolesInput,
   Override,
   OverrideInput,
   OverrideKeyInput,
@@ -22,27 +25,70 @@ export type {
   Permission,
   PermissionActiveInput,
   PermissionCategory,
+  PermissionListInput,
   PermissionUpdateInput,
 } from './catalog/access/permissions.js'
 export type { PermissionProvenance, RoleChain } from './catalog/access/provenance.js'
 export type {
   NewRoleInput,
-  Role,
   RoleActiveInput,
   RoleGrantInput,
   RoleInclusionInput,
   RoleKeyInput,
   RoleListInput,
+  RoleReadInput,
   RoleUpdateInput,
-} from './catalog/access/roles.js'
-export type { RouteRule, RouteRuleActiveInput, RouteRuleInput } from './catalog/access/route-rules.js'
+} from './catalog/access/role-inputs.js'
+export type { Role } from './catalog/access/roles.js'
+export type {
+  RouteRule,
+  RouteRuleActiveInput,
+  RouteRuleInput,
+  RouteRuleListInput,
+} from './catalog/access/route-rules.js'
 export type { AccessAdministration } from './catalog/access/administration.js'
 export type { AuditProblem, AuditVerification } from './catalog/audit/verification.js'
-export type { AuditEntry, AuditLog, ListAuditOptions, VerifyAuditOptions } from './catalog/audit/audit-log.js'
+export type {
+  AuditEntry,
+  AuditLog,
+  ListAuditOptions,
+  RecordedEntry,
+  VerifyAuditOptions,
+} from './catalog/audit/audit-log.js'
+export type { ApplicationLocks, WithLockInput } from './catalog/application-locks.js'
+export type { TenancyEvent, TenancyEventType } from './catalog/events/event.js'
+export type { EventHandler, Events, EventSubscription, OnEventInput } from './catalog/events/event-subscriptions.js'
+export type { RecordAuditInput } from './catalog/audit/own-entries.js'
 export type { ActorOption } from './core/audit-actor.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
-export type { AddMemberInput, MemberActiveInput, MemberChangeInput } from './catalog/members/memberships.js'
+export type { FoundMember, MemberPage, MemberSearchInput } from './catalog/members/member-search.js'
+export type { MemberAttributes, MemberDetails, MemberProfile } from './catalog/members/member-details.js'
+export type { MemberKeyInput, MemberUpdateInput } from './catalog/members/member-profiles.js'
+export type {
+  AddMemberInput,
+  LeaveTenantInput,
+  MemberActiveInput,
+  MemberChangeInput,
+} from './catalog/members/memberships.js'
+export type {
+  OfferOwnershipInput,
+  OwnershipAnswerInput,
+  OwnershipOffer,
+  WithdrawOwnershipInput,
+} from './catalog/members/ownership.js'
+export type { Invitation } from './catalog/invitations/invitation-row.js'
+export type { InvitationPreview, SentInvitation } from './catalog/invitations/invitations.js'
+export type {
+  AcceptInvitationInput,
+  InvitationChangeInput,
+  InvitationListInput,
+  InvitationResendInput,
+  InvitationTokenInput,
+  NewInvitationInput,
+} from './catalog/invitations/invitation-input.js'
 export type { TenantRenameInput, TenantUpdateInput } from './catalog/tenants/tenant-changes.js'
+export type { SlugReleaseInput } from './catalog/tenants/slug-aliases.js'
+export type { SearchTenantsOptions, SlugAvailability, SlugInput, TenantPage } from './catalog/tenants/tenant-search.js'
 export type { TenantLabelsInput } from './catalog/tenants/tenant-labels.js'
 export type { NewTenantInput, TenantChangeInput } from './catalog/tenants/tenant-input.js'
 export type { InstallationSummary } from './catalog/summary.js'
@@ -60,7 +106,10 @@ export type {
   PlatformRoleInput,
 } from './catalog/users/platform-administrators.js'
 export type { ListUsersOptions } from './catalog/users/user-list.js'
-export type { NewUserInput, UserChangeInput } from './catalog/users/users.js'
+export type { UserUpdateInput } from './catalog/users/user-profile.js'
+export type { UserChangeInput } from './catalog/users/user-change.js'
+export type { NewUserInput } from './catalog/users/users.js'
+export type { TenantUsage } from './composition/observing/tenant-usage.js'
 export type { AccessManagement } from './composition/access-management.js'
 export type { TenancyHealth } from './composition/observing/health.js'
 export type { HealthCheck, HealthStatus } from './composition/observing/health-probe.js'

@@ -10,6 +10,7 @@ import type { AccountsHost } from './core/accounts/accounts.js'
 import type { Config } from './core/config/config.js'
 import type { Fleet } from './core/fleet/fleet.js'
 import type { Tenant, TenantDatabase } from './core/model.js'
+import type { PlatformTokens } from './core/identity/platform.js'
 import type { IssuedToken } from './core/identity/signing-keys.js'
 import type { TenantPool } from './core/tenants/tenant-pool.js'
 import type { Reconciliation } from './databases/lifecycle/reconcile.js'
@@ -103,6 +104,8 @@ export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdopt
   permissionsOf(member: Member | undefined): string[]
   /** Returns what accounts (`tenants2fast/accounts`) need of this installation. */
   accountsHost(): AccountsHost
+  /** Returns what the management API needs to serve platform administrators. */
+  platformTokens(): PlatformTokens
   /** Counts this process's connections to tenant databases, in all and for the 20 tenants that use or wait for most, and its Redis. */
   stats(): TenancyStats
   /**
@@ -123,6 +126,6 @@ export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdopt
    * @throws TENANCY_CATALOG_UNAVAILABLE, TENANCY_REQUEST_INVALID
    */
   activity(options?: ActivityOptions): Promise<readonly BackendActivity[]>
-  /** Ends all connections and, if this process started it, the embedded server. */
+  /** Ends the subscriptions to events, all connections and, if this process started it, the embedded server. */
   close(): Promise<void>
 }

@@ -1,7 +1,9 @@
 import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
+import { readAdministrator } from './catalog/users/administrator-record.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
+import { createPlatformTokens } from './composition/platform-tokens.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
 import { createClosing } from './composition/opening/closing.js'
@@ -142,11 +144,15 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { config, logger, closing } = opening
   const { server, catalog, records } = openedCatalog
   const { databases, names, scheduler, schema, connections } = openedDatabases
-  const { keys, rules, redis, cache, pipeline, health } = requestPath
-  const { ttlSeconds } = config.token
+  const { keys, platformVerifier, rules, redis, cache, pipeline, health } = requestPath
+  const { ttlSeconds, platformTtlSeconds } = config.token
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
   const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
+  const platformTokens = createPlatformTokens({
+    ...{ catalog, keys, verifier: platformVerifier, ttlSeconds: platformTtlSeconds },
+    readAdministrator: (id) => readAdministrator(catalog, id),
+  })
 
   return {
     ...management,
@@ -212,6 +218,7 @@ async function open(opening: Opening): Promise<Tenancy> {
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),
+    platformTokens: () => platformTokens,
     stats: () => readStats(scheduler, redis),
     activity: async (input = {}) =>
       readActivity({ server: catalog, records, names, users: () => scheduler.users() }, parse(activityOptions, input)),

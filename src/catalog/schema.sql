@@ -59,6 +59,17 @@ CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audi
 CREATE TRIGGER audit_log_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_chain();
 CREATE CONSTRAINT TRIGGER audit_log_head AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_log_head();
 
+CREATE TABLE audit_personal (
+  digest bytea NOT NULL,
+  user_id uuid NOT NULL,
+  salt uuid NOT NULL,
+  facts jsonb NOT NULL,
+  CONSTRAINT audit_personal_pkey PRIMARY KEY (digest),
+  CONSTRAINT audit_personal_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX audit_personal_user_id_idx ON audit_personal USING btree (user_id);
+CREATE TRIGGER audit_personal_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_personal FOR EACH STATEMENT EXECUTE FUNCTION audit_personal_is_kept();
+
 CREATE TABLE database_servers (
   id uuid DEFAULT gen_random_uuid() NOT NULL,
   name text NOT NULL,
@@ -68,6 +79,33 @@ CREATE TABLE database_servers (
   CONSTRAINT database_servers_pkey PRIMARY KEY (id),
   CONSTRAINT database_servers_name_key UNIQUE (name)
 );
+
+CREATE TABLE event_positions (
+  subscription text NOT NULL,
+  chain_id uuid NOT NULL,
+  seq bigint NOT NULL,
+  CONSTRAINT event_positions_pkey PRIMARY KEY (subscription, chain_id),
+  CONSTRAINT event_positions_subscription_fkey FOREIGN KEY (subscription) REFERENCES event_subscriptions(name) ON DELETE CASCADE
+);
+
+CREATE TABLE event_subscriptions (
+  name text NOT NULL,
+  holder uuid,
+  held_until timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT event_subscriptions_pkey PRIMARY KEY (name),
+  CONSTRAINT event_subscriptions_name_check CHECK (name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'::text)
+);
+
+CREATE TABLE idempotent_requests (
+  key bytea NOT NULL,
+  request bytea NOT NULL,
+  status integer,
+  body jsonb,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT idempotent_requests_pkey PRIMARY KEY (key)
+);
+CREATE INDEX idempotent_requests_created_at_idx ON idempotent_requests USING btree (created_at);
 
 -- Rows in a new catalog: 1
 CREATE TABLE installation (
@@ -81,6 +119,80 @@ CREATE TABLE installation (
   CONSTRAINT installation_is_singleton_check CHECK (is_singleton)
 );
 CREATE TRIGGER rules_epoch_kept BEFORE UPDATE OF rules_epoch ON installation FOR EACH ROW WHEN (new.rules_epoch < old.rules_epoch) EXECUTE FUNCTION rules_epoch_is_kept();
+
+CREATE TABLE invitations (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  email text NOT NULL,
+  role_ids uuid[] NOT NULL,
+  token_hash bytea NOT NULL,
+  invited_by uuid,
+  state text DEFAULT 'open'::text NOT NULL,
+  sends integer DEFAULT 1 NOT NULL,
+  sent_at timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  accepted_by uuid,
+  ended_at timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT invitations_pkey PRIMARY KEY (id),
+  CONSTRAINT invitations_token_hash_key UNIQUE (token_hash),
+  CONSTRAINT invitations_check CHECK ((state = 'open'::text) = (ended_at IS NULL)),
+  CONSTRAINT invitations_email_check CHECK (email <> ''::text AND length(email) <= 320),
+  CONSTRAINT invitations_state_check CHECK (state = ANY (ARRAY['open'::text, 'accepted'::text, 'withdrawn'::text])),
+  CONSTRAINT invitations_token_hash_check CHECK (length(token_hash) = 32),
+  CONSTRAINT invitations_accepted_by_fkey FOREIGN KEY (accepted_by) REFERENCES users(id) ON DELETE SET NULL,
+  CONSTRAINT invitations_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX invitations_accepted_by_idx ON invitations USING btree (accepted_by);
+CREATE INDEX invitations_invited_by_idx ON invitations USING btree (invited_by);
+CREATE UNIQUE INDEX invitations_open_key ON invitations USING btree (tenant_id, email) WHERE state = 'open'::text;
+CREATE INDEX invitations_over_idx ON invitations USING btree (COALESCE(ended_at, expires_at));
+CREATE INDEX invitations_tenant_id_idx ON invitations USING btree (tenant_id, id);
+CREATE TRIGGER invitations_updated_at BEFORE UPDATE ON invitations FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+CREATE TABLE limited_requests (
+  key text NOT NULL,
+  points integer DEFAULT 0 NOT NULL,
+  expire bigint,
+  CONSTRAINT limited_requests_pkey PRIMARY KEY (key)
+);
+CREATE INDEX limited_requests_expire_idx ON limited_requests USING btree (expire);
+
+CREATE TABLE member_profiles (
+  user_id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  "position" text,
+  department text,
+  attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT member_profiles_pkey PRIMARY KEY (user_id, tenant_id),
+  CONSTRAINT member_profiles_attributes_check CHECK (jsonb_typeof(attributes) = 'object'::text),
+  CONSTRAINT member_profiles_department_check CHECK (length(department) <= 200),
+  CONSTRAINT member_profiles_position_check CHECK (length("position") <= 200),
+  CONSTRAINT member_profiles_user_id_tenant_id_fkey FOREIGN KEY (user_id, tenant_id) REFERENCES user_tenants(user_id, tenant_id) ON UPDATE CASCADE ON DELETE CASCADE
+);
+CREATE TRIGGER member_profiles_updated_at BEFORE UPDATE ON member_profiles FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+CREATE TABLE ownership_offers (
+  tenant_id uuid NOT NULL,
+  from_user_id uuid NOT NULL,
+  to_user_id uuid NOT NULL,
+  kept_role_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT ownership_offers_pkey PRIMARY KEY (tenant_id),
+  CONSTRAINT ownership_offers_check CHECK (to_user_id <> from_user_id),
+  CONSTRAINT ownership_offers_from_user_id_tenant_id_fkey FOREIGN KEY (from_user_id, tenant_id) REFERENCES user_tenants(user_id, tenant_id) ON UPDATE CASCADE ON DELETE CASCADE,
+  CONSTRAINT ownership_offers_kept_role_id_fkey FOREIGN KEY (kept_role_id) REFERENCES roles(id) ON DELETE CASCADE,
+  CONSTRAINT ownership_offers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  CONSTRAINT ownership_offers_to_user_id_tenant_id_fkey FOREIGN KEY (to_user_id, tenant_id) REFERENCES user_tenants(user_id, tenant_id) ON UPDATE CASCADE ON DELETE CASCADE
+);
+CREATE INDEX ownership_offers_from_idx ON ownership_offers USING btree (from_user_id);
+CREATE INDEX ownership_offers_kept_role_idx ON ownership_offers USING btree (kept_role_id);
+CREATE INDEX ownership_offers_to_idx ON ownership_offers USING btree (to_user_id);
 
 CREATE TABLE permission_categories (
   name text NOT NULL,
@@ -280,6 +392,18 @@ CREATE TABLE tenant_migration_failures (
   CONSTRAINT tenant_migration_failures_database_id_fkey FOREIGN KEY (database_id) REFERENCES tenant_databases(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tenant_slug_aliases (
+  slug text NOT NULL,
+  tenant_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT tenant_slug_aliases_pkey PRIMARY KEY (slug),
+  CONSTRAINT tenant_slug_aliases_slug_check CHECK (slug ~ '^[a-z][a-z0-9-]{1,38}[a-z0-9]$'::text),
+  CONSTRAINT tenant_slug_aliases_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX tenant_slug_aliases_tenant_id_idx ON tenant_slug_aliases USING btree (tenant_id);
+CREATE TRIGGER tenant_slug_aliases_epoch AFTER DELETE ON tenant_slug_aliases FOR EACH ROW EXECUTE FUNCTION tenant_slug_aliases_epoch();
+
 CREATE TABLE tenants (
   id uuid NOT NULL,
   slug text NOT NULL,
@@ -315,6 +439,8 @@ CREATE TRIGGER tenants_epoch_kept BEFORE UPDATE OF access_epoch ON tenants FOR E
 CREATE TRIGGER tenants_former_databases BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_former_databases();
 CREATE TRIGGER tenants_restored AFTER UPDATE ON tenants FOR EACH ROW WHEN (old.status = 'deleted'::text AND new.status <> 'deleted'::text) EXECUTE FUNCTION tenants_restored();
 CREATE TRIGGER tenants_row_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_row_epoch();
+CREATE TRIGGER tenants_slug_free AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_slug_free();
+CREATE TRIGGER tenants_slug_free_again AFTER UPDATE OF slug ON tenants FOR EACH ROW WHEN (new.slug <> old.slug) EXECUTE FUNCTION tenants_slug_free();
 CREATE TRIGGER tenants_updated_at BEFORE UPDATE ON tenants FOR EACH ROW WHEN (new.* IS DISTINCT FROM old.*) EXECUTE FUNCTION set_updated_at();
 
 CREATE TABLE unlinked_identities (
@@ -503,9 +629,69 @@ CREATE TRIGGER users_end_registrations AFTER INSERT OR UPDATE OF email, email_ve
 CREATE TRIGGER users_end_sessions AFTER UPDATE ON users FOR EACH ROW WHEN (new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after) EXECUTE FUNCTION users_end_sessions();
 CREATE TRIGGER users_epoch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_epoch();
 CREATE TRIGGER users_epoch_kept BEFORE UPDATE OF access_epoch ON users FOR EACH ROW WHEN (new.access_epoch < old.access_epoch) EXECUTE FUNCTION epochs_are_kept();
+CREATE TRIGGER users_erased AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION users_erased();
 CREATE TRIGGER users_revoked BEFORE UPDATE ON users FOR EACH ROW WHEN (new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after) EXECUTE FUNCTION users_revoked();
 CREATE CONSTRAINT TRIGGER users_revoked_audit AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after AND (new.disabled_at IS NULL OR old.disabled_at IS NOT NULL) AND pg_trigger_depth() = 0) EXECUTE FUNCTION users_revoked_audit();
 CREATE TRIGGER users_updated_at BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+CREATE FUNCTION accept_invitation(hash bytea, who uuid, OUT outcome text, OUT tenant tenants, OUT members integer, OUT joined user_tenants)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  invited invitations;
+  given_ids uuid[];
+  given_names text[];
+  lacks integer;
+begin
+  outcome := 'invalid';
+  select * into tenant from tenants
+    where id = (select tenant_id from invitations where token_hash = hash) for no key update;
+  if not found or tenant.status <> 'active' then
+    return;
+  end if;
+  select * into invited from invitations
+    where token_hash = hash and state = 'open' and expires_at > clock_timestamp() for update;
+  if not found then
+    return;
+  end if;
+  perform from roles where id = any (invited.role_ids) order by id for share;
+  perform from users
+    where id = who and disabled_at is null and email_verified and plain_address(email) = invited.email for no key update;
+  if not found then
+    return;
+  end if;
+  select count(*) into members from user_tenants where tenant_id = tenant.id;
+  if exists (select from user_tenants where tenant_id = tenant.id and user_id = who) then
+    outcome := 'member';
+    return;
+  end if;
+  if members >= tenant.max_users then
+    outcome := 'full';
+    return;
+  end if;
+  -- A role that was deleted meanwhile is not given.
+  select coalesce(array_agg(id order by name), '{}'), coalesce(array_agg(name order by name), '{}') into given_ids, given_names
+    from roles where id = any (invited.role_ids) and (tenant_id is null or tenant_id = tenant.id);
+  if invited.invited_by is not null then
+    -- No row: the inviter is no active member any more.
+    select cardinality(missing_permissions || missing_roles) into lacks
+      from missing_access(tenant.id, invited.invited_by, given_names, '{}', null);
+    if lacks is distinct from 0 then
+      outcome := 'authority';
+      return;
+    end if;
+  end if;
+  insert into user_tenants (user_id, tenant_id, is_default)
+    values (who, tenant.id, not exists (select from user_tenants where user_id = who)) returning * into joined;
+  insert into user_tenant_roles (user_id, tenant_id, role_id) select who, tenant.id, unnest(given_ids);
+  update invitations set state = 'accepted', accepted_by = who, ended_at = now() where id = invited.id;
+  insert into audit_log (actor_id, tenant_id, action, subject, after)
+    values (who, tenant.id, 'invitation.accept', 'user:' || who,
+      jsonb_build_object('invitation', invited.id, 'roles', given_names, 'isDefault', joined.is_default));
+  outcome := 'joined';
+end $function$;
 
 CREATE FUNCTION access_truncated()
  RETURNS trigger
@@ -675,6 +861,37 @@ begin
   raise exception 'audit_log is append-only' using errcode = '0A000';
 end $function$;
 
+CREATE FUNCTION audit_personal_is_kept()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op <> 'DELETE' or pg_trigger_depth() < 2 then
+    raise exception 'audit_personal is append-only' using errcode = '0A000';
+  end if;
+  return null;
+end $function$;
+
+CREATE FUNCTION audit_without_person(who uuid, facts jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+declare
+  personal jsonb;
+  salt uuid := gen_random_uuid();
+  digest bytea;
+begin
+  select jsonb_object_agg(key, value) into personal from jsonb_each(facts) where key in ('email', 'name', 'image', 'subject');
+  if personal is null then
+    return facts;
+  end if;
+  digest := sha256(convert_to(salt || personal::text, 'UTF8'));
+  insert into audit_personal (digest, user_id, salt, facts)
+    select digest, id, salt, personal from users where id = who for key share;
+  return (facts - array['email', 'name', 'image', 'subject'])
+    || jsonb_build_object('tenants2fast.personal', encode(digest, 'hex'));
+end $function$;
+
 CREATE FUNCTION begin_database_build(new_id uuid, server uuid, new_name text, new_role text, version text, owner text, lease_ms integer, reserve_for uuid, target integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -813,7 +1030,9 @@ declare
 begin
   -- Creators of the same slug wait here for each other, so that only one of them takes a database.
   perform pg_advisory_xact_lock(7205003, hashtext(new_slug));
-  if exists (select from tenants where slug = new_slug) then
+  if exists (select from tenants where slug = new_slug)
+    or exists (select from tenant_slug_aliases where slug = new_slug and expires_at > now())
+  then
     raise unique_violation using message = 'slug taken', constraint = 'tenants_slug_key';
   end if;
   select id into taken from tenant_databases
@@ -1355,6 +1574,15 @@ begin
   return null;
 end $function$;
 
+CREATE FUNCTION tenant_slug_aliases_epoch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform bump_tenant_epoch(old.tenant_id);
+  return null;
+end $function$;
+
 CREATE FUNCTION tenants_audit_chain()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1439,6 +1667,18 @@ begin
   return new;
 end $function$;
 
+CREATE FUNCTION tenants_slug_free()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from tenant_slug_aliases where slug = new.slug and (tenant_id = new.id or expires_at <= now());
+  if exists (select from tenant_slug_aliases where slug = new.slug) then
+    raise unique_violation using message = 'slug taken', constraint = 'tenants_slug_key';
+  end if;
+  return null;
+end $function$;
+
 CREATE FUNCTION trust_account_attempts(for_address bytea, for_both bytea, for_account bytea, trusted bytea, trusted_seconds integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -1505,11 +1745,11 @@ AS $function$
 begin
   if tg_op <> 'INSERT' then
     perform audit_change('user.identity.unlink', 'user:' || old.user_id,
-      jsonb_build_object('issuer', old.issuer, 'subject', old.subject), null);
+      audit_without_person(old.user_id, jsonb_build_object('issuer', old.issuer, 'subject', old.subject)), null);
   end if;
   if tg_op <> 'DELETE' then
     perform audit_change('user.identity.link', 'user:' || new.user_id, null,
-      jsonb_build_object('issuer', new.issuer, 'subject', new.subject));
+      audit_without_person(new.user_id, jsonb_build_object('issuer', new.issuer, 'subject', new.subject)));
   end if;
   return null;
 end $function$;
@@ -1596,12 +1836,13 @@ CREATE FUNCTION users_audit()
 AS $function$
 begin
   if tg_op = 'INSERT' then
-    perform audit_change('user.create', 'user:' || new.id, null, user_facts(new));
+    perform audit_change('user.create', 'user:' || new.id, null, audit_without_person(new.id, user_facts(new)));
   elsif tg_op = 'DELETE' then
-    perform audit_change('user.delete', 'user:' || old.id, user_facts(old), null);
+    perform audit_change('user.delete', 'user:' || old.id, null, null);
   else
     perform audit_change('user.update', 'user:' || new.id,
-      audit_difference(user_facts(old), user_facts(new)), audit_difference(user_facts(new), user_facts(old)));
+      audit_without_person(new.id, audit_difference(user_facts(old), user_facts(new))),
+      audit_without_person(new.id, audit_difference(user_facts(new), user_facts(old))));
   end if;
   return null;
 end $function$;
@@ -1686,6 +1927,16 @@ begin
     perform announce_change('u:' || new.id || ':' || new.access_epoch);
   end if;
   return new;
+end $function$;
+
+CREATE FUNCTION users_erased()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from user_registrations where email = plain_address(old.email);
+  delete from invitations where email = plain_address(old.email);
+  return null;
 end $function$;
 
 CREATE FUNCTION users_revoked()

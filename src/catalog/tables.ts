@@ -3,7 +3,8 @@
 export { installation, accessChanges } from './tables/installation.js'
 export { users, userIdentities, unlinkedIdentities, platformAdministrators } from './tables/users.js'
 export { databaseServers, tenantDatabases, tenantMigrationFailures } from './tables/databases.js'
-export { tenants, userTenants } from './tables/tenants.js'
+export { tenants, tenantSlugAliases, userTenants } from './tables/tenants.js'
+export { memberProfiles, ownershipOffers, invitations } from './tables/members.js'
 export {
   permissionCategories,
   permissions,
@@ -24,4 +25,6 @@ export {
   refreshFamilies,
   accountAttempts,
 } from './tables/accounts.js'
-export { auditLog, auditChains } from './tables/audit.js'
+export { auditLog, auditChains, auditPersonal } from './tables/audit.js'
+export { eventSubscriptions, eventPositions } from './tables/events.js'
+export { idempotentRequests, limitedRequests } from './tables/requests.js'

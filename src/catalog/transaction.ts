@@ -1,4 +1,6 @@
 import { isTenancyError } from '../core/errors/errors.js'
+import { retry } from '../postgres/retry.js'
+import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
 import type { SqlClient, SqlConnection, SqlPool, SqlResult, SqlStatement } from '../core/sql-client.js'
 
 /**
@@ -24,12 +26,24 @@ export interface TransactionOptions {
 
 /**
  * Runs `work` in one transaction on one connection: committed when it resolves, unless `work` has committed itself, rolled
- * back when it throws. A connection whose rollback fails is destroyed.
+ * back when it throws. A connection whose rollback fails is destroyed. Two transactions that wait for each other: the server
+ * ends one, which is run again, so `work` does nothing but query.
  */
-export async function inTransaction<Result>(
+export function inTransaction<Result>(
   pool: SqlPool,
   work: (client: Transaction) => Promise<Result>,
-  { isSnapshot = false }: TransactionOptions = {},
+  options: TransactionOptions = {},
+): Promise<Result> {
+  return retry(() => tryTransaction(pool, work, options), {
+    mayRetry: (error, attempt) => attempt < 4 && hasSqlState(error, sqlStates.deadlockDetected),
+    pauseMs: (attempt) => Math.random() * 50 * attempt,
+  })
+}
+
+async function tryTransaction<Result>(
+  pool: SqlPool,
+  work: (client: Transaction) => Promise<Result>,
+  { isSnapshot = false }: TransactionOptions,
 ): Promise<Result> {
   const client = await pool.connect()
   const { issue, close } = createIssuer(client)

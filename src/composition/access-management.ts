@@ -27,6 +27,7 @@ export function createAccessManagement(
     ...access,
     assignRole: ofMember((given) => access.assignRole(given)),
     unassignRole: ofMember((given) => access.unassignRole(given)),
+    setMemberRoles: ofMember((given) => access.setMemberRoles(given)),
     setOverride: ofMember((given) => access.setOverride(given)),
     clearOverride: ofMember((given) => access.clearOverride(given)),
 

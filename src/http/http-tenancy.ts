@@ -16,6 +16,12 @@ export interface HttpTenancy {
   jwks(): object | Promise<object>
 }
 
+/** The handler of the management API that adapters mount: as {@link AccountsHandler}. It never rejects. */
+export type ApiHandler = AccountsHandler
+
+/** The longest body that the management API accepts, in bytes. Adapters need not read more. */
+export const maxApiBodyBytes = 64 * 1024
+
 /** The handler of accounts that adapters mount. It takes a request with its raw body and returns a response. */
 export type AccountsHandler = (
   request: Request,

@@ -30,13 +30,26 @@ export interface TokenPolicy {
   readonly identitySuffices: boolean
   readonly maxTokenBytes: number
   readonly toleranceSeconds: number
+  /** Longest life of our own tokens, in seconds. */
+  readonly maxLifetimeSeconds: number
+}
+
+/** Our own issuer, as a verifier takes its tokens. */
+export interface OwnIssuer {
+  readonly issuer: string
+  readonly audience: string
+  /** Longest life of a token, in seconds. Default: 900. */
+  readonly maxLifetimeSeconds?: number | undefined
 }
 
 /** Default tolerance for differences between clocks, in seconds. */
 export const defaultToleranceSeconds = 5
 
 /** The policy for our own tokens. Each key has one algorithm; a token that names another finds no key. */
-export function ownPolicy(issuer: string, audience: string, toleranceSeconds = defaultToleranceSeconds): TokenPolicy {
+export function ownPolicy(
+  { issuer, audience, maxLifetimeSeconds = maxAccessTokenSeconds }: OwnIssuer,
+  toleranceSeconds = defaultToleranceSeconds,
+): TokenPolicy {
   return {
     issuer,
     directories: undefined,
@@ -50,7 +63,7 @@ export function ownPolicy(issuer: string, audience: string, toleranceSeconds = d
     tenantClaim: tenantClaimRules({ tenantClaim: 'tenant' }),
     identitySuffices: false,
     maxTokenBytes: defaultTokenBytes,
-    toleranceSeconds,
+    ...{ toleranceSeconds, maxLifetimeSeconds },
   }
 }
 
@@ -74,6 +87,7 @@ export function foreignPolicy(options: IssuerOptions, toleranceSeconds = default
     identitySuffices: options.requireVerifiedEmail === false,
     maxTokenBytes: options.maxTokenBytes ?? defaultTokenBytes,
     toleranceSeconds: options.clockToleranceSeconds ?? toleranceSeconds,
+    maxLifetimeSeconds: Number.POSITIVE_INFINITY,
   }
 }
 
@@ -242,7 +256,7 @@ function checkOwnClaims(claims: ParsedToken['claims'], policy: TokenPolicy, life
   const { jti, epoch } = claims
   if (typeof jti !== 'string' || jti === '') refuse(policy, 'token id')
   if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) refuse(policy, 'epoch')
-  if (lifetimeSeconds > maxAccessTokenSeconds) refuse(policy, 'lifetime')
+  if (lifetimeSeconds > policy.maxLifetimeSeconds) refuse(policy, 'lifetime')
 }
 
 /** Freezes without recursion, because the maker of a token decides how deeply it is nested. */

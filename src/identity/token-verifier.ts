@@ -8,7 +8,7 @@ import type { VerificationKeys } from '../core/identity/signing-keys.js'
 import { requireSafeIssuers } from './safe-issuers.js'
 import { defaultTokenBytes, parseToken } from './parse-token.js'
 import { createRemoteKeys, type KeyFetchOptions } from './keys/remote-keys.js'
-import { checkClaims, checkHeader, foreignPolicy, ownPolicy, type TokenPolicy } from './token-policy.js'
+import { checkClaims, checkHeader, foreignPolicy, type OwnIssuer, ownPolicy, type TokenPolicy } from './token-policy.js'
 import { quote, TokenRefusal } from './token-refusal.js'
 import { checkSignature } from './token-signature.js'
 
@@ -17,7 +17,7 @@ export interface TokenVerifierOptions {
   /** Foreign issuers. Default: none. */
   readonly issuers?: readonly IssuerOptions[]
   /** Our own issuer. Default: none. */
-  readonly own?: { readonly issuer: string; readonly audience: string; readonly keys: VerificationKeys } | undefined
+  readonly own?: (OwnIssuer & { readonly keys: VerificationKeys }) | undefined
   /** Most tokens remembered. Default: 10000. */
   readonly cacheSize?: number
   /** Most bytes of remembered tokens, including their claims. Default: 64 MiB. */
@@ -159,7 +159,7 @@ function trustedIssuers(options: TokenVerifierOptions, logger: Logger): (iss: un
     else trusted.set(issuer.issuer, entry)
   }
   if (own) {
-    trusted.set(own.issuer, { policy: ownPolicy(own.issuer, own.audience, clockToleranceSeconds), keys: own.keys })
+    trusted.set(own.issuer, { policy: ownPolicy(own, clockToleranceSeconds), keys: own.keys })
   }
   return (iss) => {
     if (typeof iss !== 'string') return undefined

@@ -4,6 +4,8 @@ import { defineAccess } from '../define-access.js'
 export const tenantPermissions = {
   'tenant:read': { description: 'See the tenant (view_tenant_info)', category: 'Tenant' },
   'tenant:update': { description: 'Change the tenant (edit_tenant_info)', category: 'Tenant' },
+  'tenant:delete': { description: 'Delete the tenant', category: 'Tenant' },
+  'audit:read': { description: 'Read the tenant’s audit log', category: 'Tenant' },
   'members:read': { description: 'List members (list_users)', category: 'Members' },
   'members:create': { description: 'Add members (add_users)', category: 'Members' },
   'members:update': { description: 'Change memberships', category: 'Members' },
@@ -37,8 +39,36 @@ export const tenantRoutes = {
 
 /** The {@link tenantPermissions} of Member, and those that Admin has in addition. */
 export const tenantRoles = {
-  Admin: ['tenant:update', 'members:create', 'members:update', 'members:delete', 'roles:read', 'roles:manage'],
+  Admin: [
+    'tenant:update',
+    'audit:read',
+    'members:create',
+    'members:update',
+    'members:delete',
+    'roles:read',
+    'roles:manage',
+  ],
   Member: ['tenant:read', 'members:read'],
+} as const
+
+/**
+ * What the management API needs of an access definition: its permissions with their categories, and the permissions of the
+ * roles Admin and Member. An application spreads them into its own definition.
+ *
+ * @example
+ * defineAccess({
+ *   categories: managementAccess.categories,
+ *   permissions: { ...managementAccess.permissions, 'invoices:read': 'See invoices' },
+ *   roles: {
+ *     Member: [...managementAccess.roles.Member, 'invoices:read'],
+ *     Admin: { permissions: managementAccess.roles.Admin, includes: ['Member'] },
+ *   },
+ * })
+ */
+export const managementAccess = {
+  categories: tenantCategories,
+  permissions: tenantPermissions,
+  roles: tenantRoles,
 } as const
 
 /** Profile `prod`: managing a tenant, and nothing of an application. */

@@ -1,7 +1,7 @@
 import { TenancyError } from '../../core/errors/errors.js'
+import { longestImage, normalizeImage } from '../../core/identity/image.js'
 
 const longestName = 200
-const longestImage = 2048
 
 /** Cleans a user's name for storage: removes control characters and cuts it to 200 characters. */
 export function cleanName(text: string): string {
@@ -15,9 +15,8 @@ export function cleanName(text: string): string {
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
  */
 export function readImage(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
-  if (url && isWeb && url.href.length <= longestImage) return url.href
+  const address = normalizeImage(text)
+  if (address !== undefined) return address
   throw new TenancyError(
     'TENANCY_REQUEST_INVALID',
     `image must be an http(s) address of at most ${longestImage} characters`,

@@ -2,13 +2,13 @@ import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
 import type { ClientAddress } from '../limits/client-address.js'
-import { answerNothing, answerProblem } from './answers.js'
+import { answerNothing, answerProblem } from '../../http/messages/answers.js'
 import { loginRoutes } from './login-routes.js'
 import { passwordRoutes } from './password-routes.js'
 import { profileRoutes } from './profile-routes.js'
 import { registrationRoutes } from './registration-routes.js'
 import type { RouteHandler, RouteParts } from './route-table.js'
-import { splitTarget } from './strict-text.js'
+import { splitTarget } from '../../http/messages/strict-text.js'
 
 /** The parts that {@link createAccountRoutes} needs. */
 export interface AccountRoutesParts extends RouteParts {

@@ -1,9 +1,11 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { TokenAnswer } from '../logins.js'
-import { answerJson, answerNothing, answerTokenError } from './answers.js'
+import { answerJson, answerNothing } from '../../http/messages/answers.js'
+import { answerTokenError } from './token-error.js'
 import { readBody } from './body.js'
 import type { AccountCall, RouteParts, RouteTable } from './route-table.js'
-import { parseFields, schemas } from './schemas.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { schemas } from './schemas.js'
 
 /** `/login`, its OAuth 2.0 twin `/token`, and `/logout`. */
 export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { findTenancyError, isTenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import { escapeHtml } from '../escape-html.js'
-import { logServerError, privateHeaders } from './answers.js'
-import { parseFields, schemas } from './schemas.js'
-import { parseForm } from './strict-text.js'
+import { logServerError, privateHeaders } from '../../http/messages/answers.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { schemas } from './schemas.js'
+import { parseForm } from '../../http/messages/strict-text.js'
 
 const style =
   'body{font:1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:15vh auto;padding:0 1rem}' +

@@ -1,9 +1,10 @@
 import { findTenancyError } from '../../core/errors/errors.js'
-import { answerJson, answerNothing } from './answers.js'
+import { answerJson, answerNothing } from '../../http/messages/answers.js'
 import { readBody } from './body.js'
 import { messagePage, passwordPage, problemPage, readLinkToken } from './pages.js'
 import type { RouteParts, RouteTable } from './route-table.js'
-import { parseFields, schemas } from './schemas.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { schemas } from './schemas.js'
 import { trustOwner } from './trust-owner.js'
 
 /** Routes for forgotten and changed passwords. Setting a password ends every login of the user. */

@@ -1,9 +1,10 @@
 import { partOf } from '../../core/columns.js'
 import { type User, userColumns } from '../../core/model.js'
-import { answerJson } from './answers.js'
+import { answerJson } from '../../http/messages/answers.js'
 import { readBody } from './body.js'
 import type { RouteParts, RouteTable } from './route-table.js'
-import { parseFields, schemas } from './schemas.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { schemas } from './schemas.js'
 
 /** `/me`: users read and change their own profile. */
 export function profileRoutes({ host, provider, limits }: RouteParts): RouteTable {

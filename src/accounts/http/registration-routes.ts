@@ -1,10 +1,11 @@
 import type { Confirmation } from '../../core/accounts/accounts.js'
 import { findTenancyError } from '../../core/errors/errors.js'
-import { answerJson } from './answers.js'
+import { answerJson } from '../../http/messages/answers.js'
 import { readBody } from './body.js'
 import { confirmationPage, messagePage, problemPage, readLinkToken } from './pages.js'
 import type { RouteParts, RouteTable } from './route-table.js'
-import { parseFields, schemas } from './schemas.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { schemas } from './schemas.js'
 import { trustOwner } from './trust-owner.js'
 
 /** Routes for registering and verifying addresses. */

@@ -1,4 +1,5 @@
 import type { SqlPool } from '../../core/sql-client.js'
+import { createDefinedEntries, type DefinedEntries } from './defined-entries.js'
 import { createMemberAccess, type MemberAccessAdministration } from './member-access.js'
 import { createPermissions, type PermissionAdministration } from './permissions.js'
 import { createRoles, type RoleAdministration } from './roles.js'
@@ -15,7 +16,12 @@ import { createRoutes, type RouteAdministration } from './route-rules.js'
  * All throw {@link TenancyError} TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
 export interface AccessAdministration
-  extends MemberAccessAdministration, RoleAdministration, PermissionAdministration, RouteAdministration {}
+  extends
+    MemberAccessAdministration,
+    RoleAdministration,
+    PermissionAdministration,
+    RouteAdministration,
+    DefinedEntries {}
 
 /** Dependencies of {@link createAccessAdministration}. */
 export interface AccessAdministrationOptions {
@@ -37,5 +43,6 @@ export function createAccessAdministration({
     ...createRoles(catalog, rolesChanged),
     ...createPermissions(catalog),
     ...createRoutes(catalog, problemOfTemplate),
+    ...createDefinedEntries(catalog),
   }
 }

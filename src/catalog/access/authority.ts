@@ -8,7 +8,7 @@ import type { Scope, TenantScope } from '../change.js'
  * for together with the look-ups of the same names, in one message; a name that nothing has adds nothing.
  */
 export interface Holdings {
-  /** Names of built-in roles or of the tenant's own, with all that they include. */
+  /** Names or ids of built-in roles or of the tenant's own, with all that they include. */
   readonly roles?: readonly string[]
   /** Names of permissions. */
   readonly permissions?: readonly string[]
@@ -28,7 +28,8 @@ interface Missing {
 // The rule is that of the function, in `migrations/0003_what_an_actor_lacks.sql`.
 const missingQuery = `
   select missing_permissions as permissions, missing_roles as roles, true as "isMember", actor_is_owner as "isOwner"
-  from missing_access($1, $2, $3, $4, $5)`
+  from missing_access($1, $2, $3::text[] || array(
+    select name from roles where id = any ($6::uuid[]) and (tenant_id is null or tenant_id = $1)), $4, $5)`
 
 /**
  * Refuses unless the actor holds everything that is granted. Call it before access is granted to a member or to a
@@ -63,6 +64,21 @@ export async function refuseToChangeRole(client: SqlClient, scope: Scope, role: 
   await refuseToReachUp(client, scope, `the role "${role}"`, { roles: [role] })
 }
 
+/**
+ * Refuses an actor who does not hold everything that an invitation gives, unless the actor is an Owner. Call it before the
+ * invitation of somebody else is replaced or withdrawn.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_CHANGE_REFUSED
+ */
+export async function refuseToChangeInvitation(
+  client: SqlClient,
+  scope: TenantScope,
+  id: string,
+  roles: readonly string[],
+): Promise<void> {
+  await refuseToReachUp(client, scope, `the invitation ${id}`, { roles })
+}
+
 async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, held: Holdings): Promise<void> {
   const missing = await readMissing(client, scope, held)
   if (missing !== undefined && !missing.isOwner)
@@ -93,6 +109,8 @@ async function readMissing(
 ): Promise<Missing | undefined> {
   if (tenantId === null || actorId === null) return undefined
   if (!isUuid(actorId)) return stranger
-  const { rows } = await client.query<Missing>(missingQuery, [tenantId, actorId, roles, permissions, member ?? null])
+  // An id counts as a name as well: that can only add to what the actor has to hold.
+  const values = [tenantId, actorId, roles, permissions, member ?? null, roles.filter(isUuid)]
+  const { rows } = await client.query<Missing>(missingQuery, values)
   return rows[0] ?? stranger
 }

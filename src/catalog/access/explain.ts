@@ -2,6 +2,11 @@ import { z } from 'zod'
 import type { RuleSet } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import {
+  type EffectivePermissions,
+  type EffectivePermissionsInput,
+  readEffectivePermissions,
+} from './effective-permissions.js'
 import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { type PermissionProvenance, provenanceOf } from './provenance.js'
 import { type Barrier, readMemberFacts } from '../members/member-facts.js'
@@ -44,7 +49,7 @@ const explainInput = schemaOf<ExplainInput>()(
 /**
  * The reason of a decision.
  *
- * `granted`, or the first of these that applies: `user-unknown`, `user-disabled`, `user-unverified`, `not-a-member`,
+ * `granted`, or the first of these that applies: `user-unknown`, `not-a-member`, `user-disabled`, `user-unverified`,
  * `member-inactive`, `tenant-suspended`, `tenant-deleted`, `no-rule` (no rule covers the route: it is closed),
  * `rule-inactive`, `no-permission` (no permission has this name), `permission-inactive`, `denied` (a direct deny),
  * `not-granted`.
@@ -68,6 +73,12 @@ export interface AccessExplainer {
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID
    */
   explain(input: ExplainInput): Promise<AccessExplanation>
+  /**
+   * Reads the roles and permissions of any member, as a request of theirs would find them. Makes one query of the catalog, and
+   * reads no cache.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_REQUEST_INVALID
+   */
+  effectivePermissions(input: EffectivePermissionsInput): Promise<EffectivePermissions>
 }
 
 /** Dependencies of {@link createAccessExplainer}. */
@@ -80,6 +91,7 @@ export interface AccessExplainerOptions {
 /** Explains decisions from the catalog. */
 export function createAccessExplainer({ catalog, findRule }: AccessExplainerOptions): AccessExplainer {
   return {
+    effectivePermissions: async (input) => readEffectivePermissions(catalog, input),
     async explain(input) {
       const question = parse(explainInput, input)
       // One snapshot, so that the rules and the member belong to the same moment.

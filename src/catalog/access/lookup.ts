@@ -4,6 +4,7 @@ import { membershipColumns, type UserTenant } from '../../core/model.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
+import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
 import { inOrder, type Transaction } from '../transaction.js'
 
@@ -46,10 +47,22 @@ export async function findMemberToChange(client: SqlClient, scope: TenantScope, 
     ),
   ])
   if (rows[0] !== undefined) return rows[0]
-  throw new TenancyError(
-    'TENANCY_MEMBER_NOT_FOUND',
-    `The user ${userId} is not a member of the tenant ${scope.tenantId}`,
+  throw noMember(userId, scope.tenantId)
+}
+
+/** The error for a user who is no member. */
+export function noMember(userId: string, tenantId: string): TenancyError {
+  return new TenancyError('TENANCY_MEMBER_NOT_FOUND', `The user ${userId} is not a member of the tenant ${tenantId}`)
+}
+
+/** Reads the names of the roles that a member holds directly, sorted. */
+export async function readRoleNames(client: SqlClient, tenantId: string, userId: string): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `select name from user_tenant_roles join roles on roles.id = role_id
+     where user_tenant_roles.tenant_id = $1 and user_id = $2 order by name`,
+    [tenantId, userId],
   )
+  return rows.map((row) => row.name)
 }
 
 /**
@@ -68,26 +81,41 @@ export async function findRoles(
 ): Promise<RoleRow[]> {
   const { rows } = await client.query<RoleRow>(
     `select id, tenant_id, name, description, is_active, is_system from roles
-     where name = any ($2::text[]) and (tenant_id is null or tenant_id = $1) ${lock ? 'for share' : ''}`,
+     where name = any ($2::text[]) and (tenant_id is null or tenant_id = $1) ${lock ? 'order by id for share' : ''}`,
     [tenantId, names],
   )
   return names.map((name) => {
     const role = rows.find((row) => row.name === name)
     if (role !== undefined) return role
-    const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
-    throw new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} named ${JSON.stringify(name)}`)
+    throw noRole(tenantId, name)
   })
 }
 
-/** Finds one role, as {@link findRoles} does. */
+/** The error for a role that neither the tenant nor the installation has. */
+export function noRole(tenantId: string | null, nameOrId: string): TenancyError {
+  const scope = tenantId === null ? 'built-in role' : 'built-in role and no role of this tenant'
+  const key = isUuid(nameOrId) ? 'with the id' : 'named'
+  return new TenancyError('TENANCY_ACCESS_ROLE_NOT_FOUND', `There is no ${scope} ${key} ${JSON.stringify(nameOrId)}`)
+}
+
+/** Finds one role by its exact name, or by its id, as {@link findRoles} does. Text in the form of a UUID is an id. */
 export async function findRole(
   client: SqlClient,
   tenantId: string | null,
-  name: string,
-  options?: { readonly lock: boolean },
+  nameOrId: string,
+  options: { readonly lock?: boolean } = {},
 ): Promise<RoleRow> {
-  const [role] = await findRoles(client, tenantId, [name], options)
-  return role as RoleRow
+  if (!isUuid(nameOrId)) {
+    const [named] = await findRoles(client, tenantId, [nameOrId], options)
+    return named as RoleRow
+  }
+  const { rows } = await client.query<RoleRow>(
+    `select id, tenant_id, name, description, is_active, is_system from roles
+     where id = $2 and (tenant_id is null or tenant_id = $1) ${options.lock === true ? 'for share' : ''}`,
+    [tenantId, nameOrId],
+  )
+  if (rows[0] !== undefined) return rows[0]
+  throw noRole(tenantId, nameOrId)
 }
 
 /**
@@ -97,17 +125,17 @@ export async function findRole(
  * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
  *   TENANCY_ACCESS_CHANGE_REFUSED
  */
-export async function findRoleToChange(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
-  const [role] = await inOrder([findOwnRole(client, scope, name), refuseToChangeRole(client, scope, name)])
+export async function findRoleToChange(client: SqlClient, scope: Scope, nameOrId: string): Promise<RoleRow> {
+  const [role] = await inOrder([findOwnRole(client, scope, nameOrId), refuseToChangeRole(client, scope, nameOrId)])
   return role
 }
 
-async function findOwnRole(client: SqlClient, scope: Scope, name: string): Promise<RoleRow> {
-  const role = await findRole(client, scope.tenantId, name)
+async function findOwnRole(client: SqlClient, scope: Scope, nameOrId: string): Promise<RoleRow> {
+  const role = await findRole(client, scope.tenantId, nameOrId)
   if (role.tenant_id === scope.tenantId) return role
   throw new TenancyError(
     'TENANCY_ACCESS_ROLE_PROTECTED',
-    `The role "${name}" is built in: a tenant can't change it; make a role of the tenant's own`,
+    `The role "${role.name}" is built in: a tenant can't change it; make a role of the tenant's own`,
   )
 }
 

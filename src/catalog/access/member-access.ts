@@ -4,7 +4,16 @@ import { refuseToGiveMore } from './authority.js'
 import { createChange, type TenantScope } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, parse, tenant, user, schemaOf } from '../input.js'
-import { commitChange, findMemberToChange, findPermission, findRole, keepAnOwner } from './lookup.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import {
+  commitChange,
+  findMemberToChange,
+  findPermission,
+  findRole,
+  findRoles,
+  keepAnOwner,
+  readRoleNames,
+} from './lookup.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder } from '../transaction.js'
 
@@ -18,8 +27,14 @@ interface MemberInput extends ActorOption {
 
 /** A role to assign to a member, or to take away. */
 export interface MemberRoleInput extends MemberInput {
-  /** Name of a role, built in or the tenant's own. */
+  /** Name or id of a role, built in or the tenant's own. */
   readonly role: string
+}
+
+/** All roles of a member. */
+export interface MemberRolesInput extends MemberInput {
+  /** Names of roles, built in or the tenant's own, at most 100. Empty: none. */
+  readonly roles: readonly string[]
 }
 
 /** An override of one permission, by its name. */
@@ -45,6 +60,9 @@ export interface OverrideListInput {
 
 const member = { tenant, user, actor }
 const memberRoleInput = schemaOf<MemberRoleInput>()(z.strictObject({ ...member, role: name }))
+const memberRolesInput = schemaOf<MemberRolesInput>()(
+  z.strictObject({ ...member, roles: z.array(name).max(100).readonly() }),
+)
 const overrideKeyInput = schemaOf<OverrideKeyInput>()(z.strictObject({ ...member, permission: name }))
 const overrideInput = schemaOf<OverrideInput>()(
   z.strictObject({
@@ -84,6 +102,13 @@ export interface MemberAccessAdministration {
    */
   unassignRole(input: MemberRoleInput): Promise<void>
   /**
+   * Replaces the roles that a member holds directly, in one transaction. What is given must be the actor's to give, as for
+   * `assignRole`; who may take is decided as for `unassignRole`.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND,
+   *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED, TENANCY_MEMBER_LAST_OWNER
+   */
+  setMemberRoles(input: MemberRolesInput): Promise<void>
+  /**
    * Allows or denies a member one permission and replaces an earlier override of it. Replacing a deny counts as a grant,
    * as an allow does.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
@@ -96,7 +121,10 @@ export interface MemberAccessAdministration {
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
   clearOverride(input: OverrideKeyInput): Promise<void>
-  /** Lists overrides by member and permission, expired ones included. @throws TENANCY_TENANT_NOT_FOUND */
+  /**
+   * Lists overrides by member and permission, expired ones included.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND (the user is named and no member)
+   */
   listOverrides(input: OverrideListInput): Promise<Override[]>
 }
 
@@ -124,15 +152,43 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
       const [, role] = await inOrder([
         findMemberToChange(client, scope, input.user),
         findRole(client, scope.tenantId, input.role),
-        // No tenant has a role of its own of this name.
-        input.role === 'Owner' ? keepAnOwner(client, scope.tenantId, input.user) : undefined,
       ])
-      const { rowCount } = await client.query(
-        'delete from user_tenant_roles where user_id = $1 and tenant_id = $2 and role_id = $3',
-        [input.user, scope.tenantId, role.id],
-      )
+      const [, { rowCount }] = await inOrder([
+        // No tenant has a role of its own of this name.
+        role.name === 'Owner' ? keepAnOwner(client, scope.tenantId, input.user) : undefined,
+        client.query('delete from user_tenant_roles where user_id = $1 and tenant_id = $2 and role_id = $3', [
+          ...[input.user, scope.tenantId, role.id],
+        ]),
+      ])
       if (rowCount === 0) return
       await commitChange(client, scope, 'member.role.unassign', `user:${input.user}`, { role: role.name }, null)
+    }),
+
+    setMemberRoles: change.ofTenant(memberRolesInput, async (client, input, scope) => {
+      const wanted = [...new Set(input.roles)].toSorted()
+      const given = findRoles(client, scope.tenantId, wanted, { lock: true })
+      const [, roles, before] = await inOrder([
+        findMemberToChange(client, scope, input.user),
+        given,
+        readRoleNames(client, scope.tenantId, input.user),
+        wanted.includes('Owner') ? undefined : keepAnOwner(client, scope.tenantId, input.user),
+      ])
+      const added = wanted.filter((role) => !before.includes(role))
+      if (added.length === 0 && before.length === wanted.length) return
+      if (added.length > 0) await refuseToGiveMore(client, scope, { roles: added })
+      const key = [input.user, scope.tenantId, roles.map((role) => role.id)]
+      await inOrder([
+        client.query(
+          'delete from user_tenant_roles where user_id = $1 and tenant_id = $2 and role_id <> all ($3::uuid[])',
+          key,
+        ),
+        client.query(
+          `insert into user_tenant_roles (user_id, tenant_id, role_id) select $1, $2, unnest($3::uuid[])
+           on conflict do nothing`,
+          key,
+        ),
+        commitChange(client, scope, 'member.roles.set', `user:${input.user}`, { roles: before }, { roles: wanted }),
+      ])
     }),
 
     setOverride: change.ofTenant(overrideInput, async (client, input, scope) => {
@@ -181,13 +237,23 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
     async listOverrides(input) {
       const parsed = parse(overrideListInput, input)
       const { id } = await findTenant(pool, parsed.tenant)
-      const { rows } = await pool.query<Override>(
-        `select user_id as user, permission.name as permission, effect, expires_at as "expiresAt"
-         from user_tenant_permissions join permissions as permission on permission.id = permission_id
-         where tenant_id = $1 and ($2::uuid is null or user_id = $2) order by user_id, permission.name`,
+      // A member without overrides is one row without a permission.
+      const { rows } = await pool.query<Override | { readonly permission: null }>(
+        `select member.user_id as user, permission.name as permission, effect, expires_at as "expiresAt"
+         from user_tenants as member
+         left join user_tenant_permissions as override using (user_id, tenant_id)
+         left join permissions as permission on permission.id = override.permission_id
+         where tenant_id = $1 and ($2::uuid is null and permission.id is not null or member.user_id = $2)
+         order by member.user_id, permission.name`,
         [id, parsed.user ?? null],
       )
-      return rows
+      if (parsed.user !== undefined && rows.length === 0) {
+        throw new TenancyError(
+          'TENANCY_MEMBER_NOT_FOUND',
+          `The user ${parsed.user} is not a member of the tenant ${id}`,
+        )
+      }
+      return rows.filter((row) => row.permission !== null)
     },
   }
 }

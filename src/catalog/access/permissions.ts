@@ -4,7 +4,8 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
-import { actor, description, name, schemaOf } from '../input.js'
+import { actor, description, name, parse, schemaOf } from '../input.js'
+import { isSeeded } from './defined-entries.js'
 import { commitChange, explainTaken, findPermission } from './lookup.js'
 import { inOrder } from '../transaction.js'
 
@@ -26,6 +27,14 @@ export interface PermissionUpdateInput extends ActorOption {
   readonly description?: string | undefined
   /** Name of a category; null: none. Default: unchanged. */
   readonly category?: string | null | undefined
+}
+
+/** Which permissions to list. */
+export interface PermissionListInput {
+  /** Name of the last permission of the page before. Default: from the start. */
+  readonly after?: string | undefined
+  /** 1 to 1000. Default: all. */
+  readonly limit?: number | undefined
 }
 
 /** A permission to activate or deactivate. */
@@ -71,6 +80,9 @@ const permissionUpdateInput = schemaOf<PermissionUpdateInput>()(
 const permissionActiveInput = schemaOf<PermissionActiveInput>()(
   z.strictObject({ permission: name, isActive: z.boolean(), actor }),
 )
+const permissionListInput = schemaOf<PermissionListInput>()(
+  z.strictObject({ after: name.optional(), limit: z.int().min(1).max(1000).optional() }),
+)
 const newCategoryInput = schemaOf<NewCategoryInput>()(
   z.strictObject({ name: categoryName, description: description.default(''), actor }),
 )
@@ -93,6 +105,8 @@ export interface Permission {
 export interface PermissionCategory {
   readonly name: string
   readonly description: string
+  /** Whether it ships with the access definition. */
+  readonly isSystem: boolean
 }
 
 /** Changes permissions and their categories. They are the same for every tenant; only operators of the installation change them. */
@@ -106,8 +120,8 @@ export interface PermissionAdministration {
   updatePermission(input: PermissionUpdateInput): Promise<void>
   /** Activates or deactivates a permission. An inactive one grants nothing. @throws TENANCY_ACCESS_PERMISSION_NOT_FOUND */
   setPermissionActive(input: PermissionActiveInput): Promise<void>
-  /** Lists all permissions, by name. */
-  listPermissions(): Promise<Permission[]>
+  /** Lists permissions by name, all of them or a page. */
+  listPermissions(input?: PermissionListInput): Promise<Permission[]>
   /** Creates a category. @throws TENANCY_ACCESS_CATEGORY_EXISTS */
   createCategory(input: NewCategoryInput): Promise<void>
   /** Renames or describes a category. @throws TENANCY_ACCESS_CATEGORY_NOT_FOUND, TENANCY_ACCESS_CATEGORY_EXISTS */
@@ -169,10 +183,12 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
       },
     ),
 
-    async listPermissions() {
+    async listPermissions(input = {}) {
+      const { after = null, limit = null } = parse(permissionListInput, input)
       const { rows } = await pool.query<Permission>(
         `select name, description, category, is_active as "isActive", is_system as "isSystem"
-         from permissions order by name`,
+         from permissions where $1::text is null or name > $1 order by name limit $2`,
+        [after, limit],
       )
       return rows
     },
@@ -213,17 +229,22 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
     }),
 
     async listCategories() {
-      const text = 'select name, description from permission_categories order by name'
-      return (await pool.query<PermissionCategory>(text)).rows
+      const { rows } = await pool.query<PermissionCategory>(
+        `select name, description, ${isSeeded("'category ' || name")} as "isSystem"
+         from permission_categories order by name`,
+      )
+      return rows
     },
   }
 }
 
-async function findCategory(client: SqlClient, category: string): Promise<PermissionCategory>
-async function findCategory(client: SqlClient, category: string | null): Promise<PermissionCategory | undefined>
+type CategoryFacts = Pick<PermissionCategory, 'name' | 'description'>
+
+async function findCategory(client: SqlClient, category: string): Promise<CategoryFacts>
+async function findCategory(client: SqlClient, category: string | null): Promise<CategoryFacts | undefined>
 async function findCategory(client: SqlClient, category: string | null) {
   if (category === null) return undefined
-  const { rows } = await client.query<PermissionCategory>(
+  const { rows } = await client.query<CategoryFacts>(
     'select name, description from permission_categories where name = $1',
     [category],
   )

@@ -1,81 +1,31 @@
-import { z } from 'zod'
-import { groupNamePattern } from '../../core/access/names.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
+import { isUuid } from '../../core/uuid.js'
 import { refuseToGiveMore } from './authority.js'
-import { createChange } from '../change.js'
-import type { ActorOption } from '../../core/audit-actor.js'
-import { actor, description, name, parse, tenant, schemaOf } from '../input.js'
-import { commitChange, findPermission, findRole, findRoleToChange, type RoleRow } from './lookup.js'
+import { createChange, type Scope } from '../change.js'
+import { parse } from '../input.js'
+import { commitChange, findPermission, findRole, findRoleToChange, noRole, type RoleRow } from './lookup.js'
+import {
+  newRoleInput,
+  type NewRoleInput,
+  roleActiveInput,
+  type RoleActiveInput,
+  roleGrantInput,
+  type RoleGrantInput,
+  roleInclusionInput,
+  type RoleInclusionInput,
+  roleKeyInput,
+  type RoleKeyInput,
+  roleListInput,
+  type RoleListInput,
+  roleReadInput,
+  type RoleReadInput,
+  roleUpdateInput,
+  type RoleUpdateInput,
+} from './role-inputs.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder } from '../transaction.js'
-
-/** The tenant whose roles are changed, and the actor. */
-interface RoleOwnerInput extends ActorOption {
-  /** Id or slug; null: the built-in roles. */
-  readonly tenant: string | null
-}
-
-/** A role to create. */
-export interface NewRoleInput extends RoleOwnerInput {
-  /** 1 to 100 letters, digits, spaces, `.`, `_` and `-`; unique in any case, among the tenant's and the built-in ones. */
-  readonly name: string
-  /** At most 1000 characters. Default: empty. */
-  readonly description?: string | undefined
-}
-
-/** A role, by its name. */
-export interface RoleKeyInput extends RoleOwnerInput {
-  /** Name of the role, in its exact spelling. */
-  readonly role: string
-}
-
-/** The new name and description of a role. */
-export interface RoleUpdateInput extends RoleKeyInput {
-  /** As of {@link NewRoleInput}. Default: unchanged. */
-  readonly name?: string | undefined
-  /** At most 1000 characters. Default: unchanged. */
-  readonly description?: string | undefined
-}
-
-/** A role to activate or deactivate. */
-export interface RoleActiveInput extends RoleKeyInput {
-  readonly isActive: boolean
-}
-
-/** A permission to grant to a role, or to revoke from it. */
-export interface RoleGrantInput extends RoleKeyInput {
-  /** Name of the permission. */
-  readonly permission: string
-}
-
-/** A role that another one includes: `role` grants everything that `included` grants. */
-export interface RoleInclusionInput extends RoleKeyInput {
-  /** Name of a built-in role or of one of the same tenant. */
-  readonly included: string
-}
-
-/** Which roles to list. */
-export interface RoleListInput {
-  /** Id or slug; null: the built-in roles alone. */
-  readonly tenant: string | null
-}
-
-const owner = { tenant: tenant.nullable(), actor }
-const newRoleName = z.string().regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
-
-const newRoleInput = schemaOf<NewRoleInput>()(
-  z.strictObject({ ...owner, name: newRoleName, description: description.default('') }),
-)
-const roleUpdateInput = schemaOf<RoleUpdateInput>()(
-  z.strictObject({ ...owner, role: name, name: newRoleName.optional(), description: description.optional() }),
-)
-const roleKeyInput = schemaOf<RoleKeyInput>()(z.strictObject({ ...owner, role: name }))
-const roleActiveInput = schemaOf<RoleActiveInput>()(z.strictObject({ ...owner, role: name, isActive: z.boolean() }))
-const roleGrantInput = schemaOf<RoleGrantInput>()(z.strictObject({ ...owner, role: name, permission: name }))
-const roleInclusionInput = schemaOf<RoleInclusionInput>()(z.strictObject({ ...owner, role: name, included: name }))
-const roleListInput = schemaOf<RoleListInput>()(z.strictObject({ tenant: tenant.nullable() }))
 
 /** A role as the catalog has it. */
 export interface Role {
@@ -106,9 +56,9 @@ export interface RoleAdministration {
    */
   createRole(input: NewRoleInput): Promise<Role>
   /**
-   * Renames or describes a role.
+   * Renames or describes a role, or switches it on or off, as `setRoleActive` does.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
-   *   TENANCY_ACCESS_ROLE_EXISTS
+   *   TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED
    */
   updateRole(input: RoleUpdateInput): Promise<Role>
   /**
@@ -145,6 +95,8 @@ export interface RoleAdministration {
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED
    */
   excludeRole(input: RoleInclusionInput): Promise<void>
+  /** Reads a role, built in or the tenant's own. @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND */
+  getRole(input: RoleReadInput): Promise<Role>
   /** Lists the built-in roles and the tenant's own, by name. @throws TENANCY_TENANT_NOT_FOUND */
   listRoles(input: RoleListInput): Promise<Role[]>
 }
@@ -185,16 +137,26 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
 
     updateRole: change.ofEither(roleUpdateInput, async (client, input, scope) => {
       const role = await findRoleToChange(client, scope, input.role)
-      const before = { name: role.name, description: role.description }
-      const after = { name: input.name ?? before.name, description: input.description ?? before.description }
-      if (after.name === before.name && after.description === before.description) return readRole(client, role.id)
-      if (after.name !== before.name) protectOwner(role, 'renamed')
+      const { name: newName = role.name, description: text = role.description, isActive = role.is_active } = input
+      const isSwitched = isActive !== role.is_active
+      const isDescribed = newName !== role.name || text !== role.description
+      if (!isSwitched && !isDescribed) return readRole(client, role.id)
+      if (newName !== role.name) protectOwner(role, 'renamed')
+      if (isSwitched) await allowSwitch(client, scope, role, isActive)
+      const before = {
+        ...(isDescribed ? { name: role.name, description: role.description } : {}),
+        ...(isSwitched ? { isActive: role.is_active } : {}),
+      }
+      const after = {
+        ...(isDescribed ? { name: newName, description: text } : {}),
+        ...(isSwitched ? { isActive } : {}),
+      }
       const updated = client.query<Role>(
-        `update roles set name = $2, description = $3 where id = $1 returning ${roleColumns}`,
-        [role.id, after.name, after.description],
+        `update roles set name = $2, description = $3, is_active = $4 where id = $1 returning ${roleColumns}`,
+        [role.id, newName, text, isActive],
       )
       const [{ rows }] = await inOrder([
-        updated.catch((error: unknown) => explainTakenName(error, after.name)),
+        updated.catch((error: unknown) => explainTakenName(error, newName)),
         commitChange(client, scope, 'role.update', `role:${role.id}`, before, after),
       ])
       return rows[0] as Role
@@ -203,8 +165,7 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
     setRoleActive: change.ofEither(roleActiveInput, async (client, { role: roleName, isActive }, scope) => {
       const role = await findRoleToChange(client, scope, roleName)
       if (role.is_active === isActive) return
-      if (isActive) await refuseToGiveMore(client, scope, { roles: [role.name] })
-      else protectOwner(role, 'switched off')
+      await allowSwitch(client, scope, role, isActive)
       await inOrder([
         client.query('update roles set is_active = $2 where id = $1', [role.id, isActive]),
         commitChange(client, scope, 'role.update', `role:${role.id}`, { isActive: !isActive }, { isActive }),
@@ -277,16 +238,35 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
       await commitChange(client, scope, 'role.exclude', `role:${role.id}`, { included: included.name }, null)
     }),
 
-    async listRoles(input) {
-      const parsed = parse(roleListInput, input)
-      const tenantId = parsed.tenant === null ? null : (await findTenant(pool, parsed.tenant)).id
+    async getRole(input) {
+      const { tenant: ref, role } = parse(roleReadInput, input)
+      const tenantId = ref === null ? null : (await findTenant(pool, ref)).id
       const { rows } = await pool.query<Role>(
-        `select ${roleColumns} from roles where tenant_id is null or tenant_id = $1 order by name, id`,
-        [tenantId],
+        `select ${roleColumns} from roles
+         where (tenant_id is null or tenant_id = $1) and case when $2::uuid is null then name = $3 else id = $2 end`,
+        [tenantId, isUuid(role) ? role : null, role],
+      )
+      if (rows[0] === undefined) throw noRole(tenantId, role)
+      return rows[0]
+    },
+
+    async listRoles(input) {
+      const { tenant: ref, after = null, limit = null } = parse(roleListInput, input)
+      const tenantId = ref === null ? null : (await findTenant(pool, ref)).id
+      const { rows } = await pool.query<Role>(
+        `select ${roleColumns} from roles
+         where (tenant_id is null or tenant_id = $1) and ($2::text is null or name > $2) order by name, id limit $3`,
+        [tenantId, after, limit],
       )
       return rows
     },
   }
+}
+
+/** Decides whether a role may be switched on (that grants what it holds) or off. */
+async function allowSwitch(client: SqlClient, scope: Scope, role: RoleRow, isActive: boolean): Promise<void> {
+  if (isActive) await refuseToGiveMore(client, scope, { roles: [role.name] })
+  else protectOwner(role, 'switched off')
 }
 
 async function readRole(client: SqlClient, id: string): Promise<Role> {

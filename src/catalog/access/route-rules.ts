@@ -3,7 +3,8 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
-import { actor, name, schemaOf } from '../input.js'
+import { actor, name, parse, schemaOf } from '../input.js'
+import { isSeeded } from './defined-entries.js'
 import { commitChange, explainTaken, findPermission } from './lookup.js'
 import { inOrder } from '../transaction.js'
 
@@ -22,16 +23,27 @@ export interface RouteRuleActiveInput extends RouteRuleInput {
   readonly isActive: boolean
 }
 
-const ruleKey = {
+/** Which route rules to list. */
+export interface RouteRuleListInput {
+  /** The last rule of the page before. Default: from the start. */
+  readonly after?: Pick<RouteRule, 'method' | 'path' | 'permission'> | undefined
+  /** 1 to 1000. Default: all. */
+  readonly limit?: number | undefined
+}
+
+const place = {
   method: z.string().regex(/^([A-Z]{1,20}|\*)$/, 'is not a method in upper case, nor *'),
   path: z
     .string()
     .regex(/^\/[^\0]*$/, 'is not a path')
     .max(1000),
   permission: name,
-  actor,
 }
+const ruleKey = { ...place, actor }
 const ruleActiveInput = schemaOf<RouteRuleActiveInput>()(z.strictObject({ ...ruleKey, isActive: z.boolean() }))
+const ruleListInput = schemaOf<RouteRuleListInput>()(
+  z.strictObject({ after: z.strictObject(place).optional(), limit: z.int().min(1).max(1000).optional() }),
+)
 const ruleKeyInput = schemaOf<RouteRuleInput>()(z.strictObject(ruleKey))
 
 /** The permission that a route requires. Rules of the same method and path are alternatives: any one is enough. */
@@ -40,6 +52,8 @@ export interface RouteRule {
   readonly path: string
   readonly permission: string
   readonly isActive: boolean
+  /** Whether it ships with the access definition. */
+  readonly isSystem: boolean
 }
 
 /** Changes route rules. They are the same for every tenant; only operators of the installation change them. */
@@ -53,8 +67,8 @@ export interface RouteAdministration {
   setRouteRuleActive(input: RouteRuleActiveInput): Promise<void>
   /** Deletes a route rule. A wider rule may apply to the route afterwards. @throws TENANCY_ACCESS_RULE_NOT_FOUND */
   deleteRouteRule(input: RouteRuleInput): Promise<void>
-  /** Lists all route rules, by path and method. */
-  listRouteRules(): Promise<RouteRule[]>
+  /** Lists route rules by path, method and permission, all of them or a page. */
+  listRouteRules(input?: RouteRuleListInput): Promise<RouteRule[]>
 }
 
 /**
@@ -115,11 +129,15 @@ export function createRoutes(
       ])
     }),
 
-    async listRouteRules() {
+    async listRouteRules(input = {}) {
+      const { after, limit = null } = parse(ruleListInput, input)
       const { rows } = await pool.query<RouteRule>(
-        `select method, path, permission.name as permission, rule.is_active as "isActive"
+        `select method, path, permission.name as permission, rule.is_active as "isActive",
+           ${isSeeded("'route ' || method || ' ' || path || ' ' || permission.name")} as "isSystem"
          from route_rules as rule join permissions as permission on permission.id = permission_id
-         order by path, method, permission.name`,
+         where $1::text is null or (path, method, permission.name) > ($1, $2, $3)
+         order by path, method, permission.name limit $4`,
+        [after?.path ?? null, after?.method ?? null, after?.permission ?? null, limit],
       )
       return rows
     },

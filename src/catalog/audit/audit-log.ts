@@ -1,11 +1,14 @@
 import { z } from 'zod'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { parse, schemaOf, tenant } from '../input.js'
+import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { anchorChains } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
+import { type RecordAuditInput, recordInput } from './own-entries.js'
+import { shownAfter, shownBefore, shownOperator } from './shown-entry.js'
 import { type AuditVerification, verifyChains } from './verification.js'
 import { findTenant } from '../tenants/tenant-row.js'
+import { inOrder, inTransaction } from '../transaction.js'
 
 /** One entry of the audit log. */
 export interface AuditEntry {
@@ -16,14 +19,22 @@ export interface AuditEntry {
   readonly actorId: string | null
   /** null: the change concerned the installation. */
   readonly tenantId: string | null
-  /** `<what>.<verb>`, such as `role.grant`. */
+  /** `<what>.<verb>`, such as `role.grant`; `app.…`: the application's own (see `record`). */
   readonly action: string
   /** The changed object: `user:<id>`, `role:<id>`, `tenant:<id>`, `permission:<name>`, … */
   readonly subject: string | null
+  /** Of an erased user, names, addresses and subjects are gone: `erased: true` stands for them. */
   readonly before: unknown
   readonly after: unknown
   /** `user@host`, as the operating system names them, of a change at the command line; null: it was made elsewhere. */
   readonly operator: string | null
+}
+
+/** Where an entry was written. */
+export interface RecordedEntry {
+  /** Place in its chain: 1, 2, 3, … */
+  readonly seq: number
+  readonly at: Date
 }
 
 /** Which entries to list. */
@@ -34,6 +45,14 @@ export interface ListAuditOptions {
   readonly after?: number | undefined
   /** 1 to 1000. Default: 100. */
   readonly limit?: number | undefined
+  /** What the action begins with: `role.`, or a whole action. Default: any. */
+  readonly action?: string | undefined
+  /** Id of the user who made the change. Default: anybody. */
+  readonly by?: string | undefined
+  /** The earliest moment. Default: any. */
+  readonly from?: Date | undefined
+  /** The moment before which an entry was written. Default: any. */
+  readonly to?: Date | undefined
 }
 
 /** Which chains to verify. */
@@ -47,6 +66,10 @@ const listOptions = schemaOf<ListAuditOptions>()(
     tenant: tenant.nullable(),
     after: z.int().min(0).default(0),
     limit: z.int().min(1).max(1000).default(100),
+    action: name.optional(),
+    by: user.optional(),
+    from: z.date().optional(),
+    to: z.date().optional(),
   }),
 )
 const verifyOptions = schemaOf<VerifyAuditOptions>()(z.strictObject({ tenant: tenant.nullish() }))
@@ -57,10 +80,19 @@ const verifyOptions = schemaOf<VerifyAuditOptions>()(z.strictObject({ tenant: te
  */
 export interface AuditLog {
   /**
-   * Lists entries in the order in which they were written. A page never skips an entry that is committed later.
+   * Lists entries in the order in which they were written. A page never skips an entry that is committed later. Filters read
+   * the chain from `after` on until the page is full.
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
    */
   list(options: ListAuditOptions): Promise<AuditEntry[]>
+  /**
+   * Writes an entry of the application's own, chained and hashed as ours. Outside of the transactions of other functions, and of
+   * transactions in tenants' databases. Returns its place in the chain.
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
+   * @example
+   * await tenancy.audit.record({ tenant: 'acme', action: 'app.invoice.sent', subject: 'invoice:42', data: { total: 100 }, actor: user.id })
+   */
+  record(input: RecordAuditInput): Promise<RecordedEntry>
   /**
    * Computes every hash again and compares it. Finds entries that were changed, removed, inserted, reordered or cut off
    * while the database's triggers were bypassed, and names the first bad entry of each chain. Reads in batches, from one
@@ -79,11 +111,6 @@ export interface AuditLog {
   anchor(): Promise<number>
 }
 
-/** Where the trigger of the table puts the operator: `0007_platform_administrators.sql` says why. */
-const operatorKey = 'tenants2fast.operator'
-const hasOperator = `jsonb_typeof(after) = 'object' and after ? '${operatorKey}'`
-const withoutOperator = `case when ${hasOperator} then nullif(after - '${operatorKey}', '{}') else after end`
-
 /** Creates the audit log of the catalog. */
 export function createAuditLog(catalog: SqlPool): AuditLog {
   // The chain of a tenant outlives the tenant, so an id is not looked up.
@@ -93,15 +120,33 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
   }
   return {
     async list(options) {
-      const { tenant: ref, after, limit } = parse(listOptions, options)
+      const { tenant: ref, after, limit, action, by, from, to } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
-        `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject, before,
-           ${withoutOperator} as after, case when ${hasOperator} then after ->> '${operatorKey}' end as operator
+        `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
+           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator
          from audit_log as entry
-         where ${chainOf} = $1 and seq > $2 order by seq limit $3`,
-        [await chainOfRef(ref), after, limit],
+         where ${chainOf} = $1 and seq > $2 and ($4::text is null or starts_with(action, $4))
+           and ($5::uuid is null or actor_id = $5) and ($6::timestamptz is null or at >= $6)
+           and ($7::timestamptz is null or at < $7)
+         order by seq limit $3`,
+        [await chainOfRef(ref), after, limit, action ?? null, by ?? null, from ?? null, to ?? null],
       )
       return rows
+    },
+    async record(input) {
+      const { tenant: ref, action, subject, data, actor } = parse(recordInput, input)
+      return inTransaction(catalog, async (client) => {
+        const tenantId = ref === undefined || ref === null ? null : (await findTenant(client, ref)).id
+        const [{ rows }] = await inOrder([
+          client.query<RecordedEntry>(
+            `insert into audit_log (actor_id, tenant_id, action, subject, after) values ($1, $2, $3, $4, $5)
+             returning seq::float8 as seq, at`,
+            [actor ?? null, tenantId, action, subject ?? null, data ?? null],
+          ),
+          client.commit(),
+        ])
+        return rows[0] as RecordedEntry
+      })
     },
     async verify(options = {}) {
       const { tenant: ref } = parse(verifyOptions, options)

@@ -13,6 +13,8 @@ export interface IssuedTokenFacts {
   readonly expiresIn: number
   /** Id of the user who requested it; null or undefined: an operator of the installation. */
   readonly actor: string | null | undefined
+  /** Whether it is for the administration of the installation. Default: false. */
+  readonly isPlatform?: boolean | undefined
 }
 
 /**
@@ -22,7 +24,7 @@ export interface IssuedTokenFacts {
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID (the actor), TENANCY_CATALOG_UNAVAILABLE: the token must not be issued
  */
 export async function recordIssuedToken(catalog: SqlPool, facts: IssuedTokenFacts): Promise<void> {
-  const { userId, tokenId, tenant, expiresIn } = facts
+  const { userId, tokenId, tenant, expiresIn, isPlatform = false } = facts
   const actor = parse(actorSchema, facts.actor) ?? null
   // Text that cannot name a tenant may contain characters that PostgreSQL's JSON refuses.
   const bound = tenant === undefined ? null : (parseTenantRef(tenant)?.value ?? '?')
@@ -30,7 +32,7 @@ export async function recordIssuedToken(catalog: SqlPool, facts: IssuedTokenFact
     actor,
     'token.issue',
     `user:${userId}`,
-    { jti: tokenId, tenant: bound, expiresIn },
+    { jti: tokenId, tenant: bound, expiresIn, ...(isPlatform ? { platform: true } : {}) },
   ])
   await catalogAnswer(written, 'issued tokens')
 }

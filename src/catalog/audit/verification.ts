@@ -1,6 +1,7 @@
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { type BrokenAnchor, findBrokenAnchors } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
+import { findAlteredPart } from './personal.js'
 import { hashedColumns, type HashedEntry, hashEntry } from './entry-hash.js'
 import { inTransaction } from '../transaction.js'
 
@@ -88,6 +89,10 @@ export async function verifyChains(catalog: SqlPool, only?: string): Promise<Aud
     if (only !== installationChain) {
       for (const anchor of await findBrokenAnchors(client, only)) addAnchor(problems, anchor)
     }
+    if (only === undefined || only === installationChain) {
+      const part = await findAlteredPart(client)
+      if (part !== undefined) addProblem(problems, { tenantId: null, ...part, kind: 'altered' })
+    }
     const sorted = problems.toSorted((a, b) => compare(a.tenantId ?? '', b.tenantId ?? ''))
     return { isIntact: sorted.length === 0, chains, entries, problems: sorted }
   }
@@ -152,7 +157,12 @@ function addAnchor(problems: AuditProblem[], { chain, seq, entries, entryId }: B
     entryId === null
       ? { tenantId: chain, seq: entries + 1, entryId, kind: 'truncated' }
       : { tenantId: chain, seq, entryId, kind: 'altered' }
-  const at = problems.findIndex(({ tenantId }) => tenantId === chain)
+  addProblem(problems, found)
+}
+
+/** Adds a fault, unless an earlier fault of the chain is known. */
+function addProblem(problems: AuditProblem[], found: AuditProblem): void {
+  const at = problems.findIndex(({ tenantId }) => tenantId === found.tenantId)
   if (at === -1) problems.push(found)
   else if (found.seq < (problems[at]?.seq ?? 0)) problems[at] = found
 }

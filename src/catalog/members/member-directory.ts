@@ -44,6 +44,16 @@ const memberTables = (memberships: string) => `
   cross join lateral (${effectiveRoles('membership')}) as effective
   cross join installation`
 
+/** SQL: the id of the tenant that had this slug lately. */
+const formerly = (slug: string) =>
+  `(select alias.tenant_id from tenant_slug_aliases as alias where alias.slug = ${slug} and alias.expires_at > now())`
+
+// Read only where the tenant has another slug than the one that was asked for.
+const aliasEnd = (slug: string) => `case when tenant.slug <> ${slug} then (
+      select floor(extract(epoch from alias.expires_at) * 1000)::float8 from tenant_slug_aliases as alias
+      where alias.slug = ${slug}
+    ) end as alias_ends_at_ms`
+
 // An array in a sub-select has no length that the planner could know: it would plan for each length anew, which takes the
 // server three times as long as reading a member.
 const questionsOf = (...types: readonly string[]) =>
@@ -54,10 +64,10 @@ const membersQuery = `
   select member.*
   from ${questionsOf('uuid', 'uuid', 'text')} (user_id, tenant_id, slug, position)
   left join lateral (
-    select ${memberColumns} from ${memberTables(`(
+    select ${memberColumns}, ${aliasEnd('asked.slug')} from ${memberTables(`(
       select * from user_tenants
       where user_id = asked.user_id and is_active
-        and tenant_id = coalesce(asked.tenant_id, (select named.id from tenants as named where named.slug = asked.slug))
+        and tenant_id = coalesce(asked.tenant_id, (select named.id from tenants as named where named.slug = asked.slug), ${formerly('asked.slug')})
       offset 0
     )`)}
   ) as member on true
@@ -106,6 +116,10 @@ const epochsQuery = `
     select tenants.id, tenants.access_epoch
     from tenants join user_tenants as membership on membership.tenant_id = tenants.id
     where tenants.slug = asked.slug and membership.user_id = asked.user_id and membership.is_active
+    union all
+    select tenants.id, tenants.access_epoch
+    from tenants join user_tenants as membership on membership.tenant_id = tenants.id
+    where tenants.id = ${formerly('asked.slug')} and membership.user_id = asked.user_id and membership.is_active
     limit 1
   ) as tenant on true
   order by position`
@@ -125,6 +139,8 @@ interface MemberRow {
   readonly roles: string[]
   readonly permission_ids: number[]
   readonly changes_at_ms: number | null
+  /** When the slug that was asked for stops naming the tenant; null: not known of. Of a member whose tenant was named. */
+  readonly alias_ends_at_ms?: number | null
   /** The columns of the tenant and of the membership, with prefixes. */
   readonly [column: `tenant.${string}` | `membership.${string}`]: unknown
 }
@@ -195,10 +211,15 @@ async function read<Row extends object>(pool: SqlPool, text: string, values: unk
 }
 
 function toRecord(row: MemberRow): MemberRecord {
+  const changes = [row.changes_at_ms, row.alias_ends_at_ms].filter((moment) => typeof moment === 'number')
   return {
     tenant: partOf(tenantColumns, 'public', unprefixed(tenantColumns, row, 'tenant.')),
     membership: partOf(membershipColumns, 'public', unprefixed(membershipColumns, row, 'membership.')),
-    grants: { roles: row.roles, permissionIds: row.permission_ids, changesAtMs: row.changes_at_ms },
+    grants: {
+      roles: row.roles,
+      permissionIds: row.permission_ids,
+      changesAtMs: changes.length === 0 ? null : Math.min(...changes),
+    },
     schemaVersion: row.schema_version,
     tenantEpoch: row.tenant_epoch,
     rulesEpoch: row.rules_epoch,

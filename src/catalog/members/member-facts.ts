@@ -40,15 +40,18 @@ export interface MemberFacts {
   readonly overrides: readonly HeldOverride[]
 }
 
-const barrierQuery = `
-  select case
+/** SQL: the {@link Barrier} of `users`, `tenants` and `membership` (of `user_tenants`); null: none. */
+export const barrierCase = `case
+    when membership.user_id is null then 'not-a-member'
     when users.disabled_at is not null then 'user-disabled'
     when not users.email_verified then 'user-unverified'
-    when membership.user_id is null then 'not-a-member'
     when not membership.is_active then 'member-inactive'
     when tenants.status = 'suspended' then 'tenant-suspended'
     when tenants.status = 'deleted' then 'tenant-deleted'
-  end as barrier
+  end`
+
+const barrierQuery = `
+  select ${barrierCase} as barrier
   from users join tenants on tenants.id = $2
   left join user_tenants as membership on membership.user_id = users.id and membership.tenant_id = tenants.id
   where users.id = $1`

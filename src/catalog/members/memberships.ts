@@ -8,8 +8,19 @@ import { refuseToGiveMore } from '../access/authority.js'
 import type { TenantScope } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { parse, schemaOf, tenantRef, userRef } from '../input.js'
-import { commitChange, findMemberToChange, findRoles, keepAnOwner, membershipList } from '../access/lookup.js'
+import {
+  commitChange,
+  findMemberToChange,
+  findRoles,
+  keepAnOwner,
+  membershipList,
+  noMember,
+  readRoleNames,
+} from '../access/lookup.js'
+import { createMemberProfiles, type MemberProfiles } from './member-profiles.js'
+import { createMemberSearch, type MemberSearch } from './member-search.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
+import { createOwnership, type Ownership } from './ownership.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder, inTransaction, type Transaction } from '../transaction.js'
 
@@ -29,6 +40,14 @@ export interface AddMemberInput extends MemberChangeInput {
   readonly isDefault?: boolean | undefined
 }
 
+/** A member who leaves. */
+export interface LeaveTenantInput {
+  /** Id or slug. */
+  readonly tenant: string
+  /** Id of the user who is the member. */
+  readonly user: string
+}
+
 /** A member to activate or deactivate. */
 export interface MemberActiveInput extends MemberChangeInput {
   readonly isActive: boolean
@@ -38,6 +57,7 @@ export interface MemberActiveInput extends MemberChangeInput {
 const actor = userRef.transform((id) => id.toLowerCase()).nullish()
 const key = { tenant: tenantRef, user: userRef, actor }
 const memberChangeInput = schemaOf<MemberChangeInput>()(z.strictObject(key))
+const leaveTenantInput = schemaOf<LeaveTenantInput>()(z.strictObject({ tenant: tenantRef, user: userRef }))
 const addMemberInput = schemaOf<AddMemberInput>()(
   z.strictObject({
     ...key,
@@ -52,7 +72,7 @@ const memberActiveInput = schemaOf<MemberActiveInput>()(z.strictObject({ ...key,
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
-export interface Memberships extends MembershipLists {
+export interface Memberships extends MembershipLists, MemberSearch, MemberProfiles, Ownership {
   /**
    * Makes a user a member of a tenant.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT (deleted), TENANCY_USER_NOT_FOUND (unknown or
@@ -66,6 +86,11 @@ export interface Memberships extends MembershipLists {
    *   TENANCY_MEMBER_LAST_OWNER
    */
   removeMember(input: MemberChangeInput): Promise<void>
+  /**
+   * Ends a membership on the member's own wish: audited as theirs. One who was deactivated is no member here.
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER
+   */
+  leaveTenant(input: LeaveTenantInput): Promise<void>
   /**
    * Activates or deactivates a member. An inactive member gets the same answers as a user who is no member. Their roles and
    * overrides are kept for when they are activated again.
@@ -92,23 +117,40 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
 
   return {
     addMember: change(addMemberInput, addMember),
-    removeMember: change(memberChangeInput, removeMember),
+    removeMember: change(memberChangeInput, (client, input) => endMembership(client, input, 'member.remove')),
+    leaveTenant: change(leaveTenantInput, (client, { tenant, user }) =>
+      endMembership(client, { tenant, user, actor: user.toLowerCase() }, 'member.leave'),
+    ),
     setMemberActive: change(memberActiveInput, setMemberActive),
     setDefaultTenant: change(memberChangeInput, setDefaultTenant),
     ...createMembershipLists({ catalog }),
+    ...createMemberSearch(catalog),
+    ...createMemberProfiles(catalog),
+    ...createOwnership(catalog),
   }
 }
 
-async function removeMember(client: Transaction, input: MemberChangeInput): Promise<void> {
+async function endMembership(
+  client: Transaction,
+  input: MemberChangeInput,
+  action: 'member.remove' | 'member.leave',
+): Promise<void> {
   const { scope, userId } = await beginChange(client, input)
-  const [, , roles] = await inOrder([
+  const [{ isActive }, , roles] = await inOrder([
     findMemberToChange(client, scope, userId),
     keepAnOwner(client, scope.tenantId, userId),
-    roleNames(client, scope.tenantId, userId),
+    readRoleNames(client, scope.tenantId, userId),
   ])
+  if (action === 'member.leave' && !isActive) throw noMember(userId, scope.tenantId)
   await inOrder([
     client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId]),
-    commitChange(client, scope, 'member.remove', `user:${userId}`, { roles }, null),
+    // An invitation from before would bring them back.
+    client.query(
+      `update invitations set state = 'withdrawn', ended_at = now() where tenant_id = $1 and state = 'open'
+         and email = (select plain_address(email) from users where id = $2)`,
+      [scope.tenantId, userId],
+    ),
+    commitChange(client, scope, action, `user:${userId}`, { roles }, null),
   ])
 }
 
@@ -229,15 +271,6 @@ async function lockUser(client: SqlClient, user: string): Promise<void> {
       `The user ${userId} does not exist or is disabled: check the user id`,
     )
   }
-}
-
-async function roleNames(client: SqlClient, tenantId: string, userId: string): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>(
-    `select name from user_tenant_roles join roles on roles.id = role_id
-     where user_tenant_roles.tenant_id = $1 and user_id = $2 order by name`,
-    [tenantId, userId],
-  )
-  return rows.map((row) => row.name)
 }
 
 function parseUserId(text: string, code: 'TENANCY_USER_NOT_FOUND' | 'TENANCY_MEMBER_NOT_FOUND'): string {

@@ -1,5 +1,6 @@
 import { bigint, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { bytes, moment, transactionId } from './columns.js'
+import { users } from './users.js'
 
 /** The audit log. Append-only: each entry is chained to the one before it of its tenant, or of the installation. */
 export const auditLog = pgTable('audit_log', {
@@ -14,6 +15,16 @@ export const auditLog = pgTable('audit_log', {
   seq: bigint('seq', { mode: 'number' }).notNull(),
   hash: bytes('hash').notNull(),
   transactionId: transactionId('transaction_id'),
+})
+
+/** Personal parts of entries. They are deleted with their user; the entries keep a salted digest of each. */
+export const auditPersonal = pgTable('audit_personal', {
+  digest: bytes('digest').primaryKey(),
+  userId: uuid('user_id')
+    .notNull()
+    .references(() => users.id, { onDelete: 'cascade' }),
+  salt: uuid('salt').notNull(),
+  facts: jsonb('facts').notNull(),
 })
 
 /** The head of each chain of the audit log. The chain with an id of zeros is the installation's. */

@@ -25,6 +25,16 @@ export const tenants = pgTable('tenants', {
   deletedAt: moment('deleted_at'),
 })
 
+/** Former slugs of renamed tenants. Until one expires, it names its tenant. */
+export const tenantSlugAliases = pgTable('tenant_slug_aliases', {
+  slug: text('slug').primaryKey(),
+  tenantId: uuid('tenant_id')
+    .notNull()
+    .references(() => tenants.id, { onDelete: 'cascade' }),
+  createdAt: createdAt(),
+  expiresAt: moment('expires_at').notNull(),
+})
+
 /** Memberships: a user's place in a tenant. */
 export const userTenants = pgTable(
   'user_tenants',

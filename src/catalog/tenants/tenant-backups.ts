@@ -10,6 +10,7 @@ import { inTransaction } from '../transaction.js'
 import { databaseColumns } from './tenant-databases.js'
 import { explainRefusedTenant, ownerUnknown, slugTaken } from './tenant-refusals.js'
 import { findTenant, tenantList } from './tenant-row.js'
+import { slugIsTaken } from './tenant-search.js'
 
 const conflict = ({ slug }: Pick<Tenant, 'slug'>, problem: string) =>
   new TenancyError('TENANCY_TENANT_STATE_CONFLICT', `The tenant "${slug}" ${problem}`)
@@ -37,7 +38,7 @@ export function createTenantBackups(catalog: SqlPool, records: Pick<TenantDataba
 
     async checkNewTenant({ slug, owner }) {
       const { rows } = await catalog.query<{ taken: boolean; found: boolean }>(
-        `select exists (select from tenants where slug = $1) as taken,
+        `select ${slugIsTaken('$1')} as taken,
            exists (select from users where id = $2 and disabled_at is null) as found`,
         [slug, owner],
       )

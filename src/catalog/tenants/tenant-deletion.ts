@@ -6,7 +6,7 @@ import { commitChange } from '../access/lookup.js'
 import { parse } from '../input.js'
 import { type TenantChangeInput, tenantChangeInput } from './tenant-input.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
-import { findTenant, tenantList } from './tenant-row.js'
+import { findTenant, isNamed, tenantList } from './tenant-row.js'
 import { inOrder, inTransaction } from '../transaction.js'
 
 /** Deletes, restores and erases tenants. Every change is one transaction with its audit entry. */
@@ -133,7 +133,7 @@ async function findRecoverable(catalog: SqlPool, idOrSlug: string): Promise<Tena
       ref &&
         client.query(
           `select from tenant_databases
-           where id = (select database_id from tenants where ${ref.kind} = $1) and ${isRecoverable}`,
+           where id = (select database_id from tenants where ${isNamed(ref.kind, '$1')}) and ${isRecoverable}`,
           [ref.value],
         ),
       client.commit(),

@@ -9,6 +9,7 @@ import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
 import { commitChange } from '../access/lookup.js'
 import { parse, schemaOf, tenantRef } from '../input.js'
 import { createTenantChanges, type TenantChanges } from './tenant-changes.js'
+import { createSlugAliases, type SlugAliases } from './slug-aliases.js'
 import { createSlugQueue } from './slug-queue.js'
 import { createTenantDeletion, type TenantDeletion } from './tenant-deletion.js'
 import {
@@ -20,6 +21,7 @@ import {
 } from './tenant-input.js'
 import { createTenantLabelling, tenantLabel, type TenantLabelling } from './tenant-labels.js'
 import { findTenant, tenantList } from './tenant-row.js'
+import { createTenantSearch, type TenantSearch } from './tenant-search.js'
 import { inOrder, inTransaction } from '../transaction.js'
 
 /** Which tenants to list. */
@@ -44,14 +46,14 @@ export interface ListTenantsOptions {
  *
  * All throw TENANCY_REQUEST_INVALID for input of the wrong shape.
  */
-export interface Tenants extends TenantDeletion, TenantChanges, TenantLabelling {
+export interface Tenants extends TenantDeletion, TenantChanges, TenantLabelling, TenantSearch, SlugAliases {
   /**
    * Creates a tenant on a ready database. Its owner becomes a member with the role Owner.
    * @throws TENANCY_TENANT_INPUT_INVALID, TENANCY_TENANT_SLUG_INVALID, TENANCY_TENANT_SLUG_RESERVED,
    *   TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND (the owner: unknown or disabled), TENANCY_DATABASE_BUILD_FAILED
    */
   createTenant(input: NewTenantInput): Promise<Tenant>
-  /** Finds a tenant by id or slug, in any status. @throws TENANCY_TENANT_NOT_FOUND */
+  /** Finds a tenant by id, slug or former slug, in any status. @throws TENANCY_TENANT_NOT_FOUND */
   getTenant(tenant: string): Promise<Tenant>
   /** Lists tenants in the order of creation. @throws TENANCY_REQUEST_INVALID */
   listTenants(options?: ListTenantsOptions): Promise<Tenant[]>
@@ -82,11 +84,14 @@ export function createTenants({
   catalog,
   databases,
   retentionDays = 30,
+  aliasDays = 90,
 }: {
   readonly catalog: SqlPool
   readonly databases: DatabaseSupply
   /** Days within which a deleted tenant can be restored. Default: 30. */
   readonly retentionDays?: number
+  /** Days for which a renamed tenant keeps its old slug; 0: it does not. Default: 90. */
+  readonly aliasDays?: number
 }): Tenants {
   const slugs = createSlugQueue()
 
@@ -179,7 +184,9 @@ export function createTenants({
 
     suspendTenant: change('active', 'suspended', 'tenant.suspend', 'suspended_at = now()'),
     reactivateTenant: change('suspended', 'active', 'tenant.reactivate', 'suspended_at = null'),
-    ...createTenantChanges({ catalog }),
+    ...createTenantSearch({ catalog }),
+    ...createSlugAliases({ catalog }),
+    ...createTenantChanges({ catalog, aliasDays }),
     ...createTenantLabelling({ catalog }),
     ...createTenantDeletion({ catalog, databases, retentionDays }),
   }

@@ -46,8 +46,9 @@ export interface PlatformAdministration {
    */
   grantPlatformRole(input: PlatformRoleInput): Promise<PlatformAdministrator>
   /**
-   * Ends it. An actor has to be an administrator, and may end their own right. The last one can go: operators remain.
-   * @throws TENANCY_USER_NOT_FOUND (no administrator, too), TENANCY_ACCESS_CHANGE_REFUSED
+   * Ends it. An actor has to be an administrator, and may end their own right while another one remains who is not disabled.
+   * Only an operator removes the last one.
+   * @throws TENANCY_USER_NOT_FOUND (no administrator, too), TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_PLATFORM_LAST_ADMINISTRATOR
    */
   revokePlatformRole(input: PlatformRoleInput): Promise<void>
   /** Lists administrators by user id. */
@@ -110,6 +111,8 @@ export function createPlatformAdministration(catalog: SqlPool): PlatformAdminist
         ])
         const id = rows[0]?.id
         if (id === undefined) throw notFound(user, 'does not administer the installation')
+        // An actor is an enabled administrator: only their own right can be the last one.
+        if (id === by) await requireAnother(client)
         await commitChange(client, { actorId: by ?? null }, 'platform.revoke', `user:${id}`, { platform: true }, null)
       })
     },
@@ -142,6 +145,13 @@ async function requireAdministrator(
     [actorId],
   )
   if (rows.length === 0) throw new TenancyError(code, `The user ${actorId} does not administer the installation`)
+}
+
+async function requireAnother(client: SqlClient): Promise<void> {
+  const { rows } = await client.query(
+    'select from platform_administrators join users on users.id = user_id where disabled_at is null limit 1',
+  )
+  if (rows.length === 0) throw new TenancyError('TENANCY_PLATFORM_LAST_ADMINISTRATOR')
 }
 
 /** An id that no user has stands for text that is no id, which must not become an error of the database. */

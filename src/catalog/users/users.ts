@@ -8,12 +8,14 @@ import type { User } from '../../core/model.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import { createRefusalLog } from '../../core/refusal-log.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
-import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
+import { type UserChangeInput, userChangeInput, userNotFound } from './user-change.js'
+import { eraseUser } from './user-erasure.js'
 import { listUsers, type ListUsersOptions } from './user-list.js'
+import { updateUser, userName, type UserUpdateInput } from './user-profile.js'
 import {
   linkIdentity,
   type LinkIdentityInput,
@@ -26,12 +28,6 @@ import {
 } from './user-identities.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
-/** A user to change. */
-export interface UserChangeInput extends ActorOption {
-  /** Id of the user. */
-  readonly user: string
-}
-
 /** A user to create. */
 export interface NewUserInput extends ActorOption {
   /** E-mail address, at most 320 characters; kept in lower case. */
@@ -42,15 +38,10 @@ export interface NewUserInput extends ActorOption {
   readonly emailVerified?: boolean | undefined
 }
 
-const userChangeInput = schemaOf<UserChangeInput>()(z.strictObject({ user: userRef, actor }))
 const newUserInput = schemaOf<NewUserInput>()(
   z.strictObject({
     email: z.string('must be text'),
-    name: z
-      .string('must be text')
-      .max(200, 'must have at most 200 characters')
-      .refine(isPlainLine, 'must not hold control characters or half of a surrogate pair')
-      .default(''),
+    name: userName.default(''),
     emailVerified: z.boolean().default(false),
     actor,
   }),
@@ -70,6 +61,10 @@ export interface CatalogUsers extends UserDirectory, UserIdentities {
   listUsers(options?: ListUsersOptions): Promise<User[]>
   /** Finds a user by e-mail address, in any case. */
   findUserByEmail(email: string): Promise<UserRecord | undefined>
+  /** Changes name or picture. @throws TENANCY_USER_NOT_FOUND */
+  updateUser(input: UserUpdateInput): Promise<UserRecord>
+  /** Erases the user. @throws TENANCY_USER_NOT_FOUND, TENANCY_MEMBER_LAST_OWNER */
+  deleteUser(input: UserChangeInput): Promise<void>
   /** Disables the user and ends all their tokens permanently. @throws TENANCY_USER_NOT_FOUND */
   disableUser(input: UserChangeInput): Promise<UserRecord>
   /** Enables the user again; they need new tokens. @throws TENANCY_USER_NOT_FOUND */
@@ -112,7 +107,7 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
         )
       : { rows: [] }
     const [row] = rows
-    if (!row) throw new TenancyError('TENANCY_USER_NOT_FOUND', `No user ${JSON.stringify(id)}: check the id`)
+    if (!row) throw userNotFound(id)
     return toUserRecord(row)
   }
 
@@ -190,6 +185,9 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
       if (!isSubject(link.subject)) throw noIdentity(link)
       return answered(unlinkIdentity(pool, link))
     },
+
+    updateUser: async (input) => answered(updateUser(pool, input)),
+    deleteUser: async (input) => answered(eraseUser(pool, input)),
 
     disableUser: (input) => change(input, `disabled_at = coalesce(disabled_at, now()), ${revoked}`),
     enableUser: (input) => change(input, 'disabled_at = null'),

@@ -37,7 +37,7 @@ export const listAccess = defineCommand<Input, Result>({
         includes: ['string'],
       },
     ],
-    rules: [{ method: 'string', path: 'string', permission: 'string', isActive: 'boolean' }],
+    rules: [{ method: 'string', path: 'string', permission: 'string', isActive: 'boolean', isSystem: 'boolean' }],
   },
   exitCodes: [3],
   async run(context, { tenant = null }) {

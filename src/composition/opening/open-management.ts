@@ -3,11 +3,16 @@ import { createAccessAdministration } from '../../catalog/access/administration.
 import { createAccessExplainer } from '../../catalog/access/explain.js'
 import { keepAnchored } from '../../catalog/audit/anchors.js'
 import { createAuditLog } from '../../catalog/audit/audit-log.js'
+import { createEvents } from '../../catalog/events/event-subscriptions.js'
+import { createApplicationLocks } from '../../catalog/application-locks.js'
 import { readSummary } from '../../catalog/summary.js'
+import { createInvitations } from '../../catalog/invitations/invitations.js'
 import { createMemberships } from '../../catalog/members/memberships.js'
 import { createTenants } from '../../catalog/tenants/tenants.js'
 import { createPlatformAdministration } from '../../catalog/users/platform-administrators.js'
+import { deriveLockKey } from '../../postgres/advisory-lock.js'
 import { createManagement } from '../management.js'
+import { readTenantUsage } from '../observing/tenant-usage.js'
 import type { OpenCatalog } from './open-catalog.js'
 import type { OpenDatabases } from './open-databases.js'
 import type { OpenRequestPath } from './open-request-path.js'
@@ -16,16 +21,29 @@ import type { Opening } from './opening.js'
 /** Makes the functions that change the catalog, and starts to anchor the audit log. Waits for nothing. */
 export function openManagement(
   { config, logger, closing }: Opening,
-  { catalog }: OpenCatalog,
+  { catalog, server }: OpenCatalog,
   { databases, connections }: OpenDatabases,
   { users, cache }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
+  const events = createEvents({ catalog, logger })
+  closing.add(() => events.close())
+  const locks = createApplicationLocks({
+    catalog,
+    keyOf: (name) => deriveLockKey(server.secret, `application ${name}`),
+  })
+  closing.add(() => locks.close())
   // This process applies its own changes at once, without waiting for the news of them.
   const forget = (id?: string) => cache.invalidate(id)
   return createManagement({
-    tenants: createTenants({ catalog, databases, retentionDays: config.retentionDays }),
+    tenants: createTenants({
+      catalog,
+      databases,
+      retentionDays: config.retentionDays,
+      aliasDays: config.slugAliasDays,
+    }),
     memberships: createMemberships({ catalog }),
+    invitations: createInvitations({ catalog }),
     access: {
       ...createAccessAdministration({
         catalog,
@@ -40,7 +58,10 @@ export function openManagement(
     audit: createAuditLog(catalog),
     users,
     platform: createPlatformAdministration(catalog),
+    events,
+    locks,
     summary: () => readSummary(catalog),
+    readUsage: (tenantId) => readTenantUsage(catalog, tenantId),
     forget,
     disconnect: (tenant) => connections.disconnect(tenant),
   })

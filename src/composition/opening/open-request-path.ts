@@ -9,7 +9,8 @@ import { createMemberDirectory } from '../../catalog/members/member-directory.js
 import { createSigningKeyStore } from '../../catalog/signing-keys.js'
 import { type CatalogUsers, createUserDirectory } from '../../catalog/users/users.js'
 import type { AccessRules } from '../../core/access/access.js'
-import type { SigningKeys } from '../../core/identity/signing-keys.js'
+import type { TokenVerifier } from '../../core/identity/identity.js'
+import { maxPlatformTokenSeconds, platformAudienceOf, type SigningKeys } from '../../core/identity/signing-keys.js'
 import { createRequestPipeline, type RequestPipeline } from '../../http/pipeline.js'
 import { createSigningKeys } from '../../identity/keys/signing-keys.js'
 import { createTokenVerifier } from '../../identity/token-verifier.js'
@@ -22,6 +23,8 @@ import type { Opening } from './opening.js'
 /** The third step of opening an installation: everything between a request's token and its handler. */
 export interface OpenRequestPath {
   readonly keys: SigningKeys
+  /** Verifies tokens of platform administrators, and no others. */
+  readonly platformVerifier: TokenVerifier
   readonly users: CatalogUsers
   readonly rules: AccessRules
   /** Undefined: no Redis is configured. */
@@ -65,6 +68,10 @@ export async function openRequestPath(
     database: (id) => scheduler.disconnect(id),
   })
   const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
+  const platformVerifier = createTokenVerifier({
+    own: { issuer, audience: platformAudienceOf(audience), keys, maxLifetimeSeconds: maxPlatformTokenSeconds },
+    ...{ cacheSize: 1000, cacheBytes: 4 * 1024 * 1024, logger },
+  })
   const users = createUserDirectory(catalog, { issuers: config.oidcIssuers, logger })
   const rules = createAccessRules(createRuleSetReader(catalog), access)
   await rules.refresh()
@@ -94,5 +101,5 @@ export async function openRequestPath(
     pools: (member) => () => connections.pool(member.tenant),
     schema,
   })
-  return { keys, users, rules, redis, cache, pipeline, health }
+  return { keys, platformVerifier, users, rules, redis, cache, pipeline, health }
 }

@@ -21,6 +21,8 @@ export interface Config {
   readonly schemaLockTimeoutMs: number
   readonly readyDatabases: number
   readonly retentionDays: number
+  /** Days for which a renamed tenant keeps its old slug; 0: it does not. */
+  readonly slugAliasDays: number
   /** Days that a replaced database is kept. */
   readonly swappedDays: number
   /** Folder of `pg_dump` and `pg_restore`; undefined: the path. */
@@ -61,6 +63,8 @@ export interface Config {
     readonly issuer: string
     readonly audience: string
     readonly ttlSeconds: number
+    /** Of tokens of platform administrators. */
+    readonly platformTtlSeconds: number
     readonly refreshTtlSeconds: number
   }
   readonly oidcIssuers: SettingValues['TENANT_OIDC_ISSUERS']

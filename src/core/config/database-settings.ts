@@ -88,6 +88,11 @@ export const databaseSettings = {
     description: 'Days that a deleted tenant can be brought back; then its database is dropped and its slug is free.',
     schema: integer(0, 3650, 30),
   },
+  TENANT_SLUG_ALIAS_DAYS: {
+    description:
+      'Days for which the old slug of a renamed tenant still names it, and no other tenant may take it. 0: neither.',
+    schema: integer(0, 3650, 90),
+  },
   TENANT_SWAPPED_DAYS: {
     description:
       'Days that the database which a restore has replaced is kept: `swapBack` gives it to the tenant again.',

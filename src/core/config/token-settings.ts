@@ -64,6 +64,11 @@ export const tokenSettings = {
     schema: text().default('tenants2fast'),
   },
   TENANT_TOKEN_TTL: { description: 'Seconds that an access token is valid.', schema: integer(1, 900, 900) },
+  TENANT_PLATFORM_TOKEN_TTL: {
+    description:
+      'Seconds that a token of a platform administrator is valid (`POST /platform/token`). It cannot be refreshed.',
+    schema: integer(60, 3600, 600),
+  },
   TENANT_REFRESH_TTL: {
     description: 'Seconds after a login until its last refresh token ends.',
     schema: integer(60, 31_536_000, 2_592_000),

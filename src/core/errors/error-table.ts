@@ -98,6 +98,11 @@ export const errorTable = {
     title: 'Cannot do this in the tenant’s current state',
     fix: 'Look at the tenant’s status first.',
   },
+  TENANCY_TENANT_LIMIT_REACHED: {
+    status: 409,
+    title: 'Cannot create more tenants',
+    fix: 'Purge one, or have an administrator of the platform create it; `selfService` of createApi says how many.',
+  },
   TENANCY_USER_EXISTS: {
     status: 409,
     title: 'Cannot create a second user with this e-mail address',
@@ -134,6 +139,43 @@ export const errorTable = {
     status: 409,
     title: 'Cannot leave a tenant without an owner',
     fix: 'Make somebody else an Owner first.',
+    details: { 'tenants?': 'string[]' },
+  },
+  TENANCY_MEMBER_VERSION_CONFLICT: {
+    status: 412,
+    title: 'Cannot change a member who has changed since they were read',
+    fix: 'Read the member again, and repeat the change with the new version.',
+  },
+  TENANCY_OWNERSHIP_OFFER_EXISTS: {
+    status: 409,
+    title: 'Cannot offer the ownership twice at a time',
+    fix: 'Wait until the open offer is answered or over, or withdraw it.',
+  },
+  TENANCY_OWNERSHIP_OFFER_NOT_FOUND: {
+    status: 404,
+    title: 'No such offer of ownership',
+    fix: 'It was answered or withdrawn, is over, or is for another member: ask for a new one.',
+  },
+  TENANCY_INVITATION_NOT_FOUND: {
+    status: 404,
+    title: 'No such open invitation',
+    fix: 'Look at listInvitations: only an open one can be sent again or withdrawn.',
+  },
+  TENANCY_INVITATION_INVALID: {
+    status: 404,
+    title: 'Cannot use this invitation',
+    fix: 'Log in with the invited address, proven; otherwise ask for a new invitation: this one is unknown, used, over or withdrawn, or its tenant is not active.',
+  },
+  TENANCY_INVITATION_NOT_SENT: {
+    status: 503,
+    title: 'The invitation is made, and could not be sent',
+    fix: 'Read the cause in the log (`sendInvitation` threw), then send the invitation again.',
+    headers: { 'retry-after': 1 },
+  },
+  TENANCY_INVITATION_AUTHORITY_LOST: {
+    status: 409,
+    title: 'Cannot accept an invitation whose inviter may no longer give its roles',
+    fix: 'Let somebody who holds these roles send the invitation again.',
   },
 
   // Tenant databases
@@ -190,6 +232,12 @@ export const errorTable = {
     status: 500,
     title: 'Cannot run a statement for a tenant',
     fix: 'The transaction was rolled back, unless the message says that this is not known: correct the statement.',
+  },
+  TENANCY_LOCK_TIMEOUT: {
+    status: 503,
+    title: 'The service is temporarily unavailable',
+    fix: 'Another process runs under the lock that the message names: wait longer, or leave the work to it.',
+    headers: { 'retry-after': 1 },
   },
   TENANCY_DATABASE_LOCK_TIMEOUT: {
     status: 503,
@@ -447,6 +495,17 @@ export const errorTable = {
   },
   TENANCY_ACCESS_RULE_EXISTS: { status: 409, title: 'Cannot add a route rule twice', fix: 'Nothing to do.' },
 
+  TENANCY_ACCESS_DEFINED_IN_CODE: {
+    status: 409,
+    title: 'Cannot change over HTTP what the application’s access definition has',
+    fix: 'Change the definition and raise its version; make an entry of your own for anything else.',
+  },
+  TENANCY_PLATFORM_LAST_ADMINISTRATOR: {
+    status: 409,
+    title: 'Cannot leave the installation without an administrator',
+    fix: 'Let somebody else administer it first, or have an operator do it: tenants2fast platform revoke USER.',
+  },
+
   // Requests
   TENANCY_REQUEST_INVALID: {
     status: 400,
@@ -472,6 +531,21 @@ export const errorTable = {
     title: 'Too many requests',
     fix: 'Wait for as long as Retry-After says.',
     headers: { 'retry-after': 'given' },
+  },
+  TENANCY_REQUEST_KEY_REUSED: {
+    status: 422,
+    title: 'Cannot use an Idempotency-Key for another request',
+    fix: 'Make a new key for each request, and use it again only to send the same request again.',
+  },
+  TENANCY_REQUEST_IN_PROGRESS: {
+    status: 409,
+    title: 'The first request with this Idempotency-Key is still being answered',
+    fix: 'Wait a second, then send the same request again.',
+  },
+  TENANCY_CHANGE_OUTDATED: {
+    status: 412,
+    title: 'Cannot change something that has changed since it was read',
+    fix: 'Read it again, and decide again whether to change it.',
   },
   TENANCY_ROUTE_TENANT_UNREADABLE: {
     status: 500,

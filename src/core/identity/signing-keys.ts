@@ -70,6 +70,14 @@ export interface AccessTokenInput {
   readonly ttlSeconds: number
 }
 
+/** The contents of a token of a platform administrator. */
+export interface PlatformTokenInput extends Pick<AccessTokenInput, 'userId' | 'epoch'> {
+  /** Names the grant of the role: the token ends with that grant, even if another one follows. */
+  readonly grant: number
+  /** Seconds the token is valid, 1 to 3600. */
+  readonly ttlSeconds: number
+}
+
 /** A signed access token. `expiresIn`: seconds, as OAuth 2.0 answers it. */
 export interface IssuedToken {
   readonly token: string
@@ -94,6 +102,11 @@ export interface SigningKeys extends VerificationKeys {
   readonly audience: string
   /** Signs an access token (RFC 9068 `at+jwt`; claims iss, aud, sub, iat, exp, jti, epoch and, if given, tenant). */
   issueAccessToken(input: AccessTokenInput): Promise<IssuedToken>
+  /**
+   * Signs a token of a platform administrator: as an access token, but for the audience of {@link platformAudienceOf}, which
+   * no other route takes, and with the claim `grant`.
+   */
+  issuePlatformToken(input: PlatformTokenInput): Promise<IssuedToken>
   /** Makes the document for `/.well-known/jwks.json`. */
   jwks(): Promise<{ readonly keys: readonly PublicJwk[] }>
   /**
@@ -105,3 +118,11 @@ export interface SigningKeys extends VerificationKeys {
 
 /** Longest life of an access token of our own, seconds. */
 export const maxAccessTokenSeconds = 900
+
+/** Longest life of a token of a platform administrator, seconds. */
+export const maxPlatformTokenSeconds = 3600
+
+/** The audience of tokens of platform administrators. */
+export function platformAudienceOf(audience: string): string {
+  return `${audience}/platform`
+}

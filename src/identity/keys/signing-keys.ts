@@ -4,8 +4,10 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { asCatalogOutage } from '../../postgres/catalog-outage.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import {
-  type AccessTokenInput,
+  type IssuedToken,
   maxAccessTokenSeconds,
+  maxPlatformTokenSeconds,
+  platformAudienceOf,
   type SigningAlgorithm,
   type SigningKeys,
   type SigningKeyStore,
@@ -38,6 +40,16 @@ export interface SigningKeysOptions {
   readonly now?: () => number
 }
 
+/** A token to sign. */
+interface SignInput {
+  readonly userId: string
+  readonly audience: string
+  /** Beside those that every token has. */
+  readonly claims: Readonly<Record<string, number | string>>
+  readonly ttlSeconds: number
+  readonly maxSeconds: number
+}
+
 /**
  * Creates our own issuer of access tokens. It reads its keys on first use, generates the first one if there is none, and reads
  * them again while it is in use, so it needs no timer and no closing.
@@ -49,7 +61,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const seal = createKeySeal(options.secret)
   // Processes that read every `refreshMs` know a successor well before it signs. 60 s are added for clocks that differ.
   const publishSeconds = Math.ceil((2 * refreshMs) / 1000) + 60
-  const keepSeconds = maxAccessTokenSeconds + 60
+  const keepSeconds = maxPlatformTokenSeconds + 60
   let keys: ReadonlyMap<string, OpenSigningKey> = new Map()
   let generation = 0
   let readAtMs = Number.NEGATIVE_INFINITY
@@ -114,6 +126,25 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     return key
   }
 
+  async function sign(input: SignInput): Promise<IssuedToken> {
+    requireSaneLifetime(input)
+    await requireFreshKeys()
+    const { userId, claims, ttlSeconds } = input
+    const key = signingKey()
+    const issuedAt = Math.floor(now() / 1000)
+    const tokenId = randomUUID()
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ typ: 'at+jwt', alg: key.algorithm, kid: key.kid })
+      .setIssuer(issuer)
+      .setAudience(input.audience)
+      .setSubject(userId)
+      .setJti(tokenId)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + ttlSeconds)
+      .sign(key.privateKey)
+    return { token: key.algorithm === 'ES256' ? withLowS(token) : token, expiresIn: ttlSeconds, tokenId }
+  }
+
   return {
     issuer,
     audience,
@@ -136,23 +167,14 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const key = keys.get(kid)
       return key?.algorithm === wantedAlgorithm ? key.publicKey : undefined
     },
-    async issueAccessToken(input) {
-      requireSaneLifetime(input)
-      await requireFreshKeys()
-      const { userId, epoch, tenant, ttlSeconds } = input
-      const key = signingKey()
-      const issuedAt = Math.floor(now() / 1000)
-      const tokenId = randomUUID()
-      const token = await new SignJWT({ epoch, ...(tenant === undefined ? {} : { tenant }) })
-        .setProtectedHeader({ typ: 'at+jwt', alg: key.algorithm, kid: key.kid })
-        .setIssuer(issuer)
-        .setAudience(audience)
-        .setSubject(userId)
-        .setJti(tokenId)
-        .setIssuedAt(issuedAt)
-        .setExpirationTime(issuedAt + ttlSeconds)
-        .sign(key.privateKey)
-      return { token: key.algorithm === 'ES256' ? withLowS(token) : token, expiresIn: ttlSeconds, tokenId }
+    issueAccessToken({ userId, epoch, tenant, ttlSeconds }) {
+      const claims = { epoch, ...(tenant === undefined ? {} : { tenant }) }
+      return sign({ userId, audience, claims, ttlSeconds, maxSeconds: maxAccessTokenSeconds })
+    },
+    issuePlatformToken({ userId, epoch, grant, ttlSeconds }) {
+      const claims = { epoch, grant }
+      const maxSeconds = maxPlatformTokenSeconds
+      return sign({ userId, audience: platformAudienceOf(audience), claims, ttlSeconds, maxSeconds })
     },
     async jwks() {
       await requireFreshKeys()
@@ -169,11 +191,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   }
 }
 
-function requireSaneLifetime({ ttlSeconds }: AccessTokenInput): void {
-  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > maxAccessTokenSeconds) {
+function requireSaneLifetime({ ttlSeconds, maxSeconds }: SignInput): void {
+  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > maxSeconds) {
     throw new TenancyError(
       'TENANCY_CONFIG_INVALID',
-      `An access token cannot live ${ttlSeconds} seconds: choose 1 to ${maxAccessTokenSeconds}`,
+      `An access token cannot live ${ttlSeconds} seconds: choose 1 to ${maxSeconds}`,
     )
   }
 }

@@ -1,0 +1,58 @@
+import { TenancyError } from '../../core/errors/errors.js'
+import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
+
+/** The media types that a body can have. */
+export type BodyType = 'application/json' | 'application/x-www-form-urlencoded'
+
+/** A parsed body, not checked yet. */
+export interface RequestBody {
+  readonly type: BodyType
+  /** JSON: any value. Form: an object of texts, without the empty ones (RFC 6749, 3.1). */
+  readonly fields: unknown
+}
+
+/**
+ * Reads the body of a request; undefined when it has neither a body nor a content type.
+ *
+ * @param maxBytes the longest body
+ * @throws {@link TenancyError} TENANCY_REQUEST_TYPE_UNSUPPORTED, TENANCY_REQUEST_TOO_LARGE, TENANCY_REQUEST_INVALID
+ */
+export async function readBody(
+  request: Request,
+  accepted: readonly BodyType[],
+  maxBytes: number,
+): Promise<RequestBody | undefined> {
+  const type = request.headers.get('content-type')
+  if (type === null && request.body === null) return undefined
+  const known = accepted.find((candidate) => candidate === essenceOf(type ?? ''))
+  if (known === undefined || (request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    throw new TenancyError('TENANCY_REQUEST_TYPE_UNSUPPORTED', `Send ${accepted.join(' or ')} in UTF-8, as it is`)
+  }
+  const text = decodeUtf8(await readBytes(request, maxBytes))
+  return { type: known, fields: known === 'application/json' ? parseJson(text) : filledFields(text) }
+}
+
+/** Gives the media type in lower case (RFC 9110, 8.3.1), if its only parameter is a charset of UTF-8. */
+function essenceOf(type: string): string | undefined {
+  return /^([\w.+-]+\/[\w.+-]+)\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)?$/i.exec(type.trim())?.[1]?.toLowerCase()
+}
+
+async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
+  if (Number(request.headers.get('content-length')) > maxBytes) throw tooLarge(maxBytes)
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > maxBytes) throw tooLarge(maxBytes)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function tooLarge(maxBytes: number): TenancyError {
+  return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxBytes} bytes`)
+}
+
+function filledFields(text: string): Record<string, string> {
+  return Object.fromEntries([...parseForm(text)].filter(([, value]) => value !== ''))
+}
