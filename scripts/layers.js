@@ -48,12 +48,18 @@ const layers = {
   // The kinds of migrations: folders and lists become migrations in order.
   schema: { imports: ['core', 'postgres'], packages: ['jiti', 'kysely', 'zod'] },
 
-  http: { imports: ['core', 'postgres'], packages: [] },
+  http: { imports: ['core', 'postgres'], packages: ['zod'] },
   accounts: {
     imports: ['core', 'postgres', 'http'],
     packages: ['@node-rs/argon2', 'better-auth', 'jose', 'nodemailer', 'zod'],
   },
+  // The management API: operations over the functions of `tenancy`.
+  api: {
+    imports: ['core', 'postgres', 'http', 'tenancy-interface.ts'],
+    packages: ['@hono/zod-openapi', 'rate-limiter-flexible', 'zod'],
+  },
   // One row for each adapter, with its framework: adapters never import each other.
+  'adapters/web': { imports: ['core', 'http'], packages: [] },
   'adapters/fastify': { imports: ['core', 'http'], packages: ['fastify'] },
 
   // Puts the parts together.

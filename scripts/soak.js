@@ -1,4 +1,4 @@
-// Runs the long tests, for minutes to hours: `npm run soak -- faults fleet isolation coherence layers`.
+// Runs the long tests, for minutes to hours: `npm run soak -- faults fleet isolation coherence layers members api`.
 import { spawnSync } from 'node:child_process'
 
 // By name: test files, and the environment that gives them many rounds.
@@ -17,11 +17,14 @@ const soaks = {
     files: ['test/coherence/coherence.test.ts'],
     env: { T2F_COHERENCE_ROUNDS: '20', T2F_COHERENCE_STALENESS_MS: '2000', T2F_COHERENCE_HOLD_MS: '6000' },
   },
+  // Requests of the management API, drawn from its document.
+  api: { files: ['test/api/fuzz.test.ts'], env: { T2F_API_REQUESTS: '100000' } },
   // The isolation layers of roles and databases, and of connections whose request is aborted.
   layers: {
     files: ['test/isolation/tenant-roles.test.ts', 'test/isolation/aborts.test.ts'],
     env: { T2F_ROLE_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },
   },
+  members: { files: ['test/catalog/members/races.test.ts'], env: { T2F_RACE_ROUNDS: '1000' } },
 }
 
 const wanted = process.argv.slice(2)

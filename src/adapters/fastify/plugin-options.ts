@@ -2,7 +2,7 @@ import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import type { Register } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { RouteNeeds } from '../../core/request-path.js'
-import type { AccountsHandler, HttpTenancy } from '../../http/http-tenancy.js'
+import type { AccountsHandler, ApiHandler, HttpTenancy } from '../../http/http-tenancy.js'
 import type { UndefinedAccess } from '../../http/routes/undefined-access.js'
 
 /** A route, as the option `needs` of {@link TenancyPluginOptions} is given it. */
@@ -27,12 +27,21 @@ export type RegisteredDecorators = Register extends { readonly decorators: infer
   ? Names
   : DecoratorNames
 
+/** The part of the management API that is mounted. */
+export interface MountedApi {
+  readonly handle: ApiHandler
+  /** Paths in braces form, `/tenants/{tenant}`, with their methods. */
+  readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
+}
+
 /** Options of {@link tenancyPlugin}. */
 export interface TenancyPluginOptions {
   /** From `createTenancy()`. */
   readonly tenancy: HttpTenancy
   /** From `createAccounts()`: serves accounts under `TENANT_AUTH_PREFIX`. Default: none. */
   readonly accounts?: { readonly handle: AccountsHandler } | undefined
+  /** From `createApi()`: serves the management API, each operation at its path. Default: none. */
+  readonly api?: MountedApi | undefined
   /** The route parameter that names a tenant, in `/tenants/:tenant/…`: letters, digits and `_`. Default: `tenant`. */
   readonly tenantParameter?: string
   /**

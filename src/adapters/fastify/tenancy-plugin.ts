@@ -10,7 +10,7 @@ import { bindWebSocketsOf } from './bind-websockets.js'
 import { decorateRequests } from './decorate-requests.js'
 import { useErrorHandler } from './error-handler.js'
 import { bindGuards, checkUnboundGuards } from './guards.js'
-import { mountAccounts } from './mount-accounts.js'
+import { mountAccounts, mountApi } from './mount.js'
 import { resolveOptions, type TenancyPluginOptions } from './plugin-options.js'
 import { closeAfterRefusedUpgrades } from './refused-upgrades.js'
 import { identifyLogLines } from './request-log.js'
@@ -25,7 +25,7 @@ import { createRoutePlans, type RoutePlans } from './route-plans.js'
  * Register it before routes and before plugins whose hooks need the context.
  */
 async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptions): Promise<void> {
-  const { tenancy, accounts } = options
+  const { tenancy, accounts, api } = options
   const { pipeline, urlPrefix } = tenancy
   const resolved = resolveOptions(options)
   const plans = createRoutePlans({ ...resolved, urlPrefix })
@@ -83,6 +83,7 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   app.get('/.well-known/jwks.json', { config: { tenancy: 'none' } }, async () => tenancy.jwks())
   if (accounts !== undefined) mountAccounts(app, tenancy.authPrefix, accounts.handle)
+  if (api !== undefined) mountApi(app, api)
 }
 
 /** The context of a CORS preflight, which may reach later hooks but no handler. */

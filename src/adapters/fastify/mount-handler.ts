@@ -1,0 +1,77 @@
+import type { FastifyError, FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import { unixSocketRange } from '../../core/address-range.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { AccountsHandler } from '../../http/http-tenancy.js'
+import { toWebRequest } from '../../http/web-request.js'
+import { sendProblem } from './error-handler.js'
+import { requestIdOf } from './request-state.js'
+
+/** What is mounted. */
+export interface Mounted {
+  readonly handle: AccountsHandler
+  /** Where, in Fastify's form. */
+  readonly routes: readonly { readonly url: string; readonly methods: HTTPMethods[] }[]
+  readonly maxBodyBytes: number
+}
+
+/**
+ * Serves a handler of ours, which authenticates its requests itself, as public routes with their raw bodies. OPTIONS is left
+ * to the application, which decides about CORS.
+ */
+export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyBytes }: Mounted): void {
+  void app.register(async (scope) => {
+    // Only in this scope: the handler reads the body itself, whatever its type.
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
+      done(null, body),
+    )
+    for (const { url, methods } of routes)
+      scope.route({
+        method: methods,
+        url,
+        config: { tenancy: 'none' },
+        // Links in mails carry their tokens in the query, and more people read a log than a mailbox.
+        logSerializers: { req: withoutQuery },
+        async handler(request, reply) {
+          const { method, url: target, headers, body } = request
+          // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
+          const response = await handle(toWebRequest({ method, url: target, headers, body }), {
+            remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
+            target,
+            requestId: requestIdOf(request),
+          })
+          reply.code(response.status)
+          for (const [name, value] of response.headers) {
+            if (name !== 'set-cookie') reply.header(name, value)
+          }
+          for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
+          return reply.send(response.body === null ? undefined : Buffer.from(await response.arrayBuffer()))
+        },
+        errorHandler(error, request, reply) {
+          sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {
+            throw other
+          })
+        },
+      })
+  })
+}
+
+/** Serializes a request as Fastify logs it, without the query. */
+function withoutQuery(request: FastifyRequest) {
+  const { method, host, ip: remoteAddress, socket } = request
+  const [url] = request.url.split('?')
+  return { method, url, host, remoteAddress, remotePort: socket?.remotePort }
+}
+
+/** Translates Fastify's error about a body that it did not take into ours. */
+function bodyProblem(error: FastifyError, maxBodyBytes: number): unknown {
+  if (!error.code?.startsWith('FST_ERR_CTP_')) return error
+  if (error.statusCode === 413)
+    return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxBodyBytes} bytes`)
+  return new TenancyError(error.statusCode === 415 ? 'TENANCY_REQUEST_TYPE_UNSUPPORTED' : 'TENANCY_REQUEST_INVALID')
+}
+
+/** Asks the server, because a TCP socket also loses its address when the other end hangs up. */
+function isUnixSocket(request: FastifyRequest): boolean {
+  return typeof request.server.server.address() === 'string'
+}

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto'
+import { splitTarget } from '../../http/messages/strict-text.js'
+import type { AccountsHandler, ApiHandler, HttpTenancy } from '../../http/http-tenancy.js'
+
+export type { AccountsHandler, ApiHandler } from '../../http/http-tenancy.js'
+
+/** What {@link createWebHandler} serves. */
+export interface WebHandlerOptions {
+  /** From `createTenancy()`. */
+  readonly tenancy: Pick<HttpTenancy, 'authPrefix' | 'jwks'>
+  /** From `createApi()`. */
+  readonly api: { readonly handle: ApiHandler }
+  /** From `createAccounts()`: serves accounts under `TENANT_AUTH_PREFIX`. Default: none. */
+  readonly accounts?: { readonly handle: AccountsHandler } | undefined
+}
+
+/** Answers a request. `connection` is what the platform knows of the other end; without it, limits count all as one address. */
+export type WebHandler = (request: Request, connection?: Partial<Parameters<ApiHandler>[1]>) => Promise<Response>
+
+/**
+ * Serves the management API, accounts and our public keys wherever requests are `Request`s: route handlers of Next.js, Bun,
+ * Deno, Hono. A path that none of them has is answered 404; it never rejects.
+ *
+ * @example
+ * const handle = createWebHandler({ tenancy, api, accounts })
+ * export { handle as GET, handle as POST, handle as PUT, handle as PATCH, handle as DELETE }
+ */
+export function createWebHandler({ tenancy, api, accounts }: WebHandlerOptions): WebHandler {
+  return async (request, connection = {}) => {
+    const { pathname, search } = new URL(request.url)
+    const { path } = splitTarget(connection.target ?? pathname + search)
+    if (path === '/.well-known/jwks.json' && request.method === 'GET') return Response.json(await tenancy.jwks())
+    const isAccounts = path.startsWith(`${tenancy.authPrefix}/`)
+    const { handle } = isAccounts && accounts !== undefined ? accounts : api
+    return handle(request, { remoteAddress: undefined, requestId: randomUUID(), ...connection })
+  }
+}

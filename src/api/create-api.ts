@@ -1,0 +1,166 @@
+import { TenancyError } from '../core/errors/errors.js'
+import { RequestScope, runInScope } from '../core/context/request-scope.js'
+import type { ApiHandler } from '../http/http-tenancy.js'
+import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
+import { splitTarget } from '../http/messages/strict-text.js'
+import { requireUser } from '../http/require-user.js'
+import type { Tenancy } from '../tenancy-interface.js'
+import { createDocument, type OpenApiDocument } from './document.js'
+import type { Operation, OperationSettings } from './operation.js'
+import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
+import { operations, platformOperations } from './operations/index.js'
+import { bindAdmission } from './serving/check-access.js'
+import { createIdempotentRequests, type StoredAnswer } from './serving/idempotency.js'
+import { readCall } from './serving/read-call.js'
+import { createTenantCount } from './serving/tenant-count.js'
+import { checkOptions } from './serving/check-options.js'
+import { createRouteTable, type Match } from './serving/route-table.js'
+import { tagOf } from './serving/tags.js'
+
+/** Options of {@link createApi}. */
+export interface CreateApiOptions extends OperationSettings {
+  /** From `createTenancy()`. */
+  readonly tenancy: Tenancy
+  /** Title of the document. Default: `Organisations`. */
+  readonly title?: string
+  /** Version of the document: that of your application. Default: `1`. */
+  readonly version?: string
+  /** Requests a minute. Default: see {@link ApiLimits}. */
+  readonly limits?: ApiLimits
+  /**
+   * Whether administrators of the installation are served, at `/platform`. Without, those paths do not exist and nobody gets a
+   * token for them. Default: false.
+   */
+  readonly platform?: boolean
+}
+
+/** The management API of an installation. */
+export interface Api {
+  /** Answers requests; adapters mount it. It never rejects. */
+  readonly handle: ApiHandler
+  /** What adapters mount: every path in braces form, with its methods. */
+  readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
+  /** The OpenAPI 3.1 document of what is served. */
+  readonly document: OpenApiDocument
+}
+
+/**
+ * Creates the management API: organisations, members, roles and what else `docs/api.md` lists, over HTTP. Each operation
+ * demands a permission of its caller inside the tenant that its path names.
+ *
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: an option is unknown or has another type; TENANCY_ACCESS_DEFINITION_INVALID: the access definition lacks permissions that operations
+ *   demand; `managementAccess` has them. TENANCY_CONFIG_INVALID: `TENANT_URL_PREFIX` is `platform`, and so is the platform
+ * @example
+ * const api = createApi({ tenancy })
+ * await app.register(tenancyPlugin, { tenancy, api })
+ */
+export function createApi(options: CreateApiOptions): Api {
+  checkOptions(options)
+  const { tenancy, title = 'Organisations', version = '1', limits: most, platform = false, ...settings } = options
+  const host = tenancy.accountsHost()
+  const { catalog, logger } = host
+  if (platform && tenancy.urlPrefix === 'platform') {
+    const message = 'The administration of the platform is at /platform: choose another TENANT_URL_PREFIX'
+    throw new TenancyError('TENANCY_CONFIG_INVALID', message)
+  }
+  const own = platform ? [...operations, ...platformOperations] : operations
+  const served = own.map((operation) => ({ operation, path: pathOf(operation, tenancy.urlPrefix) }))
+  const find = createRouteTable(served)
+  const admissions = new Map(own.map((operation) => [operation, bindAdmission(operation, tenancy)]))
+  const limits = createRequestLimits(catalog, most)
+  const countTenants = createTenantCount(catalog)
+  const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
+
+  const run = async (request: Request, query: string, match: Match, address: string): Promise<Response> => {
+    const { operation } = match
+    const admit = admissions.get(operation)
+    if (admit === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
+    const context = await admit({ headers: request.headers, pathTenant: match.params['tenant'] })
+    const limited = await limits.count({
+      user: context.user?.id ?? `address:${address}`,
+      // Whoever holds nothing in a tenant cannot use up what its administrators have.
+      tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
+      isChange: operation.method !== 'get' && context.user !== undefined,
+    })
+    const parts = await readCall(request, query, match)
+    const call = {
+      ...{ ...parts, context, tenancy, settings, countTenants },
+      get user() {
+        return requireUser(context)
+      },
+    }
+    const work = async (): Promise<StoredAnswer> => {
+      const result = await runInScope(new RequestScope(context), () => operation.run(call))
+      return { status: operation.answer.status, body: documentOf(operation, result) }
+    }
+    const key = readKey(request, operation)
+    if (key === undefined) return respond(operation, await work(), limited)
+    const { params, query: fields, body } = parts
+    const keyed = {
+      key,
+      user: call.user.id,
+      operation: operation.id,
+      content: [context.tenant?.id, params, fields, body],
+    }
+    const { answer, isReplay } = await requests.once(keyed, work, operation.secrets)
+    return respond(operation, answer, { ...limited, ...(isReplay ? { 'idempotency-replayed': 'true' } : {}) })
+  }
+
+  return {
+    routes: mountsOf(served),
+    document: createDocument(served, { title, version }),
+    async handle(request, connection) {
+      const { requestId } = connection
+      try {
+        const { pathname, search } = new URL(request.url)
+        const { path, query } = splitTarget(connection.target ?? pathname + search)
+        const address = connection.remoteAddress ?? 'unknown'
+        const response = await run(request, query, find(request.method, path), address)
+        return request.method === 'HEAD' ? new Response(null, response) : response
+      } catch (error) {
+        return answerProblem(error, logger, { requestId })
+      }
+    },
+  }
+}
+
+/** Operations of tenants are below `TENANT_URL_PREFIX`. */
+function pathOf({ path }: Operation, urlPrefix: string): string {
+  return path === '/tenants' || path.startsWith('/tenants/') ? `/${urlPrefix}${path.slice('/tenants'.length)}` : path
+}
+
+function mountsOf(served: readonly { readonly operation: Operation; readonly path: string }[]): Api['routes'] {
+  const methods = new Map<string, string[]>()
+  for (const { operation, path } of served) {
+    methods.set(path, [...(methods.get(path) ?? []), operation.method.toUpperCase()])
+  }
+  return [...methods].map(([path, list]) => ({ path, methods: list }))
+}
+
+/** The document of an answer: only what its schema has, so that nothing leaves by accident. */
+function documentOf({ answer }: Operation, result: unknown): unknown {
+  return answer.schema === undefined ? null : JSON.parse(JSON.stringify(answer.schema.parse(result)))
+}
+
+const maxKeyLength = 200
+
+function readKey(request: Request, { isIdempotent, id }: Operation): string | undefined {
+  const key = request.headers.get('idempotency-key')
+  if (key === null) return undefined
+  if (!isIdempotent) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take Idempotency-Key`)
+  if (/^[\x21-\x7e]+$/.test(key) && key.length <= maxKeyLength) return key
+  throw new TenancyError(
+    'TENANCY_REQUEST_INVALID',
+    `Idempotency-Key must be 1 to ${maxKeyLength} printable ASCII characters`,
+  )
+}
+
+function respond(
+  { taggedBy }: Operation,
+  { status, body }: StoredAnswer,
+  headers: Readonly<Record<string, string>>,
+): Response {
+  if (body === null) return answerNothing(headers)
+  const tag = taggedBy === undefined ? {} : { etag: `"${tagOf(body, taggedBy)}"` }
+  return answerJson(status, body, { ...tag, ...headers })
+}

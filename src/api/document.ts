@@ -1,0 +1,127 @@
+import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
+import type { Operation } from './operation.js'
+import type { ServedOperation } from './serving/route-table.js'
+
+/** An OpenAPI 3.1 document, as plain JSON. */
+export type OpenApiDocument = Readonly<Record<string, unknown>>
+
+const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    code: z
+      .string()
+      .optional()
+      .openapi({ description: 'The code of docs/errors.md', example: 'TENANCY_ACCESS_DENIED' }),
+    detail: z.string().optional(),
+    requestId: z.string().optional(),
+  })
+  .openapi('Problem', { description: 'An error (RFC 9457)' })
+
+const refusals: Readonly<Record<number, string>> = {
+  400: 'The request is not as the document says',
+  401: 'No bearer token, or one that is not valid',
+  403: 'No permission, or no such tenant for the caller',
+  404: 'What the path names does not exist',
+  405: 'Another method',
+  409: 'It conflicts with what is there',
+  412: 'It has changed since it was read (If-Match)',
+  413: 'The body is too large',
+  415: 'The body is not JSON in UTF-8',
+  422: 'What is asked for is not possible',
+  429: 'Too many requests: wait for as long as Retry-After says',
+  503: 'Out of order for a moment: wait for as long as Retry-After says',
+}
+const always = [400, 401, 403, 404, 429, 503]
+const withBody = [413, 415]
+
+/** Facts of the document that are the application's. */
+export interface DocumentFacts {
+  readonly title: string
+  readonly version: string
+}
+
+/** Describes operations in OpenAPI 3.1, from the same schemas that check requests. */
+export function createDocument(served: readonly ServedOperation[], info: DocumentFacts): OpenApiDocument {
+  const app = new OpenAPIHono()
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    ...{ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+    description: 'An access token of this installation or of an issuer that it trusts',
+  })
+  if (served.some(({ operation }) => 'platform' in operation.access)) {
+    app.openAPIRegistry.registerComponent('securitySchemes', 'platform', {
+      ...{ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      description: 'A token of a platform administrator, from `POST /platform/token`',
+    })
+  }
+  for (const { operation, path } of served) app.openAPIRegistry.registerPath(routeOf(operation, path))
+  const document = app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { ...info, license: { name: 'MIT', url: 'https://opensource.org/license/mit' } },
+    servers: [{ url: '/' }],
+  })
+  // Without undefined members, which JSON has no form for.
+  return JSON.parse(JSON.stringify(document)) as OpenApiDocument
+}
+
+function routeOf(operation: Operation, path: string): RouteConfig {
+  const { id, method, group, summary, description, params, query, body, answer } = operation
+  return {
+    ...{ operationId: id, method, path, tags: [group], summary },
+    ...(description === undefined ? {} : { description }),
+    security: securityOf(operation),
+    request: {
+      ...(Object.keys(params.shape).length === 0 ? {} : { params }),
+      ...(Object.keys(query.shape).length === 0 ? {} : { query }),
+      ...(body === undefined
+        ? {}
+        : { body: { required: !body.safeParse({}).success, content: { 'application/json': { schema: body } } } }),
+      headers: headersOf(operation),
+    },
+    responses: {
+      [answer.status]: {
+        description: answer.description,
+        ...(answer.schema === undefined ? {} : { content: { 'application/json': { schema: answer.schema } } }),
+        ...(operation.taggedBy === undefined ? {} : { headers: z.object({ ETag: z.string() }) }),
+      },
+      ...Object.fromEntries(refusalsOf(operation).map((status) => [status, refusalOf(status)])),
+    },
+  }
+}
+
+function securityOf({ access }: Operation) {
+  if ('anyone' in access) return []
+  return ['platform' in access ? { platform: [] } : { bearer: [] }]
+}
+
+function headersOf({ isIdempotent, takesTag, access, path }: Operation): z.ZodObject[] {
+  const headers = {
+    ...('everyMember' in access && !path.includes('{tenant}')
+      ? { 'X-Tenant-Id': z.string().optional().openapi({ description: 'Id or slug. Default: the default tenant' }) }
+      : {}),
+    ...(isIdempotent
+      ? {
+          'Idempotency-Key': z.string().min(1).max(200).optional().openapi({
+            description: 'The same request with the same key is done once, and answered the same for a day',
+          }),
+        }
+      : {}),
+    ...(takesTag ? { 'If-Match': z.string().optional().openapi({ description: 'The ETag of what was read' }) } : {}),
+  }
+  return Object.keys(headers).length === 0 ? [] : [z.object(headers)]
+}
+
+/** Every status but the successful one that an operation can answer. */
+export function refusalsOf({ body, takesTag, isIdempotent, refusals: own }: Operation): number[] {
+  const all = new Set([...always, ...own])
+  if (body !== undefined) for (const status of withBody) all.add(status)
+  if (takesTag) all.add(412)
+  if (isIdempotent) for (const status of [409, 422]) all.add(status)
+  return [...all].toSorted((a, b) => a - b)
+}
+
+const refusalOf = (status: number) => ({
+  description: refusals[status] ?? 'Refused',
+  content: { 'application/problem+json': { schema: problem } },
+})

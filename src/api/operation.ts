@@ -1,0 +1,167 @@
+import { z } from '@hono/zod-openapi'
+import type { RequestContext } from '../core/context/request-scope.js'
+import type { Tenant, User } from '../core/model.js'
+import type { Tenancy } from '../tenancy-interface.js'
+
+/**
+ * Who may call an operation. `permission`: a member of the tenant who holds it. `everyMember`: any member of the tenant.
+ * `everyUser`: whoever is signed in, in no tenant. `platform`: an administrator of the installation, with a token of the
+ * platform, which no other operation takes. An operation names one of them: none is open by omission.
+ */
+export type OperationAccess =
+  | { readonly permission: string }
+  | { readonly everyMember: true }
+  | { readonly everyUser: true }
+  | { readonly anyone: true }
+  | { readonly platform: true }
+
+/** Tenants that users make for themselves. */
+export interface SelfService {
+  /**
+   * Most tenants that one user has created and that are not purged; deleted ones count, as their databases are kept. 0: users
+   * create none, the platform does. Infinity: no limit. Default: 10.
+   */
+  readonly tenantsPerUser?: number
+  /** Most members of a tenant that a user creates; null: no limit. The platform can change it. Default: null. */
+  readonly maxUsers?: number | null
+}
+
+/** What the application decides about operations. */
+export interface OperationSettings {
+  /** Default: see {@link SelfService}. */
+  readonly selfService?: SelfService | undefined
+  /**
+   * Sends the token of an invitation to the invited address. Default: nobody does, and the answer of the operation has the
+   * token, for the caller to pass on.
+   */
+  readonly sendInvitation?: ((sent: InvitationToSend) => Promise<void>) | undefined
+}
+
+/** An invitation on its way to its address. */
+export interface InvitationToSend {
+  readonly email: string
+  /** For the link: whoever has it and proves the address becomes a member. */
+  readonly token: string
+  readonly expiresAt: Date
+  readonly tenant: Tenant
+  readonly invitedBy: User
+}
+
+/** A call of an operation, checked. */
+export interface OperationCall<Params, Query, Body> {
+  readonly params: Params
+  readonly query: Query
+  readonly body: Body
+  /** Who calls. @throws TENANCY_AUTH_REQUIRED: nobody is authenticated, where `anyone` may call */
+  readonly user: User
+  readonly context: RequestContext
+  readonly tenancy: Tenancy
+  readonly settings: OperationSettings
+  /** Counts the tenants that a user has created and that are not purged. */
+  readonly countTenants: (user: string) => Promise<number>
+  /** The tag of `If-Match`: the change is only for what has this tag still. Undefined: for whatever is there. */
+  readonly expectedTag: string | undefined
+}
+
+/** The methods of operations. HEAD answers as GET does, without the body. */
+export type OperationMethod = 'get' | 'post' | 'put' | 'patch' | 'delete'
+
+/** What an operation is made of. Schemas check what comes in, and say in the document what goes out. */
+interface OperationInput<
+  Params extends z.ZodObject,
+  Query extends z.ZodObject,
+  Body extends z.ZodType,
+  Answer extends z.ZodType,
+> {
+  /** Name in the document (`operationId`), and of the function that a generated client has. */
+  readonly id: string
+  readonly method: OperationMethod
+  /** `/tenants/{tenant}/members`: parameters in braces. The first segment `tenants` stands for `TENANT_URL_PREFIX`. */
+  readonly path: string
+  /** Group in the document. */
+  readonly group: string
+  readonly summary: string
+  readonly description?: string
+  readonly access: OperationAccess
+  /** Default: none. */
+  readonly params?: Params
+  /** Fields of the query, as text. Default: none. */
+  readonly query?: Query
+  /** Default: none; a body is refused then. */
+  readonly body?: Body
+  /** What a successful call answers. Without a schema: no body. */
+  readonly answer: { readonly status: 200 | 201 | 204; readonly description: string; readonly schema?: Answer }
+  /** The field of the answer that its `ETag` is made of: the moment of the last change, or a version. Default: there is no tag. */
+  readonly taggedBy?: 'updatedAt' | 'version'
+  /** Whether the operation takes `If-Match` (`expectedTag`). Default: false; the header is refused then. */
+  readonly takesTag?: boolean
+  /** Whether a retry with the same `Idempotency-Key` gets the first answer. Default: false. */
+  readonly isIdempotent?: boolean
+  /** Fields of the answer that are shown once: a replay has null instead. Default: none. */
+  readonly secrets?: readonly string[]
+  /** Statuses of refusals beside those that every operation has. */
+  readonly refusals?: readonly (403 | 404 | 409 | 412 | 422)[]
+  run(
+    call: OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>,
+  ): Promise<z.input<Answer> | undefined | void>
+}
+
+/** An operation of the management API. */
+export interface Operation {
+  readonly id: string
+  readonly method: OperationMethod
+  readonly path: string
+  readonly group: string
+  readonly summary: string
+  readonly description: string | undefined
+  readonly access: OperationAccess
+  readonly params: z.ZodObject
+  readonly query: z.ZodObject
+  readonly body: z.ZodType | undefined
+  readonly answer: {
+    readonly status: 200 | 201 | 204
+    readonly description: string
+    readonly schema: z.ZodType | undefined
+  }
+  readonly takesTag: boolean
+  readonly isIdempotent: boolean
+  readonly secrets: readonly string[]
+  readonly refusals: readonly number[]
+  readonly taggedBy: 'updatedAt' | 'version' | undefined
+  run(call: OperationCall<unknown, unknown, unknown>): Promise<unknown>
+}
+
+const nothing = z.strictObject({})
+
+/** Defines an operation. The parts that it leaves out take nothing. */
+export function defineOperation<
+  Params extends z.ZodObject = typeof nothing,
+  Query extends z.ZodObject = typeof nothing,
+  Body extends z.ZodType = z.ZodUndefined,
+  Answer extends z.ZodType = z.ZodUndefined,
+>(input: OperationInput<Params, Query, Body, Answer>): Operation {
+  type Call = OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>
+  const {
+    description,
+    params,
+    query,
+    body,
+    answer,
+    takesTag = false,
+    isIdempotent = false,
+    secrets = [],
+    refusals = [],
+  } = input
+  return {
+    ...input,
+    description,
+    params: params ?? nothing,
+    query: query ?? nothing,
+    body,
+    answer: { ...answer, schema: answer.schema },
+    ...{ takesTag, isIdempotent, secrets, refusals },
+    taggedBy: input.taggedBy,
+    // The parts were checked with the schemas of this operation.
+    run: async (call) => input.run(call as Call),
+  }
+}

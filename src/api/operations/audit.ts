@@ -1,0 +1,79 @@
+import { z } from '@hono/zod-openapi'
+import { requireTenant } from '../../http/require-user.js'
+import { defineOperation, type Operation } from '../operation.js'
+import { defaultLimit, moment, name, pageFrom, pageOf, pageQuery, tenantParams, userId } from './schemas.js'
+
+const group = 'Audit'
+const read = { permission: 'audit:read' }
+
+// Not the operator of a change at the command line: names of accounts and machines are the installation's own.
+const entry = z
+  .object({
+    seq: z.number().int().openapi({ description: 'Place in the tenant’s chain: 1, 2, 3, …' }),
+    at: moment,
+    actorId: z.string().nullable().openapi({ description: 'Id of the user; null: the operator of the installation' }),
+    action: z.string().openapi({ example: 'role.grant' }),
+    subject: z.string().nullable().openapi({ description: 'What was changed', example: 'role:<id>' }),
+    before: z.unknown().openapi({ description: 'What it was; null: nothing' }),
+    after: z.unknown().openapi({ description: 'What it is since; null: nothing' }),
+  })
+  .openapi('AuditEntry')
+
+const queryMoment = z.iso
+  .datetime({ offset: true, error: 'must be a moment such as 2030-01-31T12:00:00Z' })
+  .transform((text) => new Date(text))
+  .openapi({ type: 'string', format: 'date-time' })
+
+const verification = z
+  .object({
+    isIntact: z.boolean(),
+    entries: z.number().int(),
+    problems: z
+      .array(
+        z.object({
+          seq: z.number().int().openapi({ description: 'Place of the first bad entry' }),
+          kind: z.enum(['altered', 'missing', 'truncated', 'unknown', 'head-missing']),
+        }),
+      )
+      .readonly(),
+  })
+  .openapi('AuditVerification')
+
+/** The tenant's audit log. */
+export const auditOperations: readonly Operation[] = [
+  defineOperation({
+    id: 'listAuditEntries',
+    ...{ method: 'get', path: '/tenants/{tenant}/audit', group },
+    summary: 'Lists who changed what, from the oldest entry on',
+    access: read,
+    params: tenantParams,
+    query: z.strictObject({
+      limit: pageQuery.limit,
+      after: z
+        .string()
+        .regex(/^(0|[1-9]\d{0,14})$/, 'must be the `seq` of an entry')
+        .optional()
+        .openapi({ description: '`next` of the page before, or the `seq` of an entry. Default: from the start' }),
+      action: name.optional().openapi({ description: 'What the action begins with', example: 'role.' }),
+      actor: userId.optional(),
+      from: queryMoment.optional().openapi({ description: 'The earliest moment' }),
+      to: queryMoment.optional().openapi({ description: 'The moment before which it was' }),
+    }),
+    answer: { status: 200, description: 'A page of entries', schema: pageOf('AuditEntries', entry) },
+    async run({ query: { after = '0', limit = defaultLimit, actor: by, ...filters }, context, tenancy }) {
+      const found = await tenancy.audit.list({
+        ...{ ...filters, by, tenant: requireTenant(context).id, after: Number(after), limit: limit + 1 },
+      })
+      return pageFrom(found, limit, (last) => String(last.seq))
+    },
+  }),
+  defineOperation({
+    id: 'verifyAudit',
+    ...{ method: 'post', path: '/tenants/{tenant}/audit/verify', group },
+    summary: 'Computes the hash of every entry of the tenant again and says whether one was changed or removed',
+    access: read,
+    params: tenantParams,
+    answer: { status: 200, description: 'The result', schema: verification },
+    run: ({ context, tenancy }) => tenancy.audit.verify({ tenant: requireTenant(context).id }),
+  }),
+]

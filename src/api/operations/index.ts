@@ -1,0 +1,41 @@
+import type { Operation } from '../operation.js'
+import { invitationOperations } from './invitations.js'
+import { ownOperations } from './me.js'
+import { memberOperations } from './members.js'
+import { ownershipOperations } from './ownership.js'
+import { auditOperations } from './audit.js'
+import { memberAccessOperations } from './member-access.js'
+import { permissionOperations } from './permissions.js'
+import { roleOperations } from './roles.js'
+import { platformAccessOperations } from './platform/access.js'
+import { administratorOperations } from './platform/administrators.js'
+import { installationOperations } from './platform/installation.js'
+import { platformRoleOperations } from './platform/roles.js'
+import { tenantsOfPlatformOperations } from './platform/tenants.js'
+import { tenantLifeOperations } from './platform/tenant-life.js'
+import { userOperations } from './platform/users.js'
+import { tenantOperations } from './tenants.js'
+
+/** The operations of tenants and their members. */
+export const operations: readonly Operation[] = [
+  ...ownOperations,
+  ...tenantOperations,
+  ...memberOperations,
+  ...invitationOperations,
+  ...ownershipOperations,
+  ...roleOperations,
+  ...permissionOperations,
+  ...memberAccessOperations,
+  ...auditOperations,
+]
+
+/** The operations of administrators of the installation, which are served where they are switched on. */
+export const platformOperations: readonly Operation[] = [
+  ...installationOperations,
+  ...tenantsOfPlatformOperations,
+  ...tenantLifeOperations,
+  ...userOperations,
+  ...platformAccessOperations,
+  ...platformRoleOperations,
+  ...administratorOperations,
+]

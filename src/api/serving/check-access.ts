@@ -1,0 +1,72 @@
+import type { RequestContext } from '../../core/context/request-scope.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import type { RouteNeeds } from '../../core/request-path.js'
+import type { HttpTenancy } from '../../http/http-tenancy.js'
+import { bindRouteGuard, type RouteGuard } from '../../http/routes/route-guard.js'
+import type { Tenancy } from '../../tenancy-interface.js'
+import type { Operation } from '../operation.js'
+
+/** Who calls, and what for: the headers of the request and the tenant of its path. */
+export interface CallerFacts {
+  readonly headers: Headers
+  readonly pathTenant: string | undefined
+}
+
+/**
+ * Finds the caller of a request and checks what the operation demands of them.
+ * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_AUTH_*, TENANCY_TENANT_*
+ */
+export type Admission = (caller: CallerFacts) => Promise<RequestContext>
+
+interface AccessCheck {
+  readonly needs: RouteNeeds
+  check(context: RequestContext): void
+}
+
+/**
+ * Binds the access of an operation, once.
+ *
+ * @throws {@link TenancyError} TENANCY_ACCESS_DEFINITION_INVALID: nobody has defined its permission, or it names nothing
+ */
+export function bindAdmission(operation: Operation, tenancy: Tenancy): Admission {
+  if ('platform' in operation.access) {
+    const tokens = tenancy.platformTokens()
+    return (caller) => tokens.authenticate(authorizationOf(caller))
+  }
+  const access = bindAccess(operation, tenancy.rules)
+  return async (caller) => {
+    const context = await tenancy.pipeline.handle({
+      authorization: authorizationOf(caller),
+      tenantHeader: caller.headers.get('x-tenant-id') ?? undefined,
+      host: undefined,
+      pathTenant: caller.pathTenant,
+      needs: access.needs,
+    })
+    access.check(context)
+    return context
+  }
+}
+
+const authorizationOf = ({ headers }: CallerFacts) => headers.get('authorization') ?? undefined
+
+function bindAccess({ id, access, method, path }: Operation, rules: HttpTenancy['rules']): AccessCheck {
+  if ('anyone' in access) return { needs: 'none', check() {} }
+  if ('everyUser' in access) return { needs: 'user', check() {} }
+  if ('everyMember' in access) return { needs: 'tenant', check() {} }
+  if (!('permission' in access) || typeof access.permission !== 'string') {
+    throw new TenancyError('TENANCY_ACCESS_DEFINITION_INVALID', `The operation ${id} names no permission`)
+  }
+  const guard: RouteGuard = bindRouteGuard(
+    { kind: 'permission', name: access.permission },
+    { url: path, segments: [], methods: [method.toUpperCase()] },
+    rules,
+    () => {
+      throw new TenancyError(
+        'TENANCY_ACCESS_DEFINITION_INVALID',
+        `The operation ${id} needs the permission ${access.permission}, which the access definition does not have: ` +
+          'add `...managementAccess.permissions` to its permissions',
+      )
+    },
+  )
+  return { needs: 'tenant', check: (context) => guard(context, { method: method.toUpperCase() }) }
+}

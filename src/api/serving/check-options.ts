@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import { TenancyError } from '../../core/errors/errors.js'
+
+const perMinute = z.int().min(1).optional()
+const callback = z.custom((value) => typeof value === 'function', 'must be a function')
+
+const options = z.strictObject({
+  tenancy: z.custom((value) => typeof value === 'object' && value !== null, 'must be what createTenancy() gives'),
+  title: z.string().min(1).optional(),
+  version: z.string().min(1).optional(),
+  platform: z.boolean().optional(),
+  limits: z
+    .strictObject({ changesPerUser: perMinute, changesPerTenant: perMinute, readsPerUser: perMinute })
+    .optional(),
+  selfService: z
+    .strictObject({
+      tenantsPerUser: z.union([z.int().min(0), z.literal(Infinity)]).optional(),
+      maxUsers: z.int().min(1).nullable().optional(),
+    })
+    .optional(),
+  sendInvitation: callback.optional(),
+})
+
+/** @throws {@link TenancyError} TENANCY_CONFIG_INVALID naming every problem */
+export function checkOptions(given: unknown): void {
+  const parsed = options.safeParse(given)
+  if (parsed.success) return
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'options'}: ${message}`)
+  throw new TenancyError('TENANCY_CONFIG_INVALID', `createApi: ${problems.join('; ')}`)
+}

@@ -1,0 +1,53 @@
+import { TenancyError } from '../../core/errors/errors.js'
+import { maxApiBodyBytes } from '../../http/http-tenancy.js'
+import { readBody } from '../../http/messages/body.js'
+import { parseFields } from '../../http/messages/fields.js'
+import { parseForm } from '../../http/messages/strict-text.js'
+import type { Operation } from '../operation.js'
+import type { Match } from './route-table.js'
+
+/** What a request carries for its operation, checked. */
+export interface CallParts {
+  readonly params: unknown
+  readonly query: unknown
+  readonly body: unknown
+  readonly expectedTag: string | undefined
+}
+
+/**
+ * Reads and checks what a request carries. Unknown fields are refused, in the query as well.
+ *
+ * @throws {@link TenancyError} TENANCY_REQUEST_INVALID, TENANCY_REQUEST_TOO_LARGE, TENANCY_REQUEST_TYPE_UNSUPPORTED
+ */
+export async function readCall(request: Request, query: string, { operation, params }: Match): Promise<CallParts> {
+  return {
+    params: parseFields(operation.params, params),
+    query: parseFields(operation.query, Object.fromEntries(parseForm(query))),
+    body: await readOwnBody(request, operation),
+    expectedTag: readTag(request, operation),
+  }
+}
+
+async function readOwnBody(request: Request, { body, id }: Operation): Promise<unknown> {
+  if (body !== undefined) {
+    const given = await readBody(request, ['application/json'], maxApiBodyBytes)
+    return parseFields(body, given === undefined ? {} : given.fields)
+  }
+  // Clients send a Content-Type without a body, too.
+  for await (const chunk of request.body ?? []) {
+    if (chunk.byteLength > 0) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} takes no body`)
+  }
+  return undefined
+}
+
+const tagPattern = /^"([\x21\x23-\x7e]{1,100})"$/
+
+/** One strong tag (RFC 9110, 13.1.1). `*` is as if nothing was said: what is changed has to be there anyway. */
+function readTag(request: Request, { takesTag, id }: Operation): string | undefined {
+  const given = request.headers.get('if-match')
+  if (given === null || (takesTag && given.trim() === '*')) return undefined
+  if (!takesTag) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take If-Match`)
+  const tag = tagPattern.exec(given.trim())?.[1]
+  if (tag === undefined) throw new TenancyError('TENANCY_REQUEST_INVALID', 'If-Match must be one ETag, as it was given')
+  return tag
+}
