@@ -184,6 +184,8 @@ describe('the profiles', () => {
     expect(prodAccess.permissions.map(({ name }) => name)).toEqual([
       'tenant:read',
       'tenant:update',
+      'tenant:delete',
+      'audit:read',
       'members:read',
       'members:create',
       'members:update',

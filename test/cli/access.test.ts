@@ -86,7 +86,7 @@ describe('audit', () => {
 
   test('a log that was tampered with is not intact, and the exit code says so', async () => {
     expect(await cli.json('audit', 'verify')).toMatchObject({ isIntact: true, problems: [] })
-    expect(await cli.text('audit', 'verify', '--tenant', 'acme')).toMatch(/^Intact: \d+ entries in 1 chains\n$/)
+    expect(await cli.text('audit', 'verify', '--tenant', 'acme')).toMatch(/^Intact: \d+ entries in 1 chain\n$/)
     await withAdmin(
       (client) =>
         client.query(

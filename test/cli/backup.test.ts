@@ -29,7 +29,7 @@ async function write(body: string): Promise<void> {
 
 test('a backup is written, restored beside what came after it, and swapped back', async () => {
   expect(await cli.text('tenant', 'backup', 'acme', '--to', 'one', '--method', 'copy')).toMatch(
-    /^Wrote 1 tables, 1 rows \(.*\) of acme at .* to one\n$/,
+    /^Wrote 1 table, 1 row \(.*\) of acme at .* to one\n$/,
   )
   expect((await cli.tenancy.audit.list({ tenant: 'acme', limit: 1000 })).at(-1)).toMatchObject({ operator })
   expect(await readdir(join(cli.folder, 'one'))).toContain('manifest.json')
@@ -52,7 +52,7 @@ test('a backup becomes a tenant of its own', async () => {
   await cli.json('tenant', 'backup', 'acme', '--to', 'two')
   expect(
     await cli.text('tenant', 'restore', 'two', '--new-tenant', 'copy', '--owner', 'dana@example.com', '--name', 'Copy'),
-  ).toMatch(/^Restored 1 tables, 1 rows of .* as copy\n$/)
+  ).toMatch(/^Restored 1 table, 1 row of .* as copy\n$/)
   expect(await notes('copy')).toEqual(['before'])
 })
 

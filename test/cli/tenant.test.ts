@@ -100,7 +100,9 @@ describe('tenant update and rename', () => {
       code: 'TENANCY_TENANT_SLUG_TAKEN',
       exitCode: 4,
     })
-    expect(await cli.failure('tenant', 'rename', slug, 'other')).toMatchObject({ exitCode: 3 })
+    // The former slug names the tenant still.
+    expect(await cli.json('tenant', 'rename', slug, slug)).toMatchObject({ formerSlug: `${slug}-c` })
+    expect(await cli.failure('tenant', 'rename', 'nobody', 'other')).toMatchObject({ exitCode: 3 })
   })
 })
 

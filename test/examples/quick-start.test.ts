@@ -75,13 +75,19 @@ interface CurlLine {
   readonly expected: string
   readonly url: string
   readonly headers: Record<string, string>
+  /** Undefined: it is a GET. */
+  readonly body: string | undefined
 }
+
+const requestOf = ({ headers, body }: CurlLine): RequestInit =>
+  body === undefined ? { headers } : { method: 'POST', headers, body }
 
 function curlLines(output: string): CurlLine[] {
   return [...output.matchAll(/^# (.*)\n(curl .*)\n# → (.*)$/gm)].map(([, title = '', command = '', expected = '']) => {
     const url = /\shttp:\S+/.exec(command)?.[0].trim() ?? ''
     const headers = [...command.matchAll(/-H '([^:']+): ([^']*)'/g)].map(([, name = '', value = '']) => [name, value])
-    return { title, command, expected, url, headers: Object.fromEntries(headers) as Record<string, string> }
+    const body = / -d '([^']*)'/.exec(command)?.[1]
+    return { title, command, expected, url, headers: Object.fromEntries(headers) as Record<string, string>, body }
   })
 }
 
@@ -92,6 +98,8 @@ const answers = [
   { status: 200, body: 'The first note of Acme Corporation' },
   { status: 200, body: 'The first note of Globex' },
   { status: 403, body: '"code":"TENANCY_TENANT_FORBIDDEN"' },
+  { status: 201, body: '"slug":"initech"' },
+  { status: 201, body: 'you@example.com' },
 ]
 
 /** Makes a catalog look as the versions before the baseline left it, for whoever reads the ledger. */
@@ -104,10 +112,11 @@ describe('npm start on a server', () => {
     const first = await startAndServe()
     expect(first.stdout).toMatch(/listening on http:\/\/127\.0\.0\.1:\d+ \(PostgreSQL on /)
     expect(first.lines).toHaveLength(answers.length)
-    for (const [index, { url, headers, expected, command }] of first.lines.entries()) {
+    for (const [index, line] of first.lines.entries()) {
+      const { url, expected, command } = line
       const { status, body } = answers[index]!
       expect(expected).toContain(String(status))
-      const response = await fetch(url, { headers })
+      const response = await fetch(url, requestOf(line))
       expect([response.status, await response.text()]).toEqual([status, expect.stringContaining(body)])
       if (hasCurl) {
         const printed = execFileSync('sh', ['-c', command], { encoding: 'utf8' })

@@ -63,6 +63,8 @@ export async function startCrowdedServer(settings: Readonly<Record<string, strin
   // Makes the catalog.
   await (await open()).close()
   const catalog = new pg.Pool({ ...server.account, ssl: false, database: catalogName, max: 1, idleTimeoutMillis: 0 })
+  // The server may go first, after a failure.
+  catalog.on('error', () => {})
   await catalog.query('select 1')
   return {
     ...{ env, prefix, catalog, open },

@@ -64,7 +64,13 @@ test('A server that is full for a second fails no tenant of any run', async () =
     await sleep(1000)
     return { started }
   })
-  expect(await (await working).started).toMatchObject(succeeded)
+  const outcomes = await (await working).started
+  for (const [name, outcome] of Object.entries(outcomes)) {
+    // Of the catalog's connections one may have been idle for so long that it was closed: then a run cannot even begin.
+    if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE' })
+    else expect(outcome).toMatchObject(succeeded[name as keyof typeof succeeded])
+  }
+  expect(await work()).toMatchObject(succeeded)
   expect(await tenancy.fleet.status()).toMatchObject({ behind: 0, failed: 0, tenantsFailed: [] })
 })
 

@@ -18,8 +18,8 @@ beforeEach(async () => {
 afterEach(() => made.catalog.drop())
 
 const many = 10_000
-/** Far less than what a run would keep of ten thousand tenants: of each at least its id, its slug and a result. */
-const bytesOfATenant = 100
+/** Less than what a run would keep of each tenant, which is its id, its slug and a result; more than the noise of the heap. */
+const bytesOfATenant = 250
 
 /** Most bytes in use while a run is at its work and at its end, beyond those at its beginning. */
 async function growth(run: () => Promise<unknown>): Promise<number> {

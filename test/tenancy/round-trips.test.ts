@@ -6,7 +6,13 @@ import { createInstallation, type Installation } from '../support/installation.j
 
 /** Most round trips of a function, and the functions that are held to less. */
 const most = 4
-const mostOf: Readonly<Record<string, number>> = { addMember: 3 }
+const mostOf: Readonly<Record<string, number>> = {
+  addMember: 3,
+  searchMembers: 2,
+  getMember: 2,
+  findInvitation: 1,
+  acceptInvitation: 1,
+}
 
 /** Functions whose work has no bound, or is DDL: their round trips are not counted. */
 const exempt: Readonly<Record<string, string>> = {
@@ -21,6 +27,7 @@ const exempt: Readonly<Record<string, string>> = {
   adoptDatabase: 'changes roles and privileges in a database',
   'audit.verify': 'reads the whole log, a thousand entries a round trip',
   'audit.anchor': 'anchors all chains, some hundreds a round trip',
+  onEvent: 'goes on in the background',
   close: 'ends the connections',
 }
 
@@ -79,6 +86,19 @@ async function newMember(roles: readonly string[] = ['Member']): Promise<string>
   const user = await newUser()
   await tenancy.addMember({ tenant: 'acme', user, roles })
   return user
+}
+
+/** Offers the ownership to a new member. */
+async function newOffer(): Promise<string> {
+  const to = await newMember()
+  await tenancy.withdrawOwnership({ tenant: 'acme' }).catch(() => {})
+  await tenancy.offerOwnership({ tenant: 'acme', from: owner, to })
+  return to
+}
+
+function newInvitation() {
+  count += 1
+  return { tenant: 'acme', email: `invited-${count}@example.com`, roles: ['Member'], actor: owner }
 }
 
 async function newRole(): Promise<string> {
@@ -153,6 +173,22 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.renameTenant({ tenant: id, slug: 'new-slug', actor: owner })
     }),
     refused('TENANCY_TENANT_SLUG_TAKEN', () => () => tenancy.renameTenant({ tenant: 'other', slug: 'acme' })),
+  ],
+  getTenantUsage: [
+    succeeds('by slug', () => () => tenancy.getTenantUsage('acme')),
+    refused('TENANCY_TENANT_NOT_FOUND', () => () => tenancy.getTenantUsage('nobody')),
+  ],
+  searchTenants: [
+    succeeds('a page', () => () => tenancy.searchTenants({ search: 'o', statuses: ['active'], limit: 1 })),
+  ],
+  isSlugAvailable: [succeeds('taken', () => () => tenancy.isSlugAvailable({ slug: 'acme' }))],
+  releaseSlug: [
+    succeeds('of a renamed tenant', async () => {
+      const { id } = await tenancy.createTenant({ name: 'Former', slug: 'former-slug', owner })
+      await tenancy.renameTenant({ tenant: id, slug: 'latter-slug' })
+      return () => tenancy.releaseSlug({ slug: 'former-slug', actor: owner })
+    }),
+    refused('TENANCY_TENANT_NOT_FOUND', () => () => tenancy.releaseSlug({ slug: 'acme', actor: owner })),
   ],
   summary: [succeeds('of all', () => () => tenancy.summary())],
   suspendTenant: [
@@ -235,6 +271,114 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   ],
   listMemberships: [succeeds('of a member', () => () => tenancy.listMemberships(owner))],
   listMembers: [succeeds('by slug', () => () => tenancy.listMembers(by))],
+  searchMembers: [
+    succeeds('a page', () => () => tenancy.searchMembers({ ...by, limit: 2 })),
+    succeeds('by text and role', () => () => tenancy.searchMembers({ ...by, search: 'user', role: 'Member' })),
+  ],
+  getMember: [
+    succeeds('by slug', () => () => tenancy.getMember({ ...by, user: owner })),
+    refused('TENANCY_MEMBER_NOT_FOUND', async () => {
+      const user = await newUser()
+      return () => tenancy.getMember({ ...by, user })
+    }),
+  ],
+  updateMember: [
+    succeeds('by an actor', async () => {
+      const user = await newMember()
+      return () => tenancy.updateMember({ ...by, user, position: 'Clerk', actor: owner })
+    }),
+    refused('TENANCY_MEMBER_VERSION_CONFLICT', async () => {
+      const user = await newMember()
+      return () => tenancy.updateMember({ ...by, user, position: 'Clerk', version: 'old', actor: owner })
+    }),
+  ],
+  leaveTenant: [
+    succeeds('a member', async () => {
+      const user = await newMember()
+      return () => tenancy.leaveTenant({ ...by, user })
+    }),
+    refused('TENANCY_MEMBER_LAST_OWNER', () => () => tenancy.leaveTenant({ ...by, user: owner })),
+  ],
+  offerOwnership: [
+    succeeds('to a member', async () => {
+      const to = await newMember()
+      await tenancy.withdrawOwnership(by).catch(() => {})
+      return () => tenancy.offerOwnership({ ...by, from: owner, to })
+    }),
+    refused('TENANCY_OWNERSHIP_OFFER_EXISTS', async () => {
+      const to = await newOffer()
+      return () => tenancy.offerOwnership({ ...by, from: owner, to })
+    }),
+  ],
+  findOwnershipOffer: [succeeds('by slug', () => () => tenancy.findOwnershipOffer('acme'))],
+  acceptOwnership: [
+    succeeds('of another Owner', async () => {
+      const [from, user] = [await newMember(['Owner']), await newMember()]
+      await tenancy.withdrawOwnership(by).catch(() => {})
+      await tenancy.offerOwnership({ ...by, from, to: user })
+      return () => tenancy.acceptOwnership({ ...by, user })
+    }),
+  ],
+  declineOwnership: [
+    succeeds('an offer', async () => {
+      const user = await newOffer()
+      return () => tenancy.declineOwnership({ ...by, user })
+    }),
+  ],
+  withdrawOwnership: [
+    succeeds('by the giver', async () => {
+      await newOffer()
+      return () => tenancy.withdrawOwnership({ ...by, actor: owner })
+    }),
+    refused('TENANCY_ACCESS_CHANGE_REFUSED', async () => {
+      await newOffer()
+      return () => tenancy.withdrawOwnership({ ...by, actor: admin })
+    }),
+  ],
+  createInvitation: [
+    succeeds('of a new address', () => () => tenancy.createInvitation(newInvitation())),
+    succeeds('of an address that somebody else has invited', async () => {
+      const invitation = newInvitation()
+      await tenancy.createInvitation({ ...invitation, actor: admin })
+      return () => tenancy.createInvitation(invitation)
+    }),
+    refused(
+      'TENANCY_ACCESS_GRANT_REFUSED',
+      () => () => tenancy.createInvitation({ ...newInvitation(), roles: ['Owner'], actor: admin }),
+    ),
+  ],
+  listInvitations: [succeeds('by slug', () => () => tenancy.listInvitations(by))],
+  resendInvitation: [
+    succeeds('by an actor', async () => {
+      const { invitation } = await tenancy.createInvitation(newInvitation())
+      return () => tenancy.resendInvitation({ ...by, invitation: invitation.id, actor: owner })
+    }),
+  ],
+  withdrawInvitation: [
+    succeeds('by another actor', async () => {
+      const { invitation } = await tenancy.createInvitation(newInvitation())
+      return () => tenancy.withdrawInvitation({ ...by, invitation: invitation.id, actor: admin })
+    }),
+  ],
+  findInvitation: [
+    succeeds('usable', async () => {
+      const { token } = await tenancy.createInvitation(newInvitation())
+      return () => tenancy.findInvitation({ token })
+    }),
+  ],
+  acceptInvitation: [
+    succeeds('with authority and audit', async () => {
+      const invitation = newInvitation()
+      const { id: user } = await tenancy.createUser({ email: invitation.email, emailVerified: true })
+      const { token } = await tenancy.createInvitation(invitation)
+      return () => tenancy.acceptInvitation({ token, user })
+    }),
+    refused('TENANCY_INVITATION_INVALID', async () => {
+      const user = await newUser()
+      const { token } = await tenancy.createInvitation(newInvitation())
+      return () => tenancy.acceptInvitation({ token, user })
+    }),
+  ],
   createUser: [
     succeeds('new', () => () => tenancy.createUser({ email: 'new@example.com', actor: owner })),
     refused('TENANCY_USER_EXISTS', () => () => tenancy.createUser({ email: 'user-1@example.com' })),
@@ -287,6 +431,20 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.unlinkIdentity({ ...identity, actor: owner })
     }),
   ],
+  getUser: [succeeds('found', () => () => tenancy.getUser(owner))],
+  updateUser: [
+    succeeds('with another name', async () => {
+      const user = await newUser()
+      return () => tenancy.updateUser({ user, name: 'Other', image: null, actor: owner })
+    }),
+  ],
+  deleteUser: [
+    succeeds('a member', async () => {
+      const user = await newMember()
+      return () => tenancy.deleteUser({ user, actor: owner })
+    }),
+    refused('TENANCY_MEMBER_LAST_OWNER', () => () => tenancy.deleteUser({ user: owner })),
+  ],
   disableUser: [
     succeeds('enabled', async () => {
       const user = await newUser()
@@ -306,6 +464,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.revokeUserTokens({ user, actor: owner })
     }),
   ],
+  withLock: [succeeds('a free one', () => () => tenancy.withLock({ name: 'x' }, () => 'done'))],
   issueAccessToken: [
     succeeds('bound to a tenant', async () => {
       await tenancy.issueAccessToken({ user: owner })
@@ -323,10 +482,14 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   activity: [succeeds('of all tenants', () => () => tenancy.activity())],
   health: [succeeds('read anew', () => () => tenancy.health())],
   stats: [succeeds('of the process', () => () => tenancy.stats())],
+  platformTokens: [succeeds('of the process', () => () => tenancy.platformTokens())],
   accountsHost: [succeeds('of the process', () => () => tenancy.accountsHost())],
   getTenantPool: [succeeds('of a tenant', () => () => tenancy.getTenantPool(tenant))],
   can: [succeeds('nobody', () => () => tenancy.can(undefined, 'notes:read'))],
   permissionsOf: [succeeds('nobody', () => () => tenancy.permissionsOf(undefined))],
+  'audit.record': [
+    succeeds('for a tenant', () => () => tenancy.audit.record({ ...by, action: 'app.note.read', actor: owner })),
+  ],
   'audit.list': [succeeds('by slug', () => () => tenancy.audit.list(by))],
   'access.assignRole': [
     succeeds('by an actor', async () => {
@@ -347,9 +510,28 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       const user = await newMember(['Member', 'Owner'])
       return () => tenancy.access.unassignRole({ ...by, user, role: 'Owner', actor: owner })
     }),
+    succeeds('by the id of the role', async () => {
+      const user = await newMember(['Member', 'Owner'])
+      const { id } = await tenancy.access.getRole({ tenant: null, role: 'Owner' })
+      return () => tenancy.access.unassignRole({ ...by, user, role: id, actor: owner })
+    }),
     refused(
       'TENANCY_MEMBER_LAST_OWNER',
       () => () => tenancy.access.unassignRole({ tenant: 'new-one', user: owner, role: 'Owner', actor: owner }),
+    ),
+  ],
+  'access.setMemberRoles': [
+    succeeds('by an actor', async () => {
+      const user = await newMember(['Member'])
+      return () => tenancy.access.setMemberRoles({ ...by, user, roles: ['Admin'], actor: owner })
+    }),
+    refused('TENANCY_ACCESS_GRANT_REFUSED', async () => {
+      const user = await newMember()
+      return () => tenancy.access.setMemberRoles({ ...by, user, roles: ['Owner'], actor: admin })
+    }),
+    refused(
+      'TENANCY_MEMBER_LAST_OWNER',
+      () => () => tenancy.access.setMemberRoles({ tenant: 'new-one', user: owner, roles: ['Admin'], actor: owner }),
     ),
   ],
   'access.setOverride': [
@@ -382,6 +564,12 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     succeeds('by an actor', async () => {
       const role = await newRole()
       return () => tenancy.access.updateRole({ ...by, role, name: `${role} renamed`, actor: owner })
+    }),
+    succeeds('renamed and switched on, by its id', async () => {
+      const { id } = await tenancy.access.getRole({ ...by, role: await newRole() })
+      await tenancy.access.setRoleActive({ ...by, role: id, isActive: false })
+      return () =>
+        tenancy.access.updateRole({ ...by, role: id, name: `Switched ${count}`, isActive: true, actor: owner })
     }),
     succeeds('to what it is', async () => {
       const role = await newRole()
@@ -445,6 +633,10 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.access.excludeRole({ ...by, role, included: 'Member', actor: owner })
     }),
   ],
+  'access.getRole': [
+    succeeds('by name', () => () => tenancy.access.getRole({ ...by, role: 'Admin' })),
+    refused('TENANCY_ACCESS_ROLE_NOT_FOUND', () => () => tenancy.access.getRole({ ...by, role: 'x' })),
+  ],
   'access.listRoles': [succeeds('by slug', () => () => tenancy.access.listRoles(by))],
   'access.createPermission': [
     succeeds('in a category', async () => {
@@ -506,6 +698,10 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     }),
   ],
   'access.listRouteRules': [succeeds('all', () => () => tenancy.access.listRouteRules())],
+  'access.isDefined': [succeeds('a role', () => () => tenancy.access.isDefined({ kind: 'role', name: 'Member' }))],
+  'access.effectivePermissions': [
+    succeeds('of a member', () => () => tenancy.access.effectivePermissions({ ...by, user: owner })),
+  ],
   'access.explain': [
     succeeds('a permission', () => () => tenancy.access.explain({ ...by, user: owner, permission: 'notes:read' })),
     succeeds('a route', () => () => tenancy.access.explain({ ...by, user: owner, method: 'GET', path: '/notes' })),

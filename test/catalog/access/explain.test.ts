@@ -153,9 +153,10 @@ describe('explanations of refused access', () => {
       ["update tenants set status = 'suspended' where id = $1", tenant, 'tenant-suspended'],
       ["update tenants set status = 'deleted' where id = $1", tenant, 'tenant-deleted'],
       ['update user_tenants set is_active = false where user_id = $1', user, 'member-inactive'],
-      ['delete from user_tenants where user_id = $1', user, 'not-a-member'],
       ['update users set email_verified = false where id = $1', user, 'user-unverified'],
       ['update users set disabled_at = now() where id = $1', user, 'user-disabled'],
+      // Of a user who is no member, nothing else is said.
+      ['delete from user_tenants where user_id = $1', user, 'not-a-member'],
       ['delete from users where id = $1', user, 'user-unknown'],
     ] as const
     for (const [text, id, reason] of states) {

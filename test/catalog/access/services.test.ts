@@ -106,7 +106,7 @@ describe('route rules', () => {
       { action: 'route.update', subject, before: { isActive: true }, after: { isActive: false } },
     ])
     expect(await audited(() => admin.setRouteRuleActive({ ...rule, isActive: false }))).toEqual([])
-    expect(await admin.listRouteRules()).toEqual([{ ...rule, isActive: false }])
+    expect(await admin.listRouteRules()).toEqual([{ ...rule, isActive: false, isSystem: false }])
     expect(await catalog.raisedBy(() => admin.setRouteRuleActive({ ...rule, isActive: true }))).toEqual(['r'])
     expect(await audited(() => admin.deleteRouteRule(rule))).toMatchObject([
       { action: 'route.delete', subject, before: { permission: 'things:read', isActive: true } },

@@ -91,6 +91,21 @@ test('of two administrators who revoke each other at once, one succeeds', async 
   expect(await listed()).toHaveLength(1)
 })
 
+test('the last administrator who is not disabled stays, unless an operator removes them', async () => {
+  await platform.grantPlatformRole({ user: ada })
+  await platform.grantPlatformRole({ user: eve })
+  await users.disableUser({ user: eve })
+  const before = await actions()
+  await expect(platform.revokePlatformRole({ user: ada, actor: ada })).rejects.toMatchObject({
+    code: 'TENANCY_PLATFORM_LAST_ADMINISTRATOR',
+  })
+  expect([await listed(), await actions()]).toEqual([['ada@example.com', 'eve@example.com'], before])
+  await users.enableUser({ user: eve })
+  await platform.revokePlatformRole({ user: ada, actor: ada })
+  await platform.revokePlatformRole({ user: eve })
+  expect(await listed()).toEqual([])
+})
+
 test('a deleted user administers nothing, and whom they let in stays', async () => {
   await platform.grantPlatformRole({ user: ada })
   await platform.grantPlatformRole({ user: eve, actor: ada })

@@ -1,0 +1,126 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
+import { type Api, type ApiLimits, createApi, type OperationSettings } from '../../src/api/index.js'
+import type { Tenancy, Tenant } from '../../src/index.js'
+import { createInstallation } from '../support/installation.js'
+import { uniqueName } from '../support/server.js'
+import { createAnswerCheck, documentPathOf } from './answer-check.js'
+
+/** An answer of the API. */
+export interface ApiAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, number | string | readonly string[] | undefined>>
+  /** The document; undefined: no body. */
+  // oxlint-disable-next-line typescript/no-explicit-any -- a document of any shape, which each test knows
+  readonly json: any
+}
+
+/** Somebody who calls. */
+export interface Caller {
+  readonly id: string
+  readonly token: string
+}
+
+/** A request of the API. */
+export interface ApiRequest {
+  readonly as?: Caller | undefined
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** The management API on an installation of its own, served by Fastify. */
+export interface ApiApp {
+  readonly tenancy: Tenancy
+  readonly api: Api
+  readonly app: FastifyInstance
+  /** `'GET /me/tenants'`. Fails when the answer is none that the document has. */
+  call(target: string, request?: ApiRequest): Promise<ApiAnswer>
+  /** The same without Fastify, whose router answers some paths itself. */
+  callDirectly(target: string, request?: ApiRequest): Promise<ApiAnswer>
+  createUser(): Promise<Caller>
+  /** Makes a platform administrator; `token` is one of the platform. */
+  createAdministrator(): Promise<Caller & { readonly accessToken: string }>
+  createTenant(owner: Caller): Promise<Tenant>
+  /** Makes a user a member of the tenant. */
+  join(tenant: Tenant, roles: readonly string[]): Promise<Caller>
+  close(): Promise<void>
+}
+
+const plenty: ApiLimits = { changesPerUser: 100_000, changesPerTenant: 100_000, readsPerUser: 100_000 }
+
+/** @param limits Default: so many that no test meets one by accident */
+export async function createApiApp(limits: ApiLimits = plenty, settings: OperationSettings = {}): Promise<ApiApp> {
+  const installation = createInstallation({ TENANT_READY_DATABASES: '0', TENANT_SEED_PROFILE: 'prod' })
+  const tenancy = await installation.open()
+  const api = createApi({ tenancy, limits, platform: true, ...settings })
+  // Answers that differ in nothing but their request's id are the same answer.
+  const app = Fastify({ genReqId: () => 'req' })
+  await app.register(tenancyPlugin, { tenancy, api })
+  await app.ready()
+
+  const checkAnswer = createAnswerCheck(api.document)
+  const createUser = async (): Promise<Caller> => {
+    const { id } = await tenancy.createUser({ email: `${uniqueName()}@example.com`, name: 'U', emailVerified: true })
+    const { token } = await tenancy.issueAccessToken({ user: id })
+    return { id, token }
+  }
+  const headersOf = ({ as, body, headers = {} }: ApiRequest) => ({
+    ...(as === undefined ? {} : { authorization: `Bearer ${as.token}` }),
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...headers,
+  })
+  const textOf = (body: unknown) => (typeof body === 'string' ? body : JSON.stringify(body))
+  const checked = (method: string, url: string, answer: ApiAnswer): ApiAnswer => {
+    const path = documentPathOf(api.document, url)
+    if (path !== undefined) checkAnswer(method.toLowerCase(), path, answer)
+    return answer
+  }
+  const parse = (text: string): unknown => (text === '' ? undefined : JSON.parse(text))
+
+  return {
+    ...{ tenancy, api, app, createUser },
+    async createAdministrator() {
+      const { id, token: accessToken } = await createUser()
+      await tenancy.grantPlatformRole({ user: id })
+      const headers = { authorization: `Bearer ${accessToken}` }
+      const answer = await app.inject({ method: 'POST', url: '/platform/token', headers })
+      return { id, accessToken, token: answer.json<{ accessToken: string }>().accessToken }
+    },
+    async call(target, request = {}) {
+      const [method = 'GET', url = '/'] = target.split(' ')
+      const { statusCode, headers, payload } = await app.inject({
+        ...{ method: method as 'GET', url, headers: headersOf(request) },
+        ...(request.body === undefined ? {} : { payload: textOf(request.body) }),
+      })
+      return checked(method, url, { status: statusCode, headers, json: parse(payload) })
+    },
+    async callDirectly(target, request = {}) {
+      const [method = 'GET', url = '/'] = target.split(' ')
+      const answer = await api.handle(
+        new Request(`http://localhost${url}`, {
+          ...{ method, headers: headersOf(request) },
+          ...(request.body === undefined ? {} : { body: textOf(request.body) }),
+        }),
+        { remoteAddress: '127.0.0.1', target: url },
+      )
+      const headers = Object.fromEntries(answer.headers)
+      return checked(method, url, { status: answer.status, headers, json: parse(await answer.text()) })
+    },
+    async createTenant(owner) {
+      const slug = `t-${uniqueName()
+        .slice(-12)
+        .replaceAll(/[^a-z0-9]/g, '0')}`
+      return tenancy.createTenant({ name: slug, slug, owner: owner.id })
+    },
+    async join(tenant, roles) {
+      const user = await createUser()
+      await tenancy.addMember({ tenant: tenant.id, user: user.id, roles })
+      return user
+    },
+    async close() {
+      await app.close()
+      await tenancy.close()
+      await installation.drop()
+    },
+  }
+}

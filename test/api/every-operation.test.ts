@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Operation } from '../../src/api/operation.js'
+import { operations as ofTenantsAndUsers, platformOperations } from '../../src/api/operations/index.js'
+import type { Tenant } from '../../src/index.js'
+import { type ApiApp, type Caller, createApiApp } from './api-app.js'
+
+// What holds for every operation, those to come included: the list is that of the product.
+
+let api: ApiApp
+let owner: Caller
+let stranger: Caller
+let tenant: Tenant
+let foreign: Tenant
+let nobody: Caller
+let administrator: Caller & { readonly accessToken: string }
+
+beforeAll(async () => {
+  api = await createApiApp()
+  owner = await api.createUser()
+  stranger = await api.createUser()
+  tenant = await api.createTenant(owner)
+  foreign = await api.createTenant(stranger)
+  nobody = await api.join(tenant, [])
+  administrator = await api.createAdministrator()
+})
+afterAll(() => api.close())
+
+/** A path of the operation in that tenant; every other parameter is an id that nothing has. */
+function targetOf({ method, path }: Operation, tenantRef: string): string {
+  const other = randomUUID()
+  const concrete = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => (name === 'tenant' ? tenantRef : other))
+  return `${method.toUpperCase()} ${concrete}`
+}
+const operations = [...ofTenantsAndUsers, ...platformOperations]
+const isOfPlatform = ({ access }: Operation) => 'platform' in access
+/** Somebody who may call the operation, as far as it depends on what kind of token they have. */
+const callerOf = (operation: Operation) => (isOfPlatform(operation) ? administrator : owner)
+const ofTenants = operations.filter((operation) => operation.path.includes('{tenant}') && !isOfPlatform(operation))
+const guarded = operations.filter(({ access }) => 'permission' in access)
+const body = (operation: Operation) => (operation.body === undefined ? {} : { body: {} })
+
+describe.each(operations.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  '%s',
+  (_, operation) => {
+    test('An anonymous request and one with a bad token are refused, whatever they carry', async () => {
+      const target = targetOf(operation, tenant.id)
+      const anonymous = await api.call(target, body(operation))
+      if ('anyone' in operation.access) {
+        expect(anonymous.status).not.toBe(401)
+        return
+      }
+      expect(anonymous).toMatchObject({ status: 401, json: { code: 'TENANCY_AUTH_REQUIRED' } })
+      const { id, token } = callerOf(operation)
+      const forged = await api.call(target, { ...body(operation), as: { id, token: `${token}x` } })
+      expect(forged).toMatchObject({ status: 401, json: { code: 'TENANCY_AUTH_TOKEN_INVALID' } })
+    })
+
+    test('A body that is not as the document says is refused, and so is a field of the query', async () => {
+      const target = targetOf(operation, tenant.id)
+      // The body of a GET means nothing (RFC 9110, 9.3.1), and Fastify does not read it.
+      if (operation.method !== 'get') {
+        const answer = await api.call(target, { as: callerOf(operation), body: { '\u0000surprise': 1 } })
+        expect(answer.status).toBe(400)
+      }
+      const query = await api.call(`${target}?surprise=1`, { as: callerOf(operation), ...body(operation) })
+      expect(query.status).toBe(400)
+    })
+
+    test('A token for the other audience is refused: the platform’s on the tenants’ side, any other on the platform’s', async () => {
+      // It reads no token at all.
+      if ('anyone' in operation.access) return
+      const target = targetOf(operation, tenant.id)
+      const { token } = await api.tenancy.issueAccessToken({ user: administrator.id, tenant: tenant.id })
+      const others = isOfPlatform(operation)
+        ? [owner, nobody, { id: administrator.id, token: administrator.accessToken }, { id: administrator.id, token }]
+        : [administrator]
+      for (const as of others) {
+        const answer = await api.call(target, { ...body(operation), as })
+        expect(answer).toMatchObject({ status: 401, json: { code: 'TENANCY_AUTH_TOKEN_INVALID' } })
+      }
+    })
+  },
+)
+
+describe.each(ofTenants.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  'in another tenant: %s',
+  (_, operation) => {
+    test('The tenant of others answers exactly as one that does not exist', async () => {
+      const send = (ref: string) => api.call(targetOf(operation, ref), { as: owner, ...body(operation) })
+      const missing = await send(randomUUID())
+      for (const answer of [await send(foreign.id), await send(foreign.slug)]) {
+        expect({ status: answer.status, json: answer.json }).toEqual({ status: missing.status, json: missing.json })
+        expect(answer.status).toBeGreaterThanOrEqual(400)
+      }
+    })
+
+    test('A header that names another tenant than the path is refused', async () => {
+      const answer = await api.call(targetOf(operation, tenant.id), {
+        ...{ as: owner, ...body(operation) },
+        headers: { 'x-tenant-id': foreign.id },
+      })
+      expect(answer.status).toBe(403)
+    })
+  },
+)
+
+describe.each(guarded.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  'without the permission: %s',
+  (_, operation) => {
+    test('A member who holds nothing is refused before the request is looked at', async () => {
+      const answer = await api.call(targetOf(operation, tenant.id), { as: nobody, body: { surprise: 1 } })
+      expect(answer).toMatchObject({ status: 403, json: { code: 'TENANCY_ACCESS_DENIED' } })
+    })
+  },
+)
+
+// Ids in paths beside the tenant's: another tenant's, and the operation's own where one has to be right.
+const foreignIds = ofTenants.filter(({ path }) => /\{(?!tenant\})/.test(path))
+/** Bodies that are right, of operations that have both a body and an id in their path, or an id in their body. */
+const bodies: Readonly<Record<string, (ids: Readonly<Record<string, string>>) => object>> = {
+  updateMember: () => ({ position: 'x' }),
+  setMemberRoles: () => ({ roles: ['Member'] }),
+  setMemberActive: () => ({ isActive: false }),
+  resendInvitation: () => ({}),
+  updateRole: () => ({ description: 'x' }),
+  setOverride: () => ({ effect: 'deny' }),
+  explainAccess: ({ user }) => ({ user, permission: 'members:read' }),
+}
+const withIds = [
+  ...foreignIds,
+  ...ofTenants.filter(({ id }) => id in bodies && !foreignIds.some((one) => one.id === id)),
+]
+
+describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  'an id of another tenant: %s',
+  (_, operation) => {
+    test('It answers exactly as one that nothing has', async () => {
+      const member = await api.join(tenant, [])
+      const role = await api.tenancy.access.createRole({ tenant: tenant.id, name: `R ${randomUUID().slice(0, 8)}` })
+      const theirs = await api.tenancy.access.createRole({ tenant: foreign.id, name: `R ${randomUUID().slice(0, 8)}` })
+      const own = { role: role.id, included: role.id, user: member.id, permission: 'members:read', invitation: '' }
+      const { invitation } = await api.tenancy.createInvitation({
+        ...{ tenant: foreign.id, email: `${randomUUID()}@example.com`, roles: [] },
+      })
+      const others = { role: theirs.id, included: theirs.id, user: stranger.id, invitation: invitation.id }
+      const send = async (ids: Readonly<Record<string, string>>, id: string) => {
+        const path = operation.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) =>
+          name === 'tenant' ? tenant.id : (ids[name] ?? 'no sample for this parameter'),
+        )
+        const sample = bodies[operation.id]?.(ids)
+        const answer = await api.call(`${operation.method.toUpperCase()} ${path}`, {
+          ...{ as: owner, ...(sample === undefined ? {} : { body: sample }) },
+        })
+        return { status: answer.status, text: JSON.stringify(answer.json).replaceAll(id, '<id>') }
+      }
+      for (const [name, id] of Object.entries(others)) {
+        const ownId = own[name as keyof typeof own]
+        const isInBody = ownId !== '' && JSON.stringify(bodies[operation.id]?.(own) ?? {}).includes(ownId)
+        if (!operation.path.includes(`{${name}}`) && !isInBody) continue
+        const missing = randomUUID()
+        const answer = await send({ ...own, [name]: id }, id)
+        expect(answer).toEqual(await send({ ...own, [name]: missing }, missing))
+        expect(answer.status).toBe(404)
+      }
+    })
+  },
+)
+
+test('In a suspended tenant every operation of it is refused', async () => {
+  const mine = await api.createTenant(owner)
+  await api.tenancy.suspendTenant({ tenant: mine.id })
+  for (const operation of ofTenants) {
+    const answer = await api.call(targetOf(operation, mine.id), { as: owner, ...body(operation) })
+    expect(answer, operation.id).toMatchObject({ status: 403, json: { code: 'TENANCY_TENANT_SUSPENDED' } })
+  }
+})
+
+test('Another method on a path is refused by the application, and OPTIONS is left to it', async () => {
+  const answer = await api.app.inject({ method: 'DELETE', url: '/me/tenants' })
+  expect(answer.statusCode).toBe(404)
+})
