@@ -1,6 +1,7 @@
 // @ts-check
 import Fastify from 'fastify'
 import { getCurrentTenant, getTenantPool, renderMetrics } from 'tenants2fast'
+import { createApi } from 'tenants2fast/api'
 import { requirePermission, tenancyPlugin } from 'tenants2fast/fastify'
 
 /**
@@ -11,7 +12,7 @@ import { requirePermission, tenancyPlugin } from 'tenants2fast/fastify'
  */
 export async function createApp(tenancy, accounts) {
   const app = Fastify()
-  await app.register(tenancyPlugin, { tenancy, ...(accounts && { accounts }) })
+  await app.register(tenancyPlugin, { tenancy, api: createApi({ tenancy }), ...(accounts && { accounts }) })
 
   app.get('/me/tenant', async () => {
     const { name, slug } = getCurrentTenant()

@@ -45,6 +45,25 @@ try {
   show('Max reads the notes of Acme', curl(maxToken, 'acme', '/notes'), '200, Acme’s notes')
   show('Dana reads the notes of Globex: another database', curl(danaToken, 'globex', '/notes'), '200, Globex’s notes')
   show('Max forges the tenant header', curl(maxToken, 'globex', '/notes'), '403 TENANCY_TENANT_FORBIDDEN')
+  /** @param {{ token: string }} token @param {string} path @param {object} body @param {string} key */
+  const post = ({ token }, path, body, key) =>
+    `curl -s -w '\\n%{http_code}\\n' ${address}${path} -H 'Authorization: Bearer ${token}' -H 'Idempotency-Key: ${key}' ` +
+    `-H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`
+  show(
+    'Max makes a tenant of his own, with its database; the same key makes it once',
+    post(maxToken, '/tenants', { name: 'Initech', slug: 'initech' }, 'quick-start'),
+    '201; a day later 409, because it is there',
+  )
+  show(
+    'Dana invites somebody to Acme; the token is for a link in a mail',
+    post(
+      danaToken,
+      '/tenants/acme/invitations',
+      { email: 'you@example.com', roles: ['Member'] },
+      Date.now().toString(),
+    ),
+    '201',
+  )
   console.log('\nCtrl-C stops it; the data is kept.')
   await stopping
 } finally {
