@@ -3,7 +3,7 @@ import { RequestScope, runInScope } from '../core/context/request-scope.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
-import { requireUser } from '../http/require-user.js'
+import { requireTenant, requireUser } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
 import type { Operation, OperationSettings } from './operation.js'
@@ -48,8 +48,9 @@ export interface Api {
  * Creates the management API: organisations, members, roles and what else `docs/api.md` lists, over HTTP. Each operation
  * demands a permission of its caller inside the tenant that its path names.
  *
- * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: an option is unknown or has another type; TENANCY_ACCESS_DEFINITION_INVALID: the access definition lacks permissions that operations
- *   demand; `managementAccess` has them. TENANCY_CONFIG_INVALID: `TENANT_URL_PREFIX` is `platform`, and so is the platform
+ * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: an option is unknown or has another type, or `TENANT_URL_PREFIX` is
+ *   `platform` and the platform is switched on; TENANCY_ACCESS_DEFINITION_INVALID: the access definition lacks permissions that
+ *   operations demand (`managementAccess` has them)
  * @example
  * const api = createApi({ tenancy })
  * await app.register(tenancyPlugin, { tenancy, api })
@@ -87,6 +88,9 @@ export function createApi(options: CreateApiOptions): Api {
       ...{ ...parts, context, tenancy, settings, countTenants },
       get user() {
         return requireUser(context)
+      },
+      get scope() {
+        return { tenant: requireTenant(context).id, actor: requireUser(context).id }
       },
     }
     const work = async (): Promise<StoredAnswer> => {

@@ -55,6 +55,11 @@ export interface OperationCall<Params, Query, Body> {
   /** Who calls. @throws TENANCY_AUTH_REQUIRED: nobody is authenticated, where `anyone` may call */
   readonly user: User
   readonly context: RequestContext
+  /**
+   * The tenant of the request and the caller, by id: for functions that change something in it.
+   * @throws TENANCY_TENANT_NONE, TENANCY_AUTH_REQUIRED: the operation is in no tenant
+   */
+  readonly scope: { readonly tenant: string; readonly actor: string }
   readonly tenancy: Tenancy
   readonly settings: OperationSettings
   /** Counts the tenants that a user has created and that are not purged. */

@@ -114,10 +114,8 @@ export const invitationOperations: readonly Operation[] = [
     access: { permission: 'members:create' },
     params: invitationParams,
     answer: { status: 204, description: 'Withdrawn' },
-    async run({ context, params, user, tenancy }) {
-      await tenancy.withdrawInvitation({
-        ...{ tenant: requireTenant(context).id, invitation: params.invitation, actor: user.id },
-      })
+    async run({ params, scope, tenancy }) {
+      await tenancy.withdrawInvitation({ ...scope, invitation: params.invitation })
     },
   }),
   defineOperation({

@@ -35,8 +35,7 @@ export const memberAccessOperations: readonly Operation[] = [
     access: manage,
     params: roleParams,
     answer: { status: 204, description: 'The member holds it' },
-    async run({ params: { user: member, role }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { user: member, role }, scope, tenancy }) {
       await tenancy.access.assignRole({ ...scope, user: member, role })
     },
   }),
@@ -48,8 +47,7 @@ export const memberAccessOperations: readonly Operation[] = [
     params: roleParams,
     answer: { status: 204, description: 'The member does not hold it directly' },
     refusals: [409],
-    async run({ params: { user: member, role }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { user: member, role }, scope, tenancy }) {
       await tenancy.access.unassignRole({ ...scope, user: member, role })
     },
   }),
@@ -83,8 +81,7 @@ export const memberAccessOperations: readonly Operation[] = [
       })
       .openapi('NewOverride'),
     answer: { status: 204, description: 'It holds' },
-    async run({ params: { user: member, permission }, body, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { user: member, permission }, body, scope, tenancy }) {
       await tenancy.access.setOverride({ ...scope, ...body, user: member, permission })
     },
   }),
@@ -96,8 +93,7 @@ export const memberAccessOperations: readonly Operation[] = [
     access: manage,
     params: overrideParams,
     answer: { status: 204, description: 'There is none' },
-    async run({ params: { user: member, permission }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { user: member, permission }, scope, tenancy }) {
       await tenancy.access.clearOverride({ ...scope, user: member, permission })
     },
   }),

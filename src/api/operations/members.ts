@@ -76,9 +76,9 @@ export const memberOperations: readonly Operation[] = [
       .openapi('MemberChange'),
     answer: { status: 200, description: 'The member as it is now', schema: details },
     ...{ takesTag: true, taggedBy: 'version' },
-    run: ({ context, params, body, user, tenancy, expectedTag }) =>
+    run: ({ params, body, scope, tenancy, expectedTag }) =>
       tenancy.updateMember({
-        ...{ ...body, user: params.user, tenant: requireTenant(context).id, actor: user.id },
+        ...{ ...body, ...scope, user: params.user },
         version: expectedTag,
       }),
   }),
@@ -120,8 +120,8 @@ export const memberOperations: readonly Operation[] = [
     params: memberParams,
     answer: { status: 204, description: 'Removed' },
     refusals: [409],
-    async run({ context, params, user, tenancy }) {
-      await tenancy.removeMember({ tenant: requireTenant(context).id, user: params.user, actor: user.id })
+    async run({ params, scope, tenancy }) {
+      await tenancy.removeMember({ ...scope, user: params.user })
     },
   }),
   defineOperation({

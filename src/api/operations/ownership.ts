@@ -71,8 +71,8 @@ export const ownershipOperations: readonly Operation[] = [
     access: { everyMember: true },
     params: tenantParams,
     answer: { status: 204, description: 'Withdrawn' },
-    async run({ context, user, tenancy }) {
-      await tenancy.withdrawOwnership({ tenant: requireTenant(context).id, actor: user.id })
+    async run({ scope, tenancy }) {
+      await tenancy.withdrawOwnership(scope)
     },
   }),
 ]

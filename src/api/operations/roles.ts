@@ -58,8 +58,7 @@ export const roleOperations: readonly Operation[] = [
     body: z.strictObject({ name: newName, description: description.optional() }).openapi('NewRole'),
     answer: { status: 201, description: 'The role', schema: role },
     ...{ isIdempotent: true, refusals: [409] },
-    run: async ({ body, context, user, tenancy }) =>
-      shown(await tenancy.access.createRole({ ...body, tenant: requireTenant(context).id, actor: user.id })),
+    run: async ({ body, scope, tenancy }) => shown(await tenancy.access.createRole({ ...body, ...scope })),
   }),
   defineOperation({
     id: 'getRole',
@@ -82,12 +81,8 @@ export const roleOperations: readonly Operation[] = [
       .openapi('RoleChange'),
     answer: { status: 200, description: 'The role as it is now', schema: role },
     refusals: [409],
-    run: async ({ params, body, context, user, tenancy }) =>
-      shown(
-        await tenancy.access.updateRole({
-          ...{ ...body, tenant: requireTenant(context).id, role: params.role, actor: user.id },
-        }),
-      ),
+    run: async ({ params, body, scope, tenancy }) =>
+      shown(await tenancy.access.updateRole({ ...body, ...scope, role: params.role })),
   }),
   defineOperation({
     id: 'deleteRole',
@@ -96,8 +91,8 @@ export const roleOperations: readonly Operation[] = [
     access: manage,
     params: roleParams,
     answer: { status: 204, description: 'Deleted' },
-    async run({ params, context, user, tenancy }) {
-      await tenancy.access.deleteRole({ tenant: requireTenant(context).id, role: params.role, actor: user.id })
+    async run({ params, scope, tenancy }) {
+      await tenancy.access.deleteRole({ ...scope, role: params.role })
     },
   }),
   defineOperation({
@@ -108,8 +103,7 @@ export const roleOperations: readonly Operation[] = [
     access: manage,
     params: grantParams,
     answer: { status: 204, description: 'The role holds it' },
-    async run({ params: { role: id, permission }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { role: id, permission }, scope, tenancy }) {
       await tenancy.access.grantPermission({ ...scope, role: id, permission })
     },
   }),
@@ -120,8 +114,7 @@ export const roleOperations: readonly Operation[] = [
     access: manage,
     params: grantParams,
     answer: { status: 204, description: 'The role does not hold it itself' },
-    async run({ params: { role: id, permission }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { role: id, permission }, scope, tenancy }) {
       await tenancy.access.revokePermission({ ...scope, role: id, permission })
     },
   }),
@@ -134,8 +127,7 @@ export const roleOperations: readonly Operation[] = [
     params: inclusionParams,
     answer: { status: 204, description: 'Included' },
     refusals: [409],
-    async run({ params: { role: id, included }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { role: id, included }, scope, tenancy }) {
       await tenancy.access.includeRole({ ...scope, role: id, included })
     },
   }),
@@ -146,8 +138,7 @@ export const roleOperations: readonly Operation[] = [
     access: manage,
     params: inclusionParams,
     answer: { status: 204, description: 'Not included' },
-    async run({ params: { role: id, included }, context, user, tenancy }) {
-      const scope = { tenant: requireTenant(context).id, actor: user.id }
+    async run({ params: { role: id, included }, scope, tenancy }) {
       await tenancy.access.excludeRole({ ...scope, role: id, included })
     },
   }),

@@ -64,9 +64,9 @@ export const tenantOperations: readonly Operation[] = [
     body: z.strictObject({ ...facts, name: facts.name.optional() }).openapi('TenantChange'),
     answer: { status: 200, description: 'The tenant as it is now', schema: tenant },
     ...{ takesTag: true, refusals: [409, 412], taggedBy: 'updatedAt' },
-    run: ({ context, body, user, tenancy, expectedTag }) =>
+    run: ({ body, scope, tenancy, expectedTag }) =>
       tenancy.updateTenant({
-        ...{ ...body, tenant: requireTenant(context).id, actor: user.id },
+        ...{ ...body, ...scope },
         ifUpdatedAt: momentOfTag(expectedTag),
       }),
   }),
@@ -79,8 +79,7 @@ export const tenantOperations: readonly Operation[] = [
     body: z.strictObject({ slug }).openapi('TenantSlug'),
     answer: { status: 200, description: 'The tenant as it is now', schema: tenant },
     ...{ refusals: [409, 422], taggedBy: 'updatedAt' },
-    run: ({ context, body, user, tenancy }) =>
-      tenancy.renameTenant({ tenant: requireTenant(context).id, slug: body.slug, actor: user.id }),
+    run: ({ body, scope, tenancy }) => tenancy.renameTenant({ ...scope, slug: body.slug }),
   }),
   defineOperation({
     id: 'deleteTenant',
@@ -90,8 +89,8 @@ export const tenantOperations: readonly Operation[] = [
     params: tenantParams,
     answer: { status: 204, description: 'Deleted: nobody is served for it any more' },
     refusals: [409],
-    async run({ context, user, tenancy }) {
-      await tenancy.deleteTenant({ tenant: requireTenant(context).id, actor: user.id })
+    async run({ scope, tenancy }) {
+      await tenancy.deleteTenant(scope)
     },
   }),
 ]
