@@ -68,13 +68,13 @@ const layers = {
       ...['core', 'postgres', 'access', 'backup', 'cache', 'catalog', 'connections', 'databases', 'fleet', 'identity'],
       ...['resolve', 'http'],
     ],
-    packages: [],
+    packages: ['zod'],
   },
   'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
   'tenancy-input.ts': { imports: ['core', 'catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
     imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
-    packages: [],
+    packages: ['zod'],
   },
   // The command line. Nobody imports it.
   cli: {

@@ -39,7 +39,7 @@ export type {
   RoleReadInput,
   RoleUpdateInput,
 } from './catalog/access/role-inputs.js'
-export type { Role } from './catalog/access/roles.js'
+export type { Role } from './catalog/access/role-row.js'
 export type {
   RouteRule,
   RouteRuleActiveInput,
@@ -60,6 +60,7 @@ export type { TenancyEvent, TenancyEventType } from './catalog/events/event.js'
 export type { EventHandler, Events, EventSubscription, OnEventInput } from './catalog/events/event-subscriptions.js'
 export type { RecordAuditInput } from './catalog/audit/own-entries.js'
 export type { ActorOption } from './core/audit-actor.js'
+export type { OtherSessionsInput, SessionEndInput, SessionListInput, UserSession } from './catalog/users/sessions.js'
 export type { MemberEntry, MemberListInput, MembershipEntry } from './catalog/members/membership-lists.js'
 export type { FoundMember, MemberPage, MemberSearchInput } from './catalog/members/member-search.js'
 export type { MemberAttributes, MemberDetails, MemberProfile } from './catalog/members/member-details.js'
@@ -76,6 +77,11 @@ export type {
   OwnershipOffer,
   WithdrawOwnershipInput,
 } from './catalog/members/ownership.js'
+export type {
+  OwnInvitation,
+  OwnInvitationInput,
+  OwnInvitationListInput,
+} from './catalog/invitations/own-invitations.js'
 export type { Invitation } from './catalog/invitations/invitation-row.js'
 export type { InvitationPreview, SentInvitation } from './catalog/invitations/invitations.js'
 export type {
@@ -117,6 +123,7 @@ export { renderMetrics, type RenderMetricsOptions } from './composition/observin
 export type { SharedCacheStats } from './cache/redis.js'
 export type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 export type { SessionEndedEvent } from './databases/watch/watch-events.js'
+export { secret } from './catalog/settings/settings-schema.js'
 export type { TenancyStats, TenantStats } from './composition/observing/stats.js'
 export type {
   ConnectionErrorEvent,
@@ -134,6 +141,15 @@ export type {
   RegisteredPermission,
   RegisteredRole,
 } from './core/access/access.js'
+export type {
+  ShownTenantSettings,
+  TenantSettings,
+  TenantSettingsChanges,
+  TenantSettingsInput,
+  TenantSettingsStore,
+  TenantSettingsValues,
+  UpdateTenantSettingsInput,
+} from './core/tenants/tenant-settings.js'
 export { bindContext } from './core/context/bind-context.js'
 export type { Config } from './core/config/config.js'
 export { loadConfig, readEnvironment } from './core/config/load-config.js'

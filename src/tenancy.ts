@@ -1,5 +1,7 @@
+import type { z } from 'zod'
 import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
+import { readSettingsSchema } from './catalog/settings/settings-schema.js'
 import { readAdministrator } from './catalog/users/administrator-record.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
@@ -87,6 +89,14 @@ export interface CreateTenancyOptions {
    * when another copy than this package's is what an ORM knows. Default: the copy that this package resolves.
    */
   readonly pg?: PgModule
+  /**
+   * Schema of the settings that each tenant has: an object of zod that takes `{}`, with defaults for new tenants. Fields marked
+   * by `secret(…)` are stored sealed. Default: tenants have no settings.
+   *
+   * @example
+   * createTenancy({ tenantSettings: z.object({ theme: z.string().default('light'), smtpPassword: secret(z.string()).optional() }) })
+   */
+  readonly tenantSettings?: z.ZodObject
 }
 
 /**
@@ -121,16 +131,27 @@ export async function openTenancy(
 
 /** Checks the options of {@link createTenancy}, and fills in their defaults. Opens nothing. */
 export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'purpose' | 'operator'>): Opening {
-  const { access, schemaDir, seedDir, minimumSchema, maximumSchema, logger = stderrLogger, pg } = options
+  const {
+    access,
+    schemaDir,
+    seedDir,
+    minimumSchema,
+    maximumSchema,
+    logger = stderrLogger,
+    pg,
+    tenantSettings,
+  } = options
   const config = options.config === undefined ? loadConfig() : wholeConfig(options.config)
   const { requireNamedTenant = config.requireNamedTenant } = options
   const schema = options.schema && parse(schemaSource, options.schema, 'schema')
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   if (pg !== undefined) pgCopyOf(pg)
+  // A schema that cannot serve is refused before anything is opened.
+  if (tenantSettings !== undefined) readSettingsSchema(tenantSettings)
   return {
     ...{ config, logger, access, schema, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
-    ...{ requireNamedTenant, pg, closing: createClosing() },
+    ...{ requireNamedTenant, pg, tenantSettings, closing: createClosing() },
     ...how,
   }
 }
@@ -213,8 +234,8 @@ async function open(opening: Opening): Promise<Tenancy> {
         catalog,
         secret: server.secret,
         pipeline,
-        issueAccessToken: ({ user, isRefresh = false }) =>
-          isRefresh ? tokens.sign(user) : tokens.issue({ user, actor: user }),
+        issueAccessToken: ({ user, isRefresh = false, tenant, session }) =>
+          isRefresh ? tokens.sign(user, tenant, session) : tokens.issue({ user, tenant, session, actor: user }),
         forgetUser: (id) => cache.invalidate(id),
         onClose: (close) => closing.add(close),
       }),

@@ -1,9 +1,11 @@
 import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts/accounts.js'
 import type { AccountsHandler } from '../http/http-tenancy.js'
+import { createAddressChanges } from './address-change.js'
 import { createBetterAuthProvider } from './better-auth/provider.js'
 import { createAccountRoutes } from './http/account-routes.js'
-import { type AttemptLimits, createAttemptLimits } from './limits/attempt-limits.js'
-import { createClientAddress } from './limits/client-address.js'
+import { createSessionCookie } from './http/session-cookie.js'
+import { createAttemptLimits, type MailKind } from './limits/attempt-limits.js'
+import { createClientAddress } from '../http/client-address.js'
 import { createLogins } from './logins.js'
 import { openMailSender } from './mail/open-mail-sender.js'
 import { createRefreshTokens } from './refresh-tokens.js'
@@ -26,8 +28,15 @@ export interface CreateAccountsOptions {
   readonly tenancy: { accountsHost(): AccountsHost }
   /** Keeps passwords. Default: better-auth with argon2, in the catalog. */
   readonly provider?: AccountProvider
-  /** Sends the default provider's mails; stays open when the tenancy closes. Default: a sender as `TENANT_MAIL__*` says. */
+  /**
+   * Sends the default provider's mails and those of a change of address, which another provider offers only with it; stays open when the tenancy closes. Default: a sender as `TENANT_MAIL__*` says.
+   */
   readonly mail?: MailSender
+  /**
+   * Origins whose pages may keep a refresh token in the cookie of the session, such as `https://app.example.com`. Default: that
+   * of `TENANT_PUBLIC_URL`.
+   */
+  readonly browserOrigins?: readonly string[]
 }
 
 /** The accounts of an installation, from {@link createAccounts}. */
@@ -42,7 +51,7 @@ export interface Accounts {
  * password, profile. They close with the tenancy.
  *
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_MAIL_REQUIRED, TENANCY_CONFIG_PEER_MISSING (better-auth, @node-rs/argon2,
- *   nodemailer), TENANCY_CONFIG_INVALID (`TENANT_TRUSTED_PROXIES`)
+ *   nodemailer), TENANCY_CONFIG_INVALID (`TENANT_TRUSTED_PROXIES`, `browserOrigins`)
  * @example
  * const accounts = await createAccounts({ tenancy })
  * await app.register(tenancyPlugin, { tenancy, accounts })
@@ -51,11 +60,19 @@ export async function createAccounts(options: CreateAccountsOptions): Promise<Ac
   const host = options.tenancy.accountsHost()
   const { catalog, config, logger } = host
   const clientAddress = createClientAddress(config.trustedProxies)
+  const cookie = createSessionCookie({ config, origins: options.browserOrigins })
   const limits = createAttemptLimits(host, config.accountsLimits)
-  const provider = options.provider ?? (await openProvider(host, options.mail, limits))
+  // A provider of the application's own sends its mails itself, so it may come without a sender.
+  const mayMail = (kind: MailKind, address: string) => limits.mayMail(kind, address)
+  const { provider, mail } =
+    options.provider === undefined
+      ? await openProvider(host, options.mail, mayMail)
+      : { provider: options.provider, mail: options.mail }
+  const addressChanges = mail && createAddressChanges({ host, provider, mail, mayMail })
   const refreshTokens = createRefreshTokens({
     catalog,
     ttlSeconds: config.token.refreshTtlSeconds,
+    key: host.deriveKey('refresh tokens in cookies'),
     onReuse(userId) {
       host.forgetUser(userId)
       logger.warn({ userId }, 'An old refresh token was used: its login and the access tokens of the user were ended')
@@ -64,20 +81,17 @@ export async function createAccounts(options: CreateAccountsOptions): Promise<Ac
   const logins = createLogins({ host, provider, refreshTokens })
   return {
     provider,
-    handle: createAccountRoutes({ host, provider, logins, limits, clientAddress }),
+    handle: createAccountRoutes({ host, provider, logins, limits, cookie, clientAddress, addressChanges }),
   }
 }
 
 async function openProvider(
   host: AccountsHost,
-  mail: MailSender | undefined,
-  limits: AttemptLimits,
-): Promise<AccountProvider> {
-  return createBetterAuthProvider({
-    host,
-    mail: mail ?? (await openMail(host)),
-    mayMail: (kind, address) => limits.mayMail(kind, address),
-  })
+  sender: MailSender | undefined,
+  mayMail: (kind: MailKind, address: string) => Promise<boolean>,
+) {
+  const mail = sender ?? (await openMail(host))
+  return { mail, provider: await createBetterAuthProvider({ host, mail, mayMail }) }
 }
 
 async function openMail(host: AccountsHost): Promise<MailSender> {

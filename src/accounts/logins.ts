@@ -3,7 +3,13 @@ import type { AccountProvider, AccountsHost } from '../core/accounts/accounts.js
 import { normalizeEmail } from '../core/identity/email.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import { catalogAnswer } from '../postgres/catalog-outage.js'
-import type { RefreshTokens } from './refresh-tokens.js'
+import {
+  type LoginOptions,
+  type RefreshTokens,
+  type RotateOptions,
+  type Rotation,
+  sessionIdOf,
+} from './refresh-tokens.js'
 
 /** The answer to a login or refresh (RFC 6749, 5.1). */
 export interface TokenAnswer {
@@ -12,19 +18,29 @@ export interface TokenAnswer {
   /** Seconds. */
   readonly expires_in: number
   readonly refresh_token: string
+  /** Id of the tenant that the session is for; null: of none any more, as the user is not in it. Left out: of none. */
+  readonly tenant?: string | null
+}
+
+/** A login that has begun or goes on. */
+export interface Login extends TokenAnswer {
+  /** Seconds until the login ends. */
+  readonly remainingSeconds: number
 }
 
 /** Starts, refreshes and ends logins. */
 export interface Logins {
   /** @throws TENANCY_ACCOUNTS_CREDENTIALS_INVALID */
-  begin(email: string, password: string): Promise<TokenAnswer>
-  /** @throws TENANCY_ACCOUNTS_GRANT_INVALID */
-  refresh(refreshToken: string): Promise<TokenAnswer>
+  begin(email: string, password: string, options?: LoginOptions): Promise<Login>
+  /** @throws TENANCY_ACCOUNTS_GRANT_INVALID, TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_SUSPENDED */
+  refresh(refreshToken: string, options?: RotateOptions): Promise<Login>
   /**
    * Ends the login that the refresh token belongs to. Without a refresh token it ends every login of the user, as nothing else
    * names one. The user's access tokens end in any case.
    */
   end(userId: string, refreshToken: string | undefined): Promise<void>
+  /** Ends the login of a refresh token, or every login of its user; nothing for a token of no login. */
+  endByToken(refreshToken: string, options: { readonly everywhere: boolean }): Promise<void>
 }
 
 /** The parts that {@link createLogins} needs. */
@@ -45,40 +61,61 @@ export function createLogins({ host, provider, refreshTokens }: LoginsParts): Lo
     return (await catalogAnswer(found, 'users')).rows[0]
   }
 
-  async function answer(userId: string, epoch: number, refreshToken: string, isRefresh: boolean): Promise<TokenAnswer> {
-    const { token, expiresIn } = await host.issueAccessToken({ user: userId, isRefresh })
+  type Held = Pick<Rotation, 'userId' | 'epoch' | 'refreshToken' | 'tenant' | 'hasLeft' | 'remainingSeconds'>
+
+  async function answer(held: Held, isRefresh: boolean): Promise<Login> {
+    const { userId, epoch, refreshToken, tenant } = held
+    const { token, expiresIn } = await host.issueAccessToken({
+      user: userId,
+      isRefresh,
+      tenant: tenant ?? undefined,
+      session: sessionIdOf(refreshToken),
+    })
     const issued = decodeJwt(token)['epoch']
     // The epoch was raised after the refresh token was made. This throws if its login was ended, too.
     if (issued !== epoch) {
       const current = await refreshTokens.readEpoch(refreshToken)
-      if (issued !== current) return answer(userId, current, refreshToken, isRefresh)
+      if (issued !== current) return answer({ ...held, epoch: current }, isRefresh)
     }
     // This process's cache of the user may be older than the token, which would then be refused.
     host.forgetUser(userId)
-    return { access_token: token, token_type: 'bearer', expires_in: expiresIn, refresh_token: refreshToken }
+    return {
+      ...{ access_token: token, token_type: 'bearer', expires_in: expiresIn, refresh_token: refreshToken },
+      ...(tenant !== null || held.hasLeft ? { tenant } : {}),
+      remainingSeconds: held.remainingSeconds,
+    }
   }
 
   return {
-    async begin(email, password) {
+    async begin(email, password, options) {
       const found = await findEpoch(email)
       const userId = await provider.checkPassword(email, password)
       if (found?.id !== userId) throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID')
+      const epoch = found.token_epoch
       try {
-        return await answer(userId, found.token_epoch, await refreshTokens.issue(userId, found.token_epoch), false)
+        const refreshToken = await refreshTokens.issue(userId, epoch, options)
+        const remainingSeconds = refreshTokens.ttlSeconds
+        return await answer({ userId, epoch, refreshToken, tenant: null, hasLeft: false, remainingSeconds }, false)
       } catch (error) {
         if (!isTenancyError(error, 'TENANCY_ACCOUNTS_GRANT_INVALID')) throw error
         throw new TenancyError('TENANCY_ACCOUNTS_CREDENTIALS_INVALID', undefined, { cause: error })
       }
     },
 
-    async refresh(refreshToken) {
-      const rotation = await refreshTokens.rotate(refreshToken)
-      return answer(rotation.userId, rotation.epoch, rotation.refreshToken, true)
+    async refresh(refreshToken, options) {
+      return answer(await refreshTokens.rotate(refreshToken, options), true)
     },
 
     async end(userId, refreshToken) {
       if (refreshToken === undefined) await refreshTokens.revokeAll(userId)
       else await refreshTokens.revoke(refreshToken, userId)
+      host.forgetUser(userId)
+    },
+
+    async endByToken(refreshToken, { everywhere }) {
+      const userId = await refreshTokens.revokeByToken(refreshToken)
+      if (userId === undefined) return
+      if (everywhere) await refreshTokens.revokeAll(userId)
       host.forgetUser(userId)
     },
   }

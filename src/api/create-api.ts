@@ -1,5 +1,6 @@
-import { TenancyError } from '../core/errors/errors.js'
-import { RequestScope, runInScope } from '../core/context/request-scope.js'
+import { findTenancyError, TenancyError } from '../core/errors/errors.js'
+import { type RequestContext, RequestScope, runInScope } from '../core/context/request-scope.js'
+import { callerNetwork, createClientAddress } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
@@ -7,6 +8,8 @@ import { requireTenant, requireUser } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
 import type { Operation, OperationSettings } from './operation.js'
+import { createCatalogCounts } from './limits/counts.js'
+import { createInvitationLimits } from './limits/invitation-limits.js'
 import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
 import { operations, platformOperations } from './operations/index.js'
 import { bindAdmission } from './serving/check-access.js'
@@ -25,7 +28,7 @@ export interface CreateApiOptions extends OperationSettings {
   readonly title?: string
   /** Version of the document: that of your application. Default: `1`. */
   readonly version?: string
-  /** Requests a minute. Default: see {@link ApiLimits}. */
+  /** Most requests, and most mails with invitations. Default: see {@link ApiLimits}. */
   readonly limits?: ApiLimits
   /**
    * Whether administrators of the installation are served, at `/platform`. Without, those paths do not exist and nobody gets a
@@ -68,24 +71,49 @@ export function createApi(options: CreateApiOptions): Api {
   const served = own.map((operation) => ({ operation, path: pathOf(operation, tenancy.urlPrefix) }))
   const find = createRouteTable(served)
   const admissions = new Map(own.map((operation) => [operation, bindAdmission(operation, tenancy)]))
-  const limits = createRequestLimits(catalog, most)
+  const counts = createCatalogCounts(catalog)
+  const limits = createRequestLimits(counts, most)
+  const invitationLimits = createInvitationLimits(counts, catalog, host.deriveKey('invitation limits'), most)
+  const findClient = createClientAddress(host.config.trustedProxies)
   const countTenants = createTenantCount(catalog)
   const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
 
-  const run = async (request: Request, query: string, match: Match, address: string): Promise<Response> => {
-    const { operation } = match
-    const admit = admissions.get(operation)
+  /** Counts a request that is refused before its operation: for its user, or else for its address. */
+  const countRefused = async (request: Request, address: string, error: unknown): Promise<void> => {
+    const status = findTenancyError(error)?.statusCode ?? 500
+    if (status >= 500) return
+    // Only who is known is refused like that. A token of another audience, or one bound to a tenant, counts for its address.
+    const known = status !== 403 ? undefined : await host.authenticate(authorizationOf(request)).catch(() => undefined)
+    const isChange = request.method !== 'GET' && request.method !== 'HEAD'
+    await limits.count({ user: known?.id, address, tenant: undefined, isChange })
+  }
+
+  const findAndAdmit = async (request: Request, path: string): Promise<readonly [Match, RequestContext]> => {
+    const match = find(request.method, path)
+    const admit = admissions.get(match.operation)
     if (admit === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-    const context = await admit({ headers: request.headers, pathTenant: match.params['tenant'] })
+    return [match, await admit({ headers: request.headers, pathTenant: match.params['tenant'] })]
+  }
+
+  const run = async (request: Request, path: string, query: string, address: string): Promise<Response> => {
+    let admitted: readonly [Match, RequestContext]
+    try {
+      admitted = await findAndAdmit(request, path)
+    } catch (error) {
+      await countRefused(request, address, error)
+      throw error
+    }
+    const [match, context] = admitted
+    const { operation } = match
     const limited = await limits.count({
-      user: context.user?.id ?? `address:${address}`,
+      ...{ user: context.user?.id, address },
       // Whoever holds nothing in a tenant cannot use up what its administrators have.
       tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
-      isChange: operation.method !== 'get' && context.user !== undefined,
+      isChange: operation.method !== 'get',
     })
     const parts = await readCall(request, query, match)
     const call = {
-      ...{ ...parts, context, tenancy, settings, countTenants },
+      ...{ ...parts, context, tenancy, settings, countTenants, invitationLimits },
       get user() {
         return requireUser(context)
       },
@@ -118,8 +146,9 @@ export function createApi(options: CreateApiOptions): Api {
       try {
         const { pathname, search } = new URL(request.url)
         const { path, query } = splitTarget(connection.target ?? pathname + search)
-        const address = connection.remoteAddress ?? 'unknown'
-        const response = await run(request, query, find(request.method, path), address)
+        const { remoteAddress } = connection
+        const address = findClient({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
+        const response = await run(request, path, query, callerNetwork(address))
         return request.method === 'HEAD' ? new Response(null, response) : response
       } catch (error) {
         return answerProblem(error, logger, { requestId })
@@ -127,6 +156,8 @@ export function createApi(options: CreateApiOptions): Api {
     },
   }
 }
+
+const authorizationOf = ({ headers }: Request) => headers.get('authorization') ?? undefined
 
 /** Operations of tenants are below `TENANT_URL_PREFIX`. */
 function pathOf({ path }: Operation, urlPrefix: string): string {

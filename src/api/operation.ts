@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import type { RequestContext } from '../core/context/request-scope.js'
 import type { Tenant, User } from '../core/model.js'
 import type { Tenancy } from '../tenancy-interface.js'
+import type { InvitationLimits } from './limits/invitation-limits.js'
 
 /**
  * Who may call an operation. `permission`: a member of the tenant who holds it. `everyMember`: any member of the tenant.
@@ -30,6 +31,11 @@ export interface SelfService {
 export interface OperationSettings {
   /** Default: see {@link SelfService}. */
   readonly selfService?: SelfService | undefined
+  /**
+   * Whether members change the `attributes` of their own profiles; position and department they always do. Say no where an
+   * attribute decides something, such as a cost centre. Default: false.
+   */
+  readonly membersChangeAttributes?: boolean | undefined
   /**
    * Sends the token of an invitation to the invited address. Default: nobody does, and the answer of the operation has the
    * token, for the caller to pass on.
@@ -62,6 +68,8 @@ export interface OperationCall<Params, Query, Body> {
   readonly scope: { readonly tenant: string; readonly actor: string }
   readonly tenancy: Tenancy
   readonly settings: OperationSettings
+  /** Counts mails with invitations; called before one is made or sent again. */
+  readonly invitationLimits: InvitationLimits
   /** Counts the tenants that a user has created and that are not purged. */
   readonly countTenants: (user: string) => Promise<number>
   /** The tag of `If-Match`: the change is only for what has this tag still. Undefined: for whatever is there. */

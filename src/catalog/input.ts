@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TenancyError } from '../core/errors/errors.js'
+import { cleanLine, isShownLine, shownLineProblem } from '../core/shown-line.js'
 import { isStorable } from '../core/text.js'
 
 /**
@@ -19,6 +20,19 @@ export const actor = user.nullish()
 /** The name of something that exists. Its form was checked when it was created. */
 export const name = z.string().min(1).max(200).refine(isStorable, 'holds a NUL or half of a surrogate pair')
 export const description = z.string().max(1000).refine(isStorable, 'holds a NUL or half of a surrogate pair')
+
+/** A line that others are shown, in its one spelling: see `cleanLine`. */
+export const shownLine = (shortest: 0 | 1, longest: number) =>
+  z
+    .string('must be text')
+    .transform(cleanLine)
+    .pipe(
+      z
+        .string()
+        .min(shortest, 'must not be empty')
+        .max(longest, `must have at most ${longest} characters`)
+        .refine(isShownLine, shownLineProblem),
+    )
 
 /**
  * Checks at compile time that a schema accepts exactly `Input`, no key more or less: callers read the interface, but the

@@ -30,6 +30,25 @@ CREATE TABLE account_attempts (
 );
 CREATE INDEX account_attempts_expires_at_idx ON account_attempts USING btree (expires_at);
 
+CREATE TABLE address_changes (
+  user_id uuid NOT NULL,
+  email text NOT NULL,
+  new_hash text NOT NULL,
+  old_hash text NOT NULL,
+  new_confirmed_at timestamp with time zone,
+  old_confirmed_at timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT address_changes_pkey PRIMARY KEY (user_id),
+  CONSTRAINT address_changes_new_hash_key UNIQUE (new_hash),
+  CONSTRAINT address_changes_old_hash_key UNIQUE (old_hash),
+  CONSTRAINT address_changes_email_check CHECK (email <> ''::text AND length(email) <= 320),
+  CONSTRAINT address_changes_new_hash_check CHECK (new_hash ~ '^[A-Za-z0-9_-]{43}$'::text),
+  CONSTRAINT address_changes_old_hash_check CHECK (old_hash ~ '^[A-Za-z0-9_-]{43}$'::text),
+  CONSTRAINT address_changes_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX address_changes_expires_at_idx ON address_changes USING btree (expires_at);
+
 -- Rows in a new catalog: 1
 CREATE TABLE audit_chains (
   chain_id uuid NOT NULL,
@@ -135,6 +154,8 @@ CREATE TABLE invitations (
   ended_at timestamp with time zone,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  permission_id integer,
+  refused_at timestamp with time zone,
   CONSTRAINT invitations_pkey PRIMARY KEY (id),
   CONSTRAINT invitations_token_hash_key UNIQUE (token_hash),
   CONSTRAINT invitations_check CHECK ((state = 'open'::text) = (ended_at IS NULL)),
@@ -143,12 +164,15 @@ CREATE TABLE invitations (
   CONSTRAINT invitations_token_hash_check CHECK (length(token_hash) = 32),
   CONSTRAINT invitations_accepted_by_fkey FOREIGN KEY (accepted_by) REFERENCES users(id) ON DELETE SET NULL,
   CONSTRAINT invitations_invited_by_fkey FOREIGN KEY (invited_by) REFERENCES users(id) ON DELETE CASCADE,
+  CONSTRAINT invitations_permission_id_fkey FOREIGN KEY (permission_id) REFERENCES permissions(id) ON DELETE SET NULL,
   CONSTRAINT invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
 );
 CREATE INDEX invitations_accepted_by_idx ON invitations USING btree (accepted_by);
 CREATE INDEX invitations_invited_by_idx ON invitations USING btree (invited_by);
+CREATE INDEX invitations_open_email_idx ON invitations USING btree (email) WHERE state = 'open'::text;
 CREATE UNIQUE INDEX invitations_open_key ON invitations USING btree (tenant_id, email) WHERE state = 'open'::text;
 CREATE INDEX invitations_over_idx ON invitations USING btree (COALESCE(ended_at, expires_at));
+CREATE INDEX invitations_permission_id_idx ON invitations USING btree (permission_id);
 CREATE INDEX invitations_tenant_id_idx ON invitations USING btree (tenant_id, id);
 CREATE TRIGGER invitations_updated_at BEFORE UPDATE ON invitations FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
@@ -242,9 +266,15 @@ CREATE TABLE refresh_families (
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   last_used_at timestamp with time zone DEFAULT now() NOT NULL,
   expires_at timestamp with time zone NOT NULL,
+  in_cookie boolean DEFAULT false NOT NULL,
+  tenant_id uuid,
+  user_agent text,
+  address text,
   CONSTRAINT refresh_families_pkey PRIMARY KEY (id),
+  CONSTRAINT refresh_families_address_check CHECK (length(address) <= 60),
   CONSTRAINT refresh_families_previous_hash_check CHECK (length(previous_hash) = 32),
   CONSTRAINT refresh_families_token_hash_check CHECK (length(token_hash) = 32),
+  CONSTRAINT refresh_families_user_agent_check CHECK (length(user_agent) <= 200),
   CONSTRAINT refresh_families_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
 CREATE INDEX refresh_families_expires_at_idx ON refresh_families USING btree (expires_at);
@@ -392,6 +422,20 @@ CREATE TABLE tenant_migration_failures (
   CONSTRAINT tenant_migration_failures_database_id_fkey FOREIGN KEY (database_id) REFERENCES tenant_databases(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tenant_settings (
+  tenant_id uuid NOT NULL,
+  version integer DEFAULT 1 NOT NULL,
+  plain jsonb DEFAULT '{}'::jsonb NOT NULL,
+  sealed jsonb DEFAULT '{}'::jsonb NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT tenant_settings_pkey PRIMARY KEY (tenant_id),
+  CONSTRAINT tenant_settings_plain_check CHECK (jsonb_typeof(plain) = 'object'::text),
+  CONSTRAINT tenant_settings_sealed_check CHECK (jsonb_typeof(sealed) = 'object'::text),
+  CONSTRAINT tenant_settings_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE TRIGGER tenant_settings_epoch AFTER INSERT OR UPDATE ON tenant_settings FOR EACH ROW EXECUTE FUNCTION tenant_settings_epoch();
+CREATE TRIGGER tenant_settings_updated_at BEFORE UPDATE ON tenant_settings FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
 CREATE TABLE tenant_slug_aliases (
   slug text NOT NULL,
   tenant_id uuid NOT NULL,
@@ -441,7 +485,7 @@ CREATE TRIGGER tenants_restored AFTER UPDATE ON tenants FOR EACH ROW WHEN (old.s
 CREATE TRIGGER tenants_row_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_row_epoch();
 CREATE TRIGGER tenants_slug_free AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_slug_free();
 CREATE TRIGGER tenants_slug_free_again AFTER UPDATE OF slug ON tenants FOR EACH ROW WHEN (new.slug <> old.slug) EXECUTE FUNCTION tenants_slug_free();
-CREATE TRIGGER tenants_updated_at BEFORE UPDATE ON tenants FOR EACH ROW WHEN (new.* IS DISTINCT FROM old.*) EXECUTE FUNCTION set_updated_at();
+CREATE TRIGGER tenants_updated_at BEFORE UPDATE ON tenants FOR EACH ROW WHEN (new.* IS DISTINCT FROM old.*) EXECUTE FUNCTION tenants_facts_time();
 
 CREATE TABLE unlinked_identities (
   issuer text NOT NULL,
@@ -623,6 +667,7 @@ CREATE TRIGGER users_deleted AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION
 CREATE CONSTRAINT TRIGGER users_deleted_audit AFTER DELETE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION users_audit();
 CREATE TRIGGER users_disabled BEFORE UPDATE ON users FOR EACH ROW WHEN (new.disabled_at IS NOT NULL AND old.disabled_at IS NULL) EXECUTE FUNCTION users_disabled();
 CREATE CONSTRAINT TRIGGER users_disabled_audit AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.disabled_at IS NULL) <> (old.disabled_at IS NULL)) EXECUTE FUNCTION users_disabled_audit();
+CREATE TRIGGER users_end_address_change AFTER UPDATE ON users FOR EACH ROW WHEN (new.disabled_at IS NOT NULL AND old.disabled_at IS NULL OR new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after OR new.email <> old.email) EXECUTE FUNCTION users_end_address_change();
 CREATE TRIGGER users_end_links AFTER UPDATE ON users FOR EACH ROW WHEN (new.disabled_at IS NOT NULL AND old.disabled_at IS NULL OR new.email <> old.email) EXECUTE FUNCTION users_end_links();
 CREATE TRIGGER users_end_logins AFTER UPDATE ON users FOR EACH ROW WHEN (new.disabled_at IS NOT NULL AND old.disabled_at IS NULL OR new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after) EXECUTE FUNCTION users_end_logins();
 CREATE TRIGGER users_end_registrations AFTER INSERT OR UPDATE OF email, email_verified ON users FOR EACH ROW WHEN (new.email_verified) EXECUTE FUNCTION users_end_registrations();
@@ -630,6 +675,7 @@ CREATE TRIGGER users_end_sessions AFTER UPDATE ON users FOR EACH ROW WHEN (new.t
 CREATE TRIGGER users_epoch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_epoch();
 CREATE TRIGGER users_epoch_kept BEFORE UPDATE OF access_epoch ON users FOR EACH ROW WHEN (new.access_epoch < old.access_epoch) EXECUTE FUNCTION epochs_are_kept();
 CREATE TRIGGER users_erased AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION users_erased();
+CREATE TRIGGER users_erased_answers AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION users_erased_answers();
 CREATE TRIGGER users_revoked BEFORE UPDATE ON users FOR EACH ROW WHEN (new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after) EXECUTE FUNCTION users_revoked();
 CREATE CONSTRAINT TRIGGER users_revoked_audit AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.tokens_valid_after IS DISTINCT FROM old.tokens_valid_after AND (new.disabled_at IS NULL OR old.disabled_at IS NOT NULL) AND pg_trigger_depth() = 0) EXECUTE FUNCTION users_revoked_audit();
 CREATE TRIGGER users_updated_at BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION set_updated_at();
@@ -643,7 +689,7 @@ declare
   invited invitations;
   given_ids uuid[];
   given_names text[];
-  lacks integer;
+  lacks text[];
 begin
   outcome := 'invalid';
   select * into tenant from tenants
@@ -675,11 +721,22 @@ begin
   select coalesce(array_agg(id order by name), '{}'), coalesce(array_agg(name order by name), '{}') into given_ids, given_names
     from roles where id = any (invited.role_ids) and (tenant_id is null or tenant_id = tenant.id);
   if invited.invited_by is not null then
+    -- Inviting is a deed, so holding the permission for a while is enough; what is given must not outlast what is held.
     -- No row: the inviter is no active member any more.
-    select cardinality(missing_permissions || missing_roles) into lacks
-      from missing_access(tenant.id, invited.invited_by, given_names, '{}', null);
-    if lacks is distinct from 0 then
+    select given.missing_permissions || given.missing_roles || inviting.missing_permissions into lacks
+      from missing_access(tenant.id, invited.invited_by, given_names, '{}', null, 'infinity') as given
+      cross join missing_access(
+        tenant.id, invited.invited_by, '{}', array(select name from permissions where id = invited.permission_id), null,
+        '-infinity'
+      ) as inviting;
+    if lacks is distinct from '{}'::text[] then
       outcome := 'authority';
+      if invited.refused_at is null then
+        update invitations set refused_at = now() where id = invited.id;
+        insert into audit_log (actor_id, tenant_id, action, subject, after)
+          values (who, tenant.id, 'invitation.refuse', 'invitation:' || invited.id,
+            jsonb_build_object('invitedBy', invited.invited_by, 'lacks', lacks));
+      end if;
       return;
     end if;
   end if;
@@ -892,6 +949,27 @@ begin
     || jsonb_build_object('tenants2fast.personal', encode(digest, 'hex'));
 end $function$;
 
+CREATE FUNCTION begin_address_change(who uuid, current_address text, address text, new_link text, old_link text, lifetime interval)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform from users
+    where id = who and email = current_address and disabled_at is null and email_verified for no key update;
+  if not found then
+    return false;
+  end if;
+  insert into address_changes as held (user_id, email, new_hash, old_hash, expires_at)
+    values (who, address, new_link, old_link, now() + lifetime)
+    on conflict (user_id) do update set email = excluded.email, new_hash = excluded.new_hash, old_hash = excluded.old_hash,
+      new_confirmed_at = null, old_confirmed_at = null, created_at = now(), expires_at = excluded.expires_at;
+  insert into audit_log (actor_id, action, subject) values (who, 'user.email.request', 'user:' || who);
+  delete from address_changes where user_id in (
+    select user_id from address_changes where expires_at <= now() order by expires_at limit 8 for update skip locked
+  );
+  return true;
+end $function$;
+
 CREATE FUNCTION begin_database_build(new_id uuid, server uuid, new_name text, new_role text, version text, owner text, lease_ms integer, reserve_for uuid, target integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -942,6 +1020,18 @@ AS $function$
   );
 $function$;
 
+CREATE FUNCTION begin_session(family uuid, owner uuid, since integer, first_hash bytea, lifetime interval, by_cookie boolean, agent text, caller text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not begin_login(family, owner, since, first_hash, lifetime) then
+    return false;
+  end if;
+  update refresh_families set in_cookie = by_cookie, user_agent = agent, address = caller where id = family;
+  return true;
+end $function$;
+
 CREATE FUNCTION bump_member_epoch(member uuid, tenant uuid, outcome text DEFAULT ''::text)
  RETURNS void
  LANGUAGE sql
@@ -984,6 +1074,41 @@ AS $function$
   select announce_change('u:' || id || ':' || access_epoch) from bumped
 $function$;
 
+CREATE FUNCTION confirm_address_change(link text, OUT outcome text, OUT owner uuid, OUT old_address text, OUT new_address text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  held address_changes;
+begin
+  outcome := 'invalid';
+  select user_id into owner from address_changes where link in (new_hash, old_hash);
+  select email into old_address from users where id = owner and disabled_at is null and email_verified for update;
+  if not found then
+    return;
+  end if;
+  update address_changes
+    set new_confirmed_at = case when new_hash = link then coalesce(new_confirmed_at, now()) else new_confirmed_at end,
+      old_confirmed_at = case when old_hash = link then coalesce(old_confirmed_at, now()) else old_confirmed_at end
+    where user_id = owner and link in (new_hash, old_hash) and expires_at > now() returning * into held;
+  if not found then
+    return;
+  end if;
+  if held.new_confirmed_at is null or held.old_confirmed_at is null then
+    outcome := 'waiting';
+    return;
+  end if;
+  perform set_config('tenants2fast.actor', owner::text, true);
+  begin
+    update users set email = held.email, token_epoch = token_epoch + 1, tokens_valid_after = now() where id = owner;
+  exception when unique_violation then
+    delete from address_changes where user_id = owner;
+    return;
+  end;
+  new_address := held.email;
+  outcome := 'changed';
+end $function$;
+
 CREATE FUNCTION confirm_registration(link text, new_password text, given_name text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -1009,6 +1134,35 @@ begin
   perform set_config('tenants2fast.actor', owner.id::text, true);
   perform set_password(owner.id, new_password);
   return owner.id;
+end $function$;
+
+CREATE FUNCTION count_requests(keys text[], most integer[], window_seconds integer[], OUT consumed integer, OUT ms_left bigint)
+ RETURNS SETOF record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  now_ms bigint := extract(epoch from clock_timestamp()) * 1000;
+begin
+  for i in 1 .. cardinality(keys) loop
+    -- Read first, so that a flood of refused requests writes nothing and waits for no lock.
+    select points, expire - now_ms into consumed, ms_left from limited_requests
+     where key = keys[i] and points > most[i] and expire > now_ms;
+    if not found then
+      insert into limited_requests as known (key, points, expire) values (keys[i], 1, now_ms + window_seconds[i] * 1000::bigint)
+        on conflict (key) do update set
+          points = case when known.expire <= now_ms then 1 else least(known.points, most[i]) + 1 end,
+          expire = case when known.expire <= now_ms then excluded.expire else known.expire end
+        returning points, expire - now_ms into consumed, ms_left;
+    end if;
+    return next;
+    exit when consumed > most[i];
+  end loop;
+  -- Old rows go along, more of them than were added. Last, because nothing waits for a lock after it.
+  if random() < 0.05 then
+    delete from limited_requests where key = any (array(
+      select key from limited_requests where expire <= now_ms order by expire limit 200 for update skip locked
+    ));
+  end if;
 end $function$;
 
 CREATE FUNCTION create_tenant(new_id uuid, new_slug text, new_name text, new_contact_email text, new_max_users integer, owner uuid, actor uuid, version text, reservation uuid)
@@ -1091,6 +1245,44 @@ AS $function$
   update users set token_epoch = token_epoch + 1 where id = owner;
   delete from refresh_families where id = family and user_id = owner;
 $function$;
+
+CREATE FUNCTION end_login_of(family uuid, presented bytea)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+declare
+  owner uuid;
+begin
+  select user_id into owner from refresh_families where id = family;
+  perform from users where id = owner for no key update;
+  perform from refresh_families where id = family and presented in (token_hash, previous_hash) for update;
+  if not found then
+    return null;
+  end if;
+  perform end_login(owner, family);
+  return owner;
+end $function$;
+
+CREATE FUNCTION end_sessions(who uuid, session uuid, others boolean, by_whom text)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+declare
+  ended integer;
+begin
+  perform from users where id = who for no key update;
+  delete from refresh_families
+    where user_id = who and expires_at > now() and (session_id(id) = session) is distinct from others;
+  get diagnostics ended = row_count;
+  if ended > 0 then
+    update users set token_epoch = token_epoch + 1 where id = who;
+    insert into audit_log (actor_id, action, subject, before) values (
+      nullif(by_whom, '')::uuid, 'session.end', 'user:' || who,
+      jsonb_strip_nulls(jsonb_build_object(case when others then 'kept' else 'session' end, session, 'ended', ended))
+    );
+  end if;
+  return ended;
+end $function$;
 
 CREATE FUNCTION epochs_are_kept()
  RETURNS trigger
@@ -1232,6 +1424,82 @@ begin
           select granted.permission_id from role_permissions as granted where granted.role_id in (select role_id from reached)
           union all
           select override.permission_id from override where override.user_id = actor_id and override.effect = 'allow'
+        )
+        and not exists (
+          select from override
+          where override.user_id = actor_id and override.permission_id = permission.id and override.effect = 'deny'
+        )
+      )
+      order by permission.name
+    ),
+    array(
+      select role.name from roles as role
+      where role.tenant_id is null and role.id in (select role_id from given)
+        and role.id not in (select role_id from reached) and not owner.is_owner
+      order by role.name
+    ),
+    owner.is_owner
+  from user_tenants as actor
+  join users on users.id = actor.user_id and users.disabled_at is null
+  join tenants on tenants.id = actor.tenant_id and tenants.status = 'active'
+  cross join lateral (
+    select exists (
+      select from roles as role
+      where role.id in (select role_id from reached) and role.tenant_id is null and role.name = 'Owner'
+    ) as is_owner
+  ) as owner
+  where actor.tenant_id = tenant and actor.user_id = actor_id and actor.is_active;
+end $function$;
+
+CREATE FUNCTION missing_access(tenant uuid, actor_id uuid, role_names text[], permission_names text[], held_by uuid, given_until timestamp with time zone)
+ RETURNS TABLE(missing_permissions text[], missing_roles text[], actor_is_owner boolean)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+begin
+  return query
+  with recursive given (role_id) as (
+    (
+      select role.id from roles as role
+      where role.name = any (role_names) and (role.tenant_id is null or role.tenant_id = tenant)
+      union all
+      select held.role_id from user_tenant_roles as held where held.tenant_id = tenant and held.user_id = held_by
+    )
+    union
+    select inclusion.included_role_id from given join role_inclusions as inclusion on inclusion.role_id = given.role_id
+  ), reached (role_id) as (
+    select role.id from user_tenant_roles as held
+    join roles as role on role.id = held.role_id and role.is_active
+    where held.user_id = actor_id and held.tenant_id = tenant
+    union
+    select role.id from reached
+    join role_inclusions as inclusion on inclusion.role_id = reached.role_id
+    join roles as role on role.id = inclusion.included_role_id and role.is_active
+  ), override (user_id, permission_id, effect, ends) as (
+    select counts.user_id, counts.permission_id, counts.effect, coalesce(counts.expires_at, 'infinity')
+    from user_tenant_permissions as counts
+    where counts.tenant_id = tenant and counts.user_id in (actor_id, held_by)
+      and (counts.expires_at is null or counts.expires_at > now())
+  ), wanted (permission_id, until) as (
+    select permission.id, given_until from permissions as permission where permission.name = any (permission_names)
+    union all
+    select granted.permission_id, given_until from role_permissions as granted
+    where granted.role_id in (select role_id from given)
+    union all
+    select override.permission_id, least(given_until, override.ends) from override
+    where override.user_id = held_by and override.effect = 'allow'
+  )
+  select
+    array(
+      select permission.name from permissions as permission
+      join (select permission_id, max(until) as until from wanted group by permission_id) as asked
+        on asked.permission_id = permission.id
+      where not (
+        permission.id in (
+          select granted.permission_id from role_permissions as granted where granted.role_id in (select role_id from reached)
+          union all
+          select override.permission_id from override
+          where override.user_id = actor_id and override.effect = 'allow' and override.ends >= asked.until
         )
         and not exists (
           select from override
@@ -1424,6 +1692,79 @@ begin
   end if;
 end $function$;
 
+CREATE FUNCTION rotate_session(family uuid, presented bytea, successor bytea, grace interval, by_cookie boolean, is_choice boolean, wanted_id uuid, wanted_slug text, agent text, caller text, OUT outcome text, OUT owner uuid, OUT epoch integer, OUT bound_to uuid, OUT has_left boolean, OUT remaining integer)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+declare
+  held refresh_families;
+  is_welcome boolean;
+  is_repeated boolean;
+  found_status text;
+begin
+  outcome := 'unknown';
+  has_left := false;
+  select user_id into owner from refresh_families where id = family;
+  select token_epoch, disabled_at is null and email_verified into epoch, is_welcome
+    from users where id = owner for no key update;
+  select * into held from refresh_families where id = family and expires_at > now() for update;
+  if not found or held.in_cookie <> by_cookie then
+    return;
+  end if;
+  is_repeated := held.previous_hash = presented and now() < held.last_used_at + grace;
+  if held.token_hash <> presented and not coalesce(is_repeated, false) then
+    outcome := 'reused';
+    perform end_login(owner, family);
+    return;
+  end if;
+  if held.token_hash <> presented and not (by_cookie and held.token_hash = successor) then
+    outcome := 'repeated';
+    return;
+  end if;
+  if not is_welcome then
+    outcome := 'refused';
+    return;
+  end if;
+
+  bound_to := held.tenant_id;
+  if is_choice and wanted_id is null and wanted_slug is null then
+    bound_to := null;
+  elsif is_choice then
+    select tenants.id, tenants.status into bound_to, found_status
+      from tenants join user_tenants on user_tenants.tenant_id = tenants.id
+      where user_tenants.user_id = owner and user_tenants.is_active and tenants.status <> 'deleted'
+        and (tenants.id = wanted_id or tenants.slug = wanted_slug or tenants.id = (
+          select alias.tenant_id from tenant_slug_aliases as alias
+          where alias.slug = wanted_slug and alias.expires_at > now()
+        ));
+    if not found then
+      outcome := 'no_tenant';
+      return;
+    elsif found_status = 'suspended' then
+      outcome := 'suspended';
+      return;
+    end if;
+  elsif bound_to is not null then
+    perform from tenants join user_tenants on user_tenants.tenant_id = tenants.id
+      where tenants.id = bound_to and user_tenants.user_id = owner and user_tenants.is_active and tenants.status <> 'deleted';
+    if not found then
+      has_left := true;
+      bound_to := null;
+    end if;
+  end if;
+
+  outcome := 'rotated';
+  remaining := greatest(1, floor(extract(epoch from held.expires_at - now())))::integer;
+  if held.token_hash = presented then
+    update refresh_families
+      set token_hash = successor, previous_hash = presented, last_used_at = now(), tenant_id = bound_to,
+        user_agent = coalesce(agent, user_agent), address = coalesce(caller, address)
+      where id = family;
+  elsif held.tenant_id is distinct from bound_to then
+    update refresh_families set tenant_id = bound_to where id = family;
+  end if;
+end $function$;
+
 CREATE FUNCTION route_rules_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1464,6 +1805,14 @@ begin
   if exists (select from new_rows) then perform bump_rules_epoch(); end if;
   return null;
 end $function$;
+
+CREATE FUNCTION session_id(family uuid)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select encode(substring(sha256(uuid_send(family)) for 16), 'hex')::uuid
+$function$;
 
 CREATE FUNCTION set_password(owner uuid, new_password text)
  RETURNS void
@@ -1514,6 +1863,23 @@ AS $function$
 begin
   perform announce_change('k:' || floor(extract(epoch from clock_timestamp()) * 1000)::bigint);
   return null;
+end $function$;
+
+CREATE FUNCTION stop_address_change(link text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+declare
+  owner uuid;
+begin
+  select user_id into owner from address_changes where old_hash = link and expires_at > now();
+  perform from users where id = owner for no key update;
+  delete from address_changes where user_id = owner and old_hash = link;
+  if not found then
+    return null;
+  end if;
+  insert into audit_log (actor_id, action, subject) values (owner, 'user.email.stop', 'user:' || owner);
+  return owner;
 end $function$;
 
 CREATE FUNCTION take_account_attempt(keys bytea[], limits integer[], window_seconds integer[])
@@ -1574,6 +1940,15 @@ begin
   return null;
 end $function$;
 
+CREATE FUNCTION tenant_settings_epoch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform bump_tenant_epoch(new.tenant_id);
+  return null;
+end $function$;
+
 CREATE FUNCTION tenant_slug_aliases_epoch()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1627,6 +2002,20 @@ begin
   then
     new.access_epoch := greatest(new.access_epoch, old.access_epoch + 1);
     perform announce_change('t:' || new.id || ':' || new.access_epoch);
+  end if;
+  return new;
+end $function$;
+
+CREATE FUNCTION tenants_facts_time()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  earlier tenants := old;
+begin
+  earlier.access_epoch := new.access_epoch;
+  if new is distinct from earlier then
+    new.updated_at := now();
   end if;
   return new;
 end $function$;
@@ -1876,6 +2265,15 @@ begin
   return null;
 end $function$;
 
+CREATE FUNCTION users_end_address_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from address_changes where user_id = new.id;
+  return null;
+end $function$;
+
 CREATE FUNCTION users_end_links()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1936,6 +2334,15 @@ AS $function$
 begin
   delete from user_registrations where email = plain_address(old.email);
   delete from invitations where email = plain_address(old.email);
+  return null;
+end $function$;
+
+CREATE FUNCTION users_erased_answers()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  delete from idempotent_requests where plain_address(body ->> 'email') = plain_address(old.email);
   return null;
 end $function$;
 

@@ -16,6 +16,7 @@ export {
   userTenantPermissions,
   accessSeedEntries,
 } from './tables/access.js'
+export { tenantSettings } from './tables/settings.js'
 export { signingKeys } from './tables/signing-keys.js'
 export {
   userCredentials,
@@ -23,6 +24,7 @@ export {
   userVerifications,
   userRegistrations,
   refreshFamilies,
+  addressChanges,
   accountAttempts,
 } from './tables/accounts.js'
 export { auditLog, auditChains, auditPersonal } from './tables/audit.js'

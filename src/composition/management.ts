@@ -2,6 +2,7 @@ import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
 import type { Invitations } from '../catalog/invitations/invitations.js'
+import type { OwnInvitations } from '../catalog/invitations/own-invitations.js'
 import type { ApplicationLocks } from '../catalog/application-locks.js'
 import type { Events } from '../catalog/events/event-subscriptions.js'
 import type { InstallationSummary } from '../catalog/summary.js'
@@ -10,6 +11,7 @@ import { parse, snapshotOf, userRef } from '../catalog/input.js'
 import { tenantChangeInput } from '../catalog/tenants/tenant-input.js'
 import type { Tenants } from '../catalog/tenants/tenants.js'
 import { type IdentityKey, identityKeyInput, type UserIdentities } from '../catalog/users/user-identities.js'
+import type { Sessions } from '../catalog/users/sessions.js'
 import type { ListUsersOptions } from '../catalog/users/user-list.js'
 import type { PlatformAdministration } from '../catalog/users/platform-administrators.js'
 import { type UserChangeInput, userNotFound } from '../catalog/users/user-change.js'
@@ -18,6 +20,7 @@ import type { UserUpdateInput } from '../catalog/users/user-profile.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
 import type { UserRecord } from '../core/identity/identity.js'
 import type { Tenant, User } from '../core/model.js'
+import type { TenantSettingsStore } from '../core/tenants/tenant-settings.js'
 import { type AccessManagement, createAccessManagement } from './access-management.js'
 import type { TenantUsage } from './observing/tenant-usage.js'
 
@@ -56,7 +59,17 @@ export interface UserManagement extends UserIdentities {
 
 /** All functions by which an application changes the catalog. */
 export interface Management
-  extends Tenants, Memberships, Invitations, UserManagement, PlatformAdministration, Events, ApplicationLocks {
+  extends
+    Tenants,
+    Memberships,
+    Invitations,
+    OwnInvitations,
+    UserManagement,
+    Sessions,
+    PlatformAdministration,
+    Events,
+    ApplicationLocks,
+    TenantSettingsStore {
   /** Roles, permissions, rules and overrides, and explanations of decisions about access. */
   readonly access: AccessManagement
   /** The audit log: every change and its actor. */
@@ -80,9 +93,11 @@ export function createManagement({
   access,
   audit,
   users,
+  sessions,
   platform,
   events,
   locks,
+  settings,
   summary,
   readUsage,
   forget,
@@ -90,13 +105,15 @@ export function createManagement({
 }: {
   readonly tenants: Tenants
   readonly memberships: Memberships
-  readonly invitations: Invitations
+  readonly invitations: Invitations & OwnInvitations
   readonly access: AccessAdministration & AccessExplainer
   readonly audit: AuditLog
   readonly users: CatalogUsers
+  readonly sessions: Sessions
   readonly platform: PlatformAdministration
   readonly events: Events
   readonly locks: ApplicationLocks
+  readonly settings: TenantSettingsStore
   readonly summary: () => Promise<InstallationSummary>
   /** Reads the usage of a tenant by id; undefined: there is none. */
   readonly readUsage: (tenantId: string) => Promise<TenantUsage | undefined>
@@ -203,6 +220,10 @@ export function createManagement({
     findInvitation: (input) => invitations.findInvitation(input),
     acceptInvitation: (input) => ofUser(input, (given) => invitations.acceptInvitation(given)),
 
+    listOwnInvitations: (input) => invitations.listOwnInvitations(input),
+    acceptOwnInvitation: (input) => ofUser(input, (given) => invitations.acceptOwnInvitation(given)),
+    declineInvitation: (input) => invitations.declineInvitation(input),
+
     createUser: async (input) => (await users.createUser(input)).user,
     getUser: async (user) => (await readUser(parse(userRef, user, 'user'))).user,
     listUsers: (options) => users.listUsers(options),
@@ -221,9 +242,14 @@ export function createManagement({
     revokeUserTokens: (input) => userOf(input, (given) => users.revokeUserTokens(given)),
     readUser,
 
+    listSessions: (input) => sessions.listSessions(input),
+    endSession: (input) => ofUser(input, (given) => sessions.endSession(given)),
+    endOtherSessions: (input) => ofUser(input, (given) => sessions.endOtherSessions(given)),
+
     ...platform,
     withLock: (input, run) => locks.withLock(input, run),
     onEvent: (input, handler) => events.onEvent(input, handler),
+    ...settings,
     access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetAll: () => forget() }),
     audit,
   }

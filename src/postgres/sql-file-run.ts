@@ -310,12 +310,12 @@ function placeOf(error: unknown, sql: MigrationStep['work'], finished: number | 
     const line = statementLines(sql)[finished]
     return line === undefined ? '' : `, line ${line} (statement ${finished + 1})`
   }
-  // PostgreSQL counts characters, not UTF-16 units.
+  // PostgreSQL counts characters, not UTF-16 units, and so does the column.
   const lines = Array.from(sql)
     .slice(0, Number(position) - 1)
     .join('')
     .split('\n')
-  return `, line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`
+  return `, line ${lines.length}, column ${Array.from(lines.at(-1) ?? '').length + 1}`
 }
 
 /** Explains an error; PostgreSQL says only that the statement was cancelled when it took too long. */

@@ -8,6 +8,22 @@ export function askedByClaim(token: VerifiedToken): AskedTenant {
   return token.tenant === undefined ? undefined : (parseTenantRef(token.tenant) ?? 'malformed')
 }
 
+// Clocks of processes and catalog differ a little.
+const toleranceMs = 5000
+
+/**
+ * Refuses a tenant that was made after the token was, which names it by its slug: the slug was another tenant's then. Own tokens
+ * name ids, but those that a process of an earlier release has issued may name slugs until they expire.
+ *
+ * @throws {@link TenancyError} TENANCY_TENANT_FORBIDDEN
+ */
+export function refuseSuccessor(token: VerifiedToken, tenant: { readonly createdAt: Date }): void {
+  if (!token.isOwn || token.tenant === undefined || parseTenantRef(token.tenant)?.kind !== 'slug') return
+  if (tenant.createdAt.getTime() > token.issuedAt * 1000 + toleranceMs) {
+    throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
+  }
+}
+
 /**
  * Refuses a tenant that is not among those a token was issued for. A token for several tenants names none itself, so the
  * request must.

@@ -4,7 +4,7 @@ import type { UserRecord } from '../core/identity/identity.js'
 import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
 import type { TenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
-import { askedByClaim, requireAmongTenants } from './claim.js'
+import { askedByClaim, refuseSuccessor, requireAmongTenants } from './claim.js'
 import { askedByHeader } from './header.js'
 import { createHostReader } from './host.js'
 import { askedByPath } from './path.js'
@@ -76,6 +76,7 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
       }
       const member = (await findAsked(refs, user, sinceMs)) ?? (await findDefault(user, sinceMs))
       requireAmongTenants(token, member.value.tenant, refs.length > 0)
+      refuseSuccessor(token, member.value.tenant)
       const { status } = member.value.tenant
       if (status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
       if (status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')

@@ -5,6 +5,8 @@ export const tenantPermissions = {
   'tenant:read': { description: 'See the tenant (view_tenant_info)', category: 'Tenant' },
   'tenant:update': { description: 'Change the tenant (edit_tenant_info)', category: 'Tenant' },
   'tenant:delete': { description: 'Delete the tenant', category: 'Tenant' },
+  'settings:read': { description: 'See the tenant’s settings', category: 'Tenant' },
+  'settings:update': { description: 'Change the tenant’s settings', category: 'Tenant' },
   'audit:read': { description: 'Read the tenant’s audit log', category: 'Tenant' },
   'members:read': { description: 'List members (list_users)', category: 'Members' },
   'members:create': { description: 'Add members (add_users)', category: 'Members' },
@@ -41,6 +43,8 @@ export const tenantRoutes = {
 export const tenantRoles = {
   Admin: [
     'tenant:update',
+    'settings:read',
+    'settings:update',
     'audit:read',
     'members:create',
     'members:update',

@@ -62,7 +62,7 @@ export function createResetLinks({ internalAdapter }: Pick<Engine, 'internalAdap
 /** Builds the address of a page of accounts with a token, for a mail. */
 export function linkTo(
   { publicUrl, authPrefix }: Pick<Config, 'publicUrl' | 'authPrefix'>,
-  page: 'verify-email' | 'password/reset',
+  page: 'verify-email' | 'password/reset' | 'email/confirm' | 'email/stop',
   token: string,
 ): string {
   return `${publicUrl}${authPrefix}/${page}?token=${token}`

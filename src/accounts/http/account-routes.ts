@@ -1,8 +1,10 @@
 import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
-import type { ClientAddress } from '../limits/client-address.js'
+import type { ClientAddress } from '../../http/client-address.js'
 import { answerNothing, answerProblem } from '../../http/messages/answers.js'
+import type { AddressChanges } from '../address-change.js'
+import { addressRoutes } from './address-routes.js'
 import { loginRoutes } from './login-routes.js'
 import { passwordRoutes } from './password-routes.js'
 import { profileRoutes } from './profile-routes.js'
@@ -13,17 +15,22 @@ import { splitTarget } from '../../http/messages/strict-text.js'
 /** The parts that {@link createAccountRoutes} needs. */
 export interface AccountRoutesParts extends RouteParts {
   readonly clientAddress: ClientAddress
+  /** Undefined: addresses are not changed here. */
+  readonly addressChanges: AddressChanges | undefined
 }
 
 /**
- * Creates the handler of accounts, below `TENANT_AUTH_PREFIX`. Callers authenticate with a bearer token or a password, never
- * with a cookie. No cookie is read or set, so the origin of a request (`Origin`, `Sec-Fetch-*`) does not matter. The handler
- * never rejects.
+ * Creates the handler of accounts, below `TENANT_AUTH_PREFIX`. Callers authenticate with a bearer token or a password. A
+ * refresh token may be in a cookie, if the login asked for that: then, and only then, the origin of a request matters. The
+ * handler never rejects.
  */
-export function createAccountRoutes({ clientAddress, ...parts }: AccountRoutesParts): AccountsHandler {
+export function createAccountRoutes({ clientAddress, addressChanges, ...parts }: AccountRoutesParts): AccountsHandler {
   const { config, logger } = parts.host
   const prefix = config.authPrefix
-  const tables = [loginRoutes(parts), registrationRoutes(parts), passwordRoutes(parts), profileRoutes(parts)]
+  const tables = [
+    ...[loginRoutes(parts), registrationRoutes(parts), passwordRoutes(parts), profileRoutes(parts)],
+    ...(addressChanges === undefined ? [] : [addressRoutes(parts, addressChanges)]),
+  ]
   const routes = new Map<string, ReadonlyMap<string, RouteHandler>>()
   for (const table of tables) {
     for (const [path, methods] of Object.entries(table)) routes.set(prefix + path, new Map(Object.entries(methods)))

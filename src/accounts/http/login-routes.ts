@@ -1,23 +1,38 @@
 import { TenancyError } from '../../core/errors/errors.js'
-import type { TokenAnswer } from '../logins.js'
+import type { Login } from '../logins.js'
 import { answerJson, answerNothing } from '../../http/messages/answers.js'
 import { answerTokenError } from './token-error.js'
 import { readBody } from './body.js'
+import { deviceOf } from './device.js'
 import type { AccountCall, RouteParts, RouteTable } from './route-table.js'
 import { parseFields } from '../../http/messages/fields.js'
 import { schemas } from './schemas.js'
 
 /** `/login`, its OAuth 2.0 twin `/token`, and `/logout`. */
-export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
-  async function login({ address }: AccountCall, email: string, password: string): Promise<TokenAnswer> {
+export function loginRoutes({ host, logins, limits, cookie }: RouteParts): RouteTable {
+  async function login({ request, address }: AccountCall, email: string, password: string, inCookie = false) {
     const attempt = await limits.attempt('login', { account: email, address })
-    const answer = await logins.begin(email, password)
+    const answer = await logins.begin(email, password, { inCookie, device: deviceOf(request, address) })
     await attempt.succeeded()
     return answer
   }
 
+  /** Answers with the refresh token in the cookie, and not in the body. */
+  function answerInCookie({ refresh_token: refreshToken, ...rest }: Login): Response {
+    return answerTokens(rest, cookie.store(refreshToken, rest.remainingSeconds))
+  }
+
+  async function refreshByCookie({ request, address }: AccountCall, tenant: string | undefined): Promise<Response> {
+    cookie.requireOrigin(request)
+    const token = cookie.read(request)
+    if (token === undefined) throw new TenancyError('TENANCY_ACCOUNTS_GRANT_INVALID')
+    // A refusal leaves the cookie alone: another tab may have logged in and stored a new one meanwhile.
+    return answerInCookie(await logins.refresh(token, { tenant, inCookie: true, device: deviceOf(request, address) }))
+  }
+
   async function grant(call: AccountCall): Promise<Response> {
-    const fields = (await readBody(call.request, ['application/x-www-form-urlencoded']))?.fields ?? {}
+    const { request, address } = call
+    const fields = (await readBody(request, ['application/x-www-form-urlencoded']))?.fields ?? {}
     const { grant_type: named, username, password } = parseFields(schemas.tokenRequest, fields)
     const type = named ?? (username !== undefined && password !== undefined ? 'password' : undefined)
     switch (type) {
@@ -28,8 +43,14 @@ export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
         return answerTokens(await login(call, credentials.username, credentials.password))
       }
       case 'refresh_token': {
-        const { refresh_token: refreshToken } = parseFields(schemas.refreshGrant, fields)
-        return answerTokens(await logins.refresh(refreshToken))
+        const { refresh_token: refreshToken, tenant } = parseFields(schemas.refreshGrant, fields)
+        if (refreshToken !== undefined) {
+          return answerTokens(await logins.refresh(refreshToken, { tenant, device: deviceOf(request, address) }))
+        }
+        if (cookie.read(request) === undefined) {
+          throw new TenancyError('TENANCY_REQUEST_INVALID', 'refresh_token must be given as text')
+        }
+        return refreshByCookie(call, tenant)
       }
       default:
         return answerJson(
@@ -44,8 +65,11 @@ export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
     '/login': {
       async POST(call) {
         const body = await readBody(call.request, ['application/json'])
-        const { email, password } = parseFields(schemas.credentials, body?.fields)
-        return answerTokens(await login(call, email, password))
+        const { email, password, cookie: inCookie = false } = parseFields(schemas.credentials, body?.fields)
+        if (!inCookie) return answerTokens(await login(call, email, password))
+        // Another site could log its visitor in to an account of its own.
+        cookie.requireOrigin(call.request)
+        return answerInCookie(await login(call, email, password, inCookie))
       },
     },
     '/token': {
@@ -59,7 +83,16 @@ export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
     },
     '/logout': {
       async POST({ request }) {
-        const user = await host.authenticate(request.headers.get('authorization') ?? undefined)
+        const authorization = request.headers.get('authorization') ?? undefined
+        const held = authorization === undefined ? cookie.read(request) : undefined
+        if (held !== undefined) {
+          cookie.requireOrigin(request)
+          const body = await readBody(request, ['application/json'])
+          const { everywhere = false } = parseFields(schemas.cookieLogout, body?.fields ?? {})
+          await logins.endByToken(held, { everywhere })
+          return answerNothing(cookie.remove())
+        }
+        const user = await host.authenticate(authorization)
         const body = await readBody(request, ['application/json'])
         const { refresh_token: refreshToken, everywhere = false } = parseFields(schemas.logout, body?.fields ?? {})
         await logins.end(user.id, everywhere ? undefined : refreshToken)
@@ -69,7 +102,15 @@ export function loginRoutes({ host, logins, limits }: RouteParts): RouteTable {
   }
 }
 
-/** RFC 6749, 5.1. */
-function answerTokens(tokens: TokenAnswer): Response {
-  return answerJson(200, tokens, { pragma: 'no-cache' })
+/** RFC 6749, 5.1. The refresh token may be left out. */
+function answerTokens(
+  login: Omit<Login, 'refresh_token'> & Partial<Pick<Login, 'refresh_token'>>,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const { access_token, token_type, expires_in, refresh_token, tenant } = login
+  return answerJson(
+    200,
+    { access_token, token_type, expires_in, refresh_token, tenant },
+    { pragma: 'no-cache', ...headers },
+  )
 }

@@ -83,6 +83,26 @@ function formPage({ title, intro, action, label, button, token, problem }: FormF
   )
 }
 
+/** Shows a button that does what a link is for: mail scanners that open the link do nothing. */
+export function buttonPage({ title, intro, action, button, token }: ButtonFacts): Response {
+  return page(
+    200,
+    title,
+    `${paragraph(intro)}<form method="post" action="${action}">
+<input type="hidden" name="token" value="${escapeHtml(token)}">
+<button>${button}</button>
+</form>`,
+  )
+}
+
+interface ButtonFacts {
+  readonly title: string
+  readonly intro: string
+  readonly action: string
+  readonly button: string
+  readonly token: string
+}
+
 /** Shows a message. */
 export function messagePage(status: number, title: string, text: string): Response {
   return page(status, title, paragraph(text))

@@ -1,6 +1,7 @@
 import type { AccountProvider, AccountsHost } from '../../core/accounts/accounts.js'
 import type { AttemptLimits } from '../limits/attempt-limits.js'
 import type { Logins } from '../logins.js'
+import type { SessionCookie } from './session-cookie.js'
 
 /** A request to one of the routes. */
 export interface AccountCall {
@@ -23,4 +24,5 @@ export interface RouteParts {
   readonly provider: AccountProvider
   readonly logins: Logins
   readonly limits: AttemptLimits
+  readonly cookie: SessionCookie
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { NamesOf } from '../../core/columns.js'
 import type { userColumns } from '../../core/model.js'
+import { cleanLine, isShownLine, shownLineProblem } from '../../core/shown-line.js'
 import { isWellFormed } from '../../core/text.js'
 
 /** Free text of a person. Characters that cannot be stored (NUL) or shown are refused. */
@@ -9,6 +10,12 @@ const text = (longest: number) =>
     .string()
     .max(longest, `must have at most ${longest} characters`)
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must have no control characters')
+
+/** The name of a person, which others are shown. */
+const personName = z
+  .string()
+  .transform(cleanLine)
+  .pipe(z.string().max(200, 'must have at most 200 characters').refine(isShownLine, shownLineProblem))
 
 const email = text(320).min(1, 'must not be empty')
 // The provider decides whether a password is good enough.
@@ -24,9 +31,9 @@ const webAddress = text(2048).refine(
 
 /** The fields of each route. Any other field is an error, so that a misspelled one is noticed. */
 export const schemas = {
-  registration: z.strictObject({ email, password: password.optional(), name: text(200).optional() }),
-  confirmation: z.strictObject({ token: opaque, password, name: text(200).optional() }),
-  credentials: z.strictObject({ email, password }),
+  registration: z.strictObject({ email, password: password.optional(), name: personName.optional() }),
+  confirmation: z.strictObject({ token: opaque, password, name: personName.optional() }),
+  credentials: z.strictObject({ email, password, cookie: z.boolean().optional() }),
   address: z.strictObject({ email }),
   link: z.strictObject({ token: opaque }),
   passwordReset: z.strictObject({ token: opaque, password }),
@@ -34,8 +41,9 @@ export const schemas = {
   passwordForm: z.strictObject({ token: opaque, password: password.default('') }),
   passwordChange: z.strictObject({ current: password, next: password }),
   logout: z.strictObject({ refresh_token: opaque.optional(), everywhere: z.boolean().optional() }),
+  cookieLogout: z.strictObject({ everywhere: z.boolean().optional() }),
   profileChange: z.strictObject({
-    name: text(200).optional(),
+    name: personName.optional(),
     image: webAddress.nullable().optional(),
   } satisfies Record<NamesOf<typeof userColumns, 'writable'>, z.ZodType>),
   // RFC 6749, 3.2: unknown parameters are ignored.
@@ -45,5 +53,7 @@ export const schemas = {
     password: z.string().optional(),
   }),
   passwordGrant: z.object({ username: email, password }),
-  refreshGrant: z.object({ refresh_token: opaque }),
+  refreshGrant: z.object({ refresh_token: opaque.optional(), tenant: text(200).optional() }),
+  addressChange: z.strictObject({ email, password }),
+  consent: z.strictObject({ token: opaque }),
 } as const

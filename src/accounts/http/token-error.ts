@@ -10,7 +10,7 @@ export function answerTokenError(error: unknown, logger: Logger): Response {
   const [code, description] = tokenErrorOf(known)
   return answerJson(
     // 401 is for failed authentication of clients, and here a user's credentials are wrong (RFC 6749, 5.2).
-    status === 401 || status === 415 ? 400 : status,
+    status === 401 || status === 404 || status === 415 ? 400 : status,
     { error: code, error_description: description },
     {
       pragma: 'no-cache',
@@ -25,6 +25,12 @@ function tokenErrorOf(error: TenancyError | undefined): readonly [code: string, 
       return ['invalid_grant', error.title]
     case 'TENANCY_ACCOUNTS_GRANT_INVALID':
       return ['invalid_grant', 'The refresh token is not valid: log in again']
+    case 'TENANCY_ACCOUNTS_ORIGIN_REFUSED':
+      return ['access_denied', error.title]
+    // RFC 8707, 2: the token cannot be for what it is wanted for.
+    case 'TENANCY_TENANT_NOT_FOUND':
+    case 'TENANCY_TENANT_SUSPENDED':
+      return ['invalid_target', error.title]
     case 'TENANCY_REQUEST_INVALID':
     case 'TENANCY_REQUEST_TOO_LARGE':
     case 'TENANCY_REQUEST_TYPE_UNSUPPORTED':

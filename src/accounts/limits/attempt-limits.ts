@@ -9,13 +9,13 @@ import type { AccountsHost } from '../../core/accounts/accounts.js'
 import { normalizeEmail } from '../../core/identity/email.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
-import { callerNetwork } from './client-address.js'
+import { callerNetwork } from '../../http/client-address.js'
 
 /** Kinds of limited attempts. Logins by `/login` and `/token`, and every other use of a password, are one kind. */
 export type AttemptKind = keyof AccountLimits
 
 /** Kinds of attempts that send a mail. */
-export type MailKind = 'register' | 'reset' | 'resend'
+export type MailKind = 'register' | 'reset' | 'resend' | 'change'
 
 /** Account and address of an attempt. */
 export interface AttemptSubject {

@@ -71,27 +71,55 @@ interface Letter {
   /** The text of the link. */
   readonly action: string
   readonly after: string
+  /** Another link, below. Default: none. */
+  readonly second?: { readonly action: string; readonly link: string }
 }
 
-function compose({ to, name, link }: NamedMailFacts, letter: Letter): Mail {
+/** Composes a mail with a link. @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID, TENANCY_CONFIG_INVALID (the link) */
+export function compose({ to, name, link }: NamedMailFacts, letter: Letter): Mail {
   const site = hostOf(link)
   const greeting = greet(name)
   const before = letter.before(site)
-  const paragraphs = [
-    escapeHtml(greeting),
-    escapeHtml(before),
-    `<a href="${escapeHtml(link)}">${escapeHtml(letter.action)}</a><br>\n${escapeHtml(link)}`,
-    escapeHtml(letter.after),
-  ]
+  const { action, after, second } = letter
+  if (second !== undefined) hostOf(second.link)
+  return mailOf(to, letter.subject, [
+    { text: greeting },
+    { text: before },
+    { text: action, link },
+    { text: after },
+    ...(second === undefined ? [] : [{ text: second.action, link: second.link }]),
+  ])
+}
+
+/** Composes a mail without a link. @throws {@link TenancyError} TENANCY_ACCOUNTS_EMAIL_INVALID */
+export function composeNotice(
+  to: string,
+  { subject, text }: { readonly subject: string; readonly text: string },
+): Mail {
+  return mailOf(to, subject, [{ text: greet('') }, { text }])
+}
+
+interface Paragraph {
+  readonly text: string
+  readonly link?: string
+}
+
+function mailOf(to: string, subject: string, paragraphs: readonly Paragraph[]): Mail {
+  const plain = paragraphs.map(({ text, link }) => (link === undefined ? text : `${text}:\n${link}`))
+  const html = paragraphs.map(({ text, link }) =>
+    link === undefined
+      ? escapeHtml(text)
+      : `<a href="${escapeHtml(link)}">${escapeHtml(text)}</a><br>\n${escapeHtml(link)}`,
+  )
   return {
     to: mailAddress(to),
-    subject: letter.subject,
-    text: `${greeting}\n\n${before}\n\n${letter.action}:\n${link}\n\n${letter.after}\n`,
+    subject,
+    text: `${plain.join('\n\n')}\n`,
     html: `<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>${escapeHtml(letter.subject)}</title></head>
+<head><meta charset="utf-8"><title>${escapeHtml(subject)}</title></head>
 <body>
-${paragraphs.map((paragraph) => `<p>${paragraph}</p>`).join('\n')}
+${html.map((paragraph) => `<p>${paragraph}</p>`).join('\n')}
 </body>
 </html>
 `,

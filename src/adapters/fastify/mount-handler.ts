@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyInstance, FastifyRequest, HTTPMethods } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
@@ -12,47 +12,62 @@ export interface Mounted {
   /** Where, in Fastify's form. */
   readonly routes: readonly { readonly url: string; readonly methods: HTTPMethods[] }[]
   readonly maxBodyBytes: number
+  /** Paths below which the handler also answers what no route of the application has: 404, or 405 with `Allow`. Default: none. */
+  readonly prefixes?: readonly string[]
 }
 
 /**
  * Serves a handler of ours, which authenticates its requests itself, as public routes with their raw bodies. OPTIONS is left
  * to the application, which decides about CORS.
  */
-export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyBytes }: Mounted): void {
+export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyBytes, prefixes = [] }: Mounted): void {
+  const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { method, url: target, headers, body } = request
+    // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
+    const response = await handle(toWebRequest({ method, url: target, headers, body }), {
+      remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
+      target,
+      requestId: requestIdOf(request),
+    })
+    reply.code(response.status)
+    for (const [name, value] of response.headers) {
+      if (name !== 'set-cookie') reply.header(name, value)
+    }
+    for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
+    return reply.send(response.body === null ? undefined : Buffer.from(await response.arrayBuffer()))
+  }
+  const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {
+      throw other
+    })
+  }
+
   void app.register(async (scope) => {
     // Only in this scope: the handler reads the body itself, whatever its type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
       done(null, body),
     )
-    for (const { url, methods } of routes)
+    for (const { url, methods } of routes) {
       scope.route({
         method: methods,
         url,
         config: { tenancy: 'none' },
         // Links in mails carry their tokens in the query, and more people read a log than a mailbox.
         logSerializers: { req: withoutQuery },
-        async handler(request, reply) {
-          const { method, url: target, headers, body } = request
-          // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
-          const response = await handle(toWebRequest({ method, url: target, headers, body }), {
-            remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
-            target,
-            requestId: requestIdOf(request),
-          })
-          reply.code(response.status)
-          for (const [name, value] of response.headers) {
-            if (name !== 'set-cookie') reply.header(name, value)
-          }
-          for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
-          return reply.send(response.body === null ? undefined : Buffer.from(await response.arrayBuffer()))
-        },
-        errorHandler(error, request, reply) {
-          sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {
-            throw other
-          })
-        },
+        handler,
+        errorHandler,
       })
+    }
+    for (const prefix of prefixes) {
+      void scope.register(
+        async (below) => {
+          below.setErrorHandler(errorHandler)
+          below.setNotFoundHandler(handler)
+        },
+        { prefix },
+      )
+    }
   })
 }
 

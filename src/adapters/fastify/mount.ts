@@ -18,5 +18,6 @@ export function mountApi(app: FastifyInstance, { handle, routes }: MountedApi): 
       methods: (methods.includes('GET') ? ['HEAD', ...methods] : [...methods]) as HTTPMethods[],
     })),
     maxBodyBytes: maxApiBodyBytes,
+    prefixes: [...new Set(routes.map(({ path }) => `/${path.split('/')[1] ?? ''}`))],
   })
 }

@@ -1,87 +1,111 @@
-import { RateLimiterMemory, RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
-import { TenancyError } from '../../core/errors/errors.js'
-import type { SqlClient } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import { type Count, type Counted, type SharedCounts, tooMany } from './counts.js'
 
-/** How many requests a minute are answered. */
+/** How many requests are answered. */
 export interface ApiLimits {
-  /** Changes by one user, in all processes together. Default: 120. */
+  /** Changes by one user a minute, in all processes together. Default: 120. */
   readonly changesPerUser?: number
-  /** Changes in one tenant, in all processes together. Default: 1200. */
+  /** Changes in one tenant a minute, in all processes together. Default: 1200. */
   readonly changesPerTenant?: number
-  /** Reads by one user, in each process. Default: 1200. */
+  /** Reads by one user a minute, in each process. Default: 1200. */
   readonly readsPerUser?: number
+  /**
+   * Requests a minute from one address whose sender is not known: without a token, with one that is refused, for a path that
+   * nothing is at. Counted in each process. Default: 300.
+   */
+  readonly strangersPerAddress?: number
+  /** Mails a day to one address from one tenant, with invitations. Default: 5. */
+  readonly invitationsPerAddress?: number
+  /** Mails an hour of one invitation. Default: 3. */
+  readonly sendsPerInvitation?: number
+  /** Mails a day with invitations from one tenant. Default: 500. */
+  readonly invitationsPerTenant?: number
+  /** Seconds between two mails to one address from one tenant, with invitations; 0: none. Default: 60. */
+  readonly secondsBetweenInvitations?: number
 }
 
 /** Who sends a request, and whether it changes something. */
 export interface LimitedRequest {
-  readonly user: string
+  /** Id of the user; undefined: nobody is known. */
+  readonly user: string | undefined
+  /** Network that the request comes from. */
+  readonly address: string
   readonly tenant: string | undefined
   readonly isChange: boolean
 }
 
+/** Headers of an answer (draft-ietf-httpapi-ratelimit-headers). */
+export type LimitHeaders = Readonly<Record<string, string>>
+
 /** Counts requests. */
 export interface RequestLimits {
   /**
-   * Counts a request.
+   * Counts a request: a change of a user in one statement, anything else in memory.
    *
-   * @returns headers of its answer (draft-ietf-httpapi-ratelimit-headers)
    * @throws {@link TenancyError} TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`; TENANCY_CATALOG_UNAVAILABLE: a change is
    *   refused while it cannot be counted
    */
-  count(request: LimitedRequest): Promise<Readonly<Record<string, string>>>
+  count(request: LimitedRequest): Promise<LimitHeaders>
 }
 
 const windowSeconds = 60
 
 /**
- * Creates the limits of the management API. Changes are counted in the catalog, where all processes see them; reads in
- * memory, as they cost no more than that.
+ * Creates the limits of the management API. Changes are counted where all processes see them; reads, and what nobody known
+ * sends, in memory, as they cost no more than that.
  */
-export function createRequestLimits(
-  catalog: SqlClient,
-  { changesPerUser = 120, changesPerTenant = 1200, readsPerUser = 1200 }: ApiLimits = {},
-): RequestLimits {
-  const storeClient = {
-    query: ({ text, values }: { readonly text: string; readonly values: unknown[] }) => catalog.query(text, values),
-  }
-  const shared = (keyPrefix: string, points: number) =>
-    new RateLimiterPostgres({
-      ...{ storeClient, storeType: 'pool', tableName: 'limited_requests', tableCreated: true },
-      ...{ keyPrefix, points, duration: windowSeconds, inMemoryBlockOnConsumed: points + 1 },
-    })
-  const users = shared('user', changesPerUser)
-  const tenants = shared('tenant', changesPerTenant)
+export function createRequestLimits(counts: SharedCounts, most: ApiLimits = {}): RequestLimits {
+  const { changesPerUser = 120, changesPerTenant = 1200, readsPerUser = 1200, strangersPerAddress = 300 } = most
   const readers = new RateLimiterMemory({ keyPrefix: 'reader', points: readsPerUser, duration: windowSeconds })
+  const strangers = new RateLimiterMemory({
+    ...{ keyPrefix: 'stranger', points: strangersPerAddress, duration: windowSeconds },
+  })
+  // Keys that are used up: until then, further requests cost no statement.
+  const refused = new RateLimiterMemory({ keyPrefix: 'refused', points: 1, duration: windowSeconds })
+
+  async function countChange(user: string, tenant: string | undefined): Promise<LimitHeaders> {
+    // Narrow before wide: what a user is refused does not count against the others of the tenant.
+    const counted: Counted[] = [{ key: `user:${user}`, points: changesPerUser, windowSeconds }]
+    if (tenant !== undefined) counted.push({ key: `tenant:${tenant}`, points: changesPerTenant, windowSeconds })
+    for (const { key } of counted) {
+      const until = await refused.get(key)
+      if (until !== null) throw tooMany(until.msBeforeNext)
+    }
+    const found = await counts.count(counted)
+    for (const [index, { key, points }] of counted.entries()) {
+      const count = found[index]
+      if (count !== undefined && count.consumed <= points) continue
+      const msLeft = Math.min(Math.max(count?.msLeft ?? 1000, 1), windowSeconds * 1000)
+      await refused.block(key, msLeft / 1000)
+      throw tooMany(msLeft)
+    }
+    return headersOf('changes', changesPerUser, found[0])
+  }
 
   return {
-    async count({ user, tenant, isChange }) {
-      if (!isChange) return headersOf('reads', readsPerUser, await settled(readers.consume(user)))
-      // One after the other: what a user is refused does not count against the others of the tenant.
-      const own = await settled(users.consume(user))
-      if (tenant !== undefined) await settled(tenants.consume(tenant))
-      return headersOf('changes', changesPerUser, own)
+    async count({ user, address, tenant, isChange }) {
+      if (user === undefined) {
+        return headersOf('strangers', strangersPerAddress, await inMemory(strangers.consume(address)))
+      }
+      if (isChange) return countChange(user, tenant)
+      return headersOf('reads', readsPerUser, await inMemory(readers.consume(user)))
     },
   }
 }
 
-function settled(consumed: Promise<RateLimiterRes>): Promise<RateLimiterRes> {
-  const counted = consumed.catch((refusal: unknown) => {
-    throw refusal instanceof RateLimiterRes ? tooMany(refusal) : refusal
-  })
-  return catalogAnswer(counted, 'limits')
+async function inMemory(consumed: Promise<RateLimiterRes>): Promise<Count> {
+  try {
+    const { consumedPoints, msBeforeNext } = await consumed
+    return { consumed: consumedPoints, msLeft: msBeforeNext }
+  } catch (refusal) {
+    throw refusal instanceof RateLimiterRes ? tooMany(refusal.msBeforeNext) : refusal
+  }
 }
 
-function tooMany({ msBeforeNext }: RateLimiterRes): TenancyError {
-  const seconds = Math.max(1, Math.ceil(msBeforeNext / 1000))
-  return new TenancyError('TENANCY_REQUEST_TOO_MANY', `Too many requests: wait ${seconds} s`, {
-    retryAfterSeconds: seconds,
-  })
-}
-
-function headersOf(name: string, points: number, { remainingPoints, msBeforeNext }: RateLimiterRes) {
+function headersOf(name: string, points: number, count: Count | undefined): LimitHeaders {
+  const { consumed, msLeft } = count ?? { consumed: points, msLeft: windowSeconds * 1000 }
   return {
     'ratelimit-policy': `"${name}";q=${points};w=${windowSeconds}`,
-    ratelimit: `"${name}";r=${Math.max(0, remainingPoints)};t=${Math.ceil(msBeforeNext / 1000)}`,
+    ratelimit: `"${name}";r=${Math.max(0, points - consumed)};t=${Math.ceil(msLeft / 1000)}`,
   }
 }

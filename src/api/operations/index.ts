@@ -1,6 +1,8 @@
 import type { Operation } from '../operation.js'
 import { invitationOperations } from './invitations.js'
+import { ownInvitationOperations } from './own-invitations.js'
 import { ownOperations } from './me.js'
+import { sessionOperations } from './sessions.js'
 import { memberOperations } from './members.js'
 import { ownershipOperations } from './ownership.js'
 import { auditOperations } from './audit.js'
@@ -14,11 +16,14 @@ import { platformRoleOperations } from './platform/roles.js'
 import { tenantsOfPlatformOperations } from './platform/tenants.js'
 import { tenantLifeOperations } from './platform/tenant-life.js'
 import { userOperations } from './platform/users.js'
+import { settingsOperations } from './settings.js'
 import { tenantOperations } from './tenants.js'
 
 /** The operations of tenants and their members. */
 export const operations: readonly Operation[] = [
   ...ownOperations,
+  ...sessionOperations,
+  ...ownInvitationOperations,
   ...tenantOperations,
   ...memberOperations,
   ...invitationOperations,
@@ -27,6 +32,7 @@ export const operations: readonly Operation[] = [
   ...permissionOperations,
   ...memberAccessOperations,
   ...auditOperations,
+  ...settingsOperations,
 ]
 
 /** The operations of administrators of the installation, which are served where they are switched on. */

@@ -3,7 +3,17 @@ import type { Tenant, User } from '../../core/model.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { requireTenant } from '../../http/require-user.js'
 import { defineOperation, type Operation, type OperationSettings } from '../operation.js'
-import { defaultLimit, moment, pageFrom, pageOf, pageQuery, roleName, tenantParams, userId } from './schemas.js'
+import {
+  defaultLimit,
+  moment,
+  momentOrNull,
+  pageFrom,
+  pageOf,
+  pageQuery,
+  roleName,
+  tenantParams,
+  userId,
+} from './schemas.js'
 
 const invitation = z.object({
   id: z.guid(),
@@ -15,6 +25,10 @@ const invitation = z.object({
   sentAt: moment,
   expiresAt: moment,
   acceptedBy: userId.nullable(),
+  refusedAt: momentOrNull.openapi({
+    description:
+      'Since when it cannot be accepted, because the inviter may no longer invite or give its roles: send it again',
+  }),
   createdAt: moment,
 })
 const sent = invitation
@@ -27,6 +41,8 @@ const sent = invitation
 const invitationParams = tenantParams.extend({ invitation: z.guid('must be a UUID') })
 const expiresInSeconds = z.int().min(3600).max(2_592_000).optional().openapi({ description: 'Default: 7 days' })
 const tokenBody = z.strictObject({ token: z.string().min(1).max(200) }).openapi('InvitationToken')
+/** What a user has joined. */
+export const acceptedInvitation = z.object({ tenantId: z.guid(), isDefault: z.boolean() }).openapi('AcceptedInvitation')
 const path = '/tenants/{tenant}/invitations'
 
 interface Sent {
@@ -63,8 +79,9 @@ export const invitationOperations: readonly Operation[] = [
       .openapi('NewInvitation'),
     answer: { status: 201, description: 'The invitation', schema: sent },
     ...{ isIdempotent: true, secrets: ['token'], refusals: [409, 422] },
-    async run({ context, body, user, tenancy, settings }) {
+    async run({ context, body, user, tenancy, settings, invitationLimits }) {
       const tenant = requireTenant(context)
+      await invitationLimits.count({ tenant: tenant.id, email: body.email })
       return deliver(
         await tenancy.createInvitation({ ...body, tenant: tenant.id, actor: user.id }),
         ...([tenant, user, settings] as const),
@@ -97,8 +114,9 @@ export const invitationOperations: readonly Operation[] = [
     body: z.strictObject({ expiresInSeconds }).openapi('InvitationResend'),
     answer: { status: 200, description: 'The invitation', schema: sent },
     ...{ isIdempotent: true, secrets: ['token'], refusals: [409] },
-    async run({ context, params, body, user, tenancy, settings }) {
+    async run({ context, params, body, user, tenancy, settings, invitationLimits }) {
       const tenant = requireTenant(context)
+      await invitationLimits.count({ tenant: tenant.id, invitation: params.invitation })
       return deliver(
         await tenancy.resendInvitation({
           ...{ ...body, invitation: params.invitation, tenant: tenant.id, actor: user.id },
@@ -142,7 +160,7 @@ export const invitationOperations: readonly Operation[] = [
     body: tokenBody,
     answer: {
       ...{ status: 200, description: 'The tenant that the caller has joined' },
-      schema: z.object({ tenantId: z.guid(), isDefault: z.boolean() }).openapi('AcceptedInvitation'),
+      schema: acceptedInvitation,
     },
     refusals: [409],
     run: ({ body, user, tenancy }) => tenancy.acceptInvitation({ ...body, user: user.id }),

@@ -9,7 +9,7 @@ const membership = z
     tenantId: z.guid(),
     slug: z.string(),
     tenantName: z.string(),
-    status: z.enum(['active', 'suspended', 'deleted']),
+    status: z.enum(['active', 'suspended']),
     isActive: z.boolean(),
     isDefault: z.boolean(),
     roles: z.array(z.string()).readonly(),

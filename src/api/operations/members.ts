@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import { TenancyError } from '../../core/errors/errors.js'
 import { requireTenant } from '../../http/require-user.js'
 import { defineOperation, type Operation } from '../operation.js'
 import { defaultLimit, moment, pageQuery, roleName, tenantParams, userId } from './schemas.js'
@@ -25,6 +26,9 @@ const details = member
   .openapi('MemberDetails')
 
 const line = z.string().max(200).nullable().optional()
+const memberChange = z
+  .strictObject({ position: line, department: line, attributes: z.record(z.string(), z.unknown()).optional() })
+  .openapi('MemberChange')
 
 /** The members of a tenant: who they are, and leaving. Nobody is made a member by others here: invitations ask them. */
 export const memberOperations: readonly Operation[] = [
@@ -66,14 +70,39 @@ export const memberOperations: readonly Operation[] = [
     run: ({ context, params, tenancy }) => tenancy.getMember({ ...params, tenant: requireTenant(context).id }),
   }),
   defineOperation({
+    id: 'getOwnMembership',
+    ...{ method: 'get', path: '/tenants/{tenant}/members/me', group: 'Members' },
+    summary: 'Reads the caller as a member, with their profile in this tenant',
+    access: { everyMember: true },
+    params: tenantParams,
+    answer: { status: 200, description: 'The member', schema: details },
+    taggedBy: 'version',
+    run: ({ scope: { tenant, actor }, tenancy }) => tenancy.getMember({ tenant, user: actor }),
+  }),
+  defineOperation({
+    id: 'updateOwnMembership',
+    ...{ method: 'patch', path: '/tenants/{tenant}/members/me', group: 'Members' },
+    summary: 'Changes the caller’s own profile in this tenant; what is left out stays',
+    description: 'The `attributes` are the administrators’, unless the application lets members change their own.',
+    access: { everyMember: true },
+    params: tenantParams,
+    body: memberChange,
+    answer: { status: 200, description: 'The member as it is now', schema: details },
+    ...{ takesTag: true, taggedBy: 'version' },
+    async run({ body, scope, tenancy, settings, expectedTag }) {
+      if (body.attributes !== undefined && settings.membersChangeAttributes !== true) {
+        throw new TenancyError('TENANCY_ACCESS_DENIED', 'Members do not change their own attributes here')
+      }
+      return tenancy.updateMember({ ...body, ...scope, user: scope.actor, version: expectedTag })
+    },
+  }),
+  defineOperation({
     id: 'updateMember',
     ...{ method: 'patch', path: '/tenants/{tenant}/members/{user}', group: 'Members' },
     summary: 'Changes the profile of a member in this tenant; what is left out stays',
     access: { permission: 'members:update' },
     params: memberParams,
-    body: z
-      .strictObject({ position: line, department: line, attributes: z.record(z.string(), z.unknown()).optional() })
-      .openapi('MemberChange'),
+    body: memberChange,
     answer: { status: 200, description: 'The member as it is now', schema: details },
     ...{ takesTag: true, taggedBy: 'version' },
     run: ({ params, body, scope, tenancy, expectedTag }) =>

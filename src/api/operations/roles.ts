@@ -22,6 +22,7 @@ const role = z
       .array(z.string())
       .readonly()
       .openapi({ description: 'Names of roles whose permissions it grants, too' }),
+    version: z.string().openapi({ description: 'The ETag, without its quotes' }),
   })
   .openapi('Role')
 type Role = Awaited<ReturnType<Tenancy['access']['getRole']>>
@@ -57,7 +58,7 @@ export const roleOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ name: newName, description: description.optional() }).openapi('NewRole'),
     answer: { status: 201, description: 'The role', schema: role },
-    ...{ isIdempotent: true, refusals: [409] },
+    ...{ isIdempotent: true, refusals: [409], taggedBy: 'version' },
     run: async ({ body, scope, tenancy }) => shown(await tenancy.access.createRole({ ...body, ...scope })),
   }),
   defineOperation({
@@ -67,6 +68,7 @@ export const roleOperations: readonly Operation[] = [
     access: { permission: 'roles:read' },
     params: roleParams,
     answer: { status: 200, description: 'The role', schema: role },
+    taggedBy: 'version',
     run: async ({ params, context, tenancy }) =>
       shown(await tenancy.access.getRole({ tenant: requireTenant(context).id, role: params.role })),
   }),
@@ -80,9 +82,9 @@ export const roleOperations: readonly Operation[] = [
       .strictObject({ name: newName.optional(), description: description.optional(), isActive: z.boolean().optional() })
       .openapi('RoleChange'),
     answer: { status: 200, description: 'The role as it is now', schema: role },
-    refusals: [409],
-    run: async ({ params, body, scope, tenancy }) =>
-      shown(await tenancy.access.updateRole({ ...body, ...scope, role: params.role })),
+    ...{ takesTag: true, refusals: [409], taggedBy: 'version' },
+    run: async ({ params, body, scope, tenancy, expectedTag }) =>
+      shown(await tenancy.access.updateRole({ ...body, ...scope, role: params.role, version: expectedTag })),
   }),
   defineOperation({
     id: 'deleteRole',

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 
-const perMinute = z.int().min(1).optional()
+const most = z.int().min(1).max(1_000_000_000).optional()
 const callback = z.custom((value) => typeof value === 'function', 'must be a function')
 
 const options = z.strictObject({
@@ -10,7 +10,11 @@ const options = z.strictObject({
   version: z.string().min(1).optional(),
   platform: z.boolean().optional(),
   limits: z
-    .strictObject({ changesPerUser: perMinute, changesPerTenant: perMinute, readsPerUser: perMinute })
+    .strictObject({
+      ...{ changesPerUser: most, changesPerTenant: most, readsPerUser: most, strangersPerAddress: most },
+      ...{ invitationsPerAddress: most, sendsPerInvitation: most, invitationsPerTenant: most },
+      secondsBetweenInvitations: z.int().min(0).max(86_400).optional(),
+    })
     .optional(),
   selfService: z
     .strictObject({
@@ -18,6 +22,7 @@ const options = z.strictObject({
       maxUsers: z.int().min(1).nullable().optional(),
     })
     .optional(),
+  membersChangeAttributes: z.boolean().optional(),
   sendInvitation: callback.optional(),
 })
 

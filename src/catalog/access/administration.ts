@@ -10,7 +10,8 @@ import { createRoutes, type RouteAdministration } from './route-rules.js'
  * who makes the change (none: an operator of the installation). Each change is one transaction that also writes its audit
  * entry and raises its epochs. A call that would change nothing writes nothing.
  *
- * An actor cannot grant what they do not hold in that tenant at that moment. An actor cannot change a member or a role
+ * An actor cannot grant what they do not hold in that tenant at that moment, nor for longer than they hold it: who has a
+ * permission by a direct allow that ends gives it no further than to that end, and to no role. An actor cannot change a member or a role
  * that holds something the actor does not hold, unless the actor is an Owner or that member.
  *
  * All throw {@link TenancyError} TENANCY_REQUEST_INVALID for input of the wrong shape.

@@ -12,8 +12,12 @@ export interface Holdings {
   readonly roles?: readonly string[]
   /** Names of permissions. */
   readonly permissions?: readonly string[]
-  /** Id of a member: the roles, inactive ones included, and the direct allows. Denies are not subtracted. */
+  /**
+   * Id of a member: the roles, inactive ones included, and the direct allows, each until its own end. Denies are not subtracted.
+   */
   readonly member?: string
+  /** When what is given ends, unless its holder's own allow ends sooner; null: never. Default: never. */
+  readonly until?: Date | null
 }
 
 /** The part of some holdings that the actor does not hold. */
@@ -25,21 +29,21 @@ interface Missing {
   readonly isOwner: boolean
 }
 
-// The rule is that of the function, in `migrations/0003_what_an_actor_lacks.sql`.
+// The rule is that of the function, in `migrations/0015_rights_that_end.sql`.
 const missingQuery = `
   select missing_permissions as permissions, missing_roles as roles, true as "isMember", actor_is_owner as "isOwner"
   from missing_access($1, $2, $3::text[] || array(
-    select name from roles where id = any ($6::uuid[]) and (tenant_id is null or tenant_id = $1)), $4, $5)`
+    select name from roles where id = any ($6::uuid[]) and (tenant_id is null or tenant_id = $1)), $4, $5, $7)`
 
 /**
- * Refuses unless the actor holds everything that is granted. Call it before access is granted to a member or to a
- * tenant's role. An operator of the installation (no actor) may grant anything. Only operators may change built-in roles and
+ * Refuses unless the actor holds everything that is granted, and for as long: a direct allow that ends lets its holder give
+ * the permission until that end, and never by a role. Call it before access is granted to a member or to a tenant's role. An operator of the installation (no actor) may grant anything. Only operators may change built-in roles and
  * permissions (no tenant).
  *
  * @throws {@link TenancyError} TENANCY_ACCESS_GRANT_REFUSED
  */
 export async function refuseToGiveMore(client: SqlClient, scope: Scope, given: Holdings): Promise<void> {
-  const missing = await readMissing(client, scope, given)
+  const missing = await readMissing(client, scope, given, given.until?.toISOString() ?? 'infinity')
   if (missing !== undefined) refuse('TENANCY_ACCESS_GRANT_REFUSED', scope, 'give', missing)
 }
 
@@ -80,7 +84,8 @@ export async function refuseToChangeInvitation(
 }
 
 async function refuseToReachUp(client: SqlClient, scope: Scope, what: string, held: Holdings): Promise<void> {
-  const missing = await readMissing(client, scope, held)
+  // Only what the actor holds now counts: a change gives nothing.
+  const missing = await readMissing(client, scope, held, '-infinity')
   if (missing !== undefined && !missing.isOwner)
     refuse('TENANCY_ACCESS_CHANGE_REFUSED', scope, `change ${what}, with`, missing)
 }
@@ -94,7 +99,8 @@ function refuse(code: TenancyErrorCode, { actorId, tenantId }: Scope, deed: stri
   }
   if (permissions.length === 0 && roles.length === 0) return
   const names = [...roles.map((role) => `the role ${role}`), ...permissions].join(', ')
-  throw new TenancyError(code, `The user ${actorId} can't ${deed} what they don't hold: ${names}`, {
+  const lack = code === 'TENANCY_ACCESS_GRANT_REFUSED' ? "don't hold, or hold for a shorter time" : "don't hold"
+  throw new TenancyError(code, `The user ${actorId} can't ${deed} what they ${lack}: ${names}`, {
     details: { permissions, roles },
   })
 }
@@ -106,11 +112,12 @@ async function readMissing(
   client: SqlClient,
   { tenantId, actorId }: Scope,
   { roles = [], permissions = [], member }: Holdings,
+  until: string,
 ): Promise<Missing | undefined> {
   if (tenantId === null || actorId === null) return undefined
   if (!isUuid(actorId)) return stranger
   // An id counts as a name as well: that can only add to what the actor has to hold.
-  const values = [tenantId, actorId, roles, permissions, member ?? null, roles.filter(isUuid)]
+  const values = [tenantId, actorId, roles, permissions, member ?? null, roles.filter(isUuid), until]
   const { rows } = await client.query<Missing>(missingQuery, values)
   return rows[0] ?? stranger
 }

@@ -110,7 +110,7 @@ export interface MemberAccessAdministration {
   setMemberRoles(input: MemberRolesInput): Promise<void>
   /**
    * Allows or denies a member one permission and replaces an earlier override of it. Replacing a deny counts as a grant,
-   * as an allow does.
+   * as an allow does. An actor who holds the permission by an allow that ends can give it until that end at most.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_MEMBER_NOT_FOUND, TENANCY_ACCESS_PERMISSION_NOT_FOUND,
    *   TENANCY_ACCESS_CHANGE_REFUSED, TENANCY_ACCESS_GRANT_REFUSED
    */
@@ -201,7 +201,10 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
       const expiresAt = input.expiresAt ?? null
       if (before?.effect === effect && before.expiresAt?.getTime() === expiresAt?.getTime()) return
       if (effect === 'allow' || before?.effect === 'deny') {
-        await refuseToGiveMore(client, scope, { permissions: [input.permission] })
+        await refuseToGiveMore(client, scope, {
+          permissions: [permission],
+          until: endOfGift(before, effect, expiresAt),
+        })
       }
       const old = before === undefined ? null : { permission, ...before }
       const after = { permission, effect, expiresAt }
@@ -223,7 +226,9 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
         readOverride(client, input.user, scope, input.permission),
       ])
       if (before === undefined) return
-      if (before.effect === 'deny') await refuseToGiveMore(client, scope, { permissions: [input.permission] })
+      if (before.effect === 'deny') {
+        await refuseToGiveMore(client, scope, { permissions: [input.permission], until: before.expiresAt })
+      }
       const old = { permission: input.permission, ...before }
       await inOrder([
         client.query(
@@ -256,6 +261,23 @@ export function createMemberAccess(pool: SqlPool): MemberAccessAdministration {
       return rows.filter((row) => row.permission !== null)
     },
   }
+}
+
+/**
+ * When what a new override gives ends: an allow at its own end, and what an earlier deny took away when that deny would have
+ * ended; null: never.
+ */
+function endOfGift(
+  before: Pick<Override, 'effect' | 'expiresAt'> | undefined,
+  effect: Override['effect'],
+  expiresAt: Date | null,
+): Date | null {
+  const ends = [
+    ...(effect === 'allow' ? [expiresAt] : []),
+    ...(before?.effect === 'deny' ? [before.expiresAt] : []),
+  ].map((end) => end?.getTime() ?? Infinity)
+  const last = Math.max(...ends)
+  return last === Infinity ? null : new Date(last)
 }
 
 async function readOverride(

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { groupNamePattern } from '../../core/access/names.js'
 import type { ActorOption } from '../../core/audit-actor.js'
+import { isShownLine, shownLineProblem } from '../../core/shown-line.js'
 import { isUuid } from '../../core/uuid.js'
 import { actor, description, name, schemaOf, tenant } from '../input.js'
 
@@ -35,6 +36,8 @@ export interface RoleUpdateInput extends RoleKeyInput {
   readonly description?: string | undefined
   /** An inactive role grants nothing. Default: unchanged. */
   readonly isActive?: boolean | undefined
+  /** The version that the caller has read: the change is refused if the role has another one by now. Default: any. */
+  readonly version?: string | undefined
 }
 
 /** A role to activate or deactivate. */
@@ -75,8 +78,14 @@ export interface RoleReadInput {
 const owner = { tenant: tenant.nullable(), actor }
 const newRoleName = z
   .string()
-  .regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
-  .refine((text) => !isUuid(text), 'has the form of an id')
+  .transform((text) => text.normalize('NFC'))
+  .pipe(
+    z
+      .string()
+      .regex(groupNamePattern, '1 to 100 letters, digits, spaces, . _ -')
+      .refine(isShownLine, shownLineProblem)
+      .refine((text) => !isUuid(text), 'has the form of an id'),
+  )
 
 export const newRoleInput = schemaOf<NewRoleInput>()(
   z.strictObject({ ...owner, name: newRoleName, description: description.default('') }),
@@ -85,6 +94,7 @@ export const roleUpdateInput = schemaOf<RoleUpdateInput>()(
   z.strictObject({
     ...{ ...owner, role: name, name: newRoleName.optional(), description: description.optional() },
     isActive: z.boolean().optional(),
+    version: z.string().max(100).optional(),
   }),
 )
 export const roleKeyInput = schemaOf<RoleKeyInput>()(z.strictObject({ ...owner, role: name }))

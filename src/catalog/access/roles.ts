@@ -1,11 +1,10 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { isUuid } from '../../core/uuid.js'
 import { refuseToGiveMore } from './authority.js'
 import { createChange, type Scope } from '../change.js'
 import { parse } from '../input.js'
-import { commitChange, findPermission, findRole, findRoleToChange, noRole, type RoleRow } from './lookup.js'
+import { commitChange, findPermission, findRole, findRoleToChange, type RoleRow } from './lookup.js'
 import {
   newRoleInput,
   type NewRoleInput,
@@ -24,24 +23,10 @@ import {
   roleUpdateInput,
   type RoleUpdateInput,
 } from './role-inputs.js'
+import { refuseLookalike, takeNames } from './role-names.js'
+import { readRole, type Role, roleColumns, type RoleFacts, toRole } from './role-row.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder } from '../transaction.js'
-
-/** A role as the catalog has it. */
-export interface Role {
-  readonly id: string
-  /** null: a built-in role. */
-  readonly tenantId: string | null
-  readonly name: string
-  readonly description: string
-  readonly isActive: boolean
-  /** Whether it ships with the access definition. */
-  readonly isSystem: boolean
-  /** Names of the permissions that it holds itself, active or not. */
-  readonly permissions: readonly string[]
-  /** Names of the roles that it includes itself, active or not. */
-  readonly includes: readonly string[]
-}
 
 /**
  * Changes built-in roles and a tenant's own roles. A tenant can change its own only. Names of roles match by exact spelling.
@@ -51,14 +36,15 @@ export interface Role {
  */
 export interface RoleAdministration {
   /**
-   * Creates a role that grants nothing yet.
+   * Creates a role that grants nothing yet. No tenant's own role may read like a built-in one; one that has the name of a new
+   * built-in role gets a number at its end, and goes on as it was.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED (no active member)
    */
   createRole(input: NewRoleInput): Promise<Role>
   /**
    * Renames or describes a role, or switches it on or off, as `setRoleActive` does.
    * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_ACCESS_ROLE_NOT_FOUND, TENANCY_ACCESS_ROLE_PROTECTED,
-   *   TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED
+   *   TENANCY_ACCESS_ROLE_EXISTS, TENANCY_ACCESS_GRANT_REFUSED, TENANCY_CHANGE_OUTDATED (`version`)
    */
   updateRole(input: RoleUpdateInput): Promise<Role>
   /**
@@ -101,17 +87,6 @@ export interface RoleAdministration {
   listRoles(input: RoleListInput): Promise<Role[]>
 }
 
-const roleColumns = `
-  id, tenant_id as "tenantId", name, description, is_active as "isActive", is_system as "isSystem",
-  array(
-    select permissions.name from role_permissions join permissions on permissions.id = permission_id
-    where role_id = roles.id order by permissions.name
-  ) as permissions,
-  array(
-    select included.name from role_inclusions join roles as included on included.id = included_role_id
-    where role_id = roles.id order by included.name
-  ) as includes`
-
 /**
  * The services that change roles.
  *
@@ -121,29 +96,37 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
   const change = createChange(pool, changed)
   return {
     createRole: change.ofEither(newRoleInput, async (client, input, scope) => {
-      await refuseToGiveMore(client, scope, {})
+      await inOrder([refuseToGiveMore(client, scope, {}), settleName(client, scope, input.name)])
       const { rows } = await client
-        .query<Role>(`insert into roles (tenant_id, name, description) values ($1, $2, $3) returning ${roleColumns}`, [
-          scope.tenantId,
-          input.name,
-          input.description,
-        ])
+        .query<RoleFacts>(
+          `insert into roles (tenant_id, name, description) values ($1, $2, $3) returning ${roleColumns}`,
+          [scope.tenantId, input.name, input.description],
+        )
         .catch((error: unknown) => explainTakenName(error, input.name))
-      const role = rows[0] as Role
+      const role = toRole(rows[0] as RoleFacts)
       const after = { name: role.name, description: role.description }
       await commitChange(client, scope, 'role.create', `role:${role.id}`, null, after)
       return role
     }),
 
     updateRole: change.ofEither(roleUpdateInput, async (client, input, scope) => {
-      const role = await findRoleToChange(client, scope, input.role)
+      const [role, before] = await inOrder([
+        findRoleToChange(client, scope, input.role),
+        readRole(client, scope.tenantId, input.role),
+      ])
+      if (input.version !== undefined && input.version !== before.version) {
+        throw new TenancyError('TENANCY_CHANGE_OUTDATED', `The role "${role.name}" has changed since it was read`)
+      }
       const { name: newName = role.name, description: text = role.description, isActive = role.is_active } = input
       const isSwitched = isActive !== role.is_active
       const isDescribed = newName !== role.name || text !== role.description
-      if (!isSwitched && !isDescribed) return readRole(client, role.id)
+      if (!isSwitched && !isDescribed) return before
       if (newName !== role.name) protectOwner(role, 'renamed')
-      if (isSwitched) await allowSwitch(client, scope, role, isActive)
-      const before = {
+      await inOrder([
+        newName === role.name ? undefined : settleName(client, scope, newName),
+        isSwitched ? allowSwitch(client, scope, role, isActive) : undefined,
+      ])
+      const earlier = {
         ...(isDescribed ? { name: role.name, description: role.description } : {}),
         ...(isSwitched ? { isActive: role.is_active } : {}),
       }
@@ -151,15 +134,15 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
         ...(isDescribed ? { name: newName, description: text } : {}),
         ...(isSwitched ? { isActive } : {}),
       }
-      const updated = client.query<Role>(
+      const updated = client.query<RoleFacts>(
         `update roles set name = $2, description = $3, is_active = $4 where id = $1 returning ${roleColumns}`,
         [role.id, newName, text, isActive],
       )
       const [{ rows }] = await inOrder([
         updated.catch((error: unknown) => explainTakenName(error, newName)),
-        commitChange(client, scope, 'role.update', `role:${role.id}`, before, after),
+        commitChange(client, scope, 'role.update', `role:${role.id}`, earlier, after),
       ])
-      return rows[0] as Role
+      return toRole(rows[0] as RoleFacts)
     }),
 
     setRoleActive: change.ofEither(roleActiveInput, async (client, { role: roleName, isActive }, scope) => {
@@ -175,7 +158,7 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
     deleteRole: change.ofEither(roleKeyInput, async (client, input, scope) => {
       const role = await findRoleToChange(client, scope, input.role)
       protectOwner(role, 'deleted')
-      const before = await readRole(client, role.id)
+      const { version: _, ...before } = await readRole(client, scope.tenantId, role.id)
       await inOrder([
         client.query('delete from roles where id = $1', [role.id]),
         commitChange(client, scope, 'role.delete', `role:${role.id}`, before, null),
@@ -241,24 +224,18 @@ export function createRoles(pool: SqlPool, changed?: (tenantId: string | null) =
     async getRole(input) {
       const { tenant: ref, role } = parse(roleReadInput, input)
       const tenantId = ref === null ? null : (await findTenant(pool, ref)).id
-      const { rows } = await pool.query<Role>(
-        `select ${roleColumns} from roles
-         where (tenant_id is null or tenant_id = $1) and case when $2::uuid is null then name = $3 else id = $2 end`,
-        [tenantId, isUuid(role) ? role : null, role],
-      )
-      if (rows[0] === undefined) throw noRole(tenantId, role)
-      return rows[0]
+      return readRole(pool, tenantId, role)
     },
 
     async listRoles(input) {
       const { tenant: ref, after = null, limit = null } = parse(roleListInput, input)
       const tenantId = ref === null ? null : (await findTenant(pool, ref)).id
-      const { rows } = await pool.query<Role>(
+      const { rows } = await pool.query<RoleFacts>(
         `select ${roleColumns} from roles
          where (tenant_id is null or tenant_id = $1) and ($2::text is null or name > $2) order by name, id limit $3`,
         [tenantId, after, limit],
       )
-      return rows
+      return rows.map(toRole)
     },
   }
 }
@@ -269,9 +246,9 @@ async function allowSwitch(client: SqlClient, scope: Scope, role: RoleRow, isAct
   else protectOwner(role, 'switched off')
 }
 
-async function readRole(client: SqlClient, id: string): Promise<Role> {
-  const { rows } = await client.query<Role>(`select ${roleColumns} from roles where id = $1`, [id])
-  return rows[0] as Role
+/** Refuses a name that reads like a built-in role, or has tenants' roles give way to a built-in one. */
+async function settleName(client: SqlClient, scope: Scope, name: string): Promise<void> {
+  await (scope.tenantId === null ? takeNames(client, scope, [name]) : refuseLookalike(client, scope, name))
 }
 
 /** Protects the role Owner: every tenant must keep an Owner, and without the role no tenant would have one. */

@@ -4,6 +4,7 @@ import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { lockInstallation } from '../change.js'
 import { commitChange } from './lookup.js'
 import { entriesOf, parseKey, type SeedEntry, seedKinds } from './seed-entries.js'
+import { takeNames } from './role-names.js'
 import { insertions, retirements, revivals } from './seed-statements.js'
 import { inTransaction } from '../transaction.js'
 
@@ -32,10 +33,9 @@ interface Plan {
  * and recorded, so whatever an administrator deactivated, removed or granted by hand stays that way. A definition of the
  * catalog's version adds its new entries. One of a higher version also retires the entries that left it, unless somebody
  * changed them. A second run writes nothing, and so does a process whose definition has a lower version than the
- * catalog's.
+ * catalog's. A tenant's own role gives way to a new built-in role of its name: it gets another one (`takeNames`).
  *
- * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_EXISTS when a tenant has a role of its own with the name of a new
- * built-in one; TENANCY_ACCESS_ROLE_CYCLE when an administrator made the included role include the including one
+ * @throws {@link TenancyError} TENANCY_ACCESS_ROLE_CYCLE when an administrator made the included role include the including one
  */
 export async function seedAccess(pool: SqlPool, definition: AccessDefinition): Promise<SeedAccessResult> {
   return inTransaction(pool, async (client) => {
@@ -104,6 +104,7 @@ async function retire(client: SqlClient, leaving: readonly SeedEntry[]): Promise
 async function apply(client: SqlClient, { fresh, revived, resumed }: Plan): Promise<void> {
   for (const kind of seedKinds) {
     await run(client, revivals[kind], ofKind(revived, kind))
+    if (kind === 'role') await takeNamesOf(client, ofKind(fresh, kind))
     await run(client, insertions[kind], ofKind([...fresh, ...(kind in revivals ? [] : revived)], kind)).catch(explain)
   }
   await client.query(
@@ -114,6 +115,11 @@ async function apply(client: SqlClient, { fresh, revived, resumed }: Plan): Prom
   await client.query(`update access_seed_entries set state = 'applied' where entry = any ($1::text[])`, [
     keysOf(resumed),
   ])
+}
+
+async function takeNamesOf(client: SqlClient, roles: readonly SeedEntry[]): Promise<void> {
+  const names = roles.map(({ values }) => values['name']).filter((name) => typeof name === 'string')
+  if (names.length > 0) await takeNames(client, { actorId: null }, names)
 }
 
 function keysOf(entries: readonly SeedEntry[]): string[] {
@@ -143,10 +149,5 @@ function explain(error: unknown): never {
       { cause: error },
     )
   }
-  if (constraint !== 'roles_built_in_name') throw error
-  throw new TenancyError(
-    'TENANCY_ACCESS_ROLE_EXISTS',
-    'A built-in role of the access definition has the name of a role that a tenant made: rename one of the two',
-    { cause: error },
-  )
+  throw error
 }

@@ -16,7 +16,7 @@ const actionsOfEvents = {
   'member.role.unassigned': ['member.role.unassign'],
   'invitation.created': ['invitation.create'],
   'invitation.resent': ['invitation.resend'],
-  'invitation.withdrawn': ['invitation.withdraw'],
+  'invitation.withdrawn': ['invitation.withdraw', 'invitation.decline'],
   'ownership.offered': ['ownership.offer'],
   'ownership.transferred': ['ownership.transfer'],
   'user.created': ['user.create'],

@@ -11,14 +11,16 @@ interface Acceptance extends UserTenant {
   readonly maxUsers: number | null
 }
 
-const acceptQuery = `
+const acceptQuery = (hash: string) => `
   select outcome, members, (tenant).slug as slug, (tenant).max_users as "maxUsers",
     ${selectList(membershipColumns, { table: '(joined)' })}
-  from accept_invitation($1, $2)`
+  from accept_invitation(${hash}, $2)`
+const byToken = acceptQuery('$1')
+const byId = acceptQuery('(select token_hash from invitations where id = $1)')
 
 /**
  * Makes a user a member by a token: one statement, which is a transaction of its own. The rules are the function's, in
- * `migrations/0012_members_and_invitations.sql`.
+ * `migrations/0015_rights_that_end.sql`.
  *
  * @throws {@link TenancyError} TENANCY_INVITATION_INVALID, TENANCY_INVITATION_AUTHORITY_LOST, TENANCY_MEMBER_EXISTS,
  *   TENANCY_MEMBER_LIMIT_REACHED
@@ -26,7 +28,17 @@ const acceptQuery = `
 export async function acceptInvitation(catalog: SqlPool, token: string, userId: string): Promise<UserTenant> {
   const hash = hashOfToken(token)
   if (hash === undefined) throw invalidInvitation()
-  const { rows } = await queryRepeated<Acceptance>(catalog, acceptQuery, [hash, userId])
+  return accept(catalog, byToken, [hash, userId])
+}
+
+/** Makes a user a member by the id of an invitation of their address, as {@link acceptInvitation} does. */
+export function acceptInvitationById(catalog: SqlPool, id: string, userId: string): Promise<UserTenant> {
+  return accept(catalog, byId, [id, userId])
+}
+
+async function accept(catalog: SqlPool, query: string, values: readonly [unknown, string]): Promise<UserTenant> {
+  const [, userId] = values
+  const { rows } = await queryRepeated<Acceptance>(catalog, query, [...values])
   const { outcome = 'invalid', members, slug, maxUsers, ...membership } = rows[0] ?? ({} as Partial<Acceptance>)
   switch (outcome) {
     case 'joined':
@@ -41,7 +53,7 @@ export async function acceptInvitation(catalog: SqlPool, token: string, userId: 
     case 'authority':
       throw new TenancyError(
         'TENANCY_INVITATION_AUTHORITY_LOST',
-        `Whoever invited into the tenant "${slug}" may no longer give the roles of the invitation`,
+        `Whoever invited into the tenant "${slug}" may no longer invite, or no longer give the roles of the invitation`,
       )
     default:
       throw invalidInvitation()

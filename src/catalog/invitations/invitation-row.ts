@@ -19,14 +19,22 @@ export interface Invitation {
   readonly expiresAt: Date
   /** Id of the user; null: nobody, or a user who no longer exists. */
   readonly acceptedBy: string | null
+  /**
+   * When an acceptance was refused first, because the inviter may no longer invite or no longer give the roles; null: none was,
+   * or the invitation was sent again since.
+   */
+  readonly refusedAt: Date | null
   readonly createdAt: Date
 }
+
+/** The permission by which members invite, in `managementAccess`. An application may let them by another one. */
+export const invitingPermission = 'members:create'
 
 /** Reads a row of `invitations` as an {@link Invitation}. */
 export const invitationList = `
   id, tenant_id as "tenantId", email, invited_by as "invitedBy", sends, sent_at as "sentAt", expires_at as "expiresAt",
   case when state = 'open' and expires_at <= now() then 'expired' else state end as state,
-  accepted_by as "acceptedBy", created_at as "createdAt",
+  accepted_by as "acceptedBy", refused_at as "refusedAt", created_at as "createdAt",
   array(select role.name from roles as role where role.id = any (role_ids) order by role.name) as roles`
 
 /**

@@ -29,6 +29,7 @@ import {
   findOpenInvitation,
   type Invitation,
   invitationList,
+  invitingPermission,
   maskedAddress,
 } from './invitation-row.js'
 import { hashOfToken, newInvitationToken } from './invitation-token.js'
@@ -80,7 +81,8 @@ export interface Invitations {
   findInvitation(input: InvitationTokenInput): Promise<InvitationPreview | undefined>
   /**
    * Makes a user a member with the roles of the invitation, once. The user's address must be verified and be the invited one, and the
-   * inviter must still be able to give the roles.
+   * inviter must still be able to give the roles, and hold `members:create` if they did when they sent it. A refusal for this
+   * reason is in the audit log, and in the invitation's `refusedAt`.
    * @throws TENANCY_INVITATION_INVALID (for whatever reason: unknown, used, over, withdrawn, another address, tenant not active),
    *   TENANCY_INVITATION_AUTHORITY_LOST, TENANCY_MEMBER_EXISTS, TENANCY_MEMBER_LIMIT_REACHED
    */
@@ -193,12 +195,20 @@ async function send(
   const token = newInvitationToken()
   const [{ rows }] = await inOrder([
     client.query<Invitation>(
-      `insert into invitations as invitation (id, tenant_id, email, role_ids, token_hash, invited_by, expires_at)
-       values ($1, $2, $3, coalesce($4::uuid[], '{}'), $5, $6, now() + make_interval(secs => $7))
+      `insert into invitations as invitation
+         (id, tenant_id, email, role_ids, token_hash, invited_by, expires_at, permission_id)
+       values ($1, $2, $3, coalesce($4::uuid[], '{}'), $5, $6, now() + make_interval(secs => $7), (
+         select permission.id from permissions as permission, missing_access($2, $6, '{}', array[$8::text], null, '-infinity') as lacks
+         where permission.name = $8 and lacks.missing_permissions = '{}'
+       ))
        on conflict (id) do update set role_ids = coalesce($4::uuid[], invitation.role_ids), token_hash = $5, invited_by = $6,
-         expires_at = excluded.expires_at, sent_at = now(), sends = invitation.sends + 1
+         expires_at = excluded.expires_at, permission_id = excluded.permission_id, refused_at = null,
+         sent_at = now(), sends = invitation.sends + 1
        returning ${invitationList}`,
-      [id, scope.tenantId, email, roleIds ?? null, hashOfToken(token), scope.actorId, expiresInSeconds],
+      [
+        ...[id, scope.tenantId, email, roleIds ?? null, hashOfToken(token), scope.actorId, expiresInSeconds],
+        invitingPermission,
+      ],
     ),
     removeOld(client),
     commitChange(client, scope, action, `invitation:${id}`, null, {

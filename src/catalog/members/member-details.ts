@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { selectList } from '../../core/columns.js'
 import { membershipColumns } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { isPlainLine, isStorable } from '../../core/text.js'
+import { isStorable } from '../../core/text.js'
+import { shownLine } from '../input.js'
 import { noMember } from '../access/lookup.js'
 import type { MemberEntry } from './membership-lists.js'
 
@@ -38,13 +39,7 @@ export const memberAttributes = z.custom<MemberAttributes>(
 )
 
 /** A position or department; null: none. */
-export const profileLine = z
-  .string()
-  .trim()
-  .min(1, 'must not be empty')
-  .max(200, 'must have at most 200 characters')
-  .refine(isPlainLine, 'must not hold control characters')
-  .nullable()
+export const profileLine = shownLine(1, 200).nullable()
 
 function isAttributes(value: unknown): boolean {
   // Beyond a few thousand levels a check by recursion ends the stack.

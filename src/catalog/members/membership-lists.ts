@@ -10,7 +10,7 @@ import { findTenant } from '../tenants/tenant-row.js'
 export interface MembershipEntry extends UserTenant {
   readonly slug: string
   readonly tenantName: string
-  readonly status: Tenant['status']
+  readonly status: Exclude<Tenant['status'], 'deleted'>
   /** Names of the member's roles. */
   readonly roles: readonly string[]
 }

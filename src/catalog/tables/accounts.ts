@@ -1,4 +1,4 @@
-import { integer, pgTable, text, uuid } from 'drizzle-orm/pg-core'
+import { boolean, integer, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { bytes, createdAt, moment, updatedAt } from './columns.js'
 import { users } from './users.js'
 
@@ -68,6 +68,24 @@ export const refreshFamilies = pgTable('refresh_families', {
   previousHash: bytes('previous_hash'),
   createdAt: createdAt(),
   lastUsedAt: moment('last_used_at').notNull().defaultNow(),
+  expiresAt: moment('expires_at').notNull(),
+  inCookie: boolean('in_cookie').notNull().default(false),
+  tenantId: uuid('tenant_id'),
+  userAgent: text('user_agent'),
+  address: text('address'),
+})
+
+/** Changes of address that wait for the consent of both mailboxes. */
+export const addressChanges = pgTable('address_changes', {
+  userId: uuid('user_id')
+    .primaryKey()
+    .references(() => users.id, { onDelete: 'cascade' }),
+  email: text('email').notNull(),
+  newHash: text('new_hash').notNull().unique(),
+  oldHash: text('old_hash').notNull().unique(),
+  newConfirmedAt: moment('new_confirmed_at'),
+  oldConfirmedAt: moment('old_confirmed_at'),
+  createdAt: createdAt(),
   expiresAt: moment('expires_at').notNull(),
 })
 

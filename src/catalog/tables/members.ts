@@ -1,6 +1,6 @@
 import { integer, jsonb, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
 import { bytes, createdAt, moment, updatedAt } from './columns.js'
-import { roles } from './access.js'
+import { permissions, roles } from './access.js'
 import { tenants } from './tenants.js'
 import { users } from './users.js'
 
@@ -53,4 +53,6 @@ export const invitations = pgTable('invitations', {
   endedAt: moment('ended_at'),
   createdAt: createdAt(),
   updatedAt: updatedAt(),
+  permissionId: integer('permission_id').references(() => permissions.id, { onDelete: 'set null' }),
+  refusedAt: moment('refused_at'),
 })

@@ -3,9 +3,8 @@ import type { NamesOf } from '../../core/columns.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { tenantColumns } from '../../core/model.js'
 import { parseSlug } from '../../core/tenants/slug.js'
-import { isPlainLine } from '../../core/text.js'
 import type { ActorOption } from '../../core/audit-actor.js'
-import { actor, requireObject, schemaOf, tenantRef } from '../input.js'
+import { actor, requireObject, schemaOf, shownLine, tenantRef } from '../input.js'
 import { tenantLabels } from './tenant-labels.js'
 
 /** A tenant to change. */
@@ -59,12 +58,7 @@ export const slug = z.custom<string>().transform((value, context) => {
 const userId = z.guid('must be the id of a user (a UUID)').transform((id) => id.toLowerCase())
 
 /** A tenant's display name. */
-export const tenantName = z
-  .string('must be text')
-  .trim()
-  .min(1, 'must not be empty')
-  .max(200, 'must have at most 200 characters')
-  .refine(isPlainLine, 'must not hold control characters')
+export const tenantName = shownLine(1, 200)
 
 /** The facts of a tenant that its administrators write, as input. */
 export const tenantFacts = {

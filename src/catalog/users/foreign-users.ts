@@ -5,6 +5,7 @@ import { type ClaimPath, type ClaimValue, type IssuerTrust, readClaim } from '..
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { inTransaction } from '../transaction.js'
 import { insertIdentity, isUnlinked, lockIdentity } from './user-identities.js'
+import { cleanLine, shownPartOf } from '../../core/shown-line.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
 /**
@@ -171,9 +172,5 @@ async function isEmpty(client: SqlClient, userId: string): Promise<boolean> {
 
 function claimName({ claims }: VerifiedToken): string {
   const { name } = claims
-  return typeof name === 'string'
-    ? Array.from(name.replaceAll(/[\p{Cc}\p{Cs}]/gu, ''))
-        .slice(0, 200)
-        .join('')
-    : ''
+  return typeof name === 'string' ? cleanLine(Array.from(shownPartOf(name)).slice(0, 200).join('')) : ''
 }

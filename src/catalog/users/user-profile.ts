@@ -3,9 +3,8 @@ import { auditActor } from '../../core/audit-actor.js'
 import { longestImage, normalizeImage } from '../../core/identity/image.js'
 import type { UserRecord } from '../../core/identity/identity.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { isPlainLine } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
-import { actor, parse, schemaOf, userRef } from '../input.js'
+import { actor, parse, schemaOf, shownLine, userRef } from '../input.js'
 import { type UserChangeInput, userNotFound } from './user-change.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
@@ -18,10 +17,7 @@ export interface UserUpdateInput extends UserChangeInput {
 }
 
 /** A user's name. */
-export const userName = z
-  .string('must be text')
-  .max(200, 'must have at most 200 characters')
-  .refine(isPlainLine, 'must not hold control characters or half of a surrogate pair')
+export const userName = shownLine(0, 200)
 
 const image = z.string('must be text').transform((text, context) => {
   const address = normalizeImage(text)

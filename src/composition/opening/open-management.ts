@@ -1,3 +1,4 @@
+import { createSettingsCache } from '../../cache/settings-cache.js'
 import { CompiledRuleSet, problemOfTemplate } from '../../access/index.js'
 import { createAccessAdministration } from '../../catalog/access/administration.js'
 import { createAccessExplainer } from '../../catalog/access/explain.js'
@@ -7,8 +8,13 @@ import { createEvents } from '../../catalog/events/event-subscriptions.js'
 import { createApplicationLocks } from '../../catalog/application-locks.js'
 import { readSummary } from '../../catalog/summary.js'
 import { createInvitations } from '../../catalog/invitations/invitations.js'
+import { createOwnInvitations } from '../../catalog/invitations/own-invitations.js'
 import { createMemberships } from '../../catalog/members/memberships.js'
+import { readSettingsSchema } from '../../catalog/settings/settings-schema.js'
+import { createSettingsSeal } from '../../catalog/settings/settings-seal.js'
+import { createTenantSettings } from '../../catalog/settings/tenant-settings.js'
 import { createTenants } from '../../catalog/tenants/tenants.js'
+import { createSessions } from '../../catalog/users/sessions.js'
 import { createPlatformAdministration } from '../../catalog/users/platform-administrators.js'
 import { deriveLockKey } from '../../postgres/advisory-lock.js'
 import { createManagement } from '../management.js'
@@ -20,10 +26,10 @@ import type { Opening } from './opening.js'
 
 /** Makes the functions that change the catalog, and starts to anchor the audit log. Waits for nothing. */
 export function openManagement(
-  { config, logger, closing }: Opening,
+  { config, logger, closing, tenantSettings }: Opening,
   { catalog, server }: OpenCatalog,
   { databases, connections }: OpenDatabases,
-  { users, cache }: OpenRequestPath,
+  { users, cache, coherence }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
   const events = createEvents({ catalog, logger })
@@ -43,7 +49,7 @@ export function openManagement(
       aliasDays: config.slugAliasDays,
     }),
     memberships: createMemberships({ catalog }),
-    invitations: createInvitations({ catalog }),
+    invitations: { ...createInvitations({ catalog }), ...createOwnInvitations({ catalog }) },
     access: {
       ...createAccessAdministration({
         catalog,
@@ -57,9 +63,16 @@ export function openManagement(
     },
     audit: createAuditLog(catalog),
     users,
+    sessions: createSessions({ catalog }),
     platform: createPlatformAdministration(catalog),
     events,
     locks,
+    settings: createTenantSettings({
+      catalog,
+      schema: tenantSettings && readSettingsSchema(tenantSettings),
+      seal: createSettingsSeal(server.secret),
+      cache: createSettingsCache(coherence),
+    }),
     summary: () => readSummary(catalog),
     readUsage: (tenantId) => readTenantUsage(catalog, tenantId),
     forget,

@@ -1,5 +1,5 @@
 import { createAccessRules } from '../../access/index.js'
-import { createCoherence } from '../../cache/coherence.js'
+import { type Coherence, createCoherence } from '../../cache/coherence.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../cache/directory-cache.js'
 import { createRedisTier, type MemberTier } from '../../cache/redis.js'
 import { createRequestContexts } from '../../cache/request-contexts.js'
@@ -30,6 +30,7 @@ export interface OpenRequestPath {
   /** Undefined: no Redis is configured. */
   readonly redis: MemberTier | undefined
   readonly cache: LocalDirectoryCache
+  readonly coherence: Coherence
   readonly pipeline: RequestPipeline
   readonly health: Health
 }
@@ -101,5 +102,5 @@ export async function openRequestPath(
     pools: (member) => () => connections.pool(member.tenant),
     schema,
   })
-  return { keys, platformVerifier, users, rules, redis, cache, pipeline, health }
+  return { keys, platformVerifier, users, rules, redis, cache, coherence, pipeline, health }
 }

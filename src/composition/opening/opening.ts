@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import type { AccessDefinition } from '../../core/access/access.js'
 import type { Config } from '../../core/config/config.js'
 import type { Seed } from '../../core/fleet/fleet-seed.js'
@@ -32,6 +33,8 @@ export interface Opening {
   readonly requireNamedTenant: boolean
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined
+  /** Schema of tenants' settings; undefined: there are none. */
+  readonly tenantSettings: z.ZodObject | undefined
   readonly purpose: OpenPurpose
   /** Who runs this process, for each entry of the audit log; undefined: it is not known. */
   readonly operator: string | undefined

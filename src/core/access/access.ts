@@ -153,12 +153,13 @@ export interface AccessDefinition<Permission extends string = string, Role exten
 
 /**
  * Declares the access definition of the whole application. From then on a misspelled permission in `requirePermission` and a
- * misspelled role in `requireRole` do not compile. Without it, any text does.
+ * misspelled role in `requireRole` do not compile. Without it, any text does. `tenantSettings`: the schema of tenants' settings.
  *
  * @example
  * declare module 'tenants2fast' {
  *   interface Register {
  *     access: typeof access
+ *     tenantSettings: typeof tenantSettings
  *   }
  * }
  */

@@ -19,6 +19,7 @@ const kinds = {
   register: z.strictObject({ perAddress: limit, mailsPerAccount: limit }),
   reset: z.strictObject({ perAddress: limit, mailsPerAccount: limit }),
   resend: z.strictObject({ perAddress: limit, mailsPerAccount: limit }),
+  change: z.strictObject({ perAddress: limit, mailsPerAccount: limit }),
   profile: z.strictObject({ perAddress: limit, perAccount: limit }),
 } as const
 
@@ -41,6 +42,8 @@ export interface AccountLimits {
   readonly register: MailingLimits
   readonly reset: MailingLimits
   readonly resend: MailingLimits
+  /** Changes of address. */
+  readonly change: MailingLimits
   readonly profile: { readonly perAddress: AttemptLimit; readonly perAccount: AttemptLimit }
 }
 
@@ -83,6 +86,10 @@ export const defaultAccountLimits: AccountLimits = {
     perAddress: { count: 100, windowSeconds: hour },
     mailsPerAccount: { count: 3, windowSeconds: hour },
   },
+  change: {
+    perAddress: { count: 100, windowSeconds: hour },
+    mailsPerAccount: { count: 3, windowSeconds: hour },
+  },
   profile: {
     perAddress: { count: 600, windowSeconds: hour },
     perAccount: { count: 60, windowSeconds: hour },
@@ -106,6 +113,7 @@ export const accountLimitChanges = z
       register: kinds.register.partial().optional(),
       reset: kinds.reset.partial().optional(),
       resend: kinds.resend.partial().optional(),
+      change: kinds.change.partial().optional(),
       profile: kinds.profile.partial().optional(),
     }),
   )
@@ -115,12 +123,13 @@ export type AccountLimitChanges = Readonly<z.output<typeof accountLimitChanges>>
 
 /** The limits in force. */
 export function accountLimitsWith(changes: AccountLimitChanges): AccountLimits {
-  const { login, register, reset, resend, profile } = defaultAccountLimits
+  const { login, register, reset, resend, change, profile } = defaultAccountLimits
   return {
     login: override(login, changes.login),
     register: override(register, changes.register),
     reset: override(reset, changes.reset),
     resend: override(resend, changes.resend),
+    change: override(change, changes.change),
     profile: override(profile, changes.profile),
   }
 }

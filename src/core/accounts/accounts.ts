@@ -96,6 +96,10 @@ export interface LoginTokenInput {
   readonly user: string
   /** Whether the token continues a login that is in the audit log already. Default: false. */
   readonly isRefresh?: boolean | undefined
+  /** Id of the tenant that the token is bound to. Default: none. */
+  readonly tenant?: string | undefined
+  /** Id of the session that the token belongs to, for its claim `sid`. Default: none. */
+  readonly session?: string | undefined
 }
 
 /** The parts of an open installation that accounts need. */

@@ -109,6 +109,16 @@ export const errorTable = {
     fix: 'Use the existing user, or another address.',
   },
   TENANCY_USER_NOT_FOUND: { status: 404, title: 'No such user', fix: 'Check the user id.' },
+  TENANCY_SESSION_NOT_FOUND: {
+    status: 404,
+    title: 'No such session',
+    fix: 'Look at listSessions: it may have ended.',
+  },
+  TENANCY_SESSION_NONE: {
+    status: 409,
+    title: 'Cannot tell which session this request belongs to',
+    fix: 'Send an access token of a login here; tokens of other issuers and those of issueAccessToken belong to no session.',
+  },
   TENANCY_IDENTITY_TAKEN: {
     status: 409,
     title: 'Cannot link an identity of another user',
@@ -174,8 +184,8 @@ export const errorTable = {
   },
   TENANCY_INVITATION_AUTHORITY_LOST: {
     status: 409,
-    title: 'Cannot accept an invitation whose inviter may no longer give its roles',
-    fix: 'Let somebody who holds these roles send the invitation again.',
+    title: 'This invitation is no longer valid: its inviter may no longer invite or give its roles',
+    fix: 'Let somebody who may invite and holds these roles send the invitation again.',
   },
 
   // Tenant databases
@@ -547,6 +557,17 @@ export const errorTable = {
     title: 'Cannot change something that has changed since it was read',
     fix: 'Read it again, and decide again whether to change it.',
   },
+  TENANCY_SETTINGS_UNDEFINED: {
+    status: 404,
+    title: 'This application has no settings of tenants',
+    fix: 'Give `createTenancy` the option `tenantSettings`, a schema of zod.',
+  },
+  TENANCY_SETTINGS_OUTDATED: {
+    status: 422,
+    title: 'Cannot change settings while stored ones do not fit the schema',
+    fix: 'Send the fields that the message names as well: a value that fits, or null for the default.',
+    details: { problems: 'string[]' },
+  },
   TENANCY_ROUTE_TENANT_UNREADABLE: {
     status: 500,
     title: 'Cannot tell for certain which tenant a route is for',
@@ -568,6 +589,11 @@ export const errorTable = {
     isTerse: true,
   },
   TENANCY_ACCOUNTS_GRANT_INVALID: { status: 400, title: 'Invalid grant', fix: 'Log in again.' },
+  TENANCY_ACCOUNTS_ORIGIN_REFUSED: {
+    status: 403,
+    title: 'Cannot use a session from a page of another origin',
+    fix: 'Send the request from a page of an origin in `browserOrigins` of createAccounts; without it, of TENANT_PUBLIC_URL.',
+  },
   TENANCY_ACCOUNTS_PASSWORD_INVALID: {
     status: 422,
     title: 'Cannot accept this password',

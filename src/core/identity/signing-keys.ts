@@ -64,8 +64,10 @@ export interface AccessTokenInput {
   readonly userId: string
   /** `users.token_epoch` as it is now: the token ends when it rises. */
   readonly epoch: number
-  /** Tenant id or slug that the token is bound to. Default: none. */
+  /** Id of the tenant that the token is bound to. Default: none. */
   readonly tenant?: string | undefined
+  /** Id of the session that it belongs to (claim `sid`). Default: none. */
+  readonly session?: string | undefined
   /** Seconds the token is valid, 1 to 900. */
   readonly ttlSeconds: number
 }
@@ -100,7 +102,7 @@ export interface SigningKeys extends VerificationKeys {
   invalidate(): void
   readonly issuer: string
   readonly audience: string
-  /** Signs an access token (RFC 9068 `at+jwt`; claims iss, aud, sub, iat, exp, jti, epoch and, if given, tenant). */
+  /** Signs an access token (RFC 9068 `at+jwt`; claims iss, aud, sub, iat, exp, jti, epoch and, if given, tenant and sid). */
   issueAccessToken(input: AccessTokenInput): Promise<IssuedToken>
   /**
    * Signs a token of a platform administrator: as an access token, but for the audience of {@link platformAudienceOf}, which

@@ -20,7 +20,8 @@ export function decodeUtf8(bytes: Buffer): string {
 }
 
 /**
- * Reads JSON. A name or a text with a lone surrogate, which only an escape can write, is refused (RFC 8259, 8.2).
+ * Reads JSON. Refused as well: a name or a text with a lone surrogate, which only an escape can write (RFC 8259, 8.2), a name
+ * that an object has twice (RFC 7493, 2.3), and the name `__proto__`, which code that copies members could take for another.
  *
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
  */
@@ -31,6 +32,7 @@ export function parseJson(text: string): unknown {
   } catch {
     throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not JSON')
   }
+  checkNames(text)
   // Without recursion, because a body can be nested deeply.
   const rest: unknown[] = [value]
   while (rest.length > 0) {
@@ -43,6 +45,24 @@ export function parseJson(text: string): unknown {
     }
   }
   return value
+}
+
+/** Checks the names of objects in text that is JSON. Escapes are read before names are compared. */
+function checkNames(text: string): void {
+  // Names of the objects that are open, the innermost last; undefined: an array.
+  const open: (Set<string> | undefined)[] = []
+  for (const [token, quoted] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (token === '{') open.push(new Set())
+    else if (token === '[') open.push(undefined)
+    else if (token === '}' || token === ']') open.pop()
+    else if (quoted !== undefined) {
+      const name = JSON.parse(quoted) as string
+      const names = open.at(-1)
+      if (name === '__proto__') throw new TenancyError('TENANCY_REQUEST_INVALID', 'No field is called __proto__')
+      if (names?.has(name) === true) throw new TenancyError('TENANCY_REQUEST_INVALID', 'A field is given twice')
+      names?.add(name)
+    }
+  }
 }
 
 /**

@@ -167,8 +167,12 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const key = keys.get(kid)
       return key?.algorithm === wantedAlgorithm ? key.publicKey : undefined
     },
-    issueAccessToken({ userId, epoch, tenant, ttlSeconds }) {
-      const claims = { epoch, ...(tenant === undefined ? {} : { tenant }) }
+    issueAccessToken({ userId, epoch, tenant, session, ttlSeconds }) {
+      const claims = {
+        epoch,
+        ...(tenant === undefined ? {} : { tenant }),
+        ...(session === undefined ? {} : { sid: session }),
+      }
       return sign({ userId, audience, claims, ttlSeconds, maxSeconds: maxAccessTokenSeconds })
     },
     issuePlatformToken({ userId, epoch, grant, ttlSeconds }) {

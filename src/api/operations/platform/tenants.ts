@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { defineOperation, type Operation } from '../../operation.js'
 import { momentOfTag } from '../../serving/tags.js'
-import { defaultLimit, pageFrom, pageOf, pageQuery, tenantParams, userId } from '../schemas.js'
+import { defaultLimit, pageQuery, tenantParams, userId } from '../schemas.js'
 import { platformFacts as facts, slug } from '../tenants.js'
 import { platformTenant } from './shapes.js'
 
@@ -18,15 +18,30 @@ export const tenantsOfPlatformOperations: readonly Operation[] = [
     access: { platform: true },
     query: z.strictObject({
       ...pageQuery,
+      search: z
+        .string()
+        .min(1)
+        .max(320)
+        .optional()
+        .openapi({ description: 'Part of the slug, name or contact address, in any case' }),
       status: z.enum(['active', 'suspended', 'deleted']).optional(),
       label: label.optional().openapi({ description: 'Only tenants that have this label' }),
     }),
     answer: {
       ...{ status: 200, description: 'A page, deleted tenants included unless the status says otherwise' },
-      schema: pageOf('PlatformTenants', platformTenant),
+      schema: z
+        .object({
+          items: z.array(platformTenant).readonly(),
+          total: z.int().openapi({ description: 'Number of tenants that match, on all pages' }),
+          next: z.string().nullable(),
+        })
+        .openapi('PlatformTenants'),
     },
-    async run({ query: { limit = defaultLimit, ...filters }, tenancy }) {
-      return pageFrom(await tenancy.listTenants({ ...filters, limit: limit + 1 }), limit, ({ id }) => id)
+    async run({ query: { limit = defaultLimit, status, after, ...filters }, tenancy }) {
+      // Text that is no id is refused by the function, as a cursor that nobody was given.
+      const statuses = status === undefined ? undefined : [status]
+      const { tenants, ...page } = await tenancy.searchTenants({ ...filters, statuses, after, limit })
+      return { items: tenants, ...page }
     },
   }),
   defineOperation({

@@ -69,6 +69,37 @@ export const userOperations: readonly Operation[] = [
     },
   }),
   defineOperation({
+    id: 'getUser',
+    ...{ method: 'get', path: '/platform/users/{user}', group },
+    summary: 'Reads a user with their memberships',
+    access: { platform: true },
+    params: userParams,
+    answer: {
+      ...{ status: 200, description: 'The user' },
+      schema: platformUser
+        .extend({
+          tenants: z
+            .array(
+              z.object({
+                tenantId: z.guid(),
+                slug: z.string(),
+                tenantName: z.string(),
+                isActive: z.boolean().openapi({ description: 'Whether the membership is active' }),
+                isDefault: z.boolean(),
+              }),
+            )
+            .readonly()
+            .openapi({ description: 'Tenants that the user is a member of, by slug; deleted ones are left out' }),
+        })
+        .openapi('PlatformUserDetails'),
+    },
+    async run({ params, tenancy }) {
+      const found = await tenancy.getUser(params.user)
+      const memberships = await tenancy.listMemberships(params.user)
+      return { ...found, tenants: memberships }
+    },
+  }),
+  defineOperation({
     id: 'createUser',
     ...{ method: 'post', path: '/platform/users', group },
     summary: 'Creates a user, who can log in once they prove the address or set a password',

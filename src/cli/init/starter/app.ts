@@ -1,13 +1,20 @@
 /** Text of `access.js`: who may do what. */
 export const accessFile = `// @ts-check
-import { defineAccess } from 'tenants2fast'
+import { defineAccess, managementAccess } from 'tenants2fast'
 
-/** Permissions, the routes that they open, and the roles that hold them. Owner always exists and holds everything. */
+/**
+ * Permissions, the routes that they open, and the roles that hold them. Owner always exists and holds everything. What
+ * managementAccess has is for the management API: members, invitations, roles.
+ */
 export const access = defineAccess({
   version: 1,
-  permissions: { 'notes:read': 'Read notes', 'notes:write': 'Write notes' },
+  categories: managementAccess.categories,
+  permissions: { ...managementAccess.permissions, 'notes:read': 'Read notes', 'notes:write': 'Write notes' },
   routes: { 'GET /notes': 'notes:read', 'POST /notes': 'notes:write' },
-  roles: { Member: ['notes:read'], Admin: { permissions: ['notes:write'], includes: ['Member'] } },
+  roles: {
+    Member: [...managementAccess.roles.Member, 'notes:read'],
+    Admin: { permissions: [...managementAccess.roles.Admin, 'notes:write'], includes: ['Member'] },
+  },
 })
 `
 
@@ -15,6 +22,7 @@ export const access = defineAccess({
 export const appFile = `// @ts-check
 import Fastify from 'fastify'
 import { getCurrentTenant, getTenantPool } from 'tenants2fast'
+import { createApi } from 'tenants2fast/api'
 import { requirePermission, tenancyPlugin } from 'tenants2fast/fastify'
 
 const noteBody = {
@@ -31,7 +39,8 @@ const noteBody = {
  */
 export async function createApp(tenancy) {
   const app = Fastify()
-  await app.register(tenancyPlugin, { tenancy })
+  // The management API: tenants, members, invitations, roles.
+  await app.register(tenancyPlugin, { tenancy, api: createApi({ tenancy }) })
 
   app.get('/tenant', async () => {
     const { name, slug } = getCurrentTenant()
@@ -88,6 +97,8 @@ TOKEN=\${token}
 curl -s \${address}/notes -H "Authorization: Bearer $TOKEN" -H 'X-Tenant-Id: acme'
 curl -s \${address}/notes -H "Authorization: Bearer $TOKEN" -H 'X-Tenant-Id: globex'   # another database
 curl -s \${address}/notes -H "Authorization: Bearer $TOKEN" -H 'X-Tenant-Id: acme' -H 'Content-Type: application/json' -d '{"body":"Hello"}'
+# The management API, here the members of a tenant:
+curl -s \${address}/tenants/acme/members -H "Authorization: Bearer $TOKEN"
 
 Ctrl-C stops it; the data stays.\`)
   }

@@ -67,6 +67,16 @@ test('a member may read notes and not write them', async () => {
   assert.equal((await call({ ...member, slug: owner.slug }, 'POST', { body: 'No' })).statusCode, 403)
 })
 
+test('the management API lists the members of a tenant, for its members alone', async () => {
+  const owner = await createTenant()
+  const stranger = await createUser()
+  const url = \`/tenants/\${owner.slug}/members\`
+  const list = (/** @type {string} */ token) =>
+    app.inject({ method: 'GET', url, headers: { authorization: \`Bearer \${token}\` } })
+  assert.equal((await list(owner.token)).json().total, 1)
+  assert.equal((await list(stranger.token)).statusCode, 403)
+})
+
 test('nobody reads notes without a token', async () => {
   const { slug } = await createTenant()
   const answer = await app.inject({ method: 'GET', url: '/notes', headers: { 'x-tenant-id': slug } })
