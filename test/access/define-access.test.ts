@@ -185,6 +185,8 @@ describe('the profiles', () => {
       'tenant:read',
       'tenant:update',
       'tenant:delete',
+      'settings:read',
+      'settings:update',
       'audit:read',
       'members:read',
       'members:create',

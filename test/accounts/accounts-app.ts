@@ -61,7 +61,7 @@ export interface AccountsApp {
   addUser(password?: string): Promise<TestUser>
   login(user: TestUser): Promise<Tokens>
   /** Waits for the newest link of a kind sent to an address, and returns its token. */
-  linkTo(email: string, kind: 'verify-email' | 'password/reset'): Promise<string>
+  linkTo(email: string, kind: 'verify-email' | 'password/reset' | 'email/confirm' | 'email/stop'): Promise<string>
   /** Counts the mails sent to an address, of those that have been waited for. */
   mailsTo(email: string): number
   close(): Promise<void>

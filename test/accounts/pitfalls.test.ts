@@ -244,6 +244,7 @@ describe('access tokens', () => {
         exp: expect.any(Number),
         jti: expect.any(String),
         epoch: expect.any(Number),
+        sid: expect.any(String),
       })
       expect([claims.exp! - claims.iat!, expires_in]).toEqual([300, 300])
       expect(Math.abs(claims.iat! - Date.now() / 1000)).toBeLessThan(60)

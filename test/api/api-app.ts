@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { type Api, type ApiLimits, createApi, type OperationSettings } from '../../src/api/index.js'
 import type { Tenancy, Tenant } from '../../src/index.js'
-import { createInstallation } from '../support/installation.js'
+import { createInstallation, type OpenOptions } from '../support/installation.js'
 import { uniqueName } from '../support/server.js'
 import { createAnswerCheck, documentPathOf } from './answer-check.js'
 
@@ -43,15 +43,25 @@ export interface ApiApp {
   createTenant(owner: Caller): Promise<Tenant>
   /** Makes a user a member of the tenant. */
   join(tenant: Tenant, roles: readonly string[]): Promise<Caller>
+  /** Opens the installation once more, as another process does; `close` closes it. */
+  openAnother(options: OpenOptions): Promise<Tenancy>
   close(): Promise<void>
 }
 
-const plenty: ApiLimits = { changesPerUser: 100_000, changesPerTenant: 100_000, readsPerUser: 100_000 }
+const plenty: ApiLimits = {
+  ...{ changesPerUser: 100_000, changesPerTenant: 100_000, readsPerUser: 100_000, strangersPerAddress: 100_000 },
+  ...{ invitationsPerAddress: 100_000, sendsPerInvitation: 100_000, invitationsPerTenant: 100_000 },
+  secondsBetweenInvitations: 0,
+}
 
 /** @param limits Default: so many that no test meets one by accident */
-export async function createApiApp(limits: ApiLimits = plenty, settings: OperationSettings = {}): Promise<ApiApp> {
+export async function createApiApp(
+  limits: ApiLimits = plenty,
+  settings: OperationSettings = {},
+  options: OpenOptions = {},
+): Promise<ApiApp> {
   const installation = createInstallation({ TENANT_READY_DATABASES: '0', TENANT_SEED_PROFILE: 'prod' })
-  const tenancy = await installation.open()
+  const tenancy = await installation.open(options)
   const api = createApi({ tenancy, limits, platform: true, ...settings })
   // Answers that differ in nothing but their request's id are the same answer.
   const app = Fastify({ genReqId: () => 'req' })
@@ -79,6 +89,7 @@ export async function createApiApp(limits: ApiLimits = plenty, settings: Operati
 
   return {
     ...{ tenancy, api, app, createUser },
+    openAnother: (more) => installation.open(more),
     async createAdministrator() {
       const { id, token: accessToken } = await createUser()
       await tenancy.grantPlatformRole({ user: id })

@@ -52,6 +52,9 @@ describe('tenants', () => {
     expect(first.json.items.map(({ id }: Tenant) => id)).toEqual(more.slice(0, 2).map(({ id }) => id))
     const second = await list(`&limit=2&after=${first.json.next}`)
     expect(second.json).toMatchObject({ items: [{ id: more[2]!.id }], next: null })
+    expect(first.json.total).toBe(3)
+    const found = await call(`GET /platform/tenants?search=${more[1]!.slug.toUpperCase()}`)
+    expect(found.json).toMatchObject({ items: [{ id: more[1]!.id }], total: 1, next: null })
     expect((await list('&status=suspended')).json.items).toMatchObject([{ id: more[1]!.id }])
     for (const query of ['&status=gone', '&after=x', '&limit=201', '&limit=0']) {
       expect((await list(query)).status, query).toBe(400)

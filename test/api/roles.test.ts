@@ -35,7 +35,7 @@ describe('a role of the tenant’s own', () => {
     const { id } = created.json
     expect(created.json).toEqual({
       ...{ id, name: 'Accountant', description: 'Counts', isActive: true, isBuiltIn: false },
-      ...{ permissions: [], includes: [] },
+      ...{ permissions: [], includes: [], version: expect.any(String) },
     })
     const changed = await api.call(`PATCH ${roles}/${id}`, as(owner, { name: 'Clerk', isActive: false }))
     expect(changed).toMatchObject({ status: 200, json: { name: 'Clerk', description: 'Counts', isActive: false } })
@@ -46,6 +46,30 @@ describe('a role of the tenant’s own', () => {
     expect(entries).toMatchObject(
       ['role.create', 'role.update', 'role.delete'].map((action) => ({ action, actorId: owner.id })),
     )
+  })
+
+  test('A change with If-Match is for what was read: after a grant it is refused, and the tenant is another thing', async () => {
+    const { id } = await newRole()
+    const [read, before] = [
+      await api.call(`GET ${roles}/${id}`, as(owner)),
+      await api.call(`GET /tenants/${tenant.id}`, as(owner)),
+    ]
+    const change = (path: string, body: object, tag: unknown) =>
+      api.call(`PATCH ${path}`, { ...as(owner, body), headers: { 'if-match': String(tag) } })
+    await api.call(`PUT ${roles}/${id}/permissions/roles:read`, as(owner))
+    expect(await change(`${roles}/${id}`, { description: 'x' }, read.headers['etag'])).toMatchObject(
+      denied('TENANCY_CHANGE_OUTDATED', 412),
+    )
+    const { headers } = await api.call(`GET ${roles}/${id}`, as(owner))
+    const changed = await change(`${roles}/${id}`, { description: 'x' }, headers['etag'])
+    expect(changed).toMatchObject({ status: 200, json: { description: 'x' } })
+    expect(changed.headers['etag']).toBe(`"${changed.json.version}"`)
+    // The tenant's roles have changed, its facts have not.
+    const name = { name: `Acme ${count}` }
+    expect(await change(`/tenants/${tenant.id}`, name, before.headers['etag'])).toMatchObject({
+      status: 200,
+      json: name,
+    })
   })
 
   test('A retry with the same key creates it once', async () => {

@@ -29,13 +29,19 @@ const perTenant = 'one small entry for each tenant that was served'
  * keeps it from growing with what clients send, and tries it below where that is a number.
  */
 const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> = {
+  'adapters/fastify/mount.ts': [1, configured],
+  'core/access/lookalikes.ts': [1, constant],
+  'cache/settings-cache.ts': [1, '2,000 entries and 16 MiB; one larger than that is not kept'],
+  'catalog/settings/json-object.ts': [1, local],
+  'catalog/settings/settings-schema.ts': [2, local],
+  'catalog/settings/tenant-settings.ts': [1, local],
   'access/broken-references.ts': [4, configured],
   'access/compiled-rule-set.ts': [7, 'the rule set, which administrators of the installation write'],
   'access/define-access.ts': [3, configured],
   'access/permission-mask.ts': [1, local],
   'accounts/background-work.ts': [1, inFlight],
   'accounts/http/account-routes.ts': [2, configured],
-  'http/messages/strict-text.ts': [1, local],
+  'http/messages/strict-text.ts': [2, local],
   'accounts/mail/smtp-sender.ts': [1, inFlight],
   'adapters/fastify/bind-websockets.ts': [1, 'one entry for each open WebSocket, held weakly'],
   'adapters/fastify/guards.ts': [2, configured],

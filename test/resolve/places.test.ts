@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { VerifiedToken } from '../../src/core/identity/identity.js'
 import { reservedSlugs } from '../../src/core/tenants/slug.js'
-import { askedByClaim } from '../../src/resolve/claim.js'
+import { askedByClaim, refuseSuccessor } from '../../src/resolve/claim.js'
 import { askedByHeader } from '../../src/resolve/header.js'
 import { createHostReader } from '../../src/resolve/host.js'
 import { askedByPath } from '../../src/resolve/path.js'
@@ -48,6 +48,27 @@ describe('the tenant in header, claim and path', () => {
         expect(asked === 'malformed' || (asked !== undefined && asked.value === text)).toBe(true)
       }),
     )
+  })
+})
+
+describe('a token that names its tenant by slug', () => {
+  const issued = new Date('2026-01-01T00:00:00Z')
+  const token = (own: Partial<VerifiedToken>) =>
+    ({ isOwn: true, tenant: 'acme', issuedAt: issued.getTime() / 1000, ...own }) as VerifiedToken
+  const tenantOf = (ageMs: number) => ({ createdAt: new Date(issued.getTime() - ageMs) })
+
+  test('An own token is for no tenant that was made after it, which has its slug from another one', () => {
+    expect(() => refuseSuccessor(token({}), tenantOf(-6000))).toThrow(
+      expect.objectContaining({ code: 'TENANCY_TENANT_FORBIDDEN' }),
+    )
+    // Clocks differ, and `iat` is in whole seconds.
+    for (const age of [0, -5000, 60_000]) expect(() => refuseSuccessor(token({}), tenantOf(age))).not.toThrow()
+  })
+
+  test('An id means the same tenant for ever, and what a foreign issuer means is for it to say', () => {
+    for (const own of [{ tenant: id }, { tenant: undefined }, { isOwn: false }]) {
+      expect(() => refuseSuccessor(token(own), tenantOf(-6000))).not.toThrow()
+    }
   })
 })
 

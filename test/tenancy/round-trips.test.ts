@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import pg from 'pg'
+import { z } from 'zod'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { defineAccess, type Tenancy, type Tenant } from '../../src/index.js'
 import { createInstallation, type Installation } from '../support/installation.js'
@@ -12,6 +13,11 @@ const mostOf: Readonly<Record<string, number>> = {
   getMember: 2,
   findInvitation: 1,
   acceptInvitation: 1,
+  acceptOwnInvitation: 1,
+  declineInvitation: 2,
+  listSessions: 1,
+  endSession: 1,
+  endOtherSessions: 1,
 }
 
 /** Functions whose work has no bound, or is DDL: their round trips are not counted. */
@@ -64,7 +70,7 @@ beforeAll(async () => {
     routes: { 'GET /notes': 'notes:read' },
     roles: { Member: { permissions: [] }, Admin: { permissions: '*' } },
   })
-  tenancy = await installation.open({ access })
+  tenancy = await installation.open({ access, tenantSettings: z.object({ count: z.int().default(0) }) })
   await tenancy.fillStock()
   ;[owner, admin] = [await newUser(), await newUser()]
   tenant = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner })
@@ -76,6 +82,14 @@ afterAll(async () => {
   vi.restoreAllMocks()
   await installation.drop()
 })
+
+/** A user whose address is invited. */
+async function invited() {
+  const given = newInvitation()
+  const { id: user } = await tenancy.createUser({ email: given.email, emailVerified: true })
+  const { invitation } = await tenancy.createInvitation(given)
+  return { user, invitation: invitation.id }
+}
 
 async function newUser(): Promise<string> {
   count += 1
@@ -162,6 +176,21 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     succeeds(
       'others',
       () => () => tenancy.setTenantLabels({ tenant: 'acme', labels: [`l-${(count += 1)}`], actor: owner }),
+    ),
+  ],
+  getTenantSettings: [
+    succeeds('by slug', () => () => tenancy.getTenantSettings({ tenant: 'acme' })),
+    refused('TENANCY_TENANT_NOT_FOUND', () => () => tenancy.getTenantSettings({ tenant: 'nobody' })),
+  ],
+  showTenantSettings: [succeeds('by slug', () => () => tenancy.showTenantSettings({ tenant: 'acme' }))],
+  updateTenantSettings: [
+    succeeds(
+      'by slug',
+      () => () => tenancy.updateTenantSettings({ tenant: 'acme', changes: { count: (count += 1) }, actor: owner }),
+    ),
+    refused(
+      'TENANCY_CHANGE_OUTDATED',
+      () => () => tenancy.updateTenantSettings({ tenant: 'acme', changes: { count: 1 }, expectedVersion: 999 }),
     ),
   ],
   updateTenant: [
@@ -379,6 +408,26 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.acceptInvitation({ token, user })
     }),
   ],
+  listOwnInvitations: [succeeds('of an address', () => () => tenancy.listOwnInvitations({ user: owner }))],
+  acceptOwnInvitation: [
+    succeeds('with authority and audit', async () => {
+      const { user, invitation } = await invited()
+      return () => tenancy.acceptOwnInvitation({ invitation, user })
+    }),
+  ],
+  declineInvitation: [
+    succeeds('with audit', async () => {
+      const { user, invitation } = await invited()
+      return () => tenancy.declineInvitation({ invitation, user })
+    }),
+    refused('TENANCY_INVITATION_INVALID', async () => {
+      const { invitation } = await invited()
+      return () => tenancy.declineInvitation({ invitation, user: owner })
+    }),
+  ],
+  listSessions: [succeeds('of a user', () => () => tenancy.listSessions({ user: owner }))],
+  endSession: [refused('TENANCY_SESSION_NOT_FOUND', () => () => tenancy.endSession({ user: owner, session: owner }))],
+  endOtherSessions: [succeeds('of a user', () => () => tenancy.endOtherSessions({ user: owner, session: owner }))],
   createUser: [
     succeeds('new', () => () => tenancy.createUser({ email: 'new@example.com', actor: owner })),
     refused('TENANCY_USER_EXISTS', () => () => tenancy.createUser({ email: 'user-1@example.com' })),

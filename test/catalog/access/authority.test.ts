@@ -95,11 +95,17 @@ test('an actor lacks exactly those active permissions that the directory of memb
             )
           }
           const held = await catalog.held(member, tenant)
-          const { lacked } = await catalog.one<{ lacked: string[] }>(
-            "select missing_permissions as lacked from missing_access($1, $2, '{}', $3, null)",
-            [tenant, member, names],
-          )
-          expect(lacked).toEqual(names.filter((name) => !held.includes(name)))
+          const lacked = async (form: string) =>
+            (
+              await catalog.one<{ lacked: string[] }>(
+                `select missing_permissions as lacked from missing_access($1, $2, '{}', $3, null${form})`,
+                [tenant, member, names],
+              )
+            ).lacked
+          const lacking = names.filter((name) => !held.includes(name))
+          // The form without a moment is for processes of the release before.
+          expect(await lacked('')).toEqual(lacking)
+          expect(await lacked(", '-infinity'")).toEqual(lacking)
           compared += 1
         }
       }
@@ -430,5 +436,90 @@ describe('the last Owner', () => {
     await expect(admin.updateRole({ ...role, name: 'Boss' })).rejects.toMatchObject({ code })
     await expect(admin.setRoleActive({ ...role, isActive: false })).rejects.toMatchObject({ code })
     await expect(admin.deleteRole(role)).rejects.toMatchObject({ code })
+  })
+})
+
+describe('an actor who holds a permission until a moment', () => {
+  const soon = new Date(Date.now() + 3_600_000)
+  const sooner = new Date(soon.getTime() - 60_000)
+  const later = new Date(soon.getTime() + 1)
+  const permission = 'secrets:read'
+  beforeEach(() =>
+    admin.setOverride({ tenant, user: actor, permission, effect: 'allow', expiresAt: soon, actor: owner }),
+  )
+
+  test('they give it to others and to themselves until that moment at most', async () => {
+    for (const to of [user, actor]) {
+      const allow = (expiresAt: Date | null | undefined) => (by: string | undefined) =>
+        admin.setOverride({ tenant, user: to, permission, effect: 'allow', expiresAt, actor: by })
+      await catalog.pool.query('delete from user_tenant_permissions where user_id = $1', [user])
+      for (const end of [undefined, null, later]) await expect(allow(end)(actor)).rejects.toMatchObject(refused)
+      await allow(soon)(actor)
+      await allow(sooner)(actor)
+    }
+    // Their own has an earlier end now, and so has what they can give.
+    await expect(
+      admin.setOverride({ tenant, user, permission, effect: 'allow', expiresAt: soon, actor }),
+    ).rejects.toMatchObject(refused)
+  })
+
+  test('they give it to no role, by no role, and to nobody by a membership, because these have no end', async () => {
+    const stranger = await catalog.addUser()
+    const give = {
+      grant: (by: string) => admin.grantPermission({ tenant, role: 'Empty', permission, actor: by }),
+      assign: (by: string) => admin.assignRole({ tenant, user, role: 'Agent', actor: by }),
+      set: (by: string) => admin.setMemberRoles({ tenant, user, roles: ['Agent'], actor: by }),
+      include: (by: string) => admin.includeRole({ tenant, role: 'Empty', included: 'Agent', actor: by }),
+      add: (by: string) => memberships.addMember({ tenant, user: stranger, roles: ['Agent'], actor: by }),
+    }
+    for (const [name, give1] of Object.entries(give)) {
+      await expect(give1(actor), name).rejects.toMatchObject(refused)
+    }
+    await admin.setRoleActive({ tenant, role: 'Agent', isActive: false })
+    await expect(admin.setRoleActive({ tenant, role: 'Agent', isActive: true, actor })).rejects.toMatchObject(refused)
+    await expect(admin.updateRole({ tenant, role: 'Agent', isActive: true, actor })).rejects.toMatchObject(refused)
+    await admin.setRoleActive({ tenant, role: 'Agent', isActive: true })
+    for (const give1 of Object.values(give)) await give1(owner)
+  })
+
+  test('they lift a deny that ends no later, and no other one', async () => {
+    const override = { tenant, user, permission } as const
+    await admin.setOverride({ ...override, effect: 'deny' })
+    await expect(admin.clearOverride({ ...override, actor })).rejects.toMatchObject(refused)
+    for (const effect of ['allow', 'deny'] as const) {
+      await expect(admin.setOverride({ ...override, effect, expiresAt: sooner, actor })).rejects.toMatchObject(refused)
+    }
+    await admin.setOverride({ ...override, effect: 'deny', expiresAt: soon })
+    await admin.clearOverride({ ...override, actor })
+  })
+
+  test('they activate a member whose own allow ends no later, and no other one', async () => {
+    const activate = (by?: string) => memberships.setMemberActive({ tenant, user, isActive: true, actor: by })
+    for (const [end, mayActivate] of [
+      [sooner, true],
+      [soon, true],
+      [later, false],
+      [null, false],
+    ] as const) {
+      await admin.setOverride({ tenant, user, permission, effect: 'allow', expiresAt: end })
+      await memberships.setMemberActive({ tenant, user, isActive: false })
+      if (mayActivate) await activate(actor)
+      else await expect(activate(actor)).rejects.toMatchObject(refused)
+      await activate()
+    }
+  })
+
+  test('they change who holds it for good, as long as they hold it, because that gives nothing', async () => {
+    await admin.setOverride({ tenant, user, permission, effect: 'allow' })
+    await admin.setOverride({ tenant, user, permission: 'notes:read', effect: 'deny', actor })
+    const deactivated = memberships.setMemberActive({ tenant, user, isActive: false, actor })
+    await expect(deactivated).resolves.not.toBeInstanceOf(Error)
+  })
+
+  test('they give it without an end when a role of theirs has it as well', async () => {
+    await admin.assignRole({ tenant, user: actor, role: 'Agent', actor: owner })
+    await admin.setOverride({ tenant, user, permission, effect: 'allow', actor })
+    const granted = admin.grantPermission({ tenant, role: 'Empty', permission, actor })
+    await expect(granted).resolves.not.toBeInstanceOf(Error)
   })
 })

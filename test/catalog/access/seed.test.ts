@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAccessRules } from '../../../src/access/access-rules.js'
 import { defineAccess } from '../../../src/access/define-access.js'
 import { devAccess } from '../../../src/access/seeds/dev.js'
+import { createAccessAdministration } from '../../../src/catalog/access/administration.js'
 import { seedAccess } from '../../../src/catalog/access/seed.js'
 import { createAccessCatalog } from './fixture.js'
 import type { AccessCatalog } from './fixture.js'
@@ -93,20 +94,67 @@ describe('seedAccess', () => {
     })
   })
 
-  test('a built-in role whose name a tenant’s role has is refused, and nothing is written', async () => {
-    const tenant = await catalog.addTenant()
-    await catalog.addRole(tenant.id, 'auditor')
+  test('tenants’ own roles give way to a new built-in role of their name, and their members keep what they had', async () => {
+    const [tenant, other] = [await catalog.addTenant(), await catalog.addTenant()]
+    const own = await catalog.addRole(tenant.id, 'auditor', 1)
+    await catalog.addRole(tenant.id, 'Auditor 2', 1)
+    await catalog.addRole(other.id, 'AUDITOR', 1)
+    const member = await catalog.addMember(tenant.id, 'auditor')
+    const before = await catalog.held(member, tenant.id)
     const definition = defineAccess({
       permissions: { 'notes:read': { category: 'Notes' }, 'notes:write': '', 'notes:delete': '', 'audit:read': '' },
       categories: { Notes: '' },
       routes: { 'GET /notes': 'notes:read', 'DELETE /notes/{id}': 'notes:delete' },
       roles: { Member: ['notes:read', 'notes:write'], Clerk: ['notes:write'], Auditor: ['audit:read'] },
     })
-    await expect(seedAccess(catalog.pool, definition)).rejects.toMatchObject({ code: 'TENANCY_ACCESS_ROLE_EXISTS' })
-    const { rows } = await catalog.pool.query("select from permissions where name = 'audit:read'")
-    expect(rows).toEqual([])
-    await catalog.pool.query("update roles set name = 'Our auditor' where name = 'auditor'")
-    expect(await seedAccess(catalog.pool, definition)).toEqual({ applied: 4, retired: 0 })
+    expect(await catalog.raisedBy(() => seedAccess(catalog.pool, definition))).toEqual(
+      ['r', `t:${tenant.id}`, `t:${other.id}`].toSorted(),
+    )
+    const { rows } = await catalog.pool.query(
+      `select tenants.slug, roles.name from roles left join tenants on tenants.id = tenant_id
+       where roles.name ilike 'auditor%' order by roles.name collate "C", tenants.slug`,
+    )
+    expect(rows).toEqual([
+      { slug: other.slug, name: 'AUDITOR 2' },
+      { slug: null, name: 'Auditor' },
+      { slug: tenant.slug, name: 'Auditor 2' },
+      { slug: tenant.slug, name: 'auditor 3' },
+    ])
+    expect(before).toEqual(['notes:read'])
+    expect(await catalog.held(member, tenant.id)).toEqual(before)
+    expect(
+      await catalog.one('select actor_id, action, subject, before, after from audit_log where tenant_id = $1', [
+        tenant.id,
+      ]),
+    ).toEqual({
+      ...{ actor_id: null, action: 'role.update', subject: `role:${own}`, before: { name: 'auditor' } },
+      after: { name: 'auditor 3', reason: 'a built-in role has the name' },
+    })
+    expect(await seedAccess(catalog.pool, definition)).toEqual({ applied: 0, retired: 0 })
+  })
+
+  test('a tenant that takes the name at the same moment does not keep the definition from being applied', async () => {
+    const tenant = await catalog.addTenant()
+    const admin = createAccessAdministration({ catalog: catalog.pool, problemOfTemplate: () => undefined })
+    for (let round = 0; round < 20; round += 1) {
+      const name = `Race ${round}`
+      const definition = defineAccess({
+        permissions: { 'notes:read': '' },
+        roles: { [name]: ['notes:read'] },
+        version: 2 + round,
+      })
+      const [made] = await Promise.allSettled([
+        admin.createRole({ tenant: tenant.id, name }),
+        seedAccess(catalog.pool, definition),
+      ])
+      const { rows } = await catalog.pool.query<{ name: string; builtIn: boolean }>(
+        `select name, tenant_id is null as "builtIn" from roles where lower(name) like lower($1) || '%' order by name`,
+        [name],
+      )
+      const found = rows.filter((role) => role.name === name || role.name.startsWith(`${name} `))
+      expect(found[0]).toEqual({ name, builtIn: true })
+      expect(found).toHaveLength(made.status === 'fulfilled' ? 2 : 1)
+    }
   })
 })
 

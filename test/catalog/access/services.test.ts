@@ -192,6 +192,67 @@ describe('roles', () => {
     }
     expect(await admin.updateRole({ tenant, role: 'Cook', name: 'COOK' })).toMatchObject({ name: 'COOK' })
   })
+
+  test('a tenant’s role cannot have a name that reads like a built-in one', async () => {
+    await admin.createRole({ tenant, name: 'Waiter' })
+    // Accents, full width, Cyrillic and Greek letters, digits, two letters for one, punctuation.
+    for (const name of [
+      'Öwner',
+      'Ｏｗｎｅｒ',
+      'Оwner',
+      'Οwner',
+      '0wner',
+      'Ovvner',
+      'Aclmin',
+      'Adm1n',
+      'Adrnin',
+      'Mem-ber',
+      'ADMINISTRATOR',
+    ]) {
+      await expect(admin.createRole({ tenant, name }), name).rejects.toMatchObject(
+        rejected('TENANCY_ACCESS_ROLE_EXISTS'),
+      )
+      await expect(admin.updateRole({ tenant, role: 'Waiter', name }), name).rejects.toMatchObject(
+        rejected('TENANCY_ACCESS_ROLE_EXISTS'),
+      )
+    }
+    for (const name of ['Owners', 'Co-owner', 'Administration', 'Membership', 'Владелец']) {
+      await admin.createRole({ tenant, name })
+    }
+  })
+
+  test('tenants’ own roles give way to a built-in role that an operator makes or renames', async () => {
+    const own = (await admin.createRole({ tenant, name: 'Steward' })).id
+    await admin.createRole({ tenant: null, name: 'STEWARD' })
+    expect(await admin.getRole({ tenant, role: own })).toMatchObject({ name: 'Steward 2' })
+    const second = (await admin.createRole({ tenant, name: 'Porter' })).id
+    expect(await audited(() => admin.updateRole({ tenant: null, role: 'STEWARD', name: 'Porter' }))).toMatchObject([
+      { tenant_id: tenant, action: 'role.update', subject: `role:${second}`, after: { name: 'Porter 2' } },
+      { tenant_id: null, action: 'role.update' },
+    ])
+  })
+
+  test('a role is changed in the version that was read, which every change of what it shows ends', async () => {
+    await admin.createPermission({ name: 'shown:read' })
+    let { version } = await admin.createRole({ tenant, name: 'Guide' })
+    await admin.createRole({ tenant, name: 'Guest' })
+    const key = { tenant, role: 'Guide' }
+    for (const work of [
+      () => admin.updateRole({ ...key, description: 'x' }),
+      () => admin.grantPermission({ ...key, permission: 'shown:read' }),
+      () => admin.includeRole({ ...key, included: 'Guest' }),
+      () => admin.setRoleActive({ ...key, isActive: false }),
+    ]) {
+      await work()
+      await expect(admin.updateRole({ ...key, description: 'y', version })).rejects.toMatchObject(
+        rejected('TENANCY_CHANGE_OUTDATED'),
+      )
+      const read = await admin.getRole(key)
+      expect(read.version).not.toBe(version)
+      ;({ version } = read)
+    }
+    expect(await admin.updateRole({ ...key, description: 'y', version })).toMatchObject({ description: 'y' })
+  })
 })
 
 test('overrides are listed with their end, for one member or for all', async () => {

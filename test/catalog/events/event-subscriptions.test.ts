@@ -165,6 +165,25 @@ describe('failures', () => {
     expect(subscription.lastError).toBeUndefined()
   })
 
+  test('more tenants whose handler fails than are read at once do not stop the others', async () => {
+    const { got, subscription } = await collect({}, ({ tenantId }) => {
+      if (tenantId !== null && bad.has(tenantId)) throw new Error('the handler is broken')
+    })
+    const ids = (await Promise.all(Array.from({ length: 131 }, newTenant))).toSorted()
+    // Chains are read in the order of their ids, 100 at a time: this one comes last.
+    const good = ids.pop() ?? ''
+    const bad = new Set(ids)
+    await Promise.all(ids.map((tenant) => record(tenant, 1)))
+    await until(() => subscription.failed >= 100)
+    await record(good, 1)
+    await until(() => numbersOf(got, good).length === 1)
+    // Those that wait are tried again, too.
+    const [again = ''] = ids
+    bad.delete(again)
+    await until(() => numbersOf(got, again).length === 1)
+    expect(numbersOf(got, good)).toEqual([1])
+  })
+
   test('one process at a time works on a subscription; when its lease runs out, another goes on', async () => {
     const tenant = await newTenant()
     const first: number[] = []

@@ -53,6 +53,7 @@ test('an invited user joins with the roles of the invitation, once, and the cata
     sentAt: expect.any(Date),
     expiresAt: expect.any(Date),
     acceptedBy: null,
+    refusedAt: null,
     createdAt: expect.any(Date),
   })
   expect(invitation.expiresAt.getTime() - invitation.createdAt.getTime()).toBe(7 * 86_400_000)
@@ -246,6 +247,70 @@ test('the invitations of a user who is erased go with them', async () => {
   const { token } = await invite({ actor: admin })
   await catalog.pool.query('delete from users where id = $1', [admin])
   await expect(accept(token)).rejects.toMatchObject(invalid)
+})
+
+test('an invitation is not accepted when its inviter may no longer invite, which its administrators see until it is sent again', async () => {
+  const permission = 'members:create'
+  await catalog.pool.query('insert into permissions (name) values ($1)', [permission])
+  const override = (user: string, effect: string, end: string | null = null) =>
+    catalog.pool.query(
+      `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
+       select $1, $2, id, $3, now() + $4::interval from permissions where name = $5
+       on conflict (user_id, tenant_id, permission_id) do update set effect = excluded.effect, expires_at = excluded.expires_at`,
+      [user, tenant, effect, end, permission],
+    )
+  const lost = { code: 'TENANCY_INVITATION_AUTHORITY_LOST' }
+  try {
+    // Whoever invites by another rule of the application is not asked for this permission.
+    const other = await catalog.addPerson()
+    await accept((await invite({ actor: admin, email: other.email })).token, other.id)
+
+    await override(admin, 'allow')
+    const { invitation, token } = await invite({ actor: admin })
+    for (const [effect, end] of [
+      ['deny', null],
+      ['allow', '-1 second'],
+    ] as const) {
+      await override(admin, effect, end)
+      await expect(accept(token)).rejects.toMatchObject(lost)
+    }
+    const found = async () =>
+      (await catalog.invitations.listInvitations({ tenant })).find(({ id }) => id === invitation.id)
+    expect(await found()).toMatchObject({ state: 'open', refusedAt: expect.any(Date) })
+    expect((await entries()).filter(({ action }) => action === 'invitation.refuse')).toEqual([
+      {
+        actor: ada.id,
+        action: 'invitation.refuse',
+        subject: `invitation:${invitation.id}`,
+        before: null,
+        after: { invitedBy: admin, lacks: [permission] },
+      },
+    ])
+    await override(owner, 'allow', '1 hour')
+    const again = await catalog.invitations.resendInvitation({ tenant, invitation: invitation.id, actor: owner })
+    expect(again.invitation.refusedAt).toBeNull()
+    // Inviting is a deed: who may for an hour may, and gives only what has no end.
+    await accept(again.token)
+  } finally {
+    await catalog.pool.query('delete from permissions where name = $1', [permission])
+  }
+})
+
+test('an invitation with a role is not accepted when its inviter holds the permissions of that role for a while only', async () => {
+  const name = `hourly-${randomUUID().slice(0, 8)}:read`
+  const roleId = await catalog.addRole(tenant, 'Hourly')
+  const { token } = await invite({ roles: ['Hourly'], actor: admin })
+  await catalog.pool.query('insert into role_permissions values ($1, $2)', [roleId, await catalog.addPermission(name)])
+  await catalog.pool.query(
+    `insert into user_tenant_permissions (user_id, tenant_id, permission_id, effect, expires_at)
+     select $1, $2, id, 'allow', now() + interval '1 hour' from permissions where name = $3`,
+    [admin, tenant, name],
+  )
+  await expect(accept(token)).rejects.toMatchObject({ code: 'TENANCY_INVITATION_AUTHORITY_LOST' })
+  const other = await catalog.addPerson()
+  await expect(invite({ email: other.email, roles: ['Hourly'], actor: admin })).rejects.toMatchObject({
+    code: 'TENANCY_ACCESS_GRANT_REFUSED',
+  })
 })
 
 test('an operator invites with any role, and nobody’s authority is asked for at acceptance', async () => {

@@ -50,6 +50,16 @@ test('what is given is changed, the rest stays, and the entry has what differs',
   expect(await tenants.updateTenant({ tenant: tenant.id, contactEmail: null })).toMatchObject({ contactEmail: null })
 })
 
+test('a change of its roles raises the epoch of a tenant and not the time of its facts', async () => {
+  const [before, { updatedAt }] = [await epoch(), tenant]
+  const { pool } = installation.catalog
+  await pool.query("insert into roles (tenant_id, name) values ($1, 'Own')", [tenant.id])
+  expect(await epoch()).toBeGreaterThan(before)
+  expect(await tenants.getTenant(tenant.id)).toEqual(tenant)
+  const changed = await tenants.updateTenant({ tenant: tenant.id, name: 'Other', ifUpdatedAt: updatedAt })
+  expect(changed.updatedAt).not.toEqual(updatedAt)
+})
+
 test('what is the same already is no change', async () => {
   const [before, entry] = [await epoch(), await lastEntry()]
   expect(await tenants.updateTenant({ tenant: tenant.id, name: 'Acme', contactEmail: null })).toEqual(tenant)

@@ -107,7 +107,7 @@ describe('the starter application', () => {
     )
     expect(await readFile(testFile, 'utf8')).toContain(installation.prefix)
     const tests = startNode(['--test'], { cwd: app, env })
-    expect([await tests.ended, tests.stdout]).toEqual([0, expect.stringContaining('# pass 4')])
+    expect([await tests.ended, tests.stdout]).toEqual([0, expect.stringContaining('# pass 5')])
 
     const own = {
       ...env,

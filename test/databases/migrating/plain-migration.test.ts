@@ -106,3 +106,35 @@ test('A plain file waits for a lock as long as any other', async () => {
   }, database)
   expect(await migrating.result).toMatchObject({ outcome: 'migrated', applied: ['0003_note.sql'] })
 })
+
+// The whole file is sent as one message, behind statements of ours: where it failed is told in lines of the file. In the tenant
+// alone, a column is missing and another one is there.
+test.each([
+  [
+    'a plain file with CRLF',
+    "comment on table items is 'one\r\ntwo';\r\n\r\n-- again; and again\r\nalter table items\r\n  add column second text;\r\ncomment on table items is null;\r\n",
+    ', line 5 (statement 2): column "second" of relation "items" already exists',
+  ],
+  [
+    'a plain file whose first statement fails',
+    '-- one\n\nalter table items drop column first; comment on table items is null',
+    ', line 3 (statement 1): column "first" of relation "items" does not exist',
+  ],
+  [
+    'a file with text of several bytes and CRLF',
+    "comment on table items is 'Größe 社會 👩\u200D👩 é;';\r\n-- 👍; 💶\r\n\r\nalter table items add column second text;\r\n",
+    ', line 4 (statement 2): column "second" of relation "items" already exists',
+  ],
+  [
+    'a file with text of several bytes, whose server names the position',
+    "comment on table items is 'Größe 社會 👩\u200D👩 é';\r\n/* 👍\r\n */ alter table items add column a int;\r\nselect '💶', first from items;\r\n",
+    ', line 4, column 13: column "first" does not exist',
+  ],
+])('The error of %s names file, line and place', async (_, text, place) => {
+  await inside('alter table items drop column first, add column second text')
+  await add('0003_fails.sql', text)
+  const result = await migrate()
+  expect(result).toMatchObject({ outcome: 'failed', applied: [] })
+  expect(result?.error?.message).toContain(`0003_fails.sql${place}`)
+  expect(await ledger()).toEqual(['0001_items.sql', '0002_first.sql'])
+})

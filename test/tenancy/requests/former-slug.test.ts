@@ -71,6 +71,16 @@ describe.each(caches)('$title', ({ env }) => {
     expect(await tenancy.runWithTenant({ tenant: former }, () => 'run')).toBe('run')
   })
 
+  test('a token that was made by the slug is for that tenant for as long as it lives, whoever has the slug by then', async () => {
+    const { former, slug } = await renamed()
+    const { token } = await tenancy.issueAccessToken({ user: member.id, tenant: former })
+    await tenancy.releaseSlug({ slug: former })
+    const other = await tenancy.createTenant({ name: 'Other', slug: former, owner: member.id })
+    const response = await app.inject({ url: '/me/tenant', headers: bearer(token) })
+    expect(response.json()).toMatchObject({ slug })
+    expect(await ask(member, { 'x-tenant-id': former }, other.id)).toBe(former)
+  })
+
   test('an alias that ends does so for a member who is cached by it', async () => {
     const { former, slug } = await renamed()
     await sql("update tenant_slug_aliases set expires_at = now() + interval '300 milliseconds' where slug = $1", [

@@ -124,7 +124,7 @@ describe('a tenant that the user is not in', () => {
       for (const host of ['globex.app.example', 'no-such-tenant.app.example', 'globex.app.example:3000']) {
         expect(seen(await get('/notes', { ...bearer(maxToken), host }))).toEqual(missing)
       }
-      for (const claim of ['globex', globex.id, 'no-such-tenant']) {
+      for (const claim of ['globex', globex.id, unknownId]) {
         expect(seen(await get('/notes', bearer(await tokenOf(max, claim))))).toEqual(missing)
       }
     },

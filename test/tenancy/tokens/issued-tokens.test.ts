@@ -24,7 +24,9 @@ const issuedEntries = async () =>
 describe('a token that is issued', () => {
   test('issuing a token writes an audit entry with its user, actor, tenant and id, and no part of the token', async () => {
     const plain = await tenancy.issueAccessToken({ user: max.id })
+    const { id } = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: max.id })
     const bound = await tenancy.issueAccessToken({ user: max.id, tenant: 'acme', actor: dana.id })
+    expect(decodeJwt(bound.token)['tenant']).toBe(id)
     expect(plain.tokenId).toBe(decodeJwt(plain.token).jti)
     expect((await issuedEntries()).map(({ seq: _seq, at: _at, ...entry }) => entry)).toEqual([
       {
@@ -42,7 +44,7 @@ describe('a token that is issued', () => {
         action: 'token.issue',
         subject: `user:${max.id}`,
         before: null,
-        after: { jti: bound.tokenId, tenant: 'acme', expiresIn: bound.expiresIn },
+        after: { jti: bound.tokenId, tenant: id, expiresIn: bound.expiresIn },
         operator: null,
       },
     ])
@@ -65,7 +67,7 @@ describe('a token that is issued', () => {
   test('a token for text that cannot be a tenant is not issued and not audited', async () => {
     const before = await issuedEntries()
     const rubbish: unknown[] = ['', 'ACME', ' acme', 'acme ', 'a\0b', '../x', '\0', '\uD800', 'No tenant', 'admin']
-    rubbish.push('x'.repeat(10_000), randomUUID().toUpperCase(), null, 7, ['acme'])
+    rubbish.push('no-such-tenant', 'x'.repeat(10_000), randomUUID().toUpperCase(), null, 7, ['acme'])
     for (const tenant of rubbish) {
       const code = typeof tenant === 'string' ? 'TENANCY_TENANT_NOT_FOUND' : 'TENANCY_REQUEST_INVALID'
       await expect(tenancy.issueAccessToken({ user: max.id, tenant: tenant as string })).rejects.toMatchObject({ code })
