@@ -66,7 +66,7 @@ describe('user', () => {
     expect(await lastOfInstallation()).toMatchObject({
       action: 'token.issue',
       operator,
-      after: { jti, tenant: 'acme' },
+      after: { jti, tenant: tenant.id },
     })
     expect(await cli.json('user', 'token', eve.id)).toMatchObject({ expiresIn: expect.any(Number) })
     expect(await cli.failure('user', 'token', eve.id, '--tenant', 'nobody')).toMatchObject({ exitCode: 3 })

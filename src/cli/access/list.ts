@@ -33,6 +33,7 @@ export const listAccess = defineCommand<Input, Result>({
         description: 'string',
         isActive: 'boolean',
         isSystem: 'boolean',
+        version: 'string',
         permissions: ['string'],
         includes: ['string'],
       },
