@@ -59,7 +59,8 @@ try {
     post(
       danaToken,
       '/tenants/acme/invitations',
-      { email: 'you@example.com', roles: ['Member'] },
+      // Another address at each start: one address gets few mails from one tenant.
+      { email: `you-${Date.now().toString(36)}@example.com`, roles: ['Member'] },
       Date.now().toString(),
     ),
     '201',

@@ -99,7 +99,7 @@ const answers = [
   { status: 200, body: 'The first note of Globex' },
   { status: 403, body: '"code":"TENANCY_TENANT_FORBIDDEN"' },
   { status: 201, body: '"slug":"initech"' },
-  { status: 201, body: 'you@example.com' },
+  { status: 201, body: '"email":"you-' },
 ]
 
 /** Makes a catalog look as the versions before the baseline left it, for whoever reads the ledger. */
