@@ -111,6 +111,20 @@ export type {
   PlatformAdministrator,
   PlatformRoleInput,
 } from './catalog/users/platform-administrators.js'
+export type { ApiKeys, IssuedApiKey } from './catalog/api-keys/api-keys.js'
+export type {
+  ApiKeyInput,
+  ApiKeyListInput,
+  ApiKeyRotationInput,
+  ApiKeyUpdateInput,
+  NewApiKeyInput,
+  NewServiceAccountInput,
+  ServiceAccountInput,
+  ServiceAccountListInput,
+  ServiceAccountUpdateInput,
+} from './catalog/api-keys/key-input.js'
+export type { ApiKey, ServiceAccount } from './catalog/api-keys/key-row.js'
+export type { ServiceAccounts } from './catalog/api-keys/service-accounts.js'
 export type { ListUsersOptions } from './catalog/users/user-list.js'
 export type { UserUpdateInput } from './catalog/users/user-profile.js'
 export type { UserChangeInput } from './catalog/users/user-change.js'
@@ -141,6 +155,7 @@ export type {
   RegisteredPermission,
   RegisteredRole,
 } from './core/access/access.js'
+export type { CallingServiceAccount } from './core/identity/service-account.js'
 export type {
   ShownTenantSettings,
   TenantSettings,
@@ -154,10 +169,13 @@ export { bindContext } from './core/context/bind-context.js'
 export type { Config } from './core/config/config.js'
 export { loadConfig, readEnvironment } from './core/config/load-config.js'
 export {
+  type Actor,
+  getCurrentActor,
   getCurrentMember,
   getCurrentTenant,
   getCurrentUser,
   getTenantPool,
+  tryGetCurrentActor,
   tryGetCurrentMember,
   tryGetCurrentTenant,
   tryGetCurrentUser,

@@ -7,6 +7,7 @@ import type { Management } from './composition/management.js'
 import type { TenancyStats } from './composition/observing/stats.js'
 import type { Member } from './core/access/access.js'
 import type { AccountsHost } from './core/accounts/accounts.js'
+import type { Actor } from './core/context/current.js'
 import type { Config } from './core/config/config.js'
 import type { Fleet } from './core/fleet/fleet.js'
 import type { Tenant, TenantDatabase } from './core/model.js'
@@ -91,17 +92,17 @@ export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdopt
    */
   runWithTenant<Result>(input: RunWithTenantInput, callback: () => Result | Promise<Result>): Promise<Result>
   /**
-   * Says whether a member holds a permission: `tenancy.can(getCurrentMember(), 'reports:read')`; false for undefined. Makes
+   * Says whether a member, or the actor of a request, holds a permission: `tenancy.can(getCurrentActor(), 'reports:read')`; false for undefined. Makes
    * no query: what the member may do was read for their request.
    */
-  can(member: Member | undefined, permission: string): boolean
+  can(member: Member | Actor | undefined, permission: string): boolean
   /**
    * Says whether the route rules let a member send `method` (upper case) to a concrete path, `/reports/42`: as sent, without
    * query. Nobody may send to a path with percent-encoding, an empty or dot segment, or a trailing slash.
    */
-  can(member: Member | undefined, method: string, path: string): boolean
+  can(member: Member | Actor | undefined, method: string, path: string): boolean
   /** Lists the names of the permissions that a member holds, sorted, for a user interface that shows what is possible. */
-  permissionsOf(member: Member | undefined): string[]
+  permissionsOf(member: Member | Actor | undefined): string[]
   /** Returns what accounts (`tenants2fast/accounts`) need of this installation. */
   accountsHost(): AccountsHost
   /** Returns what the management API needs to serve platform administrators. */

@@ -18,6 +18,7 @@ import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
 import { pgCopyOf } from './connections/session/pg-copy.js'
 import type { AccessDefinition, Member } from './core/access/access.js'
+import type { Actor } from './core/context/current.js'
 import type { Config } from './core/config/config.js'
 import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
@@ -221,12 +222,12 @@ async function open(opening: Opening): Promise<Tenancy> {
       requireCallback(callback)
       return await connections.runWithTenant(await management.getTenant(tenant), callback)
     },
-    can: (member: Member | undefined, permissionOrMethod: string, path?: string) =>
-      member !== undefined &&
+    can: (member: Member | Actor | undefined, permissionOrMethod: string, path?: string) =>
+      member?.access !== undefined &&
       (path === undefined
         ? rules.can(member.access, permissionOrMethod)
         : rules.can(member.access, permissionOrMethod, path)),
-    permissionsOf: (member) => (member === undefined ? [] : rules.permissionsOf(member.access)),
+    permissionsOf: (member) => (member?.access === undefined ? [] : rules.permissionsOf(member.access)),
     accountsHost: () =>
       createAccountsHost({
         config,

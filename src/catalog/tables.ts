@@ -4,6 +4,7 @@ export { installation, accessChanges } from './tables/installation.js'
 export { users, userIdentities, unlinkedIdentities, platformAdministrators } from './tables/users.js'
 export { databaseServers, tenantDatabases, tenantMigrationFailures } from './tables/databases.js'
 export { tenants, tenantSlugAliases, userTenants } from './tables/tenants.js'
+export { serviceAccounts, apiKeys } from './tables/api-keys.js'
 export { memberProfiles, ownershipOffers, invitations } from './tables/members.js'
 export {
   permissionCategories,

@@ -1,3 +1,4 @@
+import { tryGetContext } from '../core/context/request-scope.js'
 import { isTenancyError } from '../core/errors/errors.js'
 import { retry } from '../postgres/retry.js'
 import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
@@ -51,6 +52,8 @@ async function tryTransaction<Result>(
   let broken = false
   const commit = () => (committed ??= issue({ text: 'commit' }).then(() => {}))
   try {
+    // For the audit log: whose changes these are, if the request came with an API key.
+    const apiKeyId = isSnapshot ? undefined : tryGetContext()?.serviceAccount?.apiKey.id
     const begun = [
       issue({ text: isSnapshot ? 'begin isolation level repeatable read, read only' : 'begin' }),
       // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
@@ -59,6 +62,9 @@ async function tryTransaction<Result>(
       issue({
         text: "select set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '5s', true)",
       }),
+      ...(apiKeyId === undefined
+        ? []
+        : [issue({ text: "select set_config('tenants2fast.api_key', $1, true)", values: [apiKeyId] })]),
     ]
     const worked = work({
       query: <Row extends object>(text: string, values?: unknown[]) =>

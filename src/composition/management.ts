@@ -1,6 +1,8 @@
 import type { AccessExplainer } from '../catalog/access/explain.js'
 import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
+import type { ApiKeys } from '../catalog/api-keys/api-keys.js'
+import type { ServiceAccounts } from '../catalog/api-keys/service-accounts.js'
 import type { Invitations } from '../catalog/invitations/invitations.js'
 import type { OwnInvitations } from '../catalog/invitations/own-invitations.js'
 import type { ApplicationLocks } from '../catalog/application-locks.js'
@@ -64,6 +66,8 @@ export interface Management
     Memberships,
     Invitations,
     OwnInvitations,
+    ServiceAccounts,
+    ApiKeys,
     UserManagement,
     Sessions,
     PlatformAdministration,
@@ -90,6 +94,7 @@ export function createManagement({
   tenants,
   memberships,
   invitations,
+  apiKeys,
   access,
   audit,
   users,
@@ -106,6 +111,7 @@ export function createManagement({
   readonly tenants: Tenants
   readonly memberships: Memberships
   readonly invitations: Invitations & OwnInvitations
+  readonly apiKeys: ServiceAccounts & ApiKeys
   readonly access: AccessAdministration & AccessExplainer
   readonly audit: AuditLog
   readonly users: CatalogUsers
@@ -220,6 +226,7 @@ export function createManagement({
     findInvitation: (input) => invitations.findInvitation(input),
     acceptInvitation: (input) => ofUser(input, (given) => invitations.acceptInvitation(given)),
 
+    ...apiKeys,
     listOwnInvitations: (input) => invitations.listOwnInvitations(input),
     acceptOwnInvitation: (input) => ofUser(input, (given) => invitations.acceptOwnInvitation(given)),
     declineInvitation: (input) => invitations.declineInvitation(input),

@@ -20,7 +20,9 @@ import type {
 } from '../core/request-path.js'
 import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { TenantPool } from '../core/tenants/tenant-pool.js'
+import { apiKeyStart } from '../core/identity/api-keys.js'
 import { readBearerToken } from './bearer.js'
+import type { KeyAdmission } from './key-admission.js'
 
 /** The part of a request that decides its context. */
 export interface RequestFacts extends TenantSources {
@@ -52,6 +54,8 @@ export interface RequestPipelineOptions {
   readonly pools: (member: MemberRecord) => () => TenantPool
   /** Refuses tenants whose schema this process cannot serve. Default: serves all. */
   readonly schema?: Pick<SchemaDemands, 'admit'>
+  /** Admits API keys. Default: they are tokens like any other, and so invalid. */
+  readonly keys?: KeyAdmission
 }
 
 /** Most contexts remembered for one token. Requests beyond that are served from the directory cache. */
@@ -69,7 +73,7 @@ export const anonymousContext: RequestContext = Object.freeze({
 
 /** Creates the request pipeline, which frameworks call through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
-  const { verifier, cache, contexts, resolver, rules, pools, schema } = options
+  const { verifier, cache, contexts, resolver, rules, pools, schema, keys } = options
 
   function admit(facts: RequestFacts, token: VerifiedToken, nowMs: number): RequestContext | Promise<RequestContext> {
     const known = recall(contexts.of(token), facts, resolver.nameOfHost(facts.host))
@@ -160,7 +164,9 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     handle(facts) {
       if (facts.needs === 'none') return anonymousContext
       const nowMs = performance.now()
-      const token = verifier.verify(readBearerToken(facts.authorization), nowMs)
+      const bearer = readBearerToken(facts.authorization)
+      if (keys !== undefined && bearer.startsWith(apiKeyStart)) return keys.admit(facts, bearer, nowMs)
+      const token = verifier.verify(bearer, nowMs)
       return token instanceof Promise ? admitLater(facts, token) : admit(facts, token, nowMs)
     },
   }

@@ -4,11 +4,21 @@ import type { Tenant, User } from '../core/model.js'
 
 /**
  * Gives the user of a request's context.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED: nobody is authenticated; TENANCY_AUTH_PERSON_REQUIRED: a service account is
+ */
+export function requireUser({ user, serviceAccount }: RequestContext): User {
+  if (user !== undefined) return user
+  throw new TenancyError(serviceAccount === undefined ? 'TENANCY_AUTH_REQUIRED' : 'TENANCY_AUTH_PERSON_REQUIRED')
+}
+
+/**
+ * Gives the id of the user or service account of a request's context: the actor of what it changes.
  * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED: nobody is authenticated
  */
-export function requireUser({ user }: RequestContext): User {
-  if (user === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
-  return user
+export function requireActorId({ user, serviceAccount }: RequestContext): string {
+  const id = user?.id ?? serviceAccount?.id
+  if (id === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
+  return id
 }
 
 /**

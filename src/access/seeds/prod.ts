@@ -14,6 +14,10 @@ export const tenantPermissions = {
   'members:delete': { description: 'Remove members', category: 'Members' },
   'roles:read': { description: 'List roles and what they hold', category: 'Roles' },
   'roles:manage': { description: 'Make roles, grant and assign them (manage_roles)', category: 'Roles' },
+  'keys:read': { description: 'List service accounts and API keys', category: 'Keys' },
+  'keys:create': { description: 'Make service accounts and API keys', category: 'Keys' },
+  'keys:update': { description: 'Change service accounts and API keys, and rotate keys', category: 'Keys' },
+  'keys:delete': { description: 'Revoke API keys, and delete service accounts', category: 'Keys' },
 } as const
 
 /** Categories of {@link tenantPermissions}. */
@@ -21,6 +25,7 @@ export const tenantCategories = {
   Tenant: 'The tenant itself',
   Members: 'Who belongs to the tenant',
   Roles: 'What members may do',
+  Keys: 'Programs that use the tenant',
 } as const
 
 /** The management routes of one tenant. */
@@ -51,6 +56,10 @@ export const tenantRoles = {
     'members:delete',
     'roles:read',
     'roles:manage',
+    'keys:read',
+    'keys:create',
+    'keys:update',
+    'keys:delete',
   ],
   Member: ['tenant:read', 'members:read'],
 } as const

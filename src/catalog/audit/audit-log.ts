@@ -5,7 +5,7 @@ import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { anchorChains } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
 import { type RecordAuditInput, recordInput } from './own-entries.js'
-import { shownAfter, shownBefore, shownOperator } from './shown-entry.js'
+import { shownAfter, shownApiKey, shownBefore, shownOperator } from './shown-entry.js'
 import { type AuditVerification, verifyChains } from './verification.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder, inTransaction } from '../transaction.js'
@@ -15,7 +15,7 @@ export interface AuditEntry {
   /** Place in its chain: 1, 2, 3, … */
   readonly seq: number
   readonly at: Date
-  /** Id of the user who made the change; null: an operator of the installation, or the system itself. */
+  /** Id of the user or service account that made the change; null: an operator of the installation, or the system itself. */
   readonly actorId: string | null
   /** null: the change concerned the installation. */
   readonly tenantId: string | null
@@ -28,6 +28,8 @@ export interface AuditEntry {
   readonly after: unknown
   /** `user@host`, as the operating system names them, of a change at the command line; null: it was made elsewhere. */
   readonly operator: string | null
+  /** Id of the API key that the change came with; `actorId` is then the service account. null: none. */
+  readonly apiKey: string | null
 }
 
 /** Where an entry was written. */
@@ -123,7 +125,7 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       const { tenant: ref, after, limit, action, by, from, to } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
         `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
-           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator
+           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator, ${shownApiKey} as "apiKey"
          from audit_log as entry
          where ${chainOf} = $1 and seq > $2 and ($4::text is null or starts_with(action, $4))
            and ($5::uuid is null or actor_id = $5) and ($6::timestamptz is null or at >= $6)

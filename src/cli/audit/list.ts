@@ -38,6 +38,7 @@ export const listAudit = defineCommand<Input, Result>({
         at: 'date',
         actorId: 'string | null',
         operator: 'string | null',
+        apiKey: 'string | null',
         tenantId: 'string | null',
         action: 'string',
         subject: 'string | null',

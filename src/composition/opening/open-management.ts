@@ -5,6 +5,8 @@ import { createAccessExplainer } from '../../catalog/access/explain.js'
 import { keepAnchored } from '../../catalog/audit/anchors.js'
 import { createAuditLog } from '../../catalog/audit/audit-log.js'
 import { createEvents } from '../../catalog/events/event-subscriptions.js'
+import { createApiKeys } from '../../catalog/api-keys/api-keys.js'
+import { createServiceAccounts } from '../../catalog/api-keys/service-accounts.js'
 import { createApplicationLocks } from '../../catalog/application-locks.js'
 import { readSummary } from '../../catalog/summary.js'
 import { createInvitations } from '../../catalog/invitations/invitations.js'
@@ -29,7 +31,7 @@ export function openManagement(
   { config, logger, closing, tenantSettings }: Opening,
   { catalog, server }: OpenCatalog,
   { databases, connections }: OpenDatabases,
-  { users, cache, coherence }: OpenRequestPath,
+  { users, cache, coherence, apiKeys }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
   const events = createEvents({ catalog, logger })
@@ -40,7 +42,11 @@ export function openManagement(
   })
   closing.add(() => locks.close())
   // This process applies its own changes at once, without waiting for the news of them.
-  const forget = (id?: string) => cache.invalidate(id)
+  const forget = (id?: string) => {
+    cache.invalidate(id)
+    apiKeys.cache.invalidate(id)
+  }
+  const keysChanged = (tenantId: string | null) => apiKeys.cache.invalidate(tenantId ?? undefined)
   return createManagement({
     tenants: createTenants({
       catalog,
@@ -50,6 +56,10 @@ export function openManagement(
     }),
     memberships: createMemberships({ catalog }),
     invitations: { ...createInvitations({ catalog }), ...createOwnInvitations({ catalog }) },
+    apiKeys: {
+      ...createServiceAccounts(catalog, keysChanged),
+      ...createApiKeys(catalog, apiKeys.format, keysChanged),
+    },
     access: {
       ...createAccessAdministration({
         catalog,

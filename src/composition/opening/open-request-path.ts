@@ -1,17 +1,22 @@
 import { createAccessRules } from '../../access/index.js'
+import { createKeyCache, type LocalKeyCache } from '../../cache/api-keys/key-cache.js'
 import { type Coherence, createCoherence } from '../../cache/coherence.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../cache/directory-cache.js'
 import { createRedisTier, type MemberTier } from '../../cache/redis.js'
 import { createRequestContexts } from '../../cache/request-contexts.js'
 import { createRuleSetReader } from '../../catalog/access/rule-set-reader.js'
+import { createKeyDirectory } from '../../catalog/api-keys/key-directory.js'
 import { createChangeLog } from '../../catalog/change-log.js'
 import { createMemberDirectory } from '../../catalog/members/member-directory.js'
 import { createSigningKeyStore } from '../../catalog/signing-keys.js'
 import { type CatalogUsers, createUserDirectory } from '../../catalog/users/users.js'
 import type { AccessRules } from '../../core/access/access.js'
+import type { ApiKeyFormat } from '../../core/identity/api-keys.js'
 import type { TokenVerifier } from '../../core/identity/identity.js'
 import { maxPlatformTokenSeconds, platformAudienceOf, type SigningKeys } from '../../core/identity/signing-keys.js'
 import { createRequestPipeline, type RequestPipeline } from '../../http/pipeline.js'
+import { createKeyAdmission } from '../../http/key-admission.js'
+import { createApiKeyFormat } from '../../identity/api-key-format.js'
 import { createSigningKeys } from '../../identity/keys/signing-keys.js'
 import { createTokenVerifier } from '../../identity/token-verifier.js'
 import { createTenantResolver } from '../../resolve/tenant-resolver.js'
@@ -30,6 +35,7 @@ export interface OpenRequestPath {
   /** Undefined: no Redis is configured. */
   readonly redis: MemberTier | undefined
   readonly cache: LocalDirectoryCache
+  readonly apiKeys: { readonly format: ApiKeyFormat; readonly cache: LocalKeyCache }
   readonly coherence: Coherence
   readonly pipeline: RequestPipeline
   readonly health: Health
@@ -93,14 +99,24 @@ export async function openRequestPath(
     coherence,
     readyTarget: config.readyDatabases,
   })
+  const apiKeys = {
+    format: createApiKeyFormat(secret),
+    cache: createKeyCache({ directory: createKeyDirectory(catalog), coherence, logger }),
+  }
+  closing.add(() => apiKeys.cache.close())
+  const resolver = createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant })
   const pipeline = createRequestPipeline({
     verifier,
     cache,
     contexts: createRequestContexts(),
     rules,
-    resolver: createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant }),
+    resolver,
     pools: (member) => () => connections.pool(member.tenant),
     schema,
+    keys: createKeyAdmission({
+      ...{ format: apiKeys.format, keys: apiKeys.cache, resolver, rules, schema },
+      pools: (tenant) => () => connections.pool(tenant),
+    }),
   })
-  return { keys, platformVerifier, users, rules, redis, cache, coherence, pipeline, health }
+  return { keys, platformVerifier, users, rules, redis, cache, coherence, apiKeys, pipeline, health }
 }

@@ -1,22 +1,66 @@
-import type { Member } from '../access/access.js'
+import type { Member, MemberAccess } from '../access/access.js'
 import { TenancyError } from '../errors/errors.js'
+import type { CallingServiceAccount } from '../identity/service-account.js'
 import type { Tenant, User } from '../model.js'
 import type { TenantPool } from '../tenants/tenant-pool.js'
 import { type RequestContext, tryGetContext } from './request-scope.js'
 
-/** The current user, or undefined for an anonymous request or outside of a request. */
+/**
+ * Who sent the current request: a person, or a program with an API key. `access` is what they may do in the request's tenant, for
+ * `tenancy.can` and `tenancy.permissionsOf`; undefined: the request is in no tenant.
+ */
+export type Actor =
+  | { readonly kind: 'user'; readonly user: User; readonly access: MemberAccess | undefined }
+  | {
+      readonly kind: 'serviceAccount'
+      readonly serviceAccount: CallingServiceAccount
+      readonly access: MemberAccess | undefined
+    }
+
+/** Who sent the current request, or undefined for an anonymous request or outside of a request. */
+export function tryGetCurrentActor(): Actor | undefined {
+  const context = tryGetContext()
+  return context && actorOf(context)
+}
+
+/**
+ * Who sent the current request: a user, or the service account of an API key.
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_CONTEXT_MISSING (no request)
+ * @example
+ * const actor = getCurrentActor()
+ * const id = actor.kind === 'user' ? actor.user.id : actor.serviceAccount.id
+ */
+export function getCurrentActor(): Actor {
+  const actor = actorOf(requireContext('getCurrentActor'))
+  if (!actor) throw new TenancyError('TENANCY_AUTH_REQUIRED')
+  return actor
+}
+
+function actorOf({ user, serviceAccount, access }: RequestContext): Actor | undefined {
+  if (user) return { kind: 'user', user, access }
+  return serviceAccount && { kind: 'serviceAccount', serviceAccount, access }
+}
+
+/** The current user, or undefined for an anonymous request, one with an API key, or outside of a request. */
 export function tryGetCurrentUser(): User | undefined {
   return tryGetContext()?.user
 }
 
 /**
  * The user who sent the current request.
- * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_CONTEXT_MISSING (no request)
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_AUTH_PERSON_REQUIRED (it came with an API
+ *   key: see {@link getCurrentActor}), TENANCY_CONTEXT_MISSING (no request)
  */
 export function getCurrentUser(): User {
   const context = requireContext('getCurrentUser')
-  if (!context.user) throw new TenancyError('TENANCY_AUTH_REQUIRED')
-  return context.user
+  if (context.user) return context.user
+  if (context.serviceAccount) {
+    throw new TenancyError(
+      'TENANCY_AUTH_PERSON_REQUIRED',
+      'This request came with an API key, which has no user: use getCurrentActor()',
+    )
+  }
+  throw new TenancyError('TENANCY_AUTH_REQUIRED')
 }
 
 /** The current tenant, or undefined for a request without one or outside of a request. */
@@ -42,13 +86,19 @@ export function tryGetCurrentMember(): Member | undefined {
 
 /**
  * The current user as a member of the current tenant: for `tenancy.can` and `tenancy.permissionsOf`.
- * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_TENANT_NONE (also in jobs that no member started),
- *   TENANCY_CONTEXT_MISSING
+ * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED, TENANCY_AUTH_PERSON_REQUIRED (the request came with an API key),
+ *   TENANCY_TENANT_NONE (also in jobs that no member started), TENANCY_CONTEXT_MISSING
  */
 export function getCurrentMember(): Member {
   const context = requireContext('getCurrentMember')
-  if (!hasMember(context)) throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
-  return context
+  if (hasMember(context)) return context
+  if (context.serviceAccount) {
+    throw new TenancyError(
+      'TENANCY_AUTH_PERSON_REQUIRED',
+      'This request came with an API key, which is no member: use getCurrentActor()',
+    )
+  }
+  throw new TenancyError(context.user ? 'TENANCY_TENANT_NONE' : 'TENANCY_AUTH_REQUIRED')
 }
 
 /** The pool of the current tenant's database, or undefined where {@link getTenantPool} would throw. */

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { MemberAccess } from '../access/access.js'
+import type { CallingServiceAccount } from '../identity/service-account.js'
 import type { VerifiedToken } from '../identity/identity.js'
 import type { Tenant, User, UserTenant } from '../model.js'
 import type { TenantPool } from '../tenants/tenant-pool.js'
@@ -7,6 +8,8 @@ import type { TenantPool } from '../tenants/tenant-pool.js'
 /** The caller, their tenant and what they may do: bound to one request and everything that it starts. */
 export interface RequestContext {
   readonly user: User | undefined
+  /** The service account of a request with an API key; there is no user then. */
+  readonly serviceAccount?: CallingServiceAccount | undefined
   readonly tenant: Tenant | undefined
   readonly membership: UserTenant | undefined
   readonly access: MemberAccess | undefined

@@ -188,6 +188,39 @@ export const errorTable = {
     fix: 'Let somebody who may invite and holds these roles send the invitation again.',
   },
 
+  // Service accounts and API keys
+  TENANCY_SERVICE_ACCOUNT_NOT_FOUND: {
+    status: 404,
+    title: 'No such service account',
+    fix: 'Look at listServiceAccounts for the ids.',
+  },
+  TENANCY_SERVICE_ACCOUNT_EXISTS: {
+    status: 409,
+    title: 'Cannot use the name of another service account',
+    fix: 'Choose another name.',
+  },
+  TENANCY_API_KEY_NOT_FOUND: {
+    status: 404,
+    title: 'No such API key',
+    fix: 'Look at listApiKeys for the ids; a revoked key cannot be changed.',
+  },
+  TENANCY_API_KEY_PERMISSION_REFUSED: {
+    status: 422,
+    title: 'Cannot give this permission to an API key',
+    fix: 'Leave out the permissions that the message names: a program must not decide who has access. docs/api-keys.md lists them.',
+    details: { permissions: 'string[]' },
+  },
+  TENANCY_API_KEY_ROTATING: {
+    status: 409,
+    title: 'Cannot rotate an API key whose earlier secret still works',
+    fix: 'Wait until the earlier secret has ended, or rotate with an overlap of 0, which ends both at once.',
+  },
+  TENANCY_API_KEY_LIMIT_REACHED: {
+    status: 409,
+    title: 'The tenant has as many service accounts, or the account as many keys, as it may',
+    fix: 'Delete a service account or revoke a key that is not in use.',
+  },
+
   // Tenant databases
   TENANCY_DATABASE_BUILD_FAILED: {
     status: 503,
@@ -401,6 +434,11 @@ export const errorTable = {
     status: 403,
     title: 'Cannot use a token of one tenant for this',
     fix: 'Send a token that is not bound to a tenant. A bound one counts in its own tenant only, and not for what concerns the user as such.',
+  },
+  TENANCY_AUTH_PERSON_REQUIRED: {
+    status: 403,
+    title: 'Cannot use an API key for this',
+    fix: 'Send an access token of a user: what concerns a person, or needs one who answers for it, takes no API key.',
   },
   TENANCY_AUTH_ISSUER_UNAVAILABLE: {
     status: 503,

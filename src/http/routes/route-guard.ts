@@ -62,6 +62,7 @@ function describe(requirement: Requirement): string {
 function enforce(guard: Guard | undefined, { access, user }: Caller): void {
   if (guard === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
   if (access !== undefined && guard.allows(access)) return
-  if (user === undefined) throw new TenancyError('TENANCY_AUTH_REQUIRED')
-  throw new TenancyError(access === undefined ? 'TENANCY_TENANT_NONE' : 'TENANCY_ACCESS_DENIED')
+  // A service account has access, and is no user.
+  if (access !== undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
+  throw new TenancyError(user === undefined ? 'TENANCY_AUTH_REQUIRED' : 'TENANCY_TENANT_NONE')
 }
