@@ -4,7 +4,7 @@ import { callerNetwork, createClientAddress } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
-import { requireTenant, requireUser } from '../http/require-user.js'
+import { requireActorId, requireTenant, requireUser } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
 import type { Operation, OperationSettings } from './operation.js'
@@ -106,7 +106,7 @@ export function createApi(options: CreateApiOptions): Api {
     const [match, context] = admitted
     const { operation } = match
     const limited = await limits.count({
-      ...{ user: context.user?.id, address },
+      ...{ user: context.user?.id ?? context.serviceAccount?.apiKey.id, address },
       // Whoever holds nothing in a tenant cannot use up what its administrators have.
       tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
       isChange: operation.method !== 'get',
@@ -118,7 +118,7 @@ export function createApi(options: CreateApiOptions): Api {
         return requireUser(context)
       },
       get scope() {
-        return { tenant: requireTenant(context).id, actor: requireUser(context).id }
+        return { tenant: requireTenant(context).id, actor: requireActorId(context) }
       },
     }
     const work = async (): Promise<StoredAnswer> => {
@@ -130,7 +130,7 @@ export function createApi(options: CreateApiOptions): Api {
     const { params, query: fields, body } = parts
     const keyed = {
       key,
-      user: call.user.id,
+      user: requireActorId(context),
       operation: operation.id,
       content: [context.tenant?.id, params, fields, body],
     }

@@ -49,6 +49,10 @@ export function createDocument(served: readonly ServedOperation[], info: Documen
     ...{ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
     description: 'An access token of this installation or of an issuer that it trusts',
   })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'apiKey', {
+    ...{ type: 'http', scheme: 'bearer', bearerFormat: 't2f_…' },
+    description: 'An API key of the tenant that the path names, with the permission of the operation',
+  })
   if (served.some(({ operation }) => 'platform' in operation.access)) {
     app.openAPIRegistry.registerComponent('securitySchemes', 'platform', {
       ...{ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
@@ -92,6 +96,7 @@ function routeOf(operation: Operation, path: string): RouteConfig {
 
 function securityOf({ access }: Operation) {
   if ('anyone' in access) return []
+  if ('permission' in access) return [{ bearer: [] }, { apiKey: [] }]
   return ['platform' in access ? { platform: [] } : { bearer: [] }]
 }
 

@@ -5,7 +5,8 @@ import type { Tenancy } from '../tenancy-interface.js'
 import type { InvitationLimits } from './limits/invitation-limits.js'
 
 /**
- * Who may call an operation. `permission`: a member of the tenant who holds it. `everyMember`: any member of the tenant.
+ * Who may call an operation. `permission`: a member of the tenant who holds it, or a service account whose API key has it; nothing
+ * else takes an API key. `everyMember`: any member of the tenant.
  * `everyUser`: whoever is signed in, in no tenant. `platform`: an administrator of the installation, with a token of the
  * platform, which no other operation takes. An operation names one of them: none is open by omission.
  */
@@ -58,11 +59,15 @@ export interface OperationCall<Params, Query, Body> {
   readonly params: Params
   readonly query: Query
   readonly body: Body
-  /** Who calls. @throws TENANCY_AUTH_REQUIRED: nobody is authenticated, where `anyone` may call */
+  /**
+   * The person who calls.
+   * @throws TENANCY_AUTH_REQUIRED: nobody is authenticated, where `anyone` may call; TENANCY_AUTH_PERSON_REQUIRED: a service
+   *   account calls
+   */
   readonly user: User
   readonly context: RequestContext
   /**
-   * The tenant of the request and the caller, by id: for functions that change something in it.
+   * The tenant of the request and the caller, a user or service account, by id: for functions that change something in it.
    * @throws TENANCY_TENANT_NONE, TENANCY_AUTH_REQUIRED: the operation is in no tenant
    */
   readonly scope: { readonly tenant: string; readonly actor: string }

@@ -14,6 +14,9 @@ let tenant: Tenant
 let foreign: Tenant
 let nobody: Caller
 let administrator: Caller & { readonly accessToken: string }
+/** API keys of the tenant: with all permissions that a key may have, and with none. */
+let wholeKey: Caller
+let emptyKey: Caller
 
 beforeAll(async () => {
   api = await createApiApp()
@@ -23,8 +26,21 @@ beforeAll(async () => {
   foreign = await api.createTenant(stranger)
   nobody = await api.join(tenant, [])
   administrator = await api.createAdministrator()
+  wholeKey = await createKey(tenant, owner, permissionsOfKeys)
+  emptyKey = await createKey(tenant, owner, [])
 })
 afterAll(() => api.close())
+
+async function createKey(of: Tenant, actor: Caller, permissions: readonly string[]): Promise<Caller> {
+  const given = { tenant: of.id, actor: actor.id, name: `Key ${randomUUID()}` }
+  const { id: serviceAccount } = await api.tenancy.createServiceAccount(given)
+  const { apiKey, key } = await api.tenancy.createApiKey({ ...given, serviceAccount, permissions })
+  return { id: apiKey.id, token: key }
+}
+
+async function createAccount(of: Tenant): Promise<string> {
+  return (await api.tenancy.createServiceAccount({ tenant: of.id, name: `Account ${randomUUID()}` })).id
+}
 
 /** A path of the operation in that tenant; every other parameter is an id that nothing has. */
 function targetOf({ method, path }: Operation, tenantRef: string): string {
@@ -38,6 +54,11 @@ const isOfPlatform = ({ access }: Operation) => 'platform' in access
 const callerOf = (operation: Operation) => (isOfPlatform(operation) ? administrator : owner)
 const ofTenants = operations.filter((operation) => operation.path.includes('{tenant}') && !isOfPlatform(operation))
 const guarded = operations.filter(({ access }) => 'permission' in access)
+/** Docs/api-keys.md says why no key has them. */
+const noKeyHas = /^(keys:.*|members:(create|update|delete)|domains:(create|update|delete)|roles:manage|tenant:delete)$/
+const permissionsOfKeys = [
+  ...new Set(guarded.flatMap(({ access }) => ('permission' in access ? [access.permission] : []))),
+].filter((permission) => !noKeyHas.test(permission))
 const body = (operation: Operation) => (operation.body === undefined ? {} : { body: {} })
 
 describe.each(operations.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
@@ -125,6 +146,10 @@ const bodies: Readonly<Record<string, (ids: Readonly<Record<string, string>>) =>
   resendInvitation: () => ({}),
   updateRole: () => ({ description: 'x' }),
   setOverride: () => ({ effect: 'deny' }),
+  updateServiceAccount: () => ({ isActive: true }),
+  createApiKey: ({ serviceAccount }) => ({ serviceAccount, name: 'K', permissions: [] }),
+  updateApiKey: () => ({ name: 'K' }),
+  rotateApiKey: () => ({ overlapSeconds: 0 }),
   explainAccess: ({ user }) => ({ user, permission: 'members:read' }),
 }
 const withIds = [
@@ -139,11 +164,19 @@ describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}
       const member = await api.join(tenant, [])
       const role = await api.tenancy.access.createRole({ tenant: tenant.id, name: `R ${randomUUID().slice(0, 8)}` })
       const theirs = await api.tenancy.access.createRole({ tenant: foreign.id, name: `R ${randomUUID().slice(0, 8)}` })
-      const own = { role: role.id, included: role.id, user: member.id, permission: 'members:read', invitation: '' }
+      const serviceAccount = await createAccount(tenant)
+      const own = {
+        ...{ role: role.id, included: role.id, user: member.id, permission: 'members:read', invitation: '' },
+        ...{ serviceAccount, apiKey: '' },
+      }
       const { invitation } = await api.tenancy.createInvitation({
         ...{ tenant: foreign.id, email: `${randomUUID()}@example.com`, roles: [] },
       })
-      const others = { role: theirs.id, included: theirs.id, user: stranger.id, invitation: invitation.id }
+      const theirKey = await createKey(foreign, stranger, [])
+      const others = {
+        ...{ role: theirs.id, included: theirs.id, user: stranger.id, invitation: invitation.id },
+        ...{ serviceAccount: await createAccount(foreign), apiKey: theirKey.id },
+      }
       const send = async (ids: Readonly<Record<string, string>>, id: string) => {
         const path = operation.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) =>
           name === 'tenant' ? tenant.id : (ids[name] ?? 'no sample for this parameter'),
@@ -167,12 +200,50 @@ describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}
   },
 )
 
+describe.each(operations.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  'with an API key: %s',
+  (_, operation) => {
+    test('It is served where a permission is asked for that the key has, as a member is, and nowhere else', async () => {
+      const { access } = operation
+      if ('anyone' in access) return
+      const target = targetOf(operation, tenant.id)
+      const send = (as: Caller) => api.call(target, { as, ...body(operation) })
+      const answer = await send(wholeKey)
+      if ('platform' in access) {
+        expect(answer).toMatchObject({ status: 401, json: { code: 'TENANCY_AUTH_TOKEN_INVALID' } })
+      } else if (!('permission' in access)) {
+        expect(answer).toMatchObject({ status: 403, json: { code: 'TENANCY_AUTH_PERSON_REQUIRED' } })
+      } else if (noKeyHas.test(access.permission)) {
+        expect(answer).toMatchObject({ status: 403, json: { code: 'TENANCY_ACCESS_DENIED' } })
+      } else {
+        const { status, json } = await send(owner)
+        expect({ status: answer.status, code: answer.json?.code }).toEqual({ status, code: json?.code })
+        expect(await send(emptyKey)).toMatchObject({ status: 403, json: { code: 'TENANCY_ACCESS_DENIED' } })
+      }
+    })
+
+    test('In another tenant it answers as in one that does not exist', async () => {
+      if (!operation.path.includes('{tenant}') || isOfPlatform(operation)) return
+      const send = async (ref: string) => {
+        const { status, json } = await api.call(targetOf(operation, ref), { as: wholeKey, ...body(operation) })
+        return { status, json }
+      }
+      const missing = await send(randomUUID())
+      expect(missing).toMatchObject({ status: 403, json: { code: 'TENANCY_TENANT_FORBIDDEN' } })
+      expect([await send(foreign.id), await send(foreign.slug)]).toEqual([missing, missing])
+    })
+  },
+)
+
 test('In a suspended tenant every operation of it is refused', async () => {
   const mine = await api.createTenant(owner)
+  const key = await createKey(mine, owner, permissionsOfKeys)
   await api.tenancy.suspendTenant({ tenant: mine.id })
   for (const operation of ofTenants) {
-    const answer = await api.call(targetOf(operation, mine.id), { as: owner, ...body(operation) })
-    expect(answer, operation.id).toMatchObject({ status: 403, json: { code: 'TENANCY_TENANT_SUSPENDED' } })
+    for (const as of [owner, key]) {
+      const answer = await api.call(targetOf(operation, mine.id), { as, ...body(operation) })
+      expect(answer, operation.id).toMatchObject({ status: 403, json: { code: 'TENANCY_TENANT_SUSPENDED' } })
+    }
   }
 })
 

@@ -21,7 +21,12 @@ test(
     await api.tenancy.addMember({ tenant: tenant.id, user: second.id, roles: ['Owner'] })
     const members = [await api.join(tenant, ['Admin']), await api.join(tenant, ['Member']), await api.join(tenant, [])]
     const administrators: Caller[] = [await api.createAdministrator(), await api.createAdministrator()]
-    const callers: (Caller | undefined)[] = [owner, owner, second, stranger, ...members, undefined]
+    const account = { tenant: tenant.id, name: 'Program', actor: owner.id }
+    const { id: serviceAccount } = await api.tenancy.createServiceAccount(account)
+    const permissions = ['tenant:read', 'tenant:update', 'members:read', 'roles:read', 'audit:read']
+    const { apiKey, key } = await api.tenancy.createApiKey({ ...account, serviceAccount, permissions })
+    const program: Caller = { id: apiKey.id, token: key }
+    const callers: (Caller | undefined)[] = [owner, owner, second, stranger, ...members, program, undefined]
     const people = [owner, second, stranger, ...members].map(({ id }) => id)
     const { invitation } = await api.tenancy.createInvitation({ tenant: tenant.id, email: 'g@example.com', roles: [] })
     const request = arbitraryRequest(api.api.document, {
@@ -32,6 +37,8 @@ test(
       user: people,
       to: people,
       invitation: [invitation.id],
+      serviceAccount: [serviceAccount],
+      apiKey: [apiKey.id],
       roles: ['Owner', 'Admin', 'Member', 'nobody'],
       role: ['Owner', 'Member', 'nobody'],
       keep: ['Admin', 'Member'],

@@ -11,7 +11,10 @@ const entry = z
   .object({
     seq: z.number().int().openapi({ description: 'Place in the tenant’s chain: 1, 2, 3, …' }),
     at: moment,
-    actorId: z.string().nullable().openapi({ description: 'Id of the user; null: the operator of the installation' }),
+    actorId: z.string().nullable().openapi({
+      description: 'Id of the user or service account; null: the operator of the installation',
+    }),
+    apiKey: z.string().nullable().openapi({ description: 'Id of the API key that the change came with; null: none' }),
     action: z.string().openapi({ example: 'role.grant' }),
     subject: z.string().nullable().openapi({ description: 'What was changed', example: 'role:<id>' }),
     before: z.unknown().openapi({ description: 'What it was; null: nothing' }),

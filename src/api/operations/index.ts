@@ -1,4 +1,5 @@
 import type { Operation } from '../operation.js'
+import { apiKeyOperations } from './api-keys.js'
 import { invitationOperations } from './invitations.js'
 import { ownInvitationOperations } from './own-invitations.js'
 import { ownOperations } from './me.js'
@@ -9,6 +10,7 @@ import { auditOperations } from './audit.js'
 import { memberAccessOperations } from './member-access.js'
 import { permissionOperations } from './permissions.js'
 import { roleOperations } from './roles.js'
+import { serviceAccountOperations } from './service-accounts.js'
 import { platformAccessOperations } from './platform/access.js'
 import { administratorOperations } from './platform/administrators.js'
 import { installationOperations } from './platform/installation.js'
@@ -31,6 +33,8 @@ export const operations: readonly Operation[] = [
   ...roleOperations,
   ...permissionOperations,
   ...memberAccessOperations,
+  ...serviceAccountOperations,
+  ...apiKeyOperations,
   ...auditOperations,
   ...settingsOperations,
 ]

@@ -3,6 +3,7 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { RouteNeeds } from '../../core/request-path.js'
 import type { HttpTenancy } from '../../http/http-tenancy.js'
 import { bindRouteGuard, type RouteGuard } from '../../http/routes/route-guard.js'
+import { requireUser } from '../../http/require-user.js'
 import type { Tenancy } from '../../tenancy-interface.js'
 import type { Operation } from '../operation.js'
 
@@ -14,7 +15,8 @@ export interface CallerFacts {
 
 /**
  * Finds the caller of a request and checks what the operation demands of them.
- * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_AUTH_*, TENANCY_TENANT_*
+ * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_AUTH_* (TENANCY_AUTH_PERSON_REQUIRED: an API key, where no permission
+ *   is asked for), TENANCY_TENANT_*
  */
 export type Admission = (caller: CallerFacts) => Promise<RequestContext>
 
@@ -52,7 +54,7 @@ const authorizationOf = ({ headers }: CallerFacts) => headers.get('authorization
 function bindAccess({ id, access, method, path }: Operation, rules: HttpTenancy['rules']): AccessCheck {
   if ('anyone' in access) return { needs: 'none', check() {} }
   if ('everyUser' in access) return { needs: 'user', check() {} }
-  if ('everyMember' in access) return { needs: 'tenant', check() {} }
+  if ('everyMember' in access) return { needs: 'tenant', check: requireUser }
   if (!('permission' in access) || typeof access.permission !== 'string') {
     throw new TenancyError('TENANCY_ACCESS_DEFINITION_INVALID', `The operation ${id} names no permission`)
   }
