@@ -194,6 +194,10 @@ describe('the profiles', () => {
       'members:delete',
       'roles:read',
       'roles:manage',
+      'keys:read',
+      'keys:create',
+      'keys:update',
+      'keys:delete',
     ])
     expect(prodAccess.roles.map(({ name }) => name)).toEqual(['Owner', 'Admin', 'Member'])
     expect(prodAccess.routes.every(({ path }) => path.startsWith('/tenants/{tenant}'))).toBe(true)

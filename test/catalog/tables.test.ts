@@ -19,7 +19,7 @@ const ownedByRunner = ['schema_migrations']
 
 test('the Drizzle tables match the tables of the catalog, column for column, in both directions', async () => {
   const { rows } = await catalog.pool.query<{ line: string }>(
-    `select format('%s.%s %s%s', table_name, column_name, case data_type when 'ARRAY' then substr(udt_name, 2) || '[]' else data_type end, case is_nullable when 'NO' then ' not null' else '' end) as line
+    `select format('%s.%s %s%s', table_name, column_name, case data_type when 'ARRAY' then replace(substr(udt_name, 2), 'int4', 'integer') || '[]' else data_type end, case is_nullable when 'NO' then ' not null' else '' end) as line
        from information_schema.columns join information_schema.tables using (table_schema, table_name)
       where table_schema = 'public' and table_type = 'BASE TABLE' and table_name <> all($1) order by 1`,
     [ownedByRunner],

@@ -115,6 +115,16 @@ function newInvitation() {
   return { tenant: 'acme', email: `invited-${count}@example.com`, roles: ['Member'], actor: owner }
 }
 
+async function newAccount(): Promise<string> {
+  count += 1
+  return (await tenancy.createServiceAccount({ tenant: 'acme', name: `Account ${count}` })).id
+}
+
+async function newKey(): Promise<string> {
+  const given = { tenant: 'acme', serviceAccount: await newAccount(), name: 'K', permissions: ['notes:read'] }
+  return (await tenancy.createApiKey(given)).apiKey.id
+}
+
 async function newRole(): Promise<string> {
   count += 1
   return (await tenancy.access.createRole({ tenant: 'acme', name: `Role ${count}` })).name
@@ -387,6 +397,52 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     succeeds('by another actor', async () => {
       const { invitation } = await tenancy.createInvitation(newInvitation())
       return () => tenancy.withdrawInvitation({ ...by, invitation: invitation.id, actor: admin })
+    }),
+  ],
+  createServiceAccount: [
+    succeeds('by an actor', () => () => tenancy.createServiceAccount({ ...by, name: 'Importer', actor: admin })),
+  ],
+  listServiceAccounts: [succeeds('by slug', () => () => tenancy.listServiceAccounts(by))],
+  updateServiceAccount: [
+    succeeds('activated by an actor', async () => {
+      const serviceAccount = await newAccount()
+      await tenancy.updateServiceAccount({ ...by, serviceAccount, isActive: false })
+      return () => tenancy.updateServiceAccount({ ...by, serviceAccount, isActive: true, actor: admin })
+    }),
+  ],
+  deleteServiceAccount: [
+    succeeds('by an actor', async () => {
+      const serviceAccount = await newAccount()
+      return () => tenancy.deleteServiceAccount({ ...by, serviceAccount, actor: admin })
+    }),
+  ],
+  createApiKey: [
+    succeeds('by an actor', async () => {
+      const given = { ...by, serviceAccount: await newAccount(), name: 'K', permissions: ['notes:read', 'notes:write'] }
+      return () => tenancy.createApiKey({ ...given, actor: admin })
+    }),
+    refused('TENANCY_API_KEY_PERMISSION_REFUSED', async () => {
+      const given = { ...by, serviceAccount: await newAccount(), name: 'K', permissions: ['keys:read'] }
+      return () => tenancy.createApiKey({ ...given, actor: admin })
+    }),
+  ],
+  listApiKeys: [succeeds('by slug', () => () => tenancy.listApiKeys(by))],
+  updateApiKey: [
+    succeeds('by an actor', async () => {
+      const apiKey = await newKey()
+      return () => tenancy.updateApiKey({ ...by, apiKey, permissions: ['notes:write'], actor: admin })
+    }),
+  ],
+  rotateApiKey: [
+    succeeds('by an actor', async () => {
+      const apiKey = await newKey()
+      return () => tenancy.rotateApiKey({ ...by, apiKey, actor: admin })
+    }),
+  ],
+  revokeApiKey: [
+    succeeds('by an actor', async () => {
+      const apiKey = await newKey()
+      return () => tenancy.revokeApiKey({ ...by, apiKey, actor: admin })
     }),
   ],
   findInvitation: [

@@ -53,7 +53,7 @@ test.each(['ada@host-1', 'x y\\z@host', "o'hara@h;drop", ' -c role=none', 'ädä
 
 test('without an operator, entries name nobody', async () => {
   await withOperator(undefined, (pool) => createUserDirectory(pool).createUser({ email: 'eve@example.com' }))
-  expect((await entries()).at(-1)).toMatchObject({ action: 'user.create', operator: null })
+  expect((await entries()).at(-1)).toMatchObject({ action: 'user.create', operator: null, apiKey: null })
 })
 
 test('a changed operator breaks the chain', async () => {
@@ -73,8 +73,8 @@ test('entries whose value is no object are kept as they are', async () => {
     ),
   )
   expect((await entries()).slice(-3)).toMatchObject([
-    { action: 'a', after: null, operator: null },
-    { action: 'b', after: 'tenants2fast.operator', operator: null },
-    { action: 'c', after: [1], operator: null },
+    { action: 'a', after: null, operator: null, apiKey: null },
+    { action: 'b', after: 'tenants2fast.operator', operator: null, apiKey: null },
+    { action: 'c', after: [1], operator: null, apiKey: null },
   ])
 })

@@ -29,7 +29,7 @@ test('an entry of the application is chained as ours, for a tenant or for the in
   })
   expect((await audit.list({ tenant })).at(-1)).toEqual({
     ...{ seq, at, actorId: actor, tenantId: tenant, action: 'app.invoice.sent-again', subject: 'invoice:42' },
-    ...{ before: null, after: { total: 1.5, to: null }, operator: null },
+    ...{ before: null, after: { total: 1.5, to: null }, operator: null, apiKey: null },
   })
   const { seq: next } = await audit.record({ action: 'app.start' })
   expect((await audit.list({ tenant: null })).at(-1)).toMatchObject({ seq: next, action: 'app.start', after: null })

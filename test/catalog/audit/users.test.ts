@@ -53,6 +53,7 @@ const entry = (action: string, before: unknown, after: unknown, actorId: string 
   before,
   after,
   operator: null,
+  apiKey: null,
 })
 
 describe('audit entries of users', () => {

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import {
+  getCurrentActor,
   getCurrentMember,
   getCurrentTenant,
   getCurrentUser,
   getTenantPool,
+  tryGetCurrentActor,
   tryGetCurrentMember,
   tryGetCurrentTenant,
   tryGetCurrentUser,
@@ -24,10 +26,16 @@ const anonymous: RequestContext = {
 const user = { id: 'u1', email: 'a@b.c' } as User
 
 test('outside of a request the getters throw TENANCY_CONTEXT_MISSING and their try twins give undefined', () => {
-  for (const get of [getCurrentUser, getCurrentTenant, getCurrentMember, getTenantPool]) {
+  for (const get of [getCurrentUser, getCurrentActor, getCurrentTenant, getCurrentMember, getTenantPool]) {
     expect(get).toThrow(expect.objectContaining({ code: 'TENANCY_CONTEXT_MISSING' }))
   }
-  for (const tryGet of [tryGetCurrentUser, tryGetCurrentTenant, tryGetCurrentMember, tryGetTenantPool]) {
+  for (const tryGet of [
+    tryGetCurrentUser,
+    tryGetCurrentActor,
+    tryGetCurrentTenant,
+    tryGetCurrentMember,
+    tryGetTenantPool,
+  ]) {
     expect(tryGet()).toBeUndefined()
   }
 })
@@ -48,6 +56,25 @@ test('in a request without a tenant the getters of tenant, member and pool throw
     expect(getCurrentMember).toThrow(expect.objectContaining({ code: 'TENANCY_TENANT_NONE' }))
     expect(tryGetCurrentMember()).toBeUndefined()
   })
+})
+
+test('in a request with an API key the actor is a service account, and the getters of user and member say that there is none', () => {
+  const serviceAccount = {
+    id: 's1',
+    name: 'S',
+    tenantId: 't1',
+    apiKey: { id: 'k1', name: 'K', prefix: 't2f_00000000' },
+  }
+  const tenant = { slug: 'acme' } as Tenant
+  runWithContext({ ...anonymous, serviceAccount, tenant }, () => {
+    expect(getCurrentActor()).toEqual({ kind: 'serviceAccount', serviceAccount, access: undefined })
+    expect(getCurrentTenant()).toBe(tenant)
+    for (const get of [getCurrentUser, getCurrentMember]) {
+      expect(get).toThrow(expect.objectContaining({ code: 'TENANCY_AUTH_PERSON_REQUIRED' }))
+    }
+    expect([tryGetCurrentUser(), tryGetCurrentMember()]).toEqual([undefined, undefined])
+  })
+  runWithContext({ ...anonymous, user }, () => expect(getCurrentActor()).toMatchObject({ kind: 'user', user }))
 })
 
 test('requests that are interleaved never see each other’s context', async () => {

@@ -37,6 +37,7 @@ describe('a token that is issued', () => {
         before: null,
         after: { jti: plain.tokenId, tenant: null, expiresIn: plain.expiresIn },
         operator: null,
+        apiKey: null,
       },
       {
         actorId: dana.id,
@@ -46,6 +47,7 @@ describe('a token that is issued', () => {
         before: null,
         after: { jti: bound.tokenId, tenant: id, expiresIn: bound.expiresIn },
         operator: null,
+        apiKey: null,
       },
     ])
     const text = JSON.stringify(await issuedEntries())
