@@ -154,6 +154,7 @@ export type {
   Register,
   RegisteredPermission,
   RegisteredRole,
+  RoleName,
 } from './core/access/access.js'
 export type { CallingServiceAccount } from './core/identity/service-account.js'
 export type {

@@ -5,7 +5,7 @@ import type { ActivityOptions, BackendActivity } from './composition/observing/a
 import type { TenancyHealth } from './composition/observing/health.js'
 import type { Management } from './composition/management.js'
 import type { TenancyStats } from './composition/observing/stats.js'
-import type { Member } from './core/access/access.js'
+import type { Member, RegisteredPermission } from './core/access/access.js'
 import type { AccountsHost } from './core/accounts/accounts.js'
 import type { Actor } from './core/context/current.js'
 import type { Config } from './core/config/config.js'
@@ -92,10 +92,10 @@ export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdopt
    */
   runWithTenant<Result>(input: RunWithTenantInput, callback: () => Result | Promise<Result>): Promise<Result>
   /**
-   * Says whether a member, or the actor of a request, holds a permission: `tenancy.can(getCurrentActor(), 'reports:read')`; false for undefined. Makes
-   * no query: what the member may do was read for their request.
+   * Says whether a member, or the actor of a request, holds a permission: `tenancy.can(getCurrentActor(), 'reports:read')`;
+   * false for undefined. Makes no query: what they may do was read for their request.
    */
-  can(member: Member | Actor | undefined, permission: string): boolean
+  can(member: Member | Actor | undefined, permission: RegisteredPermission): boolean
   /**
    * Says whether the route rules let a member send `method` (upper case) to a concrete path, `/reports/42`: as sent, without
    * query. Nobody may send to a path with percent-encoding, an empty or dot segment, or a trailing slash.

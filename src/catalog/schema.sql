@@ -49,6 +49,42 @@ CREATE TABLE address_changes (
 );
 CREATE INDEX address_changes_expires_at_idx ON address_changes USING btree (expires_at);
 
+CREATE TABLE api_keys (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  service_account_id uuid NOT NULL,
+  name text NOT NULL,
+  prefix text NOT NULL,
+  secret_hash bytea NOT NULL,
+  previous_hash bytea,
+  previous_ends_at timestamp with time zone,
+  permission_ids integer[] NOT NULL,
+  responsible_id uuid,
+  created_by uuid,
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+  CONSTRAINT api_keys_previous_hash_key UNIQUE (previous_hash),
+  CONSTRAINT api_keys_secret_hash_key UNIQUE (secret_hash),
+  CONSTRAINT api_keys_check CHECK ((previous_hash IS NULL) = (previous_ends_at IS NULL)),
+  CONSTRAINT api_keys_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
+  CONSTRAINT api_keys_prefix_check CHECK (prefix ~ '^t2f_[0-9A-Za-z]{8}$'::text),
+  CONSTRAINT api_keys_previous_hash_check CHECK (length(previous_hash) = 32),
+  CONSTRAINT api_keys_secret_hash_check CHECK (length(secret_hash) = 32),
+  CONSTRAINT api_keys_created_by_fkey FOREIGN KEY (created_by) REFERENCES users(id) ON DELETE SET NULL,
+  CONSTRAINT api_keys_responsible_id_tenant_id_fkey FOREIGN KEY (responsible_id, tenant_id) REFERENCES user_tenants(user_id, tenant_id) ON UPDATE CASCADE ON DELETE SET NULL (responsible_id),
+  CONSTRAINT api_keys_tenant_id_service_account_id_fkey FOREIGN KEY (tenant_id, service_account_id) REFERENCES service_accounts(tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX api_keys_created_by_idx ON api_keys USING btree (created_by);
+CREATE INDEX api_keys_responsible_idx ON api_keys USING btree (responsible_id, tenant_id);
+CREATE INDEX api_keys_service_account_idx ON api_keys USING btree (tenant_id, service_account_id);
+CREATE INDEX api_keys_tenant_id_idx ON api_keys USING btree (tenant_id, id);
+CREATE TRIGGER api_keys_epoch AFTER DELETE OR UPDATE OF name, secret_hash, previous_hash, previous_ends_at, permission_ids, responsible_id, expires_at, revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION api_keys_epoch();
+CREATE TRIGGER api_keys_updated_at BEFORE UPDATE OF name, secret_hash, previous_hash, previous_ends_at, permission_ids, responsible_id, expires_at, revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
 -- Rows in a new catalog: 1
 CREATE TABLE audit_chains (
   chain_id uuid NOT NULL,
@@ -74,6 +110,7 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX audit_log_anchors_idx ON audit_log USING btree (subject, seq) WHERE action = 'audit.anchor'::text;
 CREATE UNIQUE INDEX audit_log_chain_key ON audit_log USING btree (COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), seq);
+CREATE TRIGGER audit_log_api_key BEFORE INSERT ON audit_log FOR EACH ROW WHEN (current_setting('tenants2fast.api_key'::text, true) <> ''::text) EXECUTE FUNCTION audit_log_api_key();
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only();
 CREATE TRIGGER audit_log_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_chain();
 CREATE CONSTRAINT TRIGGER audit_log_head AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_log_head();
@@ -362,6 +399,25 @@ CREATE TABLE schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
 );
 
+CREATE TABLE service_accounts (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  name text NOT NULL,
+  is_active boolean DEFAULT true NOT NULL,
+  created_by uuid,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT service_accounts_pkey PRIMARY KEY (id),
+  CONSTRAINT service_accounts_tenant_id_id_key UNIQUE (tenant_id, id),
+  CONSTRAINT service_accounts_tenant_id_name_key UNIQUE (tenant_id, name),
+  CONSTRAINT service_accounts_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
+  CONSTRAINT service_accounts_created_by_fkey FOREIGN KEY (created_by) REFERENCES users(id) ON DELETE SET NULL,
+  CONSTRAINT service_accounts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX service_accounts_created_by_idx ON service_accounts USING btree (created_by);
+CREATE TRIGGER service_accounts_epoch AFTER UPDATE OF name, is_active ON service_accounts FOR EACH ROW EXECUTE FUNCTION api_keys_epoch();
+CREATE TRIGGER service_accounts_updated_at BEFORE UPDATE ON service_accounts FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
 CREATE TABLE signing_keys (
   kid text NOT NULL,
   algorithm text NOT NULL,
@@ -625,6 +681,7 @@ CREATE TABLE user_tenants (
 CREATE UNIQUE INDEX user_tenants_default_key ON user_tenants USING btree (user_id) WHERE is_default;
 CREATE INDEX user_tenants_tenant_id_idx ON user_tenants USING btree (tenant_id);
 CREATE TRIGGER user_tenants_epoch AFTER INSERT OR DELETE OR UPDATE ON user_tenants FOR EACH ROW EXECUTE FUNCTION user_tenants_epoch();
+CREATE TRIGGER user_tenants_keys_kept BEFORE DELETE ON user_tenants FOR EACH ROW EXECUTE FUNCTION user_tenants_keys_kept();
 CREATE TRIGGER user_tenants_updated_at BEFORE UPDATE ON user_tenants FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
 CREATE TABLE user_verifications (
@@ -809,6 +866,15 @@ begin
   end if;
 end $function$;
 
+CREATE FUNCTION api_keys_epoch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform bump_tenant_epoch(old.tenant_id);
+  return null;
+end $function$;
+
 CREATE FUNCTION audit_chains_are_kept()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -855,6 +921,18 @@ begin
     audit_field(((extract(epoch from entry.at) * 1000000)::bigint)::text) ||
     audit_field(entry.actor_id::text) || audit_field(entry.tenant_id::text) || audit_field(entry.action) ||
     audit_field(entry.subject) || audit_field(entry.before::text) || audit_field(entry.after::text), 'UTF8'));
+end $function$;
+
+CREATE FUNCTION audit_log_api_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if coalesce(jsonb_typeof(new.after), 'object') = 'object' then
+    new.after := coalesce(new.after, '{}')
+      || jsonb_build_object('tenants2fast.apiKey', current_setting('tenants2fast.api_key', true));
+  end if;
+  return new;
 end $function$;
 
 CREATE FUNCTION audit_log_chain()
@@ -2204,6 +2282,51 @@ begin
     end if;
   end if;
   return null;
+end $function$;
+
+CREATE FUNCTION user_tenants_keys_kept()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  kept integer[];
+begin
+  -- A tenant that is being erased keeps nothing.
+  if not exists (select from api_keys where tenant_id = old.tenant_id and responsible_id = old.user_id)
+    or not exists (select from tenants where id = old.tenant_id)
+  then
+    return old;
+  end if;
+  with recursive reached (role_id) as (
+    select role.id from user_tenant_roles as held
+    join roles as role on role.id = held.role_id and role.is_active
+    where held.user_id = old.user_id and held.tenant_id = old.tenant_id
+    union
+    select role.id from reached
+    join role_inclusions as inclusion on inclusion.role_id = reached.role_id
+    join roles as role on role.id = inclusion.included_role_id and role.is_active
+  ), override as (
+    select * from user_tenant_permissions where user_id = old.user_id and tenant_id = old.tenant_id
+  )
+  select coalesce(array_agg(permission_id), '{}') into kept from (
+    select permission_id from role_permissions where role_id in (select role_id from reached)
+    union
+    select permission_id from override where effect = 'allow' and expires_at is null
+    except
+    select permission_id from override where effect = 'deny' and (expires_at is null or expires_at > now())
+  ) as held;
+  with passed as (
+    update api_keys as key set responsible_id = null,
+      permission_ids = array(select id from unnest(key.permission_ids) as id where id = any (kept) order by id)
+    where tenant_id = old.tenant_id and responsible_id = old.user_id
+    returning key.*
+  )
+  insert into audit_log (tenant_id, action, subject, before, after)
+    select old.tenant_id, 'api-key.pass', 'api-key:' || passed.id, jsonb_build_object('responsible', old.user_id),
+      jsonb_build_object('responsible', null, 'permissions', array(
+        select name from permissions where id = any (passed.permission_ids) order by name))
+    from passed where passed.revoked_at is null order by passed.id;
+  return old;
 end $function$;
 
 CREATE FUNCTION users_address_proven()

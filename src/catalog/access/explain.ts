@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RuleSet } from '../../core/access/access.js'
+import type { RegisteredPermission, RuleSet } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import {
@@ -20,7 +20,7 @@ export interface ExplainPermissionInput {
   /** Id of the user. */
   readonly user: string
   /** Name of the permission. */
-  readonly permission: string
+  readonly permission: RegisteredPermission
 }
 
 /** A question: may this user call this route in this tenant? */

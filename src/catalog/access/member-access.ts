@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RegisteredPermission, RoleName } from '../../core/access/access.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { refuseToGiveMore } from './authority.js'
 import { createChange, type TenantScope } from '../change.js'
@@ -28,19 +29,19 @@ interface MemberInput extends ActorOption {
 /** A role to assign to a member, or to take away. */
 export interface MemberRoleInput extends MemberInput {
   /** Name or id of a role, built in or the tenant's own. */
-  readonly role: string
+  readonly role: RoleName
 }
 
 /** All roles of a member. */
 export interface MemberRolesInput extends MemberInput {
   /** Names of roles, built in or the tenant's own, at most 100. Empty: none. */
-  readonly roles: readonly string[]
+  readonly roles: readonly RoleName[]
 }
 
 /** An override of one permission, by its name. */
 export interface OverrideKeyInput extends MemberInput {
   /** Name of the permission. */
-  readonly permission: string
+  readonly permission: RegisteredPermission
 }
 
 /** A direct allow or deny of one permission. */

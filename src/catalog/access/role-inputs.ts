@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RegisteredPermission, RoleName } from '../../core/access/access.js'
 import { groupNamePattern } from '../../core/access/names.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { isShownLine, shownLineProblem } from '../../core/shown-line.js'
@@ -48,13 +49,13 @@ export interface RoleActiveInput extends RoleKeyInput {
 /** A permission to grant to a role, or to revoke from it. */
 export interface RoleGrantInput extends RoleKeyInput {
   /** Name of the permission. */
-  readonly permission: string
+  readonly permission: RegisteredPermission
 }
 
 /** A role that another one includes: `role` grants everything that `included` grants. */
 export interface RoleInclusionInput extends RoleKeyInput {
   /** Name or id of a built-in role or of one of the same tenant. */
-  readonly included: string
+  readonly included: RoleName
 }
 
 /** Which roles to list. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RoleName } from '../../core/access/access.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, schemaOf, tenant, user } from '../input.js'
 
@@ -9,7 +10,7 @@ export interface NewInvitationInput extends ActorOption {
   /** The e-mail address to invite. */
   readonly email: string
   /** Names of roles, built in or the tenant's own, at most 100. */
-  readonly roles: readonly string[]
+  readonly roles: readonly RoleName[]
   /** From an hour to 30 days. Default: 7 days. */
   readonly expiresInSeconds?: number | undefined
 }

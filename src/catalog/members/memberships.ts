@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RoleName } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant, UserTenant } from '../../core/model.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
@@ -35,7 +36,7 @@ export interface MemberChangeInput extends ActorOption {
 /** A user to make a member. */
 export interface AddMemberInput extends MemberChangeInput {
   /** Names of roles, built in or the tenant's own. Default: `['Member']`. */
-  readonly roles?: readonly string[] | undefined
+  readonly roles?: readonly RoleName[] | undefined
   /** Whether this becomes the user's default tenant. Default: only when it is their first. */
   readonly isDefault?: boolean | undefined
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RoleName } from '../../core/access/access.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
@@ -18,7 +19,7 @@ export interface OfferOwnershipInput {
   /** Id of the active member who is to have it. */
   readonly to: string
   /** Name of the role that the giver has instead of Owner, beside other roles they hold. Default: `Admin`. */
-  readonly keep?: string | undefined
+  readonly keep?: RoleName | undefined
 }
 
 /** The answer of the member to whom the ownership is offered. */

@@ -152,8 +152,10 @@ export interface AccessDefinition<Permission extends string = string, Role exten
 }
 
 /**
- * Declares the access definition of the whole application. From then on a misspelled permission in `requirePermission` and a
- * misspelled role in `requireRole` do not compile. Without it, any text does. `tenantSettings`: the schema of tenants' settings.
+ * Declares the access definition of the whole application. From then on a misspelled permission does not compile, in
+ * `requirePermission`, `tenancy.can` and the functions that grant one; nor does a misspelled role in `requireRole`. Where a tenant's
+ * own role may be named, editors offer the built-in ones. Without it, any text does. `tenantSettings`: the schema of tenants'
+ * settings.
  *
  * @example
  * declare module 'tenants2fast' {
@@ -173,6 +175,9 @@ export type RegisteredPermission = Register extends { readonly access: AccessDef
 
 /** The built-in roles of the {@link Register}ed access definition; any text without one. */
 export type RegisteredRole = Register extends { readonly access: AccessDefinition<string, infer Role> } ? Role : string
+
+/** A role that is given: a built-in one of the {@link Register}ed access definition, or one of a tenant's own, by name or id. */
+export type RoleName = RegisteredRole | (string & Record<never, never>)
 
 /** The rule set as the catalog has it at one moment; {@link AccessRules} compiles it. */
 export interface RuleSet {
