@@ -18,7 +18,10 @@ const layers = {
 
   access: { imports: ['core', 'postgres'], packages: ['zod'] },
   cache: { imports: ['core', 'postgres'], packages: ['lru-cache', 'redis', 'zod'] },
-  catalog: { imports: ['core', 'postgres'], packages: ['drizzle-orm', 'pg', 'uuid', 'zod'] },
+  catalog: {
+    imports: ['core', 'postgres'],
+    packages: ['drizzle-orm', 'email-providers', 'pg', 'tldts', 'uuid', 'zod'],
+  },
   connections: { imports: ['core', 'postgres'], packages: ['pg'] },
   'connections/allocation': { imports: [], packages: [], isPure: true },
   // One connection and what runs on it, without the scheduler's files.

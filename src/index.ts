@@ -125,6 +125,21 @@ export type {
 } from './catalog/api-keys/key-input.js'
 export type { ApiKey, ServiceAccount } from './catalog/api-keys/key-row.js'
 export type { ServiceAccounts } from './catalog/api-keys/service-accounts.js'
+export type {
+  DomainChangeInput,
+  DomainListInput,
+  EmailDomainUpdateInput,
+  HostInput,
+  JoiningUserInput,
+  JoinTenantInput,
+  NewDomainInput,
+  NewEmailDomainInput,
+} from './catalog/domains/domain-input.js'
+export type { DomainOptions } from './catalog/domains/domain-options.js'
+export type { CustomDomain, EmailDomain } from './catalog/domains/domain-row.js'
+export type { Domains } from './catalog/domains/domains.js'
+export type { EmailDomains, JoinableTenant } from './catalog/domains/email-domains.js'
+export type { ResolveTxt } from './catalog/domains/txt-resolver.js'
 export type { ListUsersOptions } from './catalog/users/user-list.js'
 export type { UserUpdateInput } from './catalog/users/user-profile.js'
 export type { UserChangeInput } from './catalog/users/user-change.js'

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { checkedExtensions } from './core/config/extension-names.js'
 import { parse } from './catalog/input.js'
 import { readSettingsSchema } from './catalog/settings/settings-schema.js'
+import { type DomainOptions, domainOptions } from './catalog/domains/domain-options.js'
 import { readAdministrator } from './catalog/users/administrator-record.js'
 import { createAccessTokens } from './composition/access-tokens.js'
 import { createAccountsHost } from './composition/accounts-host.js'
@@ -83,6 +84,8 @@ export interface CreateTenancyOptions {
   readonly maximumSchema?: string
   /** Whoever is a member of several tenants has to name one. Default: `TENANT_REQUIRE_NAMED_TENANT`. */
   readonly requireNamedTenant?: boolean
+  /** Hosts and e-mail domains of tenants. Default: hosts name no tenant; see {@link DomainOptions}. */
+  readonly domains?: DomainOptions
   /** A pino or Fastify logger. Default: warnings and errors as JSON lines on standard error. */
   readonly logger?: Logger
   /**
@@ -147,12 +150,13 @@ export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'p
   const schema = options.schema && parse(schemaSource, options.schema, 'schema')
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
   const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
+  const domains = options.domains === undefined ? {} : parse(domainOptions, options.domains, 'domains')
   if (pg !== undefined) pgCopyOf(pg)
   // A schema that cannot serve is refused before anything is opened.
   if (tenantSettings !== undefined) readSettingsSchema(tenantSettings)
   return {
     ...{ config, logger, access, schema, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
-    ...{ requireNamedTenant, pg, tenantSettings, closing: createClosing() },
+    ...{ requireNamedTenant, domains, pg, tenantSettings, closing: createClosing() },
     ...how,
   }
 }

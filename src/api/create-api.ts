@@ -35,6 +35,11 @@ export interface CreateApiOptions extends OperationSettings {
    * token for them. Default: false.
    */
   readonly platform?: boolean
+  /**
+   * Whether `GET /domains/ask?domain=<host>` tells a proxy which hosts it may get certificates for: 200 for hosts that are proven
+   * for active tenants, otherwise 404. Nobody is authenticated there. Default: false.
+   */
+  readonly ask?: boolean
 }
 
 /** The management API of an installation. */
@@ -60,7 +65,15 @@ export interface Api {
  */
 export function createApi(options: CreateApiOptions): Api {
   checkOptions(options)
-  const { tenancy, title = 'Organisations', version = '1', limits: most, platform = false, ...settings } = options
+  const {
+    tenancy,
+    title = 'Organisations',
+    version = '1',
+    limits: most,
+    platform = false,
+    ask = false,
+    ...settings
+  } = options
   const host = tenancy.accountsHost()
   const { catalog, logger } = host
   if (platform && tenancy.urlPrefix === 'platform') {
@@ -138,8 +151,16 @@ export function createApi(options: CreateApiOptions): Api {
     return respond(operation, answer, { ...limited, ...(isReplay ? { 'idempotency-replayed': 'true' } : {}) })
   }
 
+  const answerAsk = async (search: string, address: string): Promise<Response> => {
+    await limits.count({ user: undefined, address, tenant: undefined, isChange: false })
+    const asked = new URLSearchParams(search).getAll('domain')
+    const [name = ''] = asked
+    const isServed = asked.length === 1 && (await tenancy.isProvenHost({ host: name }))
+    return new Response(null, { status: isServed ? 200 : 404, headers: { 'cache-control': 'no-store' } })
+  }
+
   return {
-    routes: mountsOf(served),
+    routes: [...mountsOf(served), ...(ask ? [{ path: askPath, methods: ['GET'] }] : [])],
     document: createDocument(served, { title, version }),
     async handle(request, connection) {
       const { requestId } = connection
@@ -148,6 +169,8 @@ export function createApi(options: CreateApiOptions): Api {
         const { path, query } = splitTarget(connection.target ?? pathname + search)
         const { remoteAddress } = connection
         const address = findClient({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
+        const isAsk = ask && path === askPath && request.method === 'GET'
+        if (isAsk) return await answerAsk(query, callerNetwork(address))
         const response = await run(request, path, query, callerNetwork(address))
         return request.method === 'HEAD' ? new Response(null, response) : response
       } catch (error) {
@@ -158,6 +181,8 @@ export function createApi(options: CreateApiOptions): Api {
 }
 
 const authorizationOf = ({ headers }: Request) => headers.get('authorization') ?? undefined
+/** Where proxies ask (Caddy: `on_demand_tls { ask … }`). */
+const askPath = '/domains/ask'
 
 /** Operations of tenants are below `TENANT_URL_PREFIX`. */
 function pathOf({ path }: Operation, urlPrefix: string): string {

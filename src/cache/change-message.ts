@@ -20,6 +20,8 @@ export type Change =
   | { readonly kind: 'database'; readonly id: string; readonly schemaVersion: number }
   /** A migration of a tenant database begins. */
   | { readonly kind: 'migration'; readonly id: string }
+  /** A host that has begun or ceased to name a tenant. */
+  | { readonly kind: 'host'; readonly name: string }
   /** The keys that sign our tokens. */
   | { readonly kind: 'keys'; readonly timeMs: number }
 
@@ -29,12 +31,13 @@ const tenantPattern = new RegExp(`^t:${id}:(\\d+)$`)
 const databasePattern = new RegExp(`^d:${id}:(-?\\d+)$`)
 const migrationPattern = new RegExp(`^m:${id}$`)
 const rulesPattern = /^r:(\d+)$/
+const hostPattern = /^w:([a-z0-9.-]{3,253})$/
 const keysPattern = /^k:(\d+)$/
 
 /**
  * Reads a message of a change, the text of a notification or of a row of `access_changes`: `u:<user id>:<epoch>`,
  * `u:<user id>:<epoch>:<tenant id>` (one membership), the same with `:ended` or `:empty` behind it, `t:<tenant id>:<epoch>`,
- * `d:<database id>:<schema version>`, `m:<database id>`, `r:<epoch>` or `k:<milliseconds since 1970>`. Undefined for any
+ * `d:<database id>:<schema version>`, `m:<database id>`, `r:<epoch>`, `w:<host>` or `k:<milliseconds since 1970>`. Undefined for any
  * other text.
  */
 export function parseChange(message: string): Change | undefined {
@@ -53,6 +56,8 @@ export function parseChange(message: string): Change | undefined {
   if (migrated !== undefined) return { kind: 'migration', id: migrated }
   const [, rulesEpoch] = rulesPattern.exec(message) ?? []
   if (rulesEpoch !== undefined) return { kind: 'rules', epoch: Number(rulesEpoch) }
+  const [, host] = hostPattern.exec(message) ?? []
+  if (host !== undefined) return { kind: 'host', name: host }
   const [, timeMs] = keysPattern.exec(message) ?? []
   return timeMs === undefined ? undefined : { kind: 'keys', timeMs: Number(timeMs) }
 }
@@ -75,6 +80,8 @@ export function formatChange(change: Change): string {
       return `m:${change.id}`
     case 'rules':
       return `r:${change.epoch}`
+    case 'host':
+      return `w:${change.name}`
     case 'keys':
       return `k:${change.timeMs}`
   }

@@ -18,6 +18,8 @@ export interface CoherenceListener {
   migration?(id: string): void
   /** A tenant database has another schema version. */
   database?(id: string, schemaVersion: number): void
+  /** A host has begun or ceased to name a tenant. */
+  host?(name: string): void
   /** The keys that sign our tokens. */
   keys?(): void
   /** Anything may have changed: changes were not followed for a while. */
@@ -148,6 +150,8 @@ function tell(listener: CoherenceListener, change: Change): void {
       return listener.migration?.(change.id)
     case 'rules':
       return listener.rules?.(change.epoch)
+    case 'host':
+      return listener.host?.(change.name)
     case 'keys':
       return listener.keys?.()
   }

@@ -114,6 +114,7 @@ CREATE TRIGGER audit_log_api_key BEFORE INSERT ON audit_log FOR EACH ROW WHEN (c
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only();
 CREATE TRIGGER audit_log_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_chain();
 CREATE CONSTRAINT TRIGGER audit_log_head AFTER INSERT ON audit_log DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_log_head();
+CREATE TRIGGER audit_log_removed AFTER INSERT ON audit_log FOR EACH ROW WHEN (new.action = 'member.remove'::text AND new.tenant_id IS NOT NULL AND new.subject IS DISTINCT FROM ('user:'::text || new.actor_id)) EXECUTE FUNCTION audit_log_removed();
 
 CREATE TABLE audit_personal (
   digest bytea NOT NULL,
@@ -317,6 +318,16 @@ CREATE TABLE refresh_families (
 CREATE INDEX refresh_families_expires_at_idx ON refresh_families USING btree (expires_at);
 CREATE INDEX refresh_families_user_id_idx ON refresh_families USING btree (user_id);
 
+CREATE TABLE removed_members (
+  tenant_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT removed_members_pkey PRIMARY KEY (tenant_id, user_id),
+  CONSTRAINT removed_members_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  CONSTRAINT removed_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX removed_members_user_id_idx ON removed_members USING btree (user_id);
+
 CREATE TABLE role_inclusions (
   role_id uuid NOT NULL,
   included_role_id uuid NOT NULL,
@@ -464,6 +475,36 @@ CREATE INDEX tenant_databases_former_tenant_id_idx ON tenant_databases USING btr
 CREATE INDEX tenant_databases_state_idx ON tenant_databases USING btree (state, created_at) WHERE state <> 'assigned'::text;
 CREATE TRIGGER tenant_databases_epoch AFTER UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION tenant_databases_epoch();
 CREATE TRIGGER tenant_databases_updated_at BEFORE UPDATE ON tenant_databases FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+CREATE TABLE tenant_domains (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  purpose text NOT NULL,
+  name text NOT NULL,
+  challenge text NOT NULL,
+  state text DEFAULT 'pending'::text NOT NULL,
+  role_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+  roles_by uuid,
+  proven_at timestamp with time zone,
+  checked_at timestamp with time zone,
+  failing_since timestamp with time zone,
+  next_check_at timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT tenant_domains_pkey PRIMARY KEY (id),
+  CONSTRAINT tenant_domains_tenant_id_purpose_name_key UNIQUE (tenant_id, purpose, name),
+  CONSTRAINT tenant_domains_challenge_check CHECK (length(challenge) >= 40 AND length(challenge) <= 100),
+  CONSTRAINT tenant_domains_check CHECK ((state = ANY (ARRAY['proven'::text, 'failing'::text])) = (next_check_at IS NOT NULL)),
+  CONSTRAINT tenant_domains_check1 CHECK ((state = 'failing'::text) = (failing_since IS NOT NULL)),
+  CONSTRAINT tenant_domains_name_check CHECK (name ~ '^[a-z0-9.-]{3,253}$'::text),
+  CONSTRAINT tenant_domains_purpose_check CHECK (purpose = ANY (ARRAY['web'::text, 'email'::text])),
+  CONSTRAINT tenant_domains_state_check CHECK (state = ANY (ARRAY['pending'::text, 'proven'::text, 'failing'::text, 'lapsed'::text])),
+  CONSTRAINT tenant_domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX tenant_domains_due_idx ON tenant_domains USING btree (next_check_at) WHERE next_check_at IS NOT NULL;
+CREATE UNIQUE INDEX tenant_domains_proven_key ON tenant_domains USING btree (purpose, name) WHERE state = ANY (ARRAY['proven'::text, 'failing'::text]);
+CREATE TRIGGER tenant_domains_changed AFTER DELETE OR UPDATE ON tenant_domains FOR EACH ROW EXECUTE FUNCTION tenant_domains_changed();
+CREATE TRIGGER tenant_domains_updated_at BEFORE UPDATE ON tenant_domains FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
 CREATE TABLE tenant_migration_failures (
   database_id uuid NOT NULL,
@@ -996,6 +1037,19 @@ begin
   raise exception 'audit_log is append-only' using errcode = '0A000';
 end $function$;
 
+CREATE FUNCTION audit_log_removed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into removed_members (tenant_id, user_id)
+    select tenants.id, users.id from tenants cross join users
+    where tenants.id = new.tenant_id and new.subject = 'user:' || users.id
+      and users.id = case when new.subject ~ '^user:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then substr(new.subject, 6)::uuid end
+    on conflict do nothing;
+  return null;
+end $function$;
+
 CREATE FUNCTION audit_personal_is_kept()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1410,6 +1464,81 @@ begin
     delete from account_attempts where key = cleared[i];
   end loop;
 end $function$;
+
+CREATE FUNCTION join_by_domain(target uuid, who uuid, OUT outcome text, OUT tenant tenants, OUT members integer, OUT joined user_tenants)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  own tenant_domains;
+  given_ids uuid[];
+  given_names text[];
+  lacks integer;
+begin
+  outcome := 'invalid';
+  select * into tenant from tenants where id = target for no key update;
+  if not found or tenant.status <> 'active' then
+    return;
+  end if;
+  select domain.* into own from tenant_domains as domain
+    where domain.tenant_id = target and domain.purpose = 'email' and domain.state = 'proven' and domain.name = (
+      select split_part(plain_address(email), '@', 2) from users where id = who
+    ) for share;
+  if not found then
+    return;
+  end if;
+  perform from roles where id = any (own.role_ids) order by id for share;
+  perform from users where id = who and disabled_at is null and email_verified
+    and split_part(plain_address(email), '@', 2) = own.name for no key update;
+  if not found or exists (select from removed_members where tenant_id = target and user_id = who) then
+    return;
+  end if;
+  if exists (select from user_tenants where tenant_id = target and user_id = who) then
+    outcome := 'member';
+    return;
+  end if;
+  select coalesce(array_agg(id order by name), '{}'), coalesce(array_agg(name order by name), '{}') into given_ids, given_names
+    from roles where id = any (own.role_ids) and (tenant_id is null or tenant_id = target);
+  -- A role may have come to include Admin since.
+  if leads_to_admin(given_ids) then
+    return;
+  end if;
+  if own.roles_by is not null then
+    select cardinality(missing_permissions || missing_roles) into lacks
+      from missing_access(target, own.roles_by, given_names, '{}', null);
+    if lacks is distinct from 0 then
+      return;
+    end if;
+  end if;
+  select count(*) into members from user_tenants where tenant_id = target;
+  if members >= tenant.max_users then
+    outcome := 'full';
+    return;
+  end if;
+  insert into user_tenants (user_id, tenant_id, is_default)
+    values (who, target, not exists (select from user_tenants where user_id = who)) returning * into joined;
+  insert into user_tenant_roles (user_id, tenant_id, role_id) select who, target, unnest(given_ids);
+  insert into audit_log (actor_id, tenant_id, action, subject, after)
+    values (who, target, 'member.join', 'user:' || who,
+      jsonb_build_object('domain', own.name, 'roles', given_names, 'isDefault', joined.is_default));
+  outcome := 'joined';
+end $function$;
+
+CREATE FUNCTION leads_to_admin(given uuid[])
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with recursive reached (role_id) as (
+    select unnest(given)
+    union
+    select inclusion.included_role_id from reached join role_inclusions as inclusion on inclusion.role_id = reached.role_id
+  )
+  select exists (
+    select from reached join roles on roles.id = role_id where roles.tenant_id is null and roles.name in ('Owner', 'Admin')
+  )
+$function$;
 
 CREATE FUNCTION member_access_epoch()
  RETURNS trigger
@@ -1910,6 +2039,66 @@ begin
   return new;
 end $function$;
 
+CREATE FUNCTION settle_domain(which uuid, value text, was_found boolean, actor uuid, OUT outcome text, OUT domain tenant_domains)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  before text;
+  act text;
+begin
+  outcome := 'gone';
+  perform from tenants where id = (select tenant_id from tenant_domains where id = which) and status <> 'deleted' for no key update;
+  if not found then
+    return;
+  end if;
+  select * into domain from tenant_domains where id = which and challenge = value for update;
+  if not found then
+    return;
+  end if;
+  before := domain.state;
+  if was_found then
+    outcome := 'proven';
+    if before in ('pending', 'lapsed') then
+      -- Two tenants that prove one name at once: the second one sees what the first has written.
+      perform pg_advisory_xact_lock(7205023, hashtext(domain.purpose || ':' || domain.name));
+      if exists (
+        select from tenant_domains as other
+        where other.purpose = domain.purpose and other.name = domain.name and other.next_check_at is not null
+      ) then
+        outcome := 'taken';
+        return;
+      end if;
+      act := 'domain.prove';
+    elsif before = 'failing' then
+      act := 'domain.recover';
+    end if;
+    update tenant_domains set state = 'proven', checked_at = now(), failing_since = null,
+        proven_at = case when before in ('pending', 'lapsed') then now() else proven_at end,
+        next_check_at = now() + interval '24 hours'
+      where id = which returning * into domain;
+  else
+    outcome := 'missing';
+    if before = 'proven' then
+      act := 'domain.fail';
+    elsif before = 'failing' and domain.failing_since <= now() - interval '72 hours' then
+      act := 'domain.lapse';
+    end if;
+    update tenant_domains set checked_at = now(),
+        state = case act when 'domain.fail' then 'failing' when 'domain.lapse' then 'lapsed' else state end,
+        failing_since = case act when 'domain.fail' then now() when 'domain.lapse' then null else failing_since end,
+        next_check_at = case when before in ('proven', 'failing') and act is distinct from 'domain.lapse'
+          then now() + interval '1 hour' end
+      where id = which returning * into domain;
+  end if;
+  if act is not null then
+    insert into audit_log (actor_id, tenant_id, action, subject, before, after)
+      values (actor, domain.tenant_id, act, 'domain:' || domain.id, jsonb_build_object('state', before),
+        jsonb_build_object('name', domain.name, 'purpose', domain.purpose, 'state', domain.state));
+  end if;
+end $function$;
+
 CREATE FUNCTION signing_key_facts(key signing_keys)
  RETURNS jsonb
  LANGUAGE sql
@@ -2014,6 +2203,21 @@ begin
     if found and new.schema_version is distinct from old.schema_version and new.schema_version is not null then
       perform announce_change('d:' || new.id || ':' || new.schema_version);
     end if;
+  end if;
+  return null;
+end $function$;
+
+CREATE FUNCTION tenant_domains_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' then
+    if old.purpose = 'web' and old.next_check_at is not null then
+      perform announce_change('w:' || old.name);
+    end if;
+  elsif new.purpose = 'web' and (old.next_check_at is null) <> (new.next_check_at is null) then
+    perform announce_change('w:' || new.name);
   end if;
   return null;
 end $function$;

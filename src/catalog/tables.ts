@@ -18,6 +18,7 @@ export {
   accessSeedEntries,
 } from './tables/access.js'
 export { tenantSettings } from './tables/settings.js'
+export { tenantDomains, removedMembers } from './tables/domains.js'
 export { signingKeys } from './tables/signing-keys.js'
 export {
   userCredentials,

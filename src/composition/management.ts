@@ -3,6 +3,7 @@ import type { AccessAdministration } from '../catalog/access/administration.js'
 import type { AuditLog } from '../catalog/audit/audit-log.js'
 import type { ApiKeys } from '../catalog/api-keys/api-keys.js'
 import type { ServiceAccounts } from '../catalog/api-keys/service-accounts.js'
+import type { Domains } from '../catalog/domains/domains.js'
 import type { Invitations } from '../catalog/invitations/invitations.js'
 import type { OwnInvitations } from '../catalog/invitations/own-invitations.js'
 import type { ApplicationLocks } from '../catalog/application-locks.js'
@@ -68,6 +69,7 @@ export interface Management
     OwnInvitations,
     ServiceAccounts,
     ApiKeys,
+    Domains,
     UserManagement,
     Sessions,
     PlatformAdministration,
@@ -95,6 +97,7 @@ export function createManagement({
   memberships,
   invitations,
   apiKeys,
+  domains,
   access,
   audit,
   users,
@@ -112,6 +115,7 @@ export function createManagement({
   readonly memberships: Memberships
   readonly invitations: Invitations & OwnInvitations
   readonly apiKeys: ServiceAccounts & ApiKeys
+  readonly domains: Domains
   readonly access: AccessAdministration & AccessExplainer
   readonly audit: AuditLog
   readonly users: CatalogUsers
@@ -230,6 +234,8 @@ export function createManagement({
     listOwnInvitations: (input) => invitations.listOwnInvitations(input),
     acceptOwnInvitation: (input) => ofUser(input, (given) => invitations.acceptOwnInvitation(given)),
     declineInvitation: (input) => invitations.declineInvitation(input),
+    ...domains,
+    joinTenant: (input) => ofUser(input, (given) => domains.joinTenant(given)),
 
     createUser: async (input) => (await users.createUser(input)).user,
     getUser: async (user) => (await readUser(parse(userRef, user, 'user'))).user,

@@ -73,20 +73,33 @@ export interface TenantSources {
   readonly pathTenant: string | undefined
 }
 
+/** Knows the hosts of tenants. */
+export interface HostDirectory {
+  /**
+   * Finds the id of the tenant that a host is proven for: at once while that is known, otherwise by one query.
+   * @throws TENANCY_CATALOG_UNAVAILABLE, as a rejection
+   */
+  find(host: string, sinceMs: number): string | undefined | Promise<string | undefined>
+}
+
 /** Finds the tenant that a request asks for. */
 export interface TenantResolver {
   /** Whether a host can name a tenant; if not, callers need not read it. */
   readonly readsHost: boolean
-  /** Reads the slug that a host names; undefined: none; an empty text: a name that no tenant can have. */
-  nameOfHost(host: string | undefined): string | undefined
   /**
-   * Finds the membership that the request asks for, or the user's default one.
+   * Reads the slug that a host names, or finds the id of the tenant that has proven it; undefined: none; an empty text: a name that
+   * no tenant can have. A promise: the catalog has to be asked.
+   */
+  nameOfHost(host: string | undefined, sinceMs: number): string | undefined | Promise<string | undefined>
+  /**
+   * Finds the membership that the request asks for, or the user's default one. `byHost` is what `nameOfHost` said.
    *
    * @throws TENANCY_TENANT_FORBIDDEN, TENANCY_TENANT_CONFLICT, TENANCY_TENANT_REQUIRED, TENANCY_TENANT_NONE,
    * TENANCY_TENANT_SUSPENDED, TENANCY_TENANT_DELETED
    */
   resolve(
-    sources: TenantSources,
+    sources: Pick<TenantSources, 'tenantHeader' | 'pathTenant'>,
+    byHost: string | undefined,
     token: VerifiedToken,
     user: Remembered<UserRecord>,
     sinceMs: number,

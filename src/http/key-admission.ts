@@ -70,10 +70,14 @@ export function createKeyAdmission({
     return contexts.get(record) ?? makeContext(record)
   }
 
-  async function findAndEnter(facts: KeyFacts, found: Promise<Remembered<ApiKeyRecord> | undefined>) {
+  async function findAndEnter(facts: KeyFacts, found: Promise<Remembered<ApiKeyRecord> | undefined>, nowMs: number) {
     const record = (await found)?.value
     check(record, facts.needs)
-    return enter(record, facts, resolver.nameOfHost(facts.host))
+    return enter(record, facts, await resolver.nameOfHost(facts.host, nowMs))
+  }
+
+  async function enterFound(record: ApiKeyRecord, facts: KeyFacts, byHost: Promise<string | undefined>) {
+    return enter(record, facts, await byHost)
   }
 
   return {
@@ -81,9 +85,11 @@ export function createKeyAdmission({
       const hash = format.hashOf(text)
       if (hash === undefined) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       const found = keys.find(hash, nowMs)
-      if (found instanceof Promise) return findAndEnter(facts, found)
+      if (found instanceof Promise) return findAndEnter(facts, found, nowMs)
       check(found?.value, facts.needs)
-      return enter(found.value, facts, resolver.nameOfHost(facts.host))
+      // After the key: a stranger's host asks the catalog for nothing.
+      const byHost = resolver.nameOfHost(facts.host, nowMs)
+      return byHost instanceof Promise ? enterFound(found.value, facts, byHost) : enter(found.value, facts, byHost)
     },
   }
 }

@@ -76,7 +76,27 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   const { verifier, cache, contexts, resolver, rules, pools, schema, keys } = options
 
   function admit(facts: RequestFacts, token: VerifiedToken, nowMs: number): RequestContext | Promise<RequestContext> {
-    const known = recall(contexts.of(token), facts, resolver.nameOfHost(facts.host))
+    // After the token: a stranger's host asks the catalog for nothing.
+    const byHost = facts.needs === 'user' ? undefined : resolver.nameOfHost(facts.host, nowMs)
+    return byHost instanceof Promise ? admitFound(facts, token, byHost, nowMs) : admitNamed(facts, token, byHost, nowMs)
+  }
+
+  async function admitFound(
+    facts: RequestFacts,
+    token: VerifiedToken,
+    byHost: Promise<string | undefined>,
+    nowMs: number,
+  ): Promise<RequestContext> {
+    return admitNamed(facts, token, await byHost, nowMs)
+  }
+
+  function admitNamed(
+    facts: RequestFacts,
+    token: VerifiedToken,
+    byHost: string | undefined,
+    nowMs: number,
+  ): RequestContext | Promise<RequestContext> {
+    const known = recall(contexts.of(token), facts, byHost)
     if (
       known !== undefined &&
       cache.isUsable(known.user, nowMs) &&
@@ -84,7 +104,7 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     ) {
       return known.context
     }
-    return readmit(facts, token, known, nowMs)
+    return readmit(facts, token, byHost, known, nowMs)
   }
 
   // A function of its own: a closure in handle() would be made for every request.
@@ -95,6 +115,7 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   async function readmit(
     facts: RequestFacts,
     token: VerifiedToken,
+    byHost: string | undefined,
     known: RememberedContext | undefined,
     sinceMs: number,
   ) {
@@ -104,9 +125,9 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     if (!isUserAdmitted(token, user.value)) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
     if (!isTokenCurrent(token, user.value)) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
     if (facts.needs === 'user' && isTenantBound(token)) throw new TenancyError('TENANCY_AUTH_TOKEN_BOUND')
-    const member = facts.needs === 'user' ? undefined : await resolver.resolve(facts, token, user, sinceMs)
+    const member = facts.needs === 'user' ? undefined : await resolver.resolve(facts, byHost, token, user, sinceMs)
     const context = await contextOf(token, user, member)
-    remember(facts, token, { user, member, context })
+    remember(facts, token, byHost, { user, member, context })
     return context
   }
 
@@ -141,10 +162,10 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
   function remember(
     facts: RequestFacts,
     token: VerifiedToken,
+    byHost: string | undefined,
     found: Pick<RememberedContext, 'user' | 'member' | 'context'>,
   ): void {
     const { needs, tenantHeader, pathTenant } = facts
-    const byHost = resolver.nameOfHost(facts.host)
     const others = contexts.of(token)?.filter((known) => !isFor(known, facts, byHost)) ?? []
     // A route that needs only a user ignores what the request says about tenants. Otherwise each place has by now named a
     // tenant in its one spelling, or none.

@@ -26,6 +26,20 @@ export function createHostReader(baseDomain: string | undefined): (host: string 
   }
 }
 
+/**
+ * Writes a host in the one spelling that proven hosts have; undefined: it can be none of them. Names in other scripts arrive in
+ * ASCII (RFC 9110, 7.2 and RFC 5890). Hosts of the base domain are read by {@link createHostReader} alone.
+ */
+export function spellHost(host: string, baseDomain: string | undefined): string | undefined {
+  let end = endOfName(host)
+  if (host[end - 1] === '.') end -= 1
+  if (end > longestName) return undefined
+  const name = host.slice(0, end).toLowerCase()
+  if (!/^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z0-9-]*[a-z][a-z0-9-]*$/.test(name)) return undefined
+  return baseDomain !== undefined && (name === baseDomain || name.endsWith(`.${baseDomain}`)) ? undefined : name
+}
+
+const longestName = 253
 /** RFC 1035, 2.3.4. */
 const longestLabel = 63
 

@@ -1,12 +1,12 @@
 import type { MemberRecord } from '../core/access/access.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { UserRecord } from '../core/identity/identity.js'
-import type { DirectoryCache, Remembered, TenantResolver } from '../core/request-path.js'
-import type { TenantRef } from '../core/tenants/slug.js'
+import type { DirectoryCache, HostDirectory, Remembered, TenantResolver } from '../core/request-path.js'
+import { parseTenantRef, type TenantRef } from '../core/tenants/slug.js'
 import type { AskedTenant } from './asked-tenant.js'
 import { askedByClaim, refuseSuccessor, requireAmongTenants } from './claim.js'
 import { askedByHeader } from './header.js'
-import { createHostReader } from './host.js'
+import { createHostReader, spellHost } from './host.js'
 import { askedByPath } from './path.js'
 
 /** Options of {@link createTenantResolver}. */
@@ -14,6 +14,8 @@ export interface TenantResolverOptions {
   readonly members: Pick<DirectoryCache, 'findMember' | 'findDefaultMember'>
   /** `TENANT_BASE_DOMAIN`, in lower case. undefined: the host names no tenant. */
   readonly baseDomain: string | undefined
+  /** Hosts that tenants have proven. Default: they name no tenant. */
+  readonly hosts?: HostDirectory | undefined
   /** `TENANT_REQUIRE_NAMED_TENANT`: `members` gives a user of several tenants no default one. Default: false. */
   readonly requireNamedTenant?: boolean | undefined
 }
@@ -26,8 +28,8 @@ export interface TenantResolverOptions {
  * request says, and cannot find out whether the tenant exists.
  */
 export function createTenantResolver(options: TenantResolverOptions): TenantResolver {
-  const { members, baseDomain, requireNamedTenant = false } = options
-  const nameOfHost = createHostReader(baseDomain)
+  const { members, baseDomain, hosts, requireNamedTenant = false } = options
+  const slugOfHost = createHostReader(baseDomain)
 
   async function findAsked(refs: readonly TenantRef[], user: Remembered<UserRecord>, sinceMs: number) {
     const found = await Promise.all(refs.map((ref) => members.findMember(user, ref, sinceMs)))
@@ -60,14 +62,19 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
   }
 
   return {
-    readsHost: baseDomain !== undefined,
-    nameOfHost,
-    async resolve(sources, token, user, sinceMs) {
+    readsHost: baseDomain !== undefined || hosts !== undefined,
+    nameOfHost(host, sinceMs) {
+      const slug = slugOfHost(host)
+      if (slug !== undefined || hosts === undefined || host === undefined) return slug
+      const name = spellHost(host, baseDomain)
+      return name === undefined ? undefined : hosts.find(name, sinceMs)
+    },
+    async resolve(sources, byHost, token, user, sinceMs) {
       const refs: TenantRef[] = []
       for (const asked of [
         askedByHeader(sources.tenantHeader),
         askedByClaim(token),
-        askedByHost(nameOfHost(sources.host)),
+        askedByHost(byHost),
         askedByPath(sources.pathTenant),
       ]) {
         if (asked === undefined) continue
@@ -87,5 +94,5 @@ export function createTenantResolver(options: TenantResolverOptions): TenantReso
 
 function askedByHost(name: string | undefined): AskedTenant {
   if (name === undefined) return undefined
-  return name === '' ? 'malformed' : { kind: 'slug', value: name }
+  return parseTenantRef(name) ?? 'malformed'
 }

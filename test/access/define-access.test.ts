@@ -198,6 +198,7 @@ describe('the profiles', () => {
       'keys:create',
       'keys:update',
       'keys:delete',
+      ...['domains:read', 'domains:create', 'domains:update', 'domains:delete'],
     ])
     expect(prodAccess.roles.map(({ name }) => name)).toEqual(['Owner', 'Admin', 'Member'])
     expect(prodAccess.routes.every(({ path }) => path.startsWith('/tenants/{tenant}'))).toBe(true)

@@ -13,6 +13,8 @@ let stranger: Caller
 let tenant: Tenant
 let foreign: Tenant
 let nobody: Caller
+let foreignDomain: string
+let foreignEmailDomain: string
 let administrator: Caller & { readonly accessToken: string }
 /** API keys of the tenant: with all permissions that a key may have, and with none. */
 let wholeKey: Caller
@@ -25,6 +27,8 @@ beforeAll(async () => {
   tenant = await api.createTenant(owner)
   foreign = await api.createTenant(stranger)
   nobody = await api.join(tenant, [])
+  foreignDomain = (await api.tenancy.addDomain({ tenant: foreign.id, host: 'their.example.org' })).id
+  foreignEmailDomain = (await api.tenancy.addEmailDomain({ tenant: foreign.id, domain: 'their.example.org' })).id
   administrator = await api.createAdministrator()
   wholeKey = await createKey(tenant, owner, permissionsOfKeys)
   emptyKey = await createKey(tenant, owner, [])
@@ -150,6 +154,7 @@ const bodies: Readonly<Record<string, (ids: Readonly<Record<string, string>>) =>
   createApiKey: ({ serviceAccount }) => ({ serviceAccount, name: 'K', permissions: [] }),
   updateApiKey: () => ({ name: 'K' }),
   rotateApiKey: () => ({ overlapSeconds: 0 }),
+  updateEmailDomain: () => ({ roles: [] }),
   explainAccess: ({ user }) => ({ user, permission: 'members:read' }),
 }
 const withIds = [
@@ -167,7 +172,7 @@ describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}
       const serviceAccount = await createAccount(tenant)
       const own = {
         ...{ role: role.id, included: role.id, user: member.id, permission: 'members:read', invitation: '' },
-        ...{ serviceAccount, apiKey: '' },
+        ...{ serviceAccount, apiKey: '', domain: '', emailDomain: '' },
       }
       const { invitation } = await api.tenancy.createInvitation({
         ...{ tenant: foreign.id, email: `${randomUUID()}@example.com`, roles: [] },
@@ -176,6 +181,7 @@ describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}
       const others = {
         ...{ role: theirs.id, included: theirs.id, user: stranger.id, invitation: invitation.id },
         ...{ serviceAccount: await createAccount(foreign), apiKey: theirKey.id },
+        ...{ domain: foreignDomain, emailDomain: foreignEmailDomain },
       }
       const send = async (ids: Readonly<Record<string, string>>, id: string) => {
         const path = operation.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) =>
@@ -187,13 +193,13 @@ describe.each(withIds.map((operation) => [`${operation.method} ${operation.path}
         })
         return { status: answer.status, text: JSON.stringify(answer.json).replaceAll(id, '<id>') }
       }
-      for (const [name, id] of Object.entries(others)) {
-        const ownId = own[name as keyof typeof own]
+      for (const [parameter, id] of Object.entries(others)) {
+        const ownId = own[parameter as keyof typeof own]
         const isInBody = ownId !== '' && JSON.stringify(bodies[operation.id]?.(own) ?? {}).includes(ownId)
-        if (!operation.path.includes(`{${name}}`) && !isInBody) continue
+        if (!operation.path.includes(`{${parameter}}`) && !isInBody) continue
         const missing = randomUUID()
-        const answer = await send({ ...own, [name]: id }, id)
-        expect(answer).toEqual(await send({ ...own, [name]: missing }, missing))
+        const answer = await send({ ...own, [parameter]: id }, id)
+        expect(answer).toEqual(await send({ ...own, [parameter]: missing }, missing))
         expect(answer.status).toBe(404)
       }
     })

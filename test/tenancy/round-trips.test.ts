@@ -37,6 +37,9 @@ const exempt: Readonly<Record<string, string>> = {
   close: 'ends the connections',
 }
 
+/** TXT records. */
+const published = new Map<string, string[]>()
+
 /** The round trips of one call: counted in its own asynchronous context, so that nothing else in the process counts. */
 const counting = new AsyncLocalStorage<{ trips: number }>()
 
@@ -70,7 +73,11 @@ beforeAll(async () => {
     routes: { 'GET /notes': 'notes:read' },
     roles: { Member: { permissions: [] }, Admin: { permissions: '*' } },
   })
-  tenancy = await installation.open({ access, tenantSettings: z.object({ count: z.int().default(0) }) })
+  tenancy = await installation.open({
+    access,
+    tenantSettings: z.object({ count: z.int().default(0) }),
+    domains: { resolveTxt: async (name) => published.get(name) ?? [], maxPerTenant: 100 },
+  })
   await tenancy.fillStock()
   ;[owner, admin] = [await newUser(), await newUser()]
   tenant = await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner })
@@ -123,6 +130,28 @@ async function newAccount(): Promise<string> {
 async function newKey(): Promise<string> {
   const given = { tenant: 'acme', serviceAccount: await newAccount(), name: 'K', permissions: ['notes:read'] }
   return (await tenancy.createApiKey(given)).apiKey.id
+}
+
+function newDomain(isProven = true) {
+  count += 1
+  return added(tenancy.addDomain({ ...by, host: `h${count}.example.org` }), isProven)
+}
+
+function newEmailDomain(isProven = true) {
+  count += 1
+  return added(
+    tenancy.addEmailDomain({ ...by, domain: `e${count}.example.org`, roles: ['Member'], actor: owner }),
+    isProven,
+  )
+}
+
+async function added<Added extends { readonly recordName: string; readonly recordValue: string }>(
+  adding: Promise<Added>,
+  isProven: boolean,
+): Promise<Added> {
+  const domain = await adding
+  if (isProven) published.set(domain.recordName, [domain.recordValue])
+  return domain
 }
 
 async function newRole(): Promise<string> {
@@ -449,6 +478,66 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     succeeds('usable', async () => {
       const { token } = await tenancy.createInvitation(newInvitation())
       return () => tenancy.findInvitation({ token })
+    }),
+  ],
+  addDomain: [
+    succeeds('by an actor', () => () => tenancy.addDomain({ ...by, host: 'added.example.org', actor: owner })),
+    refused('TENANCY_DOMAIN_INVALID', () => () => tenancy.addDomain({ ...by, host: 'co.uk' })),
+  ],
+  verifyDomain: [
+    succeeds('published', async () => {
+      const { id } = await newDomain()
+      return () => tenancy.verifyDomain({ ...by, domain: id, actor: owner })
+    }),
+    refused('TENANCY_DOMAIN_NOT_PROVEN', async () => {
+      const { id } = await newDomain(false)
+      return () => tenancy.verifyDomain({ ...by, domain: id })
+    }),
+  ],
+  listDomains: [succeeds('by slug', () => () => tenancy.listDomains(by))],
+  removeDomain: [
+    succeeds('by an actor', async () => {
+      const { id } = await newDomain()
+      return () => tenancy.removeDomain({ ...by, domain: id, actor: owner })
+    }),
+  ],
+  isProvenHost: [succeeds('of nobody', () => () => tenancy.isProvenHost({ host: 'nobody.example.org' }))],
+  addEmailDomain: [
+    succeeds(
+      'with roles',
+      () => () => tenancy.addEmailDomain({ ...by, domain: 'added.example.org', roles: ['Member'], actor: owner }),
+    ),
+  ],
+  verifyEmailDomain: [
+    succeeds('published', async () => {
+      const { id } = await newEmailDomain()
+      return () => tenancy.verifyEmailDomain({ ...by, domain: id, actor: owner })
+    }),
+  ],
+  listEmailDomains: [succeeds('by slug', () => () => tenancy.listEmailDomains(by))],
+  updateEmailDomain: [
+    succeeds('by an actor', async () => {
+      const { id } = await newEmailDomain()
+      return () => tenancy.updateEmailDomain({ ...by, domain: id, roles: ['Member'], actor: owner })
+    }),
+  ],
+  removeEmailDomain: [
+    succeeds('by an actor', async () => {
+      const { id } = await newEmailDomain()
+      return () => tenancy.removeEmailDomain({ ...by, domain: id, actor: owner })
+    }),
+  ],
+  listJoinableTenants: [succeeds('of a user', () => () => tenancy.listJoinableTenants({ user: owner }))],
+  joinTenant: [
+    succeeds('with authority and audit', async () => {
+      const { id, domain } = await newEmailDomain()
+      await tenancy.verifyEmailDomain({ ...by, domain: id })
+      const { id: user } = await tenancy.createUser({ email: `a@${domain}`, emailVerified: true })
+      return () => tenancy.joinTenant({ tenant: tenant.id, user })
+    }),
+    refused('TENANCY_DOMAIN_JOIN_REFUSED', async () => {
+      const user = await newUser()
+      return () => tenancy.joinTenant({ tenant: tenant.id, user })
     }),
   ],
   acceptInvitation: [

@@ -18,6 +18,13 @@ export const tenantPermissions = {
   'keys:create': { description: 'Make service accounts and API keys', category: 'Keys' },
   'keys:update': { description: 'Change service accounts and API keys, and rotate keys', category: 'Keys' },
   'keys:delete': { description: 'Revoke API keys, and delete service accounts', category: 'Keys' },
+  'domains:read': { description: 'List hosts and e-mail domains', category: 'Domains' },
+  'domains:create': { description: 'Add hosts and e-mail domains', category: 'Domains' },
+  'domains:update': {
+    description: 'Prove domains, and choose the roles of those who join by one',
+    category: 'Domains',
+  },
+  'domains:delete': { description: 'Remove hosts and e-mail domains', category: 'Domains' },
 } as const
 
 /** Categories of {@link tenantPermissions}. */
@@ -26,6 +33,7 @@ export const tenantCategories = {
   Members: 'Who belongs to the tenant',
   Roles: 'What members may do',
   Keys: 'Programs that use the tenant',
+  Domains: 'Hosts of the tenant, and who may join by the address',
 } as const
 
 /** The management routes of one tenant. */
@@ -60,6 +68,10 @@ export const tenantRoles = {
     'keys:create',
     'keys:update',
     'keys:delete',
+    'domains:read',
+    'domains:create',
+    'domains:update',
+    'domains:delete',
   ],
   Member: ['tenant:read', 'members:read'],
 } as const

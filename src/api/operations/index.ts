@@ -4,6 +4,7 @@ import { invitationOperations } from './invitations.js'
 import { ownInvitationOperations } from './own-invitations.js'
 import { ownOperations } from './me.js'
 import { sessionOperations } from './sessions.js'
+import { domainOperations } from './domains.js'
 import { memberOperations } from './members.js'
 import { ownershipOperations } from './ownership.js'
 import { auditOperations } from './audit.js'
@@ -37,6 +38,7 @@ export const operations: readonly Operation[] = [
   ...apiKeyOperations,
   ...auditOperations,
   ...settingsOperations,
+  ...domainOperations,
 ]
 
 /** The operations of administrators of the installation, which are served where they are switched on. */

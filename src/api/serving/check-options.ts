@@ -9,6 +9,7 @@ const options = z.strictObject({
   title: z.string().min(1).optional(),
   version: z.string().min(1).optional(),
   platform: z.boolean().optional(),
+  ask: z.boolean().optional(),
   limits: z
     .strictObject({
       ...{ changesPerUser: most, changesPerTenant: most, readsPerUser: most, strangersPerAddress: most },

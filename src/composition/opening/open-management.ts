@@ -9,6 +9,9 @@ import { createApiKeys } from '../../catalog/api-keys/api-keys.js'
 import { createServiceAccounts } from '../../catalog/api-keys/service-accounts.js'
 import { createApplicationLocks } from '../../catalog/application-locks.js'
 import { readSummary } from '../../catalog/summary.js'
+import { createDomains } from '../../catalog/domains/domains.js'
+import { keepProven } from '../../catalog/domains/keep-proven.js'
+import { createTxtResolver } from '../../catalog/domains/txt-resolver.js'
 import { createInvitations } from '../../catalog/invitations/invitations.js'
 import { createOwnInvitations } from '../../catalog/invitations/own-invitations.js'
 import { createMemberships } from '../../catalog/members/memberships.js'
@@ -28,12 +31,14 @@ import type { Opening } from './opening.js'
 
 /** Makes the functions that change the catalog, and starts to anchor the audit log. Waits for nothing. */
 export function openManagement(
-  { config, logger, closing, tenantSettings }: Opening,
+  { config, logger, closing, tenantSettings, domains, purpose }: Opening,
   { catalog, server }: OpenCatalog,
   { databases, connections }: OpenDatabases,
   { users, cache, coherence, apiKeys }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
+  const { resolveTxt = createTxtResolver(domains.dnsServers), maxPerTenant } = domains
+  if (purpose === 'serve') closing.add(keepProven({ catalog, resolveTxt, logger }))
   const events = createEvents({ catalog, logger })
   closing.add(() => events.close())
   const locks = createApplicationLocks({
@@ -60,6 +65,7 @@ export function openManagement(
       ...createServiceAccounts(catalog, keysChanged),
       ...createApiKeys(catalog, apiKeys.format, keysChanged),
     },
+    domains: createDomains({ catalog, resolveTxt, baseDomain: config.baseDomain, maxPerTenant }),
     access: {
       ...createAccessAdministration({
         catalog,

@@ -2,11 +2,13 @@ import { createAccessRules } from '../../access/index.js'
 import { createKeyCache, type LocalKeyCache } from '../../cache/api-keys/key-cache.js'
 import { type Coherence, createCoherence } from '../../cache/coherence.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../cache/directory-cache.js'
+import { createHostDirectory } from '../../cache/host-directory.js'
 import { createRedisTier, type MemberTier } from '../../cache/redis.js'
 import { createRequestContexts } from '../../cache/request-contexts.js'
 import { createRuleSetReader } from '../../catalog/access/rule-set-reader.js'
 import { createKeyDirectory } from '../../catalog/api-keys/key-directory.js'
 import { createChangeLog } from '../../catalog/change-log.js'
+import { readTenantOfHost } from '../../catalog/domains/domains.js'
 import { createMemberDirectory } from '../../catalog/members/member-directory.js'
 import { createSigningKeyStore } from '../../catalog/signing-keys.js'
 import { type CatalogUsers, createUserDirectory } from '../../catalog/users/users.js'
@@ -47,7 +49,7 @@ export interface OpenRequestPath {
  * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE, TENANCY_CONFIG_PEER_MISSING
  */
 export async function openRequestPath(
-  { config, logger, closing, access, requireNamedTenant }: Opening,
+  { config, logger, closing, access, requireNamedTenant, domains }: Opening,
   { server: { secret }, catalog, records }: OpenCatalog,
   { databases, connections, scheduler, schema }: OpenDatabases,
 ): Promise<OpenRequestPath> {
@@ -104,7 +106,9 @@ export async function openRequestPath(
     cache: createKeyCache({ directory: createKeyDirectory(catalog), coherence, logger }),
   }
   closing.add(() => apiKeys.cache.close())
-  const resolver = createTenantResolver({ members: cache, baseDomain: config.baseDomain, requireNamedTenant })
+  const read = (host: string) => readTenantOfHost(catalog, host)
+  const hosts = domains.byHost === true ? createHostDirectory({ read, coherence }) : undefined
+  const resolver = createTenantResolver({ members: cache, baseDomain: config.baseDomain, hosts, requireNamedTenant })
   const pipeline = createRequestPipeline({
     verifier,
     cache,

@@ -5,6 +5,7 @@ import type { Seed } from '../../core/fleet/fleet-seed.js'
 import type { Logger } from '../../core/logger.js'
 import type { SchemaSource } from '../../core/tenants/migration.js'
 import type { PgModule } from '../../core/tenants/pg-module.js'
+import type { DomainOptions } from '../../catalog/domains/domain-options.js'
 import type { Closing } from './closing.js'
 
 /**
@@ -31,6 +32,7 @@ export interface Opening {
   readonly minimumSchema: string | undefined
   readonly maximumSchema: string | undefined
   readonly requireNamedTenant: boolean
+  readonly domains: DomainOptions
   /** Undefined: the copy of `pg` that this package resolves. */
   readonly pg: PgModule | undefined
   /** Schema of tenants' settings; undefined: there are none. */

@@ -221,6 +221,39 @@ export const errorTable = {
     fix: 'Delete a service account or revoke a key that is not in use.',
   },
 
+  // Domains
+  TENANCY_DOMAIN_INVALID: {
+    status: 422,
+    title: 'Cannot use this domain',
+    fix: 'Name a domain that the tenant owns, such as app.example.com.',
+  },
+  TENANCY_DOMAIN_NOT_FOUND: { status: 404, title: 'No such domain', fix: 'Look at the list of the tenant’s domains.' },
+  TENANCY_DOMAIN_EXISTS: {
+    status: 409,
+    title: 'The tenant has this domain already',
+    fix: 'Look at the list of the tenant’s domains, and prove the one that is there.',
+  },
+  TENANCY_DOMAIN_TAKEN: {
+    status: 409,
+    title: 'Cannot prove a domain that counts for another tenant',
+    fix: 'Remove it from the other tenant first, or wait until its proof has lapsed.',
+  },
+  TENANCY_DOMAIN_NOT_PROVEN: {
+    status: 409,
+    title: 'The record that proves the domain was not found',
+    fix: 'Publish recordValue as TXT record at recordName, wait until name servers have it, then verify again.',
+  },
+  TENANCY_DOMAIN_LIMIT_REACHED: {
+    status: 409,
+    title: 'Cannot add a domain: the tenant has as many as it may have',
+    fix: 'Remove a domain that is not used.',
+  },
+  TENANCY_DOMAIN_JOIN_REFUSED: {
+    status: 404,
+    title: 'Cannot join this tenant by the domain of your address',
+    fix: 'Look at the tenants that you may join, or ask for an invitation.',
+  },
+
   // Tenant databases
   TENANCY_DATABASE_BUILD_FAILED: {
     status: 503,
