@@ -12,13 +12,16 @@ const facts = {
   failingSince: momentOrNull,
   createdAt: moment,
 }
-const domain = z.object({ host: z.string(), ...facts }).openapi('Domain')
-const emailDomain = z
+/** A host, as it is answered. */
+export const domain = z.object({ host: z.string(), ...facts }).openapi('Domain')
+/** An e-mail domain, as it is answered. */
+export const emailDomain = z
   .object({ domain: z.string(), roles: z.array(z.string()).readonly(), ...facts })
   .openapi('EmailDomain')
 const domainParams = tenantParams.extend({ domain: z.guid('must be a UUID') })
 const emailDomainParams = tenantParams.extend({ emailDomain: z.guid('must be a UUID') })
-const page = z.strictObject({ ...pageQuery, after: z.guid('must be the `next` of a page').optional() })
+/** Which page of hosts or e-mail domains. */
+export const domainPage = z.strictObject({ ...pageQuery, after: z.guid('must be the `next` of a page').optional() })
 const text = z.string().min(1).max(1000)
 const roles = z.array(roleName).max(100).readonly()
 const [path, emailPath] = ['/tenants/{tenant}/domains', '/tenants/{tenant}/email-domains']
@@ -43,7 +46,7 @@ export const domainOperations: readonly Operation[] = [
     summary: 'Lists hosts in the order in which they were added',
     access: { permission: 'domains:read' },
     params: tenantParams,
-    query: page,
+    query: domainPage,
     answer: { status: 200, description: 'A page of hosts', schema: pageOf('Domains', domain) },
     async run({ scope, query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.listDomains({ tenant: scope.tenant, after, limit: limit + 1 })
@@ -86,7 +89,7 @@ export const domainOperations: readonly Operation[] = [
     summary: 'Lists e-mail domains in the order in which they were added',
     access: { permission: 'domains:read' },
     params: tenantParams,
-    query: page,
+    query: domainPage,
     answer: { status: 200, description: 'A page of domains', schema: pageOf('EmailDomains', emailDomain) },
     async run({ scope, query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.listEmailDomains({ tenant: scope.tenant, after, limit: limit + 1 })

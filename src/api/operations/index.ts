@@ -15,6 +15,7 @@ import { serviceAccountOperations } from './service-accounts.js'
 import { platformAccessOperations } from './platform/access.js'
 import { administratorOperations } from './platform/administrators.js'
 import { installationOperations } from './platform/installation.js'
+import { domainsOfPlatformOperations } from './platform/domains.js'
 import { platformRoleOperations } from './platform/roles.js'
 import { tenantsOfPlatformOperations } from './platform/tenants.js'
 import { tenantLifeOperations } from './platform/tenant-life.js'
@@ -46,6 +47,7 @@ export const platformOperations: readonly Operation[] = [
   ...installationOperations,
   ...tenantsOfPlatformOperations,
   ...tenantLifeOperations,
+  ...domainsOfPlatformOperations,
   ...userOperations,
   ...platformAccessOperations,
   ...platformRoleOperations,
