@@ -10,7 +10,7 @@ interface Fixture {
   /** Fields of the query that the operation demands, or that are ids. */
   readonly query?: (ids: Ids, scene: Scene) => Readonly<Record<string, string>>
   /** Default: the owner of the tenant, or an administrator of the platform. */
-  readonly as?: (scene: Scene, world: World) => Caller | Promise<Caller>
+  readonly as?: (scene: Scene, world: World) => Caller
   /** Makes what the request is about, where no scene has it. */
   readonly before?: (scene: Scene, world: World) => Promise<unknown>
   /** Whether it ends the tenant or the owner's tokens, or changes them for others: it gets its own. Default: false. */
@@ -34,11 +34,7 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   endOwnSession: { endsPlace: true },
   endOtherSessions: {
     endsPlace: true,
-    async as({ owner, ids }, { api }) {
-      const given = { user: owner.id, session: ids['session'] ?? '' }
-      const { token } = await api.tenancy.accountsHost().issueAccessToken(given)
-      return { id: owner.id, token }
-    },
+    as: ({ ownerInSession }) => ownerInSession,
   },
   acceptOwnInvitation: { as: guest },
   declineOwnInvitation: { as: guest },
@@ -167,7 +163,7 @@ export async function prepare(world: World, operation: Operation, shared?: Scene
   const scene = shared ?? (await world.createScene(fixture.endsPlace === true ? 'new' : 'shared'))
   const own = isOfPlatform(operation) ? scene.platformIds : scene.ids
   if (shared === undefined) await fixture.before?.(scene, world)
-  const caller = (await fixture.as?.(scene, world)) ?? (isOfPlatform(operation) ? world.administrator : scene.owner)
+  const caller = fixture.as?.(scene, world) ?? (isOfPlatform(operation) ? world.administrator : scene.owner)
   return {
     ...{ scene, ids: own, body: fixture.body?.(own, scene) },
     async send({ ids = own, as = caller, headers, ...rest } = {}) {

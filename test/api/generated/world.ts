@@ -19,6 +19,8 @@ export type Ids = Readonly<Record<string, string>>
 export interface Scene {
   readonly tenant: Tenant
   readonly owner: Caller
+  /** The owner, with a token of the session. */
+  readonly ownerInSession: Caller
   readonly member: Caller
   /** Somebody with an open invitation to the tenant. */
   readonly guest: Caller
@@ -106,13 +108,15 @@ export async function createWorld(): Promise<World> {
          values ($1, $2, sha256($3::text::bytea), now() + interval '1 hour') returning session_id(id) as id`,
         [family, by.id, family],
       )
+      const inSession = { user: by.id, session: session?.id ?? '' }
+      const { token } = await tenancy.accountsHost().issueAccessToken(inSession)
       const permission = `${shortName('things')}:read`
       await tenancy.access.createPermission({ name: permission })
       const category = shortName('Category')
       await tenancy.access.createCategory({ name: category })
       const people = { user: member.id, to: member.id, owner: by.id, actor: by.id }
       return {
-        ...{ tenant, owner: by, member, guest, guestEmail, token: invited.token },
+        ...{ tenant, owner: by, ownerInSession: { id: by.id, token }, member, guest, guestEmail, token: invited.token },
         ids: {
           ...{ ...people, tenant: tenant.id, role: role.id, included: included.id, permission: 'members:read' },
           ...{ invitation: invited.invitation.id, serviceAccount, apiKey: apiKey.id, session: session?.id ?? '' },
