@@ -1,5 +1,5 @@
 import { findTenancyError, TenancyError } from '../core/errors/errors.js'
-import { type RequestContext, RequestScope, runInScope } from '../core/context/request-scope.js'
+import { type KeyedRequestMark, type RequestContext, RequestScope, runInScope } from '../core/context/request-scope.js'
 import { callerNetwork, createClientAddress } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
@@ -134,10 +134,11 @@ export function createApi(options: CreateApiOptions): Api {
         return { tenant: requireTenant(context).id, actor: requireActorId(context) }
       },
     }
-    const work = async (): Promise<StoredAnswer> => {
-      const result = await runInScope(new RequestScope(context), () => operation.run(call))
-      return { status: operation.answer.status, body: documentOf(operation, result) }
-    }
+    const answerOf = (result: unknown): StoredAnswer => ({
+      ...{ status: operation.answer.status, body: documentOf(operation, result) },
+    })
+    const work = async (keyed?: KeyedRequestMark): Promise<StoredAnswer> =>
+      answerOf(await runInScope(new RequestScope(context, keyed), () => operation.run(call)))
     const key = readKey(request, operation)
     if (key === undefined) return respond(operation, await work(), limited)
     const { params, query: fields, body } = parts
@@ -147,7 +148,15 @@ export function createApi(options: CreateApiOptions): Api {
       operation: operation.id,
       content: [context.tenant?.id, params, fields, body],
     }
-    const { answer, isReplay } = await requests.once(keyed, work, operation.secrets)
+    const { secrets, recovery } = operation
+    const { answer, isReplay } = await requests.once(keyed, {
+      ...{ secrets, action: recovery?.action },
+      run: work,
+      async recover(lost) {
+        const found = await runInScope(new RequestScope(context), async () => recovery?.find(call, lost))
+        return found === undefined ? undefined : answerOf(found)
+      },
+    })
     return respond(operation, answer, { ...limited, ...(isReplay ? { 'idempotency-replayed': 'true' } : {}) })
   }
 
@@ -204,10 +213,10 @@ function documentOf({ answer }: Operation, result: unknown): unknown {
 
 const maxKeyLength = 200
 
-function readKey(request: Request, { isIdempotent, id }: Operation): string | undefined {
+function readKey(request: Request, { recovery, id }: Operation): string | undefined {
   const key = request.headers.get('idempotency-key')
   if (key === null) return undefined
-  if (!isIdempotent) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take Idempotency-Key`)
+  if (recovery === undefined) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take Idempotency-Key`)
   if (/^[\x21-\x7e]+$/.test(key) && key.length <= maxKeyLength) return key
   throw new TenancyError(
     'TENANCY_REQUEST_INVALID',

@@ -100,12 +100,12 @@ function securityOf({ access }: Operation) {
   return ['platform' in access ? { platform: [] } : { bearer: [] }]
 }
 
-function headersOf({ isIdempotent, takesTag, access, path }: Operation): z.ZodObject[] {
+function headersOf({ recovery, takesTag, access, path }: Operation): z.ZodObject[] {
   const headers = {
     ...('everyMember' in access && !path.includes('{tenant}')
       ? { 'X-Tenant-Id': z.string().optional().openapi({ description: 'Id or slug. Default: the default tenant' }) }
       : {}),
-    ...(isIdempotent
+    ...(recovery !== undefined
       ? {
           'Idempotency-Key': z.string().min(1).max(200).optional().openapi({
             description: 'The same request with the same key is done once, and answered the same for a day',
@@ -118,11 +118,11 @@ function headersOf({ isIdempotent, takesTag, access, path }: Operation): z.ZodOb
 }
 
 /** Every status but the successful one that an operation can answer. */
-export function refusalsOf({ body, takesTag, isIdempotent, refusals: own }: Operation): number[] {
+export function refusalsOf({ body, takesTag, recovery, refusals: own }: Operation): number[] {
   const all = new Set([...always, ...own])
   if (body !== undefined) for (const status of withBody) all.add(status)
   if (takesTag) all.add(412)
-  if (isIdempotent) for (const status of [409, 422]) all.add(status)
+  if (recovery !== undefined) for (const status of [409, 422]) all.add(status)
   return [...all].toSorted((a, b) => a - b)
 }
 

@@ -84,6 +84,25 @@ export interface OperationCall<Params, Query, Body> {
 /** The methods of operations. HEAD answers as GET does, without the body. */
 export type OperationMethod = 'get' | 'post' | 'put' | 'patch' | 'delete'
 
+/** What is known of an earlier request with the same `Idempotency-Key`, whose process ended before it had answered. */
+export interface LostRequest {
+  /** The id or name in the subject of its change; undefined: none is known. */
+  readonly made: string | undefined
+  /** When it was begun. What is older was not made by it. */
+  readonly begunAt: Date
+}
+
+/** How a request with an `Idempotency-Key` is answered when its process has ended after the change, and before the answer. */
+export interface Recovery<Call, Answer> {
+  /**
+   * What the audit log calls the change, such as `role.create`, if the function notes it for such requests: those that end with
+   * `commitChange` do. Default: what was made is found by what the request says.
+   */
+  readonly action?: string
+  /** Makes the answer again, without what is shown once; undefined: nothing was made. */
+  find(call: Call, lost: LostRequest): Promise<Answer | undefined>
+}
+
 /** What an operation is made of. Schemas check what comes in, and say in the document what goes out. */
 interface OperationInput<
   Params extends z.ZodObject,
@@ -113,8 +132,8 @@ interface OperationInput<
   readonly taggedBy?: 'updatedAt' | 'version'
   /** Whether the operation takes `If-Match` (`expectedTag`). Default: false; the header is refused then. */
   readonly takesTag?: boolean
-  /** Whether a retry with the same `Idempotency-Key` gets the first answer. Default: false. */
-  readonly isIdempotent?: boolean
+  /** With it, a retry with the same `Idempotency-Key` gets the first answer. Default: the header is refused. */
+  readonly recovery?: Recovery<OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>, z.input<Answer>>
   /** Fields of the answer that are shown once: a replay has null instead. Default: none. */
   readonly secrets?: readonly string[]
   /** Statuses of refusals beside those that every operation has. */
@@ -142,7 +161,8 @@ export interface Operation {
     readonly schema: z.ZodType | undefined
   }
   readonly takesTag: boolean
-  readonly isIdempotent: boolean
+  /** Undefined: the operation takes no `Idempotency-Key`. */
+  readonly recovery: Recovery<OperationCall<unknown, unknown, unknown>, unknown> | undefined
   readonly secrets: readonly string[]
   readonly refusals: readonly number[]
   readonly taggedBy: 'updatedAt' | 'version' | undefined
@@ -166,7 +186,7 @@ export function defineOperation<
     body,
     answer,
     takesTag = false,
-    isIdempotent = false,
+    recovery,
     secrets = [],
     refusals = [],
   } = input
@@ -177,8 +197,9 @@ export function defineOperation<
     query: query ?? nothing,
     body,
     answer: { ...answer, schema: answer.schema },
-    ...{ takesTag, isIdempotent, secrets, refusals },
+    ...{ takesTag, secrets, refusals },
     taggedBy: input.taggedBy,
+    recovery: recovery && { ...recovery, find: async (call, lost) => recovery.find(call as Call, lost) },
     // The parts were checked with the schemas of this operation.
     run: async (call) => input.run(call as Call),
   }

@@ -9,6 +9,7 @@ export const sqlStates = {
   featureNotSupported: '0A000',
   /** GRANT by an account that may not grant it. */
   invalidGrantOperation: '0LP01',
+  divisionByZero: '22012',
   uniqueViolation: '23505',
   /** Said of a statement that cannot run inside of a transaction. */
   activeSqlTransaction: '25001',

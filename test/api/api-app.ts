@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { type Api, type ApiLimits, createApi, type OperationSettings } from '../../src/api/index.js'
 import type { Tenancy, Tenant } from '../../src/index.js'
-import { createInstallation, type OpenOptions } from '../support/installation.js'
+import { createInstallation, type Installation, type OpenOptions } from '../support/installation.js'
 import { uniqueName } from '../support/server.js'
 import { createAnswerCheck, documentPathOf } from './answer-check.js'
 
@@ -30,6 +30,7 @@ export interface ApiRequest {
 
 /** The management API on an installation of its own, served by Fastify. */
 export interface ApiApp {
+  readonly installation: Installation
   readonly tenancy: Tenancy
   readonly api: Api
   readonly app: FastifyInstance
@@ -88,7 +89,7 @@ export async function createApiApp(
   const parse = (text: string): unknown => (text === '' ? undefined : JSON.parse(text))
 
   return {
-    ...{ tenancy, api, app, createUser },
+    ...{ installation, tenancy, api, app, createUser },
     openAnother: (more) => installation.open(more),
     async createAdministrator() {
       const { id, token: accessToken } = await createUser()

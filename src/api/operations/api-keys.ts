@@ -1,6 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import { requireTenant } from '../../http/require-user.js'
-import { defineOperation, type Operation } from '../operation.js'
+import type { Tenancy } from '../../tenancy-interface.js'
+import { defineOperation, type LostRequest, type Operation } from '../operation.js'
+import { findMade } from '../serving/find-made.js'
 import {
   defaultLimit,
   moment,
@@ -58,6 +60,15 @@ const keyParams = tenantParams.extend({ apiKey: uuid() })
 const path = '/tenants/{tenant}/keys'
 const group = 'API keys'
 
+/** What a lost request has made is found without its text. */
+const recoveryOf = (action: string) => ({
+  action,
+  async find({ scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy }, lost: LostRequest) {
+    const found = await findMade(lost, (page) => tenancy.listApiKeys({ ...page, tenant: scope.tenant }))
+    return { apiKey: found, key: null }
+  },
+})
+
 /** API keys of service accounts. */
 export const apiKeyOperations: readonly Operation[] = [
   defineOperation({
@@ -68,7 +79,7 @@ export const apiKeyOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ serviceAccount: uuid(), name, permissions, expiresAt }).openapi('NewApiKey'),
     answer: { status: 201, description: 'The key, with its text', schema: issued },
-    ...{ isIdempotent: true, secrets: ['key'], refusals: [409, 422] },
+    ...{ secrets: ['key'], refusals: [409, 422], recovery: recoveryOf('api-key.create') },
     run: ({ scope, body, tenancy }) => tenancy.createApiKey({ ...body, ...scope }),
   }),
   defineOperation({
@@ -114,7 +125,7 @@ export const apiKeyOperations: readonly Operation[] = [
       })
       .openapi('ApiKeyRotation'),
     answer: { status: 200, description: 'The key, with its new text', schema: issued },
-    ...{ isIdempotent: true, secrets: ['key'], refusals: [409] },
+    ...{ secrets: ['key'], refusals: [409], recovery: recoveryOf('api-key.rotate') },
     run: ({ scope, params, body, tenancy }) => tenancy.rotateApiKey({ ...body, ...scope, apiKey: params.apiKey }),
   }),
   defineOperation({

@@ -2,7 +2,9 @@ import { z } from '@hono/zod-openapi'
 import type { Tenant, User } from '../../core/model.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { requireTenant } from '../../http/require-user.js'
-import { defineOperation, type Operation, type OperationSettings } from '../operation.js'
+import type { Tenancy } from '../../tenancy-interface.js'
+import { defineOperation, type LostRequest, type Operation, type OperationSettings } from '../operation.js'
+import { findMade } from '../serving/find-made.js'
 import {
   defaultLimit,
   moment,
@@ -62,6 +64,14 @@ async function deliver({ invitation: made, token }: Sent, tenant: Tenant, user: 
   return { ...made, token: null }
 }
 
+/** What a lost request has made is found without its token. */
+const recoveryOf = (action: string) => ({
+  action,
+  async find({ scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy }, lost: LostRequest) {
+    return { ...(await findMade(lost, (page) => tenancy.listInvitations({ ...page, tenant: scope.tenant }))), token: null }
+  },
+})
+
 /** Invitations by e-mail address. */
 export const invitationOperations: readonly Operation[] = [
   defineOperation({
@@ -78,7 +88,7 @@ export const invitationOperations: readonly Operation[] = [
       })
       .openapi('NewInvitation'),
     answer: { status: 201, description: 'The invitation', schema: sent },
-    ...{ isIdempotent: true, secrets: ['token'], refusals: [409, 422] },
+    ...{ secrets: ['token'], refusals: [409, 422], recovery: recoveryOf('invitation.create') },
     async run({ context, body, user, tenancy, settings, invitationLimits }) {
       const tenant = requireTenant(context)
       await invitationLimits.count({ tenant: tenant.id, email: body.email })
@@ -113,7 +123,7 @@ export const invitationOperations: readonly Operation[] = [
     params: invitationParams,
     body: z.strictObject({ expiresInSeconds }).openapi('InvitationResend'),
     answer: { status: 200, description: 'The invitation', schema: sent },
-    ...{ isIdempotent: true, secrets: ['token'], refusals: [409] },
+    ...{ secrets: ['token'], refusals: [409], recovery: recoveryOf('invitation.resend') },
     async run({ context, params, body, user, tenancy, settings, invitationLimits }) {
       const tenant = requireTenant(context)
       await invitationLimits.count({ tenant: tenant.id, invitation: params.invitation })

@@ -58,7 +58,12 @@ export const roleOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ name: newName, description: description.optional() }).openapi('NewRole'),
     answer: { status: 201, description: 'The role', schema: role },
-    ...{ isIdempotent: true, refusals: [409], taggedBy: 'version' },
+    ...{ refusals: [409], taggedBy: 'version' },
+    recovery: {
+      action: 'role.create',
+      find: async ({ scope, tenancy }, { made = '' }) =>
+        shown(await tenancy.access.getRole({ tenant: scope.tenant, role: made })),
+    },
     run: async ({ body, scope, tenancy }) => shown(await tenancy.access.createRole({ ...body, ...scope })),
   }),
   defineOperation({

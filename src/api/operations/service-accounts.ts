@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { requireTenant } from '../../http/require-user.js'
 import { defineOperation, type Operation } from '../operation.js'
+import { findMade } from '../serving/find-made.js'
 import { defaultLimit, moment, name, pageFrom, pageOf, pageQuery, tenantParams, userId } from './schemas.js'
 
 const account = z
@@ -27,7 +28,12 @@ export const serviceAccountOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ name }).openapi('NewServiceAccount'),
     answer: { status: 201, description: 'The service account', schema: account },
-    ...{ isIdempotent: true, refusals: [409] },
+    refusals: [409],
+    recovery: {
+      action: 'service-account.create',
+      find: ({ scope, tenancy }, lost) =>
+        findMade(lost, (page) => tenancy.listServiceAccounts({ ...page, tenant: scope.tenant })),
+    },
     run: ({ scope, body, tenancy }) => tenancy.createServiceAccount({ ...body, ...scope }),
   }),
   defineOperation({

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { TenancyError } from '../../core/errors/errors.js'
-import { defineOperation, type Operation } from '../operation.js'
+import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
+import type { Tenancy } from '../../tenancy-interface.js'
+import { defineOperation, type LostRequest, type Operation } from '../operation.js'
 import { requireTenant } from '../../http/require-user.js'
 import { momentOfTag } from '../serving/tags.js'
 import { tenant, tenantParams } from './schemas.js'
@@ -15,6 +16,15 @@ export const facts = {
 export const platformFacts = {
   ...facts,
   maxUsers: z.int().min(1).nullable().optional().openapi({ description: 'Most members; null: no limit' }),
+}
+
+/** Finds the tenant that a lost request has created for its owner, by the slug, which no other has. */
+export async function findNewTenant(tenancy: Tenancy, slugOf: string, owner: string, { begunAt }: LostRequest) {
+  const found = await tenancy.getTenant(slugOf).catch((error: unknown) => {
+    if (isTenancyError(error, 'TENANCY_TENANT_NOT_FOUND')) return undefined
+    throw error
+  })
+  return found?.createdBy === owner && found.createdAt >= begunAt ? found : undefined
 }
 
 /** Creating, reading and changing a tenant. */
@@ -32,7 +42,8 @@ export const tenantOperations: readonly Operation[] = [
       })
       .openapi('NewTenant'),
     answer: { status: 201, description: 'The tenant', schema: tenant },
-    ...{ isIdempotent: true, refusals: [409, 422], taggedBy: 'updatedAt' },
+    ...{ refusals: [409, 422], taggedBy: 'updatedAt' },
+    recovery: { find: ({ body, user, tenancy }, lost) => findNewTenant(tenancy, body.slug, user.id, lost) },
     async run({ body, user, tenancy, settings, countTenants }) {
       const { tenantsPerUser = 10, maxUsers = null } = settings.selfService ?? {}
       const create = () => tenancy.createTenant({ ...body, maxUsers, owner: user.id })

@@ -6,6 +6,7 @@ import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
 import { isUuid } from '../../core/uuid.js'
 import type { Scope, TenantScope } from '../change.js'
+import { noteChange } from '../keyed-request.js'
 import { inOrder, type Transaction } from '../transaction.js'
 
 /** A row of `roles`. */
@@ -189,6 +190,7 @@ export async function commitChange(
   after: object | null,
 ): Promise<void> {
   await inOrder([
+    noteChange(client, action, subject),
     client.query(
       'insert into audit_log (actor_id, tenant_id, action, subject, before, after) values ($1, $2, $3, $4, $5, $6)',
       [

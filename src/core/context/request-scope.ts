@@ -20,12 +20,24 @@ export interface RequestContext {
   readonly pool: (() => TenantPool) | undefined
 }
 
+/** A request with an `Idempotency-Key`, while it is answered. */
+export interface KeyedRequestMark {
+  /** Hash of the key, under which the request is stored. */
+  readonly key: Buffer
+  /** The moment it was begun, as the catalog writes it. */
+  readonly begunAt: string
+  /** What the audit log calls the change: `role.create`. Others within the request are not what was asked for. */
+  readonly action: string
+}
+
 /** One request or job. Requests of the same caller may share a context; each has a scope of its own. */
 export class RequestScope {
   readonly context: RequestContext
+  readonly keyed: KeyedRequestMark | undefined
 
-  constructor(context: RequestContext) {
+  constructor(context: RequestContext, keyed?: KeyedRequestMark) {
     this.context = context
+    this.keyed = keyed
   }
 
   /** The request's id as log lines and problem documents show it, if this is a request. */

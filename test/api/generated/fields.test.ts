@@ -38,7 +38,7 @@ function* wrongBodies(operation: Operation, body: object): Generator<readonly [w
     }
   }
   for (const [name, value] of Object.entries(body)) {
-    const others = Array.isArray(value)
+    const others: readonly unknown[] = Array.isArray(value)
       ? [{ 0: value[0] as unknown }, [...(value as unknown[]), { id: randomUUID() }], [...(value as unknown[]), [value[0]]], 'x']
       : typeof value === 'object' && value !== null
         ? [[value], 'x', 1]

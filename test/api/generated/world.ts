@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Operation } from '../../../src/api/operation.js'
 import { operations as ofTenantsAndUsers, platformOperations } from '../../../src/api/operations/index.js'
@@ -33,6 +34,13 @@ export interface Scene {
   readonly platformIds: Ids
 }
 
+/** A lock that a test holds. */
+export interface Blocked {
+  /** Resolves when somebody waits for it. */
+  waited(): Promise<void>
+  release(): Promise<void>
+}
+
 /** An installation with two tenants that know nothing of each other. */
 export interface World {
   readonly api: ApiApp
@@ -40,7 +48,9 @@ export interface World {
   /** Makes things in a tenant. Default: one that scenes share. */
   createScene(tenant?: 'shared' | 'new' | 'foreign'): Promise<Scene>
   /** What is in the catalog, apart from counts of requests: equal texts, equal content. */
-  fingerprint(): Promise<string>
+  fingerprint(except?: readonly string[]): Promise<string>
+  /** Locks the tenant's row, which every change of access in it takes first. */
+  block(tenantId: string): Promise<Blocked>
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>
   close(): Promise<void>
 }
@@ -126,9 +136,25 @@ export async function createWorld(): Promise<World> {
         },
       }
     },
-    async fingerprint() {
+    async block(tenantId) {
+      const client = await catalog.connect()
+      await client.query('begin')
+      await client.query('select from tenants where id = $1 for update', [tenantId])
+      return {
+        async waited() {
+          const waiting = () =>
+            query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+          while ((await waiting()).length === 0) await sleep(5)
+        },
+        async release() {
+          await client.query('rollback')
+          client.release()
+        },
+      }
+    },
+    async fingerprint(except = []) {
       const parts: string[] = []
-      for (const table of tables) {
+      for (const table of tables.filter((name) => !except.includes(name))) {
         const [row] = await query<{ hash: string | null }>(
           `select md5(string_agg(each::text, E'\\n' order by each::text)) as hash from ${table} as each`,
         )

@@ -15,6 +15,10 @@ const category = z
   })
   .openapi('PlatformPermissionCategory')
 
+const madeOf = (body: { readonly name: string; readonly description?: string | undefined }) => ({
+  ...{ name: body.name, description: body.description ?? '', isSystem: false },
+})
+
 /** Groups of permissions, for display. */
 export const categoryOperations: readonly Operation[] = [
   defineOperation({
@@ -33,10 +37,11 @@ export const categoryOperations: readonly Operation[] = [
     access: { platform: true },
     body: z.strictObject({ name: newName, description: description.optional() }).openapi('NewCategory'),
     answer: { status: 201, description: 'The category', schema: category },
-    ...{ isIdempotent: true, refusals: [409] },
+    refusals: [409],
+    recovery: { action: 'category.create', find: async ({ body }) => madeOf(body) },
     async run({ body, user, tenancy }) {
       await tenancy.access.createCategory({ ...body, actor: user.id })
-      return { name: body.name, description: body.description ?? '', isSystem: false }
+      return madeOf(body)
     },
   }),
   defineOperation({

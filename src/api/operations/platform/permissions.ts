@@ -19,6 +19,15 @@ const permission = z
   })
   .openapi('PlatformPermission')
 
+interface NewPermission {
+  readonly name: string
+  readonly description?: string | undefined
+  readonly category?: string | null | undefined
+}
+const madeOf = ({ name: created, description: text = '', category: of = null }: NewPermission) => ({
+  ...{ name: created, description: text, category: of, isActive: true, isSystem: false },
+})
+
 const activation = (isActive: boolean, id: string, summary: string) =>
   defineOperation({
     ...{ id, summary, method: 'post', params, group },
@@ -52,11 +61,11 @@ export const permissionOperations: readonly Operation[] = [
       .strictObject({ name: permissionName, description: description.optional(), category: category.optional() })
       .openapi('NewPermission'),
     answer: { status: 201, description: 'The permission', schema: permission },
-    ...{ isIdempotent: true, refusals: [409] },
+    refusals: [409],
+    recovery: { action: 'permission.create', find: async ({ body }) => madeOf(body) },
     async run({ body, user, tenancy }) {
       await tenancy.access.createPermission({ ...body, actor: user.id })
-      const { name: created, description: text = '', category: of = null } = body
-      return { name: created, description: text, category: of, isActive: true, isSystem: false }
+      return madeOf(body)
     },
   }),
   defineOperation({

@@ -66,7 +66,11 @@ export const platformRoleOperations: readonly Operation[] = [
     access: { platform: true },
     body: z.strictObject({ name: newName, description: description.optional() }).openapi('NewBuiltInRole'),
     answer: { status: 201, description: 'The role', schema: builtInRole },
-    ...{ isIdempotent: true, refusals: [409] },
+    refusals: [409],
+    recovery: {
+      action: 'role.create',
+      find: ({ tenancy }, { made = '' }) => tenancy.access.getRole({ ...builtIn, role: made }),
+    },
     run: ({ body, user, tenancy }) => tenancy.access.createRole({ ...body, ...builtIn, actor: user.id }),
   }),
   defineOperation({

@@ -51,7 +51,8 @@ export const routeRuleOperations: readonly Operation[] = [
     access: { platform: true },
     body: z.strictObject(key).openapi('NewRouteRule'),
     answer: { status: 201, description: 'The rule', schema: rule },
-    ...{ isIdempotent: true, refusals: [409] },
+    refusals: [409],
+    recovery: { action: 'route.create', find: async ({ body }) => ({ ...body, isActive: true, isSystem: false }) },
     async run({ body, user, tenancy }) {
       await tenancy.access.createRouteRule({ ...body, actor: user.id })
       return { ...body, isActive: true, isSystem: false }

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { defineOperation, type Operation } from '../../operation.js'
 import { momentOfTag } from '../../serving/tags.js'
 import { defaultLimit, pageQuery, tenantParams, userId } from '../schemas.js'
-import { platformFacts as facts, slug } from '../tenants.js'
+import { findNewTenant, platformFacts as facts, slug } from '../tenants.js'
 import { platformTenant } from './shapes.js'
 
 const label = z.string().min(1).max(63)
@@ -51,7 +51,16 @@ export const tenantsOfPlatformOperations: readonly Operation[] = [
     access: { platform: true },
     body: z.strictObject({ ...facts, slug, owner: userId, labels: labels.optional() }).openapi('NewPlatformTenant'),
     answer: { status: 201, description: 'The tenant', schema: platformTenant },
-    ...{ isIdempotent: true, refusals: [409, 422], taggedBy: 'updatedAt' },
+    ...{ refusals: [409, 422], taggedBy: 'updatedAt' },
+    recovery: {
+      async find({ body, user, tenancy }, lost) {
+        const found = await findNewTenant(tenancy, body.slug, body.owner.toLowerCase(), lost)
+        if (found === undefined) return undefined
+        // Another administrator may have done the same.
+        const [entry] = await tenancy.audit.list({ tenant: found.id, action: 'tenant.create', by: user.id, limit: 1 })
+        return entry && found
+      },
+    },
     run: ({ body, user, tenancy }) => tenancy.createTenant({ ...body, actor: user.id }),
   }),
   defineOperation({

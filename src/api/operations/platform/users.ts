@@ -112,7 +112,16 @@ export const userOperations: readonly Operation[] = [
       })
       .openapi('NewUser'),
     answer: { status: 201, description: 'The user', schema: platformUser },
-    ...{ isIdempotent: true, refusals: [409, 422] },
+    refusals: [409, 422],
+    recovery: {
+      async find({ body, user, tenancy }, { begunAt }) {
+        const found = await tenancy.findUserByEmail(body.email)
+        if (found === undefined || found.createdAt < begunAt) return undefined
+        const by = { tenant: null, action: 'user.create', by: user.id, from: begunAt, limit: 1000 }
+        const entries = await tenancy.audit.list(by)
+        return entries.some(({ subject }) => subject === `user:${found.id}`) ? found : undefined
+      },
+    },
     run: ({ body, user, tenancy }) => tenancy.createUser({ ...body, actor: user.id }),
   }),
   changeOf(
