@@ -24,7 +24,10 @@ const soaks = {
     files: ['test/isolation/tenant-roles.test.ts', 'test/isolation/aborts.test.ts'],
     env: { T2F_ROLE_TENANTS: '200', T2F_ABORT_ROUNDS: '10000' },
   },
-  members: { files: ['test/catalog/members/races.test.ts'], env: { T2F_RACE_ROUNDS: '1000' } },
+  members: {
+    files: ['test/catalog/members/races.test.ts', 'test/api/two-processes.test.ts'],
+    env: { T2F_RACE_ROUNDS: '1000' },
+  },
 }
 
 const wanted = process.argv.slice(2)

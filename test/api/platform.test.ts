@@ -155,6 +155,41 @@ describe('users', () => {
     expect(await lastOf(null)).toMatchObject({ action: 'user.create', actorId: administrator.id })
   })
 
+  test('One is read with their memberships, by slug, those of deleted tenants left out', async () => {
+    const user = await api.createUser()
+    const [own, gone] = [await api.createTenant(user), await api.createTenant(user)]
+    const stranger = await api.createUser()
+    const other = await api.createTenant(stranger)
+    await api.tenancy.addMember({ tenant: other.id, user: user.id, roles: ['Member'] })
+    await api.tenancy.setMemberActive({ tenant: other.id, user: user.id, isActive: false })
+    await api.tenancy.deleteTenant({ tenant: gone.id })
+    const { status, json } = await call(`GET /platform/users/${user.id}`)
+    const record = await api.tenancy.getUser(user.id)
+    const facts = { id: user.id, email: record.email, name: 'U', emailVerified: true, disabledAt: null }
+    expect({ status, json }).toMatchObject({ status: 200, json: facts })
+    const memberships = [
+      { tenantId: own.id, slug: own.slug, tenantName: own.name, isActive: true, isDefault: true },
+      { tenantId: other.id, slug: other.slug, tenantName: other.name, isActive: false, isDefault: false },
+    ]
+    expect(json.tenants).toEqual(memberships.toSorted((a, b) => (a.slug < b.slug ? -1 : 1)))
+    // Nothing else leaves: no hash, no epoch, no identity.
+    expect(Object.keys(json as object).toSorted()).toEqual(
+      [...Object.keys(facts), 'createdAt', 'updatedAt', 'tenants'].toSorted(),
+    )
+    for (const unknown of [randomUUID(), own.id]) {
+      expect(await call(`GET /platform/users/${unknown}`)).toMatchObject({
+        ...{ status: 404, json: { code: 'TENANCY_USER_NOT_FOUND' } },
+      })
+    }
+    expect((await call('GET /platform/users/x')).status).toBe(400)
+  })
+
+  test('An erased user is not read any more', async () => {
+    const user = await api.createUser()
+    await api.tenancy.deleteUser({ user: user.id })
+    expect((await call(`GET /platform/users/${user.id}`)).status).toBe(404)
+  })
+
   test('One is disabled, enabled and logged out everywhere, each by the administrator', async () => {
     const user = await api.createUser()
     const asks = () => api.call('GET /me/tenants', { as: user })
