@@ -179,17 +179,7 @@ export function defineOperation<
   Answer extends z.ZodType = z.ZodUndefined,
 >(input: OperationInput<Params, Query, Body, Answer>): Operation {
   type Call = OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>
-  const {
-    description,
-    params,
-    query,
-    body,
-    answer,
-    takesTag = false,
-    recovery,
-    secrets = [],
-    refusals = [],
-  } = input
+  const { description, params, query, body, answer, takesTag = false, recovery, secrets = [], refusals = [] } = input
   return {
     ...input,
     description,

@@ -268,3 +268,17 @@ test('In a suspended or deleted tenant a key is refused as a member is', async (
   await api.tenancy.purgeTenant({ tenant: other.id })
   expect((await call()).status).toBe(401)
 })
+
+test('Names of service accounts and keys are what they look like: no character that is not seen, and none that turns the text', async () => {
+  const { id: serviceAccount } = await api.tenancy.createServiceAccount({ tenant: tenant.id, name: 'Plain' })
+  for (const name of ['a\u202eb', 'a\u200bb', 'a\u2028b', '\u2066x', 'x\u{E0041}', '\u3000', '   ', 'a\u0007']) {
+    const shown = JSON.stringify(name)
+    const path = `/tenants/${tenant.id}`
+    const made = await api.call(`POST ${path}/service-accounts`, { as: owner, body: { name } })
+    expect([made.status, made.json.code], shown).toEqual([400, 'TENANCY_REQUEST_INVALID'])
+    const renamed = await api.call(`PATCH ${path}/service-accounts/${serviceAccount}`, { as: owner, body: { name } })
+    expect(renamed.status, shown).toBe(400)
+    const body = { serviceAccount, name, permissions: [] }
+    expect((await api.call(`POST ${path}/keys`, { as: owner, body })).status, shown).toBe(400)
+  }
+})

@@ -28,7 +28,9 @@ function changesOf(committed: Document, served: Document): string[] {
   return [
     ...[...before.keys()].filter((name) => !after.has(name)).map((name) => `gone: ${name}`),
     ...[...after.keys()].filter((name) => !before.has(name)).map((name) => `new: ${name}`),
-    ...[...after].filter(([name, text]) => before.has(name) && before.get(name) !== text).map(([name]) => `changed: ${name}`),
+    ...[...after]
+      .filter(([name, text]) => before.has(name) && before.get(name) !== text)
+      .map(([name]) => `changed: ${name}`),
   ]
 }
 interface Document {
@@ -47,7 +49,7 @@ test('An operation that has gone, is new or has changed is named', async () => {
       const { [method]: one, ...others } = methods
       const without = { ...served, paths: { ...served.paths, [path]: others } }
       expect(changesOf(committed, without)).toEqual([`gone: ${method} ${path}`])
-      const changed = { ...others, [method]: { ...one, security: [] , summary: 'x' } }
+      const changed = { ...others, [method]: { ...one, security: [], summary: 'x' } }
       expect(changesOf(committed, { ...served, paths: { ...served.paths, [path]: changed } })).toEqual([
         `changed: ${method} ${path}`,
       ])

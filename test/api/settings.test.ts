@@ -158,3 +158,27 @@ test('Without a schema there are no settings', async () => {
     code: 'TENANCY_SETTINGS_UNDEFINED',
   })
 })
+
+test('A change of a secret tells nobody whether the earlier one was the same: nor does its audit entry', async () => {
+  const told = async (password: string) => {
+    const { json, headers } = await change({ mail: { password } })
+    const [entry] = (await tenancy.audit.list({ tenant: tenant.id, action: 'tenant.settings' })).toReversed()
+    return { etag: headers['etag'], version: json.version as number, before: entry?.before, after: entry?.after }
+  }
+  await told('hunter22')
+  const same = await told('hunter22')
+  const other = await told('hunter23')
+  expect([same.version, other.version]).toEqual([2, 3])
+  expect([same.etag, other.etag]).toEqual(['"2"', '"3"'])
+  expect({ before: same.before, after: same.after }).toEqual({ before: other.before, after: other.after })
+})
+
+test('A change of other settings says nothing of the secret, and nothing new is no change', async () => {
+  await change({ mail: { password: 'hunter22' } })
+  expect((await change({ mail: { host: 'mail.example.com' } })).json.version).toBe(2)
+  expect((await change({ mail: { host: 'mail.example.com' } })).json.version).toBe(2)
+  const [entry] = (await tenancy.audit.list({ tenant: tenant.id, action: 'tenant.settings' })).toReversed()
+  expect(entry?.after).toEqual({ mail: { host: 'mail.example.com', password: { isSet: true } } })
+  expect((await change({ mail: { password: null } })).json.version).toBe(3)
+  expect((await change({ mail: { password: null } })).json.version).toBe(3)
+})

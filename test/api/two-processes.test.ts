@@ -48,7 +48,9 @@ async function send(api: Api, target: string, { as, body, key }: Sent) {
 const race = (count: number, each: (api: Api, index: number) => ReturnType<typeof send>) =>
   Promise.all(Array.from({ length: count }, (_, index) => each(both[index % 2]!, index)))
 
-const tally = (answers: readonly { readonly status: number; readonly json: { readonly code?: string } | undefined }[]) => {
+const tally = (
+  answers: readonly { readonly status: number; readonly json: { readonly code?: string } | undefined }[],
+) => {
   const counts: Record<string, number> = {}
   for (const { status, json } of answers) {
     const name = json?.code ?? String(status)
@@ -157,7 +159,10 @@ test('One slug that fifty ask for at once is one tenant’s', { timeout }, async
 test('Changes in a tenant are counted over both', async () => {
   const few = await createApiApp({ changesPerTenant: 5, changesPerUser: 100 })
   try {
-    const second = createApi({ tenancy: await few.openAnother({}), limits: { changesPerTenant: 5, changesPerUser: 100 } })
+    const second = createApi({
+      tenancy: await few.openAnother({}),
+      limits: { changesPerTenant: 5, changesPerUser: 100 },
+    })
     const [owner, other] = [await few.createUser(), await few.createUser()]
     const [tenant, quiet] = [await few.createTenant(owner), await few.createTenant(other)]
     const answers = await Promise.all(

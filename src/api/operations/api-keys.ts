@@ -63,7 +63,10 @@ const group = 'API keys'
 /** What a lost request has made is found without its text. */
 const recoveryOf = (action: string) => ({
   action,
-  async find({ scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy }, lost: LostRequest) {
+  async find(
+    { scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy },
+    lost: LostRequest,
+  ) {
     const found = await findMade(lost, (page) => tenancy.listApiKeys({ ...page, tenant: scope.tenant }))
     return { apiKey: found, key: null }
   },

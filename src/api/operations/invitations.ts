@@ -67,8 +67,14 @@ async function deliver({ invitation: made, token }: Sent, tenant: Tenant, user: 
 /** What a lost request has made is found without its token. */
 const recoveryOf = (action: string) => ({
   action,
-  async find({ scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy }, lost: LostRequest) {
-    return { ...(await findMade(lost, (page) => tenancy.listInvitations({ ...page, tenant: scope.tenant }))), token: null }
+  async find(
+    { scope, tenancy }: { readonly scope: { readonly tenant: string }; readonly tenancy: Tenancy },
+    lost: LostRequest,
+  ) {
+    return {
+      ...(await findMade(lost, (page) => tenancy.listInvitations({ ...page, tenant: scope.tenant }))),
+      token: null,
+    }
   },
 })
 

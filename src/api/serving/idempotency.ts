@@ -44,10 +44,7 @@ export interface IdempotentRequests {
    * @throws {@link TenancyError} TENANCY_REQUEST_KEY_REUSED: for another request; TENANCY_REQUEST_IN_PROGRESS: the first one
    *   is still being answered; TENANCY_CATALOG_UNAVAILABLE
    */
-  once(
-    request: KeyedRequest,
-    work: KeyedWork,
-  ): Promise<{ readonly answer: StoredAnswer; readonly isReplay: boolean }>
+  once(request: KeyedRequest, work: KeyedWork): Promise<{ readonly answer: StoredAnswer; readonly isReplay: boolean }>
 }
 
 /** A request that has no answer for that long, and has changed nothing, has lost its process. */
@@ -92,9 +89,10 @@ export function createIdempotentRequests(catalog: SqlPool, secret: Buffer): Idem
   async function store(id: Buffer, begunAt: string, { status, body }: StoredAnswer, secrets: readonly string[]) {
     const shown = withoutSecrets(body, secrets)
     await answered(
-      catalog.query('update idempotent_requests set status = $3, body = $4 where key = $1 and created_at = $2::timestamptz', [
-        ...[id, begunAt, status, JSON.stringify(shown)],
-      ]),
+      catalog.query(
+        'update idempotent_requests set status = $3, body = $4 where key = $1 and created_at = $2::timestamptz',
+        [...[id, begunAt, status, JSON.stringify(shown)]],
+      ),
     )
     return { status, body: shown }
   }
@@ -124,7 +122,8 @@ export function createIdempotentRequests(catalog: SqlPool, secret: Buffer): Idem
         return { answer: await runFirst(id, found.takenAt, work), isReplay: false }
       }
       if (found?.isSame === false) throw new TenancyError('TENANCY_REQUEST_KEY_REUSED')
-      if (typeof found?.status === 'number') return { answer: { status: found.status, body: found.body }, isReplay: true }
+      if (typeof found?.status === 'number')
+        return { answer: { status: found.status, body: found.body }, isReplay: true }
       // Begun in the same moment by somebody else.
       if (typeof found?.begunAt !== 'string') throw new TenancyError('TENANCY_REQUEST_IN_PROGRESS')
       const { begunAt } = found

@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import type { ActorOption } from '../../core/audit-actor.js'
-import { isPlainLine } from '../../core/text.js'
-import { actor, name, schemaOf, tenant } from '../input.js'
+import { actor, name, schemaOf, shownLine, tenant } from '../input.js'
 
 /** A service account to make. */
 export interface NewServiceAccountInput extends ActorOption {
@@ -77,11 +76,7 @@ export interface ApiKeyListInput extends ServiceAccountListInput {
   readonly serviceAccount?: string | undefined
 }
 
-const line = z
-  .string('must be text')
-  .min(1, 'must not be empty')
-  .max(200, 'must have at most 200 characters')
-  .refine(isPlainLine, 'must be one line')
+const line = shownLine(1, 200)
 const idOf = (what: string) => z.guid(`is not the id of ${what} (a UUID)`).transform((id) => id.toLowerCase())
 const serviceAccount = idOf('a service account')
 const apiKey = idOf('an API key')

@@ -114,7 +114,11 @@ export function createTenantSettings(options: TenantSettingsOptions): TenantSett
         }
         const earlier = open(before, tenant.id, schema)
         const later = mergePatch(earlier, changes) as JsonObject
-        if (isSame(earlier, later)) return { tenantId: tenant.id, row: before, stored: later }
+        // Whether a secret is the one that is stored already is said nowhere: somebody could try one after the other.
+        const written = schema.secrets.filter(
+          (path) => valueAt(changes, path) !== undefined && valueAt(later, path) !== undefined,
+        )
+        if (written.length === 0 && isSame(earlier, later)) return { tenantId: tenant.id, row: before, stored: later }
         requireFit(schema, later, changes)
         let plain = later
         // Secrets of fields that this version does not know stay: another one may.
@@ -124,11 +128,11 @@ export function createTenantSettings(options: TenantSettingsOptions): TenantSett
           const value = valueAt(later, path)
           plain = withValueAt(plain, path, undefined)
           if (value === undefined) sealed.delete(name)
-          else if (!sealed.has(name) || !isSame(value, valueAt(earlier, path))) {
+          else if (!sealed.has(name) || written.includes(path)) {
             sealed.set(name, seal.seal(value, tenant.id, name))
           }
         }
-        const [was, is] = differences(earlier, later, schema)
+        const [was, is] = differences(earlier, later, schema, written)
         const [{ rows }] = await inOrder([
           client.query<Row>(
             `insert into tenant_settings (tenant_id, plain, sealed) values ($1, $2, $3)
@@ -238,14 +242,20 @@ function hideSecrets(settings: JsonObject, { secrets }: SettingsSchema): JsonObj
 }
 
 /** What an audit entry has: fields of the top level that differ, before and after, without secrets. */
-function differences(earlier: JsonObject, later: JsonObject, schema: SettingsSchema): readonly JsonObject[] {
-  const differing = (key: string) => !isSame(valueAt(earlier, [key]), valueAt(later, [key]))
+function differences(
+  earlier: JsonObject,
+  later: JsonObject,
+  schema: SettingsSchema,
+  written: readonly (readonly string[])[],
+): readonly JsonObject[] {
+  const differing = (key: string) =>
+    written.some(([first]) => first === key) || !isSame(valueAt(earlier, [key]), valueAt(later, [key]))
   const shown = (of: JsonObject, other: JsonObject) => {
     let hidden = of
     for (const path of schema.secrets) {
       const value = valueAt(of, path)
       if (value === undefined) continue
-      const isChanged = !isSame(value, valueAt(other, path))
+      const isChanged = written.includes(path) || valueAt(other, path) === undefined
       hidden = withValueAt(hidden, path, isChanged ? { isSet: true, isChanged } : { isSet: true })
     }
     return Object.fromEntries(Object.entries(hidden).filter(([key]) => differing(key)))

@@ -18,8 +18,32 @@ const wanted = [
   ...['roles', 'role', 'permissions', 'permission', 'isActive', 'is_active', 'isBuiltIn', 'isSystem', 'isDefault'],
   ...['status', 'version', 'createdBy', 'created_by', 'createdAt', 'updatedAt', 'deletedAt', 'disabledAt', 'expiresAt'],
   ...['maxUsers', 'max_users', 'labels', 'slug', 'email', 'emailVerified', 'email_verified', 'ifUpdatedAt', 'token'],
-  ...['serviceAccount', 'apiKey', 'key', 'secret', 'scope', 'platform', 'invitedBy', 'sends', 'limit', 'after', 'params'],
-  ...['constructor', 'prototype', '__proto__', 'toString', 'hasOwnProperty', 'then', 'toJSON', '$set', '', ' name', 'NAME'],
+  ...[
+    'serviceAccount',
+    'apiKey',
+    'key',
+    'secret',
+    'scope',
+    'platform',
+    'invitedBy',
+    'sends',
+    'limit',
+    'after',
+    'params',
+  ],
+  ...[
+    'constructor',
+    'prototype',
+    '__proto__',
+    'toString',
+    'hasOwnProperty',
+    'then',
+    'toJSON',
+    '$set',
+    '',
+    ' name',
+    'NAME',
+  ],
 ] as const
 
 /** A value of each kind that a program could take for something. */
@@ -39,7 +63,12 @@ function* wrongBodies(operation: Operation, body: object): Generator<readonly [w
   }
   for (const [name, value] of Object.entries(body)) {
     const others: readonly unknown[] = Array.isArray(value)
-      ? [{ 0: value[0] as unknown }, [...(value as unknown[]), { id: randomUUID() }], [...(value as unknown[]), [value[0]]], 'x']
+      ? [
+          { 0: value[0] as unknown },
+          [...(value as unknown[]), { id: randomUUID() }],
+          [...(value as unknown[]), [value[0]]],
+          'x',
+        ]
       : typeof value === 'object' && value !== null
         ? [[value], 'x', 1]
         : [[value], { toString: value }, { $ne: null }]
@@ -83,7 +112,10 @@ interface JsonSchema {
 function isDeclared(operation: Operation, pointer: string, name: string): boolean {
   if (pointer !== '') return false
   const { paths, components } = world.api.api.document as unknown as {
-    readonly paths: Record<string, Record<string, { requestBody?: { content: Record<string, { schema: JsonSchema }> } }>>
+    readonly paths: Record<
+      string,
+      Record<string, { requestBody?: { content: Record<string, { schema: JsonSchema }> } }>
+    >
     readonly components: { readonly schemas: Record<string, JsonSchema> }
   }
   const has = (schema: JsonSchema | undefined): boolean => {

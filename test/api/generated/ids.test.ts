@@ -24,7 +24,9 @@ const emptyScene = { tenant: {}, token: '', guestEmail: '' } as unknown as Scene
 function idsOf(operation: Operation): readonly string[] {
   const { body, query } = fixtures[operation.id] ?? {}
   const text = JSON.stringify([body?.(names, emptyScene), query?.(names, emptyScene)])
-  const used = [...`${operation.path.replaceAll(/[{}]/g, (brace) => (brace === '{' ? '<' : '>'))} ${text}`.matchAll(/<(\w+)>/g)]
+  const used = [
+    ...`${operation.path.replaceAll(/[{}]/g, (brace) => (brace === '{' ? '<' : '>'))} ${text}`.matchAll(/<(\w+)>/g),
+  ]
   return [...new Set(used.map(([, name]) => name ?? ''))]
 }
 const withIds = operations.filter((operation) => idsOf(operation).length > 0)
@@ -45,7 +47,9 @@ test('Ids in bodies and queries are known: the document has no other', () => {
       const fields = [
         ...schemas.flatMap((name) => Object.entries(components.schemas[name]?.properties ?? {})),
         // A cursor is no id of something that is read or changed.
-        ...parameters.filter((each) => each.in === 'query' && each.name !== 'after').map((each) => [each.name, each.schema]),
+        ...parameters
+          .filter((each) => each.in === 'query' && each.name !== 'after')
+          .map((each) => [each.name, each.schema]),
       ] as [string, Property][]
       const operation = operations.find(({ id }) => id === operationId)
       expect(operation, operationId).toBeDefined()
@@ -67,26 +71,29 @@ interface DocumentedOperation {
 }
 
 describe.each(withIds.map((operation) => [nameOf(operation), operation] as const))('%s', (_, operation) => {
-  test.each(idsOf(operation))('{%s}: one of others, of another kind or of no form is as one that nothing has', async (name) => {
-    const { send, ids } = await prepare(world, operation, own)
-    const isFilter = fixtures[operation.id]?.query?.(ids, own)?.[name] === ids[name] && operation.method === 'get'
-    const sent = async (id: string) => send({ ids: { ...ids, [name]: id } })
-    const isText = name === 'permission' || name === 'category'
-    const missing = isText ? `nothing-${randomUUID().slice(0, 8)}:none` : randomUUID()
-    const nothing = await sent(missing)
-    if (isFilter) expect(nothing).toMatchObject({ status: 200, json: { items: [] } })
-    else expect(nothing.status, JSON.stringify(nothing.json)).toBeGreaterThanOrEqual(400)
-    const expected = told(nothing, missing)
+  test.each(idsOf(operation))(
+    '{%s}: one of others, of another kind or of no form is as one that nothing has',
+    async (name) => {
+      const { send, ids } = await prepare(world, operation, own)
+      const isFilter = fixtures[operation.id]?.query?.(ids, own)?.[name] === ids[name] && operation.method === 'get'
+      const sent = async (id: string) => send({ ids: { ...ids, [name]: id } })
+      const isText = name === 'permission' || name === 'category'
+      const missing = isText ? `nothing-${randomUUID().slice(0, 8)}:none` : randomUUID()
+      const nothing = await sent(missing)
+      if (isFilter) expect(nothing).toMatchObject({ status: 200, json: { items: [] } })
+      else expect(nothing.status, JSON.stringify(nothing.json)).toBeGreaterThanOrEqual(400)
+      const expected = told(nothing, missing)
 
-    for (const id of swapsOf(operation, name, ids)) {
-      expect(told(await sent(id), id), `${name}: ${id}`).toEqual(expected)
-    }
-    for (const text of malformed) {
-      const { status, json } = await sent(text)
-      expect([400, 403, 404], `${name}: ${text}: ${JSON.stringify(json)}`).toContain(status)
-    }
-    expect(await world.fingerprint()).toBe(unchanged)
-  })
+      for (const id of swapsOf(operation, name, ids)) {
+        expect(told(await sent(id), id), `${name}: ${id}`).toEqual(expected)
+      }
+      for (const text of malformed) {
+        const { status, json } = await sent(text)
+        expect([400, 403, 404], `${name}: ${text}: ${JSON.stringify(json)}`).toContain(status)
+      }
+      expect(await world.fingerprint()).toBe(unchanged)
+    },
+  )
 })
 
 /** What is somebody's, and nothing of that kind in this tenant. */
@@ -98,12 +105,27 @@ function swapsOf(operation: Operation, name: string, ids: Ids): string[] {
     if (name === 'role' || name === 'included') return [own.ids['role'] ?? '', foreign.ids['role'] ?? '']
     return name === 'permission' ? ['members:READ', 'members'] : ['members:read']
   }
-  const sameKind = new Set([ids[name], ...(isPerson(name) ? own_.filter(([key]) => isPerson(key)).map(([, id]) => id) : [])])
+  const sameKind = new Set([
+    ids[name],
+    ...(isPerson(name) ? own_.filter(([key]) => isPerson(key)).map(([, id]) => id) : []),
+  ])
   const uuid = /^[0-9a-f-]{36}$/
   const kinds = [...own_.map(([, id]) => id), ...Object.values(foreign.ids)]
   // The platform knows all tenants and users; a tenant, only its own.
-  const known = isOfPlatform(operation) ? new Set(Object.entries(others).filter(([key]) => kindOf(key) === kindOf(name)).map(([, id]) => id)) : new Set()
-  return [...new Set(kinds)].filter((id) => uuid.test(id) && !sameKind.has(id) && !known.has(id) && !(kindOf(name) === 'role' && [own.ids['role'], own.ids['included']].includes(id)))
+  const known = isOfPlatform(operation)
+    ? new Set(
+        Object.entries(others)
+          .filter(([key]) => kindOf(key) === kindOf(name))
+          .map(([, id]) => id),
+      )
+    : new Set()
+  return [...new Set(kinds)].filter(
+    (id) =>
+      uuid.test(id) &&
+      !sameKind.has(id) &&
+      !known.has(id) &&
+      !(kindOf(name) === 'role' && [own.ids['role'], own.ids['included']].includes(id)),
+  )
 }
 
 const isPerson = (name: string) => ['user', 'to', 'owner', 'actor'].includes(name)

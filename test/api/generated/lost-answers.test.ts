@@ -83,7 +83,11 @@ test('kill -9 between the commit and the answer: a retry in another process gets
 test('A request whose process is lost before it has changed anything is done by a retry, after a minute', async () => {
   const { tenant, owner } = await world.createScene()
   const send = (key: string, name: string) =>
-    world.api.call(`POST /tenants/${tenant.id}/roles`, { as: owner, body: { name }, headers: { 'idempotency-key': key } })
+    world.api.call(`POST /tenants/${tenant.id}/roles`, {
+      as: owner,
+      body: { name },
+      headers: { 'idempotency-key': key },
+    })
   const name = `R-${randomUUID().slice(0, 8)}`
   // As a process leaves it that has begun, and no more: the row of another request, for this one's key.
   expect((await send('begun', name)).status).toBe(201)
@@ -96,7 +100,9 @@ test('A request whose process is lost before it has changed anything is done by 
   expect(made.length).toBeGreaterThan(0)
   expect(new Set(made.map(({ json }) => json.id as string)).size).toBe(1)
   expect(made[0]?.json.id).not.toBe(role[0]?.id)
-  expect(answers.filter(({ json }) => json.code !== undefined && json.code !== 'TENANCY_REQUEST_IN_PROGRESS')).toEqual([])
+  expect(answers.filter(({ json }) => json.code !== undefined && json.code !== 'TENANCY_REQUEST_IN_PROGRESS')).toEqual(
+    [],
+  )
 })
 
 test('A process that was slow, whose request somebody else has taken over, changes nothing any more', async () => {
@@ -107,7 +113,9 @@ test('A process that was slow, whose request somebody else has taken over, chang
   const blocked = await world.block(tenant.id)
   const slow = world.api.call(`POST /tenants/${tenant.id}/roles`, request)
   await blocked.waited()
-  await world.query("update idempotent_requests set created_at = created_at - interval '61 seconds' where status is null")
+  await world.query(
+    "update idempotent_requests set created_at = created_at - interval '61 seconds' where status is null",
+  )
   await blocked.release()
   expect(await slow).toMatchObject({ status: 409, json: { code: 'TENANCY_REQUEST_IN_PROGRESS' } })
   expect(await world.query('select from roles where name = $1', [name])).toHaveLength(0)

@@ -175,7 +175,10 @@ const uuids = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
 /** Everything that an answer tells: two that are to be the same are equal. Ids, which the caller has sent, are left out. */
 export function told({ status, json, headers }: ApiAnswer, sent = ''): object {
   const given = JSON.stringify(json) ?? ''
-  const text = (sent === '' ? given : given.replaceAll(JSON.stringify(sent).slice(1, -1), '<id>')).replaceAll(uuids, '<id>')
+  const text = (sent === '' ? given : given.replaceAll(JSON.stringify(sent).slice(1, -1), '<id>')).replaceAll(
+    uuids,
+    '<id>',
+  )
   const repeats = text.includes('<id>')
   const others = Object.entries(headers).filter(
     ([name]) => !incidental.has(name) && !(repeats && name === 'content-length'),
