@@ -94,6 +94,47 @@ describe('the cookie of a session', () => {
     expect((await refresh(cookie)).status).toBe(200)
   })
 
+  test.each([
+    ...[
+      'HTTP://LOCALHOST:3000',
+      'http://localhost:3000/',
+      'http://localhost:30000',
+      'http://localhost',
+      'http://localhost:',
+    ],
+    ...['https://localhost:3000', 'http://localhost:3000.evil.example', 'http://evil.example/http://localhost:3000'],
+    ...['http://localhost:3000@evil.example', 'http://localhost:3000 http://evil.example', ' ', 'null', 'undefined'],
+    ...['http://localhost:3000, http://evil.example', 'http://evil.example, http://localhost:3000', 'file://', '*'],
+    ...['http://localhost.:3000', 'http://127.0.0.1:3000', 'http://[::1]:3000', 'http://lоcalhost:3000'.normalize()],
+  ])('The origin %s is not ours, although it looks like it', async (near) => {
+    const { cookie } = await logIn()
+    const headers = { origin: Buffer.from(near).toString('latin1'), 'sec-fetch-site': 'same-origin' }
+    expect((await refresh(cookie, {}, headers)).status).toBe(403)
+    expect((await self.call('POST', '/logout', { headers: { cookie, ...headers } })).status).toBe(403)
+    const json = { email: user.email, password: user.password, cookie: true }
+    expect((await self.call('POST', '/login', { json, headers })).status).toBe(403)
+    expect((await refresh(cookie)).status).toBe(200)
+  })
+
+  test('A cookie that was there before a login is not the one after it, and two that differ are none', async () => {
+    const [attacker, victim] = [await self.addUser(), await self.addUser()]
+    const { cookie: planted } = await logIn(attacker)
+    const json = { email: victim.email, password: victim.password, cookie: true }
+    const answer = await self.call('POST', '/login', { json, headers: { origin, cookie: planted } })
+    const own = cookieOf(answer)!
+    expect(own).not.toBe(planted)
+    const both = await refresh(`${planted}; ${own}`)
+    expect([both.status, both.headers['set-cookie']]).toEqual([400, undefined])
+    for (const name of ['__Host-t2f-session', 'T2F-SESSION', 't2f-session ', 'x-t2f-session']) {
+      const renamed = own.replace('t2f-session=', `${name === 't2f-session ' ? 't2f-session2' : name}=`)
+      expect((await refresh(renamed)).status, name).toBe(400)
+    }
+    expect((await refresh(planted)).status).toBe(200)
+    expect((await refresh(own)).status).toBe(200)
+    const { sub } = decodeJwt((await refresh(cookieOf(await refresh(own)) ?? own)).json<Tokens>().access_token)
+    expect(sub).toBe(victim.id)
+  })
+
   test('Without Origin, a browser that says same-origin is enough', async () => {
     const { cookie } = await logIn()
     expect((await refresh(cookie, {}, { 'sec-fetch-site': 'same-origin' })).status).toBe(200)
