@@ -14,8 +14,6 @@ let stranger: Caller
 let tenant: Tenant
 let foreign: Tenant
 let nobody: Caller
-let foreignDomain: string
-let foreignEmailDomain: string
 let administrator: Caller & { readonly accessToken: string }
 /** API keys of the tenant: with all permissions that a key may have, and with none. */
 let wholeKey: Caller
@@ -28,8 +26,6 @@ beforeAll(async () => {
   tenant = await api.createTenant(owner)
   foreign = await api.createTenant(stranger)
   nobody = await api.join(tenant, [])
-  foreignDomain = (await api.tenancy.addDomain({ tenant: foreign.id, host: 'their.example.org' })).id
-  foreignEmailDomain = (await api.tenancy.addEmailDomain({ tenant: foreign.id, domain: 'their.example.org' })).id
   administrator = await api.createAdministrator()
   wholeKey = await createKey(tenant, owner, permissionsOfKeys)
   emptyKey = await createKey(tenant, owner, [])

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { defineOperation, type Operation } from '../operation.js'
+import { findMade } from '../serving/find-made.js'
 import { defaultLimit, moment, momentOrNull, pageFrom, pageOf, pageQuery, roleName, tenantParams } from './schemas.js'
 
 const facts = {
@@ -37,7 +38,12 @@ export const domainOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ host: text }).openapi('NewDomain'),
     answer: { status: 201, description: 'The host, and the record to publish', schema: domain },
-    ...{ isIdempotent: true, refusals: [409, 422] },
+    refusals: [409, 422],
+    recovery: {
+      action: 'domain.add',
+      find: ({ scope, tenancy }, lost) =>
+        findMade(lost, (page) => tenancy.listDomains({ ...page, tenant: scope.tenant })),
+    },
     run: ({ body, scope, tenancy }) => tenancy.addDomain({ ...scope, ...body }),
   }),
   defineOperation({
@@ -80,7 +86,12 @@ export const domainOperations: readonly Operation[] = [
     params: tenantParams,
     body: z.strictObject({ domain: text, roles: roles.optional() }).openapi('NewEmailDomain'),
     answer: { status: 201, description: 'The domain, and the record to publish', schema: emailDomain },
-    ...{ isIdempotent: true, refusals: [409, 422] },
+    refusals: [409, 422],
+    recovery: {
+      action: 'domain.add',
+      find: ({ scope, tenancy }, lost) =>
+        findMade(lost, (page) => tenancy.listEmailDomains({ ...page, tenant: scope.tenant })),
+    },
     run: ({ body, scope, tenancy }) => tenancy.addEmailDomain({ ...scope, ...body }),
   }),
   defineOperation({

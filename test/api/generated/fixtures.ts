@@ -76,6 +76,14 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   clearOverride: {
     before: (scene, world) => access(world).setOverride({ ...of(scene), permission: 'members:read', effect: 'deny' }),
   },
+  addDomain: { body: () => ({ host: `app.${uniqueName('zone')}.example.org` }) },
+  addEmailDomain: { body: () => ({ domain: `${uniqueName('zone')}.example.org`, roles: ['Member'] }) },
+  updateEmailDomain: { body: () => ({ roles: ['Member'] }) },
+  joinTenant: {
+    as: ({ joiner }) => joiner,
+    before: ({ tenant, ids }, { api }) =>
+      api.tenancy.verifyEmailDomain({ tenant: tenant.id, domain: ids['emailDomain'] ?? '' }),
+  },
   createServiceAccount: { body: () => ({ name: uniqueName('Account') }) },
   updateServiceAccount: { body: () => ({ name: uniqueName('Account'), isActive: false }) },
   createApiKey: {

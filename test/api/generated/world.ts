@@ -26,6 +26,8 @@ export interface Scene {
   /** Somebody with an open invitation to the tenant. */
   readonly guest: Caller
   readonly guestEmail: string
+  /** Somebody whose address is of the e-mail domain of the tenant, which its name servers prove. */
+  readonly joiner: Caller
   /** The token of that invitation. */
   readonly token: string
   /** Ids for operations of tenants and users, by name of the parameter. */
@@ -67,7 +69,10 @@ const notCompared = ['limited_requests', 'database_servers', 'tenant_databases']
 
 /** Opens the world. */
 export async function createWorld(): Promise<World> {
-  const api = await createApiApp(undefined, {}, { tenantSettings })
+  /** What the name servers know. */
+  const records = new Map<string, string[]>()
+  const domains = { resolveTxt: async (name: string) => records.get(name) ?? [], maxPerTenant: 200 }
+  const api = await createApiApp(undefined, {}, { tenantSettings, domains })
   const { catalog } = api.tenancy.accountsHost()
   const query = async <Row extends object>(text: string, values: readonly unknown[] = []) =>
     (await catalog.query<Row>(text, [...values])).rows
@@ -120,19 +125,36 @@ export async function createWorld(): Promise<World> {
       )
       const inSession = { user: by.id, session: session?.id ?? '' }
       const { token } = await tenancy.accountsHost().issueAccessToken(inSession)
+      const zone = `${shortName('zone')}.example.org`
+      const domain = await tenancy.addDomain({ ...of, host: `app.${zone}` })
+      const emailDomain = await tenancy.addEmailDomain({ ...of, domain: zone })
+      for (const { recordName, recordValue } of [domain, emailDomain]) records.set(recordName, [recordValue])
+      const { id: joinerId } = await tenancy.createUser({ email: `joiner@${zone}`, emailVerified: true })
+      const joiner = { id: joinerId, token: (await tenancy.issueAccessToken({ user: joinerId })).token }
       const permission = `${shortName('things')}:read`
       await tenancy.access.createPermission({ name: permission })
       const category = shortName('Category')
       await tenancy.access.createCategory({ name: category })
       const people = { user: member.id, to: member.id, owner: by.id, actor: by.id }
       return {
-        ...{ tenant, owner: by, ownerInSession: { id: by.id, token }, member, guest, guestEmail, token: invited.token },
+        ...{
+          tenant,
+          owner: by,
+          ownerInSession: { id: by.id, token },
+          member,
+          guest,
+          guestEmail,
+          joiner,
+          token: invited.token,
+        },
         ids: {
-          ...{ ...people, tenant: tenant.id, role: role.id, included: included.id, permission: 'members:read' },
+          ...{ ...people, id: tenant.id, domain: domain.id, emailDomain: emailDomain.id },
+          ...{ tenant: tenant.id, role: role.id, included: included.id, permission: 'members:read' },
           ...{ invitation: invited.invitation.id, serviceAccount, apiKey: apiKey.id, session: session?.id ?? '' },
         },
         platformIds: {
-          ...{ ...people, tenant: tenant.id, role: builtIn.id, included: builtInIncluded.id, permission, category },
+          ...{ ...people, domain: domain.id, emailDomain: emailDomain.id },
+          ...{ tenant: tenant.id, role: builtIn.id, included: builtInIncluded.id, permission, category },
         },
       }
     },
