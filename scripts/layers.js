@@ -76,7 +76,10 @@ const layers = {
   'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
   'tenancy-input.ts': { imports: ['core', 'catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
-    imports: [...['core', 'catalog', 'connections', 'composition'], ...['tenancy-input.ts', 'tenancy-interface.ts']],
+    imports: [
+      ...['core', 'catalog', 'connections', 'composition', 'http'],
+      ...['tenancy-input.ts', 'tenancy-interface.ts'],
+    ],
     packages: ['zod'],
   },
   // The command line. Nobody imports it.

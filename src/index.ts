@@ -140,6 +140,13 @@ export type { CustomDomain, EmailDomain } from './catalog/domains/domain-row.js'
 export type { Domains } from './catalog/domains/domains.js'
 export type { EmailDomains, JoinableTenant } from './catalog/domains/email-domains.js'
 export type { ResolveTxt } from './catalog/domains/txt-resolver.js'
+export type {
+  EndImpersonationInput,
+  Impersonation,
+  ListImpersonationsInput,
+  StartImpersonationInput,
+} from './catalog/impersonations/impersonations.js'
+export type { Impersonations, StartedImpersonation } from './composition/impersonations.js'
 export type { ListUsersOptions } from './catalog/users/user-list.js'
 export type { UserUpdateInput } from './catalog/users/user-profile.js'
 export type { UserChangeInput } from './catalog/users/user-change.js'
@@ -171,6 +178,7 @@ export type {
   RegisteredRole,
   RoleName,
 } from './core/access/access.js'
+export type { CurrentImpersonation } from './core/identity/impersonation.js'
 export type { CallingServiceAccount } from './core/identity/service-account.js'
 export type {
   ShownTenantSettings,

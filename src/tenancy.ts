@@ -9,6 +9,7 @@ import { createAccountsHost } from './composition/accounts-host.js'
 import { createPlatformTokens } from './composition/platform-tokens.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
+import { refuseImpersonator } from './composition/refuse-impersonation.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
@@ -27,6 +28,7 @@ import type { Seed } from './core/fleet/fleet-seed.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { SchemaSource } from './core/tenants/migration.js'
 import type { PgModule } from './core/tenants/pg-module.js'
+import { createClientAddress } from './http/client-address.js'
 import {
   activityOptions,
   adoptDatabaseInput,
@@ -174,6 +176,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const { ttlSeconds, platformTtlSeconds } = config.token
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
   const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
+  const clientAddress = createClientAddress(config.trustedProxies)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
   const platformTokens = createPlatformTokens({
     ...{ catalog, keys, verifier: platformVerifier, ttlSeconds: platformTtlSeconds },
@@ -189,9 +192,14 @@ async function open(opening: Opening): Promise<Tenancy> {
     schema,
     urlPrefix: config.urlPrefix,
     authPrefix: config.authPrefix,
+    clientAddress,
     jwks: () => keys.jwks(),
-    issueAccessToken: async (input) => tokens.issue(parse(issueAccessTokenInput, input)),
+    async issueAccessToken(input) {
+      refuseImpersonator('issueAccessToken')
+      return tokens.issue(parse(issueAccessTokenInput, input))
+    },
     async rotateSigningKeys(input = {}) {
+      refuseImpersonator('rotateSigningKeys')
       const { withdraw, actor } = parse(rotateSigningKeysInput, input)
       await keys.rotate({ withdraw, actor: actor ?? undefined })
     },

@@ -20,6 +20,7 @@ export type {
   ProfileChange,
   Registration,
 } from '../core/accounts/accounts.js'
+import { auditedPool } from '../postgres/audited-query.js'
 export type { AccountsHandler } from '../http/http-tenancy.js'
 
 /** Options of {@link createAccounts}. */
@@ -57,7 +58,8 @@ export interface Accounts {
  * await app.register(tenancyPlugin, { tenancy, accounts })
  */
 export async function createAccounts(options: CreateAccountsOptions): Promise<Accounts> {
-  const host = options.tenancy.accountsHost()
+  const opened = options.tenancy.accountsHost()
+  const host = { ...opened, catalog: auditedPool(opened.catalog) }
   const { catalog, config, logger } = host
   const clientAddress = createClientAddress(config.trustedProxies)
   const cookie = createSessionCookie({ config, origins: options.browserOrigins })

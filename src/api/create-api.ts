@@ -1,6 +1,7 @@
 import { findTenancyError, TenancyError } from '../core/errors/errors.js'
 import { type KeyedRequestMark, type RequestContext, RequestScope, runInScope } from '../core/context/request-scope.js'
-import { callerNetwork, createClientAddress } from '../http/client-address.js'
+import { auditOriginOf } from '../http/audit-origin.js'
+import { callerNetwork } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
@@ -87,7 +88,6 @@ export function createApi(options: CreateApiOptions): Api {
   const counts = createCatalogCounts(catalog)
   const limits = createRequestLimits(counts, most)
   const invitationLimits = createInvitationLimits(counts, catalog, host.deriveKey('invitation limits'), most)
-  const findClient = createClientAddress(host.config.trustedProxies)
   const countTenants = createTenantCount(catalog)
   const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
 
@@ -105,10 +105,12 @@ export function createApi(options: CreateApiOptions): Api {
     const match = find(request.method, path)
     const admit = admissions.get(match.operation)
     if (admit === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-    return [match, await admit({ headers: request.headers, pathTenant: match.params['tenant'] })]
+    const { tenant: pathTenant, user: pathUser } = match.params
+    return [match, await admit({ headers: request.headers, pathTenant, pathUser })]
   }
 
-  const run = async (request: Request, path: string, query: string, address: string): Promise<Response> => {
+  const run = async (request: Request, { path, query, client, requestId }: Target): Promise<Response> => {
+    const address = callerNetwork(client)
     let admitted: readonly [Match, RequestContext]
     try {
       admitted = await findAndAdmit(request, path)
@@ -119,7 +121,7 @@ export function createApi(options: CreateApiOptions): Api {
     const [match, context] = admitted
     const { operation } = match
     const limited = await limits.count({
-      ...{ user: context.user?.id ?? context.serviceAccount?.apiKey.id, address },
+      ...{ user: callerOf(context), address },
       // Whoever holds nothing in a tenant cannot use up what its administrators have.
       tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
       isChange: operation.method !== 'get',
@@ -134,17 +136,19 @@ export function createApi(options: CreateApiOptions): Api {
         return { tenant: requireTenant(context).id, actor: requireActorId(context) }
       },
     }
+    const origin = auditOriginOf(context, { requestId, address: client, isPlatform: 'platform' in operation.access })
     const answerOf = (result: unknown): StoredAnswer => ({
       ...{ status: operation.answer.status, body: documentOf(operation, result) },
     })
     const work = async (keyed?: KeyedRequestMark): Promise<StoredAnswer> =>
-      answerOf(await runInScope(new RequestScope(context, keyed), () => operation.run(call)))
+      answerOf(await runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call)))
     const key = readKey(request, operation)
     if (key === undefined) return respond(operation, await work(), limited)
     const { params, query: fields, body } = parts
     const keyed = {
       key,
-      user: requireActorId(context),
+      // Nobody gets an answer that somebody else was given.
+      user: context.impersonation?.id ?? requireActorId(context),
       operation: operation.id,
       content: [context.tenant?.id, params, fields, body],
     }
@@ -177,16 +181,30 @@ export function createApi(options: CreateApiOptions): Api {
         const { pathname, search } = new URL(request.url)
         const { path, query } = splitTarget(connection.target ?? pathname + search)
         const { remoteAddress } = connection
-        const address = findClient({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
+        const client = tenancy.clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
         const isAsk = ask && path === askPath && request.method === 'GET'
-        if (isAsk) return await answerAsk(query, callerNetwork(address))
-        const response = await run(request, path, query, callerNetwork(address))
+        if (isAsk) return await answerAsk(query, callerNetwork(client))
+        const response = await run(request, { path, query, client, requestId })
         return request.method === 'HEAD' ? new Response(null, response) : response
       } catch (error) {
         return answerProblem(error, logger, { requestId })
       }
     },
   }
+}
+
+/** What a request is for, and who sent it. */
+interface Target {
+  readonly path: string
+  readonly query: string
+  /** As `ClientAddress` gives it. */
+  readonly client: string
+  readonly requestId: string | undefined
+}
+
+/** Whose requests are counted: those of an administrator who acts as a member are not the member's. */
+function callerOf({ user, serviceAccount, impersonation }: RequestContext): string | undefined {
+  return impersonation?.administrator.id ?? user?.id ?? serviceAccount?.apiKey.id
 }
 
 const authorizationOf = ({ headers }: Request) => headers.get('authorization') ?? undefined

@@ -17,6 +17,12 @@ export type OperationAccess =
   | { readonly anyone: true }
   | { readonly platform: true }
 
+/**
+ * Whether an administrator of the installation may call an operation as the member whom they act as. `onOthers`: unless the path names
+ * that member, or the administrator. False where ownership, keys, the rights of anybody or what is the person's own would change.
+ */
+export type WhileImpersonating = boolean | 'onOthers'
+
 /** Tenants that users make for themselves. */
 export interface SelfService {
   /**
@@ -134,6 +140,8 @@ interface OperationInput<
   readonly takesTag?: boolean
   /** With it, a retry with the same `Idempotency-Key` gets the first answer. Default: the header is refused. */
   readonly recovery?: Recovery<OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>, z.input<Answer>>
+  /** Default: false, so that whoever adds an operation decides. It means nothing but in a tenant. */
+  readonly whileImpersonating?: WhileImpersonating
   /** Fields of the answer that are shown once: a replay has null instead. Default: none. */
   readonly secrets?: readonly string[]
   /** Statuses of refusals beside those that every operation has. */
@@ -163,6 +171,7 @@ export interface Operation {
   readonly takesTag: boolean
   /** Undefined: the operation takes no `Idempotency-Key`. */
   readonly recovery: Recovery<OperationCall<unknown, unknown, unknown>, unknown> | undefined
+  readonly whileImpersonating: WhileImpersonating
   readonly secrets: readonly string[]
   readonly refusals: readonly number[]
   readonly taggedBy: 'updatedAt' | 'version' | undefined
@@ -179,7 +188,18 @@ export function defineOperation<
   Answer extends z.ZodType = z.ZodUndefined,
 >(input: OperationInput<Params, Query, Body, Answer>): Operation {
   type Call = OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>
-  const { description, params, query, body, answer, takesTag = false, recovery, secrets = [], refusals = [] } = input
+  const {
+    description,
+    params,
+    query,
+    body,
+    answer,
+    takesTag = false,
+    recovery,
+    whileImpersonating = false,
+    secrets = [],
+    refusals = [],
+  } = input
   return {
     ...input,
     description,
@@ -187,7 +207,7 @@ export function defineOperation<
     query: query ?? nothing,
     body,
     answer: { ...answer, schema: answer.schema },
-    ...{ takesTag, secrets, refusals },
+    ...{ takesTag, whileImpersonating, secrets, refusals },
     taggedBy: input.taggedBy,
     recovery: recovery && { ...recovery, find: async (call, lost) => recovery.find(call as Call, lost) },
     // The parts were checked with the schemas of this operation.

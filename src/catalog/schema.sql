@@ -85,6 +85,23 @@ CREATE INDEX api_keys_tenant_id_idx ON api_keys USING btree (tenant_id, id);
 CREATE TRIGGER api_keys_epoch AFTER DELETE OR UPDATE OF name, secret_hash, previous_hash, previous_ends_at, permission_ids, responsible_id, expires_at, revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION api_keys_epoch();
 CREATE TRIGGER api_keys_updated_at BEFORE UPDATE OF name, secret_hash, previous_hash, previous_ends_at, permission_ids, responsible_id, expires_at, revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
+CREATE TABLE audit_addresses (
+  digest bytea NOT NULL,
+  user_id uuid,
+  service_account_id uuid,
+  salt uuid NOT NULL,
+  address text NOT NULL,
+  CONSTRAINT audit_addresses_pkey PRIMARY KEY (digest),
+  CONSTRAINT audit_addresses_service_account_id_address_key UNIQUE (service_account_id, address),
+  CONSTRAINT audit_addresses_user_id_address_key UNIQUE (user_id, address),
+  CONSTRAINT audit_addresses_address_check CHECK (length(address) >= 1 AND length(address) <= 64),
+  CONSTRAINT audit_addresses_check CHECK (num_nonnulls(user_id, service_account_id) = 1),
+  CONSTRAINT audit_addresses_digest_check CHECK (length(digest) = 32),
+  CONSTRAINT audit_addresses_service_account_id_fkey FOREIGN KEY (service_account_id) REFERENCES service_accounts(id) ON DELETE CASCADE,
+  CONSTRAINT audit_addresses_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE TRIGGER audit_addresses_kept BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_addresses FOR EACH STATEMENT EXECUTE FUNCTION audit_addresses_are_kept();
+
 -- Rows in a new catalog: 1
 CREATE TABLE audit_chains (
   chain_id uuid NOT NULL,
@@ -110,6 +127,7 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX audit_log_anchors_idx ON audit_log USING btree (subject, seq) WHERE action = 'audit.anchor'::text;
 CREATE UNIQUE INDEX audit_log_chain_key ON audit_log USING btree (COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), seq);
+CREATE TRIGGER audit_log_add_origin BEFORE INSERT ON audit_log FOR EACH ROW WHEN (current_setting('tenants2fast.origin'::text, true) <> ''::text) EXECUTE FUNCTION audit_log_add_origin();
 CREATE TRIGGER audit_log_api_key BEFORE INSERT ON audit_log FOR EACH ROW WHEN (current_setting('tenants2fast.api_key'::text, true) <> ''::text) EXECUTE FUNCTION audit_log_api_key();
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only();
 CREATE TRIGGER audit_log_chain BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_chain();
@@ -163,6 +181,28 @@ CREATE TABLE idempotent_requests (
   CONSTRAINT idempotent_requests_pkey PRIMARY KEY (key)
 );
 CREATE INDEX idempotent_requests_created_at_idx ON idempotent_requests USING btree (created_at);
+
+CREATE TABLE impersonations (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  administrator_id uuid NOT NULL,
+  administrator_epoch integer NOT NULL,
+  reason text NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  ended_at timestamp with time zone,
+  ended_by uuid,
+  CONSTRAINT impersonations_pkey PRIMARY KEY (id),
+  CONSTRAINT impersonations_check CHECK (user_id <> administrator_id),
+  CONSTRAINT impersonations_check1 CHECK (expires_at > created_at AND expires_at <= (created_at + '01:00:00'::interval)),
+  CONSTRAINT impersonations_check2 CHECK (ended_by IS NULL OR ended_at IS NOT NULL),
+  CONSTRAINT impersonations_reason_check CHECK (length(reason) >= 1 AND length(reason) <= 500),
+  CONSTRAINT impersonations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  CONSTRAINT impersonations_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+CREATE INDEX impersonations_tenant_id_idx ON impersonations USING btree (tenant_id, id);
+CREATE INDEX impersonations_user_id_idx ON impersonations USING btree (user_id);
 
 -- Rows in a new catalog: 1
 CREATE TABLE installation (
@@ -916,6 +956,61 @@ begin
   return null;
 end $function$;
 
+CREATE FUNCTION audit_address_digest(who uuid, new_address text)
+ RETURNS bytea
+ LANGUAGE plpgsql
+AS $function$
+declare
+  found_digest bytea;
+  new_salt uuid;
+begin
+  if who is null or new_address is null then
+    return null;
+  end if;
+  for attempt in 1..2 loop
+    select digest into found_digest from audit_addresses where user_id = who and address = new_address;
+    if found_digest is null then
+      select digest into found_digest from audit_addresses where service_account_id = who and address = new_address;
+    end if;
+    exit when found_digest is not null;
+    new_salt := gen_random_uuid();
+    insert into audit_addresses (digest, user_id, salt, address)
+      select sha256(convert_to(new_salt || new_address, 'UTF8')), id, new_salt, new_address from users where id = who for key share
+      on conflict do nothing returning digest into found_digest;
+    exit when found_digest is not null;
+    insert into audit_addresses (digest, service_account_id, salt, address)
+      select sha256(convert_to(new_salt || new_address, 'UTF8')), id, new_salt, new_address
+      from service_accounts where id = who for key share
+      on conflict do nothing returning digest into found_digest;
+    exit when found_digest is not null;
+    -- Another transaction has written it meanwhile, or nobody has this id.
+  end loop;
+  return found_digest;
+end $function$;
+
+CREATE FUNCTION audit_address_owner(origin jsonb, actor uuid, subject text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select case when owner ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then owner::uuid end
+  from (select coalesce(
+    origin #>> '{impersonation,administrator}', origin ->> 'caller', actor::text,
+    case when subject like 'user:%' then substr(subject, 6) end
+  ) as owner) as found
+$function$;
+
+CREATE FUNCTION audit_addresses_are_kept()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op <> 'DELETE' or pg_trigger_depth() < 2 then
+    raise exception 'audit_addresses is append-only' using errcode = '0A000';
+  end if;
+  return null;
+end $function$;
+
 CREATE FUNCTION audit_chains_are_kept()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -962,6 +1057,30 @@ begin
     audit_field(((extract(epoch from entry.at) * 1000000)::bigint)::text) ||
     audit_field(entry.actor_id::text) || audit_field(entry.tenant_id::text) || audit_field(entry.action) ||
     audit_field(entry.subject) || audit_field(entry.before::text) || audit_field(entry.after::text), 'UTF8'));
+end $function$;
+
+CREATE FUNCTION audit_log_add_origin()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  origin jsonb := current_setting('tenants2fast.origin', true)::jsonb;
+  digest bytea;
+begin
+  if coalesce(jsonb_typeof(new.after), 'object') <> 'object' then
+    return new;
+  end if;
+  digest := audit_address_digest(audit_address_owner(origin, new.actor_id, new.subject), origin ->> 'address');
+  -- As a rule the caller is the actor.
+  if (origin ->> 'caller') is not distinct from new.actor_id::text then
+    origin := origin - 'caller';
+  end if;
+  origin := origin - 'address';
+  if digest is not null then
+    origin := origin || jsonb_build_object('address', encode(digest, 'hex'));
+  end if;
+  new.after := coalesce(new.after, '{}') || jsonb_build_object('tenants2fast.origin', origin);
+  return new;
 end $function$;
 
 CREATE FUNCTION audit_log_api_key()

@@ -5,6 +5,7 @@ export { users, userIdentities, unlinkedIdentities, platformAdministrators } fro
 export { databaseServers, tenantDatabases, tenantMigrationFailures } from './tables/databases.js'
 export { tenants, tenantSlugAliases, userTenants } from './tables/tenants.js'
 export { serviceAccounts, apiKeys } from './tables/api-keys.js'
+export { impersonations } from './tables/impersonations.js'
 export { memberProfiles, ownershipOffers, invitations } from './tables/members.js'
 export {
   permissionCategories,
@@ -29,6 +30,6 @@ export {
   addressChanges,
   accountAttempts,
 } from './tables/accounts.js'
-export { auditLog, auditChains, auditPersonal } from './tables/audit.js'
+export { auditLog, auditChains, auditPersonal, auditAddresses } from './tables/audit.js'
 export { eventSubscriptions, eventPositions } from './tables/events.js'
 export { idempotentRequests, limitedRequests } from './tables/requests.js'

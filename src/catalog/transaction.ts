@@ -1,4 +1,4 @@
-import { tryGetContext } from '../core/context/request-scope.js'
+import { withOrigin } from '../core/audit-origin.js'
 import { isTenancyError } from '../core/errors/errors.js'
 import { retry } from '../postgres/retry.js'
 import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
@@ -41,6 +41,14 @@ export function inTransaction<Result>(
   })
 }
 
+// Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for its locks;
+// and one that waits for a lock, before the client's own limit: a change that the caller was told has failed must not be committed
+// later.
+const limits = [
+  "set_config('idle_in_transaction_session_timeout', '10s', true)",
+  "set_config('lock_timeout', '5s', true)",
+]
+
 async function tryTransaction<Result>(
   pool: SqlPool,
   work: (client: Transaction) => Promise<Result>,
@@ -52,19 +60,9 @@ async function tryTransaction<Result>(
   let broken = false
   const commit = () => (committed ??= issue({ text: 'commit' }).then(() => {}))
   try {
-    // For the audit log: whose changes these are, if the request came with an API key.
-    const apiKeyId = isSnapshot ? undefined : tryGetContext()?.serviceAccount?.apiKey.id
     const begun = [
       issue({ text: isSnapshot ? 'begin isolation level repeatable read, read only' : 'begin' }),
-      // Our transactions take milliseconds. The server ends one whose process stopped in the middle, so that nobody waits for
-      // its locks; and one that waits for a lock, before the client's own limit: a change that the caller was told has failed
-      // must not be committed later.
-      issue({
-        text: "select set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '5s', true)",
-      }),
-      ...(apiKeyId === undefined
-        ? []
-        : [issue({ text: "select set_config('tenants2fast.api_key', $1, true)", values: [apiKeyId] })]),
+      issue(isSnapshot ? { text: `select ${limits.join(', ')}` } : withOrigin(limits)),
     ]
     const worked = work({
       query: <Row extends object>(text: string, values?: unknown[]) =>

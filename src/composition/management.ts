@@ -25,6 +25,8 @@ import type { UserRecord } from '../core/identity/identity.js'
 import type { Tenant, User } from '../core/model.js'
 import type { TenantSettingsStore } from '../core/tenants/tenant-settings.js'
 import { type AccessManagement, createAccessManagement } from './access-management.js'
+import type { Impersonations } from './impersonations.js'
+import { refuseImpersonators } from './refuse-impersonation.js'
 import type { TenantUsage } from './observing/tenant-usage.js'
 
 /**
@@ -75,6 +77,7 @@ export interface Management
     PlatformAdministration,
     Events,
     ApplicationLocks,
+    Impersonations,
     TenantSettingsStore {
   /** Roles, permissions, rules and overrides, and explanations of decisions about access. */
   readonly access: AccessManagement
@@ -106,6 +109,7 @@ export function createManagement({
   events,
   locks,
   settings,
+  impersonations,
   summary,
   readUsage,
   forget,
@@ -124,6 +128,7 @@ export function createManagement({
   readonly events: Events
   readonly locks: ApplicationLocks
   readonly settings: TenantSettingsStore
+  readonly impersonations: Impersonations
   readonly summary: () => Promise<InstallationSummary>
   /** Reads the usage of a tenant by id; undefined: there is none. */
   readonly readUsage: (tenantId: string) => Promise<TenantUsage | undefined>
@@ -166,7 +171,7 @@ export function createManagement({
   const userOf = async <Input extends UserChangeInput>(input: Input, change: (given: Input) => Promise<UserRecord>) =>
     (await ofUser(input, change)).user
 
-  return {
+  const management: Management & { readonly readUser: (id: string) => Promise<UserRecord> } = {
     async createTenant(input) {
       const given = snapshotOf(input)
       const tenant = await tenants.createTenant(given)
@@ -263,7 +268,11 @@ export function createManagement({
     withLock: (input, run) => locks.withLock(input, run),
     onEvent: (input, handler) => events.onEvent(input, handler),
     ...settings,
-    access: createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetAll: () => forget() }),
+    ...impersonations,
+    access: refuseImpersonators(
+      createAccessManagement(access, { forgetUser: (id) => forget(id.toLowerCase()), forgetAll: () => forget() }),
+    ),
     audit,
   }
+  return refuseImpersonators(management)
 }

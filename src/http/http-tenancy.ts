@@ -1,5 +1,6 @@
 import type { AccessRules } from '../core/access/access.js'
 import type { SchemaDemands } from '../core/tenants/schema-demands.js'
+import type { ClientAddress } from './client-address.js'
 import type { RequestPipeline } from './pipeline.js'
 
 /** The part of a tenancy that HTTP adapters use. */
@@ -12,6 +13,8 @@ export interface HttpTenancy {
   readonly urlPrefix: string
   /** `TENANT_AUTH_PREFIX`: the path below which accounts are mounted, such as `/auth`. */
   readonly authPrefix: string
+  /** Finds the address of a client behind `TENANT_TRUSTED_PROXIES`, for the audit log. */
+  readonly clientAddress: ClientAddress
   /** The public keys of our own tokens, for `/.well-known/jwks.json` (RFC 7517). */
   jwks(): object | Promise<object>
 }

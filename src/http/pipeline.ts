@@ -5,6 +5,7 @@ import {
   isTenantBound,
   isTokenCurrent,
   isUserAdmitted,
+  type TokenImpersonation,
   type TokenVerifier,
   type UserRecord,
   type VerifiedToken,
@@ -18,6 +19,7 @@ import type {
   TenantResolver,
   TenantSources,
 } from '../core/request-path.js'
+import type { ImpersonationDirectory } from '../core/identity/impersonation.js'
 import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { TenantPool } from '../core/tenants/tenant-pool.js'
 import { apiKeyStart } from '../core/identity/api-keys.js'
@@ -56,6 +58,8 @@ export interface RequestPipelineOptions {
   readonly schema?: Pick<SchemaDemands, 'admit'>
   /** Admits API keys. Default: they are tokens like any other, and so invalid. */
   readonly keys?: KeyAdmission
+  /** Says whether an administrator still acts as somebody else. Default: nobody does. */
+  readonly impersonations?: ImpersonationDirectory
 }
 
 /** Most contexts remembered for one token. Requests beyond that are served from the directory cache. */
@@ -73,7 +77,7 @@ export const anonymousContext: RequestContext = Object.freeze({
 
 /** Creates the request pipeline, which frameworks call through their adapters. */
 export function createRequestPipeline(options: RequestPipelineOptions): RequestPipeline {
-  const { verifier, cache, contexts, resolver, rules, pools, schema, keys } = options
+  const { verifier, cache, contexts, resolver, rules, pools, schema, keys, impersonations } = options
 
   function admit(facts: RequestFacts, token: VerifiedToken, nowMs: number): RequestContext | Promise<RequestContext> {
     // After the token: a stranger's host asks the catalog for nothing.
@@ -96,6 +100,7 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     byHost: string | undefined,
     nowMs: number,
   ): RequestContext | Promise<RequestContext> {
+    if (token.impersonation !== undefined) return admitImpersonated(facts, token, token.impersonation, byHost, nowMs)
     const known = recall(contexts.of(token), facts, byHost)
     if (
       known !== undefined &&
@@ -105,6 +110,21 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
       return known.context
     }
     return readmit(facts, token, byHost, known, nowMs)
+  }
+
+  /** Asks the catalog for each request, and remembers nothing: whoever ends an impersonation ends it at once. */
+  async function admitImpersonated(
+    facts: RequestFacts,
+    token: VerifiedToken,
+    { id, administrator }: TokenImpersonation,
+    byHost: string | undefined,
+    nowMs: number,
+  ): Promise<RequestContext> {
+    if (facts.needs === 'user') throw new TenancyError('TENANCY_AUTH_TOKEN_BOUND')
+    const { subject, tenant } = token
+    const impersonation = await impersonations?.find({ subject, tenant, impersonation: { id, administrator } })
+    if (impersonation === undefined) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
+    return Object.freeze({ ...(await enter(facts, token, byHost, nowMs)).context, impersonation })
   }
 
   // A function of its own: a closure in handle() would be made for every request.
@@ -120,15 +140,19 @@ export function createRequestPipeline(options: RequestPipelineOptions): RequestP
     sinceMs: number,
   ) {
     if (known !== undefined && (await cache.confirm(known.user, known.member, sinceMs))) return known.context
+    const found = await enter(facts, token, byHost, sinceMs)
+    remember(facts, token, byHost, found)
+    return found.context
+  }
+
+  async function enter(facts: RequestFacts, token: VerifiedToken, byHost: string | undefined, sinceMs: number) {
     const user = await cache.findUser(token, sinceMs)
     if (user === undefined) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
     if (!isUserAdmitted(token, user.value)) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
     if (!isTokenCurrent(token, user.value)) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
     if (facts.needs === 'user' && isTenantBound(token)) throw new TenancyError('TENANCY_AUTH_TOKEN_BOUND')
     const member = facts.needs === 'user' ? undefined : await resolver.resolve(facts, byHost, token, user, sinceMs)
-    const context = await contextOf(token, user, member)
-    remember(facts, token, byHost, { user, member, context })
-    return context
+    return { user, member, context: await contextOf(token, user, member) }
   }
 
   async function contextOf(

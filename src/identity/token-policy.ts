@@ -1,4 +1,4 @@
-import type { VerifiedToken } from '../core/identity/identity.js'
+import type { TokenImpersonation, VerifiedToken } from '../core/identity/identity.js'
 import {
   type ClaimValue,
   isSubject,
@@ -6,7 +6,7 @@ import {
   issuerTenantPlaceholder,
   readIssuerTenant,
 } from '../core/identity/issuer.js'
-import { maxAccessTokenSeconds } from '../core/identity/signing-keys.js'
+import { maxAccessTokenSeconds, maxImpersonationTokenSeconds } from '../core/identity/signing-keys.js'
 import { defaultTokenBytes, type ParsedToken } from './parse-token.js'
 import { readTenants, type TenantClaimRules, tenantClaimRules } from './tenant-claim.js'
 import { quote, TokenRefusal } from './token-refusal.js'
@@ -32,6 +32,8 @@ export interface TokenPolicy {
   readonly toleranceSeconds: number
   /** Longest life of our own tokens, in seconds. */
   readonly maxLifetimeSeconds: number
+  /** Our own: the audience of tokens whose user an administrator acts as. Undefined: there are none. */
+  readonly impersonationAudience?: string | undefined
 }
 
 /** Our own issuer, as a verifier takes its tokens. */
@@ -40,6 +42,8 @@ export interface OwnIssuer {
   readonly audience: string
   /** Longest life of a token, in seconds. Default: 900. */
   readonly maxLifetimeSeconds?: number | undefined
+  /** The audience of tokens whose user an administrator acts as. Default: they are refused. */
+  readonly impersonationAudience?: string | undefined
 }
 
 /** Default tolerance for differences between clocks, in seconds. */
@@ -47,7 +51,7 @@ export const defaultToleranceSeconds = 5
 
 /** The policy for our own tokens. Each key has one algorithm; a token that names another finds no key. */
 export function ownPolicy(
-  { issuer, audience, maxLifetimeSeconds = maxAccessTokenSeconds }: OwnIssuer,
+  { issuer, audience, maxLifetimeSeconds = maxAccessTokenSeconds, impersonationAudience }: OwnIssuer,
   toleranceSeconds = defaultToleranceSeconds,
 ): TokenPolicy {
   return {
@@ -55,7 +59,7 @@ export function ownPolicy(
     directories: undefined,
     isOwn: true,
     audienceClaim: 'aud',
-    audiences: [audience],
+    audiences: impersonationAudience === undefined ? [audience] : [audience, impersonationAudience],
     algorithms: ['EdDSA', 'ES256'],
     types: ['at+jwt'],
     requiredClaims: [],
@@ -63,7 +67,7 @@ export function ownPolicy(
     tenantClaim: tenantClaimRules({ tenantClaim: 'tenant' }),
     identitySuffices: false,
     maxTokenBytes: defaultTokenBytes,
-    ...{ toleranceSeconds, maxLifetimeSeconds },
+    ...{ toleranceSeconds, maxLifetimeSeconds, impersonationAudience },
   }
 }
 
@@ -159,7 +163,7 @@ export function checkClaims(claims: ParsedToken['claims'], policy: TokenPolicy, 
     )
   }
   const { issuedAt, expiresAt } = checkTimes(claims, policy, nowSeconds)
-  if (isOwn) checkOwnClaims(claims, policy, expiresAt - issuedAt)
+  const impersonation = isOwn ? checkOwnClaims(claims, policy, expiresAt - issuedAt) : undefined
   const tenants = readTenants(claims, policy.tenantClaim, (help) => refuse(policy, 'tenant', help))
   return Object.freeze({
     issuer,
@@ -172,6 +176,7 @@ export function checkClaims(claims: ParsedToken['claims'], policy: TokenPolicy, 
     ...(tenants.length > 1 ? { tenants: Object.freeze(tenants) } : undefined),
     ...(issuer === policy.issuer ? undefined : { configuredIssuer: policy.issuer }),
     ...(policy.identitySuffices ? { identitySuffices: true } : undefined),
+    ...(impersonation && { impersonation: Object.freeze(impersonation) }),
     ...(isOwn ? undefined : { clockToleranceSeconds: policy.toleranceSeconds }),
     claims: deepFreeze(claims),
   })
@@ -252,11 +257,25 @@ function numericDate(claims: ParsedToken['claims'], name: string, policy: TokenP
   return value
 }
 
-function checkOwnClaims(claims: ParsedToken['claims'], policy: TokenPolicy, lifetimeSeconds: number): void {
-  const { jti, epoch } = claims
+function checkOwnClaims(
+  claims: ParsedToken['claims'],
+  policy: TokenPolicy,
+  lifetimeSeconds: number,
+): TokenImpersonation | undefined {
+  const { jti, epoch, aud, act, tenant } = claims
+  const { impersonationAudience } = policy
   if (typeof jti !== 'string' || jti === '') refuse(policy, 'token id')
   if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch)) refuse(policy, 'epoch')
-  if (lifetimeSeconds > policy.maxLifetimeSeconds) refuse(policy, 'lifetime')
+  const isImpersonation = impersonationAudience !== undefined && aud === impersonationAudience
+  if (lifetimeSeconds > (isImpersonation ? maxImpersonationTokenSeconds : policy.maxLifetimeSeconds)) {
+    refuse(policy, 'lifetime')
+  }
+  // Neither a token of a member nor one of a platform administrator says that somebody else acts.
+  if (!isImpersonation) return act === undefined ? undefined : refuse(policy, 'actor')
+  const administrator = typeof act === 'object' && act !== null && 'sub' in act ? act.sub : undefined
+  if (typeof administrator !== 'string' || administrator === '') refuse(policy, 'actor')
+  if (typeof tenant !== 'string') refuse(policy, 'tenant')
+  return { id: jti, administrator }
 }
 
 /** Freezes without recursion, because the maker of a token decides how deeply it is nested. */

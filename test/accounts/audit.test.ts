@@ -39,6 +39,13 @@ test('The audit log records what users do to their accounts as theirs, without a
   expect((await call('POST', '/password/reset', { json: { token: reset, password: third } })).status).toBe(204)
   await tenancy.disableUser({ user: id })
 
+  // Every change over HTTP says where it came from; the last one was none.
+  const origins = (await entries()).map(({ requestId, address }) => [typeof requestId, typeof address])
+  expect(origins.slice(0, -1).filter(([requestId]) => requestId !== 'string')).toEqual([])
+  // Nobody's key has nobody's address.
+  expect(origins.map(([, address]) => address === 'string')).toEqual([
+    ...[true, true, false, true, true, true, true, true, true, false],
+  ])
   const issued = { jti: expect.any(String), tenant: null, expiresIn: expect.any(Number) }
   const after = { email, name: 'Ada', image: null, emailVerified: true }
   expect(

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { tenancyPlugin, type TenancyPluginOptions } from '../../src/adapters/fastify/index.js'
 import { TenancyError } from '../../src/core/errors/errors.js'
+import { createClientAddress } from '../../src/http/client-address.js'
 import type { HttpTenancy } from '../../src/http/http-tenancy.js'
 import type { RequestPath } from '../http/fixture.js'
 
@@ -17,6 +18,7 @@ export function tenancyOver(path: RequestPath): HttpTenancy {
     schema: { versionOf: (migration) => versions[migration], require: refuse },
     urlPrefix: 'tenants',
     authPrefix: '/auth',
+    clientAddress: createClientAddress([]),
     jwks: () => ({ keys: [] }),
   }
 }

@@ -113,7 +113,7 @@ export async function createApiApp(
           ...{ method, headers: headersOf(request) },
           ...(request.body === undefined ? {} : { body: textOf(request.body) }),
         }),
-        { remoteAddress: '127.0.0.1', target: url },
+        { remoteAddress: '127.0.0.1', target: url, requestId: 'req' },
       )
       const headers = Object.fromEntries(answer.headers)
       return checked(method, url, { status: answer.status, headers, json: parse(await answer.text()) })

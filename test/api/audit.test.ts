@@ -32,7 +32,10 @@ test('Entries are listed in their order, in pages, without the operator’s mach
   const all = (await list()).json
   expect(all.next).toBe(null)
   expect(all.items.map((item: { seq: number }) => item.seq)).toEqual([1, 2, 3, 4, 5])
-  expect(Object.keys(all.items[0])).toEqual(['seq', 'at', 'actorId', 'apiKey', 'action', 'subject', 'before', 'after'])
+  expect(Object.keys(all.items[0])).toEqual([
+    ...['seq', 'at', 'actorId', 'apiKey', 'requestId', 'address', 'isPlatform', 'impersonation'],
+    ...['action', 'subject', 'before', 'after'],
+  ])
   const first = (await list('?limit=3')).json
   const second = (await list(`?limit=3&after=${first.next}`)).json
   expect([...first.items, ...second.items]).toEqual(all.items)

@@ -18,6 +18,8 @@ let administrator: Caller & { readonly accessToken: string }
 /** API keys of the tenant: with all permissions that a key may have, and with none. */
 let wholeKey: Caller
 let emptyKey: Caller
+/** The administrator, acting as the owner of the tenant. */
+let impersonator: Caller
 
 beforeAll(async () => {
   api = await createApiApp()
@@ -29,6 +31,10 @@ beforeAll(async () => {
   administrator = await api.createAdministrator()
   wholeKey = await createKey(tenant, owner, permissionsOfKeys)
   emptyKey = await createKey(tenant, owner, [])
+  const { token } = await api.tenancy.startImpersonation({
+    ...{ tenant: tenant.id, user: owner.id, reason: 'Every operation', minutes: 60, actor: administrator.id },
+  })
+  impersonator = { id: owner.id, token }
 })
 afterAll(() => api.close())
 
@@ -163,6 +169,57 @@ describe.each(operations.map((operation) => [`${operation.method} ${operation.pa
         return told(answer)
       }
       const missing = await send(randomUUID())
+      expect([await send(foreign.id), await send(foreign.slug)]).toEqual([missing, missing])
+    })
+  },
+)
+
+/** What an administrator may call as the member whom they act as. A new operation is not among them unless somebody says so here. */
+const whileImpersonating = [
+  ...['listAuditEntries', 'verifyAudit', 'listApiKeys', 'listServiceAccounts', 'listInvitations', 'withdrawInvitation'],
+  ...['listOwnPermissions', 'listMembers', 'getMember', 'getOwnMembership', 'updateMember', 'getOwnershipOffer'],
+  ...['listPermissions', 'listPermissionCategories', 'listRouteRules', 'explainAccess', 'listRoles', 'getRole'],
+  ...[
+    'listOverrides',
+    'getTenantSettings',
+    'updateTenantSettings',
+    'listDomains',
+    'listEmailDomains',
+    'getTenant',
+    'updateTenant',
+  ],
+]
+
+describe.each(operations.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+  'by an administrator who acts as the owner: %s',
+  (_, operation) => {
+    test('It is refused, unless its definition says otherwise: then it is served as the owner is', async () => {
+      const { access, id } = operation
+      if ('anyone' in access) return
+      const target = targetOf(operation, tenant.id)
+      const headers = { 'x-tenant-id': tenant.id }
+      const send = (as: Caller) => api.call(target, { as, ...body(operation), headers })
+      const answer = await send(impersonator)
+      if ('platform' in access) {
+        expect(answer).toMatchObject({ status: 401, json: { code: 'TENANCY_AUTH_TOKEN_INVALID' } })
+      } else if ('everyUser' in access) {
+        expect(answer).toMatchObject({ status: 403, json: { code: 'TENANCY_AUTH_TOKEN_BOUND' } })
+      } else if (whileImpersonating.includes(id)) {
+        const { status, json } = await send(owner)
+        expect({ status: answer.status, code: answer.json?.code }).toEqual({ status, code: json?.code })
+      } else {
+        expect(answer).toMatchObject({ status: 403, json: { code: 'TENANCY_IMPERSONATION_REFUSED' } })
+      }
+    })
+
+    test('In another tenant it answers as in one that does not exist', async () => {
+      if (!operation.path.includes('{tenant}') || isOfPlatform(operation)) return
+      const send = async (ref: string) => {
+        const { status, json } = await api.call(targetOf(operation, ref), { as: impersonator, ...body(operation) })
+        return { status, json }
+      }
+      const missing = await send(randomUUID())
+      expect(missing.status).toBe(403)
       expect([await send(foreign.id), await send(foreign.slug)]).toEqual([missing, missing])
     })
   },

@@ -61,7 +61,18 @@ test(
       expect(status, target).toBeLessThan(500)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
     })
+    const { catalog } = api.tenancy.accountsHost()
+    const written = async () => (await catalog.query<{ id: string }>('select max(id) as id from audit_log')).rows[0]?.id
+    const before = await written()
     await fc.assert(property, { numRuns: requests })
+    // Whatever a request has changed says which request it was, but what nobody asked for in particular.
+    const { rows } = await catalog.query(
+      `select action, count(*)::integer as entries from audit_log
+       where id > $1 and after #>> '{tenants2fast.origin,requestId}' is null and action <> 'audit.anchor' group by action`,
+      [before],
+    )
+    expect(rows).toEqual([])
+    expect(Number(await written()) - Number(before)).toBeGreaterThan(requests / 100)
     // They reach the operations: not all are refused at the door.
     expect(statuses.get(200) ?? 0).toBeGreaterThan(requests / 100)
     console.error(`answers by status: ${JSON.stringify(Object.fromEntries(statuses))}`)

@@ -789,6 +789,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tenants/{tenant}/impersonations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists which administrators of the installation act, or acted, as a member, and why; the newest first */
+        get: operations["listImpersonations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tenants/{tenant}/settings": {
         parameters: {
             query?: never;
@@ -1202,6 +1219,41 @@ export interface paths {
         post?: never;
         /** Removes an e-mail domain of a tenant; who has joined by it stays */
         delete: operations["removePlatformEmailDomain"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/platform/tenants/{tenant}/impersonations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists who acts, or acted, as a member of the tenant, the newest first */
+        get: operations["listImpersonationsOfTenant"];
+        put?: never;
+        /** Begins to act as a member of the tenant, whose Owners see it */
+        post: operations["startImpersonation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/platform/tenants/{tenant}/impersonations/{impersonation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends an impersonation at once; one that is over already stays as it is */
+        delete: operations["endImpersonation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2192,6 +2244,22 @@ export interface components {
             actorId: string | null;
             /** @description Id of the API key that the change came with; null: none */
             apiKey: string | null;
+            /** @description Id of the request; null: no request made the change */
+            requestId: string | null;
+            /** @description Network address of the client; null: not known, erased with the user, or of the installation’s administrators */
+            address: string | null;
+            /** @description Whether an administrator of the installation made the change */
+            isPlatform: boolean;
+            /** @description The administrator of the installation who acted as the actor; null: nobody did */
+            impersonation: {
+                /** Format: uuid */
+                id: string;
+                /**
+                 * Format: uuid
+                 * @description Id of a user
+                 */
+                administrator: string;
+            } | null;
             /** @example role.grant */
             action: string;
             /**
@@ -2213,6 +2281,40 @@ export interface components {
                 /** @enum {string} */
                 kind: "altered" | "missing" | "truncated" | "unknown" | "head-missing";
             }[];
+        };
+        Impersonations: {
+            items: components["schemas"]["Impersonation"][];
+            /** @description `after` of the next page; null: this is the last one */
+            next: string | null;
+        };
+        Impersonation: {
+            /**
+             * Format: uuid
+             * @description As `impersonation.id` in entries of the audit log
+             */
+            id: string;
+            /**
+             * Format: uuid
+             * @description Id of the member
+             */
+            userId: string;
+            /**
+             * Format: uuid
+             * @description Id of the administrator of the installation
+             */
+            administratorId: string;
+            /** @description null: the administrator was erased */
+            administratorName: string | null;
+            reason: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description When it was ended before its time; null: it was not
+             */
+            endedAt: string | null;
         };
         TenantSettings: {
             /** @description As the application’s schema has them, with its defaults. A secret is `{ "isSet": true }` or null */
@@ -2409,6 +2511,39 @@ export interface components {
         };
         PlatformEmailDomains: {
             items: components["schemas"]["EmailDomain"][];
+            /** @description `after` of the next page; null: this is the last one */
+            next: string | null;
+        };
+        StartedImpersonation: {
+            impersonation: components["schemas"]["PlatformImpersonation"];
+            /** @description The access token, for `Authorization: Bearer`, shown this once; null: this is a replay */
+            token: string | null;
+            /** @description Seconds */
+            expiresIn: number;
+        };
+        PlatformImpersonation: components["schemas"]["Impersonation"] & {
+            /**
+             * Format: uuid
+             * @description Id of a user
+             */
+            endedBy: string | null;
+        };
+        NewImpersonation: {
+            /**
+             * Format: uuid
+             * @description Id of the member
+             */
+            user: string;
+            /**
+             * @description Why, which the tenant’s Owners read
+             * @example Ticket 4711
+             */
+            reason: string;
+            /** @description After how many minutes it ends */
+            minutes: number;
+        };
+        PlatformImpersonations: {
+            items: components["schemas"]["PlatformImpersonation"][];
             /** @description `after` of the next page; null: this is the last one */
             next: string | null;
         };
@@ -8423,6 +8558,87 @@ export interface operations {
             };
         };
     };
+    listImpersonations: {
+        parameters: {
+            query?: {
+                after?: string;
+                /** @description Most entries of the page. Default: 50 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug of the tenant */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Impersonations"];
+                };
+            };
+            /** @description The request is not as the document says */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No bearer token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No permission, or no such tenant for the caller */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the path names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests: wait for as long as Retry-After says */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Out of order for a moment: wait for as long as Retry-After says */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getTenantSettings: {
         parameters: {
             query?: never;
@@ -11165,6 +11381,283 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not as the document says */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No bearer token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No permission, or no such tenant for the caller */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the path names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests: wait for as long as Retry-After says */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Out of order for a moment: wait for as long as Retry-After says */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listImpersonationsOfTenant: {
+        parameters: {
+            query?: {
+                after?: string;
+                /** @description Most entries of the page. Default: 50 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug of the tenant */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformImpersonations"];
+                };
+            };
+            /** @description The request is not as the document says */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No bearer token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No permission, or no such tenant for the caller */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the path names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests: wait for as long as Retry-After says */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Out of order for a moment: wait for as long as Retry-After says */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startImpersonation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same request with the same key is done once, and answered the same for a day */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description Id or slug of the tenant */
+                tenant: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewImpersonation"];
+            };
+        };
+        responses: {
+            /** @description The impersonation, with its token */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartedImpersonation"];
+                };
+            };
+            /** @description The request is not as the document says */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No bearer token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No permission, or no such tenant for the caller */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the path names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It conflicts with what is there */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8 */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked for is not possible */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests: wait for as long as Retry-After says */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Out of order for a moment: wait for as long as Retry-After says */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endImpersonation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug of the tenant */
+                tenant: string;
+                impersonation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended */
             204: {
                 headers: {
                     [name: string]: unknown;

@@ -77,6 +77,9 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     updateApiKey: { ...change, apiKey: user, name: 'K', permissions: ['notes:read'], expiresAt: new Date() },
     rotateApiKey: { ...change, apiKey: user, overlapSeconds: 60 },
     revokeApiKey: { ...change, apiKey: user },
+    startImpersonation: { ...member, reason: 'Ticket', minutes: 5 },
+    endImpersonation: { ...change, impersonation: user },
+    listImpersonations: { tenant, ...page },
     listOwnInvitations: { user, ...page },
     acceptOwnInvitation: { invitation: user, user },
     declineInvitation: { invitation: user, user },
@@ -251,6 +254,7 @@ const withoutInput = [
 const others = [
   ...[
     'jwks',
+    'clientAddress',
     'createTenantDatabase',
     'fillStock',
     'reconcile',
@@ -442,6 +446,7 @@ test('a function refuses an object without a required key, and names the key', a
     listApiKeys: ['serviceAccount', 'after', 'limit'],
     updateApiKey: ['name', 'permissions', 'expiresAt'],
     rotateApiKey: ['overlapSeconds'],
+    listImpersonations: ['after', 'limit'],
     listOwnInvitations: ['after', 'limit'],
     listSessions: ['after', 'limit'],
     endOtherSessions: ['session'],

@@ -35,6 +35,7 @@ const exempt: Readonly<Record<string, string>> = {
   'audit.anchor': 'anchors all chains, some hundreds a round trip',
   onEvent: 'goes on in the background',
   close: 'ends the connections',
+  clientAddress: 'asks nobody',
 }
 
 /** TXT records. */
@@ -445,6 +446,33 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       return () => tenancy.deleteServiceAccount({ ...by, serviceAccount, actor: admin })
     }),
   ],
+  startImpersonation: [
+    succeeds('of a member', async () => {
+      const user = await newUser()
+      await tenancy.grantPlatformRole({ user })
+      await tenancy.issueAccessToken({ user })
+      return () => tenancy.startImpersonation({ ...by, user: owner, reason: 'Ticket', minutes: 5, actor: user })
+    }),
+    refused('TENANCY_IMPERSONATION_REFUSED', async () => {
+      const user = await newMember()
+      return () => tenancy.startImpersonation({ ...by, user, reason: 'Ticket', minutes: 5, actor: owner })
+    }),
+  ],
+  endImpersonation: [
+    succeeds('under way', async () => {
+      const user = await newUser()
+      await tenancy.grantPlatformRole({ user })
+      const { impersonation } = await tenancy.startImpersonation({
+        ...{ ...by, user: owner, reason: 'Ticket', minutes: 5, actor: user },
+      })
+      return () => tenancy.endImpersonation({ ...by, impersonation: impersonation.id, actor: user })
+    }),
+    refused(
+      'TENANCY_IMPERSONATION_NOT_FOUND',
+      () => () => tenancy.endImpersonation({ ...by, impersonation: owner, actor: owner }),
+    ),
+  ],
+  listImpersonations: [succeeds('by slug', () => () => tenancy.listImpersonations(by))],
   createApiKey: [
     succeeds('by an actor', async () => {
       const given = { ...by, serviceAccount: await newAccount(), name: 'K', permissions: ['notes:read', 'notes:write'] }

@@ -1,7 +1,9 @@
 import type { BetterAuthOptions } from 'better-auth'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { auditActor } from '../../core/audit-actor.js'
+import { setOrigin } from '../../core/audit-origin.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { runTogether } from '../../postgres/audited-query.js'
 
 const acting = new AsyncLocalStorage<string>()
 
@@ -19,12 +21,21 @@ export function catalogConnections(catalog: SqlPool): BetterAuthOptions['databas
   const pool = {
     async connect() {
       const client = await catalog.connect()
+      let isInTransaction = false
       return {
         async query(text: string, values: readonly unknown[]) {
+          const origin = setOrigin()
+          if (!isInTransaction && origin !== undefined && /^(insert|update|delete|with)\b/i.test(text)) {
+            return runTogether(client, origin, { text, values: [...values] })
+          }
           const result = await client.query(text, [...values])
+          // Kysely begins and ends a transaction like this. Settings last until its end, so a pooler in between is no problem.
+          if (text === 'commit' || text === 'rollback') isInTransaction = false
+          if (text !== 'begin') return result
+          isInTransaction = true
           const userId = acting.getStore()
-          // Kysely begins a transaction like this. The setting lasts until its end, so a pooler in between is no problem.
-          if (userId !== undefined && text === 'begin') await client.query(auditActor('$1'), [userId])
+          if (userId !== undefined) await client.query(auditActor('$1'), [userId])
+          if (origin !== undefined) await client.query(origin.text, origin.values)
           return result
         },
         release: (destroy?: boolean) => client.release(destroy),

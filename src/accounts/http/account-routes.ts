@@ -1,7 +1,10 @@
 import { unixSocketRange } from '../../core/address-range.js'
+import { RequestScope, runInScope } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
+import { auditOriginOf } from '../../http/audit-origin.js'
 import type { ClientAddress } from '../../http/client-address.js'
+import { anonymousContext } from '../../http/pipeline.js'
 import { answerNothing, answerProblem } from '../../http/messages/answers.js'
 import type { AddressChanges } from '../address-change.js'
 import { addressRoutes } from './address-routes.js'
@@ -56,7 +59,9 @@ export function createAccountRoutes({ clientAddress, addressChanges, ...parts }:
     if (!methods) throw new TenancyError('TENANCY_REQUEST_PATH_UNKNOWN')
     const handle = methods.get(request.method === 'HEAD' ? 'GET' : request.method)
     if (handle) {
-      return handle({ request, query, address: addressOf(request, connection.remoteAddress) })
+      const address = addressOf(request, connection.remoteAddress)
+      const origin = auditOriginOf(anonymousContext, { requestId: connection.requestId, address })
+      return runInScope(new RequestScope(anonymousContext, { origin }), () => handle({ request, query, address }))
     }
     const allowedMethods = [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS']
     const allow = allowedMethods.join(', ')

@@ -1,10 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import { unixSocketRange } from '../../core/address-range.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
 import { toWebRequest } from '../../http/web-request.js'
 import { sendProblem } from './error-handler.js'
-import { requestIdOf } from './request-state.js'
+import { FastifyRequestScope } from './request-scope.js'
+import { requestIdOf, scopeKey } from './request-state.js'
 
 /** What is mounted. */
 export interface Mounted {
@@ -22,10 +22,10 @@ export interface Mounted {
  */
 export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyBytes, prefixes = [] }: Mounted): void {
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-    const { method, url: target, headers, body } = request
+    const { method, url: target, headers, body, [scopeKey]: scope } = request
     // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
     const response = await handle(toWebRequest({ method, url: target, headers, body }), {
-      remoteAddress: request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined),
+      remoteAddress: scope instanceof FastifyRequestScope ? scope.remoteAddress : request.socket.remoteAddress,
       target,
       requestId: requestIdOf(request),
     })
@@ -84,9 +84,4 @@ function bodyProblem(error: FastifyError, maxBodyBytes: number): unknown {
   if (error.statusCode === 413)
     return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxBodyBytes} bytes`)
   return new TenancyError(error.statusCode === 415 ? 'TENANCY_REQUEST_TYPE_UNSUPPORTED' : 'TENANCY_REQUEST_INVALID')
-}
-
-/** Asks the server, because a TCP socket also loses its address when the other end hangs up. */
-function isUnixSocket(request: FastifyRequest): boolean {
-  return typeof request.server.server.address() === 'string'
 }

@@ -9,8 +9,8 @@ type OwnLogger = FastifyBaseLogger & { setBindings(bindings: object): void }
 const ownKey = Symbol('tenants2fast.log')
 
 /**
- * Adds `requestId` to the log lines of each request, and `tenantId` and `userId` once they are known. Returns the function
- * that adds the latter two; undefined for an application without a logger.
+ * Adds `requestId` to the log lines of each request, and `tenantId` and `userId` (and `administratorId` of whoever acts as
+ * that user) once they are known. Returns the function that adds the latter; undefined for an application without a logger.
  */
 export function identifyLogLines(
   app: FastifyInstance,
@@ -24,13 +24,14 @@ export function identifyLogLines(
       return Object.assign(logger.child({ ...bindings, requestId }, options), { [ownKey]: true })
     })
   }
-  return (request, reply, { tenant, user }) => {
+  return (request, reply, { tenant, user, impersonation }) => {
+    const more = impersonation === undefined ? {} : { administratorId: impersonation.administrator.id }
     // No other request has this logger: adding to it costs less than making another child.
     if (isOwn(request.log)) {
-      if (user !== undefined) request.log.setBindings({ tenantId: tenant?.id, userId: user.id })
+      if (user !== undefined) request.log.setBindings({ tenantId: tenant?.id, userId: user.id, ...more })
       return
     }
-    const bindings = { requestId: requestIdOf(request), tenantId: tenant?.id, userId: user?.id }
+    const bindings = { requestId: requestIdOf(request), tenantId: tenant?.id, userId: user?.id, ...more }
     request.log = request.log.child(bindings)
     reply.log = request.log
   }

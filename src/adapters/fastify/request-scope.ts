@@ -1,6 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
+import { unixSocketRange } from '../../core/address-range.js'
+import type { AuditOrigin } from '../../core/context/audit-origin.js'
 import { type RequestContext, RequestScope } from '../../core/context/request-scope.js'
+import { auditOriginOf } from '../../http/audit-origin.js'
+import type { ClientAddress } from '../../http/client-address.js'
 import { requestIdOf } from './request-state.js'
 
 /**
@@ -10,12 +14,34 @@ import { requestIdOf } from './request-state.js'
 export class FastifyRequestScope extends RequestScope {
   readonly #request: FastifyRequest
   readonly #response: ServerResponse
+  readonly #clientAddress: ClientAddress
+  /**
+   * The other end of the socket; `unix:` for a Unix socket. Read at the start: a socket
+   * forgets it when the other end hangs up, so that nobody would be known who hangs up at once.
+   */
+  readonly remoteAddress: string | undefined
   #listeners: Set<() => void> | undefined
 
-  constructor(context: RequestContext, request: FastifyRequest, response: ServerResponse) {
+  constructor(
+    context: RequestContext,
+    request: FastifyRequest,
+    response: ServerResponse,
+    clientAddress: ClientAddress,
+  ) {
     super(context)
     this.#request = request
     this.#response = response
+    this.#clientAddress = clientAddress
+    this.remoteAddress = request.socket.remoteAddress ?? (isUnixSocket(request) ? unixSocketRange : undefined)
+  }
+
+  override get origin(): AuditOrigin {
+    const forwardedFor = this.#request.headers['x-forwarded-for']
+    const address = this.#clientAddress({
+      remoteAddress: this.remoteAddress,
+      forwardedFor: Array.isArray(forwardedFor) ? forwardedFor.join(',') : forwardedFor,
+    })
+    return auditOriginOf(this.context, { requestId: this.requestId, address })
   }
 
   override get requestId(): string {
@@ -44,4 +70,9 @@ export class FastifyRequestScope extends RequestScope {
     })
     return listeners
   }
+}
+
+/** Asks the server, because a TCP socket also loses its address when the other end hangs up. */
+function isUnixSocket(request: FastifyRequest): boolean {
+  return typeof request.server.server.address() === 'string'
 }

@@ -26,7 +26,7 @@ import { createRoutePlans, type RoutePlans } from './route-plans.js'
  */
 async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptions): Promise<void> {
   const { tenancy, accounts, api } = options
-  const { pipeline, urlPrefix } = tenancy
+  const { pipeline, urlPrefix, clientAddress } = tenancy
   const resolved = resolveOptions(options)
   const plans = createRoutePlans({ ...resolved, urlPrefix })
   const onUndefined = reportUndefinedAccess(resolved.undefinedAccess, (message) => app.log.warn(message))
@@ -47,7 +47,7 @@ async function registerTenancy(app: FastifyInstance, options: TenancyPluginOptio
 
   // Both are functions beside the hook: closures in it would be made for every request.
   function bind(context: RequestContext, request: FastifyRequest, reply: FastifyReply, done: () => void): void {
-    const scope = new FastifyRequestScope(context, request, reply.raw)
+    const scope = new FastifyRequestScope(context, request, reply.raw, clientAddress)
     request[scopeKey] = scope
     identify?.(request, reply, context)
     runInScope(scope, done)

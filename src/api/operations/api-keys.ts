@@ -92,6 +92,7 @@ export const apiKeyOperations: readonly Operation[] = [
     access: { permission: 'keys:read' },
     params: tenantParams,
     query: z.strictObject({ ...pageQuery, after, serviceAccount: uuid().optional() }),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of keys', schema: pageOf('ApiKeys', apiKey) },
     async run({ context, query: { limit = defaultLimit, ...query }, tenancy }) {
       const tenant = requireTenant(context).id

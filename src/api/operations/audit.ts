@@ -1,7 +1,17 @@
 import { z } from '@hono/zod-openapi'
 import { requireTenant } from '../../http/require-user.js'
 import { defineOperation, type Operation } from '../operation.js'
-import { defaultLimit, moment, name, pageFrom, pageOf, pageQuery, tenantParams, userId } from './schemas.js'
+import {
+  defaultLimit,
+  impersonation,
+  moment,
+  name,
+  pageFrom,
+  pageOf,
+  pageQuery,
+  tenantParams,
+  userId,
+} from './schemas.js'
 
 const group = 'Audit'
 const read = { permission: 'audit:read' }
@@ -15,6 +25,15 @@ const entry = z
       description: 'Id of the user or service account; null: the operator of the installation',
     }),
     apiKey: z.string().nullable().openapi({ description: 'Id of the API key that the change came with; null: none' }),
+    requestId: z.string().nullable().openapi({ description: 'Id of the request; null: no request made the change' }),
+    address: z.string().nullable().openapi({
+      description:
+        'Network address of the client; null: not known, erased with the user, or of the installation’s administrators',
+    }),
+    isPlatform: z.boolean().openapi({ description: 'Whether an administrator of the installation made the change' }),
+    impersonation: z.object({ id: z.guid(), administrator: userId }).nullable().openapi({
+      description: 'The administrator of the installation who acted as the actor; null: nobody did',
+    }),
     action: z.string().openapi({ example: 'role.grant' }),
     subject: z.string().nullable().openapi({ description: 'What was changed', example: 'role:<id>' }),
     before: z.unknown().openapi({ description: 'What it was; null: nothing' }),
@@ -42,7 +61,14 @@ const verification = z
   })
   .openapi('AuditVerification')
 
-/** The tenant's audit log. */
+/** Where the installation's administrators sit is none of a tenant's business, but that they acted. */
+function withoutStaff<Entry extends Pick<z.infer<typeof entry>, 'isPlatform' | 'impersonation' | 'address'>>(
+  found: Entry,
+) {
+  return found.isPlatform || found.impersonation !== null ? { ...found, address: null } : found
+}
+
+/** The tenant's audit log, and who of the installation acted in the tenant. */
 export const auditOperations: readonly Operation[] = [
   defineOperation({
     id: 'listAuditEntries',
@@ -62,12 +88,13 @@ export const auditOperations: readonly Operation[] = [
       from: queryMoment.optional().openapi({ description: 'The earliest moment' }),
       to: queryMoment.optional().openapi({ description: 'The moment before which it was' }),
     }),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of entries', schema: pageOf('AuditEntries', entry) },
     async run({ query: { after = '0', limit = defaultLimit, actor: by, ...filters }, context, tenancy }) {
       const found = await tenancy.audit.list({
         ...{ ...filters, by, tenant: requireTenant(context).id, after: Number(after), limit: limit + 1 },
       })
-      return pageFrom(found, limit, (last) => String(last.seq))
+      return pageFrom(found.map(withoutStaff), limit, (last) => String(last.seq))
     },
   }),
   defineOperation({
@@ -76,7 +103,21 @@ export const auditOperations: readonly Operation[] = [
     summary: 'Computes the hash of every entry of the tenant again and says whether one was changed or removed',
     access: read,
     params: tenantParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The result', schema: verification },
     run: ({ context, tenancy }) => tenancy.audit.verify({ tenant: requireTenant(context).id }),
+  }),
+  defineOperation({
+    id: 'listImpersonations',
+    ...{ method: 'get', path: '/tenants/{tenant}/impersonations', group },
+    summary: 'Lists which administrators of the installation act, or acted, as a member, and why; the newest first',
+    access: read,
+    params: tenantParams,
+    query: z.strictObject({ ...pageQuery, after: z.guid('must be the `next` of a page').optional() }),
+    answer: { status: 200, description: 'A page', schema: pageOf('Impersonations', impersonation) },
+    async run({ context, query: { after, limit = defaultLimit }, tenancy }) {
+      const tenant = requireTenant(context).id
+      return pageFrom(await tenancy.listImpersonations({ tenant, after, limit: limit + 1 }), limit, ({ id }) => id)
+    },
   }),
 ]

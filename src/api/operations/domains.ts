@@ -53,6 +53,7 @@ export const domainOperations: readonly Operation[] = [
     access: { permission: 'domains:read' },
     params: tenantParams,
     query: domainPage,
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of hosts', schema: pageOf('Domains', domain) },
     async run({ scope, query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.listDomains({ tenant: scope.tenant, after, limit: limit + 1 })
@@ -101,6 +102,7 @@ export const domainOperations: readonly Operation[] = [
     access: { permission: 'domains:read' },
     params: tenantParams,
     query: domainPage,
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of domains', schema: pageOf('EmailDomains', emailDomain) },
     async run({ scope, query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.listEmailDomains({ tenant: scope.tenant, after, limit: limit + 1 })

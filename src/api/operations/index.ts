@@ -14,6 +14,7 @@ import { roleOperations } from './roles.js'
 import { serviceAccountOperations } from './service-accounts.js'
 import { platformAccessOperations } from './platform/access.js'
 import { administratorOperations } from './platform/administrators.js'
+import { impersonationOperations } from './platform/impersonations.js'
 import { installationOperations } from './platform/installation.js'
 import { domainsOfPlatformOperations } from './platform/domains.js'
 import { platformRoleOperations } from './platform/roles.js'
@@ -48,6 +49,7 @@ export const platformOperations: readonly Operation[] = [
   ...tenantsOfPlatformOperations,
   ...tenantLifeOperations,
   ...domainsOfPlatformOperations,
+  ...impersonationOperations,
   ...userOperations,
   ...platformAccessOperations,
   ...platformRoleOperations,

@@ -111,6 +111,7 @@ export const invitationOperations: readonly Operation[] = [
     access: { permission: 'members:read' },
     params: tenantParams,
     query: z.strictObject({ ...pageQuery, after: z.guid('must be the `next` of a page').optional() }),
+    whileImpersonating: true,
     answer: {
       ...{ status: 200, description: 'A page of invitations' },
       schema: pageOf('Invitations', invitation.openapi('Invitation')),
@@ -147,6 +148,7 @@ export const invitationOperations: readonly Operation[] = [
     summary: 'Withdraws an invitation',
     access: { permission: 'members:create' },
     params: invitationParams,
+    whileImpersonating: true,
     answer: { status: 204, description: 'Withdrawn' },
     async run({ params, scope, tenancy }) {
       await tenancy.withdrawInvitation({ ...scope, invitation: params.invitation })

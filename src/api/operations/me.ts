@@ -75,6 +75,7 @@ export const ownOperations: readonly Operation[] = [
     ...{ method: 'get', path: '/me/permissions', group: 'Me' },
     summary: 'Lists what the caller may do in the tenant of the request, for a user interface',
     access: { everyMember: true },
+    whileImpersonating: true,
     answer: {
       ...{ status: 200, description: 'Names of permissions and of active roles, sorted' },
       schema: z

@@ -57,6 +57,7 @@ export const memberAccessOperations: readonly Operation[] = [
     summary: 'Lists what is allowed or denied to a member directly',
     access: { permission: 'roles:read' },
     params: memberParams,
+    whileImpersonating: true,
     answer: {
       ...{ status: 200, description: 'By permission, at most one for each; those that are over are included' },
       schema: z.object({ items: z.array(override).readonly() }).openapi('Overrides'),

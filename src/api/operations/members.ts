@@ -44,6 +44,7 @@ export const memberOperations: readonly Operation[] = [
       status: z.enum(['active', 'inactive']).optional(),
       role: roleName.optional(),
     }),
+    whileImpersonating: true,
     answer: {
       ...{ status: 200, description: 'A page of members' },
       schema: z
@@ -65,6 +66,7 @@ export const memberOperations: readonly Operation[] = [
     summary: 'Reads a member with their profile in this tenant',
     access: { permission: 'members:read' },
     params: memberParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The member', schema: details },
     taggedBy: 'version',
     run: ({ context, params, tenancy }) => tenancy.getMember({ ...params, tenant: requireTenant(context).id }),
@@ -75,6 +77,7 @@ export const memberOperations: readonly Operation[] = [
     summary: 'Reads the caller as a member, with their profile in this tenant',
     access: { everyMember: true },
     params: tenantParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The member', schema: details },
     taggedBy: 'version',
     run: ({ scope: { tenant, actor }, tenancy }) => tenancy.getMember({ tenant, user: actor }),
@@ -103,6 +106,7 @@ export const memberOperations: readonly Operation[] = [
     access: { permission: 'members:update' },
     params: memberParams,
     body: memberChange,
+    whileImpersonating: 'onOthers',
     answer: { status: 200, description: 'The member as it is now', schema: details },
     ...{ takesTag: true, taggedBy: 'version' },
     run: ({ params, body, scope, tenancy, expectedTag }) =>

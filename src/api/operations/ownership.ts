@@ -34,6 +34,7 @@ export const ownershipOperations: readonly Operation[] = [
     summary: 'Reads the open offer of the tenant',
     access: { everyMember: true },
     params: tenantParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The offer', schema: offer },
     async run({ context, tenancy }) {
       const found = await tenancy.findOwnershipOffer(requireTenant(context).id)

@@ -108,6 +108,7 @@ export const permissionOperations: readonly Operation[] = [
     access: read,
     params: tenantParams,
     query: z.strictObject(pageQuery),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of permissions', schema: pageOf('Permissions', permission) },
     async run({ query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.access.listPermissions({ after, limit: limit + 1 })
@@ -120,6 +121,7 @@ export const permissionOperations: readonly Operation[] = [
     summary: 'Lists the categories of permissions, for display',
     access: read,
     params: tenantParams,
+    whileImpersonating: true,
     answer: {
       ...{ status: 200, description: 'All of them, by name' },
       schema: z.object({ items: z.array(category).readonly() }).openapi('PermissionCategories'),
@@ -141,6 +143,7 @@ export const permissionOperations: readonly Operation[] = [
         .optional()
         .openapi({ description: '`next` of the page before. Default: the first page' }),
     }),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of rules', schema: pageOf('RouteRules', rule) },
     async run({ query: { after, limit = defaultLimit }, tenancy }) {
       const found = await tenancy.access.listRouteRules({ after: readRuleCursor(after), limit: limit + 1 })
@@ -154,6 +157,7 @@ export const permissionOperations: readonly Operation[] = [
     access: read,
     params: tenantParams,
     body: question,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The decision and its reason', schema: explanation },
     async run({ body, context, tenancy }) {
       const found = await tenancy.access.explain({ ...body, tenant: requireTenant(context).id })

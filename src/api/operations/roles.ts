@@ -43,6 +43,7 @@ export const roleOperations: readonly Operation[] = [
     access: { permission: 'roles:read' },
     params: tenantParams,
     query: z.strictObject(pageQuery),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of roles', schema: pageOf('Roles', role) },
     async run({ query: { after, limit = defaultLimit }, context, tenancy }) {
       const { id } = requireTenant(context)
@@ -72,6 +73,7 @@ export const roleOperations: readonly Operation[] = [
     summary: 'Reads a role, built in or the tenant’s own',
     access: { permission: 'roles:read' },
     params: roleParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The role', schema: role },
     taggedBy: 'version',
     run: async ({ params, context, tenancy }) =>

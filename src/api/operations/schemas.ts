@@ -41,6 +41,20 @@ export const tenant = z
   })
   .openapi('Tenant')
 
+/** As the tenant's Owners see it. */
+export const impersonation = z
+  .object({
+    id: uuid().openapi({ description: 'As `impersonation.id` in entries of the audit log' }),
+    userId: userId.openapi({ description: 'Id of the member' }),
+    administratorId: userId.openapi({ description: 'Id of the administrator of the installation' }),
+    administratorName: z.string().nullable().openapi({ description: 'null: the administrator was erased' }),
+    reason: z.string(),
+    createdAt: moment,
+    expiresAt: moment,
+    endedAt: momentOrNull.openapi({ description: 'When it was ended before its time; null: it was not' }),
+  })
+  .openapi('Impersonation')
+
 const maxPage = 200
 
 /** Fields of the query of a list. */

@@ -43,6 +43,7 @@ export const serviceAccountOperations: readonly Operation[] = [
     access: { permission: 'keys:read' },
     params: tenantParams,
     query: z.strictObject({ ...pageQuery, after: z.guid('must be the `next` of a page').optional() }),
+    whileImpersonating: true,
     answer: { status: 200, description: 'A page of service accounts', schema: pageOf('ServiceAccounts', account) },
     async run({ context, query: { after, limit = defaultLimit }, tenancy }) {
       const tenant = requireTenant(context).id

@@ -39,6 +39,7 @@ export const settingsOperations: readonly Operation[] = [
     summary: 'Reads the settings of the tenant, without the text of secrets',
     access: { permission: 'settings:read' },
     params: tenantParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The settings', schema: settings },
     taggedBy: 'version',
     run: ({ context, tenancy }) => tenancy.showTenantSettings({ tenant: requireTenant(context).id }),
@@ -50,6 +51,7 @@ export const settingsOperations: readonly Operation[] = [
     access: { permission: 'settings:update' },
     params: tenantParams,
     body: changes,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The settings as they are now', schema: settings },
     ...{ takesTag: true, refusals: [409, 412, 422], taggedBy: 'version' },
     async run({ body, scope, tenancy, expectedTag }) {

@@ -61,6 +61,7 @@ export const tenantOperations: readonly Operation[] = [
     summary: 'Reads the tenant, by id or slug',
     access: { permission: 'tenant:read' },
     params: tenantParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'The tenant', schema: tenant },
     taggedBy: 'updatedAt',
     // The context may be some seconds old; what is shown and tagged is read now.
@@ -73,6 +74,7 @@ export const tenantOperations: readonly Operation[] = [
     access: { permission: 'tenant:update' },
     params: tenantParams,
     body: z.strictObject({ ...facts, name: facts.name.optional() }).openapi('TenantChange'),
+    whileImpersonating: true,
     answer: { status: 200, description: 'The tenant as it is now', schema: tenant },
     ...{ takesTag: true, refusals: [409, 412], taggedBy: 'updatedAt' },
     run: ({ body, scope, tenancy, expectedTag }) =>

@@ -11,11 +11,13 @@ import type { Operation } from '../operation.js'
 export interface CallerFacts {
   readonly headers: Headers
   readonly pathTenant: string | undefined
+  /** The user whom the path names. */
+  readonly pathUser: string | undefined
 }
 
 /**
  * Finds the caller of a request and checks what the operation demands of them.
- * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_AUTH_* (TENANCY_AUTH_PERSON_REQUIRED: an API key, where no permission
+ * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_IMPERSONATION_REFUSED, TENANCY_AUTH_* (TENANCY_AUTH_PERSON_REQUIRED: an API key, where no permission
  *   is asked for), TENANCY_TENANT_*
  */
 export type Admission = (caller: CallerFacts) => Promise<RequestContext>
@@ -44,9 +46,22 @@ export function bindAdmission(operation: Operation, tenancy: Tenancy): Admission
       pathTenant: caller.pathTenant,
       needs: access.needs,
     })
+    refuseImpersonation(operation, context, caller)
     access.check(context)
     return context
   }
+}
+
+/** @throws {@link TenancyError} TENANCY_IMPERSONATION_REFUSED */
+function refuseImpersonation(
+  { id, whileImpersonating }: Operation,
+  { user, impersonation }: RequestContext,
+  { pathUser }: CallerFacts,
+): void {
+  if (impersonation === undefined || whileImpersonating === true) return
+  const own = [user?.id, impersonation.administrator.id]
+  if (whileImpersonating === 'onOthers' && pathUser !== undefined && !own.includes(pathUser.toLowerCase())) return
+  throw new TenancyError('TENANCY_IMPERSONATION_REFUSED', `${id} is not for an administrator who acts as somebody else`)
 }
 
 const authorizationOf = ({ headers }: CallerFacts) => headers.get('authorization') ?? undefined

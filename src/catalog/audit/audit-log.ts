@@ -5,7 +5,16 @@ import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { anchorChains } from './anchors.js'
 import { chainOf, installationChain } from './chains.js'
 import { type RecordAuditInput, recordInput } from './own-entries.js'
-import { shownAfter, shownApiKey, shownBefore, shownOperator } from './shown-entry.js'
+import {
+  shownAddress,
+  shownAfter,
+  shownApiKey,
+  shownBefore,
+  shownImpersonation,
+  shownIsPlatform,
+  shownOperator,
+  shownRequestId,
+} from './shown-entry.js'
 import { type AuditVerification, verifyChains } from './verification.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder, inTransaction } from '../transaction.js'
@@ -30,6 +39,14 @@ export interface AuditEntry {
   readonly operator: string | null
   /** Id of the API key that the change came with; `actorId` is then the service account. null: none. */
   readonly apiKey: string | null
+  /** The id of the request that made the change, as log lines and problem documents show it; null: no request did. */
+  readonly requestId: string | null
+  /** The network address of whoever acted, over HTTP. null: not known, or erased with that user or service account. */
+  readonly address: string | null
+  /** Whether an administrator of the installation made the change over HTTP, with a token of the platform. */
+  readonly isPlatform: boolean
+  /** The administrator of the installation who acted as the user `actorId`, and the id of the impersonation; null: nobody did. */
+  readonly impersonation: { readonly id: string; readonly administrator: string } | null
 }
 
 /** Where an entry was written. */
@@ -125,7 +142,9 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       const { tenant: ref, after, limit, action, by, from, to } = parse(listOptions, options)
       const { rows } = await catalog.query<AuditEntry>(
         `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
-           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator, ${shownApiKey} as "apiKey"
+           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator, ${shownApiKey} as "apiKey",
+           ${shownRequestId} as "requestId", ${shownAddress} as address, ${shownIsPlatform} as "isPlatform",
+           ${shownImpersonation} as impersonation
          from audit_log as entry
          where ${chainOf} = $1 and seq > $2 and ($4::text is null or starts_with(action, $4))
            and ($5::uuid is null or actor_id = $5) and ($6::timestamptz is null or at >= $6)

@@ -1,5 +1,6 @@
 import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor as actorSchema, parse } from '../input.js'
 
@@ -28,11 +29,15 @@ export async function recordIssuedToken(catalog: SqlPool, facts: IssuedTokenFact
   const actor = parse(actorSchema, facts.actor) ?? null
   // Text that cannot name a tenant may contain characters that PostgreSQL's JSON refuses.
   const bound = tenant === undefined ? null : (parseTenantRef(tenant)?.value ?? '?')
-  const written = catalog.query('insert into audit_log (actor_id, action, subject, after) values ($1, $2, $3, $4)', [
-    actor,
-    'token.issue',
-    `user:${userId}`,
-    { jti: tokenId, tenant: bound, expiresIn, ...(isPlatform ? { platform: true } : {}) },
-  ])
+  const written = queryAudited(
+    catalog,
+    'insert into audit_log (actor_id, action, subject, after) values ($1, $2, $3, $4)',
+    [
+      actor,
+      'token.issue',
+      `user:${userId}`,
+      { jti: tokenId, tenant: bound, expiresIn, ...(isPlatform ? { platform: true } : {}) },
+    ],
+  )
   await catalogAnswer(written, 'issued tokens')
 }

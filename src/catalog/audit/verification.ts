@@ -1,5 +1,6 @@
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { type BrokenAnchor, findBrokenAnchors } from './anchors.js'
+import { findAlteredAddresses } from './addresses.js'
 import { chainOf, installationChain } from './chains.js'
 import { findAlteredPart } from './personal.js'
 import { hashedColumns, type HashedEntry, hashEntry } from './entry-hash.js'
@@ -92,6 +93,9 @@ export async function verifyChains(catalog: SqlPool, only?: string): Promise<Aud
     if (only === undefined || only === installationChain) {
       const part = await findAlteredPart(client)
       if (part !== undefined) addProblem(problems, { tenantId: null, ...part, kind: 'altered' })
+    }
+    for (const { chain: id, ...part } of await findAlteredAddresses(client, only)) {
+      addProblem(problems, { tenantId: tenantOf(id), ...part, kind: 'altered' })
     }
     const sorted = problems.toSorted((a, b) => compare(a.tenantId ?? '', b.tenantId ?? ''))
     return { isIntact: sorted.length === 0, chains, entries, problems: sorted }

@@ -1,5 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
-import type { SqlClient } from '../../core/sql-client.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { type Found, lookUp, type ResolveTxt } from './txt-resolver.js'
 
 /** What hosts and e-mail domains of a tenant have in common. */
@@ -70,13 +71,14 @@ export function noDomain(id: string): TenancyError {
  * @throws {@link TenancyError} TENANCY_DOMAIN_NOT_FOUND, TENANCY_DOMAIN_TAKEN
  */
 export async function checkDomain(
-  catalog: SqlClient,
+  catalog: SqlPool,
   resolveTxt: ResolveTxt,
   { id, purpose, name, challenge }: DomainToCheck,
   actor: string | null,
 ): Promise<{ readonly found: Found; readonly domain: object }> {
   const found = await lookUp(resolveTxt, { purpose, name, challenge })
-  const { rows } = await catalog.query<{ readonly outcome: string }>(
+  const { rows } = await queryAudited<{ readonly outcome: string }>(
+    catalog,
     `select outcome, ${domainList(purpose, '(domain)')} from settle_domain($1, $2, $3, $4)`,
     [id, challenge, found === 'published', actor],
   )

@@ -2,6 +2,7 @@ import { selectList } from '../../core/columns.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { membershipColumns, type UserTenant } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { refuseToGiveMore } from '../access/authority.js'
 import { commitChange, findRoles } from '../access/lookup.js'
 import { createChange, type TenantScope } from '../change.js'
@@ -131,7 +132,7 @@ export function createEmailDomains(options: DomainsOptions & { readonly maxPerTe
 
     async joinTenant(input) {
       const { tenant, user } = parse(joinTenantInput, input)
-      const { rows } = await catalog.query<Joining>(joinQuery, [tenant, user])
+      const { rows } = await queryAudited<Joining>(catalog, joinQuery, [tenant, user])
       const { outcome = 'invalid', members, slug, maxUsers, ...membership } = rows[0] ?? ({} as Partial<Joining>)
       switch (outcome) {
         case 'joined':

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isTenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
-import type { SqlClient } from '../../core/sql-client.js'
+import type { SqlPool } from '../../core/sql-client.js'
 import { checkDomain, type DomainToCheck } from './domain-row.js'
 import type { ResolveTxt } from './txt-resolver.js'
 
@@ -15,7 +15,7 @@ const atATime = 8
  *
  * @returns how many were looked at
  */
-export async function checkDueDomains(catalog: SqlClient, resolveTxt: ResolveTxt): Promise<number> {
+export async function checkDueDomains(catalog: SqlPool, resolveTxt: ResolveTxt): Promise<number> {
   const { rows } = await catalog.query<DomainToCheck>(
     `update tenant_domains set next_check_at = now() + interval '10 minutes'
      where id in (
@@ -40,7 +40,7 @@ export async function checkDueDomains(catalog: SqlClient, resolveTxt: ResolveTxt
 
 /** What {@link keepProven} needs. */
 export interface KeepProvenOptions {
-  readonly catalog: SqlClient
+  readonly catalog: SqlPool
   readonly resolveTxt: ResolveTxt
   readonly logger: Logger
   /** Time between two looks for domains that are due, milliseconds. Default: a minute. */

@@ -13,6 +13,8 @@ const actionsOfEvents = {
   'member.removed': ['member.remove', 'member.leave'],
   'member.roles.replaced': ['member.roles.set'],
   'member.role.assigned': ['member.role.assign'],
+  'member.impersonation.started': ['impersonation.start'],
+  'member.impersonation.ended': ['impersonation.end'],
   'member.role.unassigned': ['member.role.unassign'],
   'invitation.created': ['invitation.create'],
   'invitation.resent': ['invitation.resend'],

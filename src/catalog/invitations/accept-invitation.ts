@@ -1,7 +1,8 @@
 import { selectList } from '../../core/columns.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { membershipColumns, type UserTenant } from '../../core/model.js'
-import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
+import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { hashOfToken } from './invitation-token.js'
 
 interface Acceptance extends UserTenant {
@@ -38,7 +39,7 @@ export function acceptInvitationById(catalog: SqlPool, id: string, userId: strin
 
 async function accept(catalog: SqlPool, query: string, values: readonly [unknown, string]): Promise<UserTenant> {
   const [, userId] = values
-  const { rows } = await queryRepeated<Acceptance>(catalog, query, [...values])
+  const { rows } = await queryAudited<Acceptance>(catalog, query, [...values])
   const { outcome = 'invalid', members, slug, maxUsers, ...membership } = rows[0] ?? ({} as Partial<Acceptance>)
   switch (outcome) {
     case 'joined':

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { UserTenant } from '../../core/model.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { parse, schemaOf, user } from '../input.js'
 import { acceptInvitationById } from './accept-invitation.js'
 import { maskedAddress } from './invitation-row.js'
@@ -94,7 +95,8 @@ export function createOwnInvitations({ catalog }: { readonly catalog: SqlPool })
       )
       // The audit log, which nobody can erase, has the address only masked.
       const email = maskedAddress(rows[0]?.email ?? '')
-      const { rowCount } = await catalog.query(
+      const { rowCount } = await queryAudited(
+        catalog,
         `with ended as (
            update invitations set state = 'withdrawn', ended_at = now() from users
            where ${isInvited} and invitations.id = $2 returning invitations.id, tenant_id

@@ -1,5 +1,6 @@
 import { bigint, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { bytes, moment, transactionId } from './columns.js'
+import { serviceAccounts } from './api-keys.js'
 import { users } from './users.js'
 
 /** The audit log. Append-only: each entry is chained to the one before it of its tenant, or of the installation. */
@@ -25,6 +26,15 @@ export const auditPersonal = pgTable('audit_personal', {
     .references(() => users.id, { onDelete: 'cascade' }),
   salt: uuid('salt').notNull(),
   facts: jsonb('facts').notNull(),
+})
+
+/** Addresses of clients in entries. They are deleted with whose they are; the entries keep a salted digest of each. */
+export const auditAddresses = pgTable('audit_addresses', {
+  digest: bytes('digest').primaryKey(),
+  userId: uuid('user_id').references(() => users.id, { onDelete: 'cascade' }),
+  serviceAccountId: uuid('service_account_id').references(() => serviceAccounts.id, { onDelete: 'cascade' }),
+  salt: uuid('salt').notNull(),
+  address: text('address').notNull(),
 })
 
 /** The head of each chain of the audit log. The chain with an id of zeros is the installation's. */

@@ -3,6 +3,7 @@ import type { FleetCatalog, FleetSelection, NamedTenant } from '../../core/fleet
 import type { FleetFailure } from '../../core/fleet/fleet.js'
 import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { databaseColumns } from './tenant-databases.js'
 
 const databases = `(select ${databaseColumns}, schema_version, schema_fingerprint as "schemaFingerprint" from tenant_databases) as database`
@@ -90,11 +91,11 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
     },
 
     async recordRun(actor, action, after) {
-      await catalog.query("insert into audit_log (actor_id, action, subject, after) values ($1, $2, 'fleet', $3)", [
-        actor,
-        action,
-        after,
-      ])
+      await queryAudited(
+        catalog,
+        "insert into audit_log (actor_id, action, subject, after) values ($1, $2, 'fleet', $3)",
+        [actor, action, after],
+      )
     },
   }
 }

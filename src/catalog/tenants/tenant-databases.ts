@@ -8,6 +8,7 @@ import type {
   UnfinishedDatabase,
   VersionedDatabase,
 } from '../../core/tenants/tenant-databases.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 
 /** Columns of a `TenantDatabase`. */
 export const databaseColumns = `id, server_id as "serverId", name, role_name as "roleName", state, epoch,
@@ -159,7 +160,8 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       ),
 
     async finishDrop(id, lease) {
-      const { rows } = await catalog.query<RemovedDatabase>(
+      const { rows } = await queryAudited<RemovedDatabase>(
+        catalog,
         'select tenant_id as "tenantId" from finish_database_drop($1, $2)',
         [id, lease],
       )

@@ -4,8 +4,9 @@ import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Tenant, TenantStatus } from '../../core/model.js'
 import { catalogStates, hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
+import type { SqlPool } from '../../core/sql-client.js'
 import type { DatabaseSupply } from '../../core/tenants/tenant-databases.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { commitChange } from '../access/lookup.js'
 import { parse, schemaOf, tenantRef } from '../input.js'
 import { createTenantChanges, type TenantChanges } from './tenant-changes.js'
@@ -98,7 +99,7 @@ export function createTenants({
   const assign = async (input: ParsedTenant, version: string, reservation: string | null) => {
     const sql = `select ${tenantList} from create_tenant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
     // One statement is one transaction: an error has undone it, so it may be sent again, as a read may.
-    const { rows } = await queryRepeated<Tenant>(catalog, sql, [
+    const { rows } = await queryAudited<Tenant>(catalog, sql, [
       uuidv7(),
       input.slug,
       input.name,

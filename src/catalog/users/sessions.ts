@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor, parse, schemaOf, user } from '../input.js'
 
@@ -81,7 +82,7 @@ const otherSessionsInput = schemaOf<OtherSessionsInput>()(z.strictObject({ user,
 /** Creates the service for sessions. */
 export function createSessions({ catalog }: { readonly catalog: SqlPool }): Sessions {
   async function end(who: string, id: string | null, others: boolean, by: string | null | undefined): Promise<number> {
-    const found = catalog.query<{ ended: number }>('select end_sessions($1, $2, $3, $4) as ended', [
+    const found = queryAudited<{ ended: number }>(catalog, 'select end_sessions($1, $2, $3, $4) as ended', [
       ...[who, id, others, by ?? ''],
     ])
     return (await answered(found)).rows[0]?.ended ?? 0

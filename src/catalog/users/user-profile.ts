@@ -4,6 +4,7 @@ import { longestImage, normalizeImage } from '../../core/identity/image.js'
 import type { UserRecord } from '../../core/identity/identity.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { actor, parse, schemaOf, shownLine, userRef } from '../input.js'
 import { type UserChangeInput, userNotFound } from './user-change.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
@@ -38,7 +39,8 @@ const updateInput = schemaOf<UserUpdateInput>()(
 export async function updateUser(catalog: SqlPool, input: UserUpdateInput): Promise<UserRecord> {
   const { user, name, image: picture, actor: by } = parse(updateInput, input)
   if (!isUuid(user)) throw userNotFound(user)
-  const { rows } = await catalog.query<UserRow>(
+  const { rows } = await queryAudited<UserRow>(
+    catalog,
     `with wanted as (
        select id, coalesce($3, name) as name, case when $4 then $5 else image end as image from users where id = $1
      ), changed as (

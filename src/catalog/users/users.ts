@@ -9,6 +9,7 @@ import { type Logger, stderrLogger } from '../../core/logger.js'
 import { createRefusalLog } from '../../core/refusal-log.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
 import { actor, parse, schemaOf, userRef } from '../input.js'
 import { claimEmail, findOrCreateForeignUser } from './foreign-users.js'
@@ -100,7 +101,8 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
     const { user: id, actor: by } = parse(userChangeInput, input)
     const { rows } = isUuid(id)
       ? await answered(
-          pool.query<UserRow>(
+          queryAudited<UserRow>(
+            pool,
             `update users set ${assignments} from (${auditActor('$2')}) as acting where id = $1 returning ${userList}`,
             [id, by ?? ''],
           ),
@@ -158,7 +160,8 @@ export function createUserDirectory(pool: SqlPool, options: UserDirectoryOptions
         throw new TenancyError('TENANCY_ACCOUNTS_EMAIL_INVALID', `${JSON.stringify(email)} is no e-mail address`)
       }
       const { rows } = await answered(
-        pool.query<UserRow>(
+        queryAudited<UserRow>(
+          pool,
           `insert into users (email, name, email_verified)
            select $1::text, $2::text, $3::boolean from (${auditActor('$4')}) as acting
            on conflict (lower(email)) do nothing returning ${userList}`,

@@ -39,6 +39,10 @@ export const listAudit = defineCommand<Input, Result>({
         actorId: 'string | null',
         operator: 'string | null',
         apiKey: 'string | null',
+        requestId: 'string | null',
+        address: 'string | null',
+        isPlatform: 'boolean',
+        impersonation: 'any',
         tenantId: 'string | null',
         action: 'string',
         subject: 'string | null',
@@ -57,18 +61,22 @@ export const listAudit = defineCommand<Input, Result>({
   render({ entries, next }, page) {
     page.table(
       ['SEQ', 'AT', 'ACTION', 'SUBJECT', 'BY', 'CHANGE'],
-      entries.map(({ seq, at, action, subject, actorId, operator, before, after }) => [
+      entries.map(({ seq, at, action, subject, actorId, operator, impersonation, before, after }) => [
         seq,
         at,
         action,
         subject,
-        [actorId, operator].filter((by) => by !== null).join(' through ') || 'the system or an operator',
+        byText(actorId, operator ?? impersonation?.administrator ?? null),
         changeText(before, after),
       ]),
     )
     if (next !== null) page.hint(`There may be more: --after ${next}`)
   },
 })
+
+function byText(actorId: string | null, through: string | null): string {
+  return [actorId, through].filter((by) => by !== null).join(' through ') || 'the system or an operator'
+}
 
 function changeText(before: unknown, after: unknown): string {
   const text = before === null ? shown(after) : `${shown(before)} -> ${shown(after) || 'gone'}`

@@ -14,6 +14,7 @@ import { keepProven } from '../../catalog/domains/keep-proven.js'
 import { createTxtResolver } from '../../catalog/domains/txt-resolver.js'
 import { createInvitations } from '../../catalog/invitations/invitations.js'
 import { createOwnInvitations } from '../../catalog/invitations/own-invitations.js'
+import { createImpersonationStore } from '../../catalog/impersonations/impersonations.js'
 import { createMemberships } from '../../catalog/members/memberships.js'
 import { readSettingsSchema } from '../../catalog/settings/settings-schema.js'
 import { createSettingsSeal } from '../../catalog/settings/settings-seal.js'
@@ -22,6 +23,7 @@ import { createTenants } from '../../catalog/tenants/tenants.js'
 import { createSessions } from '../../catalog/users/sessions.js'
 import { createPlatformAdministration } from '../../catalog/users/platform-administrators.js'
 import { deriveLockKey } from '../../postgres/advisory-lock.js'
+import { createImpersonations } from '../impersonations.js'
 import { createManagement } from '../management.js'
 import { readTenantUsage } from '../observing/tenant-usage.js'
 import type { OpenCatalog } from './open-catalog.js'
@@ -34,7 +36,7 @@ export function openManagement(
   { config, logger, closing, tenantSettings, domains, purpose }: Opening,
   { catalog, server }: OpenCatalog,
   { databases, connections }: OpenDatabases,
-  { users, cache, coherence, apiKeys }: OpenRequestPath,
+  { users, cache, coherence, apiKeys, keys }: OpenRequestPath,
 ): ReturnType<typeof createManagement> {
   closing.add(keepAnchored({ catalog, logger }))
   const { resolveTxt = createTxtResolver(domains.dnsServers), maxPerTenant } = domains
@@ -89,6 +91,7 @@ export function openManagement(
       seal: createSettingsSeal(server.secret),
       cache: createSettingsCache(coherence),
     }),
+    impersonations: createImpersonations(createImpersonationStore(catalog), keys),
     summary: () => readSummary(catalog),
     readUsage: (tenantId) => readTenantUsage(catalog, tenantId),
     forget,

@@ -9,13 +9,19 @@ import { createRuleSetReader } from '../../catalog/access/rule-set-reader.js'
 import { createKeyDirectory } from '../../catalog/api-keys/key-directory.js'
 import { createChangeLog } from '../../catalog/change-log.js'
 import { readTenantOfHost } from '../../catalog/domains/domains.js'
+import { createImpersonationDirectory } from '../../catalog/impersonations/impersonation-directory.js'
 import { createMemberDirectory } from '../../catalog/members/member-directory.js'
 import { createSigningKeyStore } from '../../catalog/signing-keys.js'
 import { type CatalogUsers, createUserDirectory } from '../../catalog/users/users.js'
 import type { AccessRules } from '../../core/access/access.js'
 import type { ApiKeyFormat } from '../../core/identity/api-keys.js'
 import type { TokenVerifier } from '../../core/identity/identity.js'
-import { maxPlatformTokenSeconds, platformAudienceOf, type SigningKeys } from '../../core/identity/signing-keys.js'
+import {
+  impersonationAudienceOf,
+  maxPlatformTokenSeconds,
+  platformAudienceOf,
+  type SigningKeys,
+} from '../../core/identity/signing-keys.js'
 import { createRequestPipeline, type RequestPipeline } from '../../http/pipeline.js'
 import { createKeyAdmission } from '../../http/key-admission.js'
 import { createApiKeyFormat } from '../../identity/api-key-format.js'
@@ -76,7 +82,12 @@ export async function openRequestPath(
     migration: (id) => scheduler.schemaMayChange(id),
     database: (id) => scheduler.disconnect(id),
   })
-  const verifier = createTokenVerifier({ own: { issuer, audience, keys }, issuers: config.oidcIssuers, logger })
+  const impersonationAudience = impersonationAudienceOf(audience)
+  const verifier = createTokenVerifier({
+    own: { issuer, audience, keys, impersonationAudience },
+    issuers: config.oidcIssuers,
+    logger,
+  })
   const platformVerifier = createTokenVerifier({
     own: { issuer, audience: platformAudienceOf(audience), keys, maxLifetimeSeconds: maxPlatformTokenSeconds },
     ...{ cacheSize: 1000, cacheBytes: 4 * 1024 * 1024, logger },
@@ -117,6 +128,7 @@ export async function openRequestPath(
     resolver,
     pools: (member) => () => connections.pool(member.tenant),
     schema,
+    impersonations: createImpersonationDirectory(catalog),
     keys: createKeyAdmission({
       ...{ format: apiKeys.format, keys: apiKeys.cache, resolver, rules, schema },
       pools: (tenant) => () => connections.pool(tenant),

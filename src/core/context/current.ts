@@ -1,12 +1,14 @@
 import type { Member, MemberAccess } from '../access/access.js'
 import { TenancyError } from '../errors/errors.js'
+import type { CurrentImpersonation } from '../identity/impersonation.js'
 import type { CallingServiceAccount } from '../identity/service-account.js'
 import type { Tenant, User } from '../model.js'
 import type { TenantPool } from '../tenants/tenant-pool.js'
 import { type RequestContext, tryGetContext } from './request-scope.js'
 
 /**
- * Who sent the current request: a person, or a program with an API key. `access` is what they may do in the request's tenant, for
+ * Who sent the current request: a person, a program with an API key, or an administrator of the installation who acts as `user`,
+ * a member of the tenant. `access` is what they may do in the request's tenant, for
  * `tenancy.can` and `tenancy.permissionsOf`; undefined: the request is in no tenant.
  */
 export type Actor =
@@ -14,6 +16,14 @@ export type Actor =
   | {
       readonly kind: 'serviceAccount'
       readonly serviceAccount: CallingServiceAccount
+      readonly access: MemberAccess | undefined
+    }
+  | {
+      readonly kind: 'impersonator'
+      readonly administrator: CurrentImpersonation['administrator']
+      /** The member, as `getCurrentUser()` gives them. */
+      readonly user: User
+      readonly impersonation: Pick<CurrentImpersonation, 'id' | 'reason' | 'expiresAt'>
       readonly access: MemberAccess | undefined
     }
 
@@ -24,11 +34,14 @@ export function tryGetCurrentActor(): Actor | undefined {
 }
 
 /**
- * Who sent the current request: a user, or the service account of an API key.
+ * Who sent the current request: a user, the service account of an API key, or an administrator of the installation who acts as a
+ * user.
  * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_CONTEXT_MISSING (no request)
  * @example
  * const actor = getCurrentActor()
- * const id = actor.kind === 'user' ? actor.user.id : actor.serviceAccount.id
+ * if (actor.kind === 'user') log(actor.user.id)
+ * else if (actor.kind === 'serviceAccount') log(actor.serviceAccount.id)
+ * else log(`${actor.administrator.id} as ${actor.user.id}`)
  */
 export function getCurrentActor(): Actor {
   const actor = actorOf(requireContext('getCurrentActor'))
@@ -36,7 +49,11 @@ export function getCurrentActor(): Actor {
   return actor
 }
 
-function actorOf({ user, serviceAccount, access }: RequestContext): Actor | undefined {
+function actorOf({ user, serviceAccount, impersonation: given, access }: RequestContext): Actor | undefined {
+  if (user && given) {
+    const { administrator, ...impersonation } = given
+    return { kind: 'impersonator', administrator, user, impersonation, access }
+  }
   if (user) return { kind: 'user', user, access }
   return serviceAccount && { kind: 'serviceAccount', serviceAccount, access }
 }
@@ -47,7 +64,7 @@ export function tryGetCurrentUser(): User | undefined {
 }
 
 /**
- * The user who sent the current request.
+ * The user who sent the current request, or whom an administrator acts as: {@link getCurrentActor} tells.
  * @throws {@link TenancyError} TENANCY_AUTH_REQUIRED (the request is anonymous), TENANCY_AUTH_PERSON_REQUIRED (it came with an API
  *   key: see {@link getCurrentActor}), TENANCY_CONTEXT_MISSING (no request)
  */

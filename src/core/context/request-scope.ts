@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { MemberAccess } from '../access/access.js'
+import type { AuditOrigin } from './audit-origin.js'
+import type { CurrentImpersonation } from '../identity/impersonation.js'
 import type { CallingServiceAccount } from '../identity/service-account.js'
 import type { VerifiedToken } from '../identity/identity.js'
 import type { Tenant, User, UserTenant } from '../model.js'
@@ -10,6 +12,8 @@ export interface RequestContext {
   readonly user: User | undefined
   /** The service account of a request with an API key; there is no user then. */
   readonly serviceAccount?: CallingServiceAccount | undefined
+  /** The administrator of the installation who acts as the user, who is a member of the tenant. Default: none. */
+  readonly impersonation?: CurrentImpersonation | undefined
   readonly tenant: Tenant | undefined
   readonly membership: UserTenant | undefined
   readonly access: MemberAccess | undefined
@@ -30,14 +34,29 @@ export interface KeyedRequestMark {
   readonly action: string
 }
 
+/** What is known of a request besides its context. */
+export interface ScopeFacts {
+  /** Where the request comes from, for the audit log. Default: it is no request. */
+  readonly origin?: AuditOrigin | undefined
+  /** Default: the request has no `Idempotency-Key`. */
+  readonly keyed?: KeyedRequestMark | undefined
+}
+
 /** One request or job. Requests of the same caller may share a context; each has a scope of its own. */
 export class RequestScope {
   readonly context: RequestContext
   readonly keyed: KeyedRequestMark | undefined
+  readonly #origin: AuditOrigin | undefined
 
-  constructor(context: RequestContext, keyed?: KeyedRequestMark) {
+  constructor(context: RequestContext, facts?: ScopeFacts) {
     this.context = context
-    this.keyed = keyed
+    this.keyed = facts?.keyed
+    this.#origin = facts?.origin
+  }
+
+  /** Where the request comes from, for the audit log; undefined: it is no request. */
+  get origin(): AuditOrigin | undefined {
+    return this.#origin
   }
 
   /** The request's id as log lines and problem documents show it, if this is a request. */
@@ -63,9 +82,12 @@ export function runInScope<Result>(scope: RequestScope, callback: () => Result):
   return storage.run(scope, callback)
 }
 
-/** Runs `callback` and everything it starts in a new scope with `context` as the current one. */
+/**
+ * Runs `callback` and everything it starts in a new scope with `context` as the current one. Inside of a request it stays known
+ * where that comes from.
+ */
 export function runWithContext<Result>(context: RequestContext, callback: () => Result): Result {
-  return storage.run(new RequestScope(context), callback)
+  return storage.run(new RequestScope(context, { origin: tryGetScope()?.origin }), callback)
 }
 
 /** The current scope, or undefined outside of a request or job. */

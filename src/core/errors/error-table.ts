@@ -254,6 +254,18 @@ export const errorTable = {
     fix: 'Look at the tenants that you may join, or ask for an invitation.',
   },
 
+  // Impersonation
+  TENANCY_IMPERSONATION_REFUSED: {
+    status: 403,
+    title: 'Cannot do this as an administrator who acts as somebody else',
+    fix: 'Let the member do it, or an administrator in their own name; docs/impersonation.md says what is possible.',
+  },
+  TENANCY_IMPERSONATION_NOT_FOUND: {
+    status: 404,
+    title: 'No such impersonation',
+    fix: 'Look at listImpersonations of this tenant for the ids.',
+  },
+
   // Tenant databases
   TENANCY_DATABASE_BUILD_FAILED: {
     status: 503,

@@ -21,8 +21,16 @@ export interface VerifiedToken {
   readonly identitySuffices?: boolean | undefined
   /** Foreign tokens: seconds by which the issuer's clock may be ahead of ours, and so `issuedAt` too late. */
   readonly clockToleranceSeconds?: number | undefined
+  /** Own tokens: the administrator of the installation who acts as the user. Default: nobody does. */
+  readonly impersonation?: TokenImpersonation | undefined
   /** All claims, as signed. Frozen. */
   readonly claims: Readonly<Record<string, unknown>>
+}
+
+/** What a token says of an impersonation: its id (`jti`), and the id of the administrator (`act.sub`, RFC 8693, 4.1). */
+export interface TokenImpersonation {
+  readonly id: string
+  readonly administrator: string
 }
 
 /**

@@ -80,6 +80,18 @@ export interface PlatformTokenInput extends Pick<AccessTokenInput, 'userId' | 'e
   readonly ttlSeconds: number
 }
 
+/** The contents of a token of an administrator of the installation who acts as a member. */
+export interface ImpersonationTokenInput extends Pick<AccessTokenInput, 'userId' | 'epoch'> {
+  /** The claim `jti`. */
+  readonly id: string
+  /** Id of the tenant that the token is bound to. */
+  readonly tenant: string
+  /** Id of the administrator. */
+  readonly administrator: string
+  /** Seconds the token is valid, 1 to 3600. */
+  readonly ttlSeconds: number
+}
+
 /** A signed access token. `expiresIn`: seconds, as OAuth 2.0 answers it. */
 export interface IssuedToken {
   readonly token: string
@@ -109,6 +121,11 @@ export interface SigningKeys extends VerificationKeys {
    * no other route takes, and with the claim `grant`.
    */
   issuePlatformToken(input: PlatformTokenInput): Promise<IssuedToken>
+  /**
+   * Signs a token of an administrator who acts as a member: as an access token of the member, but for the audience of
+   * {@link impersonationAudienceOf}, and with the administrator in the claim `act` (RFC 8693, 4.1).
+   */
+  issueImpersonationToken(input: ImpersonationTokenInput): Promise<IssuedToken>
   /** Makes the document for `/.well-known/jwks.json`. */
   jwks(): Promise<{ readonly keys: readonly PublicJwk[] }>
   /**
@@ -123,6 +140,17 @@ export const maxAccessTokenSeconds = 900
 
 /** Longest life of a token of a platform administrator, seconds. */
 export const maxPlatformTokenSeconds = 3600
+
+/** Longest life of a token of an administrator who acts as a member, seconds. */
+export const maxImpersonationTokenSeconds = 3600
+
+/**
+ * The audience of tokens of administrators who act as a member. It is another one than that of the member's own tokens, so that a
+ * service that knows nothing of `act` does not take one for the other.
+ */
+export function impersonationAudienceOf(audience: string): string {
+  return `${audience}/impersonation`
+}
 
 /** The audience of tokens of platform administrators. */
 export function platformAudienceOf(audience: string): string {

@@ -4,8 +4,10 @@ import { TenancyError } from '../../core/errors/errors.js'
 import { asCatalogOutage } from '../../postgres/catalog-outage.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import {
+  impersonationAudienceOf,
   type IssuedToken,
   maxAccessTokenSeconds,
+  maxImpersonationTokenSeconds,
   maxPlatformTokenSeconds,
   platformAudienceOf,
   type SigningAlgorithm,
@@ -45,7 +47,9 @@ interface SignInput {
   readonly userId: string
   readonly audience: string
   /** Beside those that every token has. */
-  readonly claims: Readonly<Record<string, number | string>>
+  readonly claims: Readonly<Record<string, number | string | Readonly<Record<string, string>>>>
+  /** The claim `jti`. Default: a random one. */
+  readonly tokenId?: string
   readonly ttlSeconds: number
   readonly maxSeconds: number
 }
@@ -129,10 +133,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   async function sign(input: SignInput): Promise<IssuedToken> {
     requireSaneLifetime(input)
     await requireFreshKeys()
-    const { userId, claims, ttlSeconds } = input
+    const { userId, claims, ttlSeconds, tokenId = randomUUID() } = input
     const key = signingKey()
     const issuedAt = Math.floor(now() / 1000)
-    const tokenId = randomUUID()
     const token = await new SignJWT(claims)
       .setProtectedHeader({ typ: 'at+jwt', alg: key.algorithm, kid: key.kid })
       .setIssuer(issuer)
@@ -179,6 +182,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const claims = { epoch, grant }
       const maxSeconds = maxPlatformTokenSeconds
       return sign({ userId, audience: platformAudienceOf(audience), claims, ttlSeconds, maxSeconds })
+    },
+    issueImpersonationToken({ id: tokenId, userId, epoch, tenant, administrator, ttlSeconds }) {
+      const claims = { epoch, tenant, act: { sub: administrator } }
+      const maxSeconds = maxImpersonationTokenSeconds
+      return sign({ userId, audience: impersonationAudienceOf(audience), claims, ttlSeconds, maxSeconds, tokenId })
     },
     async jwks() {
       await requireFreshKeys()

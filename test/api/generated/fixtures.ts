@@ -98,6 +98,7 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   updateTenantSettings: { body: () => ({ theme: 'dark', mail: { host: uniqueName('host'), password: 'hunter22' } }) },
 
   exchangePlatformToken: { as: (_, { administrator: { id, accessToken } }) => ({ id, token: accessToken }) },
+  startImpersonation: { body: ({ user }) => ({ user, reason: 'Ticket 4711', minutes: 60 }) },
   createPlatformTenant: {
     body: ({ owner }) => ({
       ...{ name: 'Made', slug: uniqueName('made'), owner, contactEmail: null, maxUsers: 7, labels: ['a'] },

@@ -135,6 +135,9 @@ export async function createWorld(): Promise<World> {
       await tenancy.access.createPermission({ name: permission })
       const category = shortName('Category')
       await tenancy.access.createCategory({ name: category })
+      const { impersonation } = await tenancy.startImpersonation({
+        ...{ tenant: tenant.id, user: member.id, reason: 'Ticket', minutes: 60, actor: administrator.id },
+      })
       const people = { user: member.id, to: member.id, owner: by.id, actor: by.id }
       return {
         ...{
@@ -155,6 +158,7 @@ export async function createWorld(): Promise<World> {
         platformIds: {
           ...{ ...people, domain: domain.id, emailDomain: emailDomain.id },
           ...{ tenant: tenant.id, role: builtIn.id, included: builtInIncluded.id, permission, category },
+          impersonation: impersonation.id,
         },
       }
     },

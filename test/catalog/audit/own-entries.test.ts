@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type AuditLog, createAuditLog } from '../../../src/catalog/audit/audit-log.js'
 import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
+import { noOrigin } from '../../support/no-origin.js'
 
 let catalog: TestDatabase
 let audit: AuditLog
@@ -29,7 +30,7 @@ test('an entry of the application is chained as ours, for a tenant or for the in
   })
   expect((await audit.list({ tenant })).at(-1)).toEqual({
     ...{ seq, at, actorId: actor, tenantId: tenant, action: 'app.invoice.sent-again', subject: 'invoice:42' },
-    ...{ before: null, after: { total: 1.5, to: null }, operator: null, apiKey: null },
+    ...{ before: null, after: { total: 1.5, to: null }, operator: null, apiKey: null, ...noOrigin },
   })
   const { seq: next } = await audit.record({ action: 'app.start' })
   expect((await audit.list({ tenant: null })).at(-1)).toMatchObject({ seq: next, action: 'app.start', after: null })

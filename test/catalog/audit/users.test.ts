@@ -6,6 +6,7 @@ import { createUserDirectory } from '../../../src/catalog/users/users.js'
 import { createSigningKeys } from '../../../src/identity/keys/signing-keys.js'
 import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
 import { quietLogger } from '../../identity/tokens.js'
+import { noOrigin } from '../../support/no-origin.js'
 
 const idp = 'https://idp.example'
 const hash = (text: string) => `$argon2id$v=19$m=19456,t=2,p=1$${text}`
@@ -54,6 +55,7 @@ const entry = (action: string, before: unknown, after: unknown, actorId: string 
   after,
   operator: null,
   apiKey: null,
+  ...noOrigin,
 })
 
 describe('audit entries of users', () => {

@@ -3,6 +3,7 @@ import { createAuditLog } from '../../../src/catalog/audit/audit-log.js'
 import type { Tenants } from '../../../src/catalog/tenants/tenants.js'
 import type { Tenant } from '../../../src/index.js'
 import { createInstallation, type Installation } from '../../databases/fixture.js'
+import { noOrigin } from '../../support/no-origin.js'
 
 let installation: Installation
 let tenants: Tenants
@@ -41,6 +42,7 @@ test('what is given is changed, the rest stays, and the entry has what differs',
     after: { name: 'Acme Ltd', maxUsers: 3 },
     operator: null,
     apiKey: null,
+    ...noOrigin,
   })
   expect(await epoch()).toBeGreaterThan(before)
   expect(await tenants.updateTenant({ tenant: tenant.id, maxUsers: null, contactEmail: 'a@b.example' })).toMatchObject({

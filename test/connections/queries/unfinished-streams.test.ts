@@ -186,7 +186,7 @@ test('HTTP clients that disconnect in mid-download do not lock out their tenant'
   const [pool] = start(two) as [TenantPool]
   const app = Fastify()
   const inWork = <Result>({ request, raw }: FastifyReply, run: () => Result) =>
-    runInScope(new FastifyRequestScope(anonymousContext, request, raw), run)
+    runInScope(new FastifyRequestScope(anonymousContext, request, raw, () => 'unknown'), run)
   app.get('/piped', (_request, reply) => reply.send(inWork(reply, () => pool.query(copyStreams.to(endless)))))
   app.get('/by-hand', async (_request, reply) => {
     reply.hijack()

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Tenancy, User } from '../../../src/index.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
 import { withAdmin } from '../../support/server.js'
+import { noOrigin } from '../../support/no-origin.js'
 
 let installation: Installation
 let tenancy: Tenancy
@@ -38,6 +39,7 @@ describe('a token that is issued', () => {
         after: { jti: plain.tokenId, tenant: null, expiresIn: plain.expiresIn },
         operator: null,
         apiKey: null,
+        ...noOrigin,
       },
       {
         actorId: dana.id,
@@ -48,6 +50,7 @@ describe('a token that is issued', () => {
         after: { jti: bound.tokenId, tenant: id, expiresIn: bound.expiresIn },
         operator: null,
         apiKey: null,
+        ...noOrigin,
       },
     ])
     const text = JSON.stringify(await issuedEntries())

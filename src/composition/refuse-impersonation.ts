@@ -1,0 +1,43 @@
+import { tryGetScope } from '../core/context/request-scope.js'
+import { TenancyError } from '../core/errors/errors.js'
+
+/**
+ * What a request may call of the catalog's functions while an administrator acts as a member: what reads, and the changes named here.
+ * Whatever else there is, and is to come, may change ownership, keys, rights, or what is the person's own.
+ */
+const mayCall = /^(get|list|find|search|show|is|read)[A-Z]|^(summary|explain|effectivePermissions|withLock|onEvent)$/
+const harmlessChanges = ['updateTenant', 'setTenantLabels', 'updateTenantSettings', 'withdrawInvitation']
+
+/** Refuses, inside of a request of an administrator who acts as a member, what they may not change. Leaves all else as it is. */
+export function refuseImpersonators<Functions extends object>(functions: Functions): Functions {
+  const guarded = Object.entries(functions).map(([name, value]: [string, unknown]) => {
+    if (typeof value !== 'function' || mayCall.test(name)) return [name, value]
+    const call = value as (...given: readonly unknown[]) => unknown
+    return [
+      name,
+      async (...given: readonly unknown[]) => {
+        refuseImpersonator(name, given[0])
+        return call(...given)
+      },
+    ]
+  })
+  return Object.fromEntries(guarded) as Functions
+}
+
+/** @throws {@link TenancyError} TENANCY_IMPERSONATION_REFUSED: this is a request of an administrator who acts as a member */
+export function refuseImpersonator(name: string, input?: unknown): void {
+  // Of the scope, not of the context: a job that the request starts in another tenant is the administrator's, too.
+  const scope = tryGetScope()
+  if (scope?.origin?.impersonation === undefined || harmlessChanges.includes(name)) return
+  if (name === 'updateMember' && isOfAnother(input, scope.context.user?.id)) return
+  throw new TenancyError(
+    'TENANCY_IMPERSONATION_REFUSED',
+    `${name} is not for an administrator who acts as somebody else`,
+  )
+}
+
+/** Whether the input of a function is about another member than the one whom the administrator acts as. */
+function isOfAnother(input: unknown, userId: string | undefined): boolean {
+  const about = typeof input === 'object' && input !== null && 'user' in input ? input.user : undefined
+  return typeof about === 'string' && userId !== undefined && about.toLowerCase() !== userId
+}
