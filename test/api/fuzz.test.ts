@@ -72,7 +72,7 @@ test(
       [before],
     )
     expect(rows).toEqual([])
-    expect(Number(await written()) - Number(before)).toBeGreaterThan(requests / 100)
+    expect(Number(await written()) - Number(before)).toBeGreaterThan(requests / 1000)
     // They reach the operations: not all are refused at the door.
     expect(statuses.get(200) ?? 0).toBeGreaterThan(requests / 100)
     console.error(`answers by status: ${JSON.stringify(Object.fromEntries(statuses))}`)
