@@ -3,12 +3,12 @@ import { type KeyedRequestMark, type RequestContext, RequestScope, runInScope } 
 import { auditOriginOf } from '../http/audit-origin.js'
 import { callerNetwork } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
-import { answerJson, answerNothing, answerProblem } from '../http/messages/answers.js'
+import { answerJson, answerNothing, answerProblem, logServerError } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
 import { requireActorId, requireTenant, requireUser } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
-import type { Operation, OperationSettings } from './operation.js'
+import type { Operation, OperationSettings, StreamedAnswer } from './operation.js'
 import { createCatalogCounts } from './limits/counts.js'
 import { createInvitationLimits } from './limits/invitation-limits.js'
 import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
@@ -16,6 +16,7 @@ import { operations, platformOperations } from './operations/index.js'
 import { bindAdmission } from './serving/check-access.js'
 import { createIdempotentRequests, type StoredAnswer } from './serving/idempotency.js'
 import { readCall } from './serving/read-call.js'
+import { respondStream } from './serving/stream-answer.js'
 import { createTenantCount } from './serving/tenant-count.js'
 import { checkOptions } from './serving/check-options.js'
 import { createRouteTable, type Match } from './serving/route-table.js'
@@ -137,11 +138,17 @@ export function createApi(options: CreateApiOptions): Api {
       },
     }
     const origin = auditOriginOf(context, { requestId, address: client, isPlatform: 'platform' in operation.access })
+    const runIt = (keyed?: KeyedRequestMark) =>
+      runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call))
+    if (operation.answer.stream !== undefined) {
+      return respondStream(operation, (await runIt()) as StreamedAnswer, limited, (error) =>
+        logServerError(error, 500, logger, requestId),
+      )
+    }
     const answerOf = (result: unknown): StoredAnswer => ({
       ...{ status: operation.answer.status, body: documentOf(operation, result) },
     })
-    const work = async (keyed?: KeyedRequestMark): Promise<StoredAnswer> =>
-      answerOf(await runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call)))
+    const work = async (keyed?: KeyedRequestMark): Promise<StoredAnswer> => answerOf(await runIt(keyed))
     const key = readKey(request, operation)
     if (key === undefined) return respond(operation, await work(), limited)
     const { params, query: fields, body } = parts

@@ -1,5 +1,6 @@
 import { OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi'
 import type { Operation } from './operation.js'
+import { streamTypes } from './serving/stream-answer.js'
 import type { ServedOperation } from './serving/route-table.js'
 
 /** An OpenAPI 3.1 document, as plain JSON. */
@@ -29,6 +30,7 @@ const refusals: Readonly<Record<number, string>> = {
   412: 'It has changed since it was read (If-Match)',
   413: 'The body is too large',
   415: 'The body is not JSON in UTF-8',
+  416: 'The range begins behind the end of the file',
   422: 'What is asked for is not possible',
   429: 'Too many requests: wait for as long as Retry-After says',
   503: 'Out of order for a moment: wait for as long as Retry-After says',
@@ -86,12 +88,37 @@ function routeOf(operation: Operation, path: string): RouteConfig {
     responses: {
       [answer.status]: {
         description: answer.description,
-        ...(answer.schema === undefined ? {} : { content: { 'application/json': { schema: answer.schema } } }),
+        ...contentOf(operation),
+        ...(operation.takesRange ? { headers: fileHeaders } : {}),
         ...(operation.taggedBy === undefined ? {} : { headers: z.object({ ETag: z.string() }) }),
       },
+      ...(operation.takesRange
+        ? {
+            206: {
+              description: 'The part that Range asks for',
+              ...contentOf(operation),
+              headers: fileHeaders.extend({ 'Content-Range': z.string() }),
+            },
+          }
+        : {}),
       ...Object.fromEntries(refusalsOf(operation).map((status) => [status, refusalOf(status)])),
     },
   }
+}
+
+const fileHeaders = z.object({
+  ETag: z.string(),
+  'Content-Length': z.string().openapi({ type: 'integer' }),
+  'Accept-Ranges': z.literal('bytes'),
+})
+
+function contentOf({ answer: { schema, stream } }: Operation) {
+  if (stream === 'bytes') {
+    return { content: { [streamTypes.bytes]: { schema: { type: 'string' as const, format: 'binary' } } } }
+  }
+  return schema === undefined
+    ? {}
+    : { content: { [stream === undefined ? 'application/json' : streamTypes[stream]]: { schema } } }
 }
 
 function securityOf({ access }: Operation) {
@@ -100,7 +127,7 @@ function securityOf({ access }: Operation) {
   return ['platform' in access ? { platform: [] } : { bearer: [] }]
 }
 
-function headersOf({ recovery, takesTag, access, path }: Operation): z.ZodObject[] {
+function headersOf({ recovery, takesTag, takesRange, access, path }: Operation): z.ZodObject[] {
   const headers = {
     ...('everyMember' in access && !path.includes('{tenant}')
       ? { 'X-Tenant-Id': z.string().optional().openapi({ description: 'Id or slug. Default: the default tenant' }) }
@@ -112,14 +139,21 @@ function headersOf({ recovery, takesTag, access, path }: Operation): z.ZodObject
           }),
         }
       : {}),
+    ...(takesRange
+      ? {
+          Range: z.string().optional().openapi({ description: 'One range of bytes (RFC 9110, 14.2)' }),
+          'If-Range': z.string().optional().openapi({ description: 'The ETag of the part that is there already' }),
+        }
+      : {}),
     ...(takesTag ? { 'If-Match': z.string().optional().openapi({ description: 'The ETag of what was read' }) } : {}),
   }
   return Object.keys(headers).length === 0 ? [] : [z.object(headers)]
 }
 
 /** Every status but the successful one that an operation can answer. */
-export function refusalsOf({ body, takesTag, recovery, refusals: own }: Operation): number[] {
+export function refusalsOf({ body, takesTag, takesRange, recovery, refusals: own }: Operation): number[] {
   const all = new Set([...always, ...own])
+  if (takesRange) all.add(416)
   if (body !== undefined) for (const status of withBody) all.add(status)
   if (takesTag) all.add(412)
   if (recovery !== undefined) for (const status of [409, 422]) all.add(status)

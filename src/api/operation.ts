@@ -85,7 +85,28 @@ export interface OperationCall<Params, Query, Body> {
   readonly countTenants: (user: string) => Promise<number>
   /** The tag of `If-Match`: the change is only for what has this tag still. Undefined: for whatever is there. */
   readonly expectedTag: string | undefined
+  /** The headers of a range (RFC 9110, 14.2 and 13.1.5), as they came; undefined: not sent, or not for GET. */
+  readonly range: RangeHeaders
 }
+
+/** What a request says about the part of a file that it wants. */
+export interface RangeHeaders {
+  readonly range: string | undefined
+  readonly ifRange: string | undefined
+}
+
+/** An answer that is sent as it is read: it is never whole in memory, and a slow reader slows the reading down. */
+export interface StreamedAnswer<Item = unknown> {
+  /** Default: that of the operation. */
+  readonly status?: 200 | 206
+  /** Beside those that every answer has. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Begins to read: items for `lines`, bytes for `bytes`. It is not called for HEAD. It is left (`return`) when the reader goes. */
+  readonly read: () => AsyncIterable<Item>
+}
+
+/** How an answer is streamed. `lines`: one JSON document a line, each of the answer's schema. `bytes`: a file. */
+export type AnswerStream = 'lines' | 'bytes'
 
 /** The methods of operations. HEAD answers as GET does, without the body. */
 export type OperationMethod = 'get' | 'post' | 'put' | 'patch' | 'delete'
@@ -133,7 +154,15 @@ interface OperationInput<
   /** Default: none; a body is refused then. */
   readonly body?: Body
   /** What a successful call answers. Without a schema: no body. */
-  readonly answer: { readonly status: 200 | 201 | 204; readonly description: string; readonly schema?: Answer }
+  readonly answer: {
+    readonly status: 200 | 201 | 204
+    readonly description: string
+    readonly schema?: Answer
+    /** `run` gives a {@link StreamedAnswer}. Default: it gives the document. */
+    readonly stream?: AnswerStream
+  }
+  /** Whether it answers a part of a file (`Range`). Default: false; the header is ignored then. */
+  readonly takesRange?: boolean
   /** The field of the answer that its `ETag` is made of: the moment of the last change, or a version. Default: there is no tag. */
   readonly taggedBy?: 'updatedAt' | 'version'
   /** Whether the operation takes `If-Match` (`expectedTag`). Default: false; the header is refused then. */
@@ -148,7 +177,7 @@ interface OperationInput<
   readonly refusals?: readonly (403 | 404 | 409 | 412 | 422)[]
   run(
     call: OperationCall<z.output<Params>, z.output<Query>, z.output<Body>>,
-  ): Promise<z.input<Answer> | undefined | void>
+  ): Promise<z.input<Answer> | StreamedAnswer<z.input<Answer> | Uint8Array> | undefined | void>
 }
 
 /** An operation of the management API. */
@@ -167,7 +196,9 @@ export interface Operation {
     readonly status: 200 | 201 | 204
     readonly description: string
     readonly schema: z.ZodType | undefined
+    readonly stream: AnswerStream | undefined
   }
+  readonly takesRange: boolean
   readonly takesTag: boolean
   /** Undefined: the operation takes no `Idempotency-Key`. */
   readonly recovery: Recovery<OperationCall<unknown, unknown, unknown>, unknown> | undefined
@@ -195,6 +226,7 @@ export function defineOperation<
     body,
     answer,
     takesTag = false,
+    takesRange = false,
     recovery,
     whileImpersonating = false,
     secrets = [],
@@ -206,8 +238,8 @@ export function defineOperation<
     params: params ?? nothing,
     query: query ?? nothing,
     body,
-    answer: { ...answer, schema: answer.schema },
-    ...{ takesTag, whileImpersonating, secrets, refusals },
+    answer: { ...answer, schema: answer.schema, stream: answer.stream },
+    ...{ takesTag, takesRange, whileImpersonating, secrets, refusals },
     taggedBy: input.taggedBy,
     recovery: recovery && { ...recovery, find: async (call, lost) => recovery.find(call as Call, lost) },
     // The parts were checked with the schemas of this operation.

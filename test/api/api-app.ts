@@ -10,7 +10,7 @@ import { createAnswerCheck, documentPathOf } from './answer-check.js'
 export interface ApiAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, number | string | readonly string[] | undefined>>
-  /** The document; undefined: no body. */
+  /** The document, or those of the lines; undefined: no body, or bytes. */
   // oxlint-disable-next-line typescript/no-explicit-any -- a document of any shape, which each test knows
   readonly json: any
 }
@@ -86,7 +86,15 @@ export async function createApiApp(
     if (path !== undefined) checkAnswer(method.toLowerCase(), path, answer)
     return answer
   }
-  const parse = (text: string): unknown => (text === '' ? undefined : JSON.parse(text))
+  const parse = (text: string, type: unknown): unknown => {
+    if (type === 'application/octet-stream') return undefined
+    if (type === 'application/x-ndjson')
+      return text
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as unknown)
+    return text === '' ? undefined : JSON.parse(text)
+  }
 
   return {
     ...{ installation, tenancy, api, app, createUser },
@@ -104,7 +112,7 @@ export async function createApiApp(
         ...{ method: method as 'GET', url, headers: headersOf(request) },
         ...(request.body === undefined ? {} : { payload: textOf(request.body) }),
       })
-      return checked(method, url, { status: statusCode, headers, json: parse(payload) })
+      return checked(method, url, { status: statusCode, headers, json: parse(payload, headers['content-type']) })
     },
     async callDirectly(target, request = {}) {
       const [method = 'GET', url = '/'] = target.split(' ')
@@ -116,7 +124,8 @@ export async function createApiApp(
         { remoteAddress: '127.0.0.1', target: url, requestId: 'req' },
       )
       const headers = Object.fromEntries(answer.headers)
-      return checked(method, url, { status: answer.status, headers, json: parse(await answer.text()) })
+      const json = parse(await answer.text(), headers['content-type'])
+      return checked(method, url, { status: answer.status, headers, json })
     },
     async createTenant(owner) {
       const slug = `t-${uniqueName()

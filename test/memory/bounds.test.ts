@@ -41,6 +41,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'access/permission-mask.ts': [1, local],
   'accounts/background-work.ts': [1, inFlight],
   'accounts/http/account-routes.ts': [2, configured],
+  'http/messages/answers.ts': [1, 'one entry for each answer that is being sent, held weakly'],
   'http/messages/strict-text.ts': [2, local],
   'accounts/mail/smtp-sender.ts': [1, inFlight],
   'adapters/fastify/bind-websockets.ts': [1, 'one entry for each open WebSocket, held weakly'],

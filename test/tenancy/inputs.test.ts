@@ -186,6 +186,9 @@ function inputsOf(tenant: string, user: string): typeof inputs {
       ...{ tenant, after: 0, limit: 1, action: 'role.', by: user },
       ...{ from: new Date(0), to: new Date() },
     },
+    'audit.export': {
+      ...{ tenant, after: 0, action: 'role.', by: user, from: new Date(0), to: new Date() },
+    },
     'audit.verify': { tenant },
     'audit.record': { tenant, action: 'app.note.read', subject: 'note:1', data: { pages: 1 }, actor: user },
     'access.assignRole': { ...member, role: 'Admin' },
@@ -450,6 +453,7 @@ test('a function refuses an object without a required key, and names the key', a
     listOwnInvitations: ['after', 'limit'],
     listSessions: ['after', 'limit'],
     endOtherSessions: ['session'],
+    'audit.export': ['after', 'action', 'by', 'from', 'to'],
     'audit.list': ['after', 'limit', 'action', 'by', 'from', 'to'],
     'access.setOverride': ['expiresAt'],
     'access.listOverrides': ['user'],

@@ -712,6 +712,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   'audit.record': [
     succeeds('for a tenant', () => () => tenancy.audit.record({ ...by, action: 'app.note.read', actor: owner })),
   ],
+  'audit.export': [succeeds('by slug, until the first entry is asked for', () => () => tenancy.audit.export(by))],
   'audit.list': [succeeds('by slug', () => () => tenancy.audit.list(by))],
   'access.assignRole': [
     succeeds('by an actor', async () => {

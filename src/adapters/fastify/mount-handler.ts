@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { AccountsHandler } from '../../http/http-tenancy.js'
+import { isStreamed } from '../../http/messages/answers.js'
 import { toWebRequest } from '../../http/web-request.js'
 import { sendProblem } from './error-handler.js'
 import { FastifyRequestScope } from './request-scope.js'
@@ -34,7 +36,12 @@ export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyByte
       if (name !== 'set-cookie') reply.header(name, value)
     }
     for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
-    return reply.send(response.body === null ? undefined : Buffer.from(await response.arrayBuffer()))
+    const { body: content } = response
+    if (content === null) return reply.send()
+    if (!isStreamed(response)) return reply.send(Buffer.from(await response.arrayBuffer()))
+    // The other end has gone meanwhile: nobody would end the stream.
+    if (reply.raw.destroyed) await content.cancel()
+    return reply.send(reply.raw.destroyed ? undefined : Readable.fromWeb(content))
   }
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {

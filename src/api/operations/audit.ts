@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { requireTenant } from '../../http/require-user.js'
+import type { Tenancy } from '../../tenancy-interface.js'
 import { defineOperation, type Operation } from '../operation.js'
 import {
   defaultLimit,
@@ -14,10 +15,14 @@ import {
 } from './schemas.js'
 
 const group = 'Audit'
+/** Of an export, for browsers. */
+export const auditFile = { 'content-disposition': 'attachment; filename="audit.ndjson"' }
+export const exportDescription =
+  'If it cannot be read to the end, the connection is cut: an answer without its end is not the whole. `after` with the last `seq` goes on.'
 const read = { permission: 'audit:read' }
 
 // Not the operator of a change at the command line: names of accounts and machines are the installation's own.
-const entry = z
+export const auditEntry = z
   .object({
     seq: z.number().int().openapi({ description: 'Place in the tenant’s chain: 1, 2, 3, …' }),
     at: moment,
@@ -46,7 +51,24 @@ const queryMoment = z.iso
   .transform((text) => new Date(text))
   .openapi({ type: 'string', format: 'date-time' })
 
-const verification = z
+/** Filters of the query, of a list and of an export. */
+export const auditFilters = {
+  after: z
+    .string()
+    .regex(/^(0|[1-9]\d{0,14})$/, 'must be the `seq` of an entry')
+    .transform(Number)
+    .optional()
+    .openapi({
+      type: 'string',
+      description: '`next` of the page before, or the `seq` of an entry. Default: from the start',
+    }),
+  action: name.optional().openapi({ description: 'What the action begins with', example: 'role.' }),
+  actor: userId.optional(),
+  from: queryMoment.optional().openapi({ description: 'The earliest moment' }),
+  to: queryMoment.optional().openapi({ description: 'The moment before which it was' }),
+}
+
+export const auditVerification = z
   .object({
     isIntact: z.boolean(),
     entries: z.number().int(),
@@ -62,10 +84,14 @@ const verification = z
   .openapi('AuditVerification')
 
 /** Where the installation's administrators sit is none of a tenant's business, but that they acted. */
-function withoutStaff<Entry extends Pick<z.infer<typeof entry>, 'isPlatform' | 'impersonation' | 'address'>>(
+function withoutStaff<Entry extends Pick<z.infer<typeof auditEntry>, 'isPlatform' | 'impersonation' | 'address'>>(
   found: Entry,
 ) {
   return found.isPlatform || found.impersonation !== null ? { ...found, address: null } : found
+}
+
+async function* allWithoutStaff(entries: Awaited<ReturnType<Tenancy['audit']['export']>>) {
+  for await (const found of entries) yield withoutStaff(found)
 }
 
 /** The tenant's audit log, and who of the installation acted in the tenant. */
@@ -76,25 +102,29 @@ export const auditOperations: readonly Operation[] = [
     summary: 'Lists who changed what, from the oldest entry on',
     access: read,
     params: tenantParams,
-    query: z.strictObject({
-      limit: pageQuery.limit,
-      after: z
-        .string()
-        .regex(/^(0|[1-9]\d{0,14})$/, 'must be the `seq` of an entry')
-        .optional()
-        .openapi({ description: '`next` of the page before, or the `seq` of an entry. Default: from the start' }),
-      action: name.optional().openapi({ description: 'What the action begins with', example: 'role.' }),
-      actor: userId.optional(),
-      from: queryMoment.optional().openapi({ description: 'The earliest moment' }),
-      to: queryMoment.optional().openapi({ description: 'The moment before which it was' }),
-    }),
+    query: z.strictObject({ limit: pageQuery.limit, ...auditFilters }),
     whileImpersonating: true,
-    answer: { status: 200, description: 'A page of entries', schema: pageOf('AuditEntries', entry) },
-    async run({ query: { after = '0', limit = defaultLimit, actor: by, ...filters }, context, tenancy }) {
+    answer: { status: 200, description: 'A page of entries', schema: pageOf('AuditEntries', auditEntry) },
+    async run({ query: { limit = defaultLimit, actor: by, ...filters }, context, tenancy }) {
       const found = await tenancy.audit.list({
-        ...{ ...filters, by, tenant: requireTenant(context).id, after: Number(after), limit: limit + 1 },
+        ...{ ...filters, by, tenant: requireTenant(context).id, limit: limit + 1 },
       })
       return pageFrom(found.map(withoutStaff), limit, (last) => String(last.seq))
+    },
+  }),
+  defineOperation({
+    id: 'exportAuditEntries',
+    ...{ method: 'get', path: '/tenants/{tenant}/audit/export', group },
+    summary: 'Sends all entries that are there now, one JSON document a line',
+    description: exportDescription,
+    access: read,
+    params: tenantParams,
+    query: z.strictObject(auditFilters),
+    whileImpersonating: true,
+    answer: { status: 200, description: 'Lines, each with an entry', schema: auditEntry, stream: 'lines' },
+    async run({ query: { actor: by, ...filters }, context, tenancy }) {
+      const entries = await tenancy.audit.export({ ...filters, by, tenant: requireTenant(context).id })
+      return { read: () => allWithoutStaff(entries), headers: auditFile }
     },
   }),
   defineOperation({
@@ -104,7 +134,7 @@ export const auditOperations: readonly Operation[] = [
     access: read,
     params: tenantParams,
     whileImpersonating: true,
-    answer: { status: 200, description: 'The result', schema: verification },
+    answer: { status: 200, description: 'The result', schema: auditVerification },
     run: ({ context, tenancy }) => tenancy.audit.verify({ tenant: requireTenant(context).id }),
   }),
   defineOperation({

@@ -12,6 +12,7 @@ import { memberAccessOperations } from './member-access.js'
 import { permissionOperations } from './permissions.js'
 import { roleOperations } from './roles.js'
 import { serviceAccountOperations } from './service-accounts.js'
+import { platformAuditOperations } from './platform/audit.js'
 import { platformAccessOperations } from './platform/access.js'
 import { administratorOperations } from './platform/administrators.js'
 import { impersonationOperations } from './platform/impersonations.js'
@@ -54,4 +55,5 @@ export const platformOperations: readonly Operation[] = [
   ...platformAccessOperations,
   ...platformRoleOperations,
   ...administratorOperations,
+  ...platformAuditOperations,
 ]

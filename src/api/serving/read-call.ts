@@ -3,7 +3,7 @@ import { maxApiBodyBytes } from '../../http/http-tenancy.js'
 import { readBody } from '../../http/messages/body.js'
 import { parseFields } from '../../http/messages/fields.js'
 import { parseForm } from '../../http/messages/strict-text.js'
-import type { Operation } from '../operation.js'
+import type { Operation, RangeHeaders } from '../operation.js'
 import type { Match } from './route-table.js'
 
 /** What a request carries for its operation, checked. */
@@ -12,6 +12,7 @@ export interface CallParts {
   readonly query: unknown
   readonly body: unknown
   readonly expectedTag: string | undefined
+  readonly range: RangeHeaders
 }
 
 /**
@@ -25,6 +26,7 @@ export async function readCall(request: Request, query: string, { operation, par
     query: parseFields(operation.query, Object.fromEntries(parseForm(query))),
     body: await readOwnBody(request, operation),
     expectedTag: readTag(request, operation),
+    range: rangeOf(request, operation),
   }
 }
 
@@ -50,4 +52,10 @@ function readTag(request: Request, { takesTag, id }: Operation): string | undefi
   const tag = tagPattern.exec(given.trim())?.[1]
   if (tag === undefined) throw new TenancyError('TENANCY_REQUEST_INVALID', 'If-Match must be one ETag, as it was given')
   return tag
+}
+
+/** Ranges mean something for GET only (RFC 9110, 14.2). */
+function rangeOf({ method, headers }: Request, { takesRange }: Operation): RangeHeaders {
+  if (!takesRange || method !== 'GET') return { range: undefined, ifRange: undefined }
+  return { range: headers.get('range') ?? undefined, ifRange: headers.get('if-range') ?? undefined }
 }

@@ -74,22 +74,26 @@ export interface ListAuditOptions {
   readonly to?: Date | undefined
 }
 
+/** Which entries to export: those of {@link ListAuditOptions}, in no pages. */
+export interface ExportAuditOptions extends Omit<ListAuditOptions, 'limit'> {}
+
 /** Which chains to verify. */
 export interface VerifyAuditOptions {
   /** Id (also of a deleted tenant that no longer exists) or slug: that tenant's chain; null: the installation's. Default: every chain. */
   readonly tenant?: string | null | undefined
 }
 
+const exportFields = {
+  tenant: tenant.nullable(),
+  after: z.int().min(0).default(0),
+  action: name.optional(),
+  by: user.optional(),
+  from: z.date().optional(),
+  to: z.date().optional(),
+}
+const exportOptions = schemaOf<ExportAuditOptions>()(z.strictObject(exportFields))
 const listOptions = schemaOf<ListAuditOptions>()(
-  z.strictObject({
-    tenant: tenant.nullable(),
-    after: z.int().min(0).default(0),
-    limit: z.int().min(1).max(1000).default(100),
-    action: name.optional(),
-    by: user.optional(),
-    from: z.date().optional(),
-    to: z.date().optional(),
-  }),
+  z.strictObject({ ...exportFields, limit: z.int().min(1).max(1000).default(100) }),
 )
 const verifyOptions = schemaOf<VerifyAuditOptions>()(z.strictObject({ tenant: tenant.nullish() }))
 
@@ -104,6 +108,15 @@ export interface AuditLog {
    * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
    */
   list(options: ListAuditOptions): Promise<AuditEntry[]>
+  /**
+   * Reads all entries that are there now, in their order. They are read as they are taken, some hundreds in a query: nothing is
+   * open in between, so that a slow reader holds no connection, and one that stops ends the reading. Entries that are
+   * written meanwhile are left out. The iteration throws TENANCY_CATALOG_UNAVAILABLE where it cannot go on.
+   * @throws TENANCY_REQUEST_INVALID, TENANCY_TENANT_NOT_FOUND
+   * @example
+   * for await (const entry of await tenancy.audit.export({ tenant: 'acme' })) file.write(`${JSON.stringify(entry)}\n`)
+   */
+  export(options: ExportAuditOptions): Promise<AsyncIterable<AuditEntry>>
   /**
    * Writes an entry of the application's own, chained and hashed as ours. Outside of the transactions of other functions, and of
    * transactions in tenants' databases. Returns its place in the chain.
@@ -139,20 +152,20 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
   }
   return {
     async list(options) {
-      const { tenant: ref, after, limit, action, by, from, to } = parse(listOptions, options)
-      const { rows } = await catalog.query<AuditEntry>(
-        `select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
-           ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator, ${shownApiKey} as "apiKey",
-           ${shownRequestId} as "requestId", ${shownAddress} as address, ${shownIsPlatform} as "isPlatform",
-           ${shownImpersonation} as impersonation
-         from audit_log as entry
-         where ${chainOf} = $1 and seq > $2 and ($4::text is null or starts_with(action, $4))
-           and ($5::uuid is null or actor_id = $5) and ($6::timestamptz is null or at >= $6)
-           and ($7::timestamptz is null or at < $7)
-         order by seq limit $3`,
-        [await chainOfRef(ref), after, limit, action ?? null, by ?? null, from ?? null, to ?? null],
-      )
+      const { tenant: ref, after, limit, ...filters } = parse(listOptions, options)
+      const { rows } = await catalog.query<AuditEntry>(`${entriesQuery} order by seq limit $7`, [
+        ...[await chainOfRef(ref), after, ...valuesOf(filters), limit],
+      ])
       return rows
+    },
+    async export(options) {
+      const { tenant: ref, after, ...filters } = parse(exportOptions, options)
+      const chain = await chainOfRef(ref)
+      const { rows } = await catalog.query<{ length: number }>(
+        'select length::float8 as length from audit_chains where chain_id = $1',
+        [chain],
+      )
+      return readAll(catalog, { chain, after, last: rows[0]?.length ?? 0, values: valuesOf(filters) })
     },
     async record(input) {
       const { tenant: ref, action, subject, data, actor } = parse(recordInput, input)
@@ -174,5 +187,35 @@ export function createAuditLog(catalog: SqlPool): AuditLog {
       return verifyChains(catalog, ref === undefined ? undefined : await chainOfRef(ref))
     },
     anchor: () => anchorChains(catalog),
+  }
+}
+
+const entriesQuery = `
+  select seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
+    ${shownBefore} as before, ${shownAfter} as after, ${shownOperator} as operator, ${shownApiKey} as "apiKey",
+    ${shownRequestId} as "requestId", ${shownAddress} as address, ${shownIsPlatform} as "isPlatform",
+    ${shownImpersonation} as impersonation
+  from audit_log as entry
+  where ${chainOf} = $1 and seq > $2 and ($3::text is null or starts_with(action, $3))
+    and ($4::uuid is null or actor_id = $4) and ($5::timestamptz is null or at >= $5)
+    and ($6::timestamptz is null or at < $6)`
+
+const valuesOf = ({ action, by, from, to }: Pick<ListAuditOptions, 'action' | 'by' | 'from' | 'to'>) => [
+  ...[action ?? null, by ?? null, from ?? null, to ?? null],
+]
+
+/** Places of a chain that one query of an export looks at: its time and its answer are bounded, whatever the filters are. */
+const windowSize = 250
+
+/** The log is append-only: up to an entry, it reads the same in every query. */
+async function* readAll(
+  catalog: SqlPool,
+  read: { readonly chain: string; readonly after: number; readonly last: number; readonly values: readonly unknown[] },
+): AsyncGenerator<AuditEntry, void, undefined> {
+  for (let after = read.after; after < read.last; after += windowSize) {
+    const { rows } = await catalog.query<AuditEntry>(`${entriesQuery} and seq <= $7 order by seq`, [
+      ...[read.chain, after, ...read.values, Math.min(after + windowSize, read.last)],
+    ])
+    yield* rows
   }
 }
