@@ -51,6 +51,7 @@ export type { AuditProblem, AuditVerification } from './catalog/audit/verificati
 export type {
   AuditEntry,
   AuditLog,
+  ExportAuditOptions,
   ListAuditOptions,
   RecordedEntry,
   VerifyAuditOptions,
@@ -289,6 +290,18 @@ export type {
   RestoreReport,
   SwapBackInput,
 } from './core/backup/backup.js'
+export type {
+  ByteRange,
+  ExportsOptions,
+  ExportStorage,
+  ListTenantExportsInput,
+  StartTenantExportInput,
+  TenantExport,
+  TenantExportArchive,
+  TenantExportInput,
+  TenantExports,
+  TenantExportState,
+} from './core/backup/exports.js'
 export type { FleetAcceptOptions, FleetAcceptReport, FleetAcceptResult } from './core/fleet/fleet-accept.js'
 export type { FleetRevertOptions, FleetRevertReport, FleetRevertResult } from './core/fleet/fleet-revert.js'
 export type {

@@ -6,6 +6,7 @@ import { tenantLabel } from './catalog/tenants/tenant-labels.js'
 import type { ActivityOptions } from './composition/observing/activity.js'
 import type { AdoptDatabaseInput } from './core/backup/adopt.js'
 import type { BackupInput, RestoreInput, SwapBackInput } from './core/backup/backup.js'
+import type { ExportsOptions, ExportStorage } from './core/backup/exports.js'
 import type { FleetMigrateOptions, FleetResult, FleetStatusOptions } from './core/fleet/fleet.js'
 import type { FleetRehearseOptions } from './core/fleet/rehearsal.js'
 import type { FleetExecOptions, FleetExecResult } from './core/fleet/fleet-exec.js'
@@ -167,6 +168,7 @@ export const backupInput = schemaOf<BackupInput>()(
       'must be a path or a Writable',
     ),
     encryptTo: ageKeys.optional(),
+    allowDeleted: z.boolean().optional(),
     method: z.enum(['pg_dump', 'copy']).optional(),
     onProgress: callbackOf<NonNullable<BackupInput['onProgress']>>().optional(),
     signal: signal.optional(),
@@ -194,6 +196,24 @@ export const restoreInput = schemaOf<RestoreInput>()(
       (input) => (input.tenant === undefined) !== (input.newTenant === undefined),
       'give either tenant or newTenant',
     ),
+)
+const storageFunctions = ['write', 'size', 'read', 'remove', 'list'] as const
+export const exportsOptions = schemaOf<ExportsOptions>()(
+  z
+    .strictObject({
+      folder: z.custom<string>(isPath, 'must be the path of a folder').optional(),
+      storage: z
+        .custom<ExportStorage>(
+          (value) => storageFunctions.every((name) => typeof (value as ExportStorage | null)?.[name] === 'function'),
+          `must have the functions ${storageFunctions.join(', ')}`,
+        )
+        .optional(),
+      encryptTo: ageKeys.optional(),
+      expiresInSeconds: z.int().min(60).max(2_592_000).optional(),
+      maxRunning: z.int().min(1).max(64).optional(),
+      maxBytes: z.int().min(1).optional(),
+    })
+    .refine((given) => (given.folder === undefined) !== (given.storage === undefined), 'give either folder or storage'),
 )
 export const swapBackInput = schemaOf<SwapBackInput>()(z.strictObject({ tenant: tenantRef, keepDays, actor }))
 

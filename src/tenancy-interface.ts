@@ -1,6 +1,7 @@
 import type { ActorOption } from './core/audit-actor.js'
 import type { DatabaseAdoption } from './core/backup/adopt.js'
 import type { Backups } from './core/backup/backup.js'
+import type { TenantExports } from './core/backup/exports.js'
 import type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 import type { TenancyHealth } from './composition/observing/health.js'
 import type { Management } from './composition/management.js'
@@ -44,7 +45,7 @@ export interface RunWithTenantInput {
  * `user` and `actor` are ids; `getTenantPool`, which is synchronous, takes a {@link Tenant}. Input of another shape, such
  * as an unknown key, is refused with TENANCY_REQUEST_INVALID; the message names every problem.
  */
-export interface Tenancy extends Management, HttpTenancy, Backups, DatabaseAdoption {
+export interface Tenancy extends Management, HttpTenancy, Backups, TenantExports, DatabaseAdoption {
   readonly config: Config
   /** The PostgreSQL server, described for people, without account or password. */
   readonly serverDescription: string

@@ -14,11 +14,13 @@ import { createClosing } from './composition/opening/closing.js'
 import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
 import { openDatabases } from './composition/opening/open-databases.js'
+import { openExports } from './composition/opening/open-exports.js'
 import { openFleet } from './composition/opening/open-fleet.js'
 import { openManagement } from './composition/opening/open-management.js'
 import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
 import { pgCopyOf } from './connections/session/pg-copy.js'
+import type { ExportsOptions } from './core/backup/exports.js'
 import type { AccessDefinition, Member } from './core/access/access.js'
 import type { Actor } from './core/context/current.js'
 import type { Config } from './core/config/config.js'
@@ -33,6 +35,7 @@ import {
   activityOptions,
   adoptDatabaseInput,
   backupInput,
+  exportsOptions,
   fleetAcceptOptions,
   fleetCheckOptions,
   fleetExecOptions,
@@ -103,6 +106,14 @@ export interface CreateTenancyOptions {
    * createTenancy({ tenantSettings: z.object({ theme: z.string().default('light'), smtpPassword: secret(z.string()).optional() }) })
    */
   readonly tenantSettings?: z.ZodObject
+  /**
+   * Lets Owners and administrators of the platform export tenants (`startTenantExport`, the management API). Default: nobody
+   * can.
+   *
+   * @example
+   * createTenancy({ exports: { folder: '/srv/exports', encryptTo: process.env.BACKUP_KEY } })
+   */
+  readonly exports?: ExportsOptions | undefined
 }
 
 /**
@@ -151,6 +162,7 @@ export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'p
   const { requireNamedTenant = config.requireNamedTenant } = options
   const schema = options.schema && parse(schemaSource, options.schema, 'schema')
   const extensions = options.extensions === undefined ? config.extensions : checkedExtensions(options.extensions)
+  const exports = options.exports && parse(exportsOptions, options.exports, 'exports')
   const seeds = options.seeds === undefined ? [] : parse(seedFunctions, options.seeds, 'seeds')
   const domains = options.domains === undefined ? {} : parse(domainOptions, options.domains, 'domains')
   if (pg !== undefined) pgCopyOf(pg)
@@ -158,7 +170,7 @@ export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'p
   if (tenantSettings !== undefined) readSettingsSchema(tenantSettings)
   return {
     ...{ config, logger, access, schema, schemaDir, seedDir, seeds, extensions, minimumSchema, maximumSchema },
-    ...{ requireNamedTenant, domains, pg, tenantSettings, closing: createClosing() },
+    ...{ requireNamedTenant, domains, pg, tenantSettings, exports, closing: createClosing() },
     ...how,
   }
 }
@@ -177,6 +189,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
   const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
   const clientAddress = createClientAddress(config.trustedProxies)
+  const exports = await openExports(opening, openedCatalog, backups)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
   const platformTokens = createPlatformTokens({
     ...{ catalog, keys, verifier: platformVerifier, ttlSeconds: platformTtlSeconds },
@@ -185,6 +198,11 @@ async function open(opening: Opening): Promise<Tenancy> {
 
   return {
     ...management,
+    ...exports.functions,
+    async purgeTenant(input) {
+      await management.purgeTenant(input)
+      exports.tenantPurged()
+    },
     config,
     serverDescription: server.description,
     pipeline,

@@ -39,10 +39,10 @@ export function createBackup(parts: BackupParts): Backups['backup'] {
   const { catalog, databases, installationId, secret, version } = parts
 
   return async (input: BackupInput): Promise<BackupReport> => {
-    const { to, encryptTo, signal, actor = null } = input
+    const { to, encryptTo, signal, actor = null, allowDeleted = false } = input
     signal?.throwIfAborted()
     await parts.checkBudget()
-    const { tenant, database } = await catalog.databaseOf(input.tenant)
+    const { tenant, database } = await catalog.databaseOf(input.tenant, { allowDeleted })
     const recipients = encryptTo === undefined ? [] : [encryptTo].flat()
     const encrypt = recipients.length === 0 ? undefined : await encryptionTo(recipients)
     const installation = await installationId()

@@ -18,6 +18,7 @@ export {
   userTenantPermissions,
   accessSeedEntries,
 } from './tables/access.js'
+export { tenantExports } from './tables/exports.js'
 export { tenantSettings } from './tables/settings.js'
 export { tenantDomains, removedMembers } from './tables/domains.js'
 export { signingKeys } from './tables/signing-keys.js'

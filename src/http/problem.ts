@@ -72,13 +72,16 @@ const methodPattern = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}$/
 
 /** The headers that the table of errors says, with the error's own values. A newer copy of the package has more codes. */
 function headersOf(
-  { retryAfterSeconds, allowedMethods }: TenancyError,
+  { retryAfterSeconds, allowedMethods, completeBytes }: TenancyError,
   entry: ErrorEntry | undefined,
 ): Record<string, string> {
   const challenge = entry?.headers?.['www-authenticate']
   return {
     ...(challenge === undefined ? undefined : { 'www-authenticate': challenge }),
     ...(retryAfterSeconds === undefined ? undefined : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(entry?.headers?.['content-range'] === undefined || !Number.isSafeInteger(completeBytes)
+      ? undefined
+      : { 'content-range': `bytes */${completeBytes}` }),
     ...(entry?.headers?.allow === undefined || !Array.isArray(allowedMethods)
       ? undefined
       : { allow: allowedMethods.filter((method) => methodPattern.test(method)).join(', ') }),

@@ -185,6 +185,7 @@ describe('the profiles', () => {
       'tenant:read',
       'tenant:update',
       'tenant:delete',
+      'tenant:export',
       'settings:read',
       'settings:update',
       'audit:read',

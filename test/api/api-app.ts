@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { type Api, type ApiLimits, createApi, type OperationSettings } from '../../src/api/index.js'
@@ -62,7 +65,8 @@ export async function createApiApp(
   options: OpenOptions = {},
 ): Promise<ApiApp> {
   const installation = createInstallation({ TENANT_READY_DATABASES: '0', TENANT_SEED_PROFILE: 'prod' })
-  const tenancy = await installation.open(options)
+  const folder = await mkdtemp(join(tmpdir(), 't2f-exports-'))
+  const tenancy = await installation.open({ exports: { folder }, ...options })
   const api = createApi({ tenancy, limits, platform: true, ...settings })
   // Answers that differ in nothing but their request's id are the same answer.
   const app = Fastify({ genReqId: () => 'req' })
@@ -142,6 +146,7 @@ export async function createApiApp(
       await app.close()
       await tenancy.close()
       await installation.drop()
+      await rm(folder, { recursive: true })
     },
   }
 }

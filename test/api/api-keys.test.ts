@@ -145,6 +145,7 @@ test('Nobody gives a key what they do not hold, and no key decides who has acces
     'members:create',
     'members:delete',
     'tenant:delete',
+    'tenant:export',
   ]) {
     expect(await create([permission])).toMatchObject({
       ...{ status: 422, json: { code: 'TENANCY_API_KEY_PERMISSION_REFUSED', permissions: [permission] } },

@@ -58,7 +58,8 @@ const callerOf = (operation: Operation) => (isOfPlatform(operation) ? administra
 const ofTenants = operations.filter((operation) => operation.path.includes('{tenant}') && !isOfPlatform(operation))
 const guarded = operations.filter(({ access }) => 'permission' in access)
 /** Docs/api-keys.md says why no key has them. */
-const noKeyHas = /^(keys:.*|members:(create|update|delete)|domains:(create|update|delete)|roles:manage|tenant:delete)$/
+const noKeyHas =
+  /^(keys:.*|members:(create|update|delete)|domains:(create|update|delete)|roles:manage|tenant:(delete|export))$/
 const permissionsOfKeys = [
   ...new Set(guarded.flatMap(({ access }) => ('permission' in access ? [access.permission] : []))),
 ].filter((permission) => !noKeyHas.test(permission))

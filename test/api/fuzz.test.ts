@@ -29,6 +29,7 @@ test(
     const callers: (Caller | undefined)[] = [owner, owner, second, stranger, ...members, program, undefined]
     const people = [owner, second, stranger, ...members].map(({ id }) => id)
     const { invitation } = await api.tenancy.createInvitation({ tenant: tenant.id, email: 'g@example.com', roles: [] })
+    const { id: archive } = await api.tenancy.startTenantExport({ tenant: tenant.id })
     const request = arbitraryRequest(api.api.document, {
       tenant: [tenant.id, tenant.slug, foreign.id, foreign.slug],
       'X-Tenant-Id': [tenant.id, foreign.slug],
@@ -39,6 +40,8 @@ test(
       invitation: [invitation.id],
       serviceAccount: [serviceAccount],
       apiKey: [apiKey.id],
+      export: [archive],
+      Range: ['bytes=0-9', 'bytes=-5', 'bytes=99999999999-', 'lines=1'],
       roles: ['Owner', 'Admin', 'Member', 'nobody'],
       role: ['Owner', 'Member', 'nobody'],
       keep: ['Admin', 'Member'],

@@ -51,6 +51,8 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'backup/archive-source.ts': [1, local],
   'backup/load-archive.ts': [2, local],
   'backup/structure.ts': [2, local],
+  'backup/exports/export-runner.ts': [1, local],
+  'backup/exports/folder-storage.ts': [1, local],
   'composition/opening/open-backups.ts': [1, inFlight],
   'databases/copying/fill-database.ts': [2, local],
   'databases/copying/relations.ts': [2, local],

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Tenancy } from '../../src/index.js'
@@ -5,16 +8,21 @@ import { createInstallation, type Installation } from '../support/installation.j
 
 let installation: Installation
 let tenancy: Tenancy
+let folder: string
 let inputs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 
 beforeAll(async () => {
   installation = createInstallation({ TENANT_READY_DATABASES: '0' })
-  tenancy = await installation.open()
+  folder = await mkdtemp(join(tmpdir(), 't2f-exports-'))
+  tenancy = await installation.open({ exports: { folder } })
   const user = (await tenancy.createUser({ email: 'ada@example.com', emailVerified: true })).id
   const tenant = (await tenancy.createTenant({ name: 'Acme', slug: 'acme', owner: user })).id
   inputs = inputsOf(tenant, user)
 })
-afterAll(() => installation.drop())
+afterAll(async () => {
+  await installation.drop()
+  await rm(folder, { recursive: true })
+})
 
 /** A valid input with every key, for each function that takes an object. */
 function inputsOf(tenant: string, user: string): typeof inputs {
@@ -119,8 +127,13 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     activity: { withQueries: true },
     backup: {
       ...{ tenant, to: '/dev/null/nowhere', encryptTo: 'age1', method: 'copy', actor: user },
-      ...{ onProgress: () => undefined, signal: new AbortController().signal },
+      ...{ onProgress: () => undefined, signal: new AbortController().signal, allowDeleted: true },
     },
+    startTenantExport: { ...change, encryptTo: ['age1x'], expiresInSeconds: 60 },
+    listTenantExports: { tenant, ...page },
+    getTenantExport: { ...change, export: user },
+    deleteTenantExport: { ...change, export: user },
+    openTenantExport: { ...change, export: user },
     restore: {
       ...{
         from: '/dev/null/nowhere',
@@ -428,7 +441,9 @@ test('a function refuses an object without a required key, and names the key', a
     addMember: ['roles', 'isDefault'],
     unlinkIdentity: ['allowLast'],
     issueAccessToken: ['tenant'],
-    backup: ['encryptTo', 'method', 'onProgress', 'signal'],
+    startTenantExport: ['encryptTo', 'expiresInSeconds'],
+    listTenantExports: ['after', 'limit'],
+    backup: ['allowDeleted', 'encryptTo', 'method', 'onProgress', 'signal'],
     restore: ['identity', 'allowOtherTenant', 'allowUnsigned', 'keepDays', 'onProgress', 'signal'],
     swapBack: ['keepDays'],
     adoptDatabase: ['name', 'schema', 'installation'],

@@ -1,4 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pg from 'pg'
 import { z } from 'zod'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -46,6 +49,7 @@ const counting = new AsyncLocalStorage<{ trips: number }>()
 
 let installation: Installation
 let tenancy: Tenancy
+let folder: string
 let tenant: Tenant
 let other: Tenant
 let owner: string
@@ -74,8 +78,10 @@ beforeAll(async () => {
     routes: { 'GET /notes': 'notes:read' },
     roles: { Member: { permissions: [] }, Admin: { permissions: '*' } },
   })
+  folder = await mkdtemp(join(tmpdir(), 't2f-exports-'))
   tenancy = await installation.open({
     access,
+    exports: { folder },
     tenantSettings: z.object({ count: z.int().default(0) }),
     domains: { resolveTxt: async (name) => published.get(name) ?? [], maxPerTenant: 100 },
   })
@@ -89,6 +95,7 @@ beforeAll(async () => {
 afterAll(async () => {
   vi.restoreAllMocks()
   await installation.drop()
+  await rm(folder, { recursive: true })
 })
 
 /** A user whose address is invited. */
@@ -153,6 +160,17 @@ async function added<Added extends { readonly recordName: string; readonly recor
   const domain = await adding
   if (isProven) published.set(domain.recordName, [domain.recordValue])
   return domain
+}
+
+/** An export of the tenant that is ready. */
+async function readyExport(): Promise<string> {
+  const [known] = await tenancy.listTenantExports({ tenant: 'acme' })
+  const { id } = known ?? (await tenancy.startTenantExport({ tenant: 'acme' }))
+  await vi.waitFor(
+    async () => expect(await tenancy.getTenantExport({ tenant: 'acme', export: id })).toMatchObject({ state: 'ready' }),
+    { timeout: 20_000, interval: 50 },
+  )
+  return id
 }
 
 async function newRole(): Promise<string> {
@@ -711,6 +729,30 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   permissionsOf: [succeeds('nobody', () => () => tenancy.permissionsOf(undefined))],
   'audit.record': [
     succeeds('for a tenant', () => () => tenancy.audit.record({ ...by, action: 'app.note.read', actor: owner })),
+  ],
+  startTenantExport: [
+    succeeds('by slug', () => () => tenancy.startTenantExport({ ...by, actor: owner })),
+    refused('TENANCY_TENANT_NOT_FOUND', () => () => tenancy.startTenantExport({ tenant: 'nobody' })),
+  ],
+  listTenantExports: [succeeds('by slug', () => () => tenancy.listTenantExports(by))],
+  getTenantExport: [
+    succeeds('by slug', async () => {
+      const id = await readyExport()
+      return () => tenancy.getTenantExport({ ...by, export: id })
+    }),
+  ],
+  openTenantExport: [
+    succeeds('by slug', async () => {
+      const id = await readyExport()
+      return () => tenancy.openTenantExport({ ...by, export: id, actor: owner })
+    }),
+  ],
+  deleteTenantExport: [
+    succeeds('by slug', async () => {
+      const id = await readyExport()
+      return () => tenancy.deleteTenantExport({ ...by, export: id, actor: owner })
+    }),
+    refused('TENANCY_EXPORT_NOT_FOUND', () => () => tenancy.deleteTenantExport({ ...by, export: owner })),
   ],
   'audit.export': [succeeds('by slug, until the first entry is asked for', () => () => tenancy.audit.export(by))],
   'audit.list': [succeeds('by slug', () => () => tenancy.audit.list(by))],

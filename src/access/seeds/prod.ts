@@ -5,6 +5,7 @@ export const tenantPermissions = {
   'tenant:read': { description: 'See the tenant (view_tenant_info)', category: 'Tenant' },
   'tenant:update': { description: 'Change the tenant (edit_tenant_info)', category: 'Tenant' },
   'tenant:delete': { description: 'Delete the tenant', category: 'Tenant' },
+  'tenant:export': { description: 'Export the tenant’s data', category: 'Tenant' },
   'settings:read': { description: 'See the tenant’s settings', category: 'Tenant' },
   'settings:update': { description: 'Change the tenant’s settings', category: 'Tenant' },
   'audit:read': { description: 'Read the tenant’s audit log', category: 'Tenant' },

@@ -12,6 +12,7 @@ import { memberAccessOperations } from './member-access.js'
 import { permissionOperations } from './permissions.js'
 import { roleOperations } from './roles.js'
 import { serviceAccountOperations } from './service-accounts.js'
+import { exportOperations, platformExportOperations } from './exports/index.js'
 import { platformAuditOperations } from './platform/audit.js'
 import { platformAccessOperations } from './platform/access.js'
 import { administratorOperations } from './platform/administrators.js'
@@ -40,6 +41,7 @@ export const operations: readonly Operation[] = [
   ...serviceAccountOperations,
   ...apiKeyOperations,
   ...auditOperations,
+  ...exportOperations,
   ...settingsOperations,
   ...domainOperations,
 ]
@@ -56,4 +58,5 @@ export const platformOperations: readonly Operation[] = [
   ...platformRoleOperations,
   ...administratorOperations,
   ...platformAuditOperations,
+  ...platformExportOperations,
 ]

@@ -14,6 +14,7 @@ const refused: readonly string[] = [
   'domains:update',
   'domains:delete',
   'tenant:delete',
+  'tenant:export',
 ]
 
 /** @throws {@link TenancyError} TENANCY_API_KEY_PERMISSION_REFUSED */

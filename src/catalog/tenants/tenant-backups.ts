@@ -28,11 +28,13 @@ interface Retired {
 /** Creates the catalog's part of backups and restores. Every change is one transaction with its audit entry. */
 export function createTenantBackups(catalog: SqlPool, records: Pick<TenantDatabaseRecords, 'find'>): BackupCatalog {
   return {
-    async databaseOf(idOrSlug) {
+    async databaseOf(idOrSlug, { allowDeleted } = { allowDeleted: false }) {
       const tenant = await findTenant(catalog, idOrSlug)
       const database = tenant.databaseId === null ? undefined : await records.find(tenant.databaseId)
-      if (tenant.status === 'deleted' || database?.state !== 'assigned')
-        throw conflict(tenant, 'has no database in use')
+      const isDeleted = tenant.status === 'deleted'
+      // The database of a deleted tenant is as it was, until its retention is over.
+      const isThere = isDeleted ? allowDeleted && database?.state === 'retired' : database?.state === 'assigned'
+      if (!isThere || database === undefined) throw conflict(tenant, 'has no database in use')
       return { tenant, database }
     },
 

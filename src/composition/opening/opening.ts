@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { AccessDefinition } from '../../core/access/access.js'
+import type { ExportsOptions } from '../../core/backup/exports.js'
 import type { Config } from '../../core/config/config.js'
 import type { Seed } from '../../core/fleet/fleet-seed.js'
 import type { Logger } from '../../core/logger.js'
@@ -37,6 +38,8 @@ export interface Opening {
   readonly pg: PgModule | undefined
   /** Schema of tenants' settings; undefined: there are none. */
   readonly tenantSettings: z.ZodObject | undefined
+  /** Exports of tenants; undefined: there are none. */
+  readonly exports: ExportsOptions | undefined
   readonly purpose: OpenPurpose
   /** Who runs this process, for each entry of the audit log; undefined: it is not known. */
   readonly operator: string | undefined

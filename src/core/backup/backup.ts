@@ -25,6 +25,8 @@ export interface BackupInput extends ActorOption {
   readonly to: string | Writable
   /** `age` public keys (`age1…`): whoever has one of their identities can read the data. Takes `age-encryption`. Default: none. */
   readonly encryptTo?: string | readonly string[] | undefined
+  /** Also backs up a tenant that is deleted and not purged yet, within its retention. Default: false. */
+  readonly allowDeleted?: boolean | undefined
   /** Default: `pg_dump` where it is found and is not older than the server, else `copy`. */
   readonly method?: BackupMethod | undefined
   /** Is called after each table, and now and then. An error ends the backup, which then throws it. */

@@ -138,7 +138,10 @@ export interface Adoption {
 /** The catalog, for backups. */
 export interface BackupCatalog {
   /** @throws TENANCY_TENANT_NOT_FOUND, TENANCY_TENANT_STATE_CONFLICT */
-  databaseOf(tenant: string): Promise<{ readonly tenant: Tenant; readonly database: VersionedDatabase }>
+  databaseOf(
+    tenant: string,
+    options?: { readonly allowDeleted: boolean },
+  ): Promise<{ readonly tenant: Tenant; readonly database: VersionedDatabase }>
   /** @throws TENANCY_TENANT_SLUG_TAKEN, TENANCY_USER_NOT_FOUND */
   checkNewTenant(input: { readonly slug: string; readonly owner: string }): Promise<void>
   recordBackup(tenant: Tenant, actor: string | null, archive: object): Promise<void>

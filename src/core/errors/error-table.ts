@@ -651,6 +651,55 @@ export const errorTable = {
     fix: 'Send the fields that the message names as well: a value that fits, or null for the default.',
     details: { problems: 'string[]' },
   },
+  TENANCY_REQUEST_RANGE_UNSATISFIABLE: {
+    status: 416,
+    title: 'Cannot send this part: the file ends before it',
+    fix: 'Ask for a range within the length that Content-Range gives, or for the whole file.',
+    headers: { 'content-range': 'given' },
+  },
+
+  // Exports of tenants
+  TENANCY_EXPORT_DISABLED: {
+    status: 404,
+    title: 'This application has no exports of tenants',
+    fix: 'Give `createTenancy` the option `exports`, such as `{ folder: "/srv/exports" }`.',
+  },
+  TENANCY_EXPORT_NOT_FOUND: {
+    status: 404,
+    title: 'No such export',
+    fix: 'Look at listTenantExports: it may have been deleted, or be expired.',
+  },
+  TENANCY_EXPORT_RUNNING: {
+    status: 409,
+    title: 'Cannot start a second export of a tenant while one is under way',
+    fix: 'Wait for it, or delete it.',
+  },
+  TENANCY_EXPORT_LIMIT_REACHED: {
+    status: 409,
+    title: 'Cannot keep more archives of this tenant',
+    fix: 'Delete one, or wait until one is expired.',
+  },
+  TENANCY_EXPORT_NOT_READY: {
+    status: 409,
+    title: 'Cannot download an export that is not ready',
+    fix: 'Read the export until its state is ready; if it is failed, start another one.',
+  },
+  TENANCY_EXPORT_UNAVAILABLE: {
+    status: 503,
+    title: 'Cannot read the archive here at the moment',
+    fix: 'Share the folder of `exports` among all processes of the installation; the message says what is wrong.',
+    headers: { 'retry-after': 5 },
+  },
+  TENANCY_EXPORT_TOO_LARGE: {
+    status: 500,
+    title: 'Cannot keep an archive that large',
+    fix: 'Raise `exports.maxBytes`, or make a backup at the command line.',
+  },
+  TENANCY_EXPORT_INTERRUPTED: {
+    status: 500,
+    title: 'The processes that made this export died',
+    fix: 'Look at the logs of the processes, then start another export.',
+  },
   TENANCY_ROUTE_TENANT_UNREADABLE: {
     status: 500,
     title: 'Cannot tell for certain which tenant a route is for',
@@ -759,4 +808,6 @@ interface ErrorHeaders {
   readonly 'www-authenticate'?: string
   /** The error's `allowedMethods` (RFC 9110, 10.2.1). */
   readonly allow?: 'given'
+  /** The error's `completeBytes` (RFC 9110, 14.4). */
+  readonly 'content-range'?: 'given'
 }

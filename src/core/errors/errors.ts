@@ -11,6 +11,8 @@ export interface TenancyErrorOptions<Code extends TenancyErrorCode = TenancyErro
   readonly retryAfterSeconds?: number
   /** The methods that are supported, for TENANCY_REQUEST_METHOD_UNSUPPORTED; becomes `Allow`. */
   readonly allowedMethods?: readonly string[]
+  /** Length of the file, for TENANCY_REQUEST_RANGE_UNSATISFIABLE; becomes `Content-Range`. */
+  readonly completeBytes?: number
   /** Facts for programs (never a secret), of the code's own type: added to the problem document. */
   readonly details?: TenancyErrorDetails<Code>
 }
@@ -45,6 +47,8 @@ export class TenancyError<Code extends TenancyErrorCode = TenancyErrorCode> exte
   readonly retryAfterSeconds: number | undefined
   /** The methods that are supported, of TENANCY_REQUEST_METHOD_UNSUPPORTED. */
   readonly allowedMethods: readonly string[] | undefined
+  /** Length of the file, of TENANCY_REQUEST_RANGE_UNSATISFIABLE. */
+  readonly completeBytes: number | undefined
   /** Facts of the code's own type; undefined for most codes. */
   readonly details: TenancyErrorDetails<Code> | undefined
 
@@ -58,6 +62,7 @@ export class TenancyError<Code extends TenancyErrorCode = TenancyErrorCode> exte
     this.retryAfterSeconds = options.retryAfterSeconds ?? (retryAfter === 'given' ? undefined : retryAfter)
     this.details = options.details
     this.allowedMethods = options.allowedMethods
+    this.completeBytes = options.completeBytes
     Object.defineProperty(this, brand, { value: true })
   }
 }

@@ -98,6 +98,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   updateTenantSettings: { body: () => ({ theme: 'dark', mail: { host: uniqueName('host'), password: 'hunter22' } }) },
 
   exchangePlatformToken: { as: (_, { administrator: { id, accessToken } }) => ({ id, token: accessToken }) },
+  startExport: { body: () => ({ expiresInSeconds: 60 }) },
+  deleteExport: { endsPlace: true },
+  startPlatformExport: { body: () => ({ expiresInSeconds: 60 }) },
+  deletePlatformExport: { endsPlace: true },
   startImpersonation: { body: ({ user }) => ({ user, reason: 'Ticket 4711', minutes: 60 }) },
   createPlatformTenant: {
     body: ({ owner }) => ({

@@ -78,8 +78,8 @@ export async function createWorld(): Promise<World> {
     (await catalog.query<Row>(text, [...values])).rows
   const [owner, stranger] = [await api.createUser(), await api.createUser()]
   const places = {
-    shared: { tenant: await api.createTenant(owner), owner },
-    foreign: { tenant: await api.createTenant(stranger), owner: stranger },
+    shared: await placeOf(owner),
+    foreign: await placeOf(stranger),
   }
   let scenes = 0
   const administrator = await api.createAdministrator()
@@ -94,8 +94,20 @@ export async function createWorld(): Promise<World> {
   ).map(({ name }) => name)
 
   async function newPlace() {
-    const someone = await api.createUser()
-    return { tenant: await api.createTenant(someone), owner: someone }
+    return placeOf(await api.createUser())
+  }
+
+  /** A tenant with an export that is ready. */
+  async function placeOf(by: Caller) {
+    const tenant = await api.createTenant(by)
+    const { id } = await api.tenancy.startTenantExport({ tenant: tenant.id, actor: by.id })
+    await exportsEnded()
+    return { tenant, owner: by, export: id }
+  }
+
+  async function exportsEnded() {
+    const underWay = () => query("select from tenant_exports where state in ('queued', 'running')")
+    while ((await underWay()).length > 0) await sleep(20)
   }
 
   return {
@@ -104,7 +116,7 @@ export async function createWorld(): Promise<World> {
       scenes += 1
       // A tenant has at most 100 service accounts.
       if (scenes % 50 === 0) places.shared = await newPlace()
-      const { tenant, owner: by } = where === 'new' ? await newPlace() : places[where]
+      const { tenant, owner: by, export: exported } = where === 'new' ? await newPlace() : places[where]
       const { tenancy } = api
       const of = { tenant: tenant.id, actor: by.id }
       const [member, guest] = [await api.join(tenant, ['Member']), await api.createUser()]
@@ -151,14 +163,14 @@ export async function createWorld(): Promise<World> {
           token: invited.token,
         },
         ids: {
-          ...{ ...people, id: tenant.id, domain: domain.id, emailDomain: emailDomain.id },
+          ...{ ...people, id: tenant.id, domain: domain.id, emailDomain: emailDomain.id, export: exported },
           ...{ tenant: tenant.id, role: role.id, included: included.id, permission: 'members:read' },
           ...{ invitation: invited.invitation.id, serviceAccount, apiKey: apiKey.id, session: session?.id ?? '' },
         },
         platformIds: {
           ...{ ...people, domain: domain.id, emailDomain: emailDomain.id },
           ...{ tenant: tenant.id, role: builtIn.id, included: builtInIncluded.id, permission, category },
-          impersonation: impersonation.id,
+          ...{ impersonation: impersonation.id, export: exported },
         },
       }
     },
@@ -179,6 +191,7 @@ export async function createWorld(): Promise<World> {
       }
     },
     async fingerprint(except = []) {
+      await exportsEnded()
       const parts: string[] = []
       for (const table of tables.filter((name) => !except.includes(name))) {
         const [row] = await query<{ hash: string | null }>(
