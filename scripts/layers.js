@@ -73,7 +73,7 @@ const layers = {
     ],
     packages: ['zod'],
   },
-  'tenancy-interface.ts': { imports: ['core', 'databases', 'http', 'composition'], packages: [] },
+  'tenancy-interface.ts': { imports: ['core', 'catalog', 'databases', 'http', 'composition'], packages: [] },
   'tenancy-input.ts': { imports: ['core', 'catalog', 'composition', 'tenancy-interface.ts'], packages: ['zod'] },
   'tenancy.ts': {
     imports: [

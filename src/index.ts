@@ -290,6 +290,7 @@ export type {
   RestoreReport,
   SwapBackInput,
 } from './core/backup/backup.js'
+export type { CatalogReader } from './catalog/reading/catalog-reader.js'
 export type {
   ByteRange,
   ExportsOptions,

@@ -1,6 +1,7 @@
 import type { ActorOption } from './core/audit-actor.js'
 import type { DatabaseAdoption } from './core/backup/adopt.js'
 import type { Backups } from './core/backup/backup.js'
+import type { CatalogReader } from './catalog/reading/catalog-reader.js'
 import type { TenantExports } from './core/backup/exports.js'
 import type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 import type { TenancyHealth } from './composition/observing/health.js'
@@ -47,6 +48,8 @@ export interface RunWithTenantInput {
  */
 export interface Tenancy extends Management, HttpTenancy, Backups, TenantExports, DatabaseAdoption {
   readonly config: Config
+  /** Reads the catalog with queries of the application's own, over the tables of `tenants2fast/tables`. */
+  readonly catalog: CatalogReader
   /** The PostgreSQL server, described for people, without account or password. */
   readonly serverDescription: string
   /**

@@ -13,6 +13,7 @@ import { refuseImpersonator } from './composition/refuse-impersonation.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
+import { openCatalogReader } from './composition/opening/open-catalog-reader.js'
 import { openDatabases } from './composition/opening/open-databases.js'
 import { openExports } from './composition/opening/open-exports.js'
 import { openFleet } from './composition/opening/open-fleet.js'
@@ -189,6 +190,7 @@ async function open(opening: Opening): Promise<Tenancy> {
   const fleet = openFleet(opening, openedCatalog, openedDatabases)
   const backups = openBackups(opening, openedCatalog, openedDatabases, requestPath)
   const clientAddress = createClientAddress(config.trustedProxies)
+  const reader = await openCatalogReader(opening, openedCatalog)
   const exports = await openExports(opening, openedCatalog, backups)
   const tokens = createAccessTokens({ catalog, keys, readUser, ttlSeconds })
   const platformTokens = createPlatformTokens({
@@ -204,6 +206,7 @@ async function open(opening: Opening): Promise<Tenancy> {
       exports.tenantPurged()
     },
     config,
+    catalog: reader,
     serverDescription: server.description,
     pipeline,
     rules,

@@ -69,6 +69,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'api/serving/route-table.ts': [2, 'the operations, and local'],
   'catalog/access/member-access.ts': [1, local],
   'catalog/access/provenance.ts': [2, local],
+  'catalog/reading/reader-role.ts': [1, local],
   'catalog/invitations/invitations.ts': [1, local],
   'catalog/access/seed.ts': [2, local],
   'catalog/application-locks.ts': [1, 'three locks that the process holds'],

@@ -16,6 +16,11 @@ export function deriveOwnerPassword(secret: Buffer, databaseId: string): string 
   return derive(secret, `tenants2fast owner password ${databaseId}`).toString('base64url')
 }
 
+/** The password of the role that reads the catalog for the application. */
+export function deriveReaderPassword(secret: Buffer, installationId: string): string {
+  return derive(secret, `tenants2fast catalog reader ${installationId}`).toString('base64url')
+}
+
 /** Identifies the master secret of a catalog without revealing it: 256 derived bits as base64url. */
 export function secretCheck(secret: Buffer): string {
   return derive(secret, 'tenants2fast secret check').toString('base64url')

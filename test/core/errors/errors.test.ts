@@ -18,10 +18,11 @@ test('every code has the form TENANCY_<AREA>_<REASON> or TENANCY_CLOSED, an HTTP
   }
 })
 
-test('every 401 sends a challenge, every 503 says when to come back, and every 405 says which methods there are', () => {
+test('every 401 sends a challenge, every 503 says when to come back, every 405 says which methods there are, and every 416 how long the file is', () => {
   const required = new Map<number, string>([
     [401, 'www-authenticate'],
     [405, 'allow'],
+    [416, 'content-range'],
     [429, 'retry-after'],
     [503, 'retry-after'],
   ])
