@@ -546,6 +546,44 @@ CREATE UNIQUE INDEX tenant_domains_proven_key ON tenant_domains USING btree (pur
 CREATE TRIGGER tenant_domains_changed AFTER DELETE OR UPDATE ON tenant_domains FOR EACH ROW EXECUTE FUNCTION tenant_domains_changed();
 CREATE TRIGGER tenant_domains_updated_at BEFORE UPDATE ON tenant_domains FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
+CREATE TABLE tenant_exports (
+  id uuid NOT NULL,
+  tenant_id uuid NOT NULL,
+  state text DEFAULT 'queued'::text NOT NULL,
+  requested_by uuid,
+  recipients text[] DEFAULT '{}'::text[] NOT NULL,
+  keep_seconds integer NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  attempts integer DEFAULT 0 NOT NULL,
+  holder uuid,
+  held_until timestamp with time zone,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  taken_at timestamp with time zone,
+  rows bigint,
+  bytes bigint,
+  sha256 bytea,
+  error_code text,
+  downloaded_by uuid,
+  downloaded_at timestamp with time zone,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  updated_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT tenant_exports_pkey PRIMARY KEY (id),
+  CONSTRAINT tenant_exports_check CHECK ((state = 'running'::text) = (held_until IS NOT NULL)),
+  CONSTRAINT tenant_exports_check1 CHECK (state <> 'ready'::text OR holder IS NOT NULL AND bytes IS NOT NULL AND sha256 IS NOT NULL AND taken_at IS NOT NULL),
+  CONSTRAINT tenant_exports_check2 CHECK ((state = 'failed'::text) = (error_code IS NOT NULL)),
+  CONSTRAINT tenant_exports_keep_seconds_check CHECK (keep_seconds > 0),
+  CONSTRAINT tenant_exports_sha256_check CHECK (length(sha256) = 32),
+  CONSTRAINT tenant_exports_state_check CHECK (state = ANY (ARRAY['queued'::text, 'running'::text, 'ready'::text, 'failed'::text])),
+  CONSTRAINT tenant_exports_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES users(id) ON DELETE SET NULL,
+  CONSTRAINT tenant_exports_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE
+);
+CREATE INDEX tenant_exports_expires_at_idx ON tenant_exports USING btree (expires_at);
+CREATE INDEX tenant_exports_requested_by_idx ON tenant_exports USING btree (requested_by);
+CREATE INDEX tenant_exports_tenant_id_idx ON tenant_exports USING btree (tenant_id, id);
+CREATE UNIQUE INDEX tenant_exports_under_way_idx ON tenant_exports USING btree (tenant_id) WHERE state = ANY (ARRAY['queued'::text, 'running'::text]);
+CREATE TRIGGER tenant_exports_updated_at BEFORE UPDATE ON tenant_exports FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
 CREATE TABLE tenant_migration_failures (
   database_id uuid NOT NULL,
   wanted_version bigint NOT NULL,

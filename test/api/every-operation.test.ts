@@ -177,7 +177,15 @@ describe.each(operations.map((operation) => [`${operation.method} ${operation.pa
 
 /** What an administrator may call as the member whom they act as. A new operation is not among them unless somebody says so here. */
 const whileImpersonating = [
-  ...['listAuditEntries', 'verifyAudit', 'listApiKeys', 'listServiceAccounts', 'listInvitations', 'withdrawInvitation'],
+  ...[
+    'listAuditEntries',
+    'exportAuditEntries',
+    'verifyAudit',
+    'listApiKeys',
+    'listServiceAccounts',
+    'listInvitations',
+    'withdrawInvitation',
+  ],
   ...['listOwnPermissions', 'listMembers', 'getMember', 'getOwnMembership', 'updateMember', 'getOwnershipOffer'],
   ...['listPermissions', 'listPermissionCategories', 'listRouteRules', 'explainAccess', 'listRoles', 'getRole'],
   ...[

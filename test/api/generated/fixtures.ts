@@ -95,9 +95,12 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   updateApiKey: { body: () => ({ name: uniqueName('K'), permissions: [], expiresAt: null }) },
   rotateApiKey: { body: () => ({ overlapSeconds: 0 }) },
   listAuditEntries: { query: ({ actor = '' }) => ({ actor }) },
+  exportAuditEntries: { query: ({ actor = '' }) => ({ actor }) },
   updateTenantSettings: { body: () => ({ theme: 'dark', mail: { host: uniqueName('host'), password: 'hunter22' } }) },
 
   exchangePlatformToken: { as: (_, { administrator: { id, accessToken } }) => ({ id, token: accessToken }) },
+  listPlatformAuditEntries: { query: ({ actor = '' }) => ({ actor }) },
+  exportPlatformAuditEntries: { query: ({ actor = '' }) => ({ actor }) },
   startExport: { body: () => ({ expiresInSeconds: 60 }) },
   deleteExport: { endsPlace: true },
   startPlatformExport: { body: () => ({ expiresInSeconds: 60 }) },

@@ -80,7 +80,7 @@ describe.each(withIds.map((operation) => [nameOf(operation), operation] as const
       const isText = name === 'permission' || name === 'category'
       const missing = isText ? `nothing-${randomUUID().slice(0, 8)}:none` : randomUUID()
       const nothing = await sent(missing)
-      if (isFilter) expect(nothing).toMatchObject({ status: 200, json: { items: [] } })
+      if (isFilter) expect([nothing.status, nothing.json.items ?? nothing.json]).toEqual([200, []])
       else expect(nothing.status, JSON.stringify(nothing.json)).toBeGreaterThanOrEqual(400)
       const expected = told(nothing, missing)
 
