@@ -271,6 +271,7 @@ async function open(opening: Opening): Promise<Tenancy> {
         issueAccessToken: ({ user, isRefresh = false, tenant, session }) =>
           isRefresh ? tokens.sign(user, tenant, session) : tokens.issue({ user, tenant, session, actor: user }),
         forgetUser: (id) => cache.invalidate(id),
+        volatileCounts: redis?.counts,
         onClose: (close) => closing.add(close),
       }),
     platformTokens: () => platformTokens,

@@ -4,26 +4,29 @@ import { auditOriginOf } from '../http/audit-origin.js'
 import { callerNetwork } from '../http/client-address.js'
 import type { ApiHandler } from '../http/http-tenancy.js'
 import { answerJson, answerNothing, answerProblem, logServerError } from '../http/messages/answers.js'
+import { refuseRequest } from '../http/messages/refusals.js'
 import { splitTarget } from '../http/messages/strict-text.js'
 import { requireActorId, requireTenant, requireUser } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
 import type { Operation, OperationSettings, StreamedAnswer } from './operation.js'
-import { createCatalogCounts } from './limits/counts.js'
+import { createCatalogCounts, createFastCounts } from './limits/counts.js'
 import { createInvitationLimits } from './limits/invitation-limits.js'
 import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
 import { operations, platformOperations } from './operations/index.js'
+import { createReference, type ReferenceOptions } from './reference/reference.js'
 import { bindAdmission } from './serving/check-access.js'
 import { createIdempotentRequests, type StoredAnswer } from './serving/idempotency.js'
+import { namePlaces } from './serving/name-places.js'
 import { readCall } from './serving/read-call.js'
 import { respondStream } from './serving/stream-answer.js'
 import { createTenantCount } from './serving/tenant-count.js'
 import { checkOptions } from './serving/check-options.js'
-import { createRouteTable, type Match } from './serving/route-table.js'
+import { createRouteTable, type Match, refuseMethod } from './serving/route-table.js'
 import { tagOf } from './serving/tags.js'
 
 /** Options of {@link createApi}. */
-export interface CreateApiOptions extends OperationSettings {
+export interface CreateApiOptions extends OperationSettings, ReferenceOptions {
   /** From `createTenancy()`. */
   readonly tenancy: Tenancy
   /** Title of the document. Default: `Organisations`. */
@@ -50,6 +53,8 @@ export interface Api {
   readonly handle: ApiHandler
   /** What adapters mount: every path in braces form, with its methods. */
   readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
+  /** Paths below which the API also answers what nothing is at: 404, or 405 with `Allow`. */
+  readonly prefixes: readonly string[]
   /** The OpenAPI 3.1 document of what is served. */
   readonly document: OpenApiDocument
 }
@@ -74,8 +79,9 @@ export function createApi(options: CreateApiOptions): Api {
     limits: most,
     platform = false,
     ask = false,
-    ...settings
+    ...more
   } = options
+  const { document: documentPath, reference: referencePath, ...settings } = more
   const host = tenancy.accountsHost()
   const { catalog, logger } = host
   if (platform && tenancy.urlPrefix === 'platform') {
@@ -84,10 +90,11 @@ export function createApi(options: CreateApiOptions): Api {
   }
   const own = platform ? [...operations, ...platformOperations] : operations
   const served = own.map((operation) => ({ operation, path: pathOf(operation, tenancy.urlPrefix) }))
-  const find = createRouteTable(served)
+  const { find } = createRouteTable(served)
   const admissions = new Map(own.map((operation) => [operation, bindAdmission(operation, tenancy)]))
   const counts = createCatalogCounts(catalog)
-  const limits = createRequestLimits(counts, most)
+  const limits = createRequestLimits(createFastCounts(host.volatileCounts, counts), most)
+  // A day is too long for what a restart of Redis forgets.
   const invitationLimits = createInvitationLimits(counts, catalog, host.deriveKey('invitation limits'), most)
   const countTenants = createTenantCount(catalog)
   const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
@@ -139,7 +146,9 @@ export function createApi(options: CreateApiOptions): Api {
     }
     const origin = auditOriginOf(context, { requestId, address: client, isPlatform: 'platform' in operation.access })
     const runIt = (keyed?: KeyedRequestMark) =>
-      runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call))
+      runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call)).catch((error: unknown) => {
+        throw namePlaces(error, operation)
+      })
     if (operation.answer.stream !== undefined) {
       return respondStream(operation, (await runIt()) as StreamedAnswer, limited, (error) =>
         logServerError(error, 500, logger, requestId),
@@ -171,7 +180,8 @@ export function createApi(options: CreateApiOptions): Api {
     return respond(operation, answer, { ...limited, ...(isReplay ? { 'idempotency-replayed': 'true' } : {}) })
   }
 
-  const answerAsk = async (search: string, address: string): Promise<Response> => {
+  const answerAsk = async ({ method }: Request, search: string, address: string): Promise<Response> => {
+    if (method !== 'GET' && method !== 'HEAD') throw refuseMethod(['GET'])
     await limits.count({ user: undefined, address, tenant: undefined, isChange: false })
     const asked = new URLSearchParams(search).getAll('domain')
     const [name = ''] = asked
@@ -179,9 +189,16 @@ export function createApi(options: CreateApiOptions): Api {
     return new Response(null, { status: isServed ? 200 : 404, headers: { 'cache-control': 'no-store' } })
   }
 
+  const document = createDocument(served, { title, version })
+  const taken = new Set(served.map(({ path }) => path.split('/')[1] ?? ''))
+  if (ask) taken.add('domains')
+  const reference = createReference(document, { document: documentPath, reference: referencePath }, taken)
+  const others = [...(ask ? [askPath] : []), ...reference.paths]
+
   return {
-    routes: [...mountsOf(served), ...(ask ? [{ path: askPath, methods: ['GET'] }] : [])],
-    document: createDocument(served, { title, version }),
+    routes: [...mountsOf(served), ...others.map((path) => ({ path, methods: ['GET'] }))],
+    prefixes: [...[...taken].map((segment) => `/${segment}`), ...reference.prefixes],
+    document,
     async handle(request, connection) {
       const { requestId } = connection
       try {
@@ -189,12 +206,11 @@ export function createApi(options: CreateApiOptions): Api {
         const { path, query } = splitTarget(connection.target ?? pathname + search)
         const { remoteAddress } = connection
         const client = tenancy.clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
-        const isAsk = ask && path === askPath && request.method === 'GET'
-        if (isAsk) return await answerAsk(query, callerNetwork(client))
-        const response = await run(request, { path, query, client, requestId })
-        return request.method === 'HEAD' ? new Response(null, response) : response
+        if (ask && path === askPath) return bodiless(request, await answerAsk(request, query, callerNetwork(client)))
+        const known = reference.answer(request, path)
+        return bodiless(request, known ?? (await run(request, { path, query, client, requestId })))
       } catch (error) {
-        return answerProblem(error, logger, { requestId })
+        return bodiless(request, answerOptions(request, error) ?? answerProblem(error, logger, { requestId }))
       }
     },
   }
@@ -212,6 +228,16 @@ interface Target {
 /** Whose requests are counted: those of an administrator who acts as a member are not the member's. */
 function callerOf({ user, serviceAccount, impersonation }: RequestContext): string | undefined {
   return impersonation?.administrator.id ?? user?.id ?? serviceAccount?.apiKey.id
+}
+
+const bodiless = ({ method }: Request, response: Response) =>
+  method === 'HEAD' ? new Response(null, response) : response
+
+/** Says which methods a path has. Nothing is said about other origins: that is the application's. */
+function answerOptions({ method }: Request, error: unknown): Response | undefined {
+  if (method !== 'OPTIONS') return undefined
+  const known = findTenancyError(error, 'TENANCY_REQUEST_METHOD_UNSUPPORTED')
+  return known && answerNothing({ allow: known.allowedMethods?.join(', ') ?? '' })
 }
 
 const authorizationOf = ({ headers }: Request) => headers.get('authorization') ?? undefined
@@ -237,16 +263,14 @@ function documentOf({ answer }: Operation, result: unknown): unknown {
 }
 
 const maxKeyLength = 200
+const idempotencyKey = { header: 'Idempotency-Key' }
 
 function readKey(request: Request, { recovery, id }: Operation): string | undefined {
   const key = request.headers.get('idempotency-key')
   if (key === null) return undefined
-  if (recovery === undefined) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take Idempotency-Key`)
+  if (recovery === undefined) throw refuseRequest(`${id} does not take Idempotency-Key`, idempotencyKey)
   if (/^[\x21-\x7e]+$/.test(key) && key.length <= maxKeyLength) return key
-  throw new TenancyError(
-    'TENANCY_REQUEST_INVALID',
-    `Idempotency-Key must be 1 to ${maxKeyLength} printable ASCII characters`,
-  )
+  throw refuseRequest(`Idempotency-Key must be 1 to ${maxKeyLength} printable ASCII characters`, idempotencyKey)
 }
 
 function respond(

@@ -6,6 +6,18 @@ import type { ServedOperation } from './serving/route-table.js'
 /** An OpenAPI 3.1 document, as plain JSON. */
 export type OpenApiDocument = Readonly<Record<string, unknown>>
 
+const fault = z
+  .object({
+    pointer: z.string().optional().openapi({
+      description: 'A field of the body, as the fragment of a URI (RFC 6901); `#`: the body as a whole',
+      example: '#/email',
+    }),
+    parameter: z.string().optional().openapi({ description: 'A parameter of the path or the query' }),
+    header: z.string().optional().openapi({ description: 'A header' }),
+    detail: z.string().openapi({ description: 'What is wrong there, without the value' }),
+  })
+  .openapi('Fault', { description: 'One fault, with one of the places; without: the address as a whole' })
+
 const problem = z
   .object({
     type: z.string(),
@@ -16,6 +28,10 @@ const problem = z
       .optional()
       .openapi({ description: 'The code of docs/errors.md', example: 'TENANCY_ACCESS_DENIED' }),
     detail: z.string().optional(),
+    errors: z
+      .array(fault)
+      .optional()
+      .openapi({ description: 'Where the request is wrong: with every 400, 413 and 415, and some 422' }),
     requestId: z.string().optional(),
   })
   .openapi('Problem', { description: 'An error (RFC 9457)' })

@@ -12,7 +12,7 @@ export interface RedisConnection {
   readonly failures: number
   /**
    * Sends a command. The answer is a buffer where Redis gives a string, an error where the key holds something of another
-   * type than the command is for, and undefined when there is none in time.
+   * type than the command is for or the account may not send it, and undefined when there is none in time.
    */
   send(command: RedisCommand): Promise<unknown>
   close(): void
@@ -111,7 +111,7 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
     // Rejects the waiting commands, too. A silent connection may never report its end.
     client.destroy()
     connectIn(pauseMs, client)
-    logger.warn({ err: error }, 'Redis does not answer; members are read from the catalog')
+    logger.warn({ err: error }, 'Redis does not answer; members are read, and requests counted, in the catalog')
   }
 
   return {
@@ -141,7 +141,7 @@ export async function createRedisConnection(options: RedisConnectionOptions): Pr
         failuresInARow = 0
         return answer
       } catch (error) {
-        if (error instanceof ErrorReply && error.message.startsWith('WRONGTYPE')) return error
+        if (error instanceof ErrorReply && /^(?:WRONGTYPE|NOPERM) /.test(error.message)) return error
         fail(error)
         return undefined
       } finally {

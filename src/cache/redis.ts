@@ -2,6 +2,8 @@ import type { MemberRecord } from '../core/access/access.js'
 import type { Logger } from '../core/logger.js'
 import { decodeMember, encodeMember, type MemberAddress } from './member-format.js'
 import { createRedisConnection } from './redis-connection.js'
+import type { VolatileCounts } from '../core/shared-counts.js'
+import { createRedisCounts } from './counts/redis-counts.js'
 import { createValueSeal } from './value-seal.js'
 
 /** Counts of what the reads of a shared tier found. */
@@ -25,6 +27,11 @@ export interface MemberTier {
   /** Whether it answers now. */
   ping?(): Promise<boolean>
   close(): Promise<void>
+}
+
+/** A shared tier on Redis, with the counts beside the members. */
+export interface RedisTier extends MemberTier {
+  readonly counts: VolatileCounts
 }
 
 /** What {@link createRedisTier} needs. */
@@ -56,7 +63,7 @@ const refusalLogIntervalMs = 60_000
  *
  * @throws {@link TenancyError} TENANCY_CONFIG_PEER_MISSING
  */
-export async function createRedisTier(options: RedisTierOptions): Promise<MemberTier> {
+export async function createRedisTier(options: RedisTierOptions): Promise<RedisTier> {
   const { url, ttlSeconds, installationId, secret, logger, keyPrefix = 'tenants2fast', timeoutMs = 50 } = options
   const { now = Date.now } = options
   const seal = createValueSeal(secret, installationId)
@@ -81,6 +88,7 @@ export async function createRedisTier(options: RedisTierOptions): Promise<Member
   }
 
   return {
+    counts: createRedisCounts({ connection, keyPrefix, installationId }),
     get isOpen() {
       return connection.isOpen
     },

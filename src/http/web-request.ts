@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { TenancyError } from '../core/errors/errors.js'
+import { refuseRequest } from './messages/refusals.js'
 
 /** A request as frameworks on Node hand it over. */
 export interface NodeRequestFacts {
@@ -19,19 +19,28 @@ export interface NodeRequestFacts {
  */
 export function toWebRequest({ method, url, headers: given, body }: NodeRequestFacts): Request {
   const hasBody = method !== 'GET' && method !== 'HEAD' && Buffer.isBuffer(body)
+  const headers = readHeaders(given)
   try {
-    const headers = new Headers()
-    for (const [name, value] of Object.entries(given)) {
-      // The pseudo-headers of HTTP/2 (RFC 9113, 8.3) are no headers.
-      if (name.startsWith(':')) continue
-      for (const item of [value ?? []].flat()) headers.append(name, item)
-    }
     return new Request(new URL(`http://localhost${url}`), {
       method,
       headers,
       body: hasBody ? new Uint8Array(body) : null,
     })
-  } catch (cause) {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'A header, or the address, cannot be read', { cause })
+  } catch {
+    throw refuseRequest('The address cannot be read', {})
   }
+}
+
+function readHeaders(given: IncomingHttpHeaders): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(given)) {
+    // The pseudo-headers of HTTP/2 (RFC 9113, 8.3) are no headers.
+    if (name.startsWith(':')) continue
+    try {
+      for (const item of [value ?? []].flat()) headers.append(name, item)
+    } catch {
+      throw refuseRequest('A header cannot be read', { header: name })
+    }
+  }
+  return headers
 }

@@ -41,6 +41,8 @@ export interface ApiApp {
   call(target: string, request?: ApiRequest): Promise<ApiAnswer>
   /** The same without Fastify, whose router answers some paths itself. */
   callDirectly(target: string, request?: ApiRequest): Promise<ApiAnswer>
+  /** As `call` or `callDirectly`, for methods that the document does not have. */
+  sendUnchecked(way: 'call' | 'callDirectly', target: string, request?: ApiRequest): Promise<ApiAnswer>
   createUser(): Promise<Caller>
   /** Makes a platform administrator; `token` is one of the platform. */
   createAdministrator(): Promise<Caller & { readonly accessToken: string }>
@@ -85,7 +87,8 @@ export async function createApiApp(
     ...headers,
   })
   const textOf = (body: unknown) => (typeof body === 'string' ? body : JSON.stringify(body))
-  const checked = (method: string, url: string, answer: ApiAnswer): ApiAnswer => {
+  const checked = (target: string, answer: ApiAnswer): ApiAnswer => {
+    const [method = 'GET', url = '/'] = target.split(' ')
     const path = documentPathOf(api.document, url)
     if (path !== undefined) checkAnswer(method.toLowerCase(), path, answer)
     return answer
@@ -99,6 +102,26 @@ export async function createApiApp(
         .map((line) => JSON.parse(line) as unknown)
     return text === '' ? undefined : JSON.parse(text)
   }
+  const send = async (target: string, request: ApiRequest): Promise<ApiAnswer> => {
+    const [method = 'GET', url = '/'] = target.split(' ')
+    const { statusCode, headers, payload } = await app.inject({
+      ...{ method: method as 'GET', url, headers: headersOf(request) },
+      ...(request.body === undefined ? {} : { payload: textOf(request.body) }),
+    })
+    return { status: statusCode, headers, json: parse(payload, headers['content-type']) }
+  }
+  const sendDirectly = async (target: string, request: ApiRequest): Promise<ApiAnswer> => {
+    const [method = 'GET', url = '/'] = target.split(' ')
+    const answer = await api.handle(
+      new Request(`http://localhost${url}`, {
+        ...{ method, headers: headersOf(request) },
+        ...(request.body === undefined ? {} : { body: textOf(request.body) }),
+      }),
+      { remoteAddress: '127.0.0.1', target: url, requestId: 'req' },
+    )
+    const headers = Object.fromEntries(answer.headers)
+    return { status: answer.status, headers, json: parse(await answer.text(), headers['content-type']) }
+  }
 
   return {
     ...{ installation, tenancy, api, app, createUser },
@@ -111,26 +134,12 @@ export async function createApiApp(
       return { id, accessToken, token: answer.json<{ accessToken: string }>().accessToken }
     },
     async call(target, request = {}) {
-      const [method = 'GET', url = '/'] = target.split(' ')
-      const { statusCode, headers, payload } = await app.inject({
-        ...{ method: method as 'GET', url, headers: headersOf(request) },
-        ...(request.body === undefined ? {} : { payload: textOf(request.body) }),
-      })
-      return checked(method, url, { status: statusCode, headers, json: parse(payload, headers['content-type']) })
+      return checked(target, await send(target, request))
     },
     async callDirectly(target, request = {}) {
-      const [method = 'GET', url = '/'] = target.split(' ')
-      const answer = await api.handle(
-        new Request(`http://localhost${url}`, {
-          ...{ method, headers: headersOf(request) },
-          ...(request.body === undefined ? {} : { body: textOf(request.body) }),
-        }),
-        { remoteAddress: '127.0.0.1', target: url, requestId: 'req' },
-      )
-      const headers = Object.fromEntries(answer.headers)
-      const json = parse(await answer.text(), headers['content-type'])
-      return checked(method, url, { status: answer.status, headers, json })
+      return checked(target, await sendDirectly(target, request))
     },
+    sendUnchecked: (way, target, request = {}) => (way === 'call' ? send : sendDirectly)(target, request),
     async createTenant(owner) {
       const slug = `t-${uniqueName()
         .slice(-12)

@@ -93,3 +93,30 @@ describe('overrides of a member', () => {
     expect(unknown).toMatchObject(denied('TENANCY_ACCESS_PERMISSION_NOT_FOUND', 404))
   })
 })
+
+test('What a member may do is listed, with the reason when none of it counts now', async () => {
+  const user = await api.join(tenant, ['Member'])
+  const read = () => api.call(`GET ${members}/${user.id}/permissions`, { as: admin })
+  const { json } = await read()
+  expect(json).toMatchObject({ roles: ['Member'], barrier: null })
+  expect(json.permissions).toContain('members:read')
+  await api.tenancy.setMemberActive({ tenant: tenant.id, user: user.id, isActive: false })
+  expect((await read()).json).toMatchObject({ barrier: 'member-inactive' })
+  const nobody = await api.createUser()
+  expect(await api.call(`GET ${members}/${nobody.id}/permissions`, { as: admin })).toMatchObject(
+    denied('TENANCY_MEMBER_NOT_FOUND', 404),
+  )
+})
+
+test('One permission is read by its name', async () => {
+  const read = (name: string) => api.call(`GET /tenants/${tenant.id}/permissions/${name}`, { as: admin })
+  expect(await read('members:read')).toMatchObject({ status: 200, json: { name: 'members:read', isActive: true } })
+  expect(await read('members:rea')).toMatchObject(denied('TENANCY_ACCESS_PERMISSION_NOT_FOUND', 404))
+  const administrator = await api.createAdministrator()
+  const asPlatform = await api.call('GET /platform/permissions/members:read', { as: administrator })
+  expect(asPlatform.json).toMatchObject({ name: 'members:read', isSystem: true })
+  expect((await api.call('GET /platform/roles/Admin', { as: administrator })).json).toMatchObject({
+    ...{ name: 'Admin', isSystem: true, includes: ['Member'] },
+  })
+  expect((await api.call('GET /platform/roles/Nobody', { as: administrator })).status).toBe(404)
+})

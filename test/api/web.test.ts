@@ -20,7 +20,7 @@ test('A bare Request gets the answers of the API, the public keys, and 404 for e
     expect((await send(path)).status, path).toBe(404)
   }
   const wrong = await send('/me/tenants', { method: 'DELETE' })
-  expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS'])
   const head = await send('/me/tenants', { method: 'HEAD', headers: { authorization: `Bearer ${user.token}` } })
   expect([head.status, await head.text()]).toEqual([200, ''])
 })

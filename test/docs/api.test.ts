@@ -2,13 +2,20 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { z } from 'zod'
+import { secret } from '../../src/index.js'
 import { type ApiApp, createApiApp } from '../api/api-app.js'
 import { installed } from '../support/installed-program.js'
 import { testWith } from '../support/requirements.js'
 
 let api: ApiApp
 beforeAll(async () => {
-  api = await createApiApp()
+  // As docs/api.md defines them.
+  const tenantSettings = z.object({
+    theme: z.enum(['light', 'dark']).default('light'),
+    smtpPassword: secret(z.string().max(200)).optional(),
+  })
+  api = await createApiApp(undefined, {}, { tenantSettings })
   await api.app.listen({ port: 0, host: '127.0.0.1' })
 })
 afterAll(() => api.close())

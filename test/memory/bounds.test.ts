@@ -29,7 +29,6 @@ const perTenant = 'one small entry for each tenant that was served'
  * keeps it from growing with what clients send, and tries it below where that is a number.
  */
 const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> = {
-  'adapters/fastify/mount.ts': [1, configured],
   'core/access/lookalikes.ts': [1, constant],
   'cache/settings-cache.ts': [1, '2,000 entries and 16 MiB; one larger than that is not kept'],
   'catalog/settings/json-object.ts': [1, local],
@@ -64,8 +63,10 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'cache/single-flight.ts': [3, inFlight],
   'cache/follow-notifications.ts': [2, 'heartbeats without an answer, for a second or twice the staleness'],
   'catalog/access/explain.ts': [2, local],
-  'api/create-api.ts': [2, configured],
+  'api/create-api.ts': [3, configured],
   'api/document.ts': [1, local],
+  'api/reference/public-files.ts': [1, 'the files of the page'],
+  'api/reference/reference.ts': [1, local],
   'api/serving/route-table.ts': [2, 'the operations, and local'],
   'catalog/access/member-access.ts': [1, local],
   'catalog/access/provenance.ts': [2, local],

@@ -220,7 +220,7 @@ function inputsOf(tenant: string, user: string): typeof inputs {
     'access.excludeRole': { ...role, included: 'Member' },
     'access.listRoles': { tenant, after: 'Admin', limit: 1 },
     'access.getRole': { tenant, role: 'Admin' },
-    'access.listPermissions': { after: 'x:read', limit: 1 },
+    'access.listPermissions': { name: 'x:read', after: 'a:read', limit: 1 },
     'access.listRouteRules': { after: { method: 'GET', path: '/x', permission: 'x:read' }, limit: 1 },
     'access.createPermission': { name: 'x:read', description: 'x', category: 'y', actor: user },
     'access.updatePermission': { permission: 'x:read', description: 'x', category: 'y', actor: user },

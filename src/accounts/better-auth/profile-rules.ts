@@ -17,8 +17,8 @@ export function cleanName(text: string): string {
 export function readImage(text: string): string {
   const address = normalizeImage(text)
   if (address !== undefined) return address
-  throw new TenancyError(
-    'TENANCY_REQUEST_INVALID',
-    `image must be an http(s) address of at most ${longestImage} characters`,
-  )
+  const detail = `must be an http(s) address of at most ${longestImage} characters`
+  throw new TenancyError('TENANCY_REQUEST_INVALID', `image ${detail}`, {
+    details: { errors: [{ pointer: '#/image', detail }] },
+  })
 }

@@ -6,6 +6,7 @@ import { readBody } from './body.js'
 import { deviceOf } from './device.js'
 import type { AccountCall, RouteParts, RouteTable } from './route-table.js'
 import { parseFields } from '../../http/messages/fields.js'
+import { refuseRequest } from '../../http/messages/refusals.js'
 import { schemas } from './schemas.js'
 
 /** `/login`, its OAuth 2.0 twin `/token`, and `/logout`. */
@@ -37,7 +38,7 @@ export function loginRoutes({ host, logins, limits, cookie }: RouteParts): Route
     const type = named ?? (username !== undefined && password !== undefined ? 'password' : undefined)
     switch (type) {
       case undefined:
-        throw new TenancyError('TENANCY_REQUEST_INVALID', 'grant_type must be given as text')
+        throw refuseRequest('grant_type must be given as text', { pointer: '#/grant_type' })
       case 'password': {
         const credentials = parseFields(schemas.passwordGrant, fields)
         return answerTokens(await login(call, credentials.username, credentials.password))
@@ -48,7 +49,7 @@ export function loginRoutes({ host, logins, limits, cookie }: RouteParts): Route
           return answerTokens(await logins.refresh(refreshToken, { tenant, device: deviceOf(request, address) }))
         }
         if (cookie.read(request) === undefined) {
-          throw new TenancyError('TENANCY_REQUEST_INVALID', 'refresh_token must be given as text')
+          throw refuseRequest('refresh_token must be given as text', { pointer: '#/refresh_token' })
         }
         return refreshByCookie(call, tenant)
       }

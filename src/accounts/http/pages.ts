@@ -120,7 +120,7 @@ export function problemPage(error: unknown, logger: Logger): Response {
 /** Makes the page for the token in a link's query. */
 export function readLinkToken(query: string, makePage: (token: string) => Response): Response {
   try {
-    const token = parseForm(query).get('token')
+    const token = parseForm(query, () => ({ parameter: 'token' })).get('token')
     return makePage(parseFields(schemas.link, { token }).token)
   } catch (error) {
     if (!isTenancyError(error)) throw error

@@ -32,6 +32,8 @@ export interface MountedApi {
   readonly handle: ApiHandler
   /** Paths in braces form, `/tenants/{tenant}`, with their methods. */
   readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
+  /** Paths below which it also answers what no route of the application has. Default: none. */
+  readonly prefixes?: readonly string[]
 }
 
 /** Options of {@link tenancyPlugin}. */

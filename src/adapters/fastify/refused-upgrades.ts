@@ -43,7 +43,7 @@ function closeAfterRefusedUpgrade(response: ServerResponse): void {
 }
 
 /** Finds the root application, from which every scope inherits `routing`, also those around the plugin. */
-function rootOf(app: FastifyInstance): FastifyInstance {
+export function rootOf(app: FastifyInstance): FastifyInstance {
   let root = app
   while (!Object.hasOwn(root, 'routing')) root = Object.getPrototypeOf(root) as FastifyInstance
   return root

@@ -12,6 +12,11 @@ export interface WebHandlerOptions {
   readonly api: { readonly handle: ApiHandler }
   /** From `createAccounts()`: serves accounts under `TENANT_AUTH_PREFIX`. Default: none. */
   readonly accounts?: { readonly handle: AccountsHandler } | undefined
+  /**
+   * Path that everything but accounts is below, such as `/api`; `TENANT_AUTH_PREFIX` names the whole path of accounts. Default:
+   * none.
+   */
+  readonly basePath?: string | undefined
 }
 
 /** Answers a request. `connection` is what the platform knows of the other end; without it, limits count all as one address. */
@@ -25,13 +30,17 @@ export type WebHandler = (request: Request, connection?: Partial<Parameters<ApiH
  * const handle = createWebHandler({ tenancy, api, accounts })
  * export { handle as GET, handle as POST, handle as PUT, handle as PATCH, handle as DELETE }
  */
-export function createWebHandler({ tenancy, api, accounts }: WebHandlerOptions): WebHandler {
+export function createWebHandler({ tenancy, api, accounts, basePath = '' }: WebHandlerOptions): WebHandler {
   return async (request, connection = {}) => {
     const { pathname, search } = new URL(request.url)
-    const { path } = splitTarget(connection.target ?? pathname + search)
+    const whole = connection.target ?? pathname + search
+    const facts = { remoteAddress: undefined, requestId: randomUUID(), ...connection }
+    const isAccounts = splitTarget(whole).path.startsWith(`${tenancy.authPrefix}/`)
+    if (isAccounts && accounts !== undefined) return accounts.handle(request, facts)
+    // Nothing is at the root: what is not below the base path is answered 404, as everything unknown is.
+    const target = whole.startsWith(`${basePath}/`) ? whole.slice(basePath.length) : '/'
+    const { path } = splitTarget(target)
     if (path === '/.well-known/jwks.json' && request.method === 'GET') return Response.json(await tenancy.jwks())
-    const isAccounts = path.startsWith(`${tenancy.authPrefix}/`)
-    const { handle } = isAccounts && accounts !== undefined ? accounts : api
-    return handle(request, { remoteAddress: undefined, requestId: randomUUID(), ...connection })
+    return api.handle(request, { ...facts, target })
   }
 }

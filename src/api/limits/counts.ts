@@ -1,32 +1,7 @@
 import { TenancyError } from '../../core/errors/errors.js'
+import type { Counted, SharedCounts, VolatileCounts } from '../../core/shared-counts.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
-
-/** Something that is limited: so many points in a window. */
-export interface Counted {
-  readonly key: string
-  readonly points: number
-  readonly windowSeconds: number
-}
-
-/** What was counted under one key. */
-export interface Count {
-  /** More than its points: refused. */
-  readonly consumed: number
-  /** Until the window ends. */
-  readonly msLeft: number
-}
-
-/** Counts that all processes share. */
-export interface SharedCounts {
-  /**
-   * Counts once under each key, in this order, until one is beyond its points.
-   *
-   * @returns what was counted; the last one may be the refused one
-   * @throws {@link TenancyError} TENANCY_CATALOG_UNAVAILABLE
-   */
-  count(counted: readonly Counted[]): Promise<readonly Count[]>
-}
 
 interface CountRow {
   readonly consumed: number
@@ -45,6 +20,19 @@ export function createCatalogCounts(catalog: SqlClient): SharedCounts {
       const { rows } = await catalogAnswer(asked, 'limits')
       return rows.map((row) => ({ consumed: row.consumed, msLeft: Number(row.ms_left) }))
     },
+  }
+}
+
+/**
+ * Counts where it is fastest, and in the catalog while that is away. What was counted in the one does not count in the other: around an
+ * outage, the most of a window is twice the points, never more.
+ *
+ * @param volatile undefined: all is counted in the catalog
+ */
+export function createFastCounts(volatile: VolatileCounts | undefined, catalog: SharedCounts): SharedCounts {
+  if (volatile === undefined) return catalog
+  return {
+    count: async (counted: readonly Counted[]) => (await volatile.count(counted)) ?? (await catalog.count(counted)),
   }
 }
 

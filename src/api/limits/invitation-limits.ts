@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto'
 import { normalizeEmail } from '../../core/identity/email.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/catalog-outage.js'
-import { type Counted, type SharedCounts, tooMany } from './counts.js'
+import type { Counted, SharedCounts } from '../../core/shared-counts.js'
+import { tooMany } from './counts.js'
 import type { ApiLimits } from './request-limits.js'
 
 /** A mail with an invitation that is about to leave. */

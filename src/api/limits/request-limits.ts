@@ -1,5 +1,6 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
-import { type Count, type Counted, type SharedCounts, tooMany } from './counts.js'
+import type { Count, Counted, SharedCounts } from '../../core/shared-counts.js'
+import { tooMany } from './counts.js'
 
 /** How many requests are answered. */
 export interface ApiLimits {

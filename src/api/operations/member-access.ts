@@ -18,6 +18,17 @@ const override = z
   })
   .openapi('Override')
 
+const effective = z
+  .object({
+    roles: z.array(z.string()).readonly(),
+    permissions: z.array(z.string()).readonly(),
+    barrier: z.string().nullable().openapi({
+      description: 'Why none of it counts now: docs/access.md; null: it counts',
+      example: 'member-inactive',
+    }),
+  })
+  .openapi('MemberPermissions')
+
 /** A moment in a request, as text. */
 const futureMoment = z.iso
   .datetime({ offset: true, error: 'must be a moment such as 2030-01-31T12:00:00Z' })
@@ -50,6 +61,16 @@ export const memberAccessOperations: readonly Operation[] = [
     async run({ params: { user: member, role }, scope, tenancy }) {
       await tenancy.access.unassignRole({ ...scope, user: member, role })
     },
+  }),
+  defineOperation({
+    id: 'listMemberPermissions',
+    ...{ method: 'get', path: '/tenants/{tenant}/members/{user}/permissions', group },
+    summary: 'Lists what a member may do, by roles and overrides',
+    access: { permission: 'roles:read' },
+    params: memberParams,
+    answer: { status: 200, description: 'Names of permissions and of active roles, sorted', schema: effective },
+    run: ({ params, context, tenancy }) =>
+      tenancy.access.effectivePermissions({ tenant: requireTenant(context).id, user: params.user }),
   }),
   defineOperation({
     id: 'listOverrides',

@@ -1,6 +1,8 @@
 import { z } from '@hono/zod-openapi'
 import { TenancyError } from '../../core/errors/errors.js'
+import { refuseRequest } from '../../http/messages/refusals.js'
 import { requireTenant } from '../../http/require-user.js'
+import type { Tenancy } from '../../tenancy-interface.js'
 import { defineOperation, type Operation } from '../operation.js'
 import {
   defaultLimit,
@@ -47,7 +49,7 @@ function readRuleCursor(text: string | undefined) {
     const [method, path, needed] = ruleCursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()))
     return { method, path, permission: needed }
   } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'after is no `next` of this list')
+    throw refuseRequest('after is no `next` of this list', { parameter: 'after' })
   }
 }
 
@@ -99,6 +101,13 @@ const explanation = z
   })
   .openapi('AccessExplanation')
 
+/** @throws {@link TenancyError} TENANCY_ACCESS_PERMISSION_NOT_FOUND */
+export async function findPermission({ access }: Pick<Tenancy, 'access'>, of: string) {
+  const [found] = await access.listPermissions({ name: of })
+  if (found === undefined) throw new TenancyError('TENANCY_ACCESS_PERMISSION_NOT_FOUND')
+  return found
+}
+
 /** What there is to grant, and why somebody may or may not. The application defines it; nothing here changes it. */
 export const permissionOperations: readonly Operation[] = [
   defineOperation({
@@ -114,6 +123,17 @@ export const permissionOperations: readonly Operation[] = [
       const found = await tenancy.access.listPermissions({ after, limit: limit + 1 })
       return pageFrom(found, limit, (last) => last.name)
     },
+  }),
+  defineOperation({
+    id: 'getPermission',
+    ...{ method: 'get', path: '/tenants/{tenant}/permissions/{permission}', group },
+    summary: 'Reads one permission',
+    access: read,
+    params: tenantParams.extend({
+      permission: permissionName.openapi({ param: { name: 'permission', in: 'path' } }),
+    }),
+    answer: { status: 200, description: 'The permission', schema: permission },
+    run: ({ params, tenancy }) => findPermission(tenancy, params.permission),
   }),
   defineOperation({
     id: 'listPermissionCategories',

@@ -4,12 +4,23 @@ import { TenancyError } from '../../core/errors/errors.js'
 const most = z.int().min(1).max(1_000_000_000).optional()
 const callback = z.custom((value) => typeof value === 'function', 'must be a function')
 
+// Segments of letters, digits and a few marks, so that nothing has to be escaped in addresses or the page.
+const publicPath = z.union([
+  z.boolean(),
+  z
+    .string()
+    .max(200)
+    .regex(/^(?:\/[\w-][\w.-]*)+$/, 'must be a path such as /reference'),
+])
+
 const options = z.strictObject({
   tenancy: z.custom((value) => typeof value === 'object' && value !== null, 'must be what createTenancy() gives'),
   title: z.string().min(1).optional(),
   version: z.string().min(1).optional(),
   platform: z.boolean().optional(),
   ask: z.boolean().optional(),
+  document: publicPath.optional(),
+  reference: publicPath.optional(),
   limits: z
     .strictObject({
       ...{ changesPerUser: most, changesPerTenant: most, readsPerUser: most, strangersPerAddress: most },

@@ -1,7 +1,7 @@
-import { TenancyError } from '../../core/errors/errors.js'
 import { maxApiBodyBytes } from '../../http/http-tenancy.js'
 import { readBody } from '../../http/messages/body.js'
 import { parseFields } from '../../http/messages/fields.js'
+import { refuseRequest } from '../../http/messages/refusals.js'
 import { parseForm } from '../../http/messages/strict-text.js'
 import type { Operation, RangeHeaders } from '../operation.js'
 import type { Match } from './route-table.js'
@@ -22,13 +22,16 @@ export interface CallParts {
  */
 export async function readCall(request: Request, query: string, { operation, params }: Match): Promise<CallParts> {
   return {
-    params: parseFields(operation.params, params),
-    query: parseFields(operation.query, Object.fromEntries(parseForm(query))),
+    params: parseFields(operation.params, params, 'parameters'),
+    query: parseFields(operation.query, readQuery(query), 'parameters'),
     body: await readOwnBody(request, operation),
     expectedTag: readTag(request, operation),
     range: rangeOf(request, operation),
   }
 }
+
+const readQuery = (query: string) =>
+  Object.fromEntries(parseForm(query, (field) => (field === undefined ? {} : { parameter: field })))
 
 async function readOwnBody(request: Request, { body, id }: Operation): Promise<unknown> {
   if (body !== undefined) {
@@ -37,20 +40,21 @@ async function readOwnBody(request: Request, { body, id }: Operation): Promise<u
   }
   // Clients send a Content-Type without a body, too.
   for await (const chunk of request.body ?? []) {
-    if (chunk.byteLength > 0) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} takes no body`)
+    if (chunk.byteLength > 0) throw refuseRequest(`${id} takes no body`, { pointer: '#' })
   }
   return undefined
 }
 
+const ifMatch = { header: 'If-Match' }
 const tagPattern = /^"([\x21\x23-\x7e]{1,100})"$/
 
 /** One strong tag (RFC 9110, 13.1.1). `*` is as if nothing was said: what is changed has to be there anyway. */
 function readTag(request: Request, { takesTag, id }: Operation): string | undefined {
   const given = request.headers.get('if-match')
   if (given === null || (takesTag && given.trim() === '*')) return undefined
-  if (!takesTag) throw new TenancyError('TENANCY_REQUEST_INVALID', `${id} does not take If-Match`)
+  if (!takesTag) throw refuseRequest(`${id} does not take If-Match`, ifMatch)
   const tag = tagPattern.exec(given.trim())?.[1]
-  if (tag === undefined) throw new TenancyError('TENANCY_REQUEST_INVALID', 'If-Match must be one ETag, as it was given')
+  if (tag === undefined) throw refuseRequest('If-Match must be one ETag, as it was given', ifMatch)
   return tag
 }
 

@@ -31,6 +31,8 @@ export interface PermissionUpdateInput extends ActorOption {
 
 /** Which permissions to list. */
 export interface PermissionListInput {
+  /** Only the permission of this name. Default: all. */
+  readonly name?: string | undefined
   /** Name of the last permission of the page before. Default: from the start. */
   readonly after?: string | undefined
   /** 1 to 1000. Default: all. */
@@ -81,7 +83,7 @@ const permissionActiveInput = schemaOf<PermissionActiveInput>()(
   z.strictObject({ permission: name, isActive: z.boolean(), actor }),
 )
 const permissionListInput = schemaOf<PermissionListInput>()(
-  z.strictObject({ after: name.optional(), limit: z.int().min(1).max(1000).optional() }),
+  z.strictObject({ name: name.optional(), after: name.optional(), limit: z.int().min(1).max(1000).optional() }),
 )
 const newCategoryInput = schemaOf<NewCategoryInput>()(
   z.strictObject({ name: categoryName, description: description.default(''), actor }),
@@ -184,11 +186,11 @@ export function createPermissions(pool: SqlPool): PermissionAdministration {
     ),
 
     async listPermissions(input = {}) {
-      const { after = null, limit = null } = parse(permissionListInput, input)
+      const { name: only = null, after = null, limit = null } = parse(permissionListInput, input)
       const { rows } = await pool.query<Permission>(
         `select name, description, category, is_active as "isActive", is_system as "isSystem"
-         from permissions where $1::text is null or name > $1 order by name limit $2`,
-        [after, limit],
+         from permissions where ($1::text is null or name > $1) and ($3::text is null or name = $3) order by name limit $2`,
+        [after, limit, only],
       )
       return rows
     },

@@ -3,7 +3,7 @@ import { createKeyCache, type LocalKeyCache } from '../../cache/api-keys/key-cac
 import { type Coherence, createCoherence } from '../../cache/coherence.js'
 import { createDirectoryCache, type LocalDirectoryCache } from '../../cache/directory-cache.js'
 import { createHostDirectory } from '../../cache/host-directory.js'
-import { createRedisTier, type MemberTier } from '../../cache/redis.js'
+import { createRedisTier, type RedisTier } from '../../cache/redis.js'
 import { createRequestContexts } from '../../cache/request-contexts.js'
 import { createRuleSetReader } from '../../catalog/access/rule-set-reader.js'
 import { createKeyDirectory } from '../../catalog/api-keys/key-directory.js'
@@ -41,7 +41,7 @@ export interface OpenRequestPath {
   readonly users: CatalogUsers
   readonly rules: AccessRules
   /** Undefined: no Redis is configured. */
-  readonly redis: MemberTier | undefined
+  readonly redis: RedisTier | undefined
   readonly cache: LocalDirectoryCache
   readonly apiKeys: { readonly format: ApiKeyFormat; readonly cache: LocalKeyCache }
   readonly coherence: Coherence

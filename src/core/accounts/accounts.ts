@@ -2,6 +2,7 @@ import type { Config } from '../config/config.js'
 import type { Logger } from '../logger.js'
 import type { User } from '../model.js'
 import type { IssuedToken } from '../identity/signing-keys.js'
+import type { VolatileCounts } from '../shared-counts.js'
 import type { SqlPool } from '../sql-client.js'
 
 /** A mail to one person, as plain text and as HTML that says the same. */
@@ -121,6 +122,8 @@ export interface AccountsHost {
   authenticate(authorization: string | undefined): Promise<User>
   /** Makes this process read the user again before the next request is answered. */
   forgetUser(id: string): void
+  /** Counts in Redis; undefined: none is configured. */
+  readonly volatileCounts?: VolatileCounts | undefined
   /** Adds a function that runs when the tenancy closes, before the catalog does. */
   onClose(close: () => Promise<void>): void
 }

@@ -49,7 +49,7 @@ export const requestSettings = {
     schema: z.enum(['listen', 'poll'], 'must be listen or poll').default('listen'),
   },
   TENANT_REDIS_URL: {
-    description: 'Redis that processes share as a cache.',
+    description: 'Redis that processes share as a cache, and for the limits of the management API.',
     schema: urlWith(['redis:', 'rediss:']).optional(),
     isSecret: true,
   },

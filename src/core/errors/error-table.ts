@@ -613,11 +613,17 @@ export const errorTable = {
     fix: 'Use one of the methods that the header Allow names.',
     headers: { allow: 'given' },
   },
-  TENANCY_REQUEST_TOO_LARGE: { status: 413, title: 'Request body too large', fix: 'Send less.' },
+  TENANCY_REQUEST_TOO_LARGE: {
+    status: 413,
+    title: 'Request body too large',
+    fix: 'Send less.',
+    details: { 'errors?': 'FieldError[]' },
+  },
   TENANCY_REQUEST_TYPE_UNSUPPORTED: {
     status: 415,
     title: 'Cannot read a body of this type here',
     fix: 'Send the Content-Type that the message names, in UTF-8 and without a Content-Encoding.',
+    details: { 'errors?': 'FieldError[]' },
   },
   TENANCY_REQUEST_TOO_MANY: {
     status: 429,
@@ -753,10 +759,15 @@ export const errorTable = {
 /** A stable code of {@link errorTable}: `TENANCY_<AREA>_<REASON>`. */
 export type TenancyErrorCode = keyof typeof errorTable
 
-/** One bad field of a request, as RFC 9457, 3 writes it. */
+/** One fault of a request, as RFC 9457, 3 writes it, with one of three places; without: the address as a whole. */
 export interface FieldError {
-  /** The field as the fragment of a URI (RFC 6901), such as `#/email`; `#`: the body as a whole. */
-  readonly pointer: string
+  /** A field of the body as the fragment of a URI (RFC 6901), such as `#/email` or `#/roles/0`; `#`: the body as a whole. */
+  readonly pointer?: string
+  /** Name of a parameter of the path or the query. */
+  readonly parameter?: string
+  /** Name of a header. */
+  readonly header?: string
+  /** What is wrong there. */
   readonly detail: string
 }
 

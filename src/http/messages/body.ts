@@ -1,4 +1,4 @@
-import { TenancyError } from '../../core/errors/errors.js'
+import { refuseLength, refuseRequest } from './refusals.js'
 import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
 
 /** The media types that a body can have. */
@@ -25,8 +25,11 @@ export async function readBody(
   const type = request.headers.get('content-type')
   if (type === null && request.body === null) return undefined
   const known = accepted.find((candidate) => candidate === essenceOf(type ?? ''))
-  if (known === undefined || (request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
-    throw new TenancyError('TENANCY_REQUEST_TYPE_UNSUPPORTED', `Send ${accepted.join(' or ')} in UTF-8, as it is`)
+  const isEncoded = (request.headers.get('content-encoding') ?? 'identity') !== 'identity'
+  if (known === undefined || isEncoded) {
+    const place = { header: known === undefined ? 'Content-Type' : 'Content-Encoding' }
+    const message = `Send ${accepted.join(' or ')} in UTF-8, as it is`
+    throw refuseRequest(message, place, 'TENANCY_REQUEST_TYPE_UNSUPPORTED')
   }
   const text = decodeUtf8(await readBytes(request, maxBytes))
   return { type: known, fields: known === 'application/json' ? parseJson(text) : filledFields(text) }
@@ -38,19 +41,15 @@ function essenceOf(type: string): string | undefined {
 }
 
 async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
-  if (Number(request.headers.get('content-length')) > maxBytes) throw tooLarge(maxBytes)
+  if (Number(request.headers.get('content-length')) > maxBytes) throw refuseLength(maxBytes)
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of request.body ?? []) {
     bytes += chunk.byteLength
-    if (bytes > maxBytes) throw tooLarge(maxBytes)
+    if (bytes > maxBytes) throw refuseLength(maxBytes)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
-}
-
-function tooLarge(maxBytes: number): TenancyError {
-  return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxBytes} bytes`)
 }
 
 function filledFields(text: string): Record<string, string> {

@@ -1,9 +1,10 @@
-import { TenancyError } from '../../core/errors/errors.js'
 import { isWellFormed } from '../../core/text.js'
+import { refuseRequest, type RefusedPlace } from './refusals.js'
 
 // A request is read in exactly one way: two different texts never give the same value, and nothing is repaired. A proxy in
 // front, which applies its own rules, has not seen repaired text.
 
+const body: RefusedPlace = { pointer: '#' }
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -15,7 +16,7 @@ export function decodeUtf8(bytes: Buffer): string {
   try {
     return utf8.decode(bytes)
   } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not UTF-8')
+    throw refuseRequest('The body is not UTF-8', body)
   }
 }
 
@@ -30,7 +31,7 @@ export function parseJson(text: string): unknown {
   try {
     value = JSON.parse(text)
   } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body is not JSON')
+    throw refuseRequest('The body is not JSON', body)
   }
   checkNames(text)
   // Without recursion, because a body can be nested deeply.
@@ -38,7 +39,7 @@ export function parseJson(text: string): unknown {
   while (rest.length > 0) {
     const item = rest.pop()
     if (typeof item === 'string' && !isWellFormed(item)) {
-      throw new TenancyError('TENANCY_REQUEST_INVALID', 'The body has half of a surrogate pair in it')
+      throw refuseRequest('The body has half of a surrogate pair in it', body)
     }
     if (typeof item === 'object' && item !== null) {
       for (const [name, member] of Object.entries(item)) rest.push(name, member)
@@ -58,8 +59,8 @@ function checkNames(text: string): void {
     else if (quoted !== undefined) {
       const name = JSON.parse(quoted) as string
       const names = open.at(-1)
-      if (name === '__proto__') throw new TenancyError('TENANCY_REQUEST_INVALID', 'No field is called __proto__')
-      if (names?.has(name) === true) throw new TenancyError('TENANCY_REQUEST_INVALID', 'A field is given twice')
+      if (name === '__proto__') throw refuseRequest('No field is called __proto__', body)
+      if (names?.has(name) === true) throw refuseRequest('A field is given twice', body)
       names?.add(name)
     }
   }
@@ -69,26 +70,34 @@ function checkNames(text: string): void {
  * Reads `application/x-www-form-urlencoded` from a body or a query. Invalid escapes, escapes of invalid UTF-8 and repeated
  * fields are refused.
  *
+ * @param placeOf the place of a field, as problem documents name it; without a name: of one whose name cannot be read. Default: the
+ *   body as a whole
  * @throws {@link TenancyError} TENANCY_REQUEST_INVALID
  */
-export function parseForm(text: string): Map<string, string> {
+export function parseForm(
+  text: string,
+  placeOf: (field: string | undefined) => RefusedPlace = () => body,
+): Map<string, string> {
   const fields = new Map<string, string>()
   for (const pair of text.split('&')) {
     if (pair === '') continue
     const [name = '', ...value] = pair.split('=').map((part) => part.replaceAll('+', ' '))
-    const field = decodeEscapes(name)
-    if (fields.has(field)) throw new TenancyError('TENANCY_REQUEST_INVALID', 'A field is given twice')
-    fields.set(field, decodeEscapes(value.join('=')))
+    const field = decodeEscapes(name, placeOf(undefined))
+    if (fields.has(field)) throw refuseRequest('A field is given twice', placeOf(field))
+    fields.set(field, decodeEscapes(value.join('='), placeOf(field)))
   }
   return fields
 }
 
+/** What is wrong with text that has an escape which is none. */
+export const badEscape = 'A % does not begin the escape of a character in UTF-8'
+
 /** Decodes percent-escapes of UTF-8 (RFC 3986, 2.1). */
-function decodeEscapes(text: string): string {
+function decodeEscapes(text: string, place: RefusedPlace): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw new TenancyError('TENANCY_REQUEST_INVALID', 'A % does not begin the escape of a character in UTF-8')
+    throw refuseRequest(badEscape, place)
   }
 }
 

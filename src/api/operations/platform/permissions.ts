@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { defineOperation, type Operation } from '../../operation.js'
+import { findPermission } from '../permissions.js'
 import { name, pageOf, pageQuery, permissionName } from '../schemas.js'
 import { pageOfAll, refuseDefined } from './shapes.js'
 
@@ -51,6 +52,15 @@ export const permissionOperations: readonly Operation[] = [
     query: z.strictObject(pageQuery),
     answer: { status: 200, description: 'A page', schema: pageOf('PlatformPermissions', permission) },
     run: async ({ query, tenancy }) => pageOfAll(await tenancy.access.listPermissions(), (item) => item.name, query),
+  }),
+  defineOperation({
+    id: 'getPlatformPermission',
+    ...{ method: 'get', path: '/platform/permissions/{permission}', group },
+    summary: 'Reads one permission',
+    access: { platform: true },
+    params,
+    answer: { status: 200, description: 'The permission', schema: permission },
+    run: ({ params: { permission: of }, tenancy }) => findPermission(tenancy, of),
   }),
   defineOperation({
     id: 'createPermission',

@@ -74,6 +74,15 @@ export const platformRoleOperations: readonly Operation[] = [
     run: ({ body, user, tenancy }) => tenancy.access.createRole({ ...body, ...builtIn, actor: user.id }),
   }),
   defineOperation({
+    id: 'getBuiltInRole',
+    ...{ method: 'get', path: '/platform/roles/{role}', group },
+    summary: 'Reads one role',
+    access: { platform: true },
+    params: roleParams,
+    answer: { status: 200, description: 'The role', schema: builtInRole },
+    run: ({ params: { role }, tenancy }) => tenancy.access.getRole({ ...builtIn, role }),
+  }),
+  defineOperation({
     id: 'updateBuiltInRole',
     ...{ method: 'patch', path: '/platform/roles/{role}', group },
     summary: 'Renames or describes a role; what is left out stays',

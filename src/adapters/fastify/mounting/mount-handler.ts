@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import { TenancyError } from '../../core/errors/errors.js'
-import type { AccountsHandler } from '../../http/http-tenancy.js'
-import { isStreamed } from '../../http/messages/answers.js'
-import { toWebRequest } from '../../http/web-request.js'
-import { sendProblem } from './error-handler.js'
-import { FastifyRequestScope } from './request-scope.js'
-import { requestIdOf, scopeKey } from './request-state.js'
+import type { AccountsHandler } from '../../../http/http-tenancy.js'
+import { isStreamed } from '../../../http/messages/answers.js'
+import { refuseLength, refuseRequest } from '../../../http/messages/refusals.js'
+import { toWebRequest } from '../../../http/web-request.js'
+import { answerBadAddresses } from './bad-addresses.js'
+import { sendProblem } from '../error-handler.js'
+import { FastifyRequestScope } from '../request-scope.js'
+import { requestIdOf, scopeKey } from '../request-state.js'
 
 /** What is mounted. */
 export interface Mounted {
@@ -16,15 +17,21 @@ export interface Mounted {
   readonly maxBodyBytes: number
   /** Paths below which the handler also answers what no route of the application has: 404, or 405 with `Allow`. Default: none. */
   readonly prefixes?: readonly string[]
+  /** Paths below which the handler also answers addresses that Fastify cannot read. Default: none. */
+  readonly readsAddresses?: readonly string[]
+  /** Prefix of the scope around, which the handler does not see. Default: it sees the whole path. */
+  readonly scopePrefix?: string
 }
 
 /**
  * Serves a handler of ours, which authenticates its requests itself, as public routes with their raw bodies. OPTIONS is left
  * to the application, which decides about CORS.
  */
-export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyBytes, prefixes = [] }: Mounted): void {
+export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
+  const { handle, routes, maxBodyBytes, prefixes = [], readsAddresses = [], scopePrefix = '' } = mounted
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-    const { method, url: target, headers, body, [scopeKey]: scope } = request
+    const { method, url, headers, body, [scopeKey]: scope } = request
+    const target = url.startsWith(`${scopePrefix}/`) ? url.slice(scopePrefix.length) : url
     // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
     const response = await handle(toWebRequest({ method, url: target, headers, body }), {
       remoteAddress: scope instanceof FastifyRequestScope ? scope.remoteAddress : request.socket.remoteAddress,
@@ -49,6 +56,10 @@ export function mountHandler(app: FastifyInstance, { handle, routes, maxBodyByte
     })
   }
 
+  answerBadAddresses(
+    app,
+    readsAddresses.map((path) => ({ below: `${app.prefix}${path}/`, handle: handler })),
+  )
   void app.register(async (scope) => {
     // Only in this scope: the handler reads the body itself, whatever its type.
     scope.removeAllContentTypeParsers()
@@ -88,7 +99,8 @@ function withoutQuery(request: FastifyRequest) {
 /** Translates Fastify's error about a body that it did not take into ours. */
 function bodyProblem(error: FastifyError, maxBodyBytes: number): unknown {
   if (!error.code?.startsWith('FST_ERR_CTP_')) return error
-  if (error.statusCode === 413)
-    return new TenancyError('TENANCY_REQUEST_TOO_LARGE', `Send at most ${maxBodyBytes} bytes`)
-  return new TenancyError(error.statusCode === 415 ? 'TENANCY_REQUEST_TYPE_UNSUPPORTED' : 'TENANCY_REQUEST_INVALID')
+  if (error.statusCode === 413) return refuseLength(maxBodyBytes)
+  if (error.statusCode !== 415) return refuseRequest('The body cannot be read', { pointer: '#' })
+  const place = { header: 'Content-Type' }
+  return refuseRequest('Send a Content-Type that can be read', place, 'TENANCY_REQUEST_TYPE_UNSUPPORTED')
 }

@@ -1,0 +1,33 @@
+import type { FastifyInstance, HTTPMethods } from 'fastify'
+import { type AccountsHandler, maxAccountsBodyBytes, maxApiBodyBytes } from '../../../http/http-tenancy.js'
+import { mountHandler } from './mount-handler.js'
+import type { MountedApi } from '../plugin-options.js'
+
+/** Serves accounts at `<prefix>/*`. */
+export function mountAccounts(app: FastifyInstance, prefix: string, handle: AccountsHandler): void {
+  const methods: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+  mountHandler(app, {
+    handle,
+    routes: [{ url: `${prefix}/*`, methods }],
+    maxBodyBytes: maxAccountsBodyBytes,
+    readsAddresses: [prefix],
+  })
+}
+
+/**
+ * Serves the management API, each operation at its own path, beside the routes of the application: below the prefix of the
+ * scope that the plugin is registered in, if it has one.
+ */
+export function mountApi(app: FastifyInstance, { handle, routes, prefixes = [] }: MountedApi): void {
+  mountHandler(app, {
+    handle,
+    routes: routes.map(({ path, methods }) => ({
+      url: path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      methods: (methods.includes('GET') ? ['HEAD', ...methods] : [...methods]) as HTTPMethods[],
+    })),
+    maxBodyBytes: maxApiBodyBytes,
+    prefixes,
+    readsAddresses: prefixes,
+    scopePrefix: app.prefix,
+  })
+}
