@@ -187,7 +187,16 @@ const whileImpersonating = [
     'withdrawInvitation',
   ],
   ...['listOwnPermissions', 'listMembers', 'getMember', 'getOwnMembership', 'updateMember', 'getOwnershipOffer'],
-  ...['listPermissions', 'listPermissionCategories', 'listRouteRules', 'explainAccess', 'listRoles', 'getRole'],
+  ...[
+    'getPermission',
+    'listMemberPermissions',
+    'listPermissions',
+    'listPermissionCategories',
+    'listRouteRules',
+    'explainAccess',
+    'listRoles',
+    'getRole',
+  ],
   ...[
     'listOverrides',
     'getTenantSettings',

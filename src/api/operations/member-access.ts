@@ -68,6 +68,7 @@ export const memberAccessOperations: readonly Operation[] = [
     summary: 'Lists what a member may do, by roles and overrides',
     access: { permission: 'roles:read' },
     params: memberParams,
+    whileImpersonating: true,
     answer: { status: 200, description: 'Names of permissions and of active roles, sorted', schema: effective },
     run: ({ params, context, tenancy }) =>
       tenancy.access.effectivePermissions({ tenant: requireTenant(context).id, user: params.user }),

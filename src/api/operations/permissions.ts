@@ -132,6 +132,7 @@ export const permissionOperations: readonly Operation[] = [
     params: tenantParams.extend({
       permission: permissionName.openapi({ param: { name: 'permission', in: 'path' } }),
     }),
+    whileImpersonating: true,
     answer: { status: 200, description: 'The permission', schema: permission },
     run: ({ params, tenancy }) => findPermission(tenancy, params.permission),
   }),
