@@ -38,7 +38,9 @@ describe.each(['call', 'callDirectly'] as const)('by %s', (way) => {
       for (const as of [callerOf(operation), undefined]) {
         const get = await api[way](`GET ${path}`, { as })
         const answer = await api.sendUnchecked(way, `HEAD ${path}`, { as })
-        expect([answer.status, answer.json], path).toEqual([get.status, undefined])
+        expect(answer.status, path).toBe(get.status)
+        // No line is what an empty stream is read as.
+        expect(answer.json ?? [], path).toEqual([])
         for (const name of ['content-type', 'etag', 'www-authenticate', 'cache-control']) {
           expect(answer.headers[name], name).toBe(get.headers[name])
         }

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import listed from 'email-providers/all.json' with { type: 'json' }
 
 /** Providers that the list of `email-providers` lacks, their addresses for privacy included. */
 const others = [
@@ -7,10 +7,6 @@ const others = [
   ...['skiff.com', 'passport.com', 'duck.com', 'mozmail.com', 'simplelogin.com', 'simplelogin.co', 'aleeas.com'],
   ...['anonaddy.com', 'addy.io'],
 ]
-
-// By require: importing JSON prints a warning on Node 20.
-const require = createRequire(import.meta.url)
-const listed = require('email-providers/all.json') as readonly string[]
 
 /** Domains at which anybody gets an e-mail address, in lower case and ASCII. */
 export const publicProviders: ReadonlySet<string> = new Set([...listed, ...others])
