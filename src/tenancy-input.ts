@@ -187,6 +187,7 @@ export const restoreInput = schemaOf<RestoreInput>()(
       identity: ageKeys.optional(),
       allowOtherTenant: z.boolean().optional(),
       allowUnsigned: z.boolean().optional(),
+      leaveOutUnknown: z.boolean().optional(),
       keepDays,
       onProgress: callbackOf<NonNullable<RestoreInput['onProgress']>>().optional(),
       signal: signal.optional(),

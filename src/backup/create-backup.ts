@@ -46,13 +46,13 @@ export function createBackup(parts: BackupParts): Backups['backup'] {
     const recipients = encryptTo === undefined ? [] : [encryptTo].flat()
     const encrypt = recipients.length === 0 ? undefined : await encryptionTo(recipients)
     const installation = await installationId()
-    const report = await databases.withSnapshot(database, signal, async (snapshot) => {
+    const { content, ...report } = await databases.withSnapshot(database, signal, async (snapshot) => {
       const tool = await chooseTool(snapshot, input.method, parts.pgFolder)
       const sink = await openSink(to)
       try {
         const structure = await snapshot.structure()
         const writer = createWriter({ snapshot, sink, encrypt, input })
-        const content = await (tool === undefined ? writer.copyTables() : writer.dump(tool))
+        const written = await (tool === undefined ? writer.copyTables() : writer.dump(tool))
         const manifest: Manifest = {
           ...{ format: manifestFormat, formatVersion: manifestVersion, createdBy: version },
           ...{ serverVersion: snapshot.serverVersion, databaseBytes: snapshot.databaseBytes },
@@ -64,11 +64,11 @@ export function createBackup(parts: BackupParts): Backups['backup'] {
           materializedViews: snapshot.relations.materializedViews.map((view) => ({ ...view })),
           largeObjects: snapshot.relations.largeObjects,
           structure: structureToKeep(structure),
-          ...content,
+          ...written,
         }
         signal?.throwIfAborted()
         await sink.finish(signManifest(manifest, secret))
-        return reportOf(manifest)
+        return { ...reportOf(manifest), content: { relations: snapshot.relations, schema: snapshot.schema } }
       } catch (error) {
         await sink.abort().catch(() => {})
         signal?.throwIfAborted()
@@ -76,7 +76,22 @@ export function createBackup(parts: BackupParts): Backups['backup'] {
       }
     })
     await catalog.recordBackup(tenant, actor, archiveOf(report, recipients.length > 0))
-    return report
+    // After the snapshot: the connections of both do not add up.
+    return { ...report, restoreProblems: await findProblems(databases, content) }
+  }
+}
+
+const maxProblems = 100
+
+/** The archive is there whatever comes of it. */
+async function findProblems(
+  databases: BackupDatabases,
+  content: Parameters<BackupDatabases['restoreProblems']>[0],
+): Promise<readonly string[]> {
+  try {
+    return (await databases.restoreProblems(content)).slice(0, maxProblems)
+  } catch (error) {
+    return [`it could not be tried: ${error instanceof Error ? error.message : String(error)}`]
   }
 }
 
@@ -222,7 +237,7 @@ function describe(tenant: Tenant, database: VersionedDatabase): Pick<Manifest, '
   }
 }
 
-function reportOf(manifest: Manifest): BackupReport {
+function reportOf(manifest: Manifest): Omit<BackupReport, 'restoreProblems'> {
   return {
     tenant: { id: manifest.tenant.id, slug: manifest.tenant.slug },
     databaseId: manifest.database.id,
@@ -236,7 +251,7 @@ function reportOf(manifest: Manifest): BackupReport {
   }
 }
 
-function archiveOf({ method, takenAt, schemaVersion, rows, bytes }: BackupReport, isEncrypted: boolean): object {
+function archiveOf({ method, takenAt, schemaVersion, rows, bytes }: ReturnType<typeof reportOf>, isEncrypted: boolean): object {
   return { method, takenAt, schemaVersion, rows, bytes, isEncrypted }
 }
 

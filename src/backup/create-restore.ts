@@ -37,7 +37,8 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
         const decrypt = manifest.isEncrypted ? await decryptionWith(identities) : undefined
         return await databases.withTarget(manifest.schema.version, async (target) => {
           const structure = await target.structure()
-          await target.fill(contentOf(manifest), (load) =>
+          const leaveOutUnknown = input.leaveOutUnknown === true
+          const { hasTable } = await target.fill(contentOf(manifest), { leaveOutUnknown }, (load) =>
             loadArchive(
               {
                 ...{ archive, decrypt, pgFolder: parts.pgFolder, size: () => target.size() },
@@ -56,7 +57,8 @@ export function createRestore(parts: BackupParts): Pick<Backups, 'restore' | 'sw
             throw refused('its data changes the structure of a new database')
           signal?.throwIfAborted()
           const lost = lostStructure(manifest.structure, structure)
-          return assign(parts, input, known, target, { manifest, lost })
+          const tables = manifest.tables.filter(hasTable)
+          return assign(parts, input, known, target, { manifest, lost, tables, pending: schema.pending })
         })
       } finally {
         await archive.close()
@@ -101,7 +103,8 @@ function refuseSchema({ schema }: Manifest, known: { readonly fingerprint: strin
   }
   if (schema.fingerprint !== known.fingerprint) {
     throw refused(
-      `its schema files up to ${schema.version} are not those of this release: one was edited, removed or added`,
+      `its schema files up to ${schema.version} are not those of this release: one was edited (migrate accept), removed or added. ` +
+        'Restore it with the release that has the files as they were',
     )
   }
 }
@@ -111,7 +114,11 @@ async function assign(
   { newTenant, keepDays = defaultDays, actor = null }: RestoreInput,
   tenant: Tenant | undefined,
   next: RestoreTarget,
-  { manifest, lost }: { readonly manifest: Manifest; readonly lost: RestoreReport['lost'] },
+  {
+    manifest,
+    tables,
+    ...found
+  }: Pick<RestoreReport, 'lost' | 'pending'> & { readonly manifest: Manifest; readonly tables: Manifest['tables'] },
 ): Promise<RestoreReport> {
   const archive = {
     archive: {
@@ -121,8 +128,8 @@ async function assign(
   }
   const report = {
     ...{ databaseId: next.id, takenAt: new Date(manifest.takenAt), schemaVersion: manifest.schema.version },
-    ...{ tables: manifest.tables.length, rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0) },
-    ...{ skippedLargeObjects: manifest.largeObjects, lost },
+    ...{ tables: tables.length, rows: tables.reduce((sum, { rows }) => sum + rows, 0) },
+    ...{ skippedLargeObjects: manifest.largeObjects, ...found },
   }
   if (newTenant !== undefined) {
     const { slug, name = manifest.tenant.name, owner } = newTenant

@@ -4,6 +4,7 @@ import { type ExitCode, exitCodes } from './exit-codes.js'
 export const cliErrorCodes = {
   CLI_USAGE: { exitCode: exitCodes.usage, fix: 'See --help' },
   CLI_CONFIG_INVALID: { exitCode: exitCodes.usage, fix: 'Correct the file that the message names' },
+  CLI_NOT_FOUND: { exitCode: exitCodes.notFound, fix: 'Check the name' },
   CLI_FILE_EXISTS: { exitCode: exitCodes.refused, fix: 'Choose another name' },
   CLI_NOT_CONFIRMED: { exitCode: exitCodes.refused, fix: 'Type the name that is asked for, or pass --yes' },
   CLI_INTERRUPTED: { exitCode: exitCodes.interrupted, fix: 'Run the command again: it goes on where it stopped' },

@@ -189,7 +189,7 @@ export function createTenantDatabases(options: TenantDatabasesOptions): TenantDa
     }),
 
     acceptance: createChecksumAcceptance({
-      ...{ migrations, schema: () => preparation.schema(), lockWaitMs: fleetLockWaitMs },
+      ...{ migrations, records, schema: () => preparation.schema(), lockWaitMs: fleetLockWaitMs },
     }),
 
     async bringUpToDate(tenant) {

@@ -23,7 +23,7 @@ export async function acceptChecksum(parts: AcceptParts, options: FleetAcceptOpt
     throw new TenancyError('TENANCY_REQUEST_INVALID', `migration: ${migration} was applied to none of these tenants`)
   }
   const { counts, ...end } = await runOverTenants<Outcome>(parts, {
-    ...{ options, chosen, connections: 2, withNewcomers: true },
+    ...{ options, chosen, connections: 2, withNewcomers: true, newBy: 'arrival' },
     zero: { accepted: 0, current: 0, skipped: 0, failed: 0 },
     work: async (tenant) => ({ outcome: await databases.acceptChecksum(tenant, version) }),
     fail: (_tenant, error) => ({ outcome: 'failed', error: errorOf(error) }),

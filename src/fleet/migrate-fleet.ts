@@ -43,12 +43,15 @@ export async function migrateFleet(parts: FleetParts, options: FleetMigrateOptio
     },
   }
   const dry: Partial<TenantRun<Outcome>> = {
-    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: 0 },
+    ...{ options: { ...options, canary: undefined }, withNewcomers: false, connections: verify ? 1 : 0 },
     prepare: undefined,
     before: undefined,
-    work: async ({ database }) => ({
-      ...{ outcome: 'skipped', applied: [], pending: namesAfter(database.schemaVersion) },
-    }),
+    async work(tenant) {
+      const pending = await databases.pendingOf(tenant, verify)
+      if (verify && pending.length === 0) return { outcome: 'current', applied: [] }
+      return { outcome: 'skipped', applied: [], pending }
+    },
+    fail: (_tenant, error) => ({ outcome: 'failed', applied: [], error: errorOf(error) }),
   }
   const { record: _record, ...unrecorded } = run
   const { counts, ...end } = await runOverTenants(parts, dryRun ? { ...unrecorded, ...dry } : run)

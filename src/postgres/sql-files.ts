@@ -25,6 +25,7 @@ export {
   openLedger,
   pendingFiles,
   readAppliedFiles,
+  readLedger,
 } from './sql-ledger.js'
 export { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from './sql-folder.js'
 

@@ -15,7 +15,7 @@ const tableOf = (schema: string) => `${schema}.schema_migrations`
 
 /** Reads the ledger of a database; one without a ledger has no files. */
 export async function readAppliedFiles(client: SqlClient, schema: string): Promise<AppliedFiles> {
-  return describeLedger((await hasLedger(client, schema)) ? await readLedger(client, schema) : [])
+  return describeLedger(await readLedger(client, schema))
 }
 
 /** Describes the ledger after these files. */
@@ -27,7 +27,7 @@ export function describeLedger(files: readonly AppliedFile[]): AppliedFiles {
 
 /** Reads the ledger; makes its table, if it is missing. */
 export async function openLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
-  if (await hasLedger(client, schema)) return readLedger(client, schema)
+  if (await hasLedger(client, schema)) return readRows(client, schema)
   await client.query(
     `create table if not exists ${tableOf(schema)} (
        version integer primary key,
@@ -36,7 +36,12 @@ export async function openLedger(client: SqlClient, schema: string): Promise<App
        applied_at timestamptz not null default now()
      )`,
   )
-  return readLedger(client, schema)
+  return readRows(client, schema)
+}
+
+/** Reads the ledger; a database without one has no files. */
+export async function readLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
+  return (await hasLedger(client, schema)) ? readRows(client, schema) : []
 }
 
 async function hasLedger(client: SqlClient, schema: string): Promise<boolean> {
@@ -46,7 +51,7 @@ async function hasLedger(client: SqlClient, schema: string): Promise<boolean> {
   return rows[0]?.found === true
 }
 
-async function readLedger(client: SqlClient, schema: string): Promise<AppliedFile[]> {
+async function readRows(client: SqlClient, schema: string): Promise<AppliedFile[]> {
   // As text: the format of a float8 depends on a setting that a database may have.
   const { rows } = await client.query<Omit<AppliedFile, 'version'> & { readonly number: string }>(
     `select version::pg_catalog.text as number, name, checksum from ${tableOf(schema)} order by version`,

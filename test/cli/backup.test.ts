@@ -4,6 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Tenant } from '../../src/index.js'
+import { withAdmin } from '../support/server.js'
 import { type CliInstallation, createCliInstallation } from './installation-fixture.js'
 
 let cli: CliInstallation
@@ -14,6 +15,18 @@ beforeAll(async () => {
   await write('before')
 })
 afterAll(() => cli.drop())
+
+/** Works in the database of acme as the superuser. */
+async function inDatabase(sql: string): Promise<void> {
+  const { rows } = await withAdmin(
+    (admin) =>
+      admin.query<{ name: string }>(
+        "select database.name from tenant_databases as database join tenants on database_id = database.id where slug = 'acme'",
+      ),
+    cli.installation.catalogName,
+  )
+  await withAdmin((admin) => admin.query(sql), rows[0]!.name)
+}
 
 const operator = `${userInfo().username}@${hostname()}`
 const notes = async (slug: string) => {
@@ -56,6 +69,28 @@ test('a backup becomes a tenant of its own', async () => {
   expect(await notes('copy')).toEqual(['before'])
 })
 
+test('what is not made again, and the way back, are in the output for a pipe', async () => {
+  await inDatabase('create index by_hand on notes (lower(body)); grant select on notes to public')
+  await cli.json('tenant', 'backup', 'acme', '--to', 'by-hand')
+  const text = await cli.text('tenant', 'restore', 'by-hand', '--tenant', 'acme', '--yes')
+  expect(text).toContain('Not in the schema files, and so not made again:\n')
+  expect(text).toContain('  index by_hand of table public.notes: CREATE INDEX by_hand ON public.notes')
+  expect(text).toMatch(/\n {2}grant .* of table public\.notes\n/)
+  expect(text).toContain('\nBring it back until then: tenants2fast tenant swap-back acme\n')
+})
+
+test('a backup that a restore would refuse says so, and the restore says how to go on', async () => {
+  await inDatabase('create table hand (id int); insert into hand values (1)')
+  expect(await cli.text('tenant', 'backup', 'acme', '--to', 'hand')).toContain(
+    'Warning: tenant restore will refuse this backup:\n  the table "public"."hand" is not in the schema files\n',
+  )
+  const words = ['tenant', 'restore', 'hand', '--tenant', 'acme', '--yes']
+  expect(await cli.failure(...words)).toMatchObject({
+    ...{ code: 'TENANCY_DATABASE_COPY_REFUSED', message: expect.stringContaining('--leave-out-unknown') },
+  })
+  expect(await cli.text(...words, '--leave-out-unknown')).toContain('\n  table public.hand\n')
+})
+
 test.each([
   [['backup', 'acme'], 'CLI_USAGE', 2],
   [['backup', 'nobody', '--to', 'three'], 'TENANCY_TENANT_NOT_FOUND', 3],
@@ -64,9 +99,10 @@ test.each([
   [['restore', 'one', '--yes'], 'CLI_USAGE', 2],
   [['restore', 'one', '--tenant', 'acme', '--new-tenant', 'x', '--yes'], 'CLI_USAGE', 2],
   [['restore', 'one', '--new-tenant', 'other', '--yes'], 'CLI_USAGE', 2],
-  [['restore', 'one', '--tenant', 'acme', '--identity-file', 'nothing', '--yes'], 'CLI_USAGE', 2],
+  [['restore', 'one', '--tenant', 'acme', '--identity-file', 'nothing', '--yes'], 'CLI_NOT_FOUND', 3],
   [['restore', 'one', '--tenant', 'nobody', '--yes'], 'TENANCY_TENANT_NOT_FOUND', 3],
-  [['restore', 'nothing', '--tenant', 'acme', '--yes'], 'TENANCY_BACKUP_INVALID', 2],
+  [['restore', 'nothing', '--tenant', 'acme', '--yes'], 'CLI_NOT_FOUND', 3],
+  [['restore', '.', '--tenant', 'acme', '--yes'], 'TENANCY_BACKUP_INVALID', 2],
   [['swap-back', 'nobody', '--yes'], 'TENANCY_TENANT_NOT_FOUND', 3],
 ])('tenant %j is refused with %s', async (words, code, exitCode) => {
   expect(await cli.failure('tenant', ...words)).toMatchObject({ code, exitCode })

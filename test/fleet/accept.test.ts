@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { cp, readFile, writeFile } from 'node:fs/promises'
+import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -99,6 +99,43 @@ test('a changed comment is accepted in every tenant that has the file, deleted o
     ({ action }) => action === 'fleet.accept',
   )
   expect(entry?.after).toMatchObject({ migration: first, checksum: report.checksum, accepted: 0, current: 3 })
+}, 90_000)
+
+test('each tenant is worked on once, also where it was made long before', async () => {
+  await withAdmin(
+    (admin) =>
+      admin.query(
+        `set session_replication_role = replica;
+         update tenants set created_at = created_at - interval '1 hour', updated_at = updated_at - interval '1 hour';
+         update tenant_databases set created_at = created_at - interval '1 hour', updated_at = updated_at - interval '1 hour'`,
+      ),
+    installation.catalogName,
+  )
+  const done: string[] = []
+  const report = await edited.fleet.acceptChecksum({
+    migration: first,
+    onProgress: ({ done: so, planned }) => done.push(`${so}/${planned}`),
+  })
+  expect(report).toMatchObject({ accepted: 3, current: 0, failed: 0 })
+  expect(done).toEqual(['1/3', '2/3', '3/3'])
+})
+
+test('a dry run names the tenants that a run would fail for, and after an acceptance none is left as failed', async () => {
+  await writeFile(join(folder.dir, '0003_dry.sql'), 'alter table items add column dry text')
+  const newer = await installation.open()
+  const invalid = { outcome: 'failed', error: expect.objectContaining({ code: 'TENANCY_DATABASE_SCHEMA_INVALID' }) }
+  for (const verify of [false, true]) {
+    expect(await newer.fleet.migrate({ dryRun: true, verify })).toMatchObject({
+      ...{ migrated: 0, skipped: 0, failed: 2, failures: [invalid, invalid] },
+    })
+  }
+  expect(await newer.fleet.status()).toMatchObject({ failed: 0 })
+  expect(await newer.fleet.migrate()).toMatchObject({ failed: 2 })
+  expect(await newer.fleet.status()).toMatchObject({ failed: 2 })
+  expect(await newer.fleet.acceptChecksum({ migration: first })).toMatchObject({ accepted: 3 })
+  expect(await newer.fleet.status()).toMatchObject({ failed: 0, behind: 2 })
+  expect(await newer.fleet.migrate({ dryRun: true, verify: true })).toMatchObject({ failed: 0, skipped: 2 })
+  await rm(join(folder.dir, '0003_dry.sql'))
 }, 90_000)
 
 test('one tenant is accepted by name, a new tenant has the new text already, and a later file is applied on top', async () => {

@@ -49,6 +49,8 @@ export async function createCatalogFleet(): Promise<CatalogFleet> {
       version: 2,
       namesAfter: (version) => files.filter((file) => file.version > (version ?? -1)).map(({ name }) => name),
     }),
+    pendingOf: async ({ database }) =>
+      files.filter((file) => file.version > (database.schemaVersion ?? -1)).map(({ name }) => name),
     async migrate(tenant) {
       tried.push(tenant.slug)
       running += 1

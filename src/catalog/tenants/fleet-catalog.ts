@@ -15,6 +15,12 @@ const inUse = `from tenants join ${databases}
 const withDatabase = `from tenants join ${databases}
   on database.id = tenants.database_id and database.state in ('assigned', 'retired')`
 
+const newConditions = {
+  change: 'database."updatedAt" >= $1::timestamptz',
+  // A database in stock is older than its tenant, and one that was restored is younger.
+  arrival: 'greatest(tenants.created_at, database."createdAt") >= $1::timestamptz',
+} as const
+
 const isBehind = (version: string) => `coalesce(schema_version < ${version}::bigint, ${version}::bigint > -1)`
 
 /** Creates the catalog's view of all tenants. It makes no connection to a tenant. */
@@ -43,15 +49,16 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
       return rows[0] ?? { total: 0, behind: 0, since: '-infinity' }
     },
 
-    async page(selection, { after, limit, behind, since, newOnly }) {
+    async page(selection, { after, limit, behind, since, newOnly, newBy = 'change' }) {
+      const isNew = newConditions[newBy]
       const { rows } = await catalog.query<FleetRow>(
         `select tenants.id as "tenantId", slug, database.*, schema_version::float8 as "schemaVersion",
-           database."updatedAt" >= $1::timestamptz as "isNew",
+           ${isNew} as "isNew",
            exists (select from tenant_migration_failures where database_id = database.id) as "hasFailed"
          ${selectedBy(selection, '$5', '$6')}
            ${after === undefined ? 'and $2::uuid is null' : 'and tenants.id > $2::uuid'}
            ${behind === undefined ? 'and $3::bigint is null' : `and ${isBehind('$3')}`}
-           ${newOnly ? 'and database."updatedAt" >= $1::timestamptz' : ''}
+           ${newOnly ? `and ${isNew}` : ''}
          order by tenants.id limit $4`,
         [since, after ?? null, behind ?? null, limit, ...valuesOfSelection(selection)],
       )

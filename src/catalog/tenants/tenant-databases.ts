@@ -138,6 +138,10 @@ export function createTenantDatabaseRecords(catalog: SqlPool): TenantDatabaseRec
       )
     },
 
+    async forgetFailure(id, code) {
+      await catalog.query('delete from tenant_migration_failures where database_id = $1 and code = $2', [id, code])
+    },
+
     async unfinished(serverId, leaseMs) {
       const { rows } = await catalog.query<UnfinishedDatabase>(
         `select id,

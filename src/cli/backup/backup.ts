@@ -20,7 +20,7 @@ export const backupTenant = defineCommand<Input, Result>({
   summary: 'Write the data of a tenant, as it is at one moment, to a new folder',
   description:
     'The tenant goes on working; its tables cannot be altered meanwhile. The folder gets its name when all is on disk: Ctrl-C leaves ' +
-    'nothing under it.',
+    'nothing under it. What a restore would refuse, such as a table that was made by hand, is named.',
   arguments: [tenantArgument],
   options: [
     { flags: '--to FOLDER', description: 'a folder that does not exist yet', isRequired: true },
@@ -45,6 +45,7 @@ export const backupTenant = defineCommand<Input, Result>({
     rows: 'number',
     bytes: 'number',
     skippedLargeObjects: 'number',
+    restoreProblems: ['string'],
     path: 'string',
   },
   exitCodes: [3, 4],
@@ -55,10 +56,14 @@ export const backupTenant = defineCommand<Input, Result>({
     const { signal } = context
     return { ...(await tenancy.backup({ tenant, to, encryptTo, method, onProgress, signal, actor })), path: to }
   },
-  render({ tenant, tables, rows, bytes, path, takenAt, skippedLargeObjects }, page) {
+  render({ tenant, tables, rows, bytes, path, takenAt, skippedLargeObjects, restoreProblems }, page) {
     page.line(
       `Wrote ${countText(tables, 'table')}, ${countText(rows, 'row')} (${bytesText(bytes)}) of ${tenant.slug} at ${takenAt.toISOString()} to ${path}`,
     )
-    if (skippedLargeObjects > 0) page.hint(`${skippedLargeObjects} large objects (lo_create) were left out`)
+    if (skippedLargeObjects > 0) page.line(`${skippedLargeObjects} large objects (lo_create) were left out`, 'yellow')
+    if (restoreProblems.length === 0) return
+    page.line('Warning: tenant restore will refuse this backup:', 'red')
+    for (const problem of restoreProblems) page.line(`  ${problem}`, 'red')
+    page.line('What is not in the schema files, it can leave out: --leave-out-unknown')
   },
 })

@@ -1,5 +1,5 @@
 import { countText } from '../../core/text.js'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import type { Tenant } from '../../core/model.js'
 import type { RestoreReport } from '../../index.js'
 import { CliError } from '../cli-error.js'
@@ -18,6 +18,7 @@ interface Input {
   readonly identityFile?: string
   readonly allowOtherTenant?: boolean
   readonly allowUnsigned?: boolean
+  readonly leaveOutUnknown?: boolean
   readonly keepDays?: number
 }
 
@@ -45,6 +46,10 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
       flags: '--allow-unsigned',
       description: 'the backup was made under another TENANT_SECRET; only from a place that nobody else writes to',
     },
+    {
+      flags: '--leave-out-unknown',
+      description: 'restore without the tables, sequences and materialized views that are not in the schema files',
+    },
   ],
   examples: [
     { command: 'tenant restore /backups/acme-2026-01-31 --tenant acme', says: 'Asks you to type acme' },
@@ -60,6 +65,7 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     keptUntil: 'date | null',
     takenAt: 'date',
     schemaVersion: 'number',
+    pending: ['string'],
     tables: 'number',
     rows: 'number',
     skippedLargeObjects: 'number',
@@ -72,6 +78,7 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     if ((named === undefined) === (slug === undefined))
       throw new CliError('CLI_USAGE', 'Give either --tenant or --new-tenant')
     if (slug !== undefined && owner === undefined) throw new CliError('CLI_USAGE', '--new-tenant needs --owner')
+    await checkFolder(folder)
     const identity = identityFile === undefined ? undefined : await readIdentity(identityFile)
     const { tenancy, actor } = await context.open()
     const tenant = named === undefined ? undefined : await tenancy.getTenant(named)
@@ -83,15 +90,17 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     const { signal } = context
     return tenancy.restore({ from: folder, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
   },
-  render({ tenant, tables, rows, takenAt, keptUntil, skippedLargeObjects, lost }, page) {
+  render(report, page) {
+    const { tenant, tables, rows, takenAt, keptUntil, skippedLargeObjects, lost, schemaVersion, pending } = report
     page.line(
       `Restored ${countText(tables, 'table')}, ${countText(rows, 'row')} of ${takenAt.toISOString()} as ${tenant.slug}`,
     )
-    if (skippedLargeObjects > 0) page.hint(`${skippedLargeObjects} large objects (lo_create) are not in the backup`)
-    for (const line of lostLines(lost)) page.hint(line)
+    if (skippedLargeObjects > 0) page.line(`${skippedLargeObjects} large objects (lo_create) are not in the backup`, 'yellow')
+    for (const line of lostLines(lost)) page.line(line, 'yellow')
+    for (const line of pendingLines(schemaVersion, pending)) page.line(line, 'yellow')
     if (keptUntil === null) return
     page.line(`The replaced database is kept until ${keptUntil.toISOString()}`)
-    page.hint(`Bring it back until then: tenants2fast tenant swap-back ${tenant.slug}`)
+    page.line(`Bring it back until then: tenants2fast tenant swap-back ${tenant.slug}`)
   },
 })
 
@@ -118,9 +127,29 @@ function lostLines(lost: RestoreReport['lost']): string[] {
   ]
 }
 
+/** What becomes of a backup from before the newest migrations. */
+function pendingLines(version: number, pending: readonly string[]): string[] {
+  if (pending.length === 0) return []
+  const names = pending.slice(0, maxLost).join(', ') + (pending.length > maxLost ? ', …' : '')
+  return [
+    `Its schema has the version ${version < 0 ? 'none' : version}; pending: ${names}`,
+    'With TENANT_SCHEMA_BEHIND=migrate, its next request applies them again, as migrate up does: to keep it as it is, set it to serve, or take them out of the release',
+  ]
+}
+
+/** @throws {@link CliError} CLI_NOT_FOUND */
+async function checkFolder(path: string): Promise<void> {
+  const isThere = await stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT' && error.code !== 'ENOTDIR',
+  )
+  if (!isThere) throw new CliError('CLI_NOT_FOUND', `There is no folder ${path}`)
+}
+
 /** The lines of an age identity file that are no comments. */
 async function readIdentity(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw new CliError('CLI_NOT_FOUND', `There is no file ${path}`, { cause: error })
     throw new CliError('CLI_USAGE', `The file ${path} cannot be read`, { cause: error })
   })
   return text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'))

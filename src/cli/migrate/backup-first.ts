@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findLongWork, type LongWork } from './long-work.js'
-import { type FleetTenantName, lintMigrations, type Tenancy } from '../../index.js'
+import { type FleetTenantName, lintMigrations, type Tenancy, TenancyError } from '../../index.js'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { readLintInput } from './lint-input.js'
@@ -10,6 +10,8 @@ import { readLintInput } from './lint-input.js'
 export interface BackupFirstInput {
   readonly backup: string
   readonly backupKey?: readonly string[] | undefined
+  /** Whether a tenant is migrated whose backup a restore would refuse. */
+  readonly backupAnyway?: boolean | undefined
   /** Makes no folder. */
   readonly dryRun: boolean
   readonly actor: string | undefined
@@ -42,6 +44,7 @@ export interface BackupFirst {
 }
 
 const maxNamed = 1000
+const maxProblems = 5
 
 /**
  * Asks the linter which pending migrations rewrite tables, lock them for long or take data away, and makes the folder of backups if
@@ -52,7 +55,7 @@ const maxNamed = 1000
 export async function prepareBackups(
   context: CommandContext,
   tenancy: Pick<Tenancy, 'backup' | 'fleet'>,
-  { backup: folder, backupKey: encryptTo, dryRun, actor }: BackupFirstInput,
+  { backup: folder, backupKey: encryptTo, backupAnyway = false, dryRun, actor }: BackupFirstInput,
 ): Promise<BackupFirst> {
   const { versions } = await tenancy.fleet.status({ limit: 0 })
   const oldest = Math.min(...versions.map(({ version }) => version ?? -1))
@@ -83,6 +86,14 @@ export async function prepareBackups(
       made += 1
       bytes += written.bytes
       if (backups.length < maxNamed) backups.push({ id, slug, path, bytes: written.bytes })
+      const problems = written.restoreProblems.slice(0, maxProblems)
+      if (problems.length > 0 && !backupAnyway) {
+        throw new TenancyError(
+          'TENANCY_DATABASE_COPY_REFUSED',
+          `Not migrated: tenant restore would refuse its backup in ${path}: ${problems.join('; ')}. ` +
+            'Bring the database in line with the schema files, or pass --backup-anyway',
+        )
+      }
     },
     report: () => ({ folder, files, made, bytes, backups }),
   }

@@ -11,6 +11,7 @@ import {
   followRun,
   maxNamedFailures,
   renderCounts,
+  renderFailures,
   renderRunEnd,
   type Reported,
   runExitCode,
@@ -23,6 +24,7 @@ interface Input extends MigrationInput {
   readonly verify?: boolean
   readonly backup?: string
   readonly backupKey?: readonly string[]
+  readonly backupAnyway?: boolean
 }
 
 interface Result extends Reported<FleetReport> {
@@ -42,18 +44,25 @@ export const migrateUp = defineCommand<Input, Result>({
     'of the last rehearsal is shown before the run of all tenants, and beside what it took.',
   options: [
     ...waveOptions,
-    { flags: '--dry-run', description: 'say who would get what, and change nothing' },
+    {
+      flags: '--dry-run',
+      description: 'say who would get what, and change nothing: by the catalog, or with --verify by every ledger',
+    },
     { flags: '--verify', description: 'look into the ledger of every database, not only of those that are behind' },
     {
       flags: '--backup FOLDER',
       description:
         'back up each tenant, to a folder of its own in this one, before files that rewrite tables, lock them for long or take ' +
-        'data away, by the linter; one whose backup fails is not migrated, and failed',
+        'data away, by the linter (needs libpg-query); one whose backup fails, or would be refused by a restore, is not migrated, and failed',
     },
     {
       flags: '--backup-key KEY',
       description: 'encrypt those backups to an age public key (age1…), again for more',
       isRepeatable: true,
+    },
+    {
+      flags: '--backup-anyway',
+      description: 'migrate a tenant also where tenant restore would refuse its backup (default: it is a failed tenant)',
     },
     runOptions.lockTimeout,
     runOptions.statementTimeout,
@@ -82,13 +91,14 @@ export const migrateUp = defineCommand<Input, Result>({
   },
   exitCodes: [3],
   isWriting: true,
-  async run(context, { dryRun = false, verify, backup, backupKey, ...how }) {
+  async run(context, { dryRun = false, verify, backup, backupKey, backupAnyway, ...how }) {
     if (backupKey !== undefined && backup === undefined) throw new CliError('CLI_USAGE', '--backup-key needs --backup')
+    if (backupAnyway === true && backup === undefined) throw new CliError('CLI_USAGE', '--backup-anyway needs --backup')
     const { tenancy, actor } = await context.open(dryRun ? 'administer' : 'migrate')
     const ofAll = how.tenant === undefined && how.label === undefined
     const estimate = ofAll ? await sayEstimate(context, tenancy) : undefined
     const backups =
-      backup === undefined ? undefined : await planBackups(context, tenancy, { backup, backupKey, dryRun, actor })
+      backup === undefined ? undefined : await planBackups(context, tenancy, { backup, backupKey, backupAnyway, dryRun, actor })
     const pending: { id: string; slug: string; files: readonly string[] }[] = []
     const report = await followRun(
       context,
@@ -149,9 +159,11 @@ async function planBackups(context: CommandContext, tenancy: Tenancy, input: Bac
   return plan
 }
 
-function renderPending({ version, skipped, pending }: Result, page: Page): void {
+function renderPending({ version, skipped, pending, failed, failures }: Result, page: Page): void {
   page.line(
-    pending.length === 0
+    skipped === 0 && failed > 0
+      ? `${countText(failed, 'tenant')} would fail:`
+      : pending.length === 0
       ? `Nothing to do: every tenant is at ${version}`
       : `${countText(skipped, 'tenant')} would be migrated to ${version}:`,
   )
@@ -160,4 +172,5 @@ function renderPending({ version, skipped, pending }: Result, page: Page): void 
     pending.map(({ slug, files }) => [slug, files.join(', ')]),
   )
   if (skipped > pending.length) page.line(`… and ${skipped - pending.length} more`)
+  renderFailures(page, failures, failed)
 }

@@ -50,6 +50,11 @@ export interface BackupReport {
   readonly bytes: number
   /** How many large objects (`lo_create`) the database has: they are left out. */
   readonly skippedLargeObjects: number
+  /**
+   * Why `restore` would refuse the archive, the first 100: tables, columns, sequences and materialized views that are not as the
+   * schema files make them, or files that this release has not. Empty: nothing is known.
+   */
+  readonly restoreProblems: readonly string[]
 }
 
 /** The tenant that a restore makes. */
@@ -79,6 +84,11 @@ export interface RestoreInput extends ActorOption {
    * for archives from a place that nobody else can write to. Default: false.
    */
   readonly allowUnsigned?: boolean | undefined
+  /**
+   * Restores an archive without the tables, sequences and materialized views that are not in the schema files, and without their rows.
+   * `lost` names them. Default: false, such an archive is refused.
+   */
+  readonly leaveOutUnknown?: boolean | undefined
   /** Days that the replaced database is kept for `swapBack`, 0 to 3650. Default: `TENANT_SWAPPED_DAYS`. */
   readonly keepDays?: number | undefined
   /** As for `backup`. */
@@ -97,6 +107,9 @@ export interface RestoreReport {
   readonly takenAt: Date
   /** Number of the last schema file of the data; later ones are applied as for any tenant that is behind. */
   readonly schemaVersion: number
+  /** Names of those later files. With `TENANT_SCHEMA_BEHIND=migrate` the next request of the tenant applies them. */
+  readonly pending: readonly string[]
+  /** Tables that were restored. */
   readonly tables: number
   readonly rows: number
   /** How many large objects the database had that the backup is of: they are left out. */

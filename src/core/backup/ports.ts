@@ -76,11 +76,15 @@ export interface RestoreTarget {
   /** Proves that its row is still there. */
   readonly lease: string
   readonly schema: AppliedFiles
-  /** Replaces its data, in one transaction. `loadAll` loads each table once. */
+  /**
+   * Replaces its data, in one transaction. `loadAll` loads each table once. Rows of a table that is not in the schema files
+   * are passed over with `leaveOutUnknown`; `hasTable` tells.
+   */
   fill(
     content: DatabaseContent,
+    options: { readonly leaveOutUnknown: boolean },
     loadAll: (load: (table: ContentTable, rows: Readable, signal?: AbortSignal) => Promise<number>) => Promise<void>,
-  ): Promise<void>
+  ): Promise<{ readonly hasTable: (table: Pick<ContentTable, 'schema' | 'name'>) => boolean }>
   /** Describes its structure, in no particular order. */
   structure(): Promise<readonly ContentStructure[]>
   /** Its bytes on the server's disk, with what is not committed yet. */
@@ -95,8 +99,12 @@ export interface BackupDatabases {
     signal: AbortSignal | undefined,
     work: (snapshot: ContentSnapshot) => Promise<Result>,
   ): Promise<Result>
-  /** The state of a ledger that has the schema files of this process up to a version. */
-  schemaAt(version: number): Promise<AppliedFiles & { readonly newest: number }>
+  /** The state of a ledger that has the schema files of this process up to a version, and the names of the later files. */
+  schemaAt(version: number): Promise<
+    AppliedFiles & { readonly newest: number; readonly pending: readonly string[] }
+  >
+  /** Says why content with such a ledger could not be restored by this process, for people; empty: it could. */
+  restoreProblems(content: Pick<ContentSnapshot, 'relations' | 'schema'>): Promise<readonly string[]>
   /** Runs `work` with an empty database at a schema version, which is dropped unless `work` assigned it. */
   withTarget<Result>(version: number, work: (target: RestoreTarget) => Promise<Result>): Promise<Result>
   /**

@@ -33,7 +33,11 @@ export interface FleetMigrateOptions extends FleetRunOptions<FleetResult>, Fleet
    * is applied to it. Default: nothing.
    */
   readonly beforeTenant?: ((tenant: FleetTenantName, pending: readonly string[]) => Promise<unknown>) | undefined
-  /** Say what would be applied to whom, by what the catalog knows, and change nothing. Default: false. */
+  /**
+   * Say what would be applied to whom, and change nothing. It goes by what the catalog knows of tenants that are behind; with `verify`,
+   * by the ledger of every tenant. One that a migration would refuse, because an applied file was edited, removed or
+   * renumbered, is `failed`. Default: false.
+   */
   readonly dryRun?: boolean | undefined
   /** Look into the ledger of every database, also where the catalog says that no file is missing. Default: false. */
   readonly verify?: boolean | undefined

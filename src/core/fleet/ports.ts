@@ -17,7 +17,7 @@ export interface FleetSelection {
 /** A tenant with its database. */
 export interface FleetTenant extends FleetTenantName {
   readonly database: VersionedDatabase
-  /** Whether it got its database after `since`. */
+  /** Whether it is new since `since`; see `FleetPageQuery.newBy`. */
   readonly isNew: boolean
   /** Whether the last migration of it failed. */
   readonly hasFailed: boolean
@@ -42,8 +42,13 @@ export interface FleetPageQuery {
   readonly behind: number | undefined
   /** A moment of the catalog, as `overview` gave it. */
   readonly since: string
-  /** Only tenants that got their database after `since`. */
+  /** Only new tenants, as `newBy` says. */
   readonly newOnly: boolean
+  /**
+   * What makes a tenant new: `change`, its database was assigned, or changed in any other way, after `since`; `arrival`, the tenant
+   * or its database was made after `since`, for runs whose own work changes the row of a database. Default: `change`.
+   */
+  readonly newBy?: 'change' | 'arrival' | undefined
 }
 
 /** What the catalog knows of a fleet: the one source of tenants for every run. */
@@ -107,6 +112,13 @@ export interface FleetDatabases {
   newestVersion(): Promise<number>
   /** Announces the migrations of tenants that are begun next, and brings along what the catalog knows of them now. */
   announce(tenants: readonly FleetTenant[]): Promise<FleetTenant[]>
+  /**
+   * Names the files that a database lacks, and changes nothing.
+   *
+   * @param isInside Whether its ledger is read. Otherwise the answer is what the catalog knows of it
+   * @throws TENANCY_DATABASE_SCHEMA_INVALID: it does not fit these files, and a migration would fail; TENANCY_DATABASE_UNAVAILABLE
+   */
+  pendingOf(tenant: FleetTenant, isInside: boolean): Promise<readonly string[]>
   /** Migrates a database if the catalog knows that it is in use and behind; or looks into it in any case. */
   migrate(
     tenant: FleetTenant,

@@ -131,6 +131,8 @@ export interface TenantDatabaseRecords {
   announceMigrations(ids: readonly string[], version: number): Promise<VersionedDatabase[]>
   /** Records that a migration of a database failed, and how often in a row. */
   recordFailure(id: string, failure: MigrationFailure): Promise<void>
+  /** Forgets the failure of a database's last migration if it has this code. */
+  forgetFailure(id: string, code: string): Promise<void>
   /** Lists the server's databases in state `building` or `dropping`, and retired ones that are due, oldest first. */
   unfinished(serverId: string, leaseMs: number): Promise<UnfinishedDatabase[]>
   /** Moves a database that `unfinished` lists to `dropping`, for good; undefined: it is not in that list (any more). */

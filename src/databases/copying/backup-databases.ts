@@ -5,11 +5,12 @@ import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { ServerPreparation } from '../building/server-preparation.js'
+import { insideSettings, withConnection } from '../server/admin-connection.js'
 import { copyError, copyToStatement } from './copy-database.js'
 import { cutOff, letIn } from './cut-off.js'
 import { fillDatabase } from './fill-database.js'
 import { type NewDatabase, schemaUpTo } from './new-database.js'
-import { quoteRelation } from './relations.js'
+import { compareRelations, quoteRelation, readRelations, type Relations } from './relations.js'
 import { takeSnapshot } from './snapshot.js'
 
 /** What {@link createBackupDatabases} needs. */
@@ -36,6 +37,20 @@ export function createBackupDatabases(
   options: BackupDatabasesOptions,
 ): (structure: StructureReader) => Omit<BackupDatabases, 'templateVersion'> {
   const { server, admin, prefix, records, preparation, inspection, withNewDatabase } = options
+
+  // Of the version that was asked for last: most backups are of one.
+  let latest: { readonly fingerprint: string; readonly relations: Promise<Relations> } | undefined
+  const relationsAt = (version: number, fingerprint: string): Promise<Relations> => {
+    if (latest?.fingerprint === fingerprint) return latest.relations
+    const relations = withNewDatabase(version, ({ account }) =>
+      withConnection(account, readRelations, insideSettings),
+    )
+    latest = { fingerprint, relations }
+    relations.catch(() => {
+      if (latest?.relations === relations) latest = undefined
+    })
+    return relations
+  }
 
   return (structure) => ({
     async withSnapshot(database, signal, work) {
@@ -72,7 +87,19 @@ export function createBackupDatabases(
 
     async schemaAt(version) {
       const schema = await preparation.schema()
-      return { ...schemaUpTo(schema, version).latest, newest: schema.latest.version }
+      const pending = schema.files.filter((file) => file.version > version).map(({ name }) => name)
+      return { ...schemaUpTo(schema, version).latest, newest: schema.latest.version, pending }
+    },
+
+    async restoreProblems({ relations, schema: { version, fingerprint } }) {
+      const schema = await preparation.schema()
+      if (version > schema.latest.version) {
+        return [`its schema has the version ${version}, and this release knows ${schema.latest.version}`]
+      }
+      if (schemaUpTo(schema, version).latest.fingerprint !== fingerprint) {
+        return [`its schema files up to ${version} are not those of this release: one was edited, removed or added`]
+      }
+      return compareRelations(relations, await relationsAt(version, fingerprint))
     },
 
     withTarget: (version, work) =>
@@ -80,9 +107,9 @@ export function createBackupDatabases(
         const { latest } = schemaUpTo(await preparation.schema(), version)
         return work({
           ...{ id, name, lease, schema: latest },
-          async fill(content, loadAll) {
+          async fill(content, how, loadAll) {
             try {
-              await withOwner((client) => fillDatabase(client, content, ({ load }) => loadAll(load)))
+              return await withOwner((client) => fillDatabase(client, content, ({ load }) => loadAll(load), how))
             } catch (error) {
               throw copyError(error, name)
             }

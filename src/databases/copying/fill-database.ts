@@ -33,16 +33,19 @@ export interface DatabaseContent {
  * comes with the data.
  *
  * @param client a connection of the owner of the tables, as `OwnerConnections` opens it; close it after an error
+ * @param options `leaveOutUnknown`: what the database has not is left out, and its rows are read and dropped; given: a refusal
+ *   names the option
  * @throws {@link TenancyError} TENANCY_DATABASE_COPY_REFUSED: the structures differ
  */
 export async function fillDatabase(
   client: Client,
   content: DatabaseContent,
   loadAll: (loader: TableLoader) => Promise<void>,
-): Promise<void> {
+  options?: { readonly leaveOutUnknown: boolean },
+): Promise<{ readonly hasTable: (table: Pick<Table, 'schema' | 'name'>) => boolean }> {
   await client.query(copySettingsSql)
   const relations = await readRelations(client)
-  refuseDifferences(content.relations, relations)
+  refuseDifferences(content.relations, relations, options)
   const tables = new Map(relations.tables.map((table) => [quoteRelation(table), table]))
   await client.query('begin')
   const restore = await suspendRules(client, relations)
@@ -53,6 +56,7 @@ export async function fillDatabase(
   await loadAll({
     async load(given, rows, signal) {
       const table = tables.get(quoteRelation(given))
+      if (table === undefined && options?.leaveOutUnknown === true) return countRows(rows)
       if (table === undefined) throw new Error(`there is no table ${quoteRelation(given)}`)
       return loadTable(client, table, rows, signal)
     },
@@ -66,7 +70,9 @@ export async function fillDatabase(
     await client.query(`refresh materialized view ${quoteRelation(view)}${isWanted ? '' : ' with no data'}`)
   }
   // Last: no rollback takes a sequence back.
+  const sequences = new Set(relations.sequences.map(quoteRelation))
   for (const { schema, name, lastValue, isCalled } of content.sequences) {
+    if (!sequences.has(quoteRelation({ schema, name }))) continue
     await client.query('select pg_catalog.setval($1::pg_catalog.text::pg_catalog.regclass, $2::pg_catalog.int8, $3)', [
       quoteRelation({ schema, name }),
       lastValue,
@@ -76,18 +82,52 @@ export async function fillDatabase(
   await client.query('commit')
   await client.query('analyze')
   await client.query('set search_path = pg_catalog')
+  return { hasTable: (table) => tables.has(quoteRelation(table)) }
 }
 
-function refuseDifferences(source: Relations, target: Relations): void {
-  const problems = compareRelations(source, target)
+function refuseDifferences(
+  source: Relations,
+  target: Relations,
+  options: { readonly leaveOutUnknown: boolean } | undefined,
+): void {
+  const withoutUnknown = () => compareRelations(knownOf(source, target), target)
+  const problems = options?.leaveOutUnknown === true ? withoutUnknown() : compareRelations(source, target)
+  const isEnough = options?.leaveOutUnknown === false && withoutUnknown().length === 0
   if (problems.length === 0) return
   const shown = problems.slice(0, 10)
   const more = problems.length - shown.length
   throw new TenancyError(
     'TENANCY_DATABASE_COPY_REFUSED',
-    `The data does not fit the schema files: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`,
+    `The data does not fit the schema files: ${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}${isEnough ? leaveOutText : ''}`,
     { details: { problems: shown } },
   )
+}
+
+const leaveOutText =
+  '. To restore it without them, pass leaveOutUnknown: true (--leave-out-unknown); their rows stay in the archive alone'
+
+/** What the target has as well. */
+function knownOf(source: Relations, target: Relations): Relations {
+  const known = <Relation extends { readonly schema: string; readonly name: string }>(
+    found: readonly Relation[],
+    wanted: readonly { readonly schema: string; readonly name: string }[],
+  ) => {
+    const names = new Set(wanted.map(quoteRelation))
+    return found.filter((relation) => names.has(quoteRelation(relation)))
+  }
+  return {
+    ...source,
+    tables: known(source.tables, target.tables),
+    sequences: known(source.sequences, target.sequences),
+    materializedViews: known(source.materializedViews, target.materializedViews),
+  }
+}
+
+/** Counts rows of COPY's text format, in which a line break within a value is escaped. */
+async function countRows(rows: Readable): Promise<number> {
+  let count = 0
+  for await (const chunk of rows) for (const byte of chunk as Buffer) if (byte === 10) count += 1
+  return count
 }
 
 async function loadTable(

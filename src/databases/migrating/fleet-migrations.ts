@@ -2,13 +2,15 @@ import type { FleetConnections, FleetDatabases, FleetMigration } from '../../cor
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
 import type { BuildQueue } from '../building/build-queue.js'
 import type { ServerPreparation } from '../building/server-preparation.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import { schemaUpTo } from '../copying/new-database.js'
 import { planRevert } from './plan-revert.js'
 import type { MigrationLimits, TenantMigrations } from './migrations-interface.js'
 
 /** What runs over all tenants need of the databases of one server. */
 export interface FleetMigrations
   extends
-    Pick<FleetDatabases, 'schema' | 'newestVersion' | 'announce' | 'migrate' | 'planRevert' | 'revert'>,
+    Pick<FleetDatabases, 'schema' | 'pendingOf' | 'newestVersion' | 'announce' | 'migrate' | 'planRevert' | 'revert'>,
     Pick<FleetConnections, 'inSlot'> {}
 
 /** What {@link createFleetMigrations} needs. */
@@ -42,6 +44,22 @@ export function createFleetMigrations(options: FleetMigrationsOptions): FleetMig
     },
 
     newestVersion: async () => (await preparation.readSchema()).latest.version,
+
+    async pendingOf({ slug, database }, isInside) {
+      if (isInside) return migrations.pending(database, slug)
+      const schema = await preparation.schema()
+      const { schemaVersion, schemaFingerprint } = database
+      const known = schemaUpTo(schema, schemaVersion ?? -1).latest
+      // Of a database that is behind, the catalog has the hash of just these files.
+      if (schemaVersion !== null && typeof schemaFingerprint === 'string' && schemaFingerprint !== known.fingerprint) {
+        throw new TenancyError(
+          'TENANCY_DATABASE_SCHEMA_INVALID',
+          `Tenant "${slug}": what was applied up to ${schemaVersion} are not the files of this release: one was edited, removed, renamed ` +
+            'or inserted. --verify (verify: true) names it',
+        )
+      }
+      return schema.files.filter((file) => file.version > (schemaVersion ?? -1)).map(({ name }) => name)
+    },
 
     async announce(tenants) {
       const { version } = (await preparation.schema()).latest

@@ -40,6 +40,11 @@ export interface TenantMigrations {
    */
   isCurrent(database: VersionedDatabase): Promise<boolean>
   /**
+   * Reads the ledger of a database, without its lock, and names the files that it lacks.
+   * @throws TENANCY_DATABASE_SCHEMA_INVALID, TENANCY_DATABASE_UNAVAILABLE; each names the tenant
+   */
+  pending(database: VersionedDatabase, slug: string): Promise<readonly string[]>
+  /**
    * Runs `work` on a connection of the database's owner login, with the group of owners as its role: what it makes belongs to
    * the application. The database is made ready for it first, under its lock; `work` runs under none. The connection has no
    * limits of time and the search path `pg_catalog`; `RESET search_path` gives it the database's own.
@@ -68,7 +73,7 @@ export interface TenantMigrations {
 
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
-  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure' | 'announceMigration'>
+  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure' | 'forgetFailure' | 'announceMigration'>
   /** The provisioning account. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */

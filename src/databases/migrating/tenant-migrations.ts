@@ -1,10 +1,12 @@
 import type { Client } from 'pg'
 import type { TenantDatabase } from '../../core/model.js'
-import { describeLedger, pendingFiles, readAppliedFiles } from '../../postgres/sql-files.js'
+import { TenancyError } from '../../core/errors/errors.js'
+import { describeLedger, pendingFiles, readAppliedFiles, readLedger } from '../../postgres/sql-files.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import { applyTenantSchema, ledgerSchema, revertTenantSchema } from '../building/tenant-schema.js'
 import { readLedgerOf } from '../owner/database-state.js'
 import { createLockedDatabases } from './locked-databases.js'
+import { withTenantName } from './migration-failures.js'
 import { plainFilesFor } from './plain-migration.js'
 import { createSchemaChange } from './schema-change.js'
 import type { MigrationLimits, TenantMigrations, TenantMigrationsOptions } from './migrations-interface.js'
@@ -64,6 +66,17 @@ export function createTenantMigrations(options: TenantMigrationsOptions): Tenant
 
     // Whatever is wrong is found again under the lock.
     isCurrent: (database) => isCurrent(database).catch(() => false),
+
+    async pending(database, slug) {
+      const { files } = await schema()
+      try {
+        const found = pendingFiles(files, await look(database, (client) => readLedger(client, ledgerSchema)))
+        if ('pending' in found) return found.pending.map(({ name }) => name)
+        throw new TenancyError('TENANCY_DATABASE_SCHEMA_INVALID', found.problem)
+      } catch (error) {
+        throw withTenantName(slug, error)
+      }
+    },
 
     revert: (database, slug, to, limits = usual) => {
       const announced = records.announceMigration(database.id)

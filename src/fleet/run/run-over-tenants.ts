@@ -40,6 +40,8 @@ export interface TenantRun<Outcome extends TenantOutcome> {
   readonly behind?: { readonly version: number; readonly current: Outcome['outcome'] } | undefined
   /** Of tenants that come meanwhile, only those with an older schema: what the run has changed is not worked on again. */
   readonly newcomersBehind?: number | undefined
+  /** What makes a tenant a newcomer; see `FleetPageQuery.newBy`. `arrival` where the work changes what the catalog has of a database. */
+  readonly newBy?: 'arrival' | undefined
   /** A count of 0 for every outcome. */
   readonly zero: Readonly<Record<Outcome['outcome'], number>>
   /**
@@ -198,7 +200,7 @@ function sourceOf<Outcome extends TenantOutcome>(
   const behind = run.behind?.version ?? (newOnly ? run.newcomersBehind : undefined)
   const { prepare } = run
   return createTenantSource(
-    ...([read, run.chosen.selection, { behind, since, newOnly }] as const),
+    ...([read, run.chosen.selection, { behind, since, newOnly, newBy: run.newBy }] as const),
     prepare && { size: parallelismOf(run), prepare: (tenants) => retry(() => prepare(tenants), rule) },
   )
 }
