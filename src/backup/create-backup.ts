@@ -251,7 +251,10 @@ function reportOf(manifest: Manifest): Omit<BackupReport, 'restoreProblems'> {
   }
 }
 
-function archiveOf({ method, takenAt, schemaVersion, rows, bytes }: ReturnType<typeof reportOf>, isEncrypted: boolean): object {
+function archiveOf(
+  { method, takenAt, schemaVersion, rows, bytes }: ReturnType<typeof reportOf>,
+  isEncrypted: boolean,
+): object {
   return { method, takenAt, schemaVersion, rows, bytes, isEncrypted }
 }
 

@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander'
 import { exitCodes } from './exit-codes.js'
 import { groups } from './groups.js'
+import { leaveLostTerminals } from './output/lost-terminal.js'
 import { ignoreClosedPipes } from './output/write.js'
 import { createProgram } from './program.js'
 
@@ -31,4 +32,5 @@ async function main(given: readonly string[]): Promise<number> {
 }
 
 ignoreClosedPipes()
+leaveLostTerminals()
 process.exitCode = await main(process.argv.slice(2))

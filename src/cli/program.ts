@@ -29,6 +29,7 @@ export async function createProgram(argv: readonly string[], run: Runner): Promi
     .usage('COMMAND [OPTIONS]')
     .helpOption('-h, --help', 'show help; COMMAND --help shows more')
     .helpCommand(false)
+    .version(await versionFor(argv), versionFlags.join(', '), 'show the version')
     .addHelpText('after', rootHelp)
   const named = groups.find(({ name }) => name === argv.find((word) => !word.startsWith('-')))
   for (const group of groups) {
@@ -37,6 +38,14 @@ export async function createProgram(argv: readonly string[], run: Runner): Promi
     )
   }
   return quietly(program)
+}
+
+const versionFlags = ['-V', '--version']
+
+/** Reads the version only where it is asked for. */
+async function versionFor(argv: readonly string[]): Promise<string> {
+  if (!argv.some((word) => versionFlags.includes(word))) return 'unknown'
+  return (await import('../core/package-version.js')).packageVersion()
 }
 
 const rootHelp = `

@@ -53,6 +53,7 @@ export async function runCommand(
       confirm(confirmation, {
         isConfirmed: yes,
         isInteractive: !isJson && process.stdin.isTTY && messages.isTerminal,
+        signal: interrupts.signal,
       }),
     async progress(what) {
       const bar = await createProgress(what, isJson ? { ...messages, isTerminal: false } : messages)

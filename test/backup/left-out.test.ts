@@ -73,41 +73,45 @@ test('what was made by hand is named by the restore, an index with its definitio
   expect(manifest).not.toContain('secret words')
 })
 
-describe.each(['copy', 'pg_dump'] as const)('tables and sequences that were made by hand, in a backup by %s', (method) => {
-  test('are named by the backup, refused by a restore with the way out, and left out if that is asked for', async (context) => {
-    const tool = await findPgTool('pg_dump', undefined)
-    if (method === 'pg_dump' && (tool?.version ?? 0) < (await serverMajor())) context.skip('needs a pg_dump for the server')
-    const { tenancy, items, owner } = fixture
-    const tenant = await fixture.newTenant()
-    const before = await items(tenant)
-    await withAdmin(
-      (admin) =>
-        admin.query(
-          `create table hand (line text); insert into hand values (E'one\ntwo'), ('three'); create sequence hand_seq;
+describe.each(['copy', 'pg_dump'] as const)(
+  'tables and sequences that were made by hand, in a backup by %s',
+  (method) => {
+    test('are named by the backup, refused by a restore with the way out, and left out if that is asked for', async (context) => {
+      const tool = await findPgTool('pg_dump', undefined)
+      if (method === 'pg_dump' && (tool?.version ?? 0) < (await serverMajor()))
+        context.skip('needs a pg_dump for the server')
+      const { tenancy, items, owner } = fixture
+      const tenant = await fixture.newTenant()
+      const before = await items(tenant)
+      await withAdmin(
+        (admin) =>
+          admin.query(
+            `create table hand (line text); insert into hand values (E'one\ntwo'), ('three'); create sequence hand_seq;
            create table zulu (id int)`,
-        ),
-      await databaseOf(tenant),
-    )
-    const { to, report } = await backUp(tenant, { method })
-    expect(report.restoreProblems).toEqual([
-      'the table "public"."hand" is not in the schema files',
-      'the table "public"."zulu" is not in the schema files',
-      'the sequence "public"."hand_seq" is not in the schema files',
-    ])
-    await expect(tenancy.restore({ from: to, tenant: tenant.id })).rejects.toMatchObject({
-      ...{ code: 'TENANCY_DATABASE_COPY_REFUSED', message: expect.stringContaining('--leave-out-unknown') },
+          ),
+        await databaseOf(tenant),
+      )
+      const { to, report } = await backUp(tenant, { method })
+      expect(report.restoreProblems).toEqual([
+        'the table "public"."hand" is not in the schema files',
+        'the table "public"."zulu" is not in the schema files',
+        'the sequence "public"."hand_seq" is not in the schema files',
+      ])
+      await expect(tenancy.restore({ from: to, tenant: tenant.id })).rejects.toMatchObject({
+        ...{ code: 'TENANCY_DATABASE_COPY_REFUSED', message: expect.stringContaining('--leave-out-unknown') },
+      })
+      const restored = await tenancy.restore({ from: to, tenant: tenant.id, leaveOutUnknown: true })
+      expect(restored).toMatchObject({ tables: 2, rows: 4 })
+      expect(restored.lost.map(({ object }) => object)).toEqual(
+        expect.arrayContaining(['table public.hand', 'table public.zulu', 'sequence public.hand_seq']),
+      )
+      expect(await items(tenant)).toEqual(before)
+      const slug = `beside-${method.replace('_', '-')}`
+      const made = await tenancy.restore({ from: to, newTenant: { slug, owner }, leaveOutUnknown: true })
+      expect(await items(made.tenant)).toEqual(before)
     })
-    const restored = await tenancy.restore({ from: to, tenant: tenant.id, leaveOutUnknown: true })
-    expect(restored).toMatchObject({ tables: 2, rows: 4 })
-    expect(restored.lost.map(({ object }) => object)).toEqual(
-      expect.arrayContaining(['table public.hand', 'table public.zulu', 'sequence public.hand_seq']),
-    )
-    expect(await items(tenant)).toEqual(before)
-    const slug = `beside-${method.replace('_', '-')}`
-    const made = await tenancy.restore({ from: to, newTenant: { slug, owner }, leaveOutUnknown: true })
-    expect(await items(made.tenant)).toEqual(before)
-  })
-})
+  },
+)
 
 test('a column that was made by hand cannot be left out: the backup says so, and the refusal names no way that would not help', async () => {
   const { tenancy } = fixture

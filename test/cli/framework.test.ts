@@ -39,6 +39,13 @@ describe('help', () => {
     expect(stdout).toContain('130  interrupted (Ctrl-C)')
   })
 
+  test('the version is that of the package', async () => {
+    const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string }
+    for (const option of ['--version', '-V']) {
+      expect(await run([option])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+    }
+  })
+
   test('help of a command is the same by --help and by help', async () => {
     const byOption = await run(['tenant', 'delete', '--help'])
     expect(byOption).toMatchObject({ code: 0, stderr: '' })

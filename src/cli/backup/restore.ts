@@ -95,7 +95,8 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     page.line(
       `Restored ${countText(tables, 'table')}, ${countText(rows, 'row')} of ${takenAt.toISOString()} as ${tenant.slug}`,
     )
-    if (skippedLargeObjects > 0) page.line(`${skippedLargeObjects} large objects (lo_create) are not in the backup`, 'yellow')
+    if (skippedLargeObjects > 0)
+      page.line(`${skippedLargeObjects} large objects (lo_create) are not in the backup`, 'yellow')
     for (const line of lostLines(lost)) page.line(line, 'yellow')
     for (const line of pendingLines(schemaVersion, pending)) page.line(line, 'yellow')
     if (keptUntil === null) return

@@ -8,7 +8,10 @@ export async function commandTree(groups: readonly GroupDefinition[]): Promise<r
     {
       path: '',
       commands: groups.map(({ name, summary }) => ({ word: name, summary })),
-      options: [{ word: '--help', summary: 'show help', value: 'none' }],
+      options: [
+        { word: '--help', summary: 'show help', value: 'none' },
+        { word: '--version', summary: 'show the version', value: 'none' },
+      ],
       takesFile: false,
     },
   ]

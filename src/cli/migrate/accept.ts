@@ -1,9 +1,7 @@
 import type { FleetAcceptReport } from '../../index.js'
-import { migrationVersion } from '../../databases/migrating/schema-range.js'
 import { CliError } from '../cli-error.js'
 import { defineCommand } from '../command.js'
 import type { CommandContext } from '../context.js'
-import { readLintInput } from './lint-input.js'
 import { fleetOptionsOf, type RunInput, runOptions } from './run-options.js'
 import { followRun, renderCounts, renderRunEnd, type Reported, runExitCode, runShape } from './run-report.js'
 
@@ -58,6 +56,10 @@ export const acceptMigration = defineCommand<Input, Reported<FleetAcceptReport>>
 
 /** @throws {@link CliError} CLI_NOT_FOUND */
 async function checkName(context: CommandContext, migration: string): Promise<void> {
+  const [{ readLintInput }, { migrationVersion }] = await Promise.all([
+    import('./lint-input.js'),
+    import('../../core/tenants/migration.js'),
+  ])
   const { files } = await readLintInput(context)
   if (migrationVersion(files, migration) !== undefined) return
   throw new CliError('CLI_NOT_FOUND', `There is no migration ${JSON.stringify(migration.slice(0, 200))}`)

@@ -1,7 +1,15 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findLongWork, type LongWork } from './long-work.js'
-import { type FleetTenantName, lintMigrations, type Tenancy, TenancyError } from '../../index.js'
+import { findTenancyError } from '../../core/errors/errors.js'
+import {
+  type FleetTenantName,
+  type LintInput,
+  lintMigrations,
+  type LintReport,
+  type Tenancy,
+  TenancyError,
+} from '../../index.js'
 import { CliError } from '../cli-error.js'
 import type { CommandContext } from '../context.js'
 import { readLintInput } from './lint-input.js'
@@ -46,6 +54,20 @@ export interface BackupFirst {
 const maxNamed = 1000
 const maxProblems = 5
 
+async function lint(files: readonly LintInput[], extensions: readonly string[]): Promise<LintReport> {
+  try {
+    return await lintMigrations({ files, extensions })
+  } catch (error) {
+    if (findTenancyError(error)?.code !== 'TENANCY_CONFIG_PEER_MISSING') throw error
+    throw new TenancyError(
+      'TENANCY_CONFIG_PEER_MISSING',
+      'migrate up --backup asks the linter which pending files rewrite tables or take data away, and the linter needs PostgreSQL’s parser: ' +
+        'npm install libpg-query@18. Without it, run tenant backup for the tenants, then migrate up without --backup',
+      { cause: error },
+    )
+  }
+}
+
 /**
  * Asks the linter which pending migrations rewrite tables, lock them for long or take data away, and makes the folder of backups if
  * there is one.
@@ -63,9 +85,8 @@ export async function prepareBackups(
   const pending = new Set(all.filter(({ version }) => version > oldest).map(({ name }) => name))
   const linted = all.map(({ version: _version, ...file }) => file)
   // Each file is judged as if the tenant had those before it: some have.
-  const files = findLongWork(await lintMigrations({ files: linted, extensions })).filter(({ file }) =>
-    pending.has(file),
-  )
+  const files =
+    pending.size === 0 ? [] : findLongWork(await lint(linted, extensions)).filter(({ file }) => pending.has(file))
   if (files.length > 0 && !dryRun) {
     await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
       throw new CliError('CLI_USAGE', `--backup: ${folder} cannot be made: ${(cause as Error).message}`, { cause })

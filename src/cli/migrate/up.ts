@@ -62,7 +62,8 @@ export const migrateUp = defineCommand<Input, Result>({
     },
     {
       flags: '--backup-anyway',
-      description: 'migrate a tenant also where tenant restore would refuse its backup (default: it is a failed tenant)',
+      description:
+        'migrate a tenant also where tenant restore would refuse its backup (default: it is a failed tenant)',
     },
     runOptions.lockTimeout,
     runOptions.statementTimeout,
@@ -98,7 +99,9 @@ export const migrateUp = defineCommand<Input, Result>({
     const ofAll = how.tenant === undefined && how.label === undefined
     const estimate = ofAll ? await sayEstimate(context, tenancy) : undefined
     const backups =
-      backup === undefined ? undefined : await planBackups(context, tenancy, { backup, backupKey, backupAnyway, dryRun, actor })
+      backup === undefined
+        ? undefined
+        : await planBackups(context, tenancy, { backup, backupKey, backupAnyway, dryRun, actor })
     const pending: { id: string; slug: string; files: readonly string[] }[] = []
     const report = await followRun(
       context,
@@ -164,8 +167,8 @@ function renderPending({ version, skipped, pending, failed, failures }: Result, 
     skipped === 0 && failed > 0
       ? `${countText(failed, 'tenant')} would fail:`
       : pending.length === 0
-      ? `Nothing to do: every tenant is at ${version}`
-      : `${countText(skipped, 'tenant')} would be migrated to ${version}:`,
+        ? `Nothing to do: every tenant is at ${version}`
+        : `${countText(skipped, 'tenant')} would be migrated to ${version}:`,
   )
   page.table(
     ['TENANT', 'FILES'],

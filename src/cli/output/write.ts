@@ -6,11 +6,11 @@ export function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   })
 }
 
-/** A closed pipe is no failure of the command. */
+/** A closed pipe, or a terminal that has gone, is no failure of the command. */
 export function ignoreClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
     })
   }
 }

@@ -1,5 +1,5 @@
 import { createBackups } from '../../backup/create-backups.js'
-import { packageVersion } from '../../backup/package-version.js'
+import { packageVersion } from '../../core/package-version.js'
 import { createTenantOf } from '../../catalog/tenants/adopted-databases.js'
 import { createTenantBackups } from '../../catalog/tenants/tenant-backups.js'
 import type { DatabaseAdoption } from '../../core/backup/adopt.js'

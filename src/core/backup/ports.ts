@@ -100,9 +100,7 @@ export interface BackupDatabases {
     work: (snapshot: ContentSnapshot) => Promise<Result>,
   ): Promise<Result>
   /** The state of a ledger that has the schema files of this process up to a version, and the names of the later files. */
-  schemaAt(version: number): Promise<
-    AppliedFiles & { readonly newest: number; readonly pending: readonly string[] }
-  >
+  schemaAt(version: number): Promise<AppliedFiles & { readonly newest: number; readonly pending: readonly string[] }>
   /** Says why content with such a ledger could not be restored by this process, for people; empty: it could. */
   restoreProblems(content: Pick<ContentSnapshot, 'relations' | 'schema'>): Promise<readonly string[]>
   /** Runs `work` with an empty database at a schema version, which is dropped unless `work` assigned it. */

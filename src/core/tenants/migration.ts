@@ -57,3 +57,15 @@ export interface MigrationFolder {
 
 /** Every tenant's schema: a folder of migrations, or a list of functions in the order in which they run. */
 export type SchemaSource = MigrationFolder | { readonly migrations: readonly TenantMigration[] }
+
+/**
+ * Finds the number of a migration by its id: its name, as the ledger has it. A SQL file may be named without `.sql`, a folder
+ * without `/migration.sql`.
+ */
+export function migrationVersion(
+  migrations: readonly Pick<Migration, 'version' | 'name'>[],
+  id: string,
+): number | undefined {
+  const names = new Set([id, `${id}.sql`, `${id}/migration.sql`])
+  return migrations.find(({ name }) => names.has(name))?.version
+}

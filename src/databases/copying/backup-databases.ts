@@ -42,9 +42,7 @@ export function createBackupDatabases(
   let latest: { readonly fingerprint: string; readonly relations: Promise<Relations> } | undefined
   const relationsAt = (version: number, fingerprint: string): Promise<Relations> => {
     if (latest?.fingerprint === fingerprint) return latest.relations
-    const relations = withNewDatabase(version, ({ account }) =>
-      withConnection(account, readRelations, insideSettings),
-    )
+    const relations = withNewDatabase(version, ({ account }) => withConnection(account, readRelations, insideSettings))
     latest = { fingerprint, relations }
     relations.catch(() => {
       if (latest?.relations === relations) latest = undefined

@@ -2,10 +2,9 @@ import { TenancyError } from '../../core/errors/errors.js'
 import type { FleetDatabases } from '../../core/fleet/ports.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { TenantDatabaseRecords } from '../../core/tenants/tenant-databases.js'
-import type { Migration } from '../../core/tenants/migration.js'
+import { type Migration, migrationVersion } from '../../core/tenants/migration.js'
 import { type AppliedFile, ledgerAccept, openLedger, pendingFiles } from '../../postgres/sql-files.js'
 import type { ToolLedger } from '../../postgres/tool-ledger.js'
-import { migrationVersion } from '../migrating/schema-range.js'
 import type { TenantMigrations } from '../migrating/migrations-interface.js'
 import { ledgerSchema, type TenantSchema } from '../building/tenant-schema.js'
 
@@ -62,7 +61,12 @@ interface Rewritten {
 }
 
 /** Changes one column of one row, and that row of the tool's list; both or neither. */
-async function rewrite(client: SqlClient, file: Migration, tool: ToolLedger | undefined, slug: string): Promise<Rewritten> {
+async function rewrite(
+  client: SqlClient,
+  file: Migration,
+  tool: ToolLedger | undefined,
+  slug: string,
+): Promise<Rewritten> {
   // The login itself may write to the ledger; the owner of the application's objects may not.
   await client.query('begin; set local role none')
   const applied = await openLedger(client, ledgerSchema)
@@ -82,5 +86,8 @@ async function rewrite(client: SqlClient, file: Migration, tool: ToolLedger | un
   await client.query('set local role none')
   await client.query(ledgerAccept(ledgerSchema, file))
   await client.query('commit')
-  return { outcome: 'accepted', rows: applied.map((each) => (each === row ? { ...each, checksum: file.checksum } : each)) }
+  return {
+    outcome: 'accepted',
+    rows: applied.map((each) => (each === row ? { ...each, checksum: file.checksum } : each)),
+  }
 }

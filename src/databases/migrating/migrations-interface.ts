@@ -73,7 +73,10 @@ export interface TenantMigrations {
 
 /** What {@link createTenantMigrations} needs. */
 export interface TenantMigrationsOptions {
-  readonly records: Pick<TenantDatabaseRecords, 'recordSchema' | 'recordFailure' | 'forgetFailure' | 'announceMigration'>
+  readonly records: Pick<
+    TenantDatabaseRecords,
+    'recordSchema' | 'recordFailure' | 'forgetFailure' | 'announceMigration'
+  >
   /** The provisioning account. */
   readonly server: ServerAccount
   /** Connections of the provisioning account, to see who holds locks. */

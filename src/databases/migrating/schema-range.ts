@@ -1,23 +1,10 @@
 import { TenancyError } from '../../core/errors/errors.js'
+import { type Migration, migrationVersion } from '../../core/tenants/migration.js'
 
 /** The versions of tenants that a process serves. Undefined: no limit. */
 export interface SchemaRange {
   readonly minimum: number | undefined
   readonly maximum: number | undefined
-}
-
-interface Migration {
-  readonly version: number
-  readonly name: string
-}
-
-/**
- * Finds the number of a migration by its id: its name, as the ledger has it. A SQL file may be named without `.sql`, a folder
- * without `/migration.sql`.
- */
-export function migrationVersion(migrations: readonly Migration[], id: string): number | undefined {
-  const names = new Set([id, `${id}.sql`, `${id}/migration.sql`])
-  return migrations.find(({ name }) => names.has(name))?.version
 }
 
 /**
@@ -26,7 +13,7 @@ export function migrationVersion(migrations: readonly Migration[], id: string): 
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: an unknown id, or a minimum above the maximum
  */
 export function readSchemaRange(
-  migrations: readonly Migration[],
+  migrations: readonly Pick<Migration, 'version' | 'name'>[],
   options: { readonly minimumSchema?: string | undefined; readonly maximumSchema?: string | undefined },
 ): SchemaRange & { readonly versionOf: (migration: string) => number | undefined } {
   const versionOf = (migration: string) => migrationVersion(migrations, migration)

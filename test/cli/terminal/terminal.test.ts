@@ -115,6 +115,23 @@ describe('a confirmation', () => {
     expect((await tenancy.getTenant('one-to-stay')).status).toBe('active')
   })
 
+  test('a terminal that goes away changes nothing, and ends the program as Ctrl-C does', async () => {
+    await createTenant('one-to-keep')
+    const terminal = startInTerminal(['tenant', 'delete', 'one-to-keep'], here())
+    await terminal.shows('Type one-to-keep to confirm')
+    expect(await terminal.hangUp()).toEqual({ code: 130, signal: 0 })
+    expect((await tenancy.getTenant('one-to-keep')).status).toBe('active')
+  })
+
+  test('SIGTERM at the question ends it', async () => {
+    await createTenant('one-to-term')
+    const terminal = startInTerminal(['tenant', 'delete', 'one-to-term'], here())
+    await terminal.shows('Type one-to-term to confirm')
+    terminal.kill('SIGTERM')
+    expect(await terminal.ended).toBe(130)
+    expect((await tenancy.getTenant('one-to-term')).status).toBe('active')
+  })
+
   test('into a pipe nobody is asked, and nothing is done', async () => {
     await createTenant('one-in-a-pipe')
     const { code, stderr } = await runCommandLine(['tenant', 'delete', 'one-in-a-pipe'], here())

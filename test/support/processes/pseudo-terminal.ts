@@ -16,6 +16,8 @@ export interface PseudoTerminal {
   /** Resolves when the text holds something; rejects when the program ends first. */
   shows(wanted: string | RegExp): Promise<void>
   kill(signal: NodeJS.Signals): void
+  /** Closes the terminal, as a window or a lost connection does. Resolves with the exit code, or the number of the signal that ended the program. */
+  hangUp(): Promise<{ readonly code: number; readonly signal: number }>
 }
 
 /** Options of {@link startInTerminal}. */
@@ -79,6 +81,14 @@ export function startProgram(
         })
       }),
     kill: (signal) => child.kill(signal),
+    hangUp() {
+      const end = new Promise<{ code: number; signal: number }>((resolve) =>
+        child.onExit(({ exitCode, signal }) => resolve({ code: exitCode, signal: signal ?? 0 })),
+      )
+      // Only the types of the package lack it.
+      ;(child as unknown as { destroy(): void }).destroy()
+      return end
+    },
   }
 }
 

@@ -14,6 +14,7 @@ export const packages: Check = {
         ...missing(config, isInstalled),
         ...accounts(isInstalled),
         ...embedded(config, isInstalled),
+        ...parser(config, isInstalled),
         ...copies(context.folder),
       ],
       'Every package that the configuration needs is installed',
@@ -64,6 +65,17 @@ function embedded({ server, isProduction }: Config, isInstalled: IsInstalled): F
     ]
   }
   return []
+}
+
+/** The linter's. */
+function parser({ schemaDir }: Config, isInstalled: IsInstalled): Finding[] {
+  if (schemaDir === undefined || isInstalled('libpg-query')) return []
+  return [
+    warning(
+      'migrate lint, and migrate up --backup, need the package libpg-query, which is not installed',
+      'npm install libpg-query@18, also in production if migrate up --backup runs there; without it, use neither',
+    ),
+  ]
 }
 
 function copies(folder: string): Finding[] {
