@@ -126,6 +126,22 @@ describe('migrate up --backup', () => {
     await inDatabase('two', 'drop table by_hand; drop sequence by_hand_seq')
   })
 
+  test('without the parser of the linter, it says what that is needed for, and nothing runs', async () => {
+    await file('0006_drop.sql', 'alter table items drop column name;')
+    const hook =
+      'export async function resolve(name, at, next) { if (name === "libpg-query") throw new Error(); return next(name, at) }'
+    await writeFile(
+      join(cli.folder, 'no-parser.mjs'),
+      `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)})`,
+    )
+    const env = { NODE_OPTIONS: `--import ${join(cli.folder, 'no-parser.mjs')}` }
+    const { code, stderr } = await cli.run(['migrate', 'up', '--backup', 'unjudged'], env)
+    expect([code, stderr]).toEqual([2, expect.stringContaining('asks the linter which pending files')])
+    expect(stderr).toContain('npm install libpg-query@18')
+    expect(await cli.json('migrate', 'status')).toMatchObject({ behind: 3 })
+    await rm(join(schema, '0006_drop.sql'))
+  })
+
   test('a folder that cannot be made, and a key without a folder, are refused before anything runs', async () => {
     await file('0006_drop.sql', 'drop table items;')
     await writeFile(join(cli.folder, 'a-file'), '')

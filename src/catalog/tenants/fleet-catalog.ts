@@ -50,15 +50,15 @@ export function createFleetCatalog(catalog: SqlPool): FleetCatalog {
     },
 
     async page(selection, { after, limit, behind, since, newOnly, newBy = 'change' }) {
-      const isNew = newConditions[newBy]
+      const newness = newConditions[newBy]
       const { rows } = await catalog.query<FleetRow>(
         `select tenants.id as "tenantId", slug, database.*, schema_version::float8 as "schemaVersion",
-           ${isNew} as "isNew",
+           ${newness} as "isNew",
            exists (select from tenant_migration_failures where database_id = database.id) as "hasFailed"
          ${selectedBy(selection, '$5', '$6')}
            ${after === undefined ? 'and $2::uuid is null' : 'and tenants.id > $2::uuid'}
            ${behind === undefined ? 'and $3::bigint is null' : `and ${isBehind('$3')}`}
-           ${newOnly ? `and ${isNew}` : ''}
+           ${newOnly ? `and ${newness}` : ''}
          order by tenants.id limit $4`,
         [since, after ?? null, behind ?? null, limit, ...valuesOfSelection(selection)],
       )

@@ -39,13 +39,13 @@ export function createBackupDatabases(
   const { server, admin, prefix, records, preparation, inspection, withNewDatabase } = options
 
   // Of the version that was asked for last: most backups are of one.
-  let latest: { readonly fingerprint: string; readonly relations: Promise<Relations> } | undefined
+  let compared: { readonly fingerprint: string; readonly relations: Promise<Relations> } | undefined
   const relationsAt = (version: number, fingerprint: string): Promise<Relations> => {
-    if (latest?.fingerprint === fingerprint) return latest.relations
+    if (compared?.fingerprint === fingerprint) return compared.relations
     const relations = withNewDatabase(version, ({ account }) => withConnection(account, readRelations, insideSettings))
-    latest = { fingerprint, relations }
+    compared = { fingerprint, relations }
     relations.catch(() => {
-      if (latest?.relations === relations) latest = undefined
+      if (compared?.relations === relations) compared = undefined
     })
     return relations
   }

@@ -108,19 +108,19 @@ const leaveOutText =
 
 /** What the target has as well. */
 function knownOf(source: Relations, target: Relations): Relations {
-  const known = <Relation extends { readonly schema: string; readonly name: string }>(
-    found: readonly Relation[],
-    wanted: readonly { readonly schema: string; readonly name: string }[],
-  ) => {
-    const names = new Set(wanted.map(quoteRelation))
-    return found.filter((relation) => names.has(quoteRelation(relation)))
-  }
   return {
     ...source,
-    tables: known(source.tables, target.tables),
-    sequences: known(source.sequences, target.sequences),
-    materializedViews: known(source.materializedViews, target.materializedViews),
+    tables: namedIn(source.tables, target.tables),
+    sequences: namedIn(source.sequences, target.sequences),
+    materializedViews: namedIn(source.materializedViews, target.materializedViews),
   }
+}
+
+type Named = Pick<Table, 'schema' | 'name'>
+
+function namedIn<Relation extends Named>(found: readonly Relation[], wanted: readonly Named[]): Relation[] {
+  const names = new Set(wanted.map(quoteRelation))
+  return found.filter((relation) => names.has(quoteRelation(relation)))
 }
 
 /** Counts rows of COPY's text format, in which a line break within a value is escaped. */

@@ -1,15 +1,19 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Check, ok, problem, Unmet } from '../../../src/cli/doctor/check.js'
 import { nearest } from '../../../src/cli/doctor/checks/machine/configuration.js'
 import { judgeSpace } from '../../../src/cli/doctor/checks/machine/disk.js'
 import { judgeNode } from '../../../src/cli/doctor/checks/machine/node.js'
+import { packages } from '../../../src/cli/doctor/checks/machine/packages.js'
 import { weaknessOf } from '../../../src/cli/doctor/checks/machine/secrets.js'
 import { judgeSkew } from '../../../src/cli/doctor/checks/server/clock.js'
 import { judgeMail } from '../../../src/cli/doctor/checks/services/mail.js'
 import { judgeRedis } from '../../../src/cli/doctor/checks/services/redis.js'
-import { createDoctorContext } from '../../../src/cli/doctor/context.js'
+import { createDoctorContext, type DoctorContext } from '../../../src/cli/doctor/context.js'
 import { secretHider } from '../../../src/cli/doctor/hide-secrets.js'
 import { runChecks } from '../../../src/cli/doctor/run-checks.js'
 import { settings } from '../../../src/core/config/settings.js'
@@ -195,4 +199,23 @@ test('mail: port and TLS have to go together', () => {
   expect(judgeMail({ ...mail, port: 465 })[0]?.status).toBe('problem')
   expect(judgeMail({ ...mail, secure: true })[0]?.status).toBe('problem')
   expect(judgeMail({ ...mail, requireTls: false })[0]?.status).toBe('warning')
+})
+
+test('a folder of migrations without the parser of the linter is a warning that says what needs it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 't2f-packages-'))
+  try {
+    const found = async (schemaDir: string | undefined) =>
+      packages.run({ folder, config: () => ({ schemaDir, isProduction: false }) } as unknown as DoctorContext)
+    const { what, advice } = await found('schema')
+    expect(what).toContain('migrate up --backup, need the package libpg-query')
+    expect(advice).toContain('npm install libpg-query@18')
+    expect((await found(undefined)).what).not.toContain('libpg-query')
+    const installed = join(folder, 'node_modules/libpg-query')
+    await mkdir(installed, { recursive: true })
+    await writeFile(join(installed, 'package.json'), '{"name":"libpg-query","main":"index.js"}')
+    await writeFile(join(installed, 'index.js'), '')
+    expect((await found('schema')).what).not.toContain('libpg-query')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
