@@ -274,12 +274,12 @@ test('Names of service accounts and keys are what they look like: no character t
   const { id: serviceAccount } = await api.tenancy.createServiceAccount({ tenant: tenant.id, name: 'Plain' })
   for (const name of ['a\u202eb', 'a\u200bb', 'a\u2028b', '\u2066x', 'x\u{E0041}', '\u3000', '   ', 'a\u0007']) {
     const shown = JSON.stringify(name)
-    const path = `/tenants/${tenant.id}`
-    const made = await api.call(`POST ${path}/service-accounts`, { as: owner, body: { name } })
+    const place = `/tenants/${tenant.id}`
+    const made = await api.call(`POST ${place}/service-accounts`, { as: owner, body: { name } })
     expect([made.status, made.json.code], shown).toEqual([400, 'TENANCY_REQUEST_INVALID'])
-    const renamed = await api.call(`PATCH ${path}/service-accounts/${serviceAccount}`, { as: owner, body: { name } })
+    const renamed = await api.call(`PATCH ${place}/service-accounts/${serviceAccount}`, { as: owner, body: { name } })
     expect(renamed.status, shown).toBe(400)
     const body = { serviceAccount, name, permissions: [] }
-    expect((await api.call(`POST ${path}/keys`, { as: owner, body })).status, shown).toBe(400)
+    expect((await api.call(`POST ${place}/keys`, { as: owner, body })).status, shown).toBe(400)
   }
 })

@@ -23,7 +23,7 @@ let address: string
 beforeAll(async () => {
   api = await createApiApp()
   accounts = await createAccounts({ tenancy: api.tenancy })
-  app = Fastify() as unknown as FastifyInstance
+  app = Fastify()
   await app.register(tenancyPlugin, { tenancy: api.tenancy, api: api.api, accounts })
   app.get('/invoices', { preHandler: requirePermission('members:read') }, async () => ({
     ...{ actor: getCurrentActor(), user: tryGetCurrentUser() ?? null },
@@ -120,8 +120,8 @@ test('A customer signs up, makes a tenant, invites somebody, gives roles, makes 
   const keyOf = (permissions: string[]) =>
     adas.POST('/tenants/{tenant}/keys', { params, body: { serviceAccount, name: 'Nightly', permissions } })
   const [reads, nothing] = [await keyOf(['members:read']), await keyOf([])]
-  const invoices = async (token: string | null | undefined) => {
-    const answer = await fetch(`${address}/invoices`, { headers: { authorization: `Bearer ${token ?? ''}` } })
+  const invoices = async (key: string | null | undefined) => {
+    const answer = await fetch(`${address}/invoices`, { headers: { authorization: `Bearer ${key ?? ''}` } })
     return { status: answer.status, json: (await answer.json()) as object }
   }
   expect(await invoices(reads.data?.key)).toMatchObject({

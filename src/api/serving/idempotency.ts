@@ -29,7 +29,7 @@ export interface KeyedWork {
   readonly action: string | undefined
   /** Fields of the answer that are not stored: a replay has null instead. */
   readonly secrets: readonly string[]
-  run(keyed: KeyedRequestMark | undefined): Promise<StoredAnswer>
+  readonly run: (keyed: KeyedRequestMark | undefined) => Promise<StoredAnswer>
   /** Makes the answer of an earlier request that has not stored one, if that has changed something. */
   recover(lost: LostRequest): Promise<StoredAnswer | undefined>
 }
