@@ -135,7 +135,9 @@ test('A download in parts leaves one entry for each who downloads', async () => 
   const { json } = await api.call(`GET /tenants/${tenant.id}/audit?action=export.download&actor=${other.id}`, {
     as: owner,
   })
-  expect(json.items).toMatchObject([{ actorId: other.id, subject: `export:${id}` }])
+  expect(json.items).toMatchObject([
+    { actorId: other.id, subject: `export:${id}`, requestId: expect.any(String), address: expect.any(String) },
+  ])
 })
 
 test('Owners alone export: an Admin is refused everything, and may not give themselves the permission', async () => {

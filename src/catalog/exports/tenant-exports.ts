@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import { archiveKey, type CheckRecipients } from '../../core/backup/export-ports.js'
@@ -11,6 +12,7 @@ import type {
 } from '../../core/backup/exports.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
+import { queryAudited } from '../../postgres/audited-query.js'
 import { commitChange } from '../access/lookup.js'
 import { createChange } from '../change.js'
 import { actor, parse, schemaOf, snapshotOf, tenant } from '../input.js'
@@ -150,10 +152,12 @@ export function createTenantExports(parts: TenantExportsParts): TenantExports {
       const key = archiveKey({ id, holder })
       const stored = await storage.size(key).catch((cause: unknown) => unavailable(id, 'it cannot be read', cause))
       if (stored !== bytes) unavailable(id, stored === undefined ? 'it is not there' : `it has ${stored} bytes`)
+      // The archive is read when somebody takes it, which may be outside of the request that its entry tells of.
+      const inRequest = AsyncLocalStorage.snapshot()
       return {
         ...{ export: found, bytes, sha256 },
         async *read(range = { start: 0, end: bytes - 1 }) {
-          await recordDownload(catalog, { id, tenantId, actor: by })
+          await inRequest(recordDownload, catalog, { id, tenantId, actor: by })
           yield* storage.read(key, range)
         },
       }
@@ -185,7 +189,8 @@ async function recordDownload(
   catalog: SqlPool,
   { id, tenantId, actor: by }: { readonly id: string; readonly tenantId: string; readonly actor: string | null },
 ): Promise<void> {
-  const { rows } = await catalog.query<{ isThere: boolean }>(
+  const { rows } = await queryAudited<{ isThere: boolean }>(
+    catalog,
     `with seen as (select downloaded_by, downloaded_at from tenant_exports where id = $1 for update),
      counted as (
        update tenant_exports set downloaded_by = $3::uuid, downloaded_at = now() from seen
