@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import { TenancyError } from '../core/errors/errors.js'
 import { encodeFrame, frameKinds, streamHeader } from './frames.js'
 import { manifestName } from './manifest.js'
+import { syncFolder } from './sync-folder.js'
 
 /** Where an archive is written to. */
 export interface ArchiveSink {
@@ -74,15 +75,6 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 async function removeAbandoned(parent: string, start: string): Promise<void> {

@@ -18,23 +18,26 @@ export function queryAudited<Row extends object>(
   text: string,
   values: unknown[],
 ): Promise<SqlResult<Row>> {
-  const origin = setOrigin()
-  return origin === undefined
-    ? queryRepeated<Row>(pool, text, values)
-    : (runOnPool(pool, origin, { text, values }) as Promise<SqlResult<Row>>)
+  return withOriginOf<Row>(pool, { text, values }, () => queryRepeated(pool, text, values))
 }
 
 /** Makes every statement outside of transactions one of {@link queryAudited}: for a part whose statements are few. */
 export function auditedPool(pool: SqlPool): SqlPool {
   return {
-    query<Row extends object>(text: string, values?: unknown[]) {
-      const origin = setOrigin()
-      return origin === undefined
-        ? pool.query<Row>(text, values)
-        : (runOnPool(pool, origin, { text, values }) as Promise<SqlResult<Row>>)
-    },
+    query: <Row extends object>(text: string, values?: unknown[]) =>
+      withOriginOf<Row>(pool, { text, values }, () => pool.query(text, values)),
     connect: () => pool.connect(),
   }
+}
+
+/** @param alone runs the statement where there is no request */
+function withOriginOf<Row extends object>(
+  pool: SqlPool,
+  statement: SqlStatement,
+  alone: () => Promise<SqlResult<Row>>,
+): Promise<SqlResult<Row>> {
+  const origin = setOrigin()
+  return origin === undefined ? alone() : (runOnPool(pool, origin, statement) as Promise<SqlResult<Row>>)
 }
 
 async function runOnPool(pool: SqlPool, origin: SqlStatement, statement: SqlStatement): Promise<SqlResult<object>> {

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ExportStorage } from '../../core/backup/exports.js'
+import { syncFolder } from '../sync-folder.js'
 
 const keyPattern = /^[0-9a-f-]{36}\.[0-9a-f-]{36}$/
 const ending = '.t2fb'
@@ -61,14 +62,5 @@ export function createFolderStorage(folder: string): ExportStorage {
         .filter((key) => keyPattern.test(key))
       return [...new Set(keys)]
     },
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

@@ -1,12 +1,11 @@
-import { selectList } from '../../core/columns.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { membershipColumns, type UserTenant } from '../../core/model.js'
+import type { UserTenant } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { queryAudited } from '../../postgres/audited-query.js'
 import { refuseToGiveMore } from '../access/authority.js'
 import { commitChange, findRoles } from '../access/lookup.js'
 import { createChange, type TenantScope } from '../change.js'
 import { parse } from '../input.js'
+import { join, joiningQuery } from '../members/joining.js'
 import { inOrder } from '../transaction.js'
 import {
   domainChangeInput,
@@ -65,17 +64,7 @@ export interface EmailDomains {
   joinTenant(input: JoinTenantInput): Promise<UserTenant>
 }
 
-const joinQuery = `
-  select outcome, members, (tenant).slug as slug, (tenant).max_users as "maxUsers",
-    ${selectList(membershipColumns, { table: '(joined)' })}
-  from join_by_domain($1, $2)`
-
-interface Joining extends UserTenant {
-  readonly outcome: 'joined' | 'invalid' | 'member' | 'full'
-  readonly members: number | null
-  readonly slug: string | null
-  readonly maxUsers: number | null
-}
+const joinQuery = joiningQuery('join_by_domain($1, $2)')
 
 /** Creates the part of the service that is about e-mail. */
 export function createEmailDomains(options: DomainsOptions & { readonly maxPerTenant: number }): EmailDomains {
@@ -132,22 +121,8 @@ export function createEmailDomains(options: DomainsOptions & { readonly maxPerTe
 
     async joinTenant(input) {
       const { tenant, user } = parse(joinTenantInput, input)
-      const { rows } = await queryAudited<Joining>(catalog, joinQuery, [tenant, user])
-      const { outcome = 'invalid', members, slug, maxUsers, ...membership } = rows[0] ?? ({} as Partial<Joining>)
-      switch (outcome) {
-        case 'joined':
-          return membership as UserTenant
-        case 'member':
-          throw new TenancyError('TENANCY_MEMBER_EXISTS', `The user ${user} is in the tenant "${slug}" already`)
-        case 'full':
-          throw new TenancyError(
-            'TENANCY_MEMBER_LIMIT_REACHED',
-            `The tenant "${slug}" may have ${maxUsers} members and has ${members}: raise maxUsers or remove a member`,
-          )
-        default:
-          // One error for every reason, so that it tells a stranger nothing.
-          throw new TenancyError('TENANCY_DOMAIN_JOIN_REFUSED')
-      }
+      // One error for every reason, so that it tells a stranger nothing.
+      return join(catalog, joinQuery, [tenant, user], () => new TenancyError('TENANCY_DOMAIN_JOIN_REFUSED'))
     },
   }
 }

@@ -18,6 +18,7 @@ import {
   noMember,
   readRoleNames,
 } from '../access/lookup.js'
+import { memberExists, tenantFull } from './joining.js'
 import { createMemberProfiles, type MemberProfiles } from './member-profiles.js'
 import { createMemberSearch, type MemberSearch } from './member-search.js'
 import { createMembershipLists, type MembershipLists } from './membership-lists.js'
@@ -251,13 +252,8 @@ async function requireRoom(client: SqlClient, { id, slug, maxUsers }: Tenant, us
     [id, userId],
   )
   const { count, isMember, isFirst } = rows[0] ?? { count: 0, isMember: false, isFirst: true }
-  if (isMember) throw new TenancyError('TENANCY_MEMBER_EXISTS', `The user ${userId} is in the tenant "${slug}" already`)
-  if (maxUsers !== null && count >= maxUsers) {
-    throw new TenancyError(
-      'TENANCY_MEMBER_LIMIT_REACHED',
-      `The tenant "${slug}" may have ${maxUsers} members and has ${count}: raise maxUsers or remove a member`,
-    )
-  }
+  if (isMember) throw memberExists(userId, slug)
+  if (maxUsers !== null && count >= maxUsers) throw tenantFull({ slug, maxUsers, members: count })
   return isFirst
 }
 
