@@ -1,6 +1,7 @@
 /** Every benchmark by name; loaded when asked for. */
 export const benchmarks = {
   check: async () => (await import('./check/check.js')).run(),
+  api: async () => (await import('./api/api.js')).run(),
   http: async () => (await import('./http/http.js')).run(),
   query: async () => (await import('./query/query.js')).run(),
   churn: async () => (await import('./churn/churn.js')).run(),

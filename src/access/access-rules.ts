@@ -74,10 +74,7 @@ export function createAccessRules(reader: RuleSetReader, definition?: AccessDefi
         path === undefined ? ruleSet.permission(permissionOrMethod) : ruleSet.matchPath(permissionOrMethod, path)
       return holdsAny(access, found?.mask)
     },
-    permissionsOf: (access) =>
-      [...latest.ruleSet.permissionNames]
-        .flatMap(([id, name]) => (access.hasPermissionId(id) ? [name] : []))
-        .toSorted(),
+    permissionsOf: (access) => latest.ruleSet.namesOfHeld(access),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Requirement, RuleSet } from '../core/access/access.js'
+import type { MemberAccess, Requirement, RuleSet } from '../core/access/access.js'
 import { compileMask, type PermissionMask } from './permission-mask.js'
 import { isMethod, parameter, splitPath, splitTemplate } from './route-template.js'
 import type { TemplateSegment } from './route-template.js'
@@ -35,6 +35,8 @@ export class CompiledRuleSet {
   readonly #permissions = new Map<string, Alternatives>()
   readonly #inactive = new Set<string>()
   readonly #nameById = new Map<number, string>()
+  /** Active permissions by name. */
+  readonly #sorted: readonly { readonly id: number; readonly name: string }[]
   readonly #roles: ReadonlySet<string>
   readonly #root = emptyNode()
 
@@ -49,13 +51,14 @@ export class CompiledRuleSet {
       this.#permissions.set(name, { permissionIds: [id], mask: compileMask([id]) })
       this.#nameById.set(id, name)
     }
+    this.#sorted = ruleSet.permissions.filter(({ isActive }) => isActive).toSorted((a, b) => (a.name < b.name ? -1 : 1))
     const entries = new Set(ruleSet.routes.flatMap((route) => this.#addRoute(route) ?? []))
     for (const entry of entries) entry.mask = compileMask(entry.permissionIds)
   }
 
-  /** Active permissions, by id. */
-  get permissionNames(): ReadonlyMap<number, string> {
-    return this.#nameById
+  /** Names of the active permissions that are held, sorted. */
+  namesOfHeld(access: Pick<MemberAccess, 'hasPermissionId'>): string[] {
+    return this.#sorted.filter(({ id }) => access.hasPermissionId(id)).map(({ name }) => name)
   }
 
   isBuiltInRole(name: string): boolean {

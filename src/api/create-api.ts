@@ -1,12 +1,12 @@
 import { findTenancyError, TenancyError } from '../core/errors/errors.js'
-import { type KeyedRequestMark, type RequestContext, RequestScope, runInScope } from '../core/context/request-scope.js'
+import { type KeyedRequestMark, type RequestContext, runInScope } from '../core/context/request-scope.js'
 import { auditOriginOf } from '../http/audit-origin.js'
 import { callerNetwork } from '../http/client-address.js'
-import type { ApiHandler } from '../http/http-tenancy.js'
-import { answerJson, answerNothing, answerProblem, logServerError } from '../http/messages/answers.js'
+import type { ApiHandler, ApiRequest, PlainApiHandler } from '../http/http-tenancy.js'
+import { logServerError, type PlainAnswer, plainAnswer, plainProblem, toResponse } from '../http/messages/answers.js'
 import { refuseRequest } from '../http/messages/refusals.js'
 import { splitTarget } from '../http/messages/strict-text.js'
-import { requireActorId, requireTenant, requireUser } from '../http/require-user.js'
+import { requireActorId } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
 import type { Operation, OperationSettings, StreamedAnswer } from './operation.js'
@@ -15,9 +15,12 @@ import { createInvitationLimits } from './limits/invitation-limits.js'
 import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
 import { operations, platformOperations } from './operations/index.js'
 import { createReference, type ReferenceOptions } from './reference/reference.js'
+import { BoundCall } from './serving/bound-call.js'
 import { bindAdmission } from './serving/check-access.js'
 import { createIdempotentRequests, type StoredAnswer } from './serving/idempotency.js'
+import { createKeptAnswers } from './serving/kept-answers.js'
 import { namePlaces } from './serving/name-places.js'
+import { OperationScope } from './serving/operation-scope.js'
 import { readCall } from './serving/read-call.js'
 import { respondStream } from './serving/stream-answer.js'
 import { createTenantCount } from './serving/tenant-count.js'
@@ -51,6 +54,8 @@ export interface CreateApiOptions extends OperationSettings, ReferenceOptions {
 export interface Api {
   /** Answers requests; adapters mount it. It never rejects. */
   readonly handle: ApiHandler
+  /** The same without a `Request` and, as a rule, a `Response`, for frameworks that would have to make them. It never rejects. */
+  readonly answer: PlainApiHandler
   /** What adapters mount: every path in braces form, with its methods. */
   readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
   /** Paths below which the API also answers what nothing is at: 404, or 405 with `Allow`. */
@@ -96,11 +101,12 @@ export function createApi(options: CreateApiOptions): Api {
   const limits = createRequestLimits(createFastCounts(host.volatileCounts, counts), most)
   // A day is too long for what a restart of Redis forgets.
   const invitationLimits = createInvitationLimits(counts, catalog, host.deriveKey('invitation limits'), most)
-  const countTenants = createTenantCount(catalog)
+  const services = { tenancy, settings, countTenants: createTenantCount(catalog), invitationLimits }
+  const kept = createKeptAnswers(tenancy.rules)
   const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
 
   /** Counts a request that is refused before its operation: for its user, or else for its address. */
-  const countRefused = async (request: Request, address: string, error: unknown): Promise<void> => {
+  const countRefused = async (request: ApiRequest, address: () => string, error: unknown): Promise<void> => {
     const status = findTenancyError(error)?.statusCode ?? 500
     if (status >= 500) return
     // Only who is known is refused like that. A token of another audience, or one bound to a tenant, counts for its address.
@@ -109,78 +115,87 @@ export function createApi(options: CreateApiOptions): Api {
     await limits.count({ user: known?.id, address, tenant: undefined, isChange })
   }
 
-  const findAndAdmit = async (request: Request, path: string): Promise<readonly [Match, RequestContext]> => {
-    const match = find(request.method, path)
-    const admit = admissions.get(match.operation)
-    if (admit === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-    const { tenant: pathTenant, user: pathUser } = match.params
-    return [match, await admit({ headers: request.headers, pathTenant, pathUser })]
+  const admit = (request: ApiRequest, { operation, params }: Match): RequestContext | Promise<RequestContext> => {
+    const admission = admissions.get(operation)
+    if (admission === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
+    return admission({ headers: request.headers, pathTenant: params['tenant'], pathUser: params['user'] })
   }
 
-  const run = async (request: Request, { path, query, client, requestId }: Target): Promise<Response> => {
-    const address = callerNetwork(client)
-    let admitted: readonly [Match, RequestContext]
+  // What is known at once is not waited for: every promise costs a read more than what it asks.
+  const run = async (request: ApiRequest, { path, query, client, requestId }: Target): Promise<Answer> => {
+    const address = () => callerNetwork(client())
+    let match: Match
+    let context: RequestContext
     try {
-      admitted = await findAndAdmit(request, path)
+      match = find(request.method, path)
+      const admitted = admit(request, match)
+      context = admitted instanceof Promise ? await admitted : admitted
     } catch (error) {
       await countRefused(request, address, error)
       throw error
     }
-    const [match, context] = admitted
     const { operation } = match
     const limited = await limits.count({
       ...{ user: callerOf(context), address },
       // Whoever holds nothing in a tenant cannot use up what its administrators have.
       tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
-      isChange: operation.method !== 'get',
+      isChange: !operation.isRead,
     })
-    const parts = await readCall(request, query, match)
-    const call = {
-      ...{ ...parts, context, tenancy, settings, countTenants, invitationLimits },
-      get user() {
-        return requireUser(context)
-      },
-      get scope() {
-        return { tenant: requireTenant(context).id, actor: requireActorId(context) }
-      },
-    }
-    const origin = auditOriginOf(context, { requestId, address: client, isPlatform: 'platform' in operation.access })
-    const runIt = (keyed?: KeyedRequestMark) =>
-      runInScope(new RequestScope(context, { origin, keyed }), () => operation.run(call)).catch((error: unknown) => {
+    const reading = readCall(request, query, match)
+    const parts = reading instanceof Promise ? await reading : reading
+    const call = new BoundCall(parts, context, services)
+    const originOf = () =>
+      auditOriginOf(context, { requestId, address: client(), isPlatform: 'platform' in operation.access })
+    const runIt = async (keyed?: KeyedRequestMark): Promise<unknown> => {
+      try {
+        return await runInScope(new OperationScope(context, originOf, keyed), () => operation.run(call))
+      } catch (error) {
         throw namePlaces(error, operation)
-      })
+      }
+    }
     if (operation.answer.stream !== undefined) {
       return respondStream(operation, (await runIt()) as StreamedAnswer, limited, (error) =>
         logServerError(error, 500, logger, requestId),
       )
     }
-    const answerOf = (result: unknown): StoredAnswer => ({
-      ...{ status: operation.answer.status, body: documentOf(operation, result) },
-    })
-    const work = async (keyed?: KeyedRequestMark): Promise<StoredAnswer> => answerOf(await runIt(keyed))
+    const { status } = operation.answer
     const key = readKey(request, operation)
-    if (key === undefined) return respond(operation, await work(), limited)
+    if (key === undefined) {
+      const make = async () => textOf(operation, await runIt())
+      const text = operation.isOfContext
+        ? (kept.find(context, operation) ?? (await kept.make(context, operation, make)))
+        : await make()
+      return respond(operation, status, text, limited)
+    }
     const { params, query: fields, body } = parts
-    const keyed = {
+    const keyedRequest = {
       key,
       // Nobody gets an answer that somebody else was given.
       user: context.impersonation?.id ?? requireActorId(context),
       operation: operation.id,
       content: [context.tenant?.id, params, fields, body],
     }
+    const storedOf = (result: unknown): StoredAnswer => {
+      const text = textOf(operation, result)
+      return { status, body: text === null ? null : JSON.parse(text) }
+    }
     const { secrets, recovery } = operation
-    const { answer, isReplay } = await requests.once(keyed, {
+    const { answer, isReplay } = await requests.once(keyedRequest, {
       ...{ secrets, action: recovery?.action },
-      run: work,
+      run: async (keyed) => storedOf(await runIt(keyed)),
       async recover(lost) {
-        const found = await runInScope(new RequestScope(context), async () => recovery?.find(call, lost))
-        return found === undefined ? undefined : answerOf(found)
+        const found = await runInScope(new OperationScope(context, originOf), async () => recovery?.find(call, lost))
+        return found === undefined ? undefined : storedOf(found)
       },
     })
-    return respond(operation, answer, { ...limited, ...(isReplay ? { 'idempotency-replayed': 'true' } : {}) })
+    const text = answer.body === null ? null : JSON.stringify(answer.body)
+    return respond(operation, answer.status, text, {
+      ...limited,
+      ...(isReplay ? { 'idempotency-replayed': 'true' } : {}),
+    })
   }
 
-  const answerAsk = async ({ method }: Request, search: string, address: string): Promise<Response> => {
+  const answerAsk = async ({ method }: ApiRequest, search: string, address: () => string): Promise<Response> => {
     if (method !== 'GET' && method !== 'HEAD') throw refuseMethod(['GET'])
     await limits.count({ user: undefined, address, tenant: undefined, isChange: false })
     const asked = new URLSearchParams(search).getAll('domain')
@@ -195,34 +210,49 @@ export function createApi(options: CreateApiOptions): Api {
   const reference = createReference(document, { document: documentPath, reference: referencePath }, taken)
   const others = [...(ask ? [askPath] : []), ...reference.paths]
 
+  const answer: PlainApiHandler = async (request, { target, remoteAddress, requestId }) => {
+    try {
+      const { path, query } = splitTarget(target)
+      // Only limits of strangers and the audit log go by it.
+      const client = () =>
+        tenancy.clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
+      if (ask && path === askPath) {
+        return bodiless(request, await answerAsk(request, query, () => callerNetwork(client())))
+      }
+      const known = reference.answer(request, path)
+      return bodiless(request, known ?? (await run(request, { path, query, client, requestId })))
+    } catch (error) {
+      return bodiless(request, answerOptions(request, error) ?? plainProblem(error, logger, { requestId }))
+    }
+  }
+
   return {
     routes: [...mountsOf(served), ...others.map((path) => ({ path, methods: ['GET'] }))],
     prefixes: [...[...taken].map((segment) => `/${segment}`), ...reference.prefixes],
     document,
+    answer,
     async handle(request, connection) {
-      const { requestId } = connection
-      try {
-        const { pathname, search } = new URL(request.url)
-        const { path, query } = splitTarget(connection.target ?? pathname + search)
-        const { remoteAddress } = connection
-        const client = tenancy.clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
-        if (ask && path === askPath) return bodiless(request, await answerAsk(request, query, callerNetwork(client)))
-        const known = reference.answer(request, path)
-        return bodiless(request, known ?? (await run(request, { path, query, client, requestId })))
-      } catch (error) {
-        return bodiless(request, answerOptions(request, error) ?? answerProblem(error, logger, { requestId }))
-      }
+      const given = await answer(request, { ...connection, target: connection.target ?? targetOf(request) })
+      return given instanceof Response ? given : toResponse(given)
     },
   }
 }
+
+/** A `Response` where the body is a stream or a file. */
+type Answer = PlainAnswer | Response
 
 /** What a request is for, and who sent it. */
 interface Target {
   readonly path: string
   readonly query: string
   /** As `ClientAddress` gives it. */
-  readonly client: string
+  readonly client: () => string
   readonly requestId: string | undefined
+}
+
+function targetOf({ url }: Request): string {
+  const { pathname, search } = new URL(url)
+  return pathname + search
 }
 
 /** Whose requests are counted: those of an administrator who acts as a member are not the member's. */
@@ -230,17 +260,19 @@ function callerOf({ user, serviceAccount, impersonation }: RequestContext): stri
   return impersonation?.administrator.id ?? user?.id ?? serviceAccount?.apiKey.id
 }
 
-const bodiless = ({ method }: Request, response: Response) =>
-  method === 'HEAD' ? new Response(null, response) : response
-
-/** Says which methods a path has. Nothing is said about other origins: that is the application's. */
-function answerOptions({ method }: Request, error: unknown): Response | undefined {
-  if (method !== 'OPTIONS') return undefined
-  const known = findTenancyError(error, 'TENANCY_REQUEST_METHOD_UNSUPPORTED')
-  return known && answerNothing({ allow: known.allowedMethods?.join(', ') ?? '' })
+function bodiless({ method }: ApiRequest, answer: Answer): Answer {
+  if (method !== 'HEAD') return answer
+  return answer instanceof Response ? new Response(null, answer) : { ...answer, body: null }
 }
 
-const authorizationOf = ({ headers }: Request) => headers.get('authorization') ?? undefined
+/** Says which methods a path has. Nothing is said about other origins: that is the application's. */
+function answerOptions({ method }: ApiRequest, error: unknown): PlainAnswer | undefined {
+  if (method !== 'OPTIONS') return undefined
+  const known = findTenancyError(error, 'TENANCY_REQUEST_METHOD_UNSUPPORTED')
+  return known && plainAnswer(204, null, { allow: known.allowedMethods?.join(', ') ?? '' })
+}
+
+const authorizationOf = ({ headers }: ApiRequest) => headers.get('authorization') ?? undefined
 /** Where proxies ask (Caddy: `on_demand_tls { ask … }`). */
 const askPath = '/domains/ask'
 
@@ -258,14 +290,14 @@ function mountsOf(served: readonly { readonly operation: Operation; readonly pat
 }
 
 /** The document of an answer: only what its schema has, so that nothing leaves by accident. */
-function documentOf({ answer }: Operation, result: unknown): unknown {
-  return answer.schema === undefined ? null : JSON.parse(JSON.stringify(answer.schema.parse(result)))
+function textOf({ answer }: Operation, result: unknown): string | null {
+  return answer.schema === undefined ? null : JSON.stringify(answer.schema.parse(result))
 }
 
 const maxKeyLength = 200
 const idempotencyKey = { header: 'Idempotency-Key' }
 
-function readKey(request: Request, { recovery, id }: Operation): string | undefined {
+function readKey(request: ApiRequest, { recovery, id }: Operation): string | undefined {
   const key = request.headers.get('idempotency-key')
   if (key === null) return undefined
   if (recovery === undefined) throw refuseRequest(`${id} does not take Idempotency-Key`, idempotencyKey)
@@ -275,10 +307,10 @@ function readKey(request: Request, { recovery, id }: Operation): string | undefi
 
 function respond(
   { taggedBy }: Operation,
-  { status, body }: StoredAnswer,
+  status: number,
+  text: string | null,
   headers: Readonly<Record<string, string>>,
-): Response {
-  if (body === null) return answerNothing(headers)
-  const tag = taggedBy === undefined ? {} : { etag: `"${tagOf(body, taggedBy)}"` }
-  return answerJson(status, body, { ...tag, ...headers })
+): PlainAnswer {
+  if (text === null || taggedBy === undefined) return plainAnswer(status, text, headers)
+  return plainAnswer(status, text, { etag: `"${tagOf(JSON.parse(text), taggedBy)}"`, ...headers })
 }

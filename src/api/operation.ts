@@ -173,6 +173,13 @@ interface OperationInput<
   readonly whileImpersonating?: WhileImpersonating
   /** Fields of the answer that are shown once: a replay has null instead. Default: none. */
   readonly secrets?: readonly string[]
+  /** Whether it changes nothing though its method may, as a question with a body: it is counted as a read. Default: for GET. */
+  readonly isRead?: boolean
+  /**
+   * Whether the answer follows from the context of the request and the rules of access alone. It is then made once for each
+   * context, which is one object for as long as nothing about its caller has changed. Default: false.
+   */
+  readonly isOfContext?: boolean
   /** Statuses of refusals beside those that every operation has. */
   readonly refusals?: readonly (403 | 404 | 409 | 412 | 422)[]
   run(
@@ -203,6 +210,8 @@ export interface Operation {
   /** Undefined: the operation takes no `Idempotency-Key`. */
   readonly recovery: Recovery<OperationCall<unknown, unknown, unknown>, unknown> | undefined
   readonly whileImpersonating: WhileImpersonating
+  readonly isRead: boolean
+  readonly isOfContext: boolean
   readonly secrets: readonly string[]
   readonly refusals: readonly number[]
   readonly taggedBy: 'updatedAt' | 'version' | undefined
@@ -229,6 +238,8 @@ export function defineOperation<
     takesRange = false,
     recovery,
     whileImpersonating = false,
+    isRead = input.method === 'get',
+    isOfContext = false,
     secrets = [],
     refusals = [],
   } = input
@@ -239,10 +250,10 @@ export function defineOperation<
     query: query ?? nothing,
     body,
     answer: { ...answer, schema: answer.schema, stream: answer.stream },
-    ...{ takesTag, takesRange, whileImpersonating, secrets, refusals },
+    ...{ takesTag, takesRange, whileImpersonating, isRead, isOfContext, secrets, refusals },
     taggedBy: input.taggedBy,
     recovery: recovery && { ...recovery, find: async (call, lost) => recovery.find(call as Call, lost) },
     // The parts were checked with the schemas of this operation.
-    run: async (call) => input.run(call as Call),
+    run: (call) => input.run(call as Call),
   }
 }

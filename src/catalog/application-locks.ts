@@ -2,8 +2,9 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { TenancyError } from '../core/errors/errors.js'
-import type { SqlConnection, SqlPool } from '../core/sql-client.js'
+import type { SqlConnection, SqlPool, SqlResult } from '../core/sql-client.js'
 import { parse, schemaOf } from './input.js'
+import { runTogether } from './transaction.js'
 
 /** A lock of the application. */
 export interface WithLockInput {
@@ -73,13 +74,11 @@ export function createApplicationLocks({ catalog, keyOf }: ApplicationLocksOptio
     let client: SqlConnection | undefined
     try {
       client = await catalog.connect()
-      await client.query('begin')
-      const { rows } = await client.query<{ isLocked: boolean }>(
-        `select pg_try_advisory_xact_lock($1::bigint) as "isLocked",
-           set_config('idle_in_transaction_session_timeout', '0', true)`,
-        [keyOf(name)],
-      )
-      if (rows[0]?.isLocked === true) return client
+      const text = `select pg_try_advisory_xact_lock($1::bigint) as "isLocked",
+        set_config('idle_in_transaction_session_timeout', '0', true)`
+      const [, tried] = await runTogether(client, [{ text: 'begin' }, { text, values: [keyOf(name)] }])
+      const [row] = (tried as SqlResult<{ isLocked: boolean }>).rows
+      if (row?.isLocked === true) return client
       await client.query('rollback')
     } catch (error) {
       client?.release(true)

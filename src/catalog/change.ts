@@ -2,8 +2,9 @@ import type { z } from 'zod'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
 import type { ActorOption } from '../core/audit-actor.js'
 import { parse } from './input.js'
+import { parseTenantRef } from '../core/tenants/slug.js'
 import { findTenant } from './tenants/tenant-row.js'
-import { inTransaction, type Transaction } from './transaction.js'
+import { inOrder, inTransaction, type Transaction } from './transaction.js'
 
 /** The tenant whose access is changed, and the actor. */
 export interface Scope {
@@ -31,14 +32,22 @@ type Work<Input, Given, Result> = (client: Transaction, input: Input, scope: Giv
 export function createChange(pool: SqlPool, changed: (tenantId: string | null) => void = () => {}) {
   function make<Input extends ActorOption, TenantId extends string | null, Result>(
     schema: z.ZodType<Input>,
-    lockTenant: (client: SqlClient, input: Input) => Promise<TenantId>,
+    lockOf: (input: Input) => Lock<TenantId>,
     work: Work<Input, Scope & { readonly tenantId: TenantId }, Result>,
   ) {
     return async (input: unknown): Promise<Result> => {
       const parsed = parse(schema, input)
+      const { knownId, take } = lockOf(parsed)
+      const workIn = (client: Transaction, tenantId: TenantId) =>
+        work(client, parsed, { tenantId, actorId: parsed.actor ?? null })
       const { tenantId, result } = await inTransaction(pool, async (client) => {
-        const id = await lockTenant(client, parsed)
-        return { tenantId: id, result: await work(client, parsed, { tenantId: id, actorId: parsed.actor ?? null }) }
+        if (knownId === undefined) {
+          const id = await take(client)
+          return { tenantId: id, result: await workIn(client, id) }
+        }
+        const { locked, guarded } = lockTogether(client, take)
+        const [id, done] = await inOrder([locked, workIn(guarded, knownId)])
+        return { tenantId: id, result: done }
       })
       changed(tenantId)
       return result
@@ -48,22 +57,22 @@ export function createChange(pool: SqlPool, changed: (tenantId: string | null) =
   return {
     /** Creates a method that changes the installation. */
     ofInstallation: <Input extends ActorOption, Result>(schema: z.ZodType<Input>, work: Work<Input, Scope, Result>) =>
-      make(schema, lockInstallation, work),
+      make(schema, () => installationLock, work),
 
     /** Creates a method that changes one tenant. */
     ofTenant: <Input extends ActorOption & { readonly tenant: string }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, TenantScope, Result>,
-    ) => make(schema, (client, input) => lockTenantOf(client, input.tenant), work),
+    ) => make(schema, ({ tenant }) => lockOfTenant(tenant), work),
 
     /** Creates a method that changes one tenant, or the installation if the tenant is null. */
     ofEither: <Input extends ActorOption & { readonly tenant: string | null }, Result>(
       schema: z.ZodType<Input>,
       work: Work<Input, Scope, Result>,
     ) =>
-      make(
+      make<Input, string | null, Result>(
         schema,
-        (client, { tenant }) => (tenant === null ? lockInstallation(client) : lockTenantOf(client, tenant)),
+        ({ tenant }) => (tenant === null ? installationLock : lockOfTenant(tenant)),
         work,
       ),
   }
@@ -78,6 +87,40 @@ export async function lockInstallation(client: SqlClient): Promise<null> {
   return null
 }
 
-async function lockTenantOf(client: SqlClient, idOrSlug: string): Promise<string> {
-  return (await findTenant(client, idOrSlug, { lock: true })).id
+/** The row that a change locks first. */
+interface Lock<TenantId> {
+  /** What `take` returns, if it does not fail; undefined: only the catalog knows. */
+  readonly knownId: TenantId | undefined
+  take(client: SqlClient): Promise<TenantId>
+}
+
+const installationLock: Lock<null> = { knownId: null, take: lockInstallation }
+
+function lockOfTenant(idOrSlug: string): Lock<string> {
+  const ref = parseTenantRef(idOrSlug)
+  return {
+    knownId: ref?.kind === 'id' ? ref.value : undefined,
+    take: async (client) => (await findTenant(client, idOrSlug, { lock: true })).id,
+  }
+}
+
+/**
+ * Takes a lock in one message with what is issued meanwhile by the returned client, which runs after it. That client commits
+ * nothing before the lock is known to be taken: there may be no such row.
+ */
+function lockTogether<Id>(client: Transaction, take: (client: SqlClient) => Promise<Id>) {
+  let isAnswered = false
+  const locked = take({
+    async query<Row extends object>(text: string, values?: unknown[]) {
+      const result = await client.query<Row>(text, values)
+      // Before anything else that this message asked is answered.
+      isAnswered = result.rowCount !== 0
+      return result
+    },
+  })
+  const guarded: Transaction = {
+    query: (text, values) => client.query(text, values),
+    commit: () => (isAnswered ? client.commit() : locked.then(() => client.commit())),
+  }
+  return { locked, guarded }
 }

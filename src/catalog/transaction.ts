@@ -151,6 +151,14 @@ function createIssuer(client: SqlConnection): Issuer {
   }
 }
 
+/** Sends statements in one message, if the connection can, and waits for all. */
+export function runTogether(
+  client: SqlConnection,
+  statements: readonly SqlStatement[],
+): Promise<readonly SqlResult<object>[]> {
+  return inOrder(client.queryTogether?.(statements) ?? inSequence(client, statements))
+}
+
 /** Sends one statement after the other, and none after one that failed, as `queryTogether` does. */
 function inSequence(client: SqlClient, statements: readonly SqlStatement[]): Promise<SqlResult<object>>[] {
   let before: Promise<unknown> = Promise.resolve()

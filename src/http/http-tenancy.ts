@@ -1,12 +1,13 @@
 import type { AccessRules } from '../core/access/access.js'
 import type { SchemaDemands } from '../core/tenants/schema-demands.js'
 import type { ClientAddress } from './client-address.js'
+import type { PlainAnswer } from './messages/answers.js'
 import type { RequestPipeline } from './pipeline.js'
 
 /** The part of a tenancy that HTTP adapters use. */
 export interface HttpTenancy {
   readonly pipeline: RequestPipeline
-  readonly rules: Pick<AccessRules, 'guard' | 'knows'>
+  readonly rules: Pick<AccessRules, 'guard' | 'knows' | 'epoch'>
   /** Migrations that routes may demand of the tenant's schema. */
   readonly schema: Pick<SchemaDemands, 'versionOf' | 'require'>
   /** `TENANT_URL_PREFIX`: the path segment that the tenant parameter follows. */
@@ -21,6 +22,21 @@ export interface HttpTenancy {
 
 /** The handler of the management API that adapters mount: as {@link AccountsHandler}. It never rejects. */
 export type ApiHandler = AccountsHandler
+
+/** The part of a `Request` that the management API reads. */
+export interface ApiRequest {
+  /** In upper case. */
+  readonly method: string
+  readonly headers: Pick<Headers, 'get'>
+  /** Chunks of the body; null: there is none. */
+  readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null
+}
+
+/** {@link ApiHandler} for frameworks that have no `Request` of their own: a `Response` where the body is a stream or a file. It never rejects. */
+export type PlainApiHandler = (
+  request: ApiRequest,
+  connection: Parameters<ApiHandler>[1] & { readonly target: string },
+) => Promise<PlainAnswer | Response>
 
 /** The longest body that the management API accepts, in bytes. Adapters need not read more. */
 export const maxApiBodyBytes = 64 * 1024

@@ -2,7 +2,7 @@ import type { FastifyContextConfig, FastifySchema } from 'fastify'
 import type { Register } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { RouteNeeds } from '../../core/request-path.js'
-import type { AccountsHandler, ApiHandler, HttpTenancy } from '../../http/http-tenancy.js'
+import type { AccountsHandler, HttpTenancy, PlainApiHandler } from '../../http/http-tenancy.js'
 import type { UndefinedAccess } from '../../http/routes/undefined-access.js'
 
 /** A route, as the option `needs` of {@link TenancyPluginOptions} is given it. */
@@ -29,7 +29,7 @@ export type RegisteredDecorators = Register extends { readonly decorators: infer
 
 /** The part of the management API that is mounted. */
 export interface MountedApi {
-  readonly handle: ApiHandler
+  readonly answer: PlainApiHandler
   /** Paths in braces form, `/tenants/{tenant}`, with their methods. */
   readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
   /** Paths below which it also answers what no route of the application has. Default: none. */

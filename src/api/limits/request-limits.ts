@@ -29,8 +29,8 @@ export interface ApiLimits {
 export interface LimitedRequest {
   /** Id of the user; undefined: nobody is known. */
   readonly user: string | undefined
-  /** Network that the request comes from. */
-  readonly address: string
+  /** Finds the network that the request comes from. */
+  readonly address: () => string
   readonly tenant: string | undefined
   readonly isChange: boolean
 }
@@ -86,7 +86,7 @@ export function createRequestLimits(counts: SharedCounts, most: ApiLimits = {}):
   return {
     async count({ user, address, tenant, isChange }) {
       if (user === undefined) {
-        return headersOf('strangers', strangersPerAddress, await inMemory(strangers.consume(address)))
+        return headersOf('strangers', strangersPerAddress, await inMemory(strangers.consume(address())))
       }
       if (isChange) return countChange(user, tenant)
       return headersOf('reads', readsPerUser, await inMemory(readers.consume(user)))

@@ -86,6 +86,7 @@ export const ownOperations: readonly Operation[] = [
         })
         .openapi('OwnPermissions'),
     },
+    isOfContext: true,
     async run({ context, tenancy }) {
       const { id, slug } = requireTenant(context)
       const { access, membership: own } = context

@@ -180,6 +180,7 @@ export const permissionOperations: readonly Operation[] = [
     body: question,
     whileImpersonating: true,
     answer: { status: 200, description: 'The decision and its reason', schema: explanation },
+    isRead: true,
     async run({ body, context, tenancy }) {
       const found = await tenancy.access.explain({ ...body, tenant: requireTenant(context).id })
       // Nothing is said about users of other tenants, not even whether they exist.

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { ApiRequest } from '../../http/http-tenancy.js'
 import { refuseMethod } from '../serving/route-table.js'
 
 /** A file that anybody may read. */
@@ -13,7 +14,7 @@ export interface PublicFile {
 }
 
 /** Answers requests for files; undefined: there is none at the path. */
-export type PublicFiles = (request: Request, path: string) => Response | undefined
+export type PublicFiles = (request: ApiRequest, path: string) => Response | undefined
 
 /**
  * Serves files from memory. Paths are compared as they are in the request line, and nothing is looked up on the disk. A browser

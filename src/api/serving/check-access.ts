@@ -1,7 +1,7 @@
 import type { RequestContext } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { RouteNeeds } from '../../core/request-path.js'
-import type { HttpTenancy } from '../../http/http-tenancy.js'
+import type { ApiRequest, HttpTenancy } from '../../http/http-tenancy.js'
 import { bindRouteGuard, type RouteGuard } from '../../http/routes/route-guard.js'
 import { requireUser } from '../../http/require-user.js'
 import type { Tenancy } from '../../tenancy-interface.js'
@@ -9,18 +9,18 @@ import type { Operation } from '../operation.js'
 
 /** Who calls, and what for: the headers of the request and the tenant of its path. */
 export interface CallerFacts {
-  readonly headers: Headers
+  readonly headers: ApiRequest['headers']
   readonly pathTenant: string | undefined
   /** The user whom the path names. */
   readonly pathUser: string | undefined
 }
 
 /**
- * Finds the caller of a request and checks what the operation demands of them.
+ * Finds the caller of a request and checks what the operation demands of them; at once, as the pipeline does.
  * @throws {@link TenancyError} TENANCY_ACCESS_DENIED, TENANCY_IMPERSONATION_REFUSED, TENANCY_AUTH_* (TENANCY_AUTH_PERSON_REQUIRED: an API key, where no permission
  *   is asked for), TENANCY_TENANT_*
  */
-export type Admission = (caller: CallerFacts) => Promise<RequestContext>
+export type Admission = (caller: CallerFacts) => RequestContext | Promise<RequestContext>
 
 interface AccessCheck {
   readonly needs: RouteNeeds
@@ -38,17 +38,20 @@ export function bindAdmission(operation: Operation, tenancy: Tenancy): Admission
     return (caller) => tokens.authenticate(authorizationOf(caller))
   }
   const access = bindAccess(operation, tenancy.rules)
-  return async (caller) => {
-    const context = await tenancy.pipeline.handle({
+  const checked = (context: RequestContext, caller: CallerFacts) => {
+    refuseImpersonation(operation, context, caller)
+    access.check(context)
+    return context
+  }
+  return (caller) => {
+    const context = tenancy.pipeline.handle({
       authorization: authorizationOf(caller),
       tenantHeader: caller.headers.get('x-tenant-id') ?? undefined,
       host: undefined,
       pathTenant: caller.pathTenant,
       needs: access.needs,
     })
-    refuseImpersonation(operation, context, caller)
-    access.check(context)
-    return context
+    return context instanceof Promise ? context.then((found) => checked(found, caller)) : checked(context, caller)
   }
 }
 

@@ -47,8 +47,15 @@ export function createRouteTable(served: readonly ServedOperation[]): RouteTable
   }
   // A literal goes before a parameter.
   routes.sort((a, b) => (specificityOf(a) < specificityOf(b) ? -1 : 1))
+  const literals = new Map(
+    routes
+      .filter(({ segments }) => !segments.some(isParameter))
+      .map(({ segments, methods }) => [`/${segments.join('/')}`, methods]),
+  )
 
   function find(method: string, path: string): Match {
+    const literal = literals.get(path)?.get(method === 'HEAD' ? 'GET' : method)
+    if (literal !== undefined) return { operation: literal, params: {} }
     const given = path.split('/').slice(1)
     const allowed = new Set<string>()
     let undecodable: string | undefined

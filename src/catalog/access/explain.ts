@@ -11,6 +11,8 @@ import { name, parse, schemaOf, tenant, user } from '../input.js'
 import { type PermissionProvenance, provenanceOf } from './provenance.js'
 import { type Barrier, readMemberFacts } from '../members/member-facts.js'
 import { createRuleSetReader } from './rule-set-reader.js'
+import { findTenant } from '../tenants/tenant-row.js'
+import { isUuid } from '../../core/uuid.js'
 import { inOrder, inTransaction, type Transaction } from '../transaction.js'
 
 /** A question: may this user use this permission in this tenant? */
@@ -94,9 +96,15 @@ export function createAccessExplainer({ catalog, findRule }: AccessExplainerOpti
     effectivePermissions: async (input) => readEffectivePermissions(catalog, input),
     async explain(input) {
       const question = parse(explainInput, input)
-      // One snapshot, so that the rules and the member belong to the same moment.
+      const { tenant: ref } = question
+      const tenantId = isUuid(ref) ? ref : (await findTenant(catalog, ref)).id
+      // One snapshot, so that the rules and the member belong to the same moment; all in one message.
       const read = async (client: Transaction) =>
-        inOrder([readMemberFacts(client, question.tenant, question.user), createRuleSetReader(client).readRuleSet()])
+        inOrder([
+          readMemberFacts(client, tenantId, question.user),
+          createRuleSetReader(client).readRuleSet(),
+          client.commit(),
+        ])
       const [facts, ruleSet] = await inTransaction(catalog, read, { isSnapshot: true })
       const rule = 'permission' in question ? undefined : findRule(ruleSet, question.method, question.path)
       const asked = 'permission' in question ? [question.permission] : permissionsOf(ruleSet, rule)

@@ -83,14 +83,14 @@ const overridesQuery = `
   where user_id = $1 and tenant_id = $2`
 
 /**
- * Reads everything that decides a user's access in a tenant, inactive and expired rows included.
+ * Reads everything that decides a user's access in a tenant, inactive and expired rows included, in one message.
  *
  * @throws {@link TenancyError} TENANCY_TENANT_NOT_FOUND
  */
-export async function readMemberFacts(client: SqlClient, idOrSlug: string, userId: string): Promise<MemberFacts> {
-  const { id } = await findTenant(client, idOrSlug)
-  const values = [userId, id]
-  const [{ rows: barriers }, { rows: roles }, { rows: overrides }] = await inOrder([
+export async function readMemberFacts(client: SqlClient, tenantId: string, userId: string): Promise<MemberFacts> {
+  const values = [userId, tenantId]
+  const [, { rows: barriers }, { rows: roles }, { rows: overrides }] = await inOrder([
+    findTenant(client, tenantId),
     client.query<{ barrier: Barrier | null }>(barrierQuery, values),
     client.query<HeldRole>(rolesQuery, values),
     client.query<HeldOverride>(overridesQuery, values),

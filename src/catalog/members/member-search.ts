@@ -3,9 +3,11 @@ import { selectList } from '../../core/columns.js'
 import { membershipColumns } from '../../core/model.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isStorable } from '../../core/text.js'
+import { isUuid } from '../../core/uuid.js'
 import { name, parse, schemaOf, tenant } from '../input.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import type { MemberProfile } from './member-details.js'
+import { inOrder } from '../transaction.js'
 import type { MemberEntry } from './membership-lists.js'
 
 /** Which members to find. */
@@ -62,12 +64,16 @@ export function createMemberSearch(catalog: SqlPool): MemberSearch {
   return {
     async searchMembers(input) {
       const { tenant: ref, search, status, role, after, limit } = parse(memberSearchInput, input)
-      const { id } = await findTenant(catalog, ref)
-      const { rows } = await queryRepeated<FoundMember & { total: number }>(
-        catalog,
-        searchQuery(search !== undefined, role !== undefined),
-        [id, after ?? null, limit + 1, status === undefined ? null : status === 'active', search ?? null, role ?? null],
-      )
+      const query = searchQuery(search !== undefined, role !== undefined)
+      const isActive = status === undefined ? null : status === 'active'
+      const find = (id: string) =>
+        queryRepeated<FoundMember & { total: number }>(catalog, query, [
+          ...[id, after ?? null, limit + 1, isActive, search ?? null, role ?? null],
+        ])
+      // By an id, both are asked at once.
+      const [, { rows }] = isUuid(ref)
+        ? await inOrder([findTenant(catalog, ref), find(ref)])
+        : [undefined, await find((await findTenant(catalog, ref)).id)]
       const total = rows[0]?.total ?? 0
       // A page without members has one row, with the number alone.
       const found = rows.filter((row) => row.userId !== null).map(({ total: _total, ...member }) => member)

@@ -1,5 +1,5 @@
 import type { Logger } from '../../core/logger.js'
-import { toProblem } from '../problem.js'
+import { problemHeaders, toProblem } from '../problem.js'
 
 /** Headers of every answer to one person or about one tenant: it is for one caller. */
 export const privateHeaders = {
@@ -7,17 +7,43 @@ export const privateHeaders = {
   'x-content-type-options': 'nosniff',
 } as const
 
+const jsonHeaders = { ...privateHeaders, 'content-type': 'application/json; charset=utf-8' } as const
+
+type HeaderSet = Readonly<Record<string, string>>
+
+/** An answer that is whole in memory. Frameworks of Node send it as it is; making a `Response` first costs more than a read. */
+export interface PlainAnswer {
+  readonly status: number
+  /** Sets of headers, names in lower case; later ones win. They are not merged, which would cost more than sending them. */
+  readonly headers: readonly HeaderSet[]
+  /** Null: none. */
+  readonly body: string | null
+}
+
+/** Makes the `Response` of an answer. */
+export function toResponse({ status, headers, body }: PlainAnswer): Response {
+  return new Response(body, { status, headers: Object.assign({}, ...headers) as HeaderSet })
+}
+
+/** Makes an answer of JSON text; null: 204, without a body. */
+export function plainAnswer(status: number, text: string | null, headers: HeaderSet = {}): PlainAnswer {
+  if (text === null) return { status: 204, headers: [privateHeaders, headers], body: null }
+  return { status, headers: [jsonHeaders, headers], body: text }
+}
+
 /** Answers with a JSON document. */
-export function answerJson(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(JSON.stringify(value), {
-    status,
-    headers: { ...privateHeaders, 'content-type': 'application/json; charset=utf-8', ...headers },
-  })
+export function answerJson(status: number, value: unknown, headers: HeaderSet = {}): Response {
+  return toResponse(plainAnswer(status, JSON.stringify(value), headers))
 }
 
 /** Answers 204, without a body. */
-export function answerNothing(headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(null, { status: 204, headers: { ...privateHeaders, ...headers } })
+export function answerNothing(headers: HeaderSet = {}): Response {
+  return toResponse(plainAnswer(204, null, headers))
+}
+
+/** The options of a problem document. */
+interface ProblemFacts {
+  readonly requestId?: string | undefined
 }
 
 const streamed = new WeakSet<Response>()
@@ -71,22 +97,20 @@ export function answerStream(
  * A problem document (RFC 9457). An error that is not ours is a 500 that says nothing; it goes to the log, as do the
  * message and cause of a 5xx error of ours.
  */
-export function answerProblem(
-  error: unknown,
-  logger: Logger,
-  { requestId }: { readonly requestId?: string | undefined } = {},
-): Response {
+export function plainProblem(error: unknown, logger: Logger, { requestId }: ProblemFacts = {}): PlainAnswer {
   const problem = toProblem(error, { requestId })
   logServerError(error, problem?.status ?? 500, logger, requestId)
-  if (problem)
-    return new Response(problem.body, {
-      status: problem.status,
-      headers: { ...privateHeaders, ...problem.headers },
-    })
-  return new Response(JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500, requestId }), {
+  if (problem) return { ...problem, headers: [privateHeaders, problem.headers] }
+  return {
     status: 500,
-    headers: { ...privateHeaders, 'content-type': 'application/problem+json; charset=utf-8' },
-  })
+    headers: [privateHeaders, problemHeaders],
+    body: JSON.stringify({ type: 'about:blank', title: 'Internal Server Error', status: 500, requestId }),
+  }
+}
+
+/** Answers with the document of {@link plainProblem}. */
+export function answerProblem(error: unknown, logger: Logger, facts?: ProblemFacts): Response {
+  return toResponse(plainProblem(error, logger, facts))
 }
 
 /** Logs a 5xx with the details that the answer leaves out. */

@@ -1,3 +1,4 @@
+import type { ApiRequest } from '../http-tenancy.js'
 import { refuseLength, refuseRequest } from './refusals.js'
 import { decodeUtf8, parseForm, parseJson } from './strict-text.js'
 
@@ -18,7 +19,7 @@ export interface RequestBody {
  * @throws {@link TenancyError} TENANCY_REQUEST_TYPE_UNSUPPORTED, TENANCY_REQUEST_TOO_LARGE, TENANCY_REQUEST_INVALID
  */
 export async function readBody(
-  request: Request,
+  request: Pick<ApiRequest, 'headers' | 'body'>,
   accepted: readonly BodyType[],
   maxBytes: number,
 ): Promise<RequestBody | undefined> {
@@ -40,7 +41,7 @@ function essenceOf(type: string): string | undefined {
   return /^([\w.+-]+\/[\w.+-]+)\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)?$/i.exec(type.trim())?.[1]?.toLowerCase()
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
+async function readBytes(request: Pick<ApiRequest, 'headers' | 'body'>, maxBytes: number): Promise<Buffer> {
   if (Number(request.headers.get('content-length')) > maxBytes) throw refuseLength(maxBytes)
   const chunks: Uint8Array[] = []
   let bytes = 0

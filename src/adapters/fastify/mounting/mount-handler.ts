@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import type { AccountsHandler } from '../../../http/http-tenancy.js'
-import { isStreamed } from '../../../http/messages/answers.js'
+import type { PlainApiHandler } from '../../../http/http-tenancy.js'
+import { isStreamed, type PlainAnswer } from '../../../http/messages/answers.js'
 import { refuseLength, refuseRequest } from '../../../http/messages/refusals.js'
-import { toWebRequest } from '../../../http/web-request.js'
+import type { NodeRequestFacts } from '../../../http/web-request.js'
 import { answerBadAddresses } from './bad-addresses.js'
 import { sendProblem } from '../error-handler.js'
 import { FastifyRequestScope } from '../request-scope.js'
@@ -11,7 +11,10 @@ import { requestIdOf, scopeKey } from '../request-state.js'
 
 /** What is mounted. */
 export interface Mounted {
-  readonly handle: AccountsHandler
+  readonly answer: (
+    request: NodeRequestFacts,
+    connection: Parameters<PlainApiHandler>[1],
+  ) => Promise<Response | PlainAnswer>
   /** Where, in Fastify's form. */
   readonly routes: readonly { readonly url: string; readonly methods: HTTPMethods[] }[]
   readonly maxBodyBytes: number
@@ -28,27 +31,23 @@ export interface Mounted {
  * to the application, which decides about CORS.
  */
 export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
-  const { handle, routes, maxBodyBytes, prefixes = [], readsAddresses = [], scopePrefix = '' } = mounted
+  const { answer, routes, maxBodyBytes, prefixes = [], readsAddresses = [], scopePrefix = '' } = mounted
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
     const { method, url, headers, body, [scopeKey]: scope } = request
     const target = url.startsWith(`${scopePrefix}/`) ? url.slice(scopePrefix.length) : url
     // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
-    const response = await handle(toWebRequest({ method, url: target, headers, body }), {
-      remoteAddress: scope instanceof FastifyRequestScope ? scope.remoteAddress : request.socket.remoteAddress,
-      target,
-      requestId: requestIdOf(request),
-    })
-    reply.code(response.status)
-    for (const [name, value] of response.headers) {
-      if (name !== 'set-cookie') reply.header(name, value)
-    }
-    for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
-    const { body: content } = response
-    if (content === null) return reply.send()
-    if (!isStreamed(response)) return reply.send(Buffer.from(await response.arrayBuffer()))
-    // The other end has gone meanwhile: nobody would end the stream.
-    if (reply.raw.destroyed) await content.cancel()
-    return reply.send(reply.raw.destroyed ? undefined : Readable.fromWeb(content))
+    const given = await answer(
+      { method, url: target, headers, body },
+      {
+        remoteAddress: scope instanceof FastifyRequestScope ? scope.remoteAddress : request.socket.remoteAddress,
+        target,
+        requestId: requestIdOf(request),
+      },
+    )
+    if (given instanceof Response) return sendResponse(given, reply)
+    reply.code(given.status)
+    for (const set of given.headers) reply.headers(set)
+    return reply.send(given.body ?? undefined)
   }
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {
@@ -87,6 +86,20 @@ export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
       )
     }
   })
+}
+
+async function sendResponse(response: Response, reply: FastifyReply): Promise<FastifyReply> {
+  reply.code(response.status)
+  for (const [name, value] of response.headers) {
+    if (name !== 'set-cookie') reply.header(name, value)
+  }
+  for (const cookie of response.headers.getSetCookie()) reply.header('set-cookie', cookie)
+  const { body: content } = response
+  if (content === null) return reply.send()
+  if (!isStreamed(response)) return reply.send(Buffer.from(await response.arrayBuffer()))
+  // The other end has gone meanwhile: nobody would end the stream.
+  if (reply.raw.destroyed) await content.cancel()
+  return reply.send(reply.raw.destroyed ? undefined : Readable.fromWeb(content))
 }
 
 /** Serializes a request as Fastify logs it, without the query. */
