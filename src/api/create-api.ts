@@ -1,32 +1,23 @@
 import { findTenancyError, TenancyError } from '../core/errors/errors.js'
-import { type KeyedRequestMark, type RequestContext, runInScope } from '../core/context/request-scope.js'
-import { auditOriginOf } from '../http/audit-origin.js'
 import { callerNetwork } from '../http/client-address.js'
 import type { ApiHandler, ApiRequest, PlainApiHandler } from '../http/http-tenancy.js'
-import { logServerError, type PlainAnswer, plainAnswer, plainProblem, toResponse } from '../http/messages/answers.js'
-import { refuseRequest } from '../http/messages/refusals.js'
+import { type PlainAnswer, plainAnswer, plainProblem, toResponse } from '../http/messages/answers.js'
 import { splitTarget } from '../http/messages/strict-text.js'
-import { requireActorId } from '../http/require-user.js'
 import type { Tenancy } from '../tenancy-interface.js'
 import { createDocument, type OpenApiDocument } from './document.js'
-import type { Operation, OperationSettings, StreamedAnswer } from './operation.js'
+import type { Operation, OperationSettings } from './operation.js'
 import { createCatalogCounts, createFastCounts } from './limits/counts.js'
 import { createInvitationLimits } from './limits/invitation-limits.js'
 import { type ApiLimits, createRequestLimits } from './limits/request-limits.js'
 import { operations, platformOperations } from './operations/index.js'
 import { createReference, type ReferenceOptions } from './reference/reference.js'
-import { BoundCall } from './serving/bound-call.js'
 import { bindAdmission } from './serving/check-access.js'
-import { createIdempotentRequests, type StoredAnswer } from './serving/idempotency.js'
+import { createIdempotentRequests } from './serving/idempotency.js'
 import { createKeptAnswers } from './serving/kept-answers.js'
-import { namePlaces } from './serving/name-places.js'
-import { OperationScope } from './serving/operation-scope.js'
-import { readCall } from './serving/read-call.js'
-import { respondStream } from './serving/stream-answer.js'
 import { createTenantCount } from './serving/tenant-count.js'
 import { checkOptions } from './serving/check-options.js'
-import { createRouteTable, type Match, refuseMethod } from './serving/route-table.js'
-import { tagOf } from './serving/tags.js'
+import { createRouteTable, refuseMethod } from './serving/route-table.js'
+import { type Answer, createOperationRun } from './serving/run-operation.js'
 
 /** Options of {@link createApi}. */
 export interface CreateApiOptions extends OperationSettings, ReferenceOptions {
@@ -102,98 +93,13 @@ export function createApi(options: CreateApiOptions): Api {
   // A day is too long for what a restart of Redis forgets.
   const invitationLimits = createInvitationLimits(counts, catalog, host.deriveKey('invitation limits'), most)
   const services = { tenancy, settings, countTenants: createTenantCount(catalog), invitationLimits }
-  const kept = createKeptAnswers(tenancy.rules)
   const requests = createIdempotentRequests(catalog, host.deriveKey('idempotent requests'))
 
-  /** Counts a request that is refused before its operation: for its user, or else for its address. */
-  const countRefused = async (request: ApiRequest, address: () => string, error: unknown): Promise<void> => {
-    const status = findTenancyError(error)?.statusCode ?? 500
-    if (status >= 500) return
-    // Only who is known is refused like that. A token of another audience, or one bound to a tenant, counts for its address.
-    const known = status !== 403 ? undefined : await host.authenticate(authorizationOf(request)).catch(() => undefined)
-    const isChange = request.method !== 'GET' && request.method !== 'HEAD'
-    await limits.count({ user: known?.id, address, tenant: undefined, isChange })
-  }
-
-  const admit = (request: ApiRequest, { operation, params }: Match): RequestContext | Promise<RequestContext> => {
-    const admission = admissions.get(operation)
-    if (admission === undefined) throw new TenancyError('TENANCY_ACCESS_DENIED')
-    return admission({ headers: request.headers, pathTenant: params['tenant'], pathUser: params['user'] })
-  }
-
-  // What is known at once is not waited for: every promise costs a read more than what it asks.
-  const run = async (request: ApiRequest, { path, query, client, requestId }: Target): Promise<Answer> => {
-    const address = () => callerNetwork(client())
-    let match: Match
-    let context: RequestContext
-    try {
-      match = find(request.method, path)
-      const admitted = admit(request, match)
-      context = admitted instanceof Promise ? await admitted : admitted
-    } catch (error) {
-      await countRefused(request, address, error)
-      throw error
-    }
-    const { operation } = match
-    const limited = await limits.count({
-      ...{ user: callerOf(context), address },
-      // Whoever holds nothing in a tenant cannot use up what its administrators have.
-      tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
-      isChange: !operation.isRead,
-    })
-    const reading = readCall(request, query, match)
-    const parts = reading instanceof Promise ? await reading : reading
-    const call = new BoundCall(parts, context, services)
-    const originOf = () =>
-      auditOriginOf(context, { requestId, address: client(), isPlatform: 'platform' in operation.access })
-    const runIt = async (keyed?: KeyedRequestMark): Promise<unknown> => {
-      try {
-        return await runInScope(new OperationScope(context, originOf, keyed), () => operation.run(call))
-      } catch (error) {
-        throw namePlaces(error, operation)
-      }
-    }
-    if (operation.answer.stream !== undefined) {
-      return respondStream(operation, (await runIt()) as StreamedAnswer, limited, (error) =>
-        logServerError(error, 500, logger, requestId),
-      )
-    }
-    const { status } = operation.answer
-    const key = readKey(request, operation)
-    if (key === undefined) {
-      const make = async () => textOf(operation, await runIt())
-      const text = operation.isOfContext
-        ? (kept.find(context, operation) ?? (await kept.make(context, operation, make)))
-        : await make()
-      return respond(operation, status, text, limited)
-    }
-    const { params, query: fields, body } = parts
-    const keyedRequest = {
-      key,
-      // Nobody gets an answer that somebody else was given.
-      user: context.impersonation?.id ?? requireActorId(context),
-      operation: operation.id,
-      content: [context.tenant?.id, params, fields, body],
-    }
-    const storedOf = (result: unknown): StoredAnswer => {
-      const text = textOf(operation, result)
-      return { status, body: text === null ? null : JSON.parse(text) }
-    }
-    const { secrets, recovery } = operation
-    const { answer, isReplay } = await requests.once(keyedRequest, {
-      ...{ secrets, action: recovery?.action },
-      run: async (keyed) => storedOf(await runIt(keyed)),
-      async recover(lost) {
-        const found = await runInScope(new OperationScope(context, originOf), async () => recovery?.find(call, lost))
-        return found === undefined ? undefined : storedOf(found)
-      },
-    })
-    const text = answer.body === null ? null : JSON.stringify(answer.body)
-    return respond(operation, answer.status, text, {
-      ...limited,
-      ...(isReplay ? { 'idempotency-replayed': 'true' } : {}),
-    })
-  }
+  const run = createOperationRun({
+    ...{ find, admissions, limits, requests, services, logger },
+    kept: createKeptAnswers(tenancy.rules),
+    authenticate: (request) => host.authenticate(authorizationOf(request)),
+  })
 
   const answerAsk = async ({ method }: ApiRequest, search: string, address: () => string): Promise<Response> => {
     if (method !== 'GET' && method !== 'HEAD') throw refuseMethod(['GET'])
@@ -238,26 +144,9 @@ export function createApi(options: CreateApiOptions): Api {
   }
 }
 
-/** A `Response` where the body is a stream or a file. */
-type Answer = PlainAnswer | Response
-
-/** What a request is for, and who sent it. */
-interface Target {
-  readonly path: string
-  readonly query: string
-  /** As `ClientAddress` gives it. */
-  readonly client: () => string
-  readonly requestId: string | undefined
-}
-
 function targetOf({ url }: Request): string {
   const { pathname, search } = new URL(url)
   return pathname + search
-}
-
-/** Whose requests are counted: those of an administrator who acts as a member are not the member's. */
-function callerOf({ user, serviceAccount, impersonation }: RequestContext): string | undefined {
-  return impersonation?.administrator.id ?? user?.id ?? serviceAccount?.apiKey.id
 }
 
 function bodiless({ method }: ApiRequest, answer: Answer): Answer {
@@ -287,30 +176,4 @@ function mountsOf(served: readonly { readonly operation: Operation; readonly pat
     methods.set(path, [...(methods.get(path) ?? []), operation.method.toUpperCase()])
   }
   return [...methods].map(([path, list]) => ({ path, methods: list }))
-}
-
-/** The document of an answer: only what its schema has, so that nothing leaves by accident. */
-function textOf({ answer }: Operation, result: unknown): string | null {
-  return answer.schema === undefined ? null : JSON.stringify(answer.schema.parse(result))
-}
-
-const maxKeyLength = 200
-const idempotencyKey = { header: 'Idempotency-Key' }
-
-function readKey(request: ApiRequest, { recovery, id }: Operation): string | undefined {
-  const key = request.headers.get('idempotency-key')
-  if (key === null) return undefined
-  if (recovery === undefined) throw refuseRequest(`${id} does not take Idempotency-Key`, idempotencyKey)
-  if (/^[\x21-\x7e]+$/.test(key) && key.length <= maxKeyLength) return key
-  throw refuseRequest(`Idempotency-Key must be 1 to ${maxKeyLength} printable ASCII characters`, idempotencyKey)
-}
-
-function respond(
-  { taggedBy }: Operation,
-  status: number,
-  text: string | null,
-  headers: Readonly<Record<string, string>>,
-): PlainAnswer {
-  if (text === null || taggedBy === undefined) return plainAnswer(status, text, headers)
-  return plainAnswer(status, text, { etag: `"${tagOf(JSON.parse(text), taggedBy)}"`, ...headers })
 }
