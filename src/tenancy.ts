@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { checkedExtensions } from './core/config/extension-names.js'
+import { refuseUnknownOptions } from './core/config/unknown-options.js'
 import { parse } from './catalog/input.js'
 import { readSettingsSchema } from './catalog/settings/settings-schema.js'
 import { type DomainOptions, domainOptions } from './catalog/domains/domain-options.js'
@@ -147,8 +148,15 @@ export async function openTenancy(
   }
 }
 
+const optionNames: Readonly<Record<keyof CreateTenancyOptions, true>> = {
+  ...{ config: true, access: true, schema: true, schemaDir: true, seedDir: true, seeds: true, extensions: true },
+  ...{ minimumSchema: true, maximumSchema: true, requireNamedTenant: true, domains: true, logger: true, pg: true },
+  ...{ tenantSettings: true, exports: true },
+}
+
 /** Checks the options of {@link createTenancy}, and fills in their defaults. Opens nothing. */
 export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'purpose' | 'operator'>): Opening {
+  refuseUnknownOptions('createTenancy', options, Object.keys(optionNames))
   const {
     access,
     schemaDir,

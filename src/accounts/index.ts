@@ -1,4 +1,5 @@
 import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts/accounts.js'
+import { refuseUnknownOptions } from '../core/config/unknown-options.js'
 import type { AccountsHandler } from '../http/http-tenancy.js'
 import { createAddressChanges } from './address-change.js'
 import { createBetterAuthProvider } from './better-auth/provider.js'
@@ -52,12 +53,13 @@ export interface Accounts {
  * password, profile. They close with the tenancy.
  *
  * @throws {@link TenancyError} TENANCY_ACCOUNTS_MAIL_REQUIRED, TENANCY_CONFIG_PEER_MISSING (better-auth, @node-rs/argon2,
- *   nodemailer), TENANCY_CONFIG_INVALID (`TENANT_TRUSTED_PROXIES`, `browserOrigins`)
+ *   nodemailer), TENANCY_CONFIG_INVALID (`TENANT_TRUSTED_PROXIES`, `browserOrigins`, an unknown option)
  * @example
  * const accounts = await createAccounts({ tenancy })
  * await app.register(tenancyPlugin, { tenancy, accounts })
  */
 export async function createAccounts(options: CreateAccountsOptions): Promise<Accounts> {
+  refuseUnknownOptions('createAccounts', options, ['tenancy', 'provider', 'mail', 'browserOrigins'])
   const opened = options.tenancy.accountsHost()
   const host = { ...opened, catalog: auditedPool(opened.catalog) }
   const { catalog, config, logger } = host

@@ -79,8 +79,14 @@ test('A key with another last character, and one that is cut, are refused', asyn
 })
 
 test('A key expires, and is revoked, at once', async () => {
-  const past = await newKey(['members:read'], { expiresAt: new Date(Date.now() - 1000).toISOString() })
+  const past = await newKey(['members:read'], { expiresAt: new Date(Date.now() + 3_600_000).toISOString() })
+  const { catalog } = api.tenancy.accountsHost()
+  await catalog.query("update api_keys set expires_at = now() - interval '1 s' where id = $1", [past.id])
   expect((await api.call(`GET ${path}/members`, { as: past.caller })).status).toBe(401)
+  const expiresAt = '2020-01-01T00:00:00Z'
+  const body = { serviceAccount: past.account, name: 'Late', permissions: [], expiresAt }
+  expect((await api.call(`POST ${path}/keys`, { as: owner, body })).status).toBe(400)
+  expect((await api.call(`PATCH ${path}/keys/${past.id}`, { as: owner, body: { expiresAt } })).status).toBe(400)
   const later = await newKey(['members:read'], { expiresAt: new Date(Date.now() + 3_600_000).toISOString() })
   expect((await api.call(`GET ${path}/members`, { as: later.caller })).status).toBe(200)
   expect((await api.call(`DELETE ${path}/keys/${later.id}`, { as: owner })).status).toBe(204)

@@ -81,7 +81,10 @@ const idOf = (what: string) => z.guid(`is not the id of ${what} (a UUID)`).trans
 const serviceAccount = idOf('a service account')
 const apiKey = idOf('an API key')
 const permissions = z.array(name).max(500).readonly()
-const expiresAt = z.date().nullish()
+const expiresAt = z
+  .date()
+  .refine((date) => date.getTime() > Date.now(), 'must be in the future')
+  .nullish()
 const page = { after: z.guid().optional(), limit: z.int().min(1).max(1000).default(100) }
 
 export const newServiceAccountInput = schemaOf<NewServiceAccountInput>()(z.strictObject({ tenant, name: line, actor }))

@@ -41,7 +41,7 @@ export interface SettingsProblem {
  * @throws {@link TenancyError} TENANCY_CONFIG_INVALID: it is no object, `{}` does not fit it, or a secret is inside of a list
  */
 export function readSettingsSchema(schema: z.ZodObject): SettingsSchema {
-  if (kindOf(schema) !== 'object') throw invalid('must be an object of zod: `z.object({ … })`')
+  if (!isObjectSchema(schema)) throw invalid('must be an object of zod 4: `z.object({ … })`')
   const found: string[][] = []
   findSecrets(schema, [], found)
   const isSecret = (path: readonly string[]) =>
@@ -118,6 +118,8 @@ interface Definition {
 }
 const definitionOf = (schema: z.ZodType) => schema.def as unknown as Definition
 const kindOf = (schema: z.ZodType) => definitionOf(schema).type
+const isObjectSchema = (value: unknown) =>
+  typeof value === 'object' && value !== null && '_zod' in value && kindOf(value as z.ZodType) === 'object'
 
 /** The schema inside of `optional()`, `default()`, `nullable()` and the like. */
 function unwrap(schema: z.ZodType): z.ZodType {

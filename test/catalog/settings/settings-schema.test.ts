@@ -35,6 +35,9 @@ test('A schema that cannot serve is refused: secrets in lists, records and union
     }),
     secret(z.object({})),
     z.string() as unknown as z.ZodObject,
+    // Of another version of zod, and of none.
+    { _def: { typeName: 'ZodObject' } } as unknown as z.ZodObject,
+    {} as unknown as z.ZodObject,
   ]
   for (const bad of hidden) {
     expect(() => readSettingsSchema(bad)).toThrow(expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID' }))

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { createAccounts, type CreateAccountsOptions } from '../../../src/accounts/index.js'
 import { createTenancy, findTenancyError } from '../../../src/index.js'
 import { createTestAccount, type TestAccount } from '../../support/account.js'
 import { createInstallation, type Installation, type OpenOptions } from '../../support/installation.js'
@@ -39,6 +40,18 @@ async function failure(options: OpenOptions): Promise<Error & { code: string }> 
   }
   return known
 }
+
+test('an option that nobody knows is refused by name, and the known ones are listed', async () => {
+  const error = await failure({ schmaDir: schemaDir } as object)
+  expect(error.code).toBe('TENANCY_CONFIG_INVALID')
+  expect(error.message).toMatch(/createTenancy has no option "schmaDir"; it takes .*schemaDir/)
+  const tenancy = await installation.open()
+  await expect(createAccounts({ tenancy, browserOrigin: [] } as CreateAccountsOptions)).rejects.toMatchObject({
+    code: 'TENANCY_CONFIG_INVALID',
+    message: expect.stringContaining('"browserOrigin"'),
+  })
+  await tenancy.close()
+})
 
 describe('the secret', () => {
   test('a secret other than the catalog’s is refused, everything is closed, and the right secret works again', async () => {
