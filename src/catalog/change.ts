@@ -91,7 +91,7 @@ export async function lockInstallation(client: SqlClient): Promise<null> {
 interface Lock<TenantId> {
   /** What `take` returns, if it does not fail; undefined: only the catalog knows. */
   readonly knownId: TenantId | undefined
-  take(client: SqlClient): Promise<TenantId>
+  readonly take: (client: SqlClient) => Promise<TenantId>
 }
 
 const installationLock: Lock<null> = { knownId: null, take: lockInstallation }

@@ -10,6 +10,7 @@ interface Row extends Omit<CurrentImpersonation, 'administrator'> {
   readonly administratorName: string | null
   readonly isInForce: boolean
   readonly isAdmitted: boolean
+  readonly isLoggedOut: boolean
   readonly isMember: boolean
   readonly status: Tenant['status']
 }
@@ -23,6 +24,7 @@ const query = `
         and administrator.token_epoch = current.administrator_epoch and role.granted_at <= current.created_at, false
     ) as "isInForce",
     person.disabled_at is null and person.email_verified as "isAdmitted",
+    coalesce(person.tokens_valid_after > current.created_at, false) as "isLoggedOut",
     coalesce(membership.is_active, false) as "isMember"
   from impersonations as current
   join tenants on tenants.id = current.tenant_id
@@ -43,6 +45,7 @@ export function createImpersonationDirectory(catalog: SqlPool): ImpersonationDir
       const [row] = rows
       if (row?.isInForce !== true) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       if (!row.isAdmitted) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
+      if (row.isLoggedOut) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       if (row.status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
       if (row.status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')
       if (!row.isMember) throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
