@@ -45,7 +45,10 @@ export interface CreateApiOptions extends OperationSettings, ReferenceOptions {
 export interface Api {
   /** Answers requests; adapters mount it. It never rejects. */
   readonly handle: ApiHandler
-  /** The same without a `Request` and, as a rule, a `Response`, for frameworks that would have to make them. It never rejects. */
+  /**
+   * The same without a `Request` and, as a rule, a `Response`, for frameworks that would have to make them. What is known is
+   * answered at once, without a promise. It neither throws nor rejects.
+   */
   readonly answer: PlainApiHandler
   /** What adapters mount: every path in braces form, with its methods. */
   readonly routes: readonly { readonly path: string; readonly methods: readonly string[] }[]
@@ -116,19 +119,22 @@ export function createApi(options: CreateApiOptions): Api {
   const reference = createReference(document, { document: documentPath, reference: referencePath }, taken)
   const others = [...(ask ? [askPath] : []), ...reference.paths]
 
-  const answer: PlainApiHandler = async (request, { target, remoteAddress, requestId }) => {
+  const answer: PlainApiHandler = (request, { target, remoteAddress, requestId }) => {
+    const problem = (error: unknown) =>
+      bodiless(request, answerOptions(request, error) ?? plainProblem(error, logger, { requestId }))
     try {
       const { path, query } = splitTarget(target)
       // Only limits of strangers and the audit log go by it.
       const client = () =>
         tenancy.clientAddress({ remoteAddress, forwardedFor: request.headers.get('x-forwarded-for') })
-      if (ask && path === askPath) {
-        return bodiless(request, await answerAsk(request, query, () => callerNetwork(client())))
-      }
-      const known = reference.answer(request, path)
-      return bodiless(request, known ?? (await run(request, { path, query, client, requestId })))
+      const given =
+        ask && path === askPath
+          ? answerAsk(request, query, () => callerNetwork(client()))
+          : (reference.answer(request, path) ?? run(request, { path, query, client, requestId }))
+      if (!(given instanceof Promise)) return bodiless(request, given)
+      return given.then((found) => bodiless(request, found)).catch(problem)
     } catch (error) {
-      return bodiless(request, answerOptions(request, error) ?? plainProblem(error, logger, { requestId }))
+      return problem(error)
     }
   }
 

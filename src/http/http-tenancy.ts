@@ -32,11 +32,11 @@ export interface ApiRequest {
   readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null
 }
 
-/** {@link ApiHandler} for frameworks that have no `Request` of their own: a `Response` where the body is a stream or a file. It never rejects. */
+/** {@link ApiHandler} for frameworks that have no `Request` of their own: a `Response` where the body is a stream or a file. It answers at once what it knows, and neither throws nor rejects. */
 export type PlainApiHandler = (
   request: ApiRequest,
   connection: Parameters<ApiHandler>[1] & { readonly target: string },
-) => Promise<PlainAnswer | Response>
+) => PlainAnswer | Response | Promise<PlainAnswer | Response>
 
 /** The longest body that the management API accepts, in bytes. Adapters need not read more. */
 export const maxApiBodyBytes = 64 * 1024

@@ -29,6 +29,7 @@ const perTenant = 'one small entry for each tenant that was served'
  * keeps it from growing with what clients send, and tries it below where that is a number.
  */
 const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> = {
+  'api/limits/memory-counts.ts': [2, '100,000 keys of each kind; those not seen for longest go'],
   'core/access/lookalikes.ts': [1, constant],
   'cache/settings-cache.ts': [1, '2,000 entries and 16 MiB; one larger than that is not kept'],
   'catalog/settings/json-object.ts': [1, local],

@@ -1,6 +1,6 @@
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Count, Counted, SharedCounts } from '../../core/shared-counts.js'
 import { tooMany } from './counts.js'
+import { createMemoryCounts, createUsedUpKeys } from './memory-counts.js'
 
 /** How many requests are answered. */
 export interface ApiLimits {
@@ -41,12 +41,12 @@ export type LimitHeaders = Readonly<Record<string, string>>
 /** Counts requests. */
 export interface RequestLimits {
   /**
-   * Counts a request: a change of a user in one statement, anything else in memory.
+   * Counts a request: a change of a user in one statement, anything else in memory and at once.
    *
-   * @throws {@link TenancyError} TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`; TENANCY_CATALOG_UNAVAILABLE: a change is
-   *   refused while it cannot be counted
+   * @throws {@link TenancyError}, at once or as a rejection: TENANCY_REQUEST_TOO_MANY with `retryAfterSeconds`;
+   *   TENANCY_CATALOG_UNAVAILABLE: a change is refused while it cannot be counted
    */
-  count(request: LimitedRequest): Promise<LimitHeaders>
+  count(request: LimitedRequest): LimitHeaders | Promise<LimitHeaders>
 }
 
 const windowSeconds = 60
@@ -57,49 +57,33 @@ const windowSeconds = 60
  */
 export function createRequestLimits(counts: SharedCounts, most: ApiLimits = {}): RequestLimits {
   const { changesPerUser = 120, changesPerTenant = 1200, readsPerUser = 1200, strangersPerAddress = 300 } = most
-  const readers = new RateLimiterMemory({ keyPrefix: 'reader', points: readsPerUser, duration: windowSeconds })
-  const strangers = new RateLimiterMemory({
-    ...{ keyPrefix: 'stranger', points: strangersPerAddress, duration: windowSeconds },
-  })
-  // Keys that are used up: until then, further requests cost no statement.
-  const refused = new RateLimiterMemory({ keyPrefix: 'refused', points: 1, duration: windowSeconds })
+  const readers = createMemoryCounts(readsPerUser, windowSeconds)
+  const strangers = createMemoryCounts(strangersPerAddress, windowSeconds)
+  // Until their window ends, further requests cost no statement.
+  const usedUp = createUsedUpKeys()
 
   async function countChange(user: string, tenant: string | undefined): Promise<LimitHeaders> {
     // Narrow before wide: what a user is refused does not count against the others of the tenant.
     const counted: Counted[] = [{ key: `user:${user}`, points: changesPerUser, windowSeconds }]
     if (tenant !== undefined) counted.push({ key: `tenant:${tenant}`, points: changesPerTenant, windowSeconds })
-    for (const { key } of counted) {
-      const until = await refused.get(key)
-      if (until !== null) throw tooMany(until.msBeforeNext)
-    }
+    for (const { key } of counted) usedUp.check(key)
     const found = await counts.count(counted)
     for (const [index, { key, points }] of counted.entries()) {
       const count = found[index]
       if (count !== undefined && count.consumed <= points) continue
       const msLeft = Math.min(Math.max(count?.msLeft ?? 1000, 1), windowSeconds * 1000)
-      await refused.block(key, msLeft / 1000)
+      usedUp.block(key, msLeft)
       throw tooMany(msLeft)
     }
     return headersOf('changes', changesPerUser, found[0])
   }
 
   return {
-    async count({ user, address, tenant, isChange }) {
-      if (user === undefined) {
-        return headersOf('strangers', strangersPerAddress, await inMemory(strangers.consume(address())))
-      }
+    count({ user, address, tenant, isChange }) {
+      if (user === undefined) return headersOf('strangers', strangersPerAddress, strangers.consume(address()))
       if (isChange) return countChange(user, tenant)
-      return headersOf('reads', readsPerUser, await inMemory(readers.consume(user)))
+      return headersOf('reads', readsPerUser, readers.consume(user))
     },
-  }
-}
-
-async function inMemory(consumed: Promise<RateLimiterRes>): Promise<Count> {
-  try {
-    const { consumedPoints, msBeforeNext } = await consumed
-    return { consumed: consumedPoints, msLeft: msBeforeNext }
-  } catch (refusal) {
-    throw refusal instanceof RateLimiterRes ? tooMany(refusal.msBeforeNext) : refusal
   }
 }
 

@@ -8,7 +8,7 @@ import type { ApiRequest } from '../../http/http-tenancy.js'
 import { logServerError, type PlainAnswer, plainAnswer } from '../../http/messages/answers.js'
 import { refuseRequest } from '../../http/messages/refusals.js'
 import { requireActorId } from '../../http/require-user.js'
-import type { RequestLimits } from '../limits/request-limits.js'
+import type { LimitHeaders, RequestLimits } from '../limits/request-limits.js'
 import type { Operation, StreamedAnswer } from '../operation.js'
 import { BoundCall, type CallServices } from './bound-call.js'
 import type { Admission } from './check-access.js'
@@ -16,7 +16,7 @@ import type { IdempotentRequests, StoredAnswer } from './idempotency.js'
 import type { KeptAnswers } from './kept-answers.js'
 import { namePlaces } from './name-places.js'
 import { OperationScope } from './operation-scope.js'
-import { readCall } from './read-call.js'
+import { type CallParts, readCall } from './read-call.js'
 import type { Match } from './route-table.js'
 import { respondStream } from './stream-answer.js'
 import { tagOf } from './tags.js'
@@ -31,6 +31,12 @@ export interface OperationTarget {
   /** As `ClientAddress` gives it. */
   readonly client: () => string
   readonly requestId: string | undefined
+}
+
+/** The operation that a request is for, and its caller, who may call it. */
+interface Entered {
+  readonly match: Match
+  readonly context: RequestContext
 }
 
 /** What runs operations. */
@@ -48,11 +54,11 @@ export interface OperationParts {
 
 /**
  * Runs the operation that a request is for: its caller is admitted and counted, its parts are checked, its answer has only what
- * the schema has.
+ * the schema has. What it returns throws at once or rejects.
  */
 export function createOperationRun(
   parts: OperationParts,
-): (request: ApiRequest, target: OperationTarget) => Promise<Answer> {
+): (request: ApiRequest, target: OperationTarget) => Answer | Promise<Answer> {
   const { find, admissions, limits, requests, services, kept, authenticate, logger } = parts
 
   /** Counts a request that is refused before its operation: for its user, or else for its address. */
@@ -71,28 +77,44 @@ export function createOperationRun(
     return admission({ headers: request.headers, pathTenant: params['tenant'], pathUser: params['user'] })
   }
 
-  // What is known at once is not waited for: every promise costs a read more than what it asks.
-  return async function run(request, { path, query, client, requestId }) {
-    const address = () => callerNetwork(client())
-    let match: Match
-    let context: RequestContext
-    try {
-      match = find(request.method, path)
-      const admitted = admit(request, match)
-      context = admitted instanceof Promise ? await admitted : admitted
-    } catch (error) {
+  /** Finds the operation and the caller of a request. */
+  const enter = (request: ApiRequest, path: string, address: () => string): Entered | Promise<Entered> => {
+    const refused = async (error: unknown): Promise<never> => {
       await countRefused(request, address, error)
       throw error
     }
-    const { operation } = match
-    const limited = await limits.count({
-      ...{ user: callerOf(context), address },
+    try {
+      const match = find(request.method, path)
+      const context = admit(request, match)
+      if (!(context instanceof Promise)) return { match, context }
+      return context.then((found) => ({ match, context: found }), refused)
+    } catch (error) {
+      return refused(error)
+    }
+  }
+
+  const count = ({ match: { operation }, context }: Entered, address: () => string) =>
+    limits.count({
+      user: callerOf(context),
+      address,
       // Whoever holds nothing in a tenant cannot use up what its administrators have.
       tenant: 'permission' in operation.access ? context.tenant?.id : undefined,
       isChange: !operation.isRead,
     })
-    const reading = readCall(request, query, match)
-    const given = reading instanceof Promise ? await reading : reading
+
+  const findKept = (request: ApiRequest, { match: { operation }, context }: Entered, limited: LimitHeaders) => {
+    if (!operation.isOfContext || readKey(request, operation) !== undefined) return undefined
+    const text = kept.find(context, operation)
+    return text === undefined ? undefined : respond(operation, operation.answer.status, text, limited)
+  }
+
+  async function perform(
+    request: ApiRequest,
+    { client, requestId }: OperationTarget,
+    { match: { operation }, context }: Entered,
+    given: CallParts,
+    limited: LimitHeaders,
+  ): Promise<Answer> {
     const call = new BoundCall(given, context, services)
     const originOf = () =>
       auditOriginOf(context, { requestId, address: client(), isPlatform: 'platform' in operation.access })
@@ -112,9 +134,7 @@ export function createOperationRun(
     const key = readKey(request, operation)
     if (key === undefined) {
       const make = async () => textOf(operation, await runIt())
-      const text = operation.isOfContext
-        ? (kept.find(context, operation) ?? (await kept.make(context, operation, make)))
-        : await make()
+      const text = await (operation.isOfContext ? kept.make(context, operation, make) : make())
       return respond(operation, status, text, limited)
     }
     const { params, query: fields, body } = given
@@ -144,6 +164,26 @@ export function createOperationRun(
       ...(isReplay ? { 'idempotency-replayed': 'true' } : {}),
     })
   }
+
+  return (request, target) => {
+    const address = () => callerNetwork(target.client())
+    return after(enter(request, target.path, address), (entered) =>
+      after(count(entered, address), (limited) =>
+        after(
+          readCall(request, target.query, entered.match),
+          (given) => findKept(request, entered, limited) ?? perform(request, target, entered, given, limited),
+        ),
+      ),
+    )
+  }
+}
+
+/** Goes on with what is known at once, or waits for it: every promise costs a read more than what it asks. */
+function after<Value, Result>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Result | Promise<Result>,
+): Result | Promise<Result> {
+  return value instanceof Promise ? value.then(next) : next(value)
 }
 
 /** Whose requests are counted: those of an administrator who acts as a member are not the member's. */

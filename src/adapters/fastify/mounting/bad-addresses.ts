@@ -5,7 +5,7 @@ import { rootOf } from '../refused-upgrades.js'
 /** A handler and the paths that it answers. */
 interface Own {
   readonly below: string
-  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+  readonly handle: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
 const ownKey: unique symbol = Symbol('tenants2fast.badAddresses')
@@ -29,7 +29,9 @@ export function answerBadAddresses(app: FastifyInstance, own: readonly Own[]): v
   const answer: FrameworkErrors = (error, request, reply) => {
     const found = all.find(({ below }) => request.url.startsWith(below))
     if (found === undefined) return tenancyErrorHandler(error, request, reply)
-    found.handle(request, reply).catch((failure: unknown) => tenancyErrorHandler(failure, request, reply))
+    Promise.resolve()
+      .then(() => found.handle(request, reply))
+      .catch((failure: unknown) => tenancyErrorHandler(failure, request, reply))
   }
   answer[ownKey] = all
   options.frameworkErrors = answer

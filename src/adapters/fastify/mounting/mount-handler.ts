@@ -14,7 +14,7 @@ export interface Mounted {
   readonly answer: (
     request: NodeRequestFacts,
     connection: Parameters<PlainApiHandler>[1],
-  ) => Promise<Response | PlainAnswer>
+  ) => Response | PlainAnswer | Promise<Response | PlainAnswer>
   /** Where, in Fastify's form. */
   readonly routes: readonly { readonly url: string; readonly methods: HTTPMethods[] }[]
   readonly maxBodyBytes: number
@@ -32,11 +32,11 @@ export interface Mounted {
  */
 export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
   const { answer, routes, maxBodyBytes, prefixes = [], readsAddresses = [], scopePrefix = '' } = mounted
-  const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+  const handler = (request: FastifyRequest, reply: FastifyReply): unknown => {
     const { method, url, headers, body, [scopeKey]: scope } = request
     const target = url.startsWith(`${scopePrefix}/`) ? url.slice(scopePrefix.length) : url
     // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
-    const given = await answer(
+    const given = answer(
       { method, url: target, headers, body },
       {
         remoteAddress: scope instanceof FastifyRequestScope ? scope.remoteAddress : request.socket.remoteAddress,
@@ -44,10 +44,10 @@ export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
         requestId: requestIdOf(request),
       },
     )
-    if (given instanceof Response) return sendResponse(given, reply)
-    reply.code(given.status)
-    for (const set of given.headers) reply.headers(set)
-    return reply.send(given.body ?? undefined)
+    if (given instanceof Promise) return given.then((found) => send(found, reply))
+    // Fastify would wait for a reply that is returned, as for a promise.
+    void send(given, reply)
+    return undefined
   }
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     sendProblem(bodyProblem(error, maxBodyBytes), request, reply, (other) => {
@@ -86,6 +86,13 @@ export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
       )
     }
   })
+}
+
+function send(answer: Response | PlainAnswer, reply: FastifyReply): FastifyReply | Promise<FastifyReply> {
+  if (answer instanceof Response) return sendResponse(answer, reply)
+  reply.code(answer.status)
+  for (const set of answer.headers) reply.headers(set)
+  return reply.send(answer.body ?? undefined)
 }
 
 async function sendResponse(response: Response, reply: FastifyReply): Promise<FastifyReply> {
