@@ -59,7 +59,7 @@ const layers = {
   // The management API: operations over the functions of `tenancy`.
   api: {
     imports: ['core', 'postgres', 'http', 'tenancy-interface.ts'],
-    packages: ['@hono/zod-openapi', 'rate-limiter-flexible', 'zod'],
+    packages: ['@hono/zod-openapi', 'lru-cache', 'zod'],
   },
   // One row for each adapter, with its framework: adapters never import each other.
   'adapters/web': { imports: ['core', 'http'], packages: [] },
