@@ -175,6 +175,31 @@ test('A disk without room, a limit and a broken storage fail the export with a c
   }
 })
 
+test('An archive whose export is ready is kept when the answer of the catalog is lost; one that is not goes with a sweep', async () => {
+  const jobs = createExportJobs(catalog(), '4711')
+  const away = new Error('Connection terminated unexpectedly')
+  for (const isWritten of [true, false]) {
+    const tenant = await fixture.newTenant(2000)
+    const id = await queued(tenant)
+    const runner = startRunner(createFolderStorage(inside), {
+      jobs: {
+        ...jobs,
+        async finish(...given) {
+          if (isWritten) await jobs.finish(...given)
+          throw away
+        },
+      },
+    })
+    await waitFor(async () => expect(await stateOf(tenant, id)).toBe(isWritten ? 'ready' : 'failed'))
+    await runner.sweep()
+    await runner.close()
+    await waitFor(async () => expect(await filesOf(id)).toHaveLength(isWritten ? 1 : 0))
+    if (!isWritten) continue
+    const archive = await exports.openTenantExport(of(tenant, id))
+    expect(await buffer(archive.read())).toHaveLength(archive.bytes)
+  }
+})
+
 test('A process that is killed in the middle: another one begins again, three times at most', async () => {
   const tenant = await fixture.newTenant(2000)
   const id = await queued(tenant)

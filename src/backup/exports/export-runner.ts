@@ -56,13 +56,17 @@ export function createExportRunner(parts: ExportRunnerParts): ExportRunner {
     const stop = new AbortController()
     current = { id: job.id, stop }
     const stopRenewing = keepJob(job, stop)
+    let isMade = false
     try {
       const { report, bytes, sha256 } = await makeArchive(parts, job, stop.signal)
+      isMade = true
       const result = { takenAt: report.takenAt, rows: report.rows, bytes, sha256 }
       if (!(await jobs.finish(job, result))) throw lost
     } catch (error) {
-      // Whatever happens next, nobody will read it. If this fails, a sweep removes it.
-      await storage.remove(archiveKey(job)).catch(() => {})
+      // The catalog may have written that the export is ready, and only its answer was lost: a sweep knows.
+      const mayBeReady = isMade && error !== lost
+      // Otherwise nobody will read it. If this fails, a sweep removes it.
+      if (!mayBeReady) await storage.remove(archiveKey(job)).catch(() => {})
       if (error === lost || stop.signal.reason === lost) return
       if (isClosed) await jobs.giveBack(job)
       else {

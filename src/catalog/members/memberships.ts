@@ -132,6 +132,24 @@ export function createMemberships({ catalog }: { readonly catalog: SqlPool }): M
   }
 }
 
+/**
+ * Members who leave come back by the domain of their address, and would then hold what it gives. From whom something of that was
+ * taken, or to whom anything is denied, needs an invitation instead.
+ */
+const keepRestrictedQuery = `
+  insert into removed_members (tenant_id, user_id)
+  select $1, $2 where exists (
+    select from user_tenant_permissions
+    where tenant_id = $1 and user_id = $2 and effect = 'deny' and (expires_at is null or expires_at > now())
+  ) or exists (
+    select from tenant_domains as domain where tenant_id = $1 and purpose = 'email' and (
+      select cardinality(missing_permissions) from missing_access($1, $2, array(
+        select name from roles where id = any (domain.role_ids) and (tenant_id is null or tenant_id = $1)
+      ), '{}', null, 'infinity')
+    ) is distinct from 0
+  )
+  on conflict do nothing`
+
 async function endMembership(
   client: Transaction,
   input: MemberChangeInput,
@@ -145,6 +163,8 @@ async function endMembership(
   ])
   if (action === 'member.leave' && !isActive) throw noMember(userId, scope.tenantId)
   await inOrder([
+    // Whom somebody else removes is kept by a trigger.
+    ...(scope.actorId === userId ? [client.query(keepRestrictedQuery, [scope.tenantId, userId])] : []),
     client.query('delete from user_tenants where tenant_id = $1 and user_id = $2', [scope.tenantId, userId]),
     // An invitation from before would bring them back.
     client.query(
