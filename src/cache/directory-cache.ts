@@ -7,7 +7,15 @@ import type { TenantRef } from '../core/tenants/slug.js'
 import { createBatch } from './batches.js'
 import type { MembershipChange } from './change-message.js'
 import type { Coherence } from './coherence.js'
-import { createEntry, createEntryStore, type Entry, isUnusable, keepEntry, outdate } from './entries.js'
+import {
+  createEntry,
+  createEntryStore,
+  type Entry,
+  isRaisedByMessages,
+  isUnusable,
+  keepEntry,
+  outdate,
+} from './entries.js'
 import { createSingleFlight, type FlightState } from './single-flight.js'
 import { memberBytes, userBytes } from './record-bytes.js'
 import type { MemberTier } from './redis.js'
@@ -123,6 +131,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     sinceMs: number,
   ): Promise<boolean> {
     if (isUnusable(user) || (member !== undefined && (isUnusable(member) || sinceMs >= member.endsAtMs))) return false
+    if (isRaisedByMessages(user) || (member !== undefined && isRaisedByMessages(member))) return false
     const { epochs, startedAtMs, isInvalidated } = await readEpochs(user.value.user.id, member?.tenantId, sinceMs)
     if (epochs.user !== user.userEpoch) outdate(user)
     if (
@@ -158,14 +167,15 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   function enterMember(
     key: string,
     record: MemberRecord,
-    userEpoch: number,
+    epochs: Pick<Entry<object>, 'userEpoch' | 'readUserEpoch'>,
     state: FlightState,
     knownAtMs = state.startedAtMs,
   ): Entry<MemberRecord> {
     const { changesAtMs } = record.grants
     const { userId, tenantId } = record.membership
     const endsAtMs = changesAtMs === null ? Number.POSITIVE_INFINITY : performance.now() + changesAtMs - Date.now()
-    const basis = { userId, tenantId, userEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
+    const { userEpoch, readUserEpoch } = epochs
+    const basis = { userId, tenantId, userEpoch, readUserEpoch, tenantEpoch: record.tenantEpoch, endsAtMs }
     const entry = createEntry(record, memberBytes(record), basis, knownAtMs)
     return keepEntry(memberStore, key, entry, state)
   }
@@ -207,15 +217,15 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
     if (known !== undefined && (isUsable(known, sinceMs) || (await confirm(user, known, sinceMs)))) return known
     const found = await flights.share(`member ${key}`, sinceMs - maxStalenessMs, async (state) => {
       const there = await findShared(user, ref, known, sinceMs, state)
-      if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
-      const { userEpoch } = user
+      if (there?.kind === 'member') return enterMember(key, there.record, there, state, there.knownAtMs)
+      const { userEpoch, readUserEpoch } = user
       const isNone = there !== undefined
       const record = isNone ? undefined : await askMember({ userId: user.value.user.id, tenant: ref })
       if (record === undefined) {
         memberStore.delete(key)
         return undefined
       }
-      return shareMember(enterMember(key, record, userEpoch, state))
+      return shareMember(enterMember(key, record, { userEpoch, readUserEpoch }, state))
     })
     // The request that began the read may have accepted older epochs.
     return found === undefined || wasCurrentAt(found, sinceMs - maxStalenessMs) ? found : findMember(user, ref, sinceMs)
@@ -235,10 +245,10 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
       sinceMs - maxStalenessMs,
       async (state): Promise<{ readonly kind: 'none' | 'ambiguous' } | Entry<MemberRecord>> => {
         const there = await findShared(user, 'default', known, sinceMs, state)
-        if (there?.kind === 'member') return enterMember(key, there.record, there.userEpoch, state, there.knownAtMs)
-        const { userEpoch } = user
+        if (there?.kind === 'member') return enterMember(key, there.record, there, state, there.knownAtMs)
+        const { userEpoch, readUserEpoch } = user
         const answer = there ?? (await fromCatalog(() => members.findDefaultMember(user.value.user.id)))
-        if (answer.kind === 'member') return shareMember(enterMember(key, answer.member, userEpoch, state))
+        if (answer.kind === 'member') return shareMember(enterMember(key, answer.member, { userEpoch, readUserEpoch }, state))
         memberStore.delete(key)
         return answer
       },
@@ -262,7 +272,7 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
   }
 
   function shareMember(entry: Entry<MemberRecord>): Entry<MemberRecord> {
-    if (!entry.isEvicted) redis?.write(entry.value, entry.userEpoch)
+    if (!entry.isEvicted && !isRaisedByMessages(entry)) redis?.write(entry.value, entry.userEpoch)
     return entry
   }
 

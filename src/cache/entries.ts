@@ -16,6 +16,8 @@ export interface Entry<Value extends object> extends Remembered<Value> {
   readonly tenantId: string | undefined
   /** `users.access_epoch` that the record is at least as new as. */
   userEpoch: number
+  /** The same, as the catalog itself said. Lower: messages have raised the other one since. */
+  readonly readUserEpoch: number
   /** `tenants.access_epoch` that the record was read at; 0 without a tenant. */
   readonly tenantEpoch: number
   /** When the record changes by itself (a temporary permission begins or ends). */
@@ -36,12 +38,14 @@ export interface Entry<Value extends object> extends Remembered<Value> {
 export function createEntry<Value extends object>(
   value: Value,
   bytes: number,
-  basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'>,
+  basis: Pick<Entry<Value>, 'userId' | 'tenantId' | 'userEpoch' | 'tenantEpoch' | 'endsAtMs'> &
+    Partial<Pick<Entry<Value>, 'readUserEpoch'>>,
   confirmedAtMs: number,
 ): Entry<Value> {
   return {
     value,
     bytes,
+    readUserEpoch: basis.userEpoch,
     ...basis,
     confirmedAtMs,
     isStale: false,
@@ -55,6 +59,14 @@ export function createEntry<Value extends object>(
 export function outdate(entry: Entry<object>): void {
   entry.isOutdated = true
   entry.isStale = true
+}
+
+/**
+ * Tells whether nothing but messages says how new the entry is. Whoever can connect to the catalog's database can send one: such an
+ * entry is read again, and not confirmed by an epoch that it may have got from a forged message.
+ */
+export function isRaisedByMessages({ userEpoch, readUserEpoch }: Entry<object>): boolean {
+  return userEpoch !== readUserEpoch
 }
 
 /** Tells whether the entry can never be usable again. */

@@ -26,6 +26,8 @@ export type SharedAnswer =
       readonly kind: 'member'
       readonly record: MemberRecord
       readonly userEpoch: number
+      /** As in {@link Entry}. */
+      readonly readUserEpoch: number
       /** As of when the record is known to be current (`performance.now()`). */
       readonly knownAtMs: number
     }
@@ -69,6 +71,7 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
     if (known === undefined || !isUsable(known, sinceMs) || !isUsable(user, sinceMs)) return undefined
     return {
       address: { userId: user.value.user.id, user: user.userEpoch, ...known.value },
+      readUserEpoch: user.readUserEpoch,
       knownAtMs: Math.max(heardUntilMs(), Math.min(user.confirmedAtMs, known.confirmedAtMs)),
     }
   }
@@ -90,12 +93,12 @@ export function createSharedMembers(options: SharedMembersOptions): SharedMember
         if (tenantId === undefined || tenant === undefined) return { kind: candidates > 1 ? 'ambiguous' : 'none' }
         const epochs = { tenantId, tenant, rules }
         remember(epochs, state)
-        found = { address: { userId, user: epoch, ...epochs }, knownAtMs: state.startedAtMs }
+        found = { address: { userId, user: epoch, ...epochs }, readUserEpoch: epoch, knownAtMs: state.startedAtMs }
       }
-      const { address, knownAtMs } = found
+      const { address, readUserEpoch, knownAtMs } = found
       const record = await tier.read(address)
       if (record === undefined || !isAnswer(record, asked)) return undefined
-      return { kind: 'member', record, userEpoch: address.user, knownAtMs }
+      return { kind: 'member', record, userEpoch: address.user, readUserEpoch, knownAtMs }
     },
     markStale: (id, epoch) => store.markStale(id, epoch),
   }
