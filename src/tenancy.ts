@@ -10,7 +10,7 @@ import { createAccountsHost } from './composition/accounts-host.js'
 import { createPlatformTokens } from './composition/platform-tokens.js'
 import { readActivity } from './composition/observing/activity.js'
 import { readStats } from './composition/observing/stats.js'
-import { refuseImpersonator } from './composition/refuse-impersonation.js'
+import { refuseImpersonators } from './composition/refuse-impersonation.js'
 import { createClosing } from './composition/opening/closing.js'
 import { openBackups } from './composition/opening/open-backups.js'
 import { openCatalog } from './composition/opening/open-catalog.js'
@@ -22,12 +22,15 @@ import { openManagement } from './composition/opening/open-management.js'
 import { openRequestPath } from './composition/opening/open-request-path.js'
 import type { Opening } from './composition/opening/opening.js'
 import { pgCopyOf } from './connections/session/pg-copy.js'
-import type { ExportsOptions } from './core/backup/exports.js'
+import type { DatabaseAdoption } from './core/backup/adopt.js'
+import type { Backups } from './core/backup/backup.js'
+import type { ExportsOptions, TenantExports } from './core/backup/exports.js'
 import type { AccessDefinition, Member } from './core/access/access.js'
 import type { Actor } from './core/context/current.js'
 import type { Config } from './core/config/config.js'
 import { loadConfig } from './core/config/load-config.js'
 import { wholeConfig } from './core/config/config-secrets.js'
+import type { Fleet } from './core/fleet/fleet.js'
 import type { Seed } from './core/fleet/fleet-seed.js'
 import { type Logger, stderrLogger } from './core/logger.js'
 import type { SchemaSource } from './core/tenants/migration.js'
@@ -184,6 +187,13 @@ export function readOpening(options: CreateTenancyOptions, how: Pick<Opening, 'p
   }
 }
 
+/** What {@link openManagement} does not give, and an administrator who acts as a member may not call either. */
+type GuardedFunctions = Backups &
+  TenantExports &
+  DatabaseAdoption &
+  Pick<Tenancy, 'purgeTenant' | 'issueAccessToken' | 'rotateSigningKeys' | 'createTenantDatabase' | 'fillStock'> &
+  Pick<Tenancy, 'initializeTenantSchema' | 'fleet' | 'reconcile'>
+
 async function open(opening: Opening): Promise<Tenancy> {
   const openedCatalog = await openCatalog(opening)
   const openedDatabases = await openDatabases(opening, openedCatalog)
@@ -206,29 +216,16 @@ async function open(opening: Opening): Promise<Tenancy> {
     readAdministrator: (id) => readAdministrator(catalog, id),
   })
 
-  return {
-    ...management,
+  const operations = refuseImpersonators<GuardedFunctions>({
     ...exports.functions,
     async purgeTenant(input) {
       await management.purgeTenant(input)
       exports.tenantPurged()
     },
-    config,
-    catalog: reader,
-    serverDescription: server.description,
-    pipeline,
-    rules,
-    schema,
-    urlPrefix: config.urlPrefix,
-    authPrefix: config.authPrefix,
-    clientAddress,
-    jwks: () => keys.jwks(),
     async issueAccessToken(input) {
-      refuseImpersonator('issueAccessToken')
       return tokens.issue(parse(issueAccessTokenInput, input))
     },
     async rotateSigningKeys(input = {}) {
-      refuseImpersonator('rotateSigningKeys')
       const { withdraw, actor } = parse(rotateSigningKeysInput, input)
       await keys.rotate({ withdraw, actor: actor ?? undefined })
     },
@@ -241,7 +238,7 @@ async function open(opening: Opening): Promise<Tenancy> {
       if (applied.length > 0) connections.disconnect(tenant)
       return applied
     },
-    fleet: {
+    fleet: refuseImpersonators<Fleet>({
       migrate: async (options = {}) => fleet.migrate(parse(fleetMigrateOptions, options)),
       rehearse: async (options = {}) => fleet.rehearse(parse(fleetRehearseOptions, options)),
       lastRehearsal: () => fleet.lastRehearsal(),
@@ -251,12 +248,27 @@ async function open(opening: Opening): Promise<Tenancy> {
       check: async (options = {}) => fleet.check(parse(fleetCheckOptions, options)),
       seed: async (options = {}) => fleet.seed(parse(fleetSeedOptions, options)),
       exec: async (options) => fleet.exec(parse(fleetExecOptions, options)),
-    },
+    }),
     backup: async (input) => backups.backup(parse(backupInput, input)),
     restore: async (input) => backups.restore(parse(restoreInput, input)),
     swapBack: async (input) => backups.swapBack(parse(swapBackInput, input)),
     adoptDatabase: async (input) => backups.adoptDatabase(parse(adoptDatabaseInput, input)),
     reconcile: () => databases.reconcile(),
+  })
+
+  return {
+    ...management,
+    config,
+    catalog: reader,
+    serverDescription: server.description,
+    pipeline,
+    rules,
+    schema,
+    urlPrefix: config.urlPrefix,
+    authPrefix: config.authPrefix,
+    clientAddress,
+    jwks: () => keys.jwks(),
+    ...operations,
     getTenantPool: (tenant) => connections.pool(tenant),
     async runWithTenant(input, callback) {
       const { tenant } = parse(runWithTenantInput, input)

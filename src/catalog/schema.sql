@@ -653,6 +653,7 @@ CREATE INDEX tenants_labels_idx ON tenants USING gin (labels);
 CREATE TRIGGER tenants_audit_chain AFTER INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_audit_chain();
 CREATE CONSTRAINT TRIGGER tenants_chain_anchor AFTER DELETE ON tenants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tenants_chain_anchor();
 CREATE TRIGGER tenants_deleted AFTER DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_deleted();
+CREATE TRIGGER tenants_end_impersonations AFTER UPDATE OF status ON tenants FOR EACH ROW WHEN (old.status = 'active'::text AND new.status <> 'active'::text) EXECUTE FUNCTION tenants_end_impersonations();
 CREATE TRIGGER tenants_epoch BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_epoch();
 CREATE TRIGGER tenants_epoch_kept BEFORE UPDATE OF access_epoch ON tenants FOR EACH ROW WHEN (new.access_epoch < old.access_epoch) EXECUTE FUNCTION epochs_are_kept();
 CREATE TRIGGER tenants_former_databases BEFORE DELETE ON tenants FOR EACH ROW EXECUTE FUNCTION tenants_former_databases();
@@ -799,6 +800,8 @@ CREATE TABLE user_tenants (
 );
 CREATE UNIQUE INDEX user_tenants_default_key ON user_tenants USING btree (user_id) WHERE is_default;
 CREATE INDEX user_tenants_tenant_id_idx ON user_tenants USING btree (tenant_id);
+CREATE TRIGGER user_tenants_end_impersonations_when_gone AFTER DELETE ON user_tenants FOR EACH ROW EXECUTE FUNCTION user_tenants_end_impersonations();
+CREATE TRIGGER user_tenants_end_impersonations_when_inactive AFTER UPDATE OF is_active ON user_tenants FOR EACH ROW WHEN (old.is_active AND NOT new.is_active) EXECUTE FUNCTION user_tenants_end_impersonations();
 CREATE TRIGGER user_tenants_epoch AFTER INSERT OR DELETE OR UPDATE ON user_tenants FOR EACH ROW EXECUTE FUNCTION user_tenants_epoch();
 CREATE TRIGGER user_tenants_keys_kept BEFORE DELETE ON user_tenants FOR EACH ROW EXECUTE FUNCTION user_tenants_keys_kept();
 CREATE TRIGGER user_tenants_updated_at BEFORE UPDATE ON user_tenants FOR EACH ROW EXECUTE FUNCTION set_updated_at();
@@ -2431,6 +2434,15 @@ begin
   return old;
 end $function$;
 
+CREATE FUNCTION tenants_end_impersonations()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update impersonations set ended_at = now() where tenant_id = old.id and ended_at is null and expires_at > now();
+  return null;
+end $function$;
+
 CREATE FUNCTION tenants_epoch()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2623,6 +2635,16 @@ begin
       using errcode = '23503', constraint = 'user_tenant_roles_same_tenant';
   end if;
   return new;
+end $function$;
+
+CREATE FUNCTION user_tenants_end_impersonations()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update impersonations set ended_at = now()
+    where user_id = old.user_id and tenant_id = old.tenant_id and ended_at is null and expires_at > now();
+  return null;
 end $function$;
 
 CREATE FUNCTION user_tenants_epoch()

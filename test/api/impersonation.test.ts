@@ -22,6 +22,16 @@ let tenant: Tenant
 let member: Caller
 /** Id of another member. */
 let colleague: string
+/** Id of another tenant, where the member is one, too. */
+let elsewhere: string
+/** Functions of a tenancy that were called by a request of an administrator who acts as a member. */
+const calledNames: string[] = []
+/** What changes nothing, and what does not take a request's input: all other functions are to be refused. */
+const isForbidden = (name: string) =>
+  !/^(get|list|find|search|show|is)[A-Z]|^(summary|explain|effectivePermissions|withLock|onEvent)$/.test(name) &&
+  ![...['runWithTenant', 'can', 'permissionsOf', 'accountsHost', 'platformTokens', 'stats', 'activity', 'health']]
+    .concat(['close', 'jwks', 'clientAddress', 'lastRehearsal', 'status', 'check'])
+    .includes(name)
 let administrator: Caller & { readonly accessToken: string }
 
 beforeAll(async () => {
@@ -53,8 +63,30 @@ beforeAll(async () => {
       setMemberRoles: () => other.access.setMemberRoles({ tenant: of, user, actor, roles: ['Admin'] }),
       inAJob: () => other.runWithTenant({ tenant: of }, () => other.removeMember({ tenant: of, user })),
       updateOther: () => other.updateMember({ tenant: of, user: colleague, actor, position: 'Chief' }),
+      updateAdministrator: () =>
+        other.updateMember({ tenant: of, user: administrator.id.toUpperCase(), actor, position: 'x' }),
+      updateElsewhere: () => other.updateTenant({ tenant: elsewhere, actor, name: 'x' }),
+      settingsElsewhere: () => other.updateTenantSettings({ tenant: elsewhere, actor, changes: {} }),
+      updateOtherElsewhere: () => other.updateMember({ tenant: elsewhere, user: colleague, actor, position: 'x' }),
     }
     return { result: await calls[body.call]?.() }
+  })
+  app.post('/call-all', async () => {
+    const refusals: string[] = []
+    for (const [of, functions] of Object.entries({ tenancy: other, fleet: other.fleet, access: other.access })) {
+      for (const [name, value] of Object.entries(functions) as [string, unknown][]) {
+        if (typeof value !== 'function' || !isForbidden(name)) continue
+        const code = await Promise.resolve()
+          .then(() => (value as (input: object) => unknown)({}))
+          .then(
+            () => 'done',
+            (error: unknown) => (error as { readonly code?: string }).code,
+          )
+        if (code !== 'TENANCY_IMPERSONATION_REFUSED') refusals.push(`${of}.${name}: ${code}`)
+        calledNames.push(name)
+      }
+    }
+    return refusals
   })
   await app.ready()
 })
@@ -260,6 +292,62 @@ describe('ending', () => {
     expect(await getTenant(token)).toMatchObject(invalid)
   })
 
+  test.each([
+    [
+      'the member is removed and added',
+      async () => {
+        await api.tenancy.removeMember({ tenant: tenant.id, user: member.id })
+        await api.tenancy.addMember({ tenant: tenant.id, user: member.id, roles: ['Admin'] })
+      },
+    ],
+    [
+      'the member is deactivated and activated',
+      async () => {
+        await api.tenancy.setMemberActive({ tenant: tenant.id, user: member.id, isActive: false })
+        await api.tenancy.setMemberActive({ tenant: tenant.id, user: member.id, isActive: true })
+      },
+    ],
+    [
+      'the tenant is suspended and reactivated',
+      async () => {
+        await api.tenancy.suspendTenant({ tenant: tenant.id })
+        await api.tenancy.reactivateTenant({ tenant: tenant.id })
+      },
+    ],
+    [
+      'the tenant is deleted and undeleted',
+      async () => {
+        await api.tenancy.deleteTenant({ tenant: tenant.id })
+        await api.tenancy.undeleteTenant({ tenant: tenant.id })
+      },
+    ],
+    [
+      'the member is disabled and enabled',
+      async () => {
+        await api.tenancy.disableUser({ user: member.id })
+        await api.tenancy.enableUser({ user: member.id })
+      },
+    ],
+  ] as const)('It stays over when %s again; a new one counts', async (_, stopAndGoOn) => {
+    const { id, token } = await start()
+    const elsewhereIn = await api.createTenant(owner)
+    await api.tenancy.addMember({ tenant: elsewhereIn.id, user: member.id, roles: [] })
+    const body = { user: member.id, ...asked }
+    const url = `/platform/tenants/${elsewhereIn.id}/impersonations`
+    const unconcerned = await api.call(`POST ${url}`, { as: administrator, body })
+    expect((await ask('/who', token)).status).toBe(200)
+    await stopAndGoOn()
+    expect(await ask('/who', token)).toMatchObject(invalid)
+    const [{ endedAt, endedBy } = {}] = (await api.tenancy.listImpersonations({ tenant: tenant.id })).filter(
+      (one) => one.id === id,
+    )
+    if (!_.includes('disabled')) {
+      expect([endedAt instanceof Date, endedBy]).toEqual([true, null])
+      expect((await ask('/who', unconcerned.json.token)).status).toBe(200)
+    }
+    expect((await ask('/who', (await start()).token)).status).toBe(200)
+  })
+
   const endings: readonly (readonly [string, () => Promise<unknown>, object])[] = [
     ['the administrator’s role ends', () => api.tenancy.revokePlatformRole({ user: administrator.id }), invalid],
     [
@@ -374,16 +462,38 @@ describe('what it may do', () => {
 
   test('An application’s own routes are refused what the management API is, in jobs that they start as well', async () => {
     colleague = (await api.join(tenant, [])).id
+    elsewhere = (await api.createTenant(owner)).id
+    for (const user of [member.id, colleague]) {
+      await api.tenancy.addMember({ tenant: elsewhere, user, roles: ['Admin'] })
+    }
+    await api.tenancy.addMember({ tenant: tenant.id, user: administrator.id, roles: [] })
     const { token } = await start()
     for (const call of ['updateTenant', 'getTenant', 'record', 'updateOther']) {
       expect((await ask('/call', token, { call })).status, call).toBe(200)
     }
     for (const call of [
       ...['issueAccessToken', 'createServiceAccount', 'updateUser', 'updateMember', 'setMemberRoles', 'inAJob'],
+      ...['updateAdministrator', 'updateElsewhere', 'settingsElsewhere', 'updateOtherElsewhere'],
     ]) {
       expect(await ask('/call', token, { call }), call).toMatchObject(refused)
     }
   })
+})
+
+test('No function of a tenancy but those that read passes, those of operators included', async () => {
+  const { token } = await start()
+  expect(await ask('/call-all', token, {})).toEqual({ status: 200, json: [] })
+  for (const name of [
+    'startTenantExport',
+    'openTenantExport',
+    'backup',
+    'restore',
+    'exec',
+    'reconcile',
+    'createRole',
+  ]) {
+    expect(calledNames).toContain(name)
+  }
 })
 
 test('Erasing the administrator or the member leaves the chains intact, and what happened in the log', async () => {

@@ -43,12 +43,13 @@ export function createImpersonationDirectory(catalog: SqlPool): ImpersonationDir
         ? await catalogAnswer(queryRepeated<Row>(catalog, query, values), 'impersonations')
         : { rows: [] }
       const [row] = rows
-      if (row?.isInForce !== true) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
+      if (row === undefined) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       if (!row.isAdmitted) throw new TenancyError('TENANCY_AUTH_USER_REFUSED')
-      if (row.isLoggedOut) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       if (row.status === 'suspended') throw new TenancyError('TENANCY_TENANT_SUSPENDED')
       if (row.status === 'deleted') throw new TenancyError('TENANCY_TENANT_DELETED')
       if (!row.isMember) throw new TenancyError('TENANCY_TENANT_FORBIDDEN')
+      // Last: whatever is said above has ended it, too, and says more.
+      if (!row.isInForce || row.isLoggedOut) throw new TenancyError('TENANCY_AUTH_TOKEN_INVALID')
       const { reason, expiresAt, administratorId, administratorName } = row
       const found = {
         id: row.id,

@@ -58,7 +58,7 @@ export interface Impersonation {
   readonly expiresAt: Date
   /** When it was ended before its time; null: it was not. */
   readonly endedAt: Date | null
-  /** Id of the user who ended it; null: it was not, or an operator did. */
+  /** Id of the user who ended it; null: it was not, or an operator did, or the member or the tenant was not active any more. */
   readonly endedBy: string | null
 }
 
