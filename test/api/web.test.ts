@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createWebHandler } from '../../src/adapters/web/index.js'
+import { TenancyError } from '../../src/index.js'
 import { type ApiApp, createApiApp } from './api-app.js'
 
 let api: ApiApp
@@ -33,4 +34,14 @@ test('A path is taken as it is in the request line: nothing is resolved', async 
   })
   const answer = await handle(request, { target: '/other/../me/tenants' })
   expect(answer.status).toBe(404)
+})
+
+test('While the catalog does not answer for the public keys, the answer is 503', async () => {
+  const jwks = () => Promise.reject(new TenancyError('TENANCY_CATALOG_UNAVAILABLE'))
+  const handle = createWebHandler({ ...api, tenancy: { authPrefix: '/auth', jwks } })
+  const answer = await handle(new Request('https://app.example.com/.well-known/jwks.json'))
+  expect([answer.status, answer.headers.get('content-type'), answer.headers.get('retry-after')]).toEqual([
+    ...[503, 'application/problem+json; charset=utf-8', expect.any(String)],
+  ])
+  expect(await answer.json()).toMatchObject({ code: 'TENANCY_CATALOG_UNAVAILABLE', requestId: expect.any(String) })
 })

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { splitTarget } from '../../http/messages/strict-text.js'
+import { problemOf } from '../../http/foreign-problem.js'
 import type { AccountsHandler, ApiHandler, HttpTenancy } from '../../http/http-tenancy.js'
+import { privateHeaders, toResponse } from '../../http/messages/answers.js'
+import { splitTarget } from '../../http/messages/strict-text.js'
 
 export type { AccountsHandler, ApiHandler } from '../../http/http-tenancy.js'
 
@@ -40,7 +42,19 @@ export function createWebHandler({ tenancy, api, accounts, basePath = '' }: WebH
     // Nothing is at the root: what is not below the base path is answered 404, as everything unknown is.
     const target = whole.startsWith(`${basePath}/`) ? whole.slice(basePath.length) : '/'
     const { path } = splitTarget(target)
-    if (path === '/.well-known/jwks.json' && request.method === 'GET') return Response.json(await tenancy.jwks())
+    if (path === '/.well-known/jwks.json' && request.method === 'GET') return answerKeys(tenancy, facts)
     return api.handle(request, { ...facts, target })
+  }
+}
+
+async function answerKeys(
+  tenancy: Pick<HttpTenancy, 'jwks'>,
+  { requestId }: { readonly requestId: string | undefined },
+): Promise<Response> {
+  try {
+    return Response.json(await tenancy.jwks())
+  } catch (error) {
+    const { status, headers, body } = problemOf(error, { requestId })
+    return toResponse({ status, headers: [privateHeaders, headers], body })
   }
 }
