@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
+import { operations } from '../../src/api/operations/index.js'
+import { createKeptAnswers } from '../../src/api/serving/kept-answers.js'
 import { createDirectoryCache } from '../../src/cache/directory-cache.js'
 import { createEntry, createEntryStore } from '../../src/cache/entries.js'
 import { createSlugQueue } from '../../src/catalog/tenants/slug-queue.js'
@@ -12,6 +14,7 @@ import type { MemberDirectory, MemberQuestion } from '../../src/core/access/acce
 import type { UserDirectory, VerifiedToken } from '../../src/core/identity/identity.js'
 import { createTokenVerifier } from '../../src/identity/token-verifier.js'
 import { memberRecord } from '../cache/member-record.js'
+import { anonymousContext } from '../../src/http/pipeline.js'
 import { silentLogger } from '../http/fixture.js'
 
 const source = new URL('../../src/', import.meta.url)
@@ -68,7 +71,7 @@ const bounds: Readonly<Record<string, readonly [count: number, bound: string]>> 
   'api/document.ts': [1, local],
   'api/reference/public-files.ts': [1, 'the files of the page'],
   'api/reference/reference.ts': [1, local],
-  'api/serving/kept-answers.ts': [1, 'one answer for each context, held weakly'],
+  'api/serving/kept-answers.ts': [2, 'one answer for each context, held weakly, and 64 MiB'],
   'api/serving/route-table.ts': [3, 'the operations, and local'],
   'catalog/access/member-access.ts': [1, local],
   'catalog/access/provenance.ts': [2, local],
@@ -325,6 +328,27 @@ describe('input from clients does not fill the memory', () => {
     expect(grown).toBeLessThan(40 * mega)
     expect(verifier.verify(first)).toBeInstanceOf(Promise)
     await verifier.verify(first)
+  })
+
+  test('kept answers are bounded in bytes, also those of contexts that live; the oldest go, and one too large is not kept', async () => {
+    const [operation] = operations
+    const answers = createKeptAnswers({ epoch: 1 }, 100_000)
+    const contexts = Array.from({ length: 1000 }, () => ({ ...anonymousContext }))
+    const keep = (index: number, letters: number) =>
+      answers.make(contexts[index]!, operation!, async () => 'x'.repeat(letters))
+    const grown = await growthOf(async () => {
+      for (const index of contexts.keys()) expect(await keep(index, 9900)).toHaveLength(9900)
+    })
+    expect(grown).toBeLessThan(2 * mega)
+    expect(answers.bytes).toBe(100_000)
+    const kept = () =>
+      contexts.flatMap((context, index) => (answers.find(context, operation!) === undefined ? [] : [index]))
+    expect(kept()).toEqual([995, 996, 997, 998, 999])
+    // Another one of the same context takes the place of the earlier one.
+    for (let index = 0; index < 100; index += 1) await keep(996, 9900)
+    expect([answers.bytes, kept()]).toEqual([100_000, [995, 996, 997, 998, 999]])
+    await keep(0, 60_000)
+    expect([answers.bytes, kept()]).toEqual([100_000, [995, 996, 997, 998, 999]])
   })
 
   test('refused tokens are not cached', async () => {
