@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Tenant } from '../../src/index.js'
+import type { TenancyEvent, Tenant } from '../../src/index.js'
 import { type ApiApp, type Caller, createApiApp } from './api-app.js'
 
 // Service accounts and API keys over HTTP: made, used, changed, ended.
@@ -236,7 +236,11 @@ test('A key outlives the user who made it when that user is deleted', async () =
   expect((await api.call(`GET ${path}/roles`, { as: caller })).status).toBe(200)
 })
 
-test('An entry of the audit log names the service account as actor, and the key', async () => {
+test('An entry of the audit log names the service account as actor, and the key, and so does the event', async () => {
+  const events: TenancyEvent[] = []
+  const subscription = await api.tenancy.onEvent({ name: 'keys', events: ['tenant.updated'] }, (event) =>
+    events.push(event),
+  )
   const { id, account, caller } = await newKey(['tenant:update', 'audit:read'])
   const answer = await api.call(`PATCH ${path}`, { as: caller, body: { name: 'By a program' } })
   expect(answer.status).toBe(200)
@@ -245,6 +249,11 @@ test('An entry of the audit log names the service account as actor, and the key'
     { action: 'tenant.update', actorId: account, apiKey: id, after: { name: 'By a program' } },
   ])
   expect(await api.tenancy.audit.verify({ tenant: tenant.id })).toMatchObject({ isIntact: true })
+  await expect.poll(() => events, { timeout: 20_000 }).toHaveLength(1)
+  await subscription.close()
+  expect(events).toMatchObject([
+    { type: 'tenant.updated', actorId: account, apiKey: id, impersonation: null, after: { name: 'By a program' } },
+  ])
 })
 
 test('The last use is noted', async () => {

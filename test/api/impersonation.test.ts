@@ -5,7 +5,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createAccounts } from '../../src/accounts/index.js'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { createApi } from '../../src/api/index.js'
-import { getCurrentActor, getCurrentTenant, getCurrentUser, type Tenancy, type Tenant } from '../../src/index.js'
+import {
+  getCurrentActor,
+  getCurrentTenant,
+  getCurrentUser,
+  type Tenancy,
+  type TenancyEvent,
+  type Tenant,
+} from '../../src/index.js'
 import { startTcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.js'
 import { testServer, urlOf } from '../support/server.js'
 import { type ApiApp, type Caller, createApiApp } from './api-app.js'
@@ -412,6 +419,26 @@ describe('what it may do', () => {
       { ...both, address: null },
     ])
     expect(await api.tenancy.audit.verify()).toMatchObject({ isIntact: true })
+  })
+
+  test('An event of such a change names the member and the administrator; one of the member’s own does not', async () => {
+    const got: TenancyEvent[] = []
+    const subscription = await api.tenancy.onEvent({ name: `s-${randomUUID()}`, events: ['tenant.updated'] }, (event) =>
+      got.push(event),
+    )
+    const { id, token } = await start()
+    const rename = (as: Caller, name: string) => api.call(`PATCH /tenants/${tenant.id}`, { as, body: { name } })
+    expect((await rename({ id: member.id, token }, 'By support')).status).toBe(200)
+    expect((await rename(member, 'By myself')).status).toBe(200)
+    await expect.poll(() => got, { timeout: 20_000 }).toHaveLength(2)
+    await subscription.close()
+    const common = { type: 'tenant.updated', tenantId: tenant.id, actorId: member.id, apiKey: null }
+    expect(got).toMatchObject([
+      { ...common, after: { name: 'By support' }, impersonation: { id, administrator: administrator.id } },
+      { ...common, after: { name: 'By myself' }, impersonation: null },
+    ])
+    // The request's id and the address stay in the log.
+    expect(got.map(({ after }) => after)).toEqual([{ name: 'By support' }, { name: 'By myself' }])
   })
 
   test('The Owners see who acted as whom and why, in a list and in the log; a member without the permission does not', async () => {

@@ -1,6 +1,6 @@
 import type { SqlPool } from '../../core/sql-client.js'
 import { chainOf } from '../audit/chains.js'
-import { shownAfter, shownBefore } from '../audit/shown-entry.js'
+import { shownAfter, shownApiKey, shownBefore, shownImpersonation } from '../audit/shown-entry.js'
 import { eventTypeOf, type TenancyEvent, type TenancyEventType } from './event.js'
 
 /** An entry of the audit log after a subscription's position. */
@@ -39,7 +39,7 @@ const pendingQuery = `
   ) as pending
   cross join lateral (
     select entry.seq::float8 as seq, at, actor_id as "actorId", tenant_id as "tenantId", action, subject,
-      ${shownBefore} as before, ${shownAfter} as after
+      ${shownBefore} as before, ${shownAfter} as after, ${shownApiKey} as "apiKey", ${shownImpersonation} as impersonation
     from audit_log as entry
     where ${chainOf} = pending.chain_id and entry.seq > pending.seq and entry.seq <= pending.length
     order by entry.seq limit ${maxEntriesOfChain}

@@ -44,8 +44,12 @@ export interface TenancyEvent {
   readonly at: Date
   /** null: it concerns the installation, such as `user.deleted`. */
   readonly tenantId: string | null
-  /** Id of the user who made the change; null: an operator, or the installation itself. */
+  /** Id of the user or service account who made the change; null: an operator, or the installation itself. */
   readonly actorId: string | null
+  /** Id of the API key that the change came with; `actorId` is then the service account. null: none. */
+  readonly apiKey: string | null
+  /** The administrator of the installation who acted as the user `actorId`, and the id of the impersonation; null: nobody did. */
+  readonly impersonation: { readonly id: string; readonly administrator: string } | null
   /** What was changed: `tenant:<id>`, `user:<id>`, or as the application wrote it. */
   readonly subject: string | null
   /** As in the entry of the audit log: what differs. Of an erased user: `erased: true`. */

@@ -79,7 +79,10 @@ describe('events', () => {
     await audit().record({ action: 'app.done' })
     await until(() => got.length === 3)
     expect(got).toMatchObject([
-      { type: 'user.created', tenantId: null, actorId: null, subject: `user:${id}`, before: null, after: { email } },
+      {
+        ...{ type: 'user.created', tenantId: null, actorId: null, apiKey: null, impersonation: null },
+        ...{ subject: `user:${id}`, before: null, after: { email } },
+      },
       { type: 'user.deleted', subject: `user:${id}`, before: null },
       { type: 'app.done' },
     ])
