@@ -89,6 +89,37 @@ test('Unknown fields, values that do not fit, NUL, depth and size are refused, w
   expect((await read()).json.version).toBe(0)
 })
 
+test('A refused change names every problem at its place, those of known and of unknown fields', async () => {
+  const { status, headers, json } = await change({
+    ...{ theme: 'pink', note: 'a\u0000', color: 'red', 'a/b c~.d': null, gone: null },
+    mail: { host: 1, port: { deep: 1 }, password: 'zq' },
+  })
+  expect([status, headers['content-type']]).toEqual([400, 'application/problem+json; charset=utf-8'])
+  expect(json.code).toBe('TENANCY_REQUEST_INVALID')
+  const unknown = 'is no field of the settings'
+  expect(json.errors).toEqual([
+    { pointer: '#/theme', detail: expect.stringContaining('Invalid option') as string },
+    { pointer: '#/mail/host', detail: expect.stringContaining('Invalid input') as string },
+    { pointer: '#/mail/password', detail: 'is not valid' },
+    { pointer: '#/note', detail: 'holds a NUL or half of a surrogate pair' },
+    ...['color', 'a~1b%20c~0.d', 'gone', 'mail/port'].map((path) => ({ pointer: `#/${path}`, detail: unknown })),
+  ])
+  const input = { tenant: tenant.id, changes: { theme: 'pink', color: null } as never }
+  await expect(tenancy.updateTenantSettings(input)).rejects.toMatchObject({
+    message: expect.stringMatching(/changes\.theme: Invalid option.*; changes\.color: is no field/) as string,
+    details: {
+      problems: [expect.stringContaining('changes.theme: ') as string, `changes.color: ${unknown}`],
+      errors: [{ pointer: '#/theme' }, { pointer: '#/color', detail: unknown }],
+    },
+  })
+  // More than anybody reads are counted.
+  const many = Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`f${at}`, 1]))
+  const { json: long } = await change(many)
+  expect(long.errors).toHaveLength(201)
+  expect(long.errors.at(-1)).toEqual({ pointer: '#', detail: '800 more problems are not listed' })
+  expect((await read()).json.version).toBe(0)
+})
+
 test('A Member reads and changes nothing; an Admin does', async () => {
   const member = await api.join(tenant, ['Member'])
   expect((await read(member)).status).toBe(403)
@@ -143,7 +174,7 @@ test('After the schema has changed, reads give the default and writes say what t
   expect(JSON.stringify(found)).not.toContain('hunter22')
   await expect(other.updateTenantSettings({ tenant: tenant.id, changes: { size: 2 } })).rejects.toMatchObject({
     code: 'TENANCY_SETTINGS_OUTDATED',
-    details: { problems: [expect.stringContaining('theme')] },
+    details: { problems: [expect.stringContaining('theme')], errors: [{ pointer: '#/theme' }] },
   })
   await other.updateTenantSettings({ tenant: tenant.id, changes: { size: 2, theme: null } })
   // The secret of the other version was kept.

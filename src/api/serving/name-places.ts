@@ -1,5 +1,5 @@
 import { type FieldError, findTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { pointerTo } from '../../http/messages/refusals.js'
+import { pointerTo } from '../../core/errors/pointer-to.js'
 import type { Operation } from '../operation.js'
 
 /**

@@ -23,14 +23,14 @@ export interface SettingsSchema {
   /** Paths of secret fields. */
   readonly secrets: readonly (readonly string[])[]
   /** Lists the paths of fields that the schema does not have. */
-  unknownFields(value: Json): string[]
+  unknownFields(value: Json): string[][]
   /** Parses what is stored, without what the schema does not know. */
   parse(stored: JsonObject): { readonly settings: object } | { readonly problems: readonly SettingsProblem[] }
   /** Parses what is stored, with the defaults in the place of what does not fit. */
   parseWhatFits(stored: JsonObject): { readonly settings: object; readonly invalid: readonly string[] }
 }
 
-/** A value that the schema does not allow. */
+/** What is wrong with a field. */
 export interface SettingsProblem {
   readonly path: readonly string[]
   readonly message: string
@@ -162,13 +162,13 @@ function hasMarked(value: unknown, seen: Set<unknown>): boolean {
   return Object.values(value).some((inner) => hasMarked(inner, seen))
 }
 
-function unknownIn(schema: z.ZodType, value: Json, path: readonly string[]): string[] {
+function unknownIn(schema: z.ZodType, value: Json, path: readonly string[]): string[][] {
   const { shape, catchall } = definitionOf(unwrap(schema))
   if (shape === undefined || !isObject(value)) return []
   return Object.entries(value).flatMap(([key, inner]) => {
     const field = Object.hasOwn(shape, key) ? shape[key] : undefined
     if (field !== undefined) return unknownIn(field, inner, [...path, key])
-    return isOpen(catchall) ? [] : [[...path, key].join('.')]
+    return isOpen(catchall) ? [] : [[...path, key]]
   })
 }
 

@@ -9,18 +9,15 @@ import type {
   TenantSettingsValues,
   UpdateTenantSettingsInput,
 } from '../../core/tenants/tenant-settings.js'
-import { isStorable } from '../../core/text.js'
 import { isUuid } from '../../core/uuid.js'
 import { commitChange } from '../access/lookup.js'
 import { actor, parse, schemaOf, tenantRef } from '../input.js'
 import { findTenant } from '../tenants/tenant-row.js'
 import { inOrder, inTransaction } from '../transaction.js'
 import { isObject, isSame, type Json, type JsonObject, mergePatch, valueAt, withValueAt } from './json-object.js'
+import { faultsOf, readChanges, requireFit } from './refuse-settings.js'
 import type { SettingsSchema } from './settings-schema.js'
 import type { SettingsSeal } from './settings-seal.js'
-
-const maxBytes = 64 * 1024
-const maxDepth = 20
 
 const readInput = schemaOf<TenantSettingsInput>()(z.strictObject({ tenant: tenantRef }))
 const updateInput = schemaOf<UpdateTenantSettingsInput>()(
@@ -99,7 +96,8 @@ export function createTenantSettings(options: TenantSettingsOptions): TenantSett
     async updateTenantSettings(input) {
       const { tenant: ref, changes: given, expectedVersion, actor: by } = parse(updateInput, input)
       const schema = requireSchema()
-      const changes = readChanges(given, schema)
+      const changes = readChanges(given)
+      const faults = faultsOf(changes, schema)
       const { tenantId, row, stored } = await inTransaction(catalog, async (client) => {
         const tenant = await findTenant(client, ref, { lock: true })
         if (tenant.status === 'deleted') {
@@ -118,8 +116,10 @@ export function createTenantSettings(options: TenantSettingsOptions): TenantSett
         const written = schema.secrets.filter(
           (path) => valueAt(changes, path) !== undefined && valueAt(later, path) !== undefined,
         )
-        if (written.length === 0 && isSame(earlier, later)) return { tenantId: tenant.id, row: before, stored: later }
-        requireFit(schema, later, changes)
+        if (faults.length === 0 && written.length === 0 && isSame(earlier, later)) {
+          return { tenantId: tenant.id, row: before, stored: later }
+        }
+        requireFit(schema, later, changes, faults)
         let plain = later
         // Secrets of fields that this version does not know stay: another one may.
         const sealed = new Map(Object.entries(before?.sealed ?? {}))
@@ -177,57 +177,6 @@ const settingsOf = (row: Row | undefined, stored: JsonObject, schema: SettingsSc
 }
 
 const nameOf = (path: readonly string[]) => path.join('.')
-
-const refuse = (problems: readonly string[]) =>
-  new TenancyError('TENANCY_REQUEST_INVALID', `Invalid input: ${problems.join('; ')}`, { details: { problems } })
-
-/** Reads a patch as JSON, and refuses what cannot be stored or has no place. */
-function readChanges(given: Readonly<Record<string, unknown>>, schema: SettingsSchema): JsonObject {
-  let text: string
-  let changes: JsonObject
-  try {
-    text = JSON.stringify(given)
-    changes = JSON.parse(text) as JsonObject
-  } catch {
-    throw refuse(['changes: must be JSON'])
-  }
-  if (Buffer.byteLength(text) > 2 * maxBytes) throw refuse([`changes: must have at most ${maxBytes} bytes of JSON`])
-  requireStorable(changes, 0)
-  const unknown = schema.unknownFields(changes)
-  if (unknown.length > 0) {
-    const names = unknown.slice(0, 20).map((name) => JSON.stringify(name.slice(0, 100)))
-    throw refuse(names.map((name) => `changes: ${name} is no field of the settings`))
-  }
-  return changes
-}
-
-function requireStorable(value: Json, depth: number): void {
-  if (depth > maxDepth) throw refuse([`changes: must be at most ${maxDepth} levels deep`])
-  if (typeof value === 'string' && !isStorable(value)) {
-    throw refuse(['changes: a text holds a NUL or half of a surrogate pair'])
-  }
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, inner] of Object.entries<Json>(value as JsonObject)) {
-    if (!isStorable(key)) throw refuse(['changes: a name holds a NUL or half of a surrogate pair'])
-    requireStorable(inner, depth + 1)
-  }
-}
-
-/** @throws TENANCY_REQUEST_INVALID: what is changed does not fit; TENANCY_SETTINGS_OUTDATED: what is stored does not */
-function requireFit(schema: SettingsSchema, later: JsonObject, changes: JsonObject): void {
-  if (Buffer.byteLength(JSON.stringify(later)) > maxBytes) {
-    throw refuse([`changes: the settings would have more than ${maxBytes} bytes of JSON`])
-  }
-  const parsed = schema.parse(later)
-  if ('settings' in parsed) return
-  const { problems } = parsed
-  const shown = problems.slice(0, 20).map(({ path, message }) => `${nameOf(path)}: ${message}`)
-  const isOfChange = problems.some(({ path: [key] }) => key === undefined || Object.hasOwn(changes, key))
-  if (isOfChange) throw refuse(shown)
-  throw new TenancyError('TENANCY_SETTINGS_OUTDATED', `Stored settings do not fit the schema: ${shown.join('; ')}`, {
-    details: { problems: shown },
-  })
-}
 
 /** Replaces each secret by `{ isSet: true }`, or null where none is set. */
 function hideSecrets(settings: JsonObject, { secrets }: SettingsSchema): JsonObject {

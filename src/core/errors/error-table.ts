@@ -655,7 +655,7 @@ export const errorTable = {
     status: 422,
     title: 'Cannot change settings while stored ones do not fit the schema',
     fix: 'Send the fields that the message names as well: a value that fits, or null for the default.',
-    details: { problems: 'string[]' },
+    details: { problems: 'string[]', 'errors?': 'FieldError[]' },
   },
   TENANCY_REQUEST_RANGE_UNSATISFIABLE: {
     status: 416,

@@ -55,8 +55,8 @@ export interface TenantSettingsStore {
   /**
    * Changes settings of a tenant that is not deleted. The whole must fit the schema, and has at most 64 KiB of JSON. The audit
    * entry has what was changed, without secrets. What is the same already is no change.
-   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID (unknown fields, or values that the schema does not allow),
-   *   TENANCY_SETTINGS_OUTDATED (a stored value that is not changed here does not fit the schema), TENANCY_CHANGE_OUTDATED,
+   * @throws TENANCY_TENANT_NOT_FOUND, TENANCY_REQUEST_INVALID (unknown fields, and values that the schema does not allow: all of
+   *   them, in `details.errors`, whose pointers lead into `changes`), TENANCY_SETTINGS_OUTDATED (a stored value that is not changed here does not fit the schema), TENANCY_CHANGE_OUTDATED,
    *   TENANCY_TENANT_STATE_CONFLICT (deleted)
    * @example
    * await tenancy.updateTenantSettings({ tenant: 'acme', changes: { mail: { host: 'mail.acme.example', footer: null } } })

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { type FieldError, TenancyError } from '../../core/errors/errors.js'
-import { pointerTo } from './refusals.js'
+import { pointerTo } from '../../core/errors/pointer-to.js'
 
 /** What fields are of: the body, or the path and the query. */
 export type FieldsOf = 'body' | 'parameters'
