@@ -26,7 +26,7 @@ export interface NewRoleInput extends RoleOwnerInput {
 /** A role, by its name or id. */
 export interface RoleKeyInput extends RoleOwnerInput {
   /** Name of the role, in its exact spelling, or its id. */
-  readonly role: string
+  readonly role: RoleName
 }
 
 /** The new name, description and state of a role. */
@@ -73,7 +73,7 @@ export interface RoleReadInput {
   /** Id or slug; null: a built-in role. */
   readonly tenant: string | null
   /** Name of the role, in its exact spelling, or its id. */
-  readonly role: string
+  readonly role: RoleName
 }
 
 const owner = { tenant: tenant.nullable(), actor }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RegisteredPermission } from '../../core/access/access.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, schemaOf, shownLine, tenant } from '../input.js'
 
@@ -41,7 +42,7 @@ export interface NewApiKeyInput extends ServiceAccountInput {
   /** What it is for: one line of at most 200 characters. */
   readonly name: string
   /** Names of permissions, each held by the actor, at most 500. */
-  readonly permissions: readonly string[]
+  readonly permissions: readonly RegisteredPermission[]
   /** From when on it does not count. Default, and null: never. */
   readonly expiresAt?: Date | null | undefined
 }
@@ -59,7 +60,7 @@ export interface ApiKeyUpdateInput extends ApiKeyInput {
   /** Default: as it is. */
   readonly name?: string | undefined
   /** All permissions that it has from then on. Default: as they are. */
-  readonly permissions?: readonly string[] | undefined
+  readonly permissions?: readonly RegisteredPermission[] | undefined
   /** null: it does not expire. Default: as it is. */
   readonly expiresAt?: Date | null | undefined
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RoleName } from '../../core/access/access.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, name, schemaOf, tenant, user } from '../input.js'
 
@@ -17,7 +18,7 @@ export interface NewEmailDomainInput extends ActorOption {
   /** `example.com`: addresses at exactly this domain, and none below it. */
   readonly domain: string
   /** Names of the roles of those who join, at most 100; none that is or includes Owner or Admin. Default: none. */
-  readonly roles?: readonly string[] | undefined
+  readonly roles?: readonly RoleName[] | undefined
 }
 
 /** A domain of a tenant. */
@@ -31,7 +32,7 @@ export interface DomainChangeInput extends ActorOption {
 /** Other roles for those who join by a domain. */
 export interface EmailDomainUpdateInput extends DomainChangeInput {
   /** As in {@link NewEmailDomainInput}. */
-  readonly roles: readonly string[]
+  readonly roles: readonly RoleName[]
 }
 
 /** Which domains to list. */

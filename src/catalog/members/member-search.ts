@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { RoleName } from '../../core/access/access.js'
 import { selectList } from '../../core/columns.js'
 import { membershipColumns } from '../../core/model.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
@@ -19,7 +20,7 @@ export interface MemberSearchInput {
   /** Default: both. */
   readonly status?: 'active' | 'inactive' | undefined
   /** Name of a role that the members hold directly. Default: any. */
-  readonly role?: string | undefined
+  readonly role?: RoleName | undefined
   /** `next` of the page before. */
   readonly after?: string | undefined
   /** 1 to 1000. Default: 100. */

@@ -153,9 +153,9 @@ export interface AccessDefinition<Permission extends string = string, Role exten
 
 /**
  * Declares the access definition of the whole application. From then on a misspelled permission does not compile, in
- * `requirePermission`, `tenancy.can` and the functions that grant one; nor does a misspelled role in `requireRole`. Where a tenant's
- * own role may be named, editors offer the built-in ones. Without it, any text does. `tenantSettings`: the schema of tenants'
- * settings.
+ * `requirePermission`, `tenancy.can`, the functions that grant one and those of API keys; nor does a misspelled role in
+ * `requireRole`. Where a tenant's own role may be named, editors offer the built-in ones. Without it, any text does.
+ * `tenantSettings`: the schema of tenants' settings, whose fields `getTenantSettings` returns and `updateTenantSettings` takes.
  *
  * @example
  * declare module 'tenants2fast' {

@@ -7,8 +7,20 @@ export type TenantSettingsValues = Register extends { readonly tenantSettings: i
   ? z.output<Schema>
   : Readonly<Record<string, unknown>>
 
-/** A merge patch (RFC 7396): what is left out stays, null removes, so that the default is valid again. */
-export type TenantSettingsChanges = Readonly<Record<string, unknown>>
+/**
+ * A merge patch (RFC 7396): what is left out stays, null removes, so that the default is valid again. Its fields are those that the
+ * {@link Register}ed schema takes; any object without one.
+ */
+export type TenantSettingsChanges = Register extends { readonly tenantSettings: infer Schema extends z.ZodObject }
+  ? Patch<z.input<Schema>>
+  : Readonly<Record<string, unknown>>
+
+/** Objects become patches of themselves; a list is replaced as a whole. */
+type Patch<Value> = Value extends readonly unknown[]
+  ? Value
+  : Value extends object
+    ? { readonly [Name in keyof Value]?: Patch<Value[Name]> | null | undefined }
+    : Value
 
 /** The settings of a tenant at one moment. */
 export interface TenantSettings {
@@ -24,7 +36,7 @@ export interface TenantSettings {
 
 /** The same for people: each secret is `{ isSet: true }` or null. */
 export interface ShownTenantSettings extends Omit<TenantSettings, 'settings'> {
-  readonly settings: Readonly<Record<string, unknown>>
+  readonly settings: { readonly [Name in keyof TenantSettingsValues]: unknown }
 }
 
 /** Whose settings to read. */
