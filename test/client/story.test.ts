@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ import createClient from 'openapi-fetch'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Accounts, createAccounts } from '../../src/accounts/index.js'
 import { requirePermission, tenancyPlugin } from '../../src/adapters/fastify/index.js'
-import { getCurrentActor, tryGetCurrentUser } from '../../src/index.js'
+import { getCurrentActor, getCurrentTenant, tryGetCurrentUser } from '../../src/index.js'
 import { type ApiApp, createApiApp } from '../api/api-app.js'
 import type { paths } from './schema.js'
 
@@ -20,13 +20,19 @@ let accounts: Accounts
 /** An application: accounts, the API, and a route of its own. */
 let app: FastifyInstance
 let address: string
+/** What the DNS answers: values by name. */
+const records = new Map<string, string[]>()
 beforeAll(async () => {
-  api = await createApiApp()
+  api = await createApiApp(
+    undefined,
+    {},
+    { domains: { byHost: true, resolveTxt: async (name) => records.get(name) ?? [] } },
+  )
   accounts = await createAccounts({ tenancy: api.tenancy })
   app = Fastify()
   await app.register(tenancyPlugin, { tenancy: api.tenancy, api: api.api, accounts })
   app.get('/invoices', { preHandler: requirePermission('members:read') }, async () => ({
-    ...{ actor: getCurrentActor(), user: tryGetCurrentUser() ?? null },
+    ...{ actor: getCurrentActor(), user: tryGetCurrentUser() ?? null, tenant: getCurrentTenant().slug },
   }))
   address = await app.listen({ port: 0, host: '127.0.0.1' })
 })
@@ -65,6 +71,13 @@ async function signUp(name: string): Promise<{ readonly token: string; readonly 
   return { token: json['access_token'] ?? '', email }
 }
 
+/** The tenant that the application's own route has at a host, or the code of its refusal. (`fetch` cannot send another `Host`.) */
+async function tenantAtHost(host: string, token: string): Promise<string | undefined> {
+  const answer = await app.inject({ url: '/invoices', headers: { host, authorization: `Bearer ${token}` } })
+  const { tenant, code } = answer.json<{ readonly tenant?: string; readonly code?: string }>()
+  return tenant ?? code
+}
+
 const clientOf = (token: string) =>
   createClient<paths>({ baseUrl: address, headers: { authorization: `Bearer ${token}` } })
 
@@ -81,7 +94,7 @@ test('The committed document is clean by Redocly', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ totals: { errors: 0, warnings: 0 }, problems: [] })
 })
 
-test('A customer signs up, makes a tenant, invites somebody, gives roles, makes a key, is suspended, and deletes it, by the typed client', async () => {
+test('A customer signs up, makes a tenant, invites somebody, gives roles, makes a key, proves a domain, exports the tenant, is suspended, and deletes it, by the typed client', async () => {
   const [ada, bob, operator] = [await signUp('ada'), await signUp('bob'), await api.createAdministrator()]
   const [adas, bobs, platform] = [clientOf(ada.token), clientOf(bob.token), clientOf(operator.token)]
 
@@ -133,6 +146,50 @@ test('A customer signs up, makes a tenant, invites somebody, gives roles, makes 
   await adas.DELETE('/tenants/{tenant}/keys/{apiKey}', { params: { path } })
   await expect.poll(async () => (await invoices(reads.data?.key)).status).toBe(401)
 
+  const host = `app-${randomUUID()}.example.org`
+  const domain = await adas.POST('/tenants/{tenant}/domains', { params, body: { host } })
+  expect([domain.response.status, domain.data?.state]).toEqual([201, 'pending'])
+  const asked = { params: { path: { ...params.path, domain: domain.data?.id ?? '' } } }
+  const early = await adas.POST('/tenants/{tenant}/domains/{domain}/verify', asked)
+  expect([early.response.status, early.error?.code]).toEqual([409, 'TENANCY_DOMAIN_NOT_PROVEN'])
+  // A second tenant is the one that requests mean which name none.
+  await adas.POST('/tenants', { body: { name: 'Other', slug: 'other-story' } })
+  const chosen = await adas.PUT('/me/default-tenant', { body: { tenant: 'other-story' } })
+  expect(chosen.response.status).toBe(204)
+  const atHost = () => tenantAtHost(host, ada.token)
+  await expect.poll(atHost).toBe('other-story')
+  records.set(domain.data?.recordName ?? '', [domain.data?.recordValue ?? ''])
+  const proven = await adas.POST('/tenants/{tenant}/domains/{domain}/verify', asked)
+  expect([proven.response.status, proven.data?.state]).toEqual([200, 'proven'])
+  await expect.poll(atHost).toBe('acme-story')
+  const { data: hosts } = await adas.GET('/tenants/{tenant}/domains', { params })
+  expect(hosts?.items.map((item) => [item.host, item.state])).toEqual([[host, 'proven']])
+
+  const forbidden = await bobs.POST('/tenants/{tenant}/exports', { params, body: {} })
+  expect(forbidden.error?.code).toBe('TENANCY_ACCESS_DENIED')
+  const started = await adas.POST('/tenants/{tenant}/exports', {
+    params: { ...params, header: { 'Idempotency-Key': 'story' } },
+    body: { expiresInSeconds: 3600 },
+  })
+  expect(started.response.status).toBe(201)
+  const ofExport = { path: { ...params.path, export: started.data?.id ?? '' } }
+  const readExport = async () => (await adas.GET('/tenants/{tenant}/exports/{export}', { params: ofExport })).data
+  await expect.poll(async () => (await readExport())?.state, { timeout: 60_000 }).toBe('ready')
+  const facts = await readExport()
+  const load = (headers: Record<string, string> = {}) =>
+    adas.GET('/tenants/{tenant}/exports/{export}/archive', { params: ofExport, headers, parseAs: 'arrayBuffer' })
+  const whole = await load()
+  const archive = Buffer.from(whole.data as ArrayBuffer)
+  const tag = whole.response.headers.get('etag') ?? ''
+  expect([archive.length, createHash('sha256').update(archive).digest('hex')]).toEqual([facts?.bytes, facts?.sha256])
+  // A download that broke off after 1000 bytes goes on there.
+  const rest = await load({ range: 'bytes=1000-', 'if-range': tag })
+  expect([rest.response.status, rest.response.headers.get('content-range')]).toEqual([
+    ...[206, `bytes 1000-${archive.length - 1}/${archive.length}`],
+  ])
+  const resumed = Buffer.concat([archive.subarray(0, 1000), Buffer.from(rest.data as ArrayBuffer)])
+  expect(resumed.equals(archive)).toBe(true)
+
   await platform.POST('/platform/tenants/{tenant}/suspend', { params })
   await expect
     .poll(async () => (await bobs.GET('/tenants/{tenant}', { params })).error?.code)
@@ -140,7 +197,9 @@ test('A customer signs up, makes a tenant, invites somebody, gives roles, makes 
   await platform.POST('/platform/tenants/{tenant}/activate', { params })
   await expect.poll(async () => (await bobs.GET('/tenants/{tenant}', { params })).data?.slug).toBe('acme-story')
 
-  // Here belong a custom domain and an export, when the API has them.
   expect((await adas.DELETE('/tenants/{tenant}', { params })).response.status).toBe(204)
   await expect.poll(async () => (await adas.GET('/tenants/{tenant}', { params })).response.status).toBe(403)
+  await expect.poll(atHost).toBe('TENANCY_TENANT_DELETED')
+  const { data: kept } = await platform.GET('/platform/tenants/{tenant}', { params })
+  expect(kept?.status).toBe('deleted')
 })
