@@ -5,6 +5,7 @@ import { isStreamed, type PlainAnswer } from '../../../http/messages/answers.js'
 import { refuseLength, refuseRequest } from '../../../http/messages/refusals.js'
 import type { NodeRequestFacts } from '../../../http/web-request.js'
 import { answerBadAddresses } from './bad-addresses.js'
+import { readBody } from './read-body.js'
 import { sendProblem } from '../error-handler.js'
 import { FastifyRequestScope } from '../request-scope.js'
 import { requestIdOf, scopeKey } from '../request-state.js'
@@ -32,8 +33,9 @@ export interface Mounted {
  */
 export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
   const { answer, routes, maxBodyBytes, prefixes = [], readsAddresses = [], scopePrefix = '' } = mounted
-  const handler = (request: FastifyRequest, reply: FastifyReply): unknown => {
-    const { method, url, headers, body, [scopeKey]: scope } = request
+  const handler = (request: FastifyRequest, reply: FastifyReply) => answerWith(request.body, request, reply)
+  const answerWith = (body: unknown, request: FastifyRequest, reply: FastifyReply): unknown => {
+    const { method, url, headers, [scopeKey]: scope } = request
     const target = url.startsWith(`${scopePrefix}/`) ? url.slice(scopePrefix.length) : url
     // Not `request.ip`, which depends on `trustProxy`: accounts have trusted proxies of their own.
     const given = answer(
@@ -57,7 +59,10 @@ export function mountHandler(app: FastifyInstance, mounted: Mounted): void {
 
   answerBadAddresses(
     app,
-    readsAddresses.map((path) => ({ below: `${app.prefix}${path}/`, handle: handler })),
+    readsAddresses.map((path) => ({
+      below: `${app.prefix}${path}/`,
+      handle: async (request, reply) => answerWith(await readBody(request, reply, maxBodyBytes), request, reply),
+    })),
   )
   void app.register(async (scope) => {
     // Only in this scope: the handler reads the body itself, whatever its type.
