@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer, connect as tcpConnect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +6,8 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
 import { describeWithRedis } from '../support/redis/redis.js'
+import { redisServer, startRedisProcess } from '../support/redis/redis-process.js'
+import { testWith } from '../support/requirements.js'
 import { testPrefix } from '../support/server.js'
 import { memberRecord } from './member-record.js'
 
@@ -227,11 +228,9 @@ describeWithRedis('the Redis tier', (redisUrl) => {
     await between.close()
   })
 
-  test('a killed Redis fails no request', async (context) => {
-    const port = 20_000 + Math.floor(Math.random() * 20_000)
-    const server = await startRedis(port)
-    if (server === undefined) return context.skip('needs a Redis of its own: install redis-server')
-    const opened = await open(`redis://127.0.0.1:${port}`)
+  testWith(redisServer, 'a killed Redis fails no request', async () => {
+    const server = await startRedisProcess()
+    const opened = await open(server.url)
     const record = memberRecord(randomUUID(), randomUUID())
     const address = { ...record.membership, user: 3, tenant: 4, rules: 7 }
     // Again each time: the first may have found an answer too late, and its connection left alone for a while.
@@ -241,10 +240,10 @@ describeWithRedis('the Redis tier', (redisUrl) => {
         return opened.read(address)
       })
       .toEqual(record)
-    server.kill('SIGKILL')
-    await new Promise((resolve) => server.once('exit', resolve))
+    await server.kill()
     for (let round = 0; round < 10; round += 1) expect(await opened.read(address)).toBeUndefined()
     opened.write(record, 3)
+    await server.close()
   })
 })
 
@@ -258,18 +257,6 @@ async function withRedis<Result>(url: string, work: (client: ReturnType<typeof c
   } finally {
     client.destroy()
   }
-}
-
-async function startRedis(port: number): Promise<ChildProcess | undefined> {
-  const server = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    { stdio: 'ignore' },
-  )
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(undefined))
-    server.once('spawn', () => resolve(server))
-  })
 }
 
 /** A proxy before Redis that can fall silent or drop everybody. */
