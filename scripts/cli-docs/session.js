@@ -3,15 +3,20 @@ import { spawnSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { startEmbeddedServer } from '../../dist/databases/embedded/supervisor.js'
-import { loadConfig } from '../../dist/index.js'
+import { createTenancy, loadConfig } from '../../dist/index.js'
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
+/** What the application does in the session, where a command is about that. */
+let impersonation = ''
+let tenantExport = ''
+
 /**
- * Lines of the session; a function is something that happens in between.
+ * Lines of the session; a function is something that happens in between, or gives a line that has an id.
  *
  * @type {readonly (string | ((folder: string) => unknown))[]}
  */
@@ -32,6 +37,16 @@ const session = [
   'access list --tenant acme',
   'platform grant dana@example.com',
   'platform list',
+  () =>
+    inApplication({}, async (tenancy) => {
+      const [dana, eve] = await Promise.all(
+        ['dana', 'eve'].map((name) => tenancy.findUserByEmail(`${name}@example.com`)),
+      )
+      const acting = { tenant: 'acme', user: eve?.id ?? '', actor: dana?.id ?? '', reason: 'Ticket 4711', minutes: 15 }
+      impersonation = (await tenancy.startImpersonation(acting)).impersonation.id
+    }),
+  'impersonation list acme',
+  () => `impersonation end acme ${impersonation}`,
   'platform revoke dana@example.com',
   'tenant labels acme --add beta --add europe',
   'migrate new add_colour --down',
@@ -55,6 +70,17 @@ const session = [
   'fleet seed --profile dev',
   'fleet exec "select count(*) as notes, max(body) as newest from notes"',
   'tenant backup acme --to backups/acme',
+  (folder) =>
+    inApplication({ exports: { folder: 'exports' } }, async (tenancy) => {
+      writeFileSync(join(folder, 'tenants2fast.config.mjs'), "export default { exports: { folder: 'exports' } }\n")
+      const owner = await tenancy.findUserByEmail('dana@example.com')
+      tenantExport = (await tenancy.startTenantExport({ tenant: 'acme', actor: owner?.id })).id
+      const state = async () => (await tenancy.getTenantExport({ tenant: 'acme', export: tenantExport })).state
+      while ((await state()) !== 'ready') await sleep(50)
+    }),
+  'export list acme',
+  () => `export delete acme ${tenantExport} --yes`,
+  (folder) => rmSync(join(folder, 'tenants2fast.config.mjs')),
   'tenant restore backups/acme --tenant acme --yes',
   'tenant swap-back acme --yes',
   () => onServer((query) => query('postgres', 'create database legacy')),
@@ -114,6 +140,21 @@ async function onServer(work) {
   }
 }
 
+/**
+ * Does what a process of the application does.
+ *
+ * @param {import('../../dist/index.js').CreateTenancyOptions} options
+ * @param {(tenancy: import('../../dist/index.js').Tenancy) => Promise<unknown>} work
+ */
+async function inApplication(options, work) {
+  const tenancy = await createTenancy(options)
+  try {
+    await work(tenancy)
+  } finally {
+    await tenancy.close()
+  }
+}
+
 /** Runs the session. @returns {Promise<{ command: string, output: string }[]>} */
 export async function record() {
   const folder = mkdtempSync(join(tmpdir(), 't2f-session-'))
@@ -140,8 +181,8 @@ export async function record() {
     process.chdir(folder)
     const runs = []
     for (const step of session) {
-      if (typeof step === 'function') await step(folder)
-      else runs.push({ command: step, output: runInTerminal(step, folder) })
+      const command = typeof step === 'function' ? await step(folder) : step
+      if (typeof command === 'string') runs.push({ command, output: runInTerminal(command, folder) })
     }
     return runs
   } finally {

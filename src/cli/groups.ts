@@ -6,6 +6,12 @@ export const groups: readonly GroupDefinition[] = [
   { name: 'member', summary: 'Add, list and remove members of a tenant', load: () => import('./member/index.js') },
   { name: 'user', summary: 'Create, list and disable users; issue tokens', load: () => import('./user/index.js') },
   { name: 'platform', summary: 'Say who may administer the installation', load: () => import('./platform/index.js') },
+  {
+    name: 'impersonation',
+    summary: 'List and end administrators’ acting as a member',
+    load: () => import('./impersonation/index.js'),
+  },
+  { name: 'export', summary: 'List and delete exports of tenants', load: () => import('./export/index.js') },
   { name: 'migrate', summary: 'Migrate tenant databases', load: () => import('./migrate/index.js') },
   { name: 'fleet', summary: 'Work on all tenant databases', load: () => import('./fleet/index.js') },
   { name: 'access', summary: 'List and explain who may do what', load: () => import('./access/index.js') },

@@ -158,3 +158,45 @@ describe('platform', () => {
     expect(await cli.failure('platform', 'grant', 'x@example.com')).toMatchObject({ exitCode: 3 })
   })
 })
+
+describe('impersonation', () => {
+  test('an operator sees who acts as a member, and ends it', async () => {
+    const acme = await cli.tenancy.getTenant('acme')
+    const administrator = await cli.tenancy.createUser({ email: 'ida@example.com', name: 'Ida', emailVerified: true })
+    await cli.tenancy.grantPlatformRole({ user: administrator.id })
+    const acting = { tenant: acme.id, user: cli.owner.id, minutes: 15, actor: administrator.id }
+    const first = await cli.tenancy.startImpersonation({ ...acting, reason: 'Ticket 1' })
+    const second = await cli.tenancy.startImpersonation({ ...acting, reason: 'Ticket 2' })
+    const [shown, , end] = (await cli.text('impersonation', 'list', 'acme')).split('\n')
+    expect(end).toBe('')
+    expect(shown?.split('\t')).toEqual([
+      ...[second.impersonation.id, 'Ida', cli.owner.id, expect.any(String), expect.any(String), 'Ticket 2'],
+    ])
+    const { next } = await cli.json('impersonation', 'list', 'acme', '--limit', '1')
+    expect(next).toBe(second.impersonation.id)
+    expect(await cli.json('impersonation', 'list', 'acme', '--after', second.impersonation.id)).toMatchObject({
+      impersonations: [{ id: first.impersonation.id, endedAt: null, endedBy: null }],
+    })
+
+    const ask = () =>
+      cli.tenancy.pipeline.handle({
+        ...{ authorization: `Bearer ${first.token}`, tenantHeader: acme.id, host: undefined, pathTenant: undefined },
+        needs: 'tenant',
+      })
+    expect(await ask()).toBeDefined()
+    expect(await cli.text('impersonation', 'end', 'acme', first.impersonation.id)).toMatch(/ has ended at /)
+    await expect(ask()).rejects.toMatchObject({ code: 'TENANCY_AUTH_TOKEN_INVALID' })
+    expect((await cli.tenancy.audit.list({ tenant: 'acme', limit: 1000 })).at(-1)).toMatchObject({
+      ...{ action: 'impersonation.end', operator, actorId: null },
+    })
+    expect(
+      await cli.json('impersonation', 'end', 'acme', second.impersonation.id, '--actor', 'ida@example.com'),
+    ).toMatchObject({ impersonation: { id: second.impersonation.id, endedBy: administrator.id } })
+    expect(await cli.failure('impersonation', 'end', 'acme', eve.id)).toMatchObject({
+      ...{ code: 'TENANCY_IMPERSONATION_NOT_FOUND', exitCode: 3 },
+    })
+    expect(await cli.failure('impersonation', 'end', 'acme', 'x')).toMatchObject({ exitCode: 2 })
+    expect(await cli.failure('impersonation', 'list', 'nobody')).toMatchObject({ exitCode: 3 })
+    expect(await cli.failure('impersonation', 'start', 'acme')).toMatchObject({ code: 'CLI_USAGE' })
+  })
+})

@@ -9,6 +9,7 @@ interface Input extends TenantInput {
   readonly to: string
   readonly encryptTo?: readonly string[]
   readonly method?: 'pg_dump' | 'copy'
+  readonly allowDeleted?: boolean
 }
 
 interface Result extends BackupReport {
@@ -30,6 +31,7 @@ export const backupTenant = defineCommand<Input, Result>({
       description: 'pg_dump or copy (default: pg_dump where it is found and fits the server)',
       parse: oneOf('pg_dump', 'copy'),
     },
+    { flags: '--allow-deleted', description: 'also a tenant that is deleted and not purged yet' },
   ],
   examples: [
     { command: 'tenant backup acme --to /backups/acme-2026-01-31', says: 'To a folder' },
@@ -50,11 +52,14 @@ export const backupTenant = defineCommand<Input, Result>({
   },
   exitCodes: [3, 4],
   isWriting: true,
-  async run(context, { tenant, to, encryptTo, method }) {
+  async run(context, { tenant, to, encryptTo, method, allowDeleted }) {
     const { tenancy, actor } = await context.open()
     const onProgress = await showBackupProgress(context, 'Writing tables')
     const { signal } = context
-    return { ...(await tenancy.backup({ tenant, to, encryptTo, method, onProgress, signal, actor })), path: to }
+    return {
+      ...(await tenancy.backup({ tenant, to, encryptTo, method, allowDeleted, onProgress, signal, actor })),
+      path: to,
+    }
   },
   render({ tenant, tables, rows, bytes, path, takenAt, skippedLargeObjects, restoreProblems }, page) {
     page.line(

@@ -1,5 +1,5 @@
 import { countText } from '../../core/text.js'
-import { readFile, stat } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import type { Tenant } from '../../core/model.js'
 import type { RestoreReport } from '../../index.js'
 import { CliError } from '../cli-error.js'
@@ -29,7 +29,7 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     'The backup goes into a new database, is compared with the archive, and takes the place of the tenant’s database in one ' +
     'transaction. What the tenant wrote after the backup is in the replaced database alone, which is kept for --keep-days: ' +
     '`tenant swap-back` brings it back. With --new-tenant nothing is replaced. Ctrl-C before the swap leaves the tenant as it is.',
-  arguments: [{ name: 'folder', description: 'the folder of a backup' }],
+  arguments: [{ name: 'folder', description: 'the folder of a backup, or the file of an export that was downloaded' }],
   options: [
     { flags: '--tenant TENANT', description: 'slug or id of the tenant whose data is replaced' },
     { flags: '--new-tenant SLUG', description: 'make a new tenant of the backup instead' },
@@ -53,6 +53,7 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
   ],
   examples: [
     { command: 'tenant restore /backups/acme-2026-01-31 --tenant acme', says: 'Asks you to type acme' },
+    { command: 'tenant restore acme.t2fb --tenant acme', says: 'An export that was downloaded' },
     {
       command: 'tenant restore /backups/acme-2026-01-31 --new-tenant acme-copy --owner dana@example.com',
       says: 'Beside it, as a tenant of its own',
@@ -78,7 +79,7 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
     if ((named === undefined) === (slug === undefined))
       throw new CliError('CLI_USAGE', 'Give either --tenant or --new-tenant')
     if (slug !== undefined && owner === undefined) throw new CliError('CLI_USAGE', '--new-tenant needs --owner')
-    await checkFolder(folder)
+    const isFile = await isArchiveFile(folder)
     const identity = identityFile === undefined ? undefined : await readIdentity(identityFile)
     const { tenancy, actor } = await context.open()
     const tenant = named === undefined ? undefined : await tenancy.getTenant(named)
@@ -88,7 +89,8 @@ export const restoreTenant = defineCommand<Input, RestoreReport>({
       slug === undefined || owner === undefined ? undefined : { slug, name, owner: await resolveUser(tenancy, owner) }
     const onProgress = await showBackupProgress(context, 'Reading tables')
     const { signal } = context
-    return tenancy.restore({ from: folder, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
+    const from = isFile ? (await open(folder)).createReadStream() : folder
+    return tenancy.restore({ from, tenant: tenant?.id, newTenant, identity, ...how, onProgress, signal, actor })
   },
   render(report, page) {
     const { tenant, tables, rows, takenAt, keptUntil, skippedLargeObjects, lost, schemaVersion, pending } = report
@@ -138,13 +140,16 @@ function pendingLines(version: number, pending: readonly string[]): string[] {
   ]
 }
 
-/** @throws {@link CliError} CLI_NOT_FOUND */
-async function checkFolder(path: string): Promise<void> {
-  const isThere = await stat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT' && error.code !== 'ENOTDIR',
-  )
-  if (!isThere) throw new CliError('CLI_NOT_FOUND', `There is no folder ${path}`)
+/** Whether a backup is one file, as exports are; a folder is read where it stands. @throws {@link CliError} CLI_NOT_FOUND */
+async function isArchiveFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      throw new CliError('CLI_NOT_FOUND', `There is no folder or file ${path}`)
+    return false
+  }
 }
 
 /** The lines of an age identity file that are no comments. */
