@@ -78,15 +78,19 @@ test('With a registered definition, API keys have its permissions, and each func
   expectTypeOf<Input<'createApiKey'>['permissions']>().toEqualTypeOf<readonly Permission[]>()
   expectTypeOf<Input<'updateApiKey'>['permissions']>().toEqualTypeOf<readonly Permission[] | undefined>()
   type Access = Tenancy['access']
-  type Named =
-    | Parameters<Access['unassignRole']>[0]['role']
-    | Parameters<Access['updateRole']>[0]['role']
-    | Parameters<Access['getRole']>[0]['role']
-    | Parameters<Access['grantPermission']>[0]['role']
-    | NonNullable<Input<'searchMembers'>['role']>
-    | NonNullable<Input<'addEmailDomain'>['roles']>[number]
-    | Input<'updateEmailDomain'>['roles'][number]
-  expectTypeOf<Extract<Named, Role>>().toEqualTypeOf<Role>()
+  // Plain text in the place of a role would take the names away from editors.
+  type Offered<Named> = Extract<Named, Role>
+  expectTypeOf<
+    readonly [
+      Offered<Parameters<Access['unassignRole']>[0]['role']>,
+      Offered<Parameters<Access['updateRole']>[0]['role']>,
+      Offered<Parameters<Access['getRole']>[0]['role']>,
+      Offered<Parameters<Access['grantPermission']>[0]['role']>,
+      Offered<Input<'searchMembers'>['role']>,
+      Offered<NonNullable<Input<'addEmailDomain'>['roles']>[number]>,
+      Offered<Input<'updateEmailDomain'>['roles'][number]>,
+    ]
+  >().toEqualTypeOf<readonly [Role, Role, Role, Role, Role, Role, Role]>()
   const key = { tenant: 't', serviceAccount: 's', name: 'Nightly' }
   // Not called: only compiled.
   const calls = (tenancy: Tenancy) => [

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import type { Operation } from '../../src/api/operation.js'
 import { operations as ofTenantsAndUsers, platformOperations } from '../../src/api/operations/index.js'
 import type { Tenant } from '../../src/index.js'
@@ -22,7 +23,8 @@ let emptyKey: Caller
 let impersonator: Caller
 
 beforeAll(async () => {
-  api = await createApiApp()
+  // Settings, so that a body for them can be wrong.
+  api = await createApiApp(undefined, {}, { tenantSettings: z.object({ theme: z.string().default('light') }) })
   owner = await api.createUser()
   stranger = await api.createUser()
   tenant = await api.createTenant(owner)
