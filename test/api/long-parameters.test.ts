@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createAccounts } from '../../src/accounts/index.js'
@@ -98,6 +100,19 @@ test('A body at such an address has the same limit, and the connection ends with
     ...[413, problem, 'close'],
   ])
   expect(await answer.json()).toMatchObject({ code: 'TENANCY_REQUEST_TOO_LARGE', errors: [{ pointer: '#' }] })
+})
+
+test('A client that goes in the middle of such a body harms nobody', async () => {
+  const { port } = new URL(address)
+  const arrived = once(app.server, 'request')
+  const socket = connect(Number(port), '127.0.0.1')
+  const head = `POST /v1/tenants/${'x'.repeat(150)}/roles HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{`
+  socket.write(head)
+  const [request] = (await arrived) as [IncomingMessage]
+  const gone = new Promise((resolve) => request.once('close', resolve))
+  socket.destroy()
+  await gone
+  expect((await send('GET', '/v1/me', owner)).status).toBe(200)
 })
 
 test('Unknown paths and those of accounts with such a part are 404, and routes of the application are refused as a problem', async () => {
