@@ -248,7 +248,8 @@ export function createDirectoryCache(options: DirectoryCacheOptions): LocalDirec
         if (there?.kind === 'member') return enterMember(key, there.record, there, state, there.knownAtMs)
         const { userEpoch, readUserEpoch } = user
         const answer = there ?? (await fromCatalog(() => members.findDefaultMember(user.value.user.id)))
-        if (answer.kind === 'member') return shareMember(enterMember(key, answer.member, { userEpoch, readUserEpoch }, state))
+        if (answer.kind === 'member')
+          return shareMember(enterMember(key, answer.member, { userEpoch, readUserEpoch }, state))
         memberStore.delete(key)
         return answer
       },

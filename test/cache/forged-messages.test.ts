@@ -46,7 +46,10 @@ const revocations = {
     sql: 'delete from user_tenant_roles where user_id = $1',
     outcome: 0,
   },
-  'a disabled user': { sql: 'update users set disabled_at = now() where id = $1', outcome: 'TENANCY_AUTH_USER_REFUSED' },
+  'a disabled user': {
+    sql: 'update users set disabled_at = now() where id = $1',
+    outcome: 'TENANCY_AUTH_USER_REFUSED',
+  },
   'tokens that are revoked': {
     sql: 'update users set token_epoch = token_epoch + 1 where id = $1',
     outcome: 'TENANCY_AUTH_TOKEN_INVALID',
@@ -89,7 +92,10 @@ test('a forged message puts nothing into the tier that processes share which is 
     read: async (address) => kept.get(keyOf(address)),
     write(record, userEpoch) {
       const { userId, tenantId } = record.membership
-      kept.set(keyOf({ userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch }), record)
+      kept.set(
+        keyOf({ userId, tenantId, user: userEpoch, tenant: record.tenantEpoch, rules: record.rulesEpoch }),
+        record,
+      )
     },
     close: async () => {},
   } as MemberTier)

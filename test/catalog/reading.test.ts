@@ -6,6 +6,7 @@ import { isReadable, readableTables } from '../../src/catalog/reading/readable-c
 import * as tables from '../../src/catalog/tables.js'
 import type { Tenancy } from '../../src/index.js'
 import { createInstallation, type Installation } from '../support/installation.js'
+import { superuser, testWith } from '../support/requirements.js'
 import { withAdmin } from '../support/server.js'
 
 let installation: Installation
@@ -129,6 +130,49 @@ test('It cannot write, whatever a session sets, nor become somebody who can', as
     expect(rows).toEqual([{ rolsuper: false, rolcreaterole: false, rolcreatedb: false }])
   } finally {
     client.release(true)
+  }
+})
+
+testWith(superuser, 'It makes no large objects', async () => {
+  const client = await tenancy.catalog.connect()
+  try {
+    await client.query('set default_transaction_read_only = off')
+    for (const call of ['lo_creat(-1)', 'lo_create(0)', "lo_from_bytea(0, 'x')", "lo_import('/etc/hostname')"]) {
+      await expect(client.query(`select ${call}`), call).rejects.toMatchObject(denied)
+    }
+  } finally {
+    client.release(true)
+  }
+  expect((await admin().query('select from pg_largeobject_metadata')).rowCount).toBe(0)
+})
+
+test('A password that it has given itself locks no process out', async () => {
+  const other = await installation.open()
+  await other.catalog.query('select 1')
+  const client = await tenancy.catalog.connect()
+  try {
+    await client.query('set default_transaction_read_only = off')
+    await client.query("alter role current_user password 'mine'")
+  } finally {
+    client.release(true)
+  }
+  // As many as may connect: none of them is an older one.
+  const held = await Promise.all([tenancy.catalog.connect(), tenancy.catalog.connect(), tenancy.catalog.connect()])
+  for (const one of held) one.release(true)
+  expect((await tenancy.catalog.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+  expect((await other.catalog.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+  await other.close()
+})
+
+test('A column that is added later, and sounds like a secret, is not given', async () => {
+  await admin().query('alter table event_subscriptions add column signing_secret text, add column note text')
+  const second = await installation.open()
+  try {
+    await second.catalog.query('select note from event_subscriptions')
+    await expect(second.catalog.query('select signing_secret from event_subscriptions')).rejects.toMatchObject(denied)
+  } finally {
+    await second.close()
+    await admin().query('alter table event_subscriptions drop column signing_secret, drop column note')
   }
 })
 

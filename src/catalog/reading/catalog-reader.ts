@@ -3,6 +3,7 @@ import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import { clientOf } from '../../postgres/channel-binding.js'
 import { createPoolEnder } from '../../postgres/pool-ender.js'
+import { sqlStateOf, sqlStates } from '../../postgres/sql-states.js'
 
 /**
  * Reads the catalog: a `pg.Pool` for queries of the application over the tables of `tenants2fast/tables`, by hand or by Drizzle and
@@ -26,13 +27,17 @@ const sessionOptions = [
 /** Options of {@link createCatalogReader}. */
 export interface CatalogReaderOptions {
   readonly account: ServerAccount
-  /** Makes the account ready on the server. It is called before the first connection, and again after a failure. */
+  /** Makes the account ready on the server. It is called before the first connection, and again after a failure or a refused password. */
   readonly prepare: () => Promise<void>
   /** The application's copy of `pg`, so that an ORM knows what it gets. */
   readonly copy: { readonly Pool: typeof pg.Pool; readonly Client: typeof pg.Client }
 }
 
-type ConnectCallback = (error: Error | undefined, client: undefined, done: () => void) => void
+type ConnectCallback = (
+  error: Error | undefined,
+  client: pg.PoolClient | undefined,
+  done: (error?: Error | boolean) => void,
+) => void
 
 /** A reader that connects when it is first used. `close` ends it; its own `end` does nothing, as it is not the caller's. */
 export function createCatalogReader({ account, prepare, copy: { Pool, Client } }: CatalogReaderOptions): {
@@ -75,13 +80,26 @@ export function createCatalogReader({ account, prepare, copy: { Pool, Client } }
     })
     await preparing
   }
-  const connect = pool.connect.bind(pool) as unknown as (callback?: ConnectCallback) => Promise<pg.PoolClient>
+  const connectOnce = pool.connect.bind(pool) as unknown as () => Promise<pg.PoolClient>
+  const connect = async (): Promise<pg.PoolClient> => {
+    await ready()
+    const prepared = preparing
+    try {
+      return await connectOnce()
+    } catch (error) {
+      // Every role may change its own password, so text that became SQL may as well.
+      if (sqlStateOf(error) !== sqlStates.invalidPassword) throw error
+      if (preparing === prepared) preparing = undefined
+      await ready()
+      return connectOnce()
+    }
+  }
   Object.assign(pool, {
     // `query` of the pool connects by this as well.
     connect(callback?: ConnectCallback) {
-      if (callback === undefined) return ready().then(() => connect())
-      ready().then(
-        () => void connect(callback),
+      if (callback === undefined) return connect()
+      connect().then(
+        (client) => callback(undefined, client, (error) => client.release(error)),
         (error: Error) => callback(error, undefined, () => {}),
       )
       return undefined

@@ -34,6 +34,20 @@ const columnsQuery = `
   where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f') and attnum > 0 and not attisdropped
   order by class.relname, attnum`
 
+/** Everybody may make large objects, which are data in the catalog. REVOKE by an account that is no superuser only warns. */
+const revokeWritingFunctions = `
+  do $do$
+  declare target regprocedure;
+  begin
+    for target in
+      select oid from pg_proc where pronamespace = 'pg_catalog'::regnamespace
+        and proname in ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import') and has_function_privilege('public', oid, 'execute')
+    loop
+      execute format('revoke execute on function %s from public', target);
+    end loop;
+  exception when insufficient_privilege then null;
+  end $do$`
+
 /**
  * Makes the role, if it is missing, and gives it exactly what it may read. Safe when several processes do it at once, of another
  * release, too: what that one made readable is taken back or added with the next call.
@@ -50,6 +64,7 @@ export async function ensureReaderRole(catalog: SqlPool, role: ReaderRole): Prom
       await client.query(`grant connect on database ${quoteIdentifier(role.database)} to ${name}`)
       await client.query(`grant usage on schema public to ${name}`)
     }
+    await client.query(revokeWritingFunctions)
     const problem = rows[0]?.isPowerful === true ? 'it has attributes or memberships of its own' : undefined
     if (problem !== undefined || (await correct(client, role.name))) throw tooPowerful(role.name, problem)
   })
