@@ -30,7 +30,7 @@ let member: Caller
 /** Id of another member. */
 let colleague: string
 /** Id of another tenant, where the member is one, too. */
-let elsewhere: string
+let elsewhereId: string
 /** Functions of a tenancy that were called by a request of an administrator who acts as a member. */
 const calledNames: string[] = []
 /** What changes nothing, and what does not take a request's input: all other functions are to be refused. */
@@ -72,9 +72,9 @@ beforeAll(async () => {
       updateOther: () => other.updateMember({ tenant: of, user: colleague, actor, position: 'Chief' }),
       updateAdministrator: () =>
         other.updateMember({ tenant: of, user: administrator.id.toUpperCase(), actor, position: 'x' }),
-      updateElsewhere: () => other.updateTenant({ tenant: elsewhere, actor, name: 'x' }),
-      settingsElsewhere: () => other.updateTenantSettings({ tenant: elsewhere, actor, changes: {} }),
-      updateOtherElsewhere: () => other.updateMember({ tenant: elsewhere, user: colleague, actor, position: 'x' }),
+      updateElsewhere: () => other.updateTenant({ tenant: elsewhereId, actor, name: 'x' }),
+      settingsElsewhere: () => other.updateTenantSettings({ tenant: elsewhereId, actor, changes: {} }),
+      updateOtherElsewhere: () => other.updateMember({ tenant: elsewhereId, user: colleague, actor, position: 'x' }),
     }
     return { result: await calls[body.call]?.() }
   })
@@ -489,9 +489,9 @@ describe('what it may do', () => {
 
   test('An application’s own routes are refused what the management API is, in jobs that they start as well', async () => {
     colleague = (await api.join(tenant, [])).id
-    elsewhere = (await api.createTenant(owner)).id
+    elsewhereId = (await api.createTenant(owner)).id
     for (const user of [member.id, colleague]) {
-      await api.tenancy.addMember({ tenant: elsewhere, user, roles: ['Admin'] })
+      await api.tenancy.addMember({ tenant: elsewhereId, user, roles: ['Admin'] })
     }
     await api.tenancy.addMember({ tenant: tenant.id, user: administrator.id, roles: [] })
     const { token } = await start()
