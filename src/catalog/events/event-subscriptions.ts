@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { z } from 'zod'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
@@ -92,6 +93,8 @@ export function createEvents(options: EventsOptions): Events & { readonly close:
   const { catalog, logger, leaseMs = 10_000, idleMs = 1000 } = options
   const store = createEventStore(catalog)
   const open = new Map<string, EventSubscription>()
+  // Events belong to nobody's request, whoever's was the first to subscribe.
+  const outside = AsyncLocalStorage.snapshot()
   let isClosed = false
 
   return {
@@ -107,10 +110,12 @@ export function createEvents(options: EventsOptions): Events & { readonly close:
         )
       }
       const wanted = events && new Set(events)
-      const delivery = startDelivery({
-        ...{ store, name, logger, leaseMs, idleMs, handle },
-        isWanted: (type) => wanted?.has(type) ?? true,
-      })
+      const delivery = outside(() =>
+        startDelivery({
+          ...{ store, name, logger, leaseMs, idleMs, handle },
+          isWanted: (type) => wanted?.has(type) ?? true,
+        }),
+      )
       const subscription: EventSubscription = {
         name,
         get isActive() {

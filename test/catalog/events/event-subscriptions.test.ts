@@ -5,6 +5,8 @@ import { createAuditLog } from '../../../src/catalog/audit/audit-log.js'
 import type { TenancyEvent } from '../../../src/catalog/events/event.js'
 import { createEvents, type OnEventInput } from '../../../src/catalog/events/event-subscriptions.js'
 import { createUserDirectory } from '../../../src/catalog/users/users.js'
+import { RequestScope, runInScope, tryGetScope } from '../../../src/core/context/request-scope.js'
+import { anonymousContext } from '../../../src/http/pipeline.js'
 import { createTestCatalog, type TestDatabase } from '../../support/catalog.js'
 import { silentLogger } from '../../support/silent-logger.js'
 
@@ -88,6 +90,20 @@ describe('events', () => {
     ])
     expect(new Set(got.map((event) => event.id)).size).toBe(3)
     expect(subscription).toMatchObject({ name, handled: 3, failed: 0, lastError: undefined })
+  })
+
+  test('a handler runs outside of the request that subscribed: what it does is not that request’s', async () => {
+    const scopes: unknown[] = []
+    const origin = { caller: randomUUID(), impersonation: { id: randomUUID(), administrator: randomUUID() } }
+    const scope = new RequestScope(anonymousContext, { origin })
+    const events = openProcess()
+    const subscription = await runInScope(scope, () =>
+      events.onEvent({ name, events: ['app.done'] }, async () => void scopes.push(tryGetScope())),
+    )
+    await until(() => subscription.isActive)
+    await audit().record({ action: 'app.done' })
+    await until(() => scopes.length > 0)
+    expect(scopes).toEqual([undefined])
   })
 
   test('a change that is rolled back is none', async () => {
