@@ -1666,7 +1666,7 @@ begin
   end if;
   if own.roles_by is not null then
     select cardinality(missing_permissions || missing_roles) into lacks
-      from missing_access(target, own.roles_by, given_names, '{}', null);
+      from missing_access(target, own.roles_by, given_names, '{}', null, 'infinity');
     if lacks is distinct from 0 then
       return;
     end if;
@@ -2223,10 +2223,9 @@ begin
     if before in ('pending', 'lapsed') then
       -- Two tenants that prove one name at once: the second one sees what the first has written.
       perform pg_advisory_xact_lock(7205023, hashtext(domain.purpose || ':' || domain.name));
-      if exists (
-        select from tenant_domains as other
-        where other.purpose = domain.purpose and other.name = domain.name and other.next_check_at is not null
-      ) then
+      update tenant_domains as other set next_check_at = least(other.next_check_at, now())
+        where other.purpose = domain.purpose and other.name = domain.name and other.next_check_at is not null;
+      if found then
         outcome := 'taken';
         return;
       end if;
