@@ -2,6 +2,7 @@
 export const benchmarks = {
   check: async () => (await import('./check/check.js')).run(),
   api: async () => (await import('./api/api.js')).run(),
+  origin: async () => (await import('./origin.js')).run(),
   http: async () => (await import('./http/http.js')).run(),
   query: async () => (await import('./query/query.js')).run(),
   churn: async () => (await import('./churn/churn.js')).run(),
