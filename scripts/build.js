@@ -17,7 +17,7 @@ const isBuilt = (file) =>
 
 /** The module that reads the folder of migrations becomes one that holds what it would read. */
 async function embedMigrations() {
-  const { readSqlFolder } = await import(pathToFileURL(join(root, 'dist/postgres/sql-files.js')).href)
+  const { readSqlFolder } = await import(pathToFileURL(join(root, 'dist/postgres/files/sql-files.js')).href)
   const codes = { invalid: 'TENANCY_CATALOG_MIGRATION_FAILED' }
   const files = await readSqlFolder(join(root, 'src/catalog/migrations'), codes)
   if (files.length === 0) throw new Error('src/catalog/migrations has no migrations')

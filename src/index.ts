@@ -7,7 +7,7 @@ export type {
   ExplainPermissionInput,
   ExplainRouteInput,
 } from './catalog/access/explain.js'
-export type { AccessEntryInput, DefinedEntries } from './catalog/access/defined-entries.js'
+export type { AccessEntryInput, DefinedEntries } from './catalog/access/seed/defined-entries.js'
 export type { EffectivePermissions, EffectivePermissionsInput } from './catalog/access/effective-permissions.js'
 export type {
   MemberRoleInput,
@@ -38,8 +38,8 @@ export type {
   RoleListInput,
   RoleReadInput,
   RoleUpdateInput,
-} from './catalog/access/role-inputs.js'
-export type { Role } from './catalog/access/role-row.js'
+} from './catalog/access/roles/role-inputs.js'
+export type { Role } from './catalog/access/roles/role-row.js'
 export type {
   RouteRule,
   RouteRuleActiveInput,
@@ -157,7 +157,7 @@ export type { AccessManagement } from './composition/access-management.js'
 export type { TenancyHealth } from './composition/observing/health.js'
 export type { HealthCheck, HealthStatus } from './composition/observing/health-probe.js'
 export { renderMetrics, type RenderMetricsOptions } from './composition/observing/metrics.js'
-export type { SharedCacheStats } from './cache/redis.js'
+export type { SharedCacheStats } from './cache/redis/redis.js'
 export type { ActivityOptions, BackendActivity } from './composition/observing/activity.js'
 export type { SessionEndedEvent } from './databases/watch/watch-events.js'
 export { secret } from './catalog/settings/settings-schema.js'

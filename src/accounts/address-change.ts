@@ -2,7 +2,7 @@ import type { AccountProvider, AccountsHost, MailSender } from '../core/accounts
 import { TenancyError } from '../core/errors/errors.js'
 import { normalizeEmail } from '../core/identity/email.js'
 import type { User } from '../core/model.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
 import { createBackgroundWork } from './background-work.js'
 import { createLinkToken, hashLinkToken, isLinkToken } from './better-auth/link-token.js'
 import { linkTo } from './better-auth/links.js'

@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose'
 import type { AccountProvider, AccountsHost } from '../core/accounts/accounts.js'
 import { normalizeEmail } from '../core/identity/email.js'
 import { isTenancyError, TenancyError } from '../core/errors/errors.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
 import {
   type LoginOptions,
   type RefreshTokens,

@@ -3,7 +3,7 @@ import { auditActor } from '../core/audit-actor.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { SqlPool, SqlResult } from '../core/sql-client.js'
 import { parseTenantRef } from '../core/tenants/slug.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
 
 /** The result of exchanging a refresh token. */
 export interface Rotation {

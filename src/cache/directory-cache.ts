@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { EpochQuestion, Epochs, MemberDirectory, MemberQuestion, MemberRecord } from '../core/access/access.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
 import type { UserDirectory, UserRecord, VerifiedToken } from '../core/identity/identity.js'
 import type { DirectoryCache, RememberedDefault } from '../core/request-path.js'
 import type { TenantRef } from '../core/tenants/slug.js'
 import { createBatch } from './batches.js'
-import type { MembershipChange } from './change-message.js'
-import type { Coherence } from './coherence.js'
+import type { MembershipChange } from './changes/change-message.js'
+import type { Coherence } from './changes/coherence.js'
 import {
   createEntry,
   createEntryStore,
@@ -17,9 +17,9 @@ import {
   outdate,
 } from './entries.js'
 import { createSingleFlight, type FlightState } from './single-flight.js'
-import { memberBytes, userBytes } from './record-bytes.js'
-import type { MemberTier } from './redis.js'
-import { createSharedMembers, type SharedAnswer } from './shared-members.js'
+import { memberBytes, userBytes } from './redis/record-bytes.js'
+import type { MemberTier } from './redis/redis.js'
+import { createSharedMembers, type SharedAnswer } from './redis/shared-members.js'
 
 /** What {@link createDirectoryCache} needs. */
 export interface DirectoryCacheOptions {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Remembered } from '../core/request-path.js'
-import type { MembershipChange } from './change-message.js'
+import type { MembershipChange } from './changes/change-message.js'
 import type { FlightState } from './single-flight.js'
 
 /** A change of a membership: the epoch that it raised the user's to, and what it left, as far as messages said. */

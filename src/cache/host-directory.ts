@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { HostDirectory } from '../core/request-path.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
-import type { Coherence } from './coherence.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
+import type { Coherence } from './changes/coherence.js'
 
 interface KnownHost {
   /** Undefined: it names no tenant. */

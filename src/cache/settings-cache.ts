@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Coherence } from './coherence.js'
+import type { Coherence } from './changes/coherence.js'
 
 interface Kept<Value> {
   readonly value: Value

@@ -1,7 +1,7 @@
 import type { ChangeLog, ChangesSeen } from '../core/change-log.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { SqlPool } from '../core/sql-client.js'
-import { catalogAnswer } from '../postgres/catalog-outage.js'
+import { catalogAnswer } from '../postgres/outages/catalog-outage.js'
 
 // One statement, so one snapshot: the statement returns exactly the rows that its own snapshot shows. Rows that the last
 // snapshot does not show were committed by transactions that were still open at the last read, or that began later.

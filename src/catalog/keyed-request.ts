@@ -1,7 +1,7 @@
 import { tryGetScope } from '../core/context/request-scope.js'
 import { TenancyError } from '../core/errors/errors.js'
 import type { SqlClient } from '../core/sql-client.js'
-import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
+import { hasSqlState, sqlStates } from '../postgres/outages/sql-states.js'
 
 /**
  * Notes, in the transaction of a change, what the current request with an `Idempotency-Key` has made. If the process ends before

@@ -1,7 +1,7 @@
 import { TenancyError } from '../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../core/sql-client.js'
 import { findLockBlockers } from '../postgres/lock-blockers.js'
-import { type AppliedFile, applySqlFiles, readSqlFolder, type SqlFile } from '../postgres/sql-files.js'
+import { type AppliedFile, applySqlFiles, readSqlFolder, type SqlFile } from '../postgres/files/sql-files.js'
 import { shippedMigrations } from './shipped-migrations.js'
 
 const codes = {

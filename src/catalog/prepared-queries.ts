@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
+import { hasSqlState, sqlStates } from '../postgres/outages/sql-states.js'
 
 /** The session does not know the statement, knows it already, or the shape of its result has changed. */
 const staleStates = [

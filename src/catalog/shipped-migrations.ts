@@ -1,4 +1,4 @@
-import { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from '../postgres/sql-files.js'
+import { readSqlFolder, type SqlFile, type SqlFileErrorCodes } from '../postgres/files/sql-files.js'
 
 /**
  * The numbered files of `catalog/migrations`. In the published package this module contains their text instead of reading

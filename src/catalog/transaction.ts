@@ -1,7 +1,7 @@
 import { withOrigin } from '../core/audit-origin.js'
 import { isTenancyError } from '../core/errors/errors.js'
-import { retry } from '../postgres/retry.js'
-import { hasSqlState, sqlStates } from '../postgres/sql-states.js'
+import { retry } from '../postgres/outages/retry.js'
+import { hasSqlState, sqlStates } from '../postgres/outages/sql-states.js'
 import type { SqlClient, SqlConnection, SqlPool, SqlResult, SqlStatement } from '../core/sql-client.js'
 
 /**

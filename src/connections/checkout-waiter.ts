@@ -3,7 +3,7 @@ import type { Waiter } from './allocation/ports.js'
 import type { Checkout, CheckoutCallback, CheckoutPool } from './checkout.js'
 import { abortedError } from './connection-errors.js'
 import { connectionEvents } from './connection-events.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SessionClient } from './session/client/session-client.js'
 
 /** A caller in its tenant's queue. */
 export class CheckoutWaiter implements Waiter<SessionClient, CheckoutPool> {

@@ -1,6 +1,6 @@
 import type { ServerAccount, TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import type { PoolEntry } from './allocation/ports.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SessionClient } from './session/client/session-client.js'
 
 /** The part of a tenant's pool that the scheduler needs. */
 export interface CheckoutPool {

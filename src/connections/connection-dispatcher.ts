@@ -14,9 +14,9 @@ import { IdleWork } from './idle-work.js'
 import { OpenConnections } from './opening/open-connections.js'
 import type { SchedulerSettings } from './options.js'
 import { StreamWatch } from './queries/stream-watch.js'
-import type { PgCopy } from './session/pg-copy.js'
-import { SchemaEffectsCache } from './session/schema-effects-cache.js'
-import type { SessionClient } from './session/session-client.js'
+import type { PgCopy } from './session/client/pg-copy.js'
+import { SchemaEffectsCache } from './session/schema/schema-effects-cache.js'
+import type { SessionClient } from './session/client/session-client.js'
 import type { ConnectionUser, SchedulerStats } from './stats.js'
 
 /** A connection that has been idle for so long is most likely not needed for the few milliseconds that a question takes. */

@@ -1,5 +1,5 @@
 import { TenancyError } from '../core/errors/errors.js'
-import { isServerStopping, isShortageState, sqlStates } from '../postgres/sql-states.js'
+import { isServerStopping, isShortageState, sqlStates } from '../postgres/outages/sql-states.js'
 
 /** The limits that messages show. */
 interface ShownLimits {

@@ -1,7 +1,7 @@
 import type { Allocator } from './allocation/allocator.js'
 import type { CheckoutPool, SessionEntry } from './checkout.js'
-import type { SchemaEffectsCache } from './session/schema-effects-cache.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SchemaEffectsCache } from './session/schema/schema-effects-cache.js'
+import type { SessionClient } from './session/client/session-client.js'
 import { restoreSession } from './session/session-restore.js'
 
 /** How long an aborted query and a reset may take before the connection is closed instead. */

@@ -2,7 +2,7 @@ import type { Allocator } from './allocation/allocator.js'
 import { findStuck, type Stuck } from './allocation/deadlock-search.js'
 import { outsideOfRequests } from './caller-context.js'
 import type { CheckoutPool, SessionEntry } from './checkout.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SessionClient } from './session/client/session-client.js'
 
 /** Looks for requests that wait for each other's connections, as long as any waits. Names one of them to be refused. */
 export class DeadlockWatch {

@@ -1,6 +1,6 @@
 import type { SessionEntry } from './checkout.js'
 import { IdleWork } from './idle-work.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SessionClient } from './session/client/session-client.js'
 
 /** How long a reset may be deferred. */
 const deferralMs = 1000

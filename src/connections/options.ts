@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { type Logger, stderrLogger } from '../core/logger.js'
 import type { PgModule } from '../core/tenants/pg-module.js'
-import { ownCopy, type PgCopy, pgCopyOf } from './session/pg-copy.js'
+import { ownCopy, type PgCopy, pgCopyOf } from './session/client/pg-copy.js'
 
 /** How a `ConnectionScheduler` shares connections. */
 export interface ConnectionSchedulerOptions {

@@ -4,7 +4,7 @@ import pg from 'pg'
 import type { TenantDatabaseTarget } from '../core/tenants/database-target.js'
 import { TenancyError } from '../core/errors/errors.js'
 import { closeSession, openSession } from './session/open-session.js'
-import type { SessionClient } from './session/session-client.js'
+import type { SessionClient } from './session/client/session-client.js'
 
 /** For how long a pooler gives a client the same connection to the server. */
 export type PoolMode = 'session' | 'transaction'

@@ -10,9 +10,9 @@ import { textOf } from './queries/query-text.js'
 import { isSubmittable, type Submittable } from './queries/submittable.js'
 import { transactionLeftOpen, transactionMisuseOf, transactionRefused } from './queries/transaction-control.js'
 import { refuseQuery } from './queries/transaction-pooling.js'
-import { checkedOutClientClass } from './session/checked-out-client.js'
-import { ControlClient, foreignUse, poolOptionsMark } from './session/control-client.js'
-import { descendantOf, type PgCopy } from './session/pg-copy.js'
+import { checkedOutClientClass } from './session/client/checked-out-client.js'
+import { ControlClient, foreignUse, poolOptionsMark } from './session/client/control-client.js'
+import { descendantOf, type PgCopy } from './session/client/pg-copy.js'
 import { submitToPool } from './submit-to-pool.js'
 
 type QueryCallback = (error: Error | undefined | null, result?: pg.QueryResult) => void

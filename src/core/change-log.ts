@@ -2,7 +2,7 @@
 export interface ChangesSeen {
   /** The state that was looked at, for the next look (`pg_snapshot`, PostgreSQL manual, 9.27). */
   readonly snapshot: string
-  /** Their messages, as in notifications (`src/cache/change-message.ts` reads them). Empty on a first look. */
+  /** Their messages, as in notifications (`src/cache/changes/change-message.ts` reads them). Empty on a first look. */
   readonly changes: readonly string[]
 }
 

@@ -1,7 +1,7 @@
 import { TenancyError } from '../core/errors/errors.js'
 import type { FleetExecOptions, FleetExecReport, FleetExecResult } from '../core/fleet/fleet-exec.js'
 import type { FleetDatabases } from '../core/fleet/ports.js'
-import { statementsOf } from '../postgres/sql-statements.js'
+import { statementsOf } from '../postgres/text/sql-statements.js'
 import { chooseTenants } from './run/choose-tenants.js'
 import { errorOf, runOverTenants, type TenantRunParts } from './run/run-over-tenants.js'
 

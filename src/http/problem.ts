@@ -1,7 +1,7 @@
 import { readProperty } from '../core/errors/error-chain.js'
 import { type ErrorEntry, errorTable } from '../core/errors/error-table.js'
 import { findTenancyError, type TenancyError } from '../core/errors/errors.js'
-import { asOutage } from '../postgres/outage.js'
+import { asOutage } from '../postgres/outages/outage.js'
 
 /** An error as an HTTP response: `application/problem+json` (RFC 9457). */
 export interface Problem {

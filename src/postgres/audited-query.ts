@@ -7,7 +7,7 @@ import {
   type SqlResult,
   type SqlStatement,
 } from '../core/sql-client.js'
-import { isServerError } from './sql-states.js'
+import { isServerError } from './outages/sql-states.js'
 
 /**
  * Runs one statement that is a transaction of its own and may write into the audit log: in a request together with where that comes

@@ -1,5 +1,5 @@
 import type { SqlClient } from '../core/sql-client.js'
-import { SqlLexer } from './sql-lexer.js'
+import { SqlLexer } from './text/sql-lexer.js'
 
 /** An index that `CREATE INDEX CONCURRENTLY` makes, in the words of the statement. */
 export interface ConcurrentIndex {

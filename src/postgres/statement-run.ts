@@ -1,7 +1,7 @@
 import type { SqlClient } from '../core/sql-client.js'
 import { dropUnfinishedIndexes, indexOf, unfinishedIndexes } from './concurrent-index.js'
-import { retry } from './retry.js'
-import { splitStatements } from './sql-statements.js'
+import { retry } from './outages/retry.js'
+import { splitStatements } from './text/sql-statements.js'
 
 /** What is known of a statement that failed. */
 export interface FailedStatement {

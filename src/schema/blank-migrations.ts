@@ -1,5 +1,5 @@
 import type { Migration } from '../core/tenants/migration.js'
-import { statementsOf } from '../postgres/sql-statements.js'
+import { statementsOf } from '../postgres/text/sql-statements.js'
 
 /** Those of SQL that have no statement: empty, or comments alone. */
 export function blankMigrations(migrations: readonly Migration[]): Migration[] {

@@ -1,6 +1,6 @@
 import { TenancyError } from '../core/errors/errors.js'
 import type { MigrationFolderKind } from '../core/tenants/migration.js'
-import { isSqlName } from '../postgres/sql-folder.js'
+import { isSqlName } from '../postgres/files/sql-folder.js'
 import type { FolderListing } from './folder-listing.js'
 import type { MigrationSetCodes } from './migration-set.js'
 

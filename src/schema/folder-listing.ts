@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { listFolder } from '../postgres/sql-folder.js'
+import { listFolder } from '../postgres/files/sql-folder.js'
 import type { MigrationSetCodes } from './migration-set.js'
 
 /** What is in a folder of migrations. */

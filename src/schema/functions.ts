@@ -1,6 +1,6 @@
 import { TenancyError } from '../core/errors/errors.js'
 import type { TenantMigration } from '../core/tenants/migration.js'
-import { sha256 } from '../postgres/sql-folder.js'
+import { sha256 } from '../postgres/files/sql-folder.js'
 import type { MigrationSet, MigrationSetCodes } from './migration-set.js'
 
 const maxName = 200

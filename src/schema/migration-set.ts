@@ -1,6 +1,6 @@
 import type { TenancyErrorCode } from '../core/errors/errors.js'
 import type { Migration, MigrationFolderKind } from '../core/tenants/migration.js'
-import type { ToolLedger } from '../postgres/tool-ledger.js'
+import type { ToolLedger } from '../postgres/files/tool-ledger.js'
 
 /** The migrations that make up a schema. */
 export interface MigrationSet {

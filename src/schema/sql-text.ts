@@ -1,6 +1,6 @@
 import { indexOf } from '../postgres/concurrent-index.js'
-import { SqlLexer } from '../postgres/sql-lexer.js'
-import { splitStatements, type Statement, statementsOf } from '../postgres/sql-statements.js'
+import { SqlLexer } from '../postgres/text/sql-lexer.js'
+import { splitStatements, type Statement, statementsOf } from '../postgres/text/sql-statements.js'
 
 /** The text of an SQL file as it is sent, and what of it cannot be run. */
 export interface PreparedSql {

@@ -1,4 +1,4 @@
-import { numberOf } from '../postgres/sql-folder.js'
+import { numberOf } from '../postgres/files/sql-folder.js'
 
 /**
  * The keys of migrations in the ledger: the numbers that their names begin with, where all have one and they ascend, and their

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
-import type { ListenClient } from '../../src/cache/follow-notifications.js'
+import type { ListenClient } from '../../src/cache/changes/follow-notifications.js'
 import { findTenancyError } from '../../src/core/errors/errors.js'
 import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
 

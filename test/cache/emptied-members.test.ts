@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { ListenClient } from '../../src/cache/follow-notifications.js'
-import type { MemberTier } from '../../src/cache/redis.js'
+import type { ListenClient } from '../../src/cache/changes/follow-notifications.js'
+import type { MemberTier } from '../../src/cache/redis/redis.js'
 import { findTenancyError } from '../../src/core/errors/errors.js'
 import { asking, createRequestPath, listenTo, type RequestPath, type RequestPathOptions } from '../http/fixture.js'
 

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { createRedisTier, type MemberTier } from '../../src/cache/redis.js'
+import { createRedisTier, type MemberTier } from '../../src/cache/redis/redis.js'
 import { findTenancyError } from '../../src/core/errors/errors.js'
 import { asking, createRequestPath, type RequestPath, silentLogger } from '../http/fixture.js'
 import { describeWithRedis } from '../support/redis/redis.js'

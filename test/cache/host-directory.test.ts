@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import type { CoherenceListener } from '../../src/cache/coherence.js'
+import type { CoherenceListener } from '../../src/cache/changes/coherence.js'
 import { createHostDirectory } from '../../src/cache/host-directory.js'
 
 let reads: string[]

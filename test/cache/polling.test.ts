@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
-import { createCoherence } from '../../src/cache/coherence.js'
+import { createCoherence } from '../../src/cache/changes/coherence.js'
 import { createChangeLog } from '../../src/catalog/change-log.js'
 import { asking, createRequestPath, listenTo, type RequestPath, silentLogger } from '../http/fixture.js'
 import { describeWithPgBouncer, startPgBouncer } from '../pgbouncer/pgbouncer.js'

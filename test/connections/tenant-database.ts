@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { TenantDatabaseTarget } from '../../src/core/tenants/database-target.js'
-import { quoteIdentifier, quoteLiteral } from '../../src/postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../src/postgres/text/quote.js'
 import { testServer, uniqueName, withAdmin } from '../support/server.js'
 
 /** A tenant database with its own role, as the builder makes it: with an identity row, and CONNECT for its role only. */

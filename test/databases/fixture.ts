@@ -7,7 +7,7 @@ import { createTenantDatabaseRecords } from '../../src/catalog/tenants/tenant-da
 import { createTenants, type Tenants } from '../../src/catalog/tenants/tenants.js'
 import type { ServerAccount } from '../../src/core/tenants/database-target.js'
 import type { Logger } from '../../src/core/logger.js'
-import { quoteIdentifier } from '../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../src/postgres/text/quote.js'
 import {
   createTenantDatabases,
   type TenantDatabases,

@@ -3,7 +3,7 @@ import { DrizzleQueryError as DrizzleQueryError044 } from 'drizzle-orm-044'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findTenancyError, isTenancyError, TenancyError } from '../../src/core/errors/errors.js'
-import { asOutage, markOutage } from '../../src/postgres/outage.js'
+import { asOutage, markOutage } from '../../src/postgres/outages/outage.js'
 import { problemOf } from '../../src/http/foreign-problem.js'
 import { safeRequestId, toProblem } from '../../src/http/problem.js'
 

@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { tenancyPlugin } from '../../src/adapters/fastify/index.js'
 import { getTenantPool } from '../../src/core/context/current.js'
-import { quoteIdentifier } from '../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../src/postgres/text/quote.js'
 import { withAdmin } from '../support/server.js'
 import { endConnections, openInstallation, type TestInstallation, type TestTenant } from './installation.js'
 

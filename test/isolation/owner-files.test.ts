@@ -4,7 +4,7 @@ import { createTenantDatabaseRecords } from '../../src/catalog/tenants/tenant-da
 import { TenancyError } from '../../src/core/errors/errors.js'
 import { createOwnerHooks } from '../../src/databases/owner/owner-session.js'
 import { isVerifierOf } from '../../src/databases/server/role-password.js'
-import { applySqlFiles, readSqlFolder } from '../../src/postgres/sql-files.js'
+import { applySqlFiles, readSqlFolder } from '../../src/postgres/files/sql-files.js'
 import type { Tenant } from '../../src/index.js'
 import type { TenantDatabases } from '../../src/databases/tenant-databases.js'
 import { createInstallation, type Installation } from '../databases/fixture.js'

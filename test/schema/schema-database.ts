@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import type { SchemaSource } from '../../src/core/tenants/migration.js'
-import { applySqlFiles, revertSqlFiles, type SqlLedger } from '../../src/postgres/sql-files.js'
+import { applySqlFiles, revertSqlFiles, type SqlLedger } from '../../src/postgres/files/sql-files.js'
 import { readMigrations } from '../../src/schema/read-migrations.js'
 import { createTestDatabase } from '../support/catalog.js'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { splitStatements } from '../../src/postgres/sql-statements.js'
+import { splitStatements } from '../../src/postgres/text/sql-statements.js'
 import { prepareSql } from '../../src/schema/sql-text.js'
 import { fixture } from './schema-database.js'
 

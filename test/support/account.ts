@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { quoteIdentifier, quoteLiteral } from '../../src/postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../src/postgres/text/quote.js'
 import { uniqueName, urlOf, withAdmin } from './server.js'
 
 /** An account that only one test uses: every connection of it is the test's. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { quoteIdentifier } from '../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../src/postgres/text/quote.js'
 import { uniqueName, urlOf, withAdmin, withServerAccount } from './server.js'
 
 /** A database that belongs to one test or test file. */

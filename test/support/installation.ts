@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { createTenancy, type CreateTenancyOptions, loadConfig, type Logger, type Tenancy } from '../../src/index.js'
-import { quoteIdentifier } from '../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../src/postgres/text/quote.js'
 import { dropDatabase } from './catalog.js'
 import { testPrefix, urlOf, withAdmin } from './server.js'
 

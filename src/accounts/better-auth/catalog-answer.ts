@@ -1,4 +1,4 @@
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 /**
  * Waits for the catalog's answer. A missing answer is an outage, never a wrong password or a bad link.

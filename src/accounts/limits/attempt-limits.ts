@@ -8,7 +8,7 @@ import {
 import type { AccountsHost } from '../../core/accounts/accounts.js'
 import { normalizeEmail } from '../../core/identity/email.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { callerNetwork } from '../../http/client-address.js'
 
 /** Kinds of limited attempts. Logins by `/login` and `/token`, and every other use of a password, are one kind. */

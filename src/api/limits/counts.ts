@@ -1,7 +1,7 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Counted, SharedCounts, VolatileCounts } from '../../core/shared-counts.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 interface CountRow {
   readonly consumed: number

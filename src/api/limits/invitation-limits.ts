@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { normalizeEmail } from '../../core/identity/email.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import type { Counted, SharedCounts } from '../../core/shared-counts.js'
 import { tooMany } from './counts.js'
 import type { ApiLimits } from './request-limits.js'

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import type { KeyedRequestMark } from '../../core/context/request-scope.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import type { LostRequest } from '../operation.js'
 
 /** What an operation answered. */

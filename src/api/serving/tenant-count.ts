@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 /** Makes the function that counts the tenants that a user has created, deleted ones included: their databases are kept. */
 export function createTenantCount(catalog: SqlClient): (user: string) => Promise<number> {

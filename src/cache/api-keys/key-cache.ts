@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { ApiKeyCache, ApiKeyDirectory, ApiKeyRecord } from '../../core/identity/api-keys.js'
 import type { Logger } from '../../core/logger.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { createBatch } from '../batches.js'
-import type { Coherence } from '../coherence.js'
+import type { Coherence } from '../changes/coherence.js'
 import { createEntry, createEntryStore, type Entry, keepEntry } from '../entries.js'
 import { createSingleFlight } from '../single-flight.js'
 

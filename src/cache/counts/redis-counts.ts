@@ -1,5 +1,5 @@
 import type { Count, VolatileCounts } from '../../core/shared-counts.js'
-import type { RedisConnection } from '../redis-connection.js'
+import type { RedisConnection } from '../redis/redis-connection.js'
 
 /** What {@link createRedisCounts} needs. */
 export interface RedisCountsOptions {

@@ -1,8 +1,8 @@
 import type { SqlPool } from '../../core/sql-client.js'
-import { createDefinedEntries, type DefinedEntries } from './defined-entries.js'
+import { createDefinedEntries, type DefinedEntries } from './seed/defined-entries.js'
 import { createMemberAccess, type MemberAccessAdministration } from './member-access.js'
 import { createPermissions, type PermissionAdministration } from './permissions.js'
-import { createRoles, type RoleAdministration } from './roles.js'
+import { createRoles, type RoleAdministration } from './roles/roles.js'
 import { createRoutes, type RouteAdministration } from './route-rules.js'
 
 /**

@@ -1,7 +1,7 @@
 import { TenancyError, type TenancyErrorCode } from '../../core/errors/errors.js'
 import { selectList } from '../../core/columns.js'
 import { membershipColumns, type UserTenant } from '../../core/model.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { refuseToChangeMember, refuseToChangeRole } from './authority.js'
 import { isUuid } from '../../core/uuid.js'

@@ -5,7 +5,7 @@ import type { SqlClient, SqlPool } from '../../core/sql-client.js'
 import { createChange } from '../change.js'
 import type { ActorOption } from '../../core/audit-actor.js'
 import { actor, description, name, parse, schemaOf } from '../input.js'
-import { isSeeded } from './defined-entries.js'
+import { isSeeded } from './seed/defined-entries.js'
 import { commitChange, explainTaken, findPermission } from './lookup.js'
 import { inOrder } from '../transaction.js'
 

@@ -1,7 +1,7 @@
 import type { RuleSet, RuleSetReader } from '../../core/access/access.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 // One statement, so one snapshot: the rules belong to the epoch that is read with them.
 const ruleSetQuery = `

@@ -1,7 +1,7 @@
 import { parseTenantRef } from '../../core/tenants/slug.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { queryAudited } from '../../postgres/audited-query.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { actor as actorSchema, parse } from '../input.js'
 
 /** An access token that is about to be issued. */

@@ -3,7 +3,7 @@ import type { CurrentImpersonation, ImpersonationDirectory } from '../../core/id
 import type { Tenant } from '../../core/model.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 interface Row extends Omit<CurrentImpersonation, 'administrator'> {
   readonly administratorId: string

@@ -11,7 +11,7 @@ import { partOf, selectList, unprefixed } from '../../core/columns.js'
 import { membershipColumns, tenantColumns } from '../../core/model.js'
 import type { TenantRef } from '../../core/tenants/slug.js'
 import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { effectiveRoles, holdsPermission } from '../access/effective-access.js'
 
 // Reads the membership and the grants of a member of `chosen` (user_id, tenant_id). One statement, so one snapshot: grants

@@ -1,9 +1,9 @@
 import type pg from 'pg'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { clientOf } from '../../postgres/channel-binding.js'
+import { clientOf } from '../../postgres/scram/channel-binding.js'
 import { createPoolEnder } from '../../postgres/pool-ender.js'
-import { sqlStateOf, sqlStates } from '../../postgres/sql-states.js'
+import { sqlStateOf, sqlStates } from '../../postgres/outages/sql-states.js'
 
 /**
  * Reads the catalog: a `pg.Pool` for queries of the application over the tables of `tenants2fast/tables`, by hand or by Drizzle and

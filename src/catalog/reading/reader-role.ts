@@ -1,6 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient, SqlPool } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 import { inTransaction } from '../transaction.js'
 import { type CatalogColumn, isReadable } from './readable-columns.js'
 

@@ -1,5 +1,5 @@
 import { TenancyError } from '../../core/errors/errors.js'
-import { catalogStates, hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { catalogStates, hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 
 export const slugTaken = (slug: string): TenancyError =>
   new TenancyError('TENANCY_TENANT_SLUG_TAKEN', `The slug "${slug}" is taken: choose another`)

@@ -1,7 +1,7 @@
 import type { UserRecord } from '../../core/identity/identity.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { isUuid } from '../../core/uuid.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { toUserRecord, type UserRow, userList } from './user-row.js'
 
 /** A platform administrator with the facts that decide whether a token of theirs still counts. */

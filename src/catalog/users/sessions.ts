@@ -3,7 +3,7 @@ import type { ActorOption } from '../../core/audit-actor.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlPool } from '../../core/sql-client.js'
 import { queryAudited } from '../../postgres/audited-query.js'
-import { catalogAnswer } from '../../postgres/catalog-outage.js'
+import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 import { actor, parse, schemaOf, user } from '../input.js'
 
 /** A login of a user, from its beginning until it ends. */

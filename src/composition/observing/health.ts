@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
-import type { Coherence } from '../../cache/coherence.js'
-import type { MemberTier } from '../../cache/redis.js'
+import type { Coherence } from '../../cache/changes/coherence.js'
+import type { MemberTier } from '../../cache/redis/redis.js'
 import type { ServerAddress } from '../../core/tenants/database-target.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import { type HealthCheck, Probe } from './health-probe.js'

@@ -1,4 +1,4 @@
-import type { MemberTier, SharedCacheStats } from '../../cache/redis.js'
+import type { MemberTier, SharedCacheStats } from '../../cache/redis/redis.js'
 import type { TenantUse } from '../../connections/allocation/busiest-tenants.js'
 import type { ConnectionScheduler } from '../../connections/scheduler.js'
 import type { SchedulerStats } from '../../connections/stats.js'

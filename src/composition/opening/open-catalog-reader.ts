@@ -1,6 +1,6 @@
 import { type CatalogReader, createCatalogReader, maxReaderConnections } from '../../catalog/reading/catalog-reader.js'
 import { ensureReaderRole } from '../../catalog/reading/reader-role.js'
-import { ownCopy, pgCopyOf } from '../../connections/session/pg-copy.js'
+import { ownCopy, pgCopyOf } from '../../connections/session/client/pg-copy.js'
 import { restoreRole } from '../../databases/server/restore-role.js'
 import { deriveReaderPassword, scramVerifier } from '../../databases/server/role-password.js'
 import { deriveLockKey } from '../../postgres/advisory-lock.js'

@@ -1,5 +1,5 @@
 import { devAccess, prodAccess } from '../../access/index.js'
-import { seedAccess } from '../../catalog/access/seed.js'
+import { seedAccess } from '../../catalog/access/seed/seed.js'
 import { type CatalogPool, createCatalogPool } from '../../catalog/catalog-pool.js'
 import { migrateCatalog } from '../../catalog/migrate.js'
 import { createTenantDatabaseRecords } from '../../catalog/tenants/tenant-databases.js'

@@ -10,7 +10,7 @@ import type { CheckoutPool } from '../checkout.js'
 import { isRefusal } from '../connection-errors.js'
 import type { SchedulerSettings } from '../options.js'
 import { beginSession, openSession, type SessionOptions, type UnprovenSession } from '../session/open-session.js'
-import type { SessionClient } from '../session/session-client.js'
+import type { SessionClient } from '../session/client/session-client.js'
 import { Denials } from './denials.js'
 import { ServerOutages } from './server-outages.js'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sqlStates } from '../../postgres/sql-states.js'
-import { internalsOf } from '../session/client-internals.js'
-import type { SessionClient } from '../session/session-client.js'
+import { sqlStates } from '../../postgres/outages/sql-states.js'
+import { internalsOf } from '../session/client/client-internals.js'
+import type { SessionClient } from '../session/client/session-client.js'
 
 /** How often a tenant's privileges are checked at most: most denials are right, and a tenant can provoke them. */
 const againMs = 600_000

@@ -5,8 +5,8 @@ import { connectFailure, isFull, isFullForAll } from '../connection-errors.js'
 import { connectionEvents } from '../connection-events.js'
 import type { SchedulerSettings } from '../options.js'
 import { closeSession } from '../session/open-session.js'
-import type { SchemaEffectsCache } from '../session/schema-effects-cache.js'
-import type { SessionClient } from '../session/session-client.js'
+import type { SchemaEffectsCache } from '../session/schema/schema-effects-cache.js'
+import type { SessionClient } from '../session/client/session-client.js'
 import { Connector } from './connector.js'
 
 /** A server without room is asked again after this time, which doubles with each try up to the maximum. */

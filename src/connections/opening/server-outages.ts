@@ -1,5 +1,5 @@
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { isConnectionException, isServerError, isServerStopping, sqlStates } from '../../postgres/sql-states.js'
+import { isConnectionException, isServerError, isServerStopping, sqlStates } from '../../postgres/outages/sql-states.js'
 
 interface Outage {
   /** How many tries in a row the server did not answer. */

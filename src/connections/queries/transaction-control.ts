@@ -1,5 +1,5 @@
 import { TenancyError } from '../../core/errors/errors.js'
-import { statementsOf } from '../../postgres/sql-statements.js'
+import { statementsOf } from '../../postgres/text/sql-statements.js'
 
 /**
  * What a text does to transactions that `pool.query` must not do. `opens`: it begins one and leaves it open. `strays`: it

@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import type { ClientInternals, ConnectionInternals } from './client-internals.js'
-import type { PgCopy } from './pg-copy.js'
+import type { ClientInternals, ConnectionInternals } from './client/client-internals.js'
+import type { PgCopy } from './client/pg-copy.js'
 
 type Rows = readonly Record<string, unknown>[]
 

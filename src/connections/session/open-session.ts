@@ -1,12 +1,12 @@
 import type pg from 'pg'
-import { holdToChannelBinding } from '../../postgres/channel-binding.js'
+import { holdToChannelBinding } from '../../postgres/scram/channel-binding.js'
 import { identityQuery, type ServerAccount, type TenantDatabaseTarget } from '../../core/tenants/database-target.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
-import { ownCopy, type PgCopy } from './pg-copy.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
+import { ownCopy, type PgCopy } from './client/pg-copy.js'
 import { scramMaxIterations } from './quick-scram.js'
-import type { SessionClient } from './session-client.js'
-import { sessionClientClass } from './session-client-class.js'
+import type { SessionClient } from './client/session-client.js'
+import { sessionClientClass } from './client/session-client-class.js'
 
 const closeTimeoutMs = 2000
 const { undefinedTable, invalidSchemaName, insufficientPrivilege } = sqlStates

@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import { hmacSha256, scramKeys } from '../../postgres/scram.js'
-import { internalsOf } from './client-internals.js'
+import { hmacSha256, scramKeys } from '../../postgres/scram/scram.js'
+import { internalsOf } from './client/client-internals.js'
 
 /** Up to this number, to stretch the password takes less time than to hand it to another thread and back. */
 const fewIterations = 64

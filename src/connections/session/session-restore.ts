@@ -1,4 +1,4 @@
-import type { SessionClient } from './session-client.js'
+import type { SessionClient } from './client/session-client.js'
 
 const cancelIntervalMs = 50
 

@@ -1,7 +1,7 @@
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
 import type { TenantDatabase } from '../../core/model.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import { createBuildQueue } from './build-queue.js'
 import { type BuildRequest, buildTenantDatabase } from './database-builder.js'
 import type { ServerPreparation } from './server-preparation.js'

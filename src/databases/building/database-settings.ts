@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 
 /** A setting of a database for all roles (`ALTER DATABASE … SET`), as `pg_db_role_setting` keeps it. */
 export interface DatabaseSetting {

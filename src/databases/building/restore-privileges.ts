@@ -1,9 +1,9 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { TenantDatabase } from '../../core/model.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
-import { retry } from '../../postgres/retry.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
+import { retry } from '../../postgres/outages/retry.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import { hasOwners } from '../owner/base-schema.js'
 import {
   databasePrivileges,

@@ -1,7 +1,7 @@
 import type { DatabaseInspection, InspectionOptions } from '../../core/fleet/fleet-check.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 import type { DatabaseNames } from '../database-names.js'
 import { insideSettings, openConnection } from '../server/admin-connection.js'
 import { withHeartbeat } from '../server/lock-heartbeat.js'

@@ -1,4 +1,4 @@
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 
 // The privileges of a tenant, in one place: a template is made with them, a build gives them to the new role, and every
 // migration and every repair of a role restores them (`restore-privileges.ts`).

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 
 /**
  * Ends every session of a database and keeps new ones out, in a transaction of the catalog. RENAME takes the lock that each new

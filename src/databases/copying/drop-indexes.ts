@@ -1,5 +1,5 @@
 import type { Client } from 'pg'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 import { isApplicationSchema, isExtensionMember } from './relations.js'
 
 interface Index {

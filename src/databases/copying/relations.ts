@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 
 /** A column of a table, with its type as `format_type` writes it. */
 export interface Column {

@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import type { TenantDatabase } from '../../core/model.js'
 import { findLockBlockers } from '../../postgres/lock-blockers.js'
-import { describeLedger, maxInteger } from '../../postgres/sql-files.js'
+import { describeLedger, maxInteger } from '../../postgres/files/sql-files.js'
 import type { ApplySchemaOptions, TenantSchema } from '../building/tenant-schema.js'
 import { readState } from '../owner/database-state.js'
 import { createOwnerHooks } from '../owner/owner-session.js'

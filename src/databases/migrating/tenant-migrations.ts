@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import type { TenantDatabase } from '../../core/model.js'
 import { TenancyError } from '../../core/errors/errors.js'
-import { describeLedger, pendingFiles, readAppliedFiles, readLedger } from '../../postgres/sql-files.js'
+import { describeLedger, pendingFiles, readAppliedFiles, readLedger } from '../../postgres/files/sql-files.js'
 import type { VersionedDatabase } from '../../core/tenants/tenant-databases.js'
 import { applyTenantSchema, ledgerSchema, revertTenantSchema } from '../building/tenant-schema.js'
 import { readLedgerOf } from '../owner/database-state.js'

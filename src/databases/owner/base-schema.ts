@@ -1,4 +1,4 @@
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 import { notCarriedSettings } from '../building/database-settings.js'
 import { ownerSuffix } from '../database-names.js'
 

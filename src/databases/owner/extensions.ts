@@ -1,6 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 
 /**
  * Checks that a server has these extensions, and that the account may create them, before anything is built.

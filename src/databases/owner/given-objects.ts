@@ -1,4 +1,4 @@
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 
 /** Kinds of objects with a name in a schema, as ALTER … OWNER calls them: catalog, columns of name, schema and owner, condition. */
 const named = [

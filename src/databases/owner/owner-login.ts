@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 import { type AdminRights, joinRole, needsMembership } from '../server/admin-rights.js'
 import { isVerifierOf, scramVerifier } from '../server/role-password.js'
 

@@ -1,8 +1,8 @@
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
-import { refuseUnless } from '../../postgres/refusal.js'
-import type { FileSession } from '../../postgres/sql-file-run.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
+import { refuseUnless } from '../../postgres/outages/refusal.js'
+import type { FileSession } from '../../postgres/files/sql-file-run.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import { defaultPrivileges, type GroupRoles } from '../building/tenant-privileges.js'
 
 // What the login can change of itself and of our own schema, and no file may: rows of the ledger, its members, which

@@ -3,7 +3,7 @@ import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { FleetStatement } from '../../core/fleet/fleet-exec.js'
 import type { SqlClient } from '../../core/sql-client.js'
 import type { FleetScript } from '../../core/fleet/ports.js'
-import { hasSqlState, isServerError, sqlStates } from '../../postgres/sql-states.js'
+import { hasSqlState, isServerError, sqlStates } from '../../postgres/outages/sql-states.js'
 
 /** What a `pg.Client` has inside: the protocol's messages. */
 interface ClientInternals {

@@ -1,7 +1,7 @@
 import type { FileEffects } from '../../core/fleet/rehearsal.js'
 import { isAtLeast, type LockMode, lockModes } from '../../core/fleet/lock-modes.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import type { SqlLedger } from '../../postgres/sql-files.js'
+import type { SqlLedger } from '../../postgres/files/sql-files.js'
 import { isApplicationSchema } from '../copying/relations.js'
 
 /** Watches files while they run, and tells what the last one did. */

@@ -2,7 +2,7 @@ import type { Client } from 'pg'
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { DatabaseRehearsal, RehearsalError, RehearsedDatabase, RehearsedFile } from '../../core/fleet/rehearsal.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
-import { readAppliedFiles } from '../../postgres/sql-files.js'
+import { readAppliedFiles } from '../../postgres/files/sql-files.js'
 import type { BuilderOptions } from '../building/database-builder.js'
 import {
   type ApplySchemaOptions,

@@ -1,6 +1,6 @@
 import type { Client } from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 import { copyToStatement } from '../copying/copy-database.js'
 import { fillDatabase } from '../copying/fill-database.js'
 import { isApplicationSchema, quoteRelation, type Table } from '../copying/relations.js'

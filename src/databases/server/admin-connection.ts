@@ -1,5 +1,5 @@
 import { Client, Pool, type PoolConfig } from 'pg'
-import { clientOf, holdToChannelBinding } from '../../postgres/channel-binding.js'
+import { clientOf, holdToChannelBinding } from '../../postgres/scram/channel-binding.js'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { createPoolEnder } from '../../postgres/pool-ender.js'
 

@@ -1,7 +1,7 @@
 import type { Logger } from '../../core/logger.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 
 /** Rights of the provisioning account beside CREATEDB and CREATEROLE. */
 export interface AdminRights {

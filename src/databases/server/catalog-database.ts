@@ -1,8 +1,8 @@
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import { isTenancyError, TenancyError } from '../../core/errors/errors.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
-import { retry } from '../../postgres/retry.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
+import { retry } from '../../postgres/outages/retry.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import { withConnection } from './admin-connection.js'
 
 // Another process created it after the check: the name exists, or the row of pg_database does.

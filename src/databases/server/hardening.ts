@@ -1,6 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 
 /**
  * Functions that use up what a server shares, and that PostgreSQL lets everybody call: advisory locks, notifications, large

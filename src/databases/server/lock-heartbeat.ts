@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lockTimeout, type LockWait, waitForLock } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteLiteral } from '../../postgres/quote.js'
+import { quoteLiteral } from '../../postgres/text/quote.js'
 import { ownerSuffix } from '../database-names.js'
 import { leaseMs } from './database-lease.js'
 

@@ -1,7 +1,7 @@
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
-import { sqlStateOf, sqlStates } from '../../postgres/sql-states.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
+import { sqlStateOf, sqlStates } from '../../postgres/outages/sql-states.js'
 import { withConnection } from './admin-connection.js'
 import { isVerifierOf, scramVerifier } from './role-password.js'
 

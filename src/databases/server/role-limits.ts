@@ -1,7 +1,7 @@
 import { lockTimeout } from '../../postgres/advisory-lock.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteLiteral } from '../../postgres/quote.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { quoteLiteral } from '../../postgres/text/quote.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 
 /**
  * `CONNECTION LIMIT` of a tenant's login role: the server enforces it in addition to the budgets of the processes. It is two

@@ -1,5 +1,5 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
-import { scramKeys } from '../../postgres/scram.js'
+import { scramKeys } from '../../postgres/scram/scram.js'
 
 /**
  * The password of a tenant database's login role: HKDF-SHA-256 (RFC 5869) of the master secret and the database id,

@@ -1,5 +1,5 @@
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier } from '../../postgres/quote.js'
+import { quoteIdentifier } from '../../postgres/text/quote.js'
 import { databaseComment } from '../ownership.js'
 
 /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
 import type { Logger } from '../../core/logger.js'
-import { isShortage } from '../../postgres/outage.js'
+import { isShortage } from '../../postgres/outages/outage.js'
 import { findLockOffenders, findQueueOffenders, type Offender, type ServerUse, type WatchLimits } from './offenders.js'
 import { createQueueHistory } from './queue-history.js'
 import { openWatchConnection, type WatchConnection } from './watch-connection.js'

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Client } from 'pg'
 import type { ServerAccount } from '../../core/tenants/database-target.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import { openConnection } from '../server/admin-connection.js'
 import { joinRole } from '../server/admin-rights.js'
 import type { ServerUse, SessionUse } from './offenders.js'

@@ -1,6 +1,6 @@
 import type { FleetCatalog } from '../../core/fleet/ports.js'
 import type { RecordedRehearsal, RehearsalReport } from '../../core/fleet/rehearsal.js'
-import { retry } from '../../postgres/retry.js'
+import { retry } from '../../postgres/outages/retry.js'
 import { retryRule } from '../run/transient-errors.js'
 
 const action = 'fleet.rehearse'

@@ -7,7 +7,7 @@ import type {
   RehearsalReport,
   RehearsedTenant,
 } from '../../core/fleet/rehearsal.js'
-import { retry } from '../../postgres/retry.js'
+import { retry } from '../../postgres/outages/retry.js'
 import { defaultParallelism } from '../run/run-over-tenants.js'
 import { retryRule } from '../run/transient-errors.js'
 import {

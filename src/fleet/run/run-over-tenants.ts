@@ -6,7 +6,7 @@ import type {
   FleetTenantResult,
   FleetWaveOptions,
 } from '../../core/fleet/run.js'
-import { retry } from '../../postgres/retry.js'
+import { retry } from '../../postgres/outages/retry.js'
 import type { ChosenTenants } from './choose-tenants.js'
 import { createRunResults, type RunResults } from './run-results.js'
 import { createTenantSource, type TenantSource } from './tenant-source.js'

@@ -1,7 +1,7 @@
 import { findInErrors, readProperty } from '../../core/errors/error-chain.js'
 import { findTenancyError, isTenancyError } from '../../core/errors/errors.js'
-import type { RetryRule } from '../../postgres/retry.js'
-import { asOutage, isShortage } from '../../postgres/outage.js'
+import type { RetryRule } from '../../postgres/outages/retry.js'
+import { asOutage, isShortage } from '../../postgres/outages/outage.js'
 
 /** Attempts for a tenant whose server is full, restarts or cannot be reached. */
 const maxAttempts = 6

@@ -1,8 +1,8 @@
 import { findTenancyError, TenancyError } from '../../core/errors/errors.js'
 import type { FleetTenantName } from '../../core/fleet/run.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { retry } from '../../postgres/retry.js'
-import { hasSqlState, sqlStates } from '../../postgres/sql-states.js'
+import { retry } from '../../postgres/outages/retry.js'
+import { hasSqlState, sqlStates } from '../../postgres/outages/sql-states.js'
 import type { ReadSeed } from './read-seeds.js'
 
 /** How seeds are run. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { TenancyError } from '../../core/errors/errors.js'
-import { asCatalogOutage } from '../../postgres/catalog-outage.js'
+import { asCatalogOutage } from '../../postgres/outages/catalog-outage.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import {
   impersonationAudienceOf,

@@ -1,5 +1,5 @@
 import { TenancyError } from '../../core/errors/errors.js'
-import { baseOf, isSqlName, numberOf, orderByNumber } from '../../postgres/sql-folder.js'
+import { baseOf, isSqlName, numberOf, orderByNumber } from '../../postgres/files/sql-folder.js'
 import type { FolderListing } from '../folder-listing.js'
 import type { MigrationSet, MigrationSetCodes } from '../migration-set.js'
 import { readSqlMigrations } from './sql-migrations.js'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Migration } from '../../core/tenants/migration.js'
-import { readSqlText, sha256 } from '../../postgres/sql-folder.js'
+import { readSqlText, sha256 } from '../../postgres/files/sql-folder.js'
 import type { MigrationSetCodes } from '../migration-set.js'
 import { prepareSql, type SqlDialect } from '../sql-text.js'
 

@@ -1,6 +1,6 @@
 import type { Migration, MigrationFolder } from '../../core/tenants/migration.js'
-import { quoteLiteral } from '../../postgres/quote.js'
-import type { ToolLedger } from '../../postgres/tool-ledger.js'
+import { quoteLiteral } from '../../postgres/text/quote.js'
+import type { ToolLedger } from '../../postgres/files/tool-ledger.js'
 import {
   createToolTable,
   describeTable,

@@ -1,6 +1,6 @@
 import type { MigrationFolder } from '../../core/tenants/migration.js'
-import { quoteLiteral } from '../../postgres/quote.js'
-import type { ToolEntry, ToolLedger } from '../../postgres/tool-ledger.js'
+import { quoteLiteral } from '../../postgres/text/quote.js'
+import type { ToolEntry, ToolLedger } from '../../postgres/files/tool-ledger.js'
 import type { SqlMigration } from '../folders/sql-migrations.js'
 import {
   createToolTable,

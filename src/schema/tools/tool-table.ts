@@ -1,6 +1,6 @@
 import type { MigrationFolder } from '../../core/tenants/migration.js'
 import type { SqlClient } from '../../core/sql-client.js'
-import { quoteIdentifier, quoteLiteral } from '../../postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../postgres/text/quote.js'
 
 /** A table in which a tool lists what it has applied. */
 export interface ToolTable {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { problemOfTemplate } from '../../../src/access/route-template.js'
 import { type AccessAdministration, createAccessAdministration } from '../../../src/catalog/access/administration.js'
 import type { Permission } from '../../../src/catalog/access/permissions.js'
-import type { Role } from '../../../src/catalog/access/role-row.js'
+import type { Role } from '../../../src/catalog/access/roles/role-row.js'
 import type { RouteRule } from '../../../src/catalog/access/route-rules.js'
 import { type AccessCatalog, createAccessCatalog } from './fixture.js'
 

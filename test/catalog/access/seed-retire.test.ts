@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { defineAccess } from '../../../src/access/define-access.js'
-import { seedAccess } from '../../../src/catalog/access/seed.js'
+import { seedAccess } from '../../../src/catalog/access/seed/seed.js'
 import type { AccessDefinition } from '../../../src/core/access/access.js'
 import { createAccessCatalog, type AccessCatalog } from './fixture.js'
 

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import type { ServerAccount, TenantDatabaseTarget } from '../../../src/core/tenants/database-target.js'
-import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/text/quote.js'
 import { startTcpProxy, type TcpProxy } from '../../support/proxies/tcp-proxy.js'
 import { withAdmin } from '../../support/server.js'
 import { useScheduler } from '../fixture.js'

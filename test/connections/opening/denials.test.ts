@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { Denials } from '../../../src/connections/opening/denials.js'
-import type { SessionClient } from '../../../src/connections/session/session-client.js'
+import type { SessionClient } from '../../../src/connections/session/client/session-client.js'
 
 const clientOf = (connection: EventEmitter) => ({ connection }) as unknown as SessionClient
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/text/quote.js'
 import { databaseSettingsSql, readDatabaseSettings } from '../../../src/databases/building/database-settings.js'
 import { createTestDatabase, type TestDatabase } from '../../support/catalog.js'
 import { superuser, testWith } from '../../support/requirements.js'

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Tenant } from '../../../src/index.js'
-import { quoteLiteral } from '../../../src/postgres/quote.js'
+import { quoteLiteral } from '../../../src/postgres/text/quote.js'
 import type { TenantDatabases } from '../../../src/databases/tenant-databases.js'
 import { createTestDatabase } from '../../support/catalog.js'
 import { superuser, testWith } from '../../support/requirements.js'
@@ -198,7 +198,7 @@ test('A lock that is never released fails the migration with tenant, file, line 
 })
 
 test('The wait for another migration of the same database has a limit', async () => {
-  const { applySqlFiles } = await import('../../../src/postgres/sql-files.js')
+  const { applySqlFiles } = await import('../../../src/postgres/files/sql-files.js')
   const { name } = await createTenant()
   const ledger = {
     schema: 'tenants2fast',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { FleetResult, Tenancy, Tenant } from '../../../src/index.js'
-import { quoteIdentifier } from '../../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../../src/postgres/text/quote.js'
 import { createInstallation, type Installation } from '../../support/installation.js'
 import { withAdmin } from '../../support/server.js'
 

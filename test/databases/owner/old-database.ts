@@ -1,4 +1,4 @@
-import { quoteIdentifier } from '../../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../../src/postgres/text/quote.js'
 import { withServerAccount } from '../../support/server.js'
 
 /**

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reconcileRoleLimits, roleConnectionLimit } from '../../../src/databases/server/role-limits.js'
-import { quoteIdentifier } from '../../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../../src/postgres/text/quote.js'
 import { withAdmin } from '../../support/server.js'
 import { createInstallation, type Installation } from '../fixture.js'
 

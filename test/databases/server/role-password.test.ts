@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
-import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/quote.js'
+import { quoteIdentifier, quoteLiteral } from '../../../src/postgres/text/quote.js'
 import { deriveRolePassword, scramVerifier, secretCheck } from '../../../src/databases/server/role-password.js'
 import { testServer, uniqueName, withAdmin } from '../../support/server.js'
 

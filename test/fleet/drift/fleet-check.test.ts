@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import { quoteIdentifier } from '../../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../../src/postgres/text/quote.js'
 import { renderDifferences } from '../../../src/index.js'
 import { withAdmin } from '../../support/server.js'
 import { collect, differencesOf, openFleet, type TestFleet } from './fixture.js'

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { quoteIdentifier } from '../../../src/postgres/quote.js'
+import { quoteIdentifier } from '../../../src/postgres/text/quote.js'
 import { runPrefix } from './run-context.js'
 
 /** Databases and roles of a server, by name. */
