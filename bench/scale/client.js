@@ -5,6 +5,8 @@ import { createTenancy, loadConfig } from 'tenants2fast'
 import { serveParent } from '../serve-parent.js'
 
 const text = 'select id, name, hits from items where id = $1'
+/** Of each tenant, on an open connection. */
+const queries = Number(process.env.T2F_BENCH_QUERIES ?? 50)
 const { env, server, tenants } = await new Promise((resolve) => process.once('message', resolve))
 const tenancy = await createTenancy({ config: loadConfig(env) })
 const owner = await tenancy.findUserByEmail('owner@example.com')
@@ -55,7 +57,7 @@ async function repeat() {
     const client = await bareQuery(tenant)
     // The scheduler may have closed this tenant's connection for one that is missed more.
     await pool.query(text, [1])
-    for (let index = 0; index < 50; index += 1) {
+    for (let index = 0; index < queries; index += 1) {
       plain.push(await timed(() => client.query(text, [1 + index])))
       warm.push(await timed(() => pool.query(text, [1 + index])))
     }

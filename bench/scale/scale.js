@@ -1,5 +1,6 @@
 // More and more tenants touched in one process: connections, memory, and what a first and a repeated query cost.
 //
+//   T2F_BENCH_QUERIES  repeated queries of each of 20 tenants (default 50)
 //   T2F_BENCH_STEPS  numbers of tenants (default 100,1000,5000; those above T2F_BENCH_TENANTS are left out, and it says so)
 import { askChild, startChild, stopChild } from '../child.js'
 import { figure, limit } from '../figures.js'

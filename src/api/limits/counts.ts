@@ -1,6 +1,6 @@
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Counted, SharedCounts, VolatileCounts } from '../../core/shared-counts.js'
-import type { SqlPool } from '../../core/sql-client.js'
+import { queryRepeated, type SqlPool } from '../../core/sql-client.js'
 import { catalogAnswer } from '../../postgres/outages/catalog-outage.js'
 
 interface CountRow {
@@ -17,7 +17,7 @@ const countQuery = `
 export function createCatalogCounts(catalog: SqlPool): SharedCounts {
   return {
     async count(counted) {
-      const asked = catalog.query<CountRow>(countQuery, [
+      const asked = queryRepeated<CountRow>(catalog, countQuery, [
         counted.map(({ key }) => key),
         counted.map(({ points }) => points),
         counted.map(({ windowSeconds }) => windowSeconds),
