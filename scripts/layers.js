@@ -64,6 +64,7 @@ const layers = {
   // One row for each adapter, with its framework: adapters never import each other.
   'adapters/web': { imports: ['core', 'http'], packages: [] },
   'adapters/fastify': { imports: ['core', 'http'], packages: ['fastify'] },
+  'adapters/hono': { imports: ['core', 'http'], packages: ['hono'] },
 
   // Puts the parts together.
   composition: {

@@ -1,0 +1,8 @@
+export { assertGuarded, type AssertGuardedOptions } from './assert-guarded.js'
+export { tenancyErrorHandler } from './error-handler.js'
+export { requirePermission, requireRole, requireSchema, type TenancyGuard } from './guards.js'
+export type { TenancyMiddlewareOptions } from './middleware-options.js'
+export { needs } from './needs.js'
+export type { TenancyEnv, TenancyVariables } from './request-state.js'
+export { tenancyMiddleware } from './tenancy-middleware.js'
+export { toProblem, type Problem, type ProblemOptions } from '../../http/problem.js'
