@@ -1,0 +1,13 @@
+import { describeContext } from './context.js'
+import { describeErrors } from './errors.js'
+import { fastifyDriver } from './fastify-driver.js'
+import { describeGuards } from './guards.js'
+import { honoDriver } from './hono-driver.js'
+import { describeRefusals } from './refusals.js'
+
+for (const driver of [fastifyDriver, honoDriver]) {
+  describeRefusals(driver)
+  describeGuards(driver)
+  describeContext(driver)
+  describeErrors(driver)
+}
