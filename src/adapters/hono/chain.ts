@@ -1,5 +1,4 @@
 import type { Context } from 'hono'
-import { matchedRoutes } from 'hono/route'
 import type { RouterRoute } from 'hono/types'
 import { findTargetHandler } from 'hono/utils/handler'
 import type { ChainEntry } from '../../http/routes/handler-chain.js'
@@ -12,8 +11,16 @@ type Part = ChainEntry['part']
 const entries = new WeakMap<RouterRoute, ChainEntry>()
 
 /** Gives the chain that Hono runs for a request. */
-export function chainOf(c: Context): readonly ChainEntry[] {
-  return matchedRoutes(c).map(entryOf)
+export function chainOf({ req }: Context): readonly ChainEntry[] {
+  // The request's own way: `matchedRoutes` of `hono/route` knows only requests of its own copy of Hono.
+  // oxlint-disable-next-line typescript/no-deprecated -- see above
+  return req.matchedRoutes.map(entryOf)
+}
+
+/** The path that the entry which runs now is registered at. */
+export function pathHere({ req }: Context): string {
+  // oxlint-disable-next-line typescript/no-deprecated -- as in chainOf
+  return req.routePath
 }
 
 /** Reads an entry of Hono's routes. */

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
-import { HTTPException } from 'hono/http-exception'
+import type { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { readProperty } from '../../core/errors/error-chain.js'
 import { type Logger, stderrLogger } from '../../core/logger.js'
 import { logError } from '../../http/error-log.js'
 import { problemOf } from '../../http/foreign-problem.js'
@@ -29,7 +30,7 @@ export class ThrownValue extends Error {
  */
 export function tenancyErrorHandler(error: Error, c: Context): Response {
   const thrown = error instanceof ThrownValue ? error.value : error
-  if (thrown instanceof HTTPException && thrown.res !== undefined) return thrown.getResponse()
+  if (hasResponse(thrown)) return thrown.getResponse()
   const state = stateOf(c)
   const problem = problemOf(thrown, { requestId: state?.requestId })
   logError(thrown, problem, state === undefined ? stderrLogger : loggerOf(state))
@@ -41,6 +42,11 @@ export function tenancyErrorHandler(error: Error, c: Context): Response {
   // Hono would put the headers of an earlier answer over those of the document.
   c.res = undefined
   return response
+}
+
+/** Not by `instanceof`, which fails for another copy of Hono. */
+function hasResponse(thrown: unknown): thrown is HTTPException {
+  return readProperty(thrown, 'res') instanceof Response && typeof readProperty(thrown, 'getResponse') === 'function'
 }
 
 /** The logger of a request, whose lines name its id, tenant and user. */

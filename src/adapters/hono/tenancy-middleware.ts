@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { Context, MiddlewareHandler } from 'hono'
-import { routePath } from 'hono/route'
 import { type RequestContext, runInScope } from '../../core/context/request-scope.js'
 import { TenancyError } from '../../core/errors/errors.js'
 import type { Logger } from '../../core/logger.js'
@@ -12,7 +11,7 @@ import { type ChainPlan, createChainPlans, type PlanChain } from '../../http/rou
 import { createOwnPaths } from '../../http/routes/own-paths.js'
 import { readPathTenant } from '../../http/routes/path-tenant.js'
 import type { UndefinedAccess } from '../../http/routes/undefined-access.js'
-import { chainOf, partKey, readRoute } from './chain.js'
+import { chainOf, partKey, pathHere, readRoute } from './chain.js'
 import { answerable, ThrownValue } from './error-handler.js'
 import { resolveOptions, type TenancyMiddlewareOptions } from './middleware-options.js'
 import { HonoRequestScope, setState, stateOf, targetOf, type TenancyEnv } from './request-state.js'
@@ -107,7 +106,7 @@ export function tenancyMiddleware(options: TenancyMiddlewareOptions): Middleware
 
 /** The path that the middleware is registered at. */
 function prefixOf(c: Context, mountsApi: boolean): string {
-  const prefix = routePath(c).replace(/\/?\*$/, '')
+  const prefix = pathHere(c).replace(/\/?\*$/, '')
   if (!mountsApi || !/[:*{]/.test(prefix)) return prefix
   const message = `tenancyMiddleware: the management API cannot be served below ${JSON.stringify(prefix)}, which has a pattern`
   throw new TenancyError('TENANCY_CONFIG_INVALID', message)

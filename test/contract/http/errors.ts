@@ -21,7 +21,7 @@ export function describeErrors(driver: FrameworkDriver): void {
     }
     const failing = (url: string, make: () => unknown): RouteSpec => ({
       url,
-      handler: () => Promise.reject(make() as Error),
+      handler: () => Promise.reject(make()),
     })
     const unknown: Readonly<Record<string, () => unknown>> = {
       'an error of the application': () => new Error(sql),

@@ -33,7 +33,7 @@ export const fastifyDriver: FrameworkDriver = {
         return reply.code(answer.status).send(answer.text)
       })
     }
-    await mount(app as unknown as FastifyInstance, spec)
+    await mount(app, spec)
     await app.listen({ port: 0, host: '127.0.0.1' })
     return { port: (app.server.address() as AddressInfo).port, close: () => app.close() }
   },
@@ -69,9 +69,9 @@ function addRoute(app: FastifyInstance, { methods = ['GET'], url, needs, guards 
 function guardOf(guard: GuardSpec) {
   if ('role' in guard) return requireRole(guard.role)
   if ('schema' in guard) return requireSchema(guard.schema)
-  return (requirePermission as (...args: readonly string[]) => ReturnType<typeof requirePermission>)(
-    ...guard.permission,
-  )
+  const [name, method] = guard.permission
+  if (name === undefined) return requirePermission()
+  return method === undefined ? requirePermission(name) : requirePermission(name, method)
 }
 
 function orUndefined<Value>(read: () => Value): Value | undefined {

@@ -76,7 +76,9 @@ function addRoute(app: Hono<TenancyEnv>, { methods = ['GET'], url, needs, guards
 function guardOf(guard: GuardSpec): MiddlewareHandler {
   if ('role' in guard) return requireRole(guard.role)
   if ('schema' in guard) return requireSchema(guard.schema)
-  return (requirePermission as (...args: readonly string[]) => MiddlewareHandler)(...guard.permission)
+  const [name, method] = guard.permission
+  if (name === undefined) return requirePermission()
+  return method === undefined ? requirePermission(name) : requirePermission(name, method)
 }
 
 function isIterable(value: unknown): value is AsyncIterable<string> {
