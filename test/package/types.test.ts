@@ -35,12 +35,13 @@ const application = `
   import * as accounts from 'tenants2fast/accounts'
   import { createTenancy, getTenantPool, type Config, type Tenancy, type TenantPool } from 'tenants2fast'
   import * as fastify from 'tenants2fast/fastify'
+  import * as hono from 'tenants2fast/hono'
   export const tenancy: Tenancy = await createTenancy()
   export const config: Config = tenancy.config
   const pool: TenantPool = getTenantPool()
   const { rows } = await pool.query<{ id: number }>('select 1 as id')
   export const ids: number[] = rows.map((row) => row.id)
-  export const entries = [accounts, fastify]
+  export const entries = [accounts, fastify, hono]
   // @ts-expect-error: a pool is no number, which it could be as any
   export const wrong: number = pool
   // @ts-expect-error

@@ -30,6 +30,7 @@ export function needs<Needs extends RouteNeeds>(what: Needs): MiddlewareHandler<
       `needs() takes 'tenant', 'user' or 'none', not ${JSON.stringify(what)}`,
     )
   }
-  const middleware: MiddlewareHandler = (_c, next) => next()
-  return Object.assign(middleware, { [partKey]: { kind: 'needs', needs: what } })
+  return Object.assign(passOn.bind(undefined), { [partKey]: { kind: 'needs', needs: what } })
 }
+
+const passOn: MiddlewareHandler = (_c, next) => next()
