@@ -166,6 +166,14 @@ describe('what a route needs', () => {
     expect([(await ask('/nothing')).status, (await ask('/nothing', 'rubbish')).status]).toEqual([404, 404])
   })
 
+  test('Middleware before the tenancy’s does not make an unknown path a known one', async () => {
+    const each = new Hono<TenancyEnv>()
+    each.use(cors())
+    each.use(middleware())
+    each.onError(tenancyErrorHandler)
+    expect((await ask('/nothing', undefined, {}, each)).status).toBe(404)
+  })
+
   test('needs() of something else is refused', () => {
     expect(() => needs('nobody' as 'none')).toThrow(expect.objectContaining({ code: 'TENANCY_CONFIG_INVALID' }))
   })
@@ -263,7 +271,6 @@ describe('guards', () => {
 
   test('Without the middleware, or before it, a guard refuses everybody', async () => {
     app = new Hono<TenancyEnv>()
-    app.onError(tenancyErrorHandler)
     app.get('/x', requireRole('Owner'), (c) => c.text('ok'))
     app.use(middleware())
     expect((await ask('/x', owner)).code).toBe('TENANCY_CONTEXT_MISSING')

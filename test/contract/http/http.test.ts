@@ -6,6 +6,7 @@ import { describeHeaders } from './headers.js'
 import { honoDriver } from './hono-driver.js'
 import { describeMounted } from './mounted.js'
 import { describeRefusals } from './refusals.js'
+import { describeSpellings } from './spellings.js'
 
 for (const driver of [fastifyDriver, honoDriver]) {
   describeRefusals(driver)
@@ -14,4 +15,5 @@ for (const driver of [fastifyDriver, honoDriver]) {
   describeErrors(driver)
   describeHeaders(driver)
   describeMounted(driver)
+  describeSpellings(driver)
 }
