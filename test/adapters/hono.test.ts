@@ -179,26 +179,41 @@ describe('what a route needs', () => {
   })
 
   test('The middleware twice in a chain is the middleware once', async () => {
+    const tenancy = tenancyOver(path)
+    app = createApp({ tenancy })
     const part = new Hono<TenancyEnv>()
-    part.use(middleware())
+    part.use(middleware({ tenancy }))
     part.get('/x', (c) => c.text(`${tryGetScope()?.requestId === undefined} ${c.var.tenant?.slug}`))
     app.route('/part', part)
     expect((await ask('/part/x', owner)).text).toBe('false acme')
   })
 
-  test('CORS middleware behind the tenancy’s still answers preflights, and no route does', async () => {
-    app.use(cors({ origin: 'https://app.example.com' }))
-    app.get('/x', (c) => c.text('ok'))
-    app.all('/all', (c) => c.text('ok'))
+  test('A preflight reaches nothing behind the middleware: CORS middleware belongs before it', async () => {
     const init = {
       method: 'OPTIONS',
       headers: { origin: 'https://app.example.com', 'access-control-request-method': 'GET' },
     }
-    const answer = await ask('/x', undefined, init)
-    expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([
-      ...[204, 'https://app.example.com'],
+    const early = new Hono<TenancyEnv>()
+    early.use(cors({ origin: 'https://app.example.com' }))
+    early.use(middleware())
+    early.onError(tenancyErrorHandler)
+    early.all('/all', (c) => c.text('secret'))
+    const answer = await ask('/all', undefined, init, early)
+    expect([answer.status, answer.headers.get('access-control-allow-origin'), answer.text]).toEqual([
+      ...[204, 'https://app.example.com', ''],
     ])
-    expect((await ask('/all', undefined, init)).status).toBe(401)
+    // Such as static files, whose middleware answers any method.
+    app.use('/files/*', async (c, _next) => c.text('secret'))
+    app.all('/all', (c) => c.text('secret'))
+    for (const url of ['/files/a', '/all']) expect((await ask(url, undefined, init)).status).toBe(401)
+  })
+
+  test('A request is bound to one tenancy: the middleware of another one refuses it', async () => {
+    const part = new Hono<TenancyEnv>()
+    part.use(middleware({ tenancy: { ...tenancyOver(path) } }))
+    part.get('/x', (c) => c.text('ok'))
+    app.route('/part', part)
+    expect((await ask('/part/x', owner)).code).toBe('TENANCY_CONFIG_INVALID')
   })
 })
 
@@ -213,6 +228,18 @@ describe('guards', () => {
     app.get('/files/all', requireRole('Member'), (c) => c.text('all'))
     expect(await statuses('/files/all')).toEqual([200, 403, 401])
     expect((await ask('/files/all', owner)).text).toBe('one all')
+  })
+
+  test('requirePermission() knows its route below app.route() and basePath(), nested', async () => {
+    const part = new Hono<TenancyEnv>().basePath('/api')
+    part.get('/files/:id', requirePermission(), (c) => c.text('ok'))
+    app.basePath('/v1').route('/more', part)
+    await path.catalog.pool.query(
+      `insert into route_rules (method, path, permission_id)
+       select 'GET', '/v1/more/api/files/{id}', id from permissions where name = 'reports:read'`,
+    )
+    await path.rules.refresh()
+    expect(await statuses('/v1/more/api/files/1')).toEqual([200, 403, 401])
   })
 
   test('requirePermission() by app.use() goes by the route behind it', async () => {
@@ -309,6 +336,15 @@ describe('assertGuarded', () => {
     expect(failure(late)).toBe(
       'TENANCY_CONFIG_INVALID assertGuarded: tenancyMiddleware does not run before GET /before, POST /elsewhere: register it first',
     )
+  })
+
+  test('A route whose addresses the path of the middleware may miss is named', () => {
+    const each = new Hono<TenancyEnv>()
+    each.use('/:a/:b', middleware())
+    each.get('/x/:id', (c) => c.text('covered'))
+    each.get('/files/:path{.+}', (c) => c.text('open'))
+    each.get('/y/:id?', (c) => c.text('open'))
+    expect(failure(each)).toMatch(/does not run before GET \/files\/:path\{\.\+\}, GET \/y\/:id\?: /)
   })
 
   test('Strict, it names the routes without a guard that do not say what they need', () => {
@@ -421,6 +457,17 @@ describe('the context', () => {
       return answer(c as never)
     })
     expect((await ask('/x', owner)).text).toContain('acme')
+  })
+
+  test('The option remoteAddress says where a request comes from; without a server nobody knows', async () => {
+    for (const [remoteAddress, address] of [
+      [() => '192.0.2.7', '192.0.2.7'],
+      [undefined, undefined],
+    ] as const) {
+      const each = createApp({ remoteAddress })
+      each.get('/x', (c) => c.json({ address: tryGetScope()?.origin?.address }))
+      expect(JSON.parse((await ask('/x', owner, {}, each)).text)).toEqual(address === undefined ? {} : { address })
+    }
   })
 
   test('A request whose client has gone is aborted', async () => {

@@ -64,7 +64,8 @@ function covers(pattern: string, url: string): boolean {
   if (isOpen ? other.length < own.length : other.length !== own.length) return false
   return own.every((segment, index) => {
     const given = other[index] ?? ''
-    if (/[?{*]/.test(segment) || /[?*]/.test(given)) return segment === given
+    // A regular expression may match several segments (`:path{.+}`), and an optional one none.
+    if (/[?{*]/.test(segment + given)) return segment === given
     return segment.startsWith(':') ? given !== '' : segment === given
   })
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { request as httpRequest } from 'node:http'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bindContext } from '../../../src/core/context/bind-context.js'
@@ -22,6 +23,7 @@ export function describeContext(driver: FrameworkDriver): void {
     let app: ServedApplication
     const current = () => tryGetCurrentTenant()?.slug ?? 'nobody'
     const shared = bindContext(new EventEmitter())
+    const gone: string[] = []
 
     const kept: readonly (RouteSpec & { readonly where: string })[] = [
       {
@@ -129,6 +131,17 @@ export function describeContext(driver: FrameworkDriver): void {
             needs: 'user',
             handler: () => ({ ...tryGetScope()?.origin, hasId: tryGetScope()?.requestId !== undefined }),
           },
+          {
+            url: '/waits',
+            async handler() {
+              const scope = tryGetScope()
+              const aborted = new Promise<void>((resolve) => scope?.onAborted(resolve))
+              gone.push(`aborted: ${scope?.isAborted}`)
+              await aborted
+              gone.push(`aborted: ${scope?.isAborted}, of ${current()}`)
+              return 'nobody reads this'
+            },
+          },
           { url: '/throws-user', needs: 'none', handler: () => getCurrentUser() },
           { url: '/throws-tenant', needs: 'user', handler: () => getCurrentTenant() },
         ],
@@ -215,6 +228,16 @@ export function describeContext(driver: FrameworkDriver): void {
         address: '127.0.0.1',
         hasId: true,
       })
+    })
+
+    test('A request whose client goes is aborted, and what waits for that has its context', async () => {
+      const headers = { authorization: `Bearer ${world.both}`, 'x-tenant-id': 'globex' }
+      const outgoing = httpRequest({ port: app.port, path: '/waits', headers, agent: false })
+      outgoing.on('error', () => {})
+      outgoing.end()
+      await expect.poll(() => gone).toEqual(['aborted: false'])
+      outgoing.destroy()
+      await expect.poll(() => gone).toEqual(['aborted: false', 'aborted: true, of globex'])
     })
 
     test('The getters throw coded errors where there is nothing', async () => {

@@ -17,7 +17,7 @@ export function describeRefusals(driver: FrameworkDriver): void {
     }
 
     beforeAll(async () => {
-      world = await createWorld()
+      world = await createWorld({ baseDomain: 'app.test' })
       app = await driver.serve({
         tenancy: world.tenancy,
         routes: [
@@ -187,6 +187,34 @@ export function describeRefusals(driver: FrameworkDriver): void {
         headers: { 'x-tenant-id': ['acme', 'globex'] },
       })
       expect(status).toBe(403)
+    })
+
+    test('The host names the tenant below the base domain, with a port and in any case', async () => {
+      for (const host of ['globex.app.test', 'GLOBEX.app.test', 'globex.app.test:8080', 'globex.app.test.']) {
+        expect([host, (await ask('GET /default', world.both, { host })).text]).toEqual([host, 'globex'])
+      }
+    })
+
+    test('A host of somebody else’s tenant, or of none, is refused', async () => {
+      for (const host of ['globex.app.test', 'no-such-tenant.app.test']) {
+        expect([host, await refusal('GET /default', world.owner, { host })]).toEqual([
+          ...[host, [403, 'TENANCY_TENANT_FORBIDDEN']],
+        ])
+      }
+    })
+
+    test('Host and header, and host and path, that name two tenants are refused', async () => {
+      const host = 'globex.app.test'
+      expect(await refusal('GET /default', world.both, { host, 'x-tenant-id': 'acme' })).toEqual([
+        ...[403, 'TENANCY_TENANT_CONFLICT'],
+      ])
+      expect(await refusal('GET /tenants/acme/name', world.both, { host })).toEqual([403, 'TENANCY_TENANT_CONFLICT'])
+    })
+
+    test('A host of another domain names no tenant', async () => {
+      for (const host of ['app.test', 'globex.example.com', 'www.app.test', 'localhost:3000']) {
+        expect([host, (await ask('GET /default', world.owner, { host })).text]).toEqual([host, 'acme'])
+      }
     })
 
     test('An escaped tenant in the path is read, and an escaped slash makes none', async () => {

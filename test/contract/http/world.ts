@@ -1,7 +1,7 @@
 import { TenancyError } from '../../../src/core/errors/errors.js'
 import { createClientAddress } from '../../../src/http/client-address.js'
 import type { HttpTenancy } from '../../../src/http/http-tenancy.js'
-import { createRequestPath, type RequestPath } from '../../http/fixture.js'
+import { createRequestPath, type RequestPath, type RequestPathOptions } from '../../http/fixture.js'
 
 /** People and tenants, and a request path that knows them. */
 export interface World {
@@ -19,8 +19,8 @@ export interface World {
 const versions: Readonly<Record<string, number>> = { '0001_first.sql': 1, '0002_second.sql': 2 }
 
 /** Makes the people. Every tenant has the first of two migrations. Rules: GET and DELETE `/api/reports/{id}`, both of reports:read. */
-export async function createWorld(): Promise<World> {
-  const path = await createRequestPath({ maxStalenessMs: 60_000 })
+export async function createWorld(options: RequestPathOptions = {}): Promise<World> {
+  const path = await createRequestPath(options)
   const { pool } = path.catalog
   const [acme, globex] = [await path.addTenant('acme'), await path.addTenant('globex')]
   const people = {
