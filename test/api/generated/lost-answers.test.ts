@@ -64,14 +64,14 @@ test('kill -9 between the commit and the answer: a retry in another process gets
   await lose('wait')
   const child = startNode([], { env: { ...world.api.installation.env, REQUEST: JSON.stringify(request) }, program })
   await expect.poll(roles, { timeout: 30_000 }).toHaveLength(1)
+  // It stands at the update that stores its answer, and not before it.
+  const storing = `from pg_stat_activity
+    where datname = current_database() and query like 'update idempotent_requests set status%' and state = 'active'`
+  await expect.poll(() => world.query(`select pid ${storing}`), { timeout: 30_000 }).toHaveLength(1)
   child.kill('SIGKILL')
   expect(await child.ended).toBe('SIGKILL')
-  await expect
-    .poll(() =>
-      world.query(`select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = current_database() and query like 'update idempotent_requests set status%'`),
-    )
-    .not.toHaveLength(0)
+  await world.query(`select pg_terminate_backend(pid) ${storing}`)
+  await expect.poll(() => world.query(`select pid ${storing}`), { timeout: 30_000 }).toHaveLength(0)
   await loseNoMore()
   const again = await world.api.call(`POST ${target}`, { as: owner, body: { name }, headers })
   const [role] = await roles()
